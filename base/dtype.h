@@ -1,0 +1,86 @@
+// Element types of tensors, and the conversions between them and float.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace deeprack {
+
+enum class DType : uint8_t { kF32, kBF16, kF16, kF8E4M3, kI64, kI32, kU8 };
+
+// Bytes per element.
+constexpr size_t SizeOf(DType type) {
+  switch (type) {
+    case DType::kI64:
+      return 8;
+    case DType::kF32:
+    case DType::kI32:
+      return 4;
+    case DType::kBF16:
+    case DType::kF16:
+      return 2;
+    case DType::kF8E4M3:
+    case DType::kU8:
+      return 1;
+  }
+  return 0;
+}
+
+// The name that the safetensors format gives the type: "F32", "BF16", "F8_E4M3", ...
+std::string_view Name(DType type);
+std::optional<DType> DTypeFromName(std::string_view safetensors_name);
+
+// bfloat16: the upper half of a float. Plain storage; arithmetic happens in float.
+struct bf16 {
+  uint16_t bits = 0;
+};
+
+// OCP FP8 E4M3 ("fn": no infinities, 0x7f and 0xff are NaN), R1's weight format.
+struct fp8_e4m3 {
+  uint8_t bits = 0;
+};
+
+constexpr float ToFloat(float value) { return value; }
+
+constexpr float ToFloat(bf16 value) { return std::bit_cast<float>(uint32_t{value.bits} << 16); }
+
+constexpr float ToFloat(fp8_e4m3 value) {
+  const uint32_t magnitude = value.bits & 0x7fu;
+  const uint32_t sign = uint32_t{value.bits & 0x80u} << 24;
+  if (magnitude == 0x7f) return std::bit_cast<float>(sign | 0x7fc00000u);
+  const uint32_t exponent = magnitude >> 3;
+  const uint32_t mantissa = magnitude & 7u;
+  if (exponent == 0) {  // subnormal: mantissa * 2^-9
+    const float value_abs = static_cast<float>(mantissa) * 0x1p-9f;
+    return sign ? -value_abs : value_abs;
+  }
+  return std::bit_cast<float>(sign | ((exponent + 120) << 23) | (mantissa << 20));
+}
+
+// Rounds to nearest, ties to even; NaN stays NaN.
+constexpr bf16 ToBF16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return bf16{static_cast<uint16_t>((bits >> 16) | 0x40u)};
+  return bf16{static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
+}
+
+// Writes `value` as a T, where T is float or bf16.
+template <class T>
+constexpr T FromFloat(float value) {
+  if constexpr (sizeof(T) == sizeof(bf16)) {
+    return ToBF16(value);
+  } else {
+    return value;
+  }
+}
+
+// Calls f with a value of the C++ type of an activation dtype, which must be kF32 or kBF16.
+template <class F>
+auto DispatchActivation(DType type, F&& f) {
+  return type == DType::kBF16 ? f(bf16{}) : f(float{});
+}
+
+}  // namespace deeprack
