@@ -1,0 +1,44 @@
+// A request as the scheduler sees it: values only. The api makes it from HTTP, the scheduler turns it into sequences.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "base/ids.h"
+#include "model/step/sampling_params.h"
+#include "model/step/step_result.h"
+
+namespace deeprack::coordinator {
+
+struct Request {
+  std::vector<TokenId> prompt;         // never empty
+  model::SamplingParams sampling;
+  int32_t max_tokens = 0;              // 0: only the prompt is computed (prompt log-probabilities)
+  bool ignore_eos = false;
+  std::vector<TokenId> stop_token_ids;  // eos ids included by the api
+  int32_t prompt_logprobs = -1;        // as in SequencePlan; turns the prefix cache off for reading
+  std::string cache_salt;              // part of the prefix cache's key
+};
+
+enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };
+
+// What happened to one sequence in one step.
+struct TokenEvent {
+  SequenceId sequence = 0;
+  bool has_token = false;
+  TokenId token = 0;
+  model::PositionLogprobs logprobs;                       // if asked for
+  std::vector<model::PositionLogprobs> prompt_logprobs;   // those of this step's chunk, in order
+  FinishReason finish = FinishReason::kNone;              // anything but kNone: this is the sequence's last event
+  absl::Status error;                                     // with kError
+  int32_t cached_tokens = 0;                              // prompt tokens found in the prefix cache
+};
+
+// Receives a sequence's events, in order; called on the step loop's thread, must not block.
+using EventSink = std::function<void(TokenEvent)>;
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,63 @@
+// Multi-head latent attention (arXiv:2405.04434) over a paged cache, in absorbed form.
+//
+// A token's cache entry is [latent (normed) | rope key (rotated)], latent_dim + rope_dim values, shared by all heads.
+// Query head h: q_latent = W_uk,h^T q_nope (latent_dim) and q_rope (rotated). Score of position s:
+// (q_latent . latent_s + q_rope . rope_s) * scale; output: sum of softmax weights times latent_s; W_uv,h then maps it
+// to values. One algorithm for prefill chunks and decodes, walking pages in order with an online softmax, so that
+// a query's result depends only on its position and its own cache: batch-invariant under any chunking.
+// Relative error against fp64: 1e-5 with an fp32 cache.
+#pragma once
+
+#include "base/ids.h"
+#include "kernels/api/matrix.h"
+
+namespace deeprack::kernels {
+
+// Rotary embedding of interleaved pairs: (x[2i], x[2i+1]) is rotated by the angle of position p, frequency i.
+// Every row's head h is rotated at columns [h * head_stride + offset, + rope_dim).
+struct RopeArgs {
+  Matrix x;                          // [m, heads * head_stride], updated in place
+  int64_t heads = 1;
+  int64_t head_stride = 0;
+  int64_t offset = 0;
+  int64_t rope_dim = 0;
+  const int32_t* positions = nullptr;  // [m]
+  const float* cos = nullptr;          // [max_positions, rope_dim / 2], with YaRN's mscale factor in it
+  const float* sin = nullptr;
+};
+
+// Writes one layer's cache entries: slot slots[i] = [latent[i] | rope_key[i]].
+struct KvWriteArgs {
+  Matrix latent;                    // [m, latent_dim]
+  Matrix rope_key;                  // [m, rope_dim]
+  const int64_t* slots = nullptr;   // [m]: page * kPageTokens + offset in page
+  void* cache = nullptr;            // [pages * kPageTokens, latent_dim + rope_dim]
+  DType cache_type = DType::kBF16;  // kBF16 or kF32
+};
+
+// The chunk of one sequence in the batch: query rows [first_row, first_row + rows) at positions
+// [first_position, first_position + rows).
+struct AttentionSequence {
+  int32_t first_row = 0;
+  int32_t rows = 0;
+  int32_t first_position = 0;
+  const BlockId* block_table = nullptr;  // covers first_position + rows positions
+};
+
+struct MlaAttentionArgs {
+  Matrix q_latent;                   // [m, heads * latent_dim]
+  Matrix q_rope;                     // [m, heads * q_rope_head_stride]; rope values of head h at h * stride + q_rope_offset
+  int64_t q_rope_head_stride = 0;
+  int64_t q_rope_offset = 0;
+  int64_t heads = 0;
+  int64_t latent_dim = 0;
+  int64_t rope_dim = 0;
+  float scale = 1.0f;
+  const void* cache = nullptr;
+  DType cache_type = DType::kBF16;
+  const AttentionSequence* sequences = nullptr;
+  int64_t num_sequences = 0;
+  Matrix out;                        // [m, heads * latent_dim]
+};
+
+}  // namespace deeprack::kernels

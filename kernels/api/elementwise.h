@@ -1,0 +1,31 @@
+// Embedding, residual addition and SwiGLU.
+#pragma once
+
+#include "base/ids.h"
+#include "kernels/api/matrix.h"
+
+namespace deeprack::kernels {
+
+// out[i] = table[ids[i] - vocab_begin], or zeros when this rank's rows do not hold the id.
+struct EmbeddingArgs {
+  const void* table = nullptr;  // [vocab_rows, d] row-major
+  DType table_type = DType::kBF16;
+  int64_t vocab_begin = 0;
+  int64_t vocab_rows = 0;
+  const TokenId* ids = nullptr;  // [m]
+  Matrix out;                    // [m, d]
+};
+
+// a += b, each element rounded once.
+struct AddArgs {
+  Matrix a;  // [m, d], updated
+  Matrix b;  // [m, d]
+};
+
+// out = silu(gate) * up, with gate_up = [gate | up] side by side (arXiv:2002.05202).
+struct SwiGluArgs {
+  Matrix gate_up;  // [m, 2 * d]
+  Matrix out;      // [m, d]
+};
+
+}  // namespace deeprack::kernels

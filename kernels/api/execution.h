@@ -1,0 +1,25 @@
+// Where an operation runs.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+namespace deeprack::kernels {
+
+// The compute threads of one rank. Work is cut into `tasks` independent parts; which thread runs a part never
+// changes a result.
+class ThreadPool {
+ public:
+  virtual ~ThreadPool() = default;
+  virtual int threads() const = 0;
+  // Calls body(i) once for each i in [0, tasks) and returns when all are done. Not reentrant; one caller at a time.
+  virtual void ParallelFor(int64_t tasks, const std::function<void(int64_t)>& body) = 0;
+};
+
+// Handed to every operation. CPU: operations are synchronous and use `pool`. CUDA: they are enqueued on `stream`.
+struct Execution {
+  ThreadPool* pool = nullptr;
+  void* stream = nullptr;
+};
+
+}  // namespace deeprack::kernels

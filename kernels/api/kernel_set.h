@@ -1,0 +1,47 @@
+// Every operation a backend offers, as one table. The decoder holds a table and an Execution and knows no backend.
+// A row's result never depends on the other rows of a call (batch invariance); tests/unit runs one suite over all tables.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "kernels/api/attention.h"
+#include "kernels/api/elementwise.h"
+#include "kernels/api/execution.h"
+#include "kernels/api/linear.h"
+#include "kernels/api/moe.h"
+#include "kernels/api/norm.h"
+#include "kernels/api/sampling.h"
+
+namespace deeprack::kernels {
+
+struct KernelSet {
+  std::string_view name;  // "generic", "avx2", "avx512"
+
+  void (*embedding)(const EmbeddingArgs&, const Execution&) = nullptr;
+  void (*rms_norm)(const RmsNormArgs&, const Execution&) = nullptr;
+  void (*add_rms_norm)(const AddRmsNormArgs&, const Execution&) = nullptr;
+  void (*add)(const AddArgs&, const Execution&) = nullptr;
+  void (*linear)(const LinearArgs&, const Execution&) = nullptr;
+  void (*head_linear)(const HeadLinearArgs&, const Execution&) = nullptr;
+  void (*grouped_linear)(const GroupedLinearArgs&, const Execution&) = nullptr;
+  void (*swiglu)(const SwiGluArgs&, const Execution&) = nullptr;
+  void (*rope)(const RopeArgs&, const Execution&) = nullptr;
+  void (*kv_write)(const KvWriteArgs&, const Execution&) = nullptr;
+  void (*mla_attention)(const MlaAttentionArgs&, const Execution&) = nullptr;
+  void (*gate)(const GateArgs&, const Execution&) = nullptr;
+  void (*group_by_expert)(const GroupByExpertArgs&, const Execution&) = nullptr;
+  void (*combine)(const CombineArgs&, const Execution&) = nullptr;
+  void (*adjust_logits)(const AdjustLogitsArgs&, const Execution&) = nullptr;
+  TokenId (*sample)(const SampleArgs&, const Execution&) = nullptr;
+  void (*logprobs)(const LogprobsArgs&, const Execution&) = nullptr;
+};
+
+// The sets this processor can run, slowest first: generic always, then avx2, avx512.
+std::vector<const KernelSet*> AvailableCpuKernels();
+
+// The fastest of them, chosen once.
+const KernelSet& CpuKernels();
+
+}  // namespace deeprack::kernels

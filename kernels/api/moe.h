@@ -1,0 +1,51 @@
+// Routing (DeepSeek-V3, arXiv:2412.19437, 2.1.2) and the movement of rows to experts and back.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/api/matrix.h"
+
+namespace deeprack::kernels {
+
+// scores = sigmoid(logits). Selection uses scores + bias: a group's value is the sum of its two best, the best
+// topk_group groups stay, and the top_k best experts inside them are chosen (ties: the lower index). Weights are
+// the unbiased scores of the chosen, divided by their sum + 1e-20 if norm_topk_prob, times routed_scaling_factor.
+struct GateArgs {
+  const float* logits = nullptr;  // [m, experts]
+  const float* bias = nullptr;    // [experts]
+  int64_t m = 0;
+  int64_t experts = 0;
+  int64_t n_group = 1;
+  int64_t topk_group = 1;
+  int64_t top_k = 1;
+  bool norm_topk_prob = true;
+  float routed_scaling_factor = 1.0f;
+  int32_t* ids = nullptr;         // [m, top_k], descending by biased score
+  float* weights = nullptr;       // [m, top_k]
+};
+
+// Groups (token, choice) pairs by expert for the experts [expert_begin, expert_begin + experts). Within an expert,
+// pairs keep token order. Pair p = token * top_k + choice.
+struct GroupByExpertArgs {
+  const int32_t* ids = nullptr;  // [m, top_k]
+  int64_t m = 0;
+  int64_t top_k = 0;
+  int64_t expert_begin = 0;
+  int64_t experts = 0;
+  int32_t* offsets = nullptr;       // out [experts + 1]
+  int32_t* row_index = nullptr;     // out [<= m * top_k]: grouped row -> token
+  int32_t* pair_to_row = nullptr;   // out [m * top_k]: pair -> grouped row, -1 when the expert is not here
+};
+
+// out[t] = sum over choices c, ascending, of weights[t, c] * y[pair_to_row[t * top_k + c]] (skipping -1), in fp32,
+// rounded once. With `add`, starts from add[t] instead of zero.
+struct CombineArgs {
+  Matrix y;
+  const int32_t* pair_to_row = nullptr;
+  const float* weights = nullptr;  // [m, top_k]
+  int64_t top_k = 0;
+  Matrix add;                      // [m, d] or data == null
+  Matrix out;                      // [m, d]
+};
+
+}  // namespace deeprack::kernels

@@ -1,0 +1,68 @@
+// One rank of the model: weights, cache, decoder and sampler, and the one verb that drives them.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/dtype.h"
+#include "model/config/model_config.h"
+#include "model/layout/layout.h"
+#include "model/step/step_plan.h"
+#include "model/step/step_result.h"
+#include "worker/collectives/communicator.h"
+
+namespace deeprack::worker {
+
+enum class ExpertExchange : uint8_t { kReplicated, kAllToAll };
+
+struct EngineOptions {
+  std::string model_path;   // a Hugging Face folder
+  model::Layout layout;
+  Rank rank = 0;
+  Epoch epoch = 0;
+  DType compute = DType::kBF16;  // activations and KV: kBF16 or kF32
+  ExpertExchange expert_exchange = ExpertExchange::kReplicated;
+  int64_t kv_bytes = 0;          // 0: a share of the host's free memory
+  int32_t max_step_tokens = 2048;
+  int32_t max_sequences = 256;
+  int32_t max_context = 0;       // 0: max_position_embeddings
+  int threads = 1;
+};
+
+// What loading took; kv_blocks pages of kPageTokens tokens are ready for use.
+struct EngineMemory {
+  int32_t kv_blocks = 0;
+  int64_t weight_bytes = 0;
+  int64_t kv_bytes = 0;
+  int64_t workspace_bytes = 0;
+};
+
+class Engine {
+ public:
+  using Progress = std::function<void(int64_t bytes_done, int64_t bytes_total)>;
+
+  // Reads this rank's slices of the checkpoint and takes all memory it will ever need. `world` has
+  // layout.world_size() members, this one at `rank`; it is split into the groups of the layout (collective: all
+  // ranks create their engines together). Errors: NotFound, InvalidArgument, DataLoss (a damaged checkpoint),
+  // ResourceExhausted (the budget does not fit, with the numbers).
+  static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options, Communicator* world,
+                                                        const Progress& progress);
+  virtual ~Engine() = default;
+
+  // Runs one step. Collective: every rank is given the same plan. The plan is checked first (epoch, ids within the
+  // vocabulary, block tables within the cache, limits): InvalidArgument changes nothing. FailedPrecondition: a stale
+  // epoch. Aborted or DeadlineExceeded: a peer was lost, and this epoch is over.
+  virtual absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) = 0;
+
+  // The logits (fp32, vocab_size) of the last Execute for each sequence's last chunk position, in the plan's order, on
+  // the ranks that sample; for parity tests.
+  virtual const float* LastLogits(int64_t sequence_index) const = 0;
+
+  virtual const EngineMemory& memory() const = 0;
+  virtual const model::ModelConfig& config() const = 0;
+};
+
+}  // namespace deeprack::worker
