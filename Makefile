@@ -1,0 +1,70 @@
+# deeprack's commands. `make` alone lists them. Each installs the Debian packages it lacks (deploy/debian/packages.txt).
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+PROGRAMS := deeprack deeprack-coordinator deeprack-worker
+PYTEST := build/venv/bin/python -m pytest
+SOURCES = $(shell git ls-files '*.h' '*.cc' '*.cu' '*.cuh')
+
+# OpenMPI under test: quiet about hardware that is not there, and no cross-process copies (containers forbid them).
+export OMPI_MCA_btl_vader_single_copy_mechanism := none
+export OMPI_MCA_btl_base_warn_component_unused := 0
+
+.PHONY: help packages build demo serve test test-asan test-tsan bench gpu-check format lint clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+packages:
+	@deploy/debian/install-packages
+
+build/build.ninja: | packages
+	@cmake --preset release >build.log 2>&1 || { cat build.log; exit 1; }; rm -f build.log
+
+build: packages build/build.ninja  ## the three programs, in build/bin
+	@cmake --build --preset release -j $(JOBS) --target $(PROGRAMS)
+
+demo: build  ## a coordinator and two ranks answer three questions on this machine
+	@build/bin/deeprack demo
+
+serve: build  ## the demo model on http://127.0.0.1:8000 until Ctrl-C
+	@build/bin/deeprack serve
+
+build/venv/ready: tests/requirements.txt | packages
+	@python3 -m venv build/venv
+	@build/venv/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+test: packages build/build.ninja build/venv/ready  ## every test: ctest, then pytest
+	@cmake --build --preset release -j $(JOBS)
+	@ctest --test-dir build --output-on-failure --no-tests=error
+	@$(PYTEST) tests -q -ra --durations=5
+
+test-asan: packages  ## the C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@cmake --preset asan >/dev/null
+	@cmake --build --preset asan -j $(JOBS)
+	@ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp \
+	  ctest --test-dir build/asan --output-on-failure --no-tests=error
+
+test-tsan: packages  ## the C++ tests under ThreadSanitizer
+	@cmake --preset tsan >/dev/null
+	@cmake --build --preset tsan -j $(JOBS)
+	@TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp second_deadlock_stack=1" \
+	  ctest --test-dir build/tsan --output-on-failure --no-tests=error
+
+bench: packages build/build.ninja  ## the kernels, each with its floor beside it
+	@cmake --build --preset release -j $(JOBS) --target kernels_bench
+	@build/bin/kernels_bench
+
+gpu-check:  ## what a GPU machine verifies
+	@echo "gpu-check: this version has no CUDA kernels to check; the NCCL communicator only compiles (make build)"; exit 1
+
+format:  ## clang-format over every source
+	@command -v clang-format >/dev/null || { echo "make format needs: apt-get install clang-format"; exit 69; }
+	@clang-format -i $(SOURCES)
+
+lint: build/build.ninja  ## clang-tidy over every source
+	@command -v clang-tidy >/dev/null || { echo "make lint needs: apt-get install clang-tidy"; exit 69; }
+	@git ls-files '*.cc' | xargs -P $(JOBS) -n 4 clang-tidy -p build --quiet
+
+clean:
+	rm -rf build
