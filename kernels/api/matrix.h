@@ -16,7 +16,7 @@ struct Matrix {
   int64_t stride = 0;
 
   template <class T>
-  T* row(int64_t r) const {
+  constexpr T* row(int64_t r) const {
     return static_cast<T*>(data) + r * stride;
   }
 };

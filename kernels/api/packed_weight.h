@@ -28,8 +28,8 @@ struct PackedWeight {
   int64_t k = 0;                  // input features
   int64_t k_block_offset = 0;     // fp8: col_begin % 128
 
-  int64_t panels() const { return (n + kPanelRows - 1) / kPanelRows; }
-  int64_t scale_blocks() const { return type == DType::kF8E4M3 ? (k_block_offset + k + kScaleBlock - 1) / kScaleBlock : 0; }
+  constexpr int64_t panels() const { return (n + kPanelRows - 1) / kPanelRows; }
+  constexpr int64_t scale_blocks() const { return type == DType::kF8E4M3 ? (k_block_offset + k + kScaleBlock - 1) / kScaleBlock : 0; }
 };
 
 // Where a slice of a row-major checkpoint tensor lies in memory.

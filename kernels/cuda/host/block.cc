@@ -1,0 +1,144 @@
+#include "kernels/cuda/host/block.h"
+
+#include <ucontext.h>
+
+#include <memory>
+#include <vector>
+
+#include "base/check.h"
+
+namespace deeprack::kernels::host {
+namespace {
+
+constexpr size_t kStackBytes = 64 << 10;
+constexpr unsigned kWarp = 32;
+
+enum class Wait : uint8_t { kNone, kBlock, kWarp, kDone };
+
+struct Fiber {
+  ucontext_t context;
+  std::unique_ptr<char[]> stack = std::make_unique<char[]>(kStackBytes);
+  Wait wait = Wait::kNone;
+  uint64_t slot = 0;  // what it publishes to its warp
+};
+
+struct Block {
+  std::vector<Fiber> fibers;
+  ucontext_t scheduler;
+  Position position;
+  unsigned current = 0;
+  unsigned threads = 0;
+  bool reversed = false;
+  const std::function<void()>* body = nullptr;
+};
+
+thread_local Block block;
+
+void FiberMain() {
+  (*block.body)();
+  block.fibers[block.current].wait = Wait::kDone;
+  swapcontext(&block.fibers[block.current].context, &block.scheduler);
+}
+
+void Pause(Wait why) {
+  Fiber& fiber = block.fibers[block.current];
+  fiber.wait = why;
+  swapcontext(&fiber.context, &block.scheduler);
+}
+
+void Resume(unsigned thread) {
+  block.current = thread;
+  block.position.thread = {thread % block.position.block_dim.x, thread / block.position.block_dim.x, 0};
+  block.fibers[thread].wait = Wait::kNone;
+  swapcontext(&block.scheduler, &block.fibers[thread].context);
+}
+
+bool AllAt(unsigned begin, unsigned end, Wait wait) {
+  bool any = false;
+  for (unsigned t = begin; t < end; ++t) {
+    const Wait at = block.fibers[t].wait;
+    if (at != wait && at != Wait::kDone) return false;
+    any |= at == wait;
+  }
+  return any;
+}
+
+// Lets threads [begin, end) that wait at a barrier of this kind go on.
+void Release(unsigned begin, unsigned end, Wait wait) {
+  for (unsigned t = begin; t < end; ++t) {
+    if (block.fibers[t].wait == wait) block.fibers[t].wait = Wait::kNone;
+  }
+}
+
+void RunBlock() {
+  for (unsigned t = 0; t < block.threads; ++t) {
+    Fiber& fiber = block.fibers[t];
+    DR_CHECK(getcontext(&fiber.context) == 0);
+    fiber.context.uc_stack.ss_sp = fiber.stack.get();
+    fiber.context.uc_stack.ss_size = kStackBytes;
+    fiber.context.uc_link = nullptr;
+    makecontext(&fiber.context, FiberMain, 0);
+    fiber.wait = Wait::kNone;
+  }
+  for (;;) {
+    bool ran = false;
+    for (unsigned i = 0; i < block.threads; ++i) {
+      const unsigned t = block.reversed ? block.threads - 1 - i : i;
+      if (block.fibers[t].wait != Wait::kNone) continue;
+      Resume(t);
+      ran = true;
+    }
+    if (ran) continue;
+    bool released = false;
+    for (unsigned begin = 0; begin < block.threads; begin += kWarp) {
+      const unsigned end = std::min(begin + kWarp, block.threads);
+      if (!AllAt(begin, end, Wait::kWarp)) continue;
+      Release(begin, end, Wait::kWarp);
+      released = true;
+    }
+    if (released) continue;
+    if (AllAt(0, block.threads, Wait::kBlock)) {
+      Release(0, block.threads, Wait::kBlock);
+      continue;
+    }
+    bool done = true;
+    for (unsigned t = 0; t < block.threads; ++t) done &= block.fibers[t].wait == Wait::kDone;
+    DR_CHECK(done);  // otherwise: threads wait at barriers that the others will never reach
+    return;
+  }
+}
+
+}  // namespace
+
+const Position& Current() { return block.position; }
+void SyncBlock() { Pause(Wait::kBlock); }
+void SyncWarp() { Pause(Wait::kWarp); }
+
+uint64_t Exchange(uint64_t value, int source) {
+  const unsigned self = block.current;
+  const unsigned from = self / kWarp * kWarp + static_cast<unsigned>(source) % kWarp;
+  block.fibers[self].slot = value;
+  SyncWarp();
+  const uint64_t result = from < block.threads ? block.fibers[from].slot : value;
+  SyncWarp();  // nobody publishes again before everyone has read
+  return result;
+}
+
+void RunGrid(Dim grid, Dim dim, const std::function<void()>& body) {
+  block.threads = dim.x * dim.y * dim.z;
+  DR_CHECK(block.threads > 0 && block.threads <= 1024 && dim.z == 1 && grid.z == 1);
+  if (block.fibers.size() < block.threads) block.fibers.resize(block.threads);
+  block.body = &body;
+  block.position.block_dim = dim;
+  block.position.grid_dim = grid;
+  for (unsigned y = 0; y < grid.y; ++y) {
+    for (unsigned x = 0; x < grid.x; ++x) {
+      block.position.block = {x, y, 0};
+      RunBlock();
+    }
+  }
+}
+
+void SetReversed(bool reversed) { block.reversed = reversed; }
+
+}  // namespace deeprack::kernels::host

@@ -1,0 +1,143 @@
+// Rotary embedding, cache writes and MLA attention over pages, plain: one block for each query row and head walks the pages in
+// order with an online softmax. A position's scores and sums depend only on its own row: batch-invariant.
+// Bytes: every page once for each row and head (the Hopper kernel shares it among heads).
+#include "base/check.h"
+#include "kernels/cuda/plain/device.h"
+#include "kernels/cuda/plain/operations.h"
+
+namespace deeprack::kernels::plain {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kWarps = kThreads / kWarp;
+constexpr int kMaxLatent = 1024;
+
+template <class T>
+__global__ void RopeKernel(RopeArgs args) {
+  T* x = args.x.row<T>(blockIdx.x);
+  const int64_t half = args.rope_dim / 2;
+  const int64_t position = args.positions[blockIdx.x];
+  for (int64_t i = threadIdx.x; i < args.heads * half; i += kThreads) {
+    T* pair = x + i / half * args.head_stride + args.offset + i % half * 2;
+    const float cos = args.cos[position * half + i % half];
+    const float sin = args.sin[position * half + i % half];
+    const float a = ToFloat(pair[0]);
+    const float b = ToFloat(pair[1]);
+    pair[0] = FromFloat<T>(a * cos - b * sin);
+    pair[1] = FromFloat<T>(a * sin + b * cos);
+  }
+}
+
+template <class L, class K, class C>
+__global__ void KvWriteKernel(KvWriteArgs args) {
+  const int64_t width = args.latent.cols + args.rope_key.cols;
+  C* entry = static_cast<C*>(args.cache) + args.slots[blockIdx.x] * width;
+  const L* latent = args.latent.row<L>(blockIdx.x);
+  const K* rope = args.rope_key.row<K>(blockIdx.x);
+  for (int64_t i = threadIdx.x; i < width; i += kThreads) {
+    entry[i] = FromFloat<C>(i < args.latent.cols ? ToFloat(latent[i]) : ToFloat(rope[i - args.latent.cols]));
+  }
+}
+
+// The sequence that owns a query row; sequences lie in row order.
+__device__ inline const AttentionSequence& SequenceOf(const MlaAttentionArgs& args, int64_t row) {
+  int64_t low = 0;
+  int64_t high = args.num_sequences - 1;
+  while (low < high) {
+    const int64_t middle = (low + high + 1) / 2;
+    if (args.sequences[middle].first_row <= row) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return args.sequences[low];
+}
+
+// blockIdx.x: query row, blockIdx.y: head.
+template <class Q, class C, class O>
+__global__ void MlaAttentionKernel(MlaAttentionArgs args) {
+  __shared__ float query[kMaxLatent + 256];
+  __shared__ float weights[kPageTokens];
+  const int64_t row = blockIdx.x;
+  const int64_t head = blockIdx.y;
+  const int64_t width = args.latent_dim + args.rope_dim;
+  const Q* q_latent = args.q_latent.row<Q>(row) + head * args.latent_dim;
+  const Q* q_rope = args.q_rope.row<Q>(row) + head * args.q_rope_head_stride + args.q_rope_offset;
+  for (int64_t i = threadIdx.x; i < width; i += kThreads) {
+    query[i] = i < args.latent_dim ? ToFloat(q_latent[i]) : ToFloat(q_rope[i - args.latent_dim]);
+  }
+  const AttentionSequence& sequence = SequenceOf(args, row);
+  const int64_t keys = sequence.first_position + (row - sequence.first_row) + 1;
+  const int lane = threadIdx.x % kWarp;
+  const int warp = threadIdx.x / kWarp;
+
+  float best = -INFINITY;
+  float total = 0;
+  float sums[kMaxLatent / kThreads] = {};
+  for (int64_t begin = 0; begin < keys; begin += kPageTokens) {
+    const int64_t page = sequence.block_table[begin / kPageTokens];
+    const C* entries = static_cast<const C*>(args.cache) + page * kPageTokens * width;
+    const int count = static_cast<int>(keys - begin < kPageTokens ? keys - begin : kPageTokens);
+    __syncthreads();  // the last page's weights have been read; the query is there
+    for (int s = warp; s < count; s += kWarps) {
+      float dot = 0;
+      for (int64_t i = lane; i < width; i += kWarp) dot = fmaf(query[i], ToFloat(entries[s * width + i]), dot);
+      dot = WarpSum(dot);
+      if (lane == 0) weights[s] = dot * args.scale;
+    }
+    __syncthreads();
+    float page_best = best;
+    for (int s = 0; s < count; ++s) page_best = fmaxf(page_best, weights[s]);
+    const float shrink = expf(best - page_best);  // 0 for the first page
+    best = page_best;
+    __syncthreads();  // everyone has the maximum before scores become weights
+    for (int s = threadIdx.x; s < count; s += kThreads) weights[s] = expf(weights[s] - best);
+    __syncthreads();
+    total *= shrink;
+    for (int s = 0; s < count; ++s) total += weights[s];
+    for (int64_t d = threadIdx.x; d < args.latent_dim; d += kThreads) {
+      float sum = sums[d / kThreads] * shrink;
+      for (int s = 0; s < count; ++s) sum = fmaf(weights[s], ToFloat(entries[s * width + d]), sum);
+      sums[d / kThreads] = sum;
+    }
+  }
+  O* out = args.out.row<O>(row) + head * args.latent_dim;
+  for (int64_t d = threadIdx.x; d < args.latent_dim; d += kThreads) out[d] = FromFloat<O>(sums[d / kThreads] / total);
+}
+
+}  // namespace
+
+void Rope(const RopeArgs& args, const Execution& execution) {
+  if (args.x.rows == 0) return;
+  DispatchActivation(args.x.type, [&](auto x) {
+    DR_LAUNCH((RopeKernel<decltype(x)>), dim3(args.x.rows), dim3(kThreads), execution, args);
+  });
+}
+
+void KvWrite(const KvWriteArgs& args, const Execution& execution) {
+  if (args.latent.rows == 0) return;
+  DispatchActivation(args.latent.type, [&](auto latent) {
+    DispatchActivation(args.rope_key.type, [&](auto rope) {
+      DispatchActivation(args.cache_type, [&](auto cache) {
+        DR_LAUNCH((KvWriteKernel<decltype(latent), decltype(rope), decltype(cache)>), dim3(args.latent.rows),
+                  dim3(kThreads), execution, args);
+      });
+    });
+  });
+}
+
+void MlaAttention(const MlaAttentionArgs& args, const Execution& execution) {
+  if (args.q_latent.rows == 0) return;
+  DR_CHECK(args.latent_dim <= kMaxLatent && args.rope_dim <= 256);
+  DispatchActivation(args.q_latent.type, [&](auto q) {
+    DispatchActivation(args.cache_type, [&](auto cache) {
+      DispatchActivation(args.out.type, [&](auto out) {
+        DR_LAUNCH((MlaAttentionKernel<decltype(q), decltype(cache), decltype(out)>), dim3(args.q_latent.rows, args.heads),
+                  dim3(kThreads), execution, args);
+      });
+    });
+  });
+}
+
+}  // namespace deeprack::kernels::plain
