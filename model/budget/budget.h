@@ -1,5 +1,5 @@
-// Bytes a rank needs, before it takes them. `plan` prints these numbers and the worker's arena enforces them: the
-// worker allocates weights, KV and workspace of exactly these sizes.
+// Bytes a rank needs, before it takes them. `plan` prints these numbers and the worker's arena enforces them:
+// the worker allocates weights, KV and workspace of exactly these sizes.
 #pragma once
 
 #include <cstdint>
@@ -9,22 +9,29 @@
 
 namespace deeprack::model {
 
-// Geometry of weights repacked for the kernels (kernels/api/packed_weight.h uses these formulas): rows in panels
-// of kPanelRows, padded; per panel and row one fp32 scale for each (partial) 128-column block that the slice touches.
+// Geometry of weights repacked for the kernels (kernels/api/packed_weight.h uses these formulas): rows in
+// panels of kPanelRows, padded; per panel and row one fp32 scale for each (partial) 128-column block that the
+// slice touches. Values and scales are padded to kWeightAlignment bytes each; PackedWeightBytes is the sum of
+// the two. `col_begin` is where the slice begins in the whole tensor.
 inline constexpr int64_t kPanelRows = 16;
+inline constexpr int64_t kWeightAlignment = 64;
+int64_t PackedValueBytes(DType type, int64_t rows, int64_t cols);
+int64_t PackedScaleBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin);
 int64_t PackedWeightBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin);
 
 struct StepLimits {
-  int64_t max_step_tokens = 0;     // tokens in one step over all sequences of a dp group
+  int64_t max_step_tokens = 0;  // tokens in one step over all sequences of a dp group
   int64_t max_sequences = 0;
   int64_t max_context = 0;
 };
 
-// Bytes of one KV page over all layers of the rank's stage: per token and layer kv_lora_rank + qk_rope_head_dim
-// elements of the cache type (bf16 compute: bf16, f32 compute: f32), kPageTokens tokens a page.
+// Bytes of one KV page over all layers of the rank's stage: per token and layer kv_lora_rank +
+// qk_rope_head_dim elements of the cache type (bf16 compute: bf16, f32 compute: f32), kPageTokens tokens a
+// page.
 int64_t KvPageBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType cache_type);
 
-// Bytes of the rank's weights as the worker holds them (packed; vectors as fp32; kv_b expanded for absorption).
+// Bytes of the rank's weights as the worker holds them (packed; vectors as fp32; kv_b expanded for
+// absorption): the sum over PackedTensorsOf (model/budget/packed_tensors.h). Without MTP layers.
 int64_t WeightBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType compute);
 
 }  // namespace deeprack::model

@@ -72,11 +72,13 @@ struct ModelConfig {
 };
 
 // Strict: a key whose value this engine cannot honour is refused by name with what would be accepted
-// (an unknown model_type, scoring_func, topk_method, hidden_act, rope_scaling type, quant_method, ...), and so
-// are sizes that do not fit together. Keys that cannot change the numbers are ignored. InvalidArgument on error.
+// (an unknown model_type, scoring_func, topk_method, hidden_act, rope_scaling type, quant_method, ...), and
+// so are sizes that do not fit together. Keys that cannot change the numbers are ignored. InvalidArgument on
+// error.
 absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json);
 
-// Sampling defaults of generation_config.json; absent fields keep OpenAI's defaults.
+// Sampling defaults of generation_config.json; absent fields keep OpenAI's defaults. `do_sample: false` is
+// temperature 0.
 struct GenerationDefaults {
   float temperature = 1.0f;
   float top_p = 1.0f;

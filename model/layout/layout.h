@@ -1,11 +1,14 @@
 // How ranks share a model. Pure arithmetic.
 //
-// world = tp * dp * pp ranks. rank = (pp_rank * dp + dp_rank) * tp + tp_rank: the ranks of one pipeline stage are
-// neighbours, and within a stage those of one dp group.
+// world = tp * dp * pp ranks. rank = (pp_rank * dp + dp_rank) * tp + tp_rank: the ranks of one pipeline stage
+// are neighbours, and within a stage those of one dp group.
+//
 // Attention: each of the dp groups holds whole sequences; inside it heads are split over tp ranks.
+//
 // Experts: the stage's tp * dp ranks form ep expert groups of expert_tp() = tp * dp / ep ranks each;
 // expert_group = stage_rank / expert_tp. A group owns n_routed_experts / ep consecutive experts, and its ranks
 // split each expert's intermediate dimension.
+//
 // Pipeline: stage p owns consecutive decoder layers, as even as can be, the earlier stages one more.
 #pragma once
 

@@ -1,0 +1,130 @@
+#include "checkpoint/checkpoint_reader.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "checkpoint/mapped_file.h"
+#include "checkpoint/message_text.h"
+#include "checkpoint/safetensors_index.h"
+
+namespace deeprack::checkpoint {
+namespace {
+
+std::string FileName(const SafetensorsFile& file) {
+  return std::filesystem::path(file.path()).filename().string();
+}
+
+std::string InFolder(const std::string& folder, const std::string& name) {
+  return (std::filesystem::path(folder) / name).string();
+}
+
+}  // namespace
+
+absl::StatusOr<CheckpointReader> CheckpointReader::Open(const std::string& folder) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(folder, ignored)) {
+    return absl::NotFoundError(absl::StrCat(folder, ": no such folder; give one that holds ", kIndexFileName,
+                                            " or ", kSingleFileName));
+  }
+  CheckpointReader reader(folder);
+  const std::string index = InFolder(folder, kIndexFileName);
+  const std::string single = InFolder(folder, kSingleFileName);
+  if (std::filesystem::exists(index, ignored)) {
+    DR_RETURN_IF_ERROR(reader.OpenIndexed(index));
+  } else if (std::filesystem::exists(single, ignored)) {
+    DR_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(single));
+    DR_RETURN_IF_ERROR(reader.AddFile(std::move(file)));
+  } else {
+    return absl::NotFoundError(
+        absl::StrCat(folder, ": holds neither ", kIndexFileName, " nor ", kSingleFileName));
+  }
+  return reader;
+}
+
+absl::Status CheckpointReader::OpenIndexed(const std::string& index_path) {
+  DR_ASSIGN_OR_RETURN(const MappedFile index, MappedFile::Open(index_path));
+  DR_ASSIGN_OR_RETURN(const auto weight_map, ParseSafetensorsIndex(index.bytes(), index_path));
+
+  std::set<std::string> shards;
+  for (const auto& [tensor, shard] : weight_map) shards.insert(shard);
+  for (const std::string& shard : shards) {
+    absl::StatusOr<SafetensorsFile> file = SafetensorsFile::Open(InFolder(folder_, shard));
+    if (absl::IsNotFound(file.status())) {
+      return absl::NotFoundError(absl::StrCat(folder_, ": the shard ", QuotedName(shard), " that ",
+                                              kIndexFileName, " names is missing; fetch it"));
+    }
+    if (!file.ok()) return file.status();
+    for (const std::string& tensor : file->names()) {
+      const auto indexed = weight_map.find(tensor);
+      if (indexed == weight_map.end()) {
+        return absl::DataLossError(
+            absl::StrCat(file->path(), ": holds tensor ", QuotedName(tensor), ", which ", kIndexFileName,
+                         " does not name; index and shards are of different checkpoints"));
+      }
+      if (indexed->second != shard) {
+        return absl::DataLossError(absl::StrCat(file->path(), ": holds tensor ", QuotedName(tensor),
+                                                ", which ", kIndexFileName, " says is in ", indexed->second,
+                                                "; index and shards are of different checkpoints"));
+      }
+    }
+    DR_RETURN_IF_ERROR(AddFile(*std::move(file)));
+  }
+  for (const auto& [tensor, shard] : weight_map) {
+    if (!file_of_.contains(tensor)) {
+      return absl::DataLossError(absl::StrCat(InFolder(folder_, shard), ": tensor ", QuotedName(tensor),
+                                              ", which ", kIndexFileName,
+                                              " says is here, is missing; fetch the shard again"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckpointReader::AddFile(SafetensorsFile file) {
+  for (const std::string& tensor : file.names()) {
+    const auto [entry, is_new] = file_of_.try_emplace(tensor, files_.size());
+    if (!is_new) {
+      return absl::DataLossError(absl::StrCat(file.path(), ": tensor ", QuotedName(tensor), " is also in ",
+                                              FileName(files_[entry->second])));
+    }
+    total_bytes_ += static_cast<int64_t>(file.Find(tensor)->bytes.size());
+  }
+  files_.push_back(std::move(file));
+  return absl::OkStatus();
+}
+
+const TensorView* CheckpointReader::Find(const std::string& name) const {
+  const auto found = file_of_.find(name);
+  return found == file_of_.end() ? nullptr : files_[found->second].Find(name);
+}
+
+absl::StatusOr<TensorView> CheckpointReader::Get(const std::string& name) const {
+  if (const TensorView* tensor = Find(name)) return *tensor;
+  return absl::NotFoundError(absl::StrCat(folder_, ": tensor ", name, " is missing"));
+}
+
+std::string CheckpointReader::FileOf(const std::string& name) const {
+  const auto found = file_of_.find(name);
+  return found == file_of_.end() ? "" : files_[found->second].path();
+}
+
+void CheckpointReader::Prefetch(const std::string& name) const {
+  const auto found = file_of_.find(name);
+  if (found == file_of_.end()) return;
+  const SafetensorsFile& file = files_[found->second];
+  file.Prefetch(*file.Find(name));
+}
+
+std::vector<std::string> CheckpointReader::names() const {
+  std::vector<std::string> names;
+  names.reserve(file_of_.size());
+  for (const auto& [name, file] : file_of_) names.push_back(name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace deeprack::checkpoint

@@ -1,0 +1,50 @@
+// A model folder's weights: model.safetensors, or several files and model.safetensors.index.json.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "checkpoint/safetensors_file.h"
+#include "checkpoint/tensor_view.h"
+
+namespace deeprack::checkpoint {
+
+inline constexpr char kIndexFileName[] = "model.safetensors.index.json";
+inline constexpr char kSingleFileName[] = "model.safetensors";
+
+class CheckpointReader {
+ public:
+  // Opens every file and holds the index against what they contain: the same tensors, each in the file that
+  // the index says. The index goes before a single file. Errors: NotFound (folder, file or shard),
+  // InvalidArgument (an index that names paths), DataLoss (damaged, or index and files disagree).
+  static absl::StatusOr<CheckpointReader> Open(const std::string& folder);
+
+  const TensorView* Find(const std::string& name) const;  // nullptr: no such tensor
+  // NotFound with the folder's name.
+  absl::StatusOr<TensorView> Get(const std::string& name) const;
+  // The path of the file that holds the tensor, for messages; "" when there is none.
+  std::string FileOf(const std::string& name) const;
+
+  // Asks the system to start reading the tensor; returns at once.
+  void Prefetch(const std::string& name) const;
+
+  std::vector<std::string> names() const;  // sorted
+  int64_t tensor_count() const { return static_cast<int64_t>(file_of_.size()); }
+  int64_t total_bytes() const { return total_bytes_; }
+  const std::string& folder() const { return folder_; }
+
+ private:
+  explicit CheckpointReader(std::string folder) : folder_(std::move(folder)) {}
+  absl::Status AddFile(SafetensorsFile file);
+  absl::Status OpenIndexed(const std::string& index_path);
+
+  std::string folder_;
+  std::vector<SafetensorsFile> files_;
+  absl::flat_hash_map<std::string, size_t> file_of_;  // tensor -> position in files_
+  int64_t total_bytes_ = 0;
+};
+
+}  // namespace deeprack::checkpoint

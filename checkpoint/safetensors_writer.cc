@@ -1,0 +1,91 @@
+#include "checkpoint/safetensors_writer.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/checked.h"
+#include "checkpoint/checkpoint_reader.h"
+#include "nlohmann/json.hpp"
+
+namespace deeprack::checkpoint {
+namespace {
+
+constexpr size_t kHeaderAlignment = 8;
+
+// Calls `write` on a temporary file beside `path`, and puts it in place of `path` when all has been written.
+template <class WriteBody>
+absl::Status WriteAtomically(const std::string& path, WriteBody write) {
+  const std::string temporary = path + ".partial";
+  errno = 0;
+  std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
+  if (out) write(out);
+  out.close();
+  if (!out || std::rename(temporary.c_str(), path.c_str()) != 0) {
+    const int error = errno;
+    std::remove(temporary.c_str());
+    return absl::UnavailableError(absl::StrCat(path, ": cannot write: ", std::strerror(error)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void SafetensorsWriter::Add(std::string name, DType dtype, std::vector<int64_t> shape,
+                            std::span<const std::byte> bytes) {
+  const auto count = CheckedProduct(shape);
+  DR_CHECK(count && static_cast<size_t>(*count) * SizeOf(dtype) == bytes.size());
+  DR_CHECK(names_.insert(name).second);
+  tensors_.push_back({std::move(name), dtype, std::move(shape), bytes});
+}
+
+void SafetensorsWriter::SetMetadata(std::string key, std::string value) {
+  metadata_.emplace_back(std::move(key), std::move(value));
+}
+
+absl::Status SafetensorsWriter::Write(const std::string& path) const {
+  std::vector<const Tensor*> order;
+  for (const Tensor& tensor : tensors_) order.push_back(&tensor);
+  std::stable_sort(order.begin(), order.end(),
+                   [](const Tensor* a, const Tensor* b) { return SizeOf(a->dtype) > SizeOf(b->dtype); });
+
+  nlohmann::json header = nlohmann::json::object();
+  for (const auto& [key, value] : metadata_) header["__metadata__"][key] = value;
+  size_t offset = 0;
+  for (const Tensor* tensor : order) {
+    header[tensor->name] = {{"dtype", std::string(Name(tensor->dtype))},
+                            {"shape", tensor->shape},
+                            {"data_offsets", {offset, offset + tensor->bytes.size()}}};
+    offset += tensor->bytes.size();
+  }
+  std::string text = header.dump();
+  text.resize(RoundUp(static_cast<int64_t>(text.size()), kHeaderAlignment), ' ');
+
+  return WriteAtomically(path, [&](std::ofstream& out) {
+    const uint64_t length = text.size();
+    for (int shift = 0; shift < 64; shift += 8) out.put(static_cast<char>(length >> shift & 0xff));
+    out << text;
+    for (const Tensor* tensor : order) {
+      out.write(reinterpret_cast<const char*>(tensor->bytes.data()),
+                static_cast<std::streamsize>(tensor->bytes.size()));
+    }
+  });
+}
+
+absl::Status WriteSafetensorsIndex(const std::string& folder,
+                                   const std::vector<std::pair<std::string, std::string>>& tensor_to_file,
+                                   int64_t total_bytes) {
+  nlohmann::json index;
+  index["metadata"]["total_size"] = total_bytes;
+  index["weight_map"] = nlohmann::json::object();
+  for (const auto& [tensor, file] : tensor_to_file) index["weight_map"][tensor] = file;
+  return WriteAtomically(absl::StrCat(folder, "/", kIndexFileName),
+                         [&](std::ofstream& out) { out << index.dump(2) << "\n"; });
+}
+
+}  // namespace deeprack::checkpoint

@@ -1,0 +1,42 @@
+#include "model/budget/budget.h"
+
+#include "base/checked.h"
+#include "model/budget/packed_tensors.h"
+
+namespace deeprack::model {
+namespace {
+
+constexpr int64_t kScaleBlock = 128;
+
+}  // namespace
+
+int64_t PackedValueBytes(DType type, int64_t rows, int64_t cols) {
+  const int64_t element = static_cast<int64_t>(SizeOf(type));
+  return RoundUp(RoundUp(rows, kPanelRows) * cols * element, kWeightAlignment);
+}
+
+int64_t PackedScaleBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin) {
+  if (type != DType::kF8E4M3) return 0;
+  const int64_t panels = CeilDiv(rows, kPanelRows);
+  const int64_t blocks = CeilDiv(col_begin % kScaleBlock + cols, kScaleBlock);
+  const int64_t scale = static_cast<int64_t>(sizeof(float));
+  return RoundUp(panels * blocks * kPanelRows * scale, kWeightAlignment);
+}
+
+int64_t PackedWeightBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin) {
+  return PackedValueBytes(type, rows, cols) + PackedScaleBytes(type, rows, cols, col_begin);
+}
+
+int64_t KvPageBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType cache_type) {
+  const auto [begin, end] = LayersOfStage(config, layout, CoordinatesOf(layout, rank).pp_rank);
+  const int64_t entry = config.kv_lora_rank + config.qk_rope_head_dim;
+  return (end - begin) * kPageTokens * entry * static_cast<int64_t>(SizeOf(cache_type));
+}
+
+int64_t WeightBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType compute) {
+  int64_t bytes = 0;
+  for (const PackedTensor& tensor : PackedTensorsOf(config, layout, rank, compute)) bytes += tensor.bytes();
+  return bytes;
+}
+
+}  // namespace deeprack::model

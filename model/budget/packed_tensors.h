@@ -1,0 +1,63 @@
+// What a rank's weights become in memory: one entry for each allocation. The budget sums these and the worker
+// allocates and fills exactly these, so that the two cannot disagree.
+//
+// Types. Linear weights are kept as the checkpoint's config says: fp8 stays fp8; every other one is stored in
+// the compute type (bf16 compute: bf16 stays, f16 and f32 become bf16; f32 compute: f32). Norms and the
+// router's bias are fp32 vectors, the router's weight a packed fp32 matrix. kv_b is stored twice per head in
+// the compute type, in the two forms that absorbed attention multiplies by. MTP layers have no entries: they
+// are not loaded until speculation uses them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/dtype.h"
+#include "model/layout/layout.h"
+#include "model/shard/shard.h"
+#include "model/tensors/tensor_registry.h"
+
+namespace deeprack::model {
+
+enum class WeightForm : uint8_t {
+  kVector,         // rows fp32 values
+  kTable,          // [rows, cols] row-major: the embedding
+  kPacked,         // one packed matrix [rows, cols] (kernels/api/packed_weight.h)
+  kAbsorbedKey,    // per head a packed matrix W_uk,h^T: [kv_lora_rank, qk_nope_head_dim]
+  kAbsorbedValue,  // per head a packed matrix W_uv,h: [v_head_dim, kv_lora_rank]
+};
+
+// A slice of a checkpoint tensor and the row of the packed matrix where it begins.
+struct WeightPart {
+  TensorSpec tensor;
+  Slice slice;
+  int64_t first_row = 0;
+};
+
+struct PackedTensor {
+  // The decoder's name for it. Gate and up of a feed-forward are one matrix under the gate's kind; the head
+  // of a model with tie_word_embeddings is kLmHead, though its part is the embedding.
+  TensorKind kind;
+  WeightForm form;
+  int64_t layer = -1;
+  int64_t expert = -1;
+  DType type = DType::kF32;  // of the stored values
+  int64_t count = 1;         // matrices: the rank's heads in the absorbed forms, else 1
+  int64_t rows = 0;          // of each matrix
+  int64_t cols = 0;
+  int64_t col_begin = 0;    // fp8: where the slice begins in the whole tensor
+  int64_t value_bytes = 0;  // of each matrix, padded to kWeightAlignment
+  int64_t scale_bytes = 0;  // of each matrix, padded; 0 unless fp8
+  // kGateProj, kExpertGate, kSharedGate: gate at row 0, up at the next multiple of kPanelRows after it, so
+  // that rows = RoundUp(n, kPanelRows) + n. Otherwise one part.
+  std::vector<WeightPart> parts;
+
+  int64_t bytes() const { return count * (value_bytes + scale_bytes); }
+};
+
+// In the order of the layers: the embedding, each layer's weights, final norm and head. `compute` is kBF16 or
+// kF32.
+std::vector<PackedTensor> PackedTensorsOf(const ModelConfig& config, const Layout& layout, Rank rank,
+                                          DType compute);
+
+}  // namespace deeprack::model

@@ -1,0 +1,153 @@
+#include "checkpoint/checkpoint_check.h"
+
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/unit/checkpoint/checkpoint_files.h"
+#include "tests/unit/model/r1_config.h"
+
+namespace deeprack::checkpoint {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr char kProjection[] = "model.layers.0.self_attn.kv_a_proj_with_mqa.weight";
+constexpr char kNorm[] = "model.layers.2.input_layernorm.weight";
+
+absl::StatusOr<CheckpointSummary> Check(const model::ModelConfig& config, const TestTensors& tensors) {
+  const TestFolder folder;
+  WriteTensors(folder, tensors);
+  const auto reader = CheckpointReader::Open(folder.path());
+  EXPECT_TRUE(reader.ok()) << reader.status();
+  return CheckCheckpoint(config, *reader);
+}
+
+std::string Fault(const model::ModelConfig& config, const TestTensors& tensors, absl::StatusCode code) {
+  const auto summary = Check(config, tensors);
+  EXPECT_EQ(summary.status().code(), code) << summary.status();
+  return std::string(summary.status().message());
+}
+
+model::ModelConfig Unquantised() {
+  auto json = model::SmallJson();
+  json["quantization_config"] = nullptr;
+  return model::MustParse(json);
+}
+
+TEST(CheckpointCheckTest, AcceptsTheWholeModel) {
+  const model::ModelConfig config = model::Small();
+  TestTensors tensors = TensorsOfModel(config);
+  int64_t parameters = 0;
+  for (const model::TensorSpec& spec : model::TensorsOf(config)) {
+    parameters += spec.shape[0] * (spec.shape.size() > 1 ? spec.shape[1] : 1);
+  }
+  tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = {.shape = {12}};
+  const auto summary = Check(config, tensors);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_EQ(summary->tensors, static_cast<int64_t>(tensors.size()) - 1);
+  EXPECT_EQ(summary->ignored_tensors, 1);
+  EXPECT_EQ(summary->parameters, parameters);
+  EXPECT_TRUE(summary->has_mtp);
+}
+
+TEST(CheckpointCheckTest, AcceptsBf16F16AndF32WithoutQuantisation) {
+  const model::ModelConfig config = Unquantised();
+  TestTensors tensors = TensorsOfModel(config);
+  tensors[kProjection].dtype = DType::kF16;
+  tensors[kNorm].dtype = DType::kF32;
+  EXPECT_TRUE(Check(config, tensors).ok());
+}
+
+TEST(CheckpointCheckTest, RefusesAMissingTensor) {
+  TestTensors tensors = TensorsOfModel(model::Small());
+  tensors.erase(kNorm);
+  EXPECT_THAT(Fault(model::Small(), tensors, absl::StatusCode::kNotFound),
+              AllOf(HasSubstr(kNorm), HasSubstr("[200]"), HasSubstr("missing")));
+}
+
+TEST(CheckpointCheckTest, RefusesAMissingScale) {
+  TestTensors tensors = TensorsOfModel(model::Small());
+  tensors.erase(std::string(kProjection) + "_scale_inv");
+  EXPECT_THAT(Fault(model::Small(), tensors, absl::StatusCode::kNotFound),
+              AllOf(HasSubstr("with_mqa.weight_scale_inv"), HasSubstr("[2, 2]"), HasSubstr("missing")));
+}
+
+TEST(CheckpointCheckTest, RefusesWrongTypes) {
+  TestTensors tensors = TensorsOfModel(model::Small());
+  tensors[kProjection].dtype = DType::kBF16;
+  EXPECT_THAT(Fault(model::Small(), tensors, absl::StatusCode::kInvalidArgument),
+              AllOf(HasSubstr(kProjection), HasSubstr("is BF16, expected F8_E4M3")));
+
+  tensors = TensorsOfModel(model::Small());
+  tensors[kNorm].dtype = DType::kI32;
+  EXPECT_THAT(Fault(model::Small(), tensors, absl::StatusCode::kInvalidArgument),
+              AllOf(HasSubstr(kNorm), HasSubstr("is I32, expected BF16, F16 or F32")));
+
+  tensors = TensorsOfModel(model::Small());
+  tensors[std::string(kProjection) + "_scale_inv"].dtype = DType::kBF16;
+  EXPECT_THAT(Fault(model::Small(), tensors, absl::StatusCode::kInvalidArgument),
+              AllOf(HasSubstr("scale_inv"), HasSubstr("is BF16, expected F32")));
+
+  tensors = TensorsOfModel(Unquantised());
+  tensors[kProjection].dtype = DType::kF8E4M3;
+  EXPECT_THAT(Fault(Unquantised(), tensors, absl::StatusCode::kInvalidArgument),
+              AllOf(HasSubstr("is F8_E4M3"), HasSubstr("no quantization_config")));
+}
+
+TEST(CheckpointCheckTest, RefusesWrongShapes) {
+  const std::vector<std::vector<int64_t>> wrong_shapes = {{200, 160}, {160, 201}, {32000}, {160, 200, 1}};
+  for (const std::vector<int64_t>& shape : wrong_shapes) {
+    TestTensors tensors = TensorsOfModel(model::Small());
+    tensors[kProjection].shape = shape;
+    EXPECT_THAT(Fault(model::Small(), tensors, absl::StatusCode::kInvalidArgument),
+                AllOf(HasSubstr(kProjection), HasSubstr("expected [160, 200]")));
+  }
+  TestTensors tensors = TensorsOfModel(model::Small());
+  tensors[std::string(kProjection) + "_scale_inv"].shape = {1, 2};
+  EXPECT_THAT(Fault(model::Small(), tensors, absl::StatusCode::kInvalidArgument),
+              AllOf(HasSubstr("[1, 2]"), HasSubstr("expected [2, 2]")));
+}
+
+TEST(CheckpointCheckTest, AnMtpLayerIsThereWholeOrNotAtAll) {
+  const std::string prefix = "model.layers.3.";
+  TestTensors tensors = TensorsOfModel(model::Small());
+  std::erase_if(tensors, [&](const auto& entry) { return entry.first.starts_with(prefix); });
+  const auto without = Check(model::Small(), tensors);
+  ASSERT_TRUE(without.ok()) << without.status();
+  EXPECT_FALSE(without->has_mtp);
+
+  tensors = TensorsOfModel(model::Small());
+  tensors.erase(prefix + "enorm.weight");
+  EXPECT_THAT(Fault(model::Small(), tensors, absl::StatusCode::kNotFound),
+              AllOf(HasSubstr("model.layers.3.enorm.weight"), HasSubstr("whole or not at all")));
+
+  tensors = TensorsOfModel(model::Small());
+  tensors[prefix + "eh_proj.weight"].shape = {200, 200};
+  EXPECT_THAT(Fault(model::Small(), tensors, absl::StatusCode::kInvalidArgument), HasSubstr("eh_proj"));
+}
+
+TEST(CheckpointCheckTest, MtpTensorsThatAreNotDeclaredAreIgnored) {
+  auto json = model::SmallJson();
+  const TestTensors tensors = TensorsOfModel(model::MustParse(json));
+  json["num_nextn_predict_layers"] = 0;
+  const auto summary = Check(model::MustParse(json), tensors);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_FALSE(summary->has_mtp);
+  EXPECT_GT(summary->ignored_tensors, 20);
+}
+
+TEST(CheckpointCheckTest, TiedEmbeddingsNeedNoHead) {
+  auto json = model::SmallJson();
+  TestTensors tensors = TensorsOfModel(model::MustParse(json));
+  tensors.erase("lm_head.weight");
+  EXPECT_THAT(Fault(model::MustParse(json), tensors, absl::StatusCode::kNotFound),
+              HasSubstr("lm_head.weight"));
+  json["tie_word_embeddings"] = true;
+  EXPECT_TRUE(Check(model::MustParse(json), tensors).ok());
+}
+
+}  // namespace
+}  // namespace deeprack::checkpoint
