@@ -1,5 +1,9 @@
-// Every operation a backend offers, as one table. The decoder holds a table and an Execution and knows no backend.
-// A row's result never depends on the other rows of a call (batch invariance); tests/unit runs one suite over all tables.
+// Every operation a backend offers, as one table. The decoder holds a table and an Execution and knows no
+// backend. A row's result never depends on the other rows of a call (batch invariance); tests/unit runs one
+// suite over all tables.
+//
+// The relative errors that the operations' headers state: the largest difference in a row from the fp64
+// result, over the root mean square of that row. The CPU tables agree with each other bit for bit.
 #pragma once
 
 #include <string_view>
@@ -41,7 +45,7 @@ struct KernelSet {
 // The sets this processor can run, slowest first: generic always, then avx2, avx512.
 std::vector<const KernelSet*> AvailableCpuKernels();
 
-// The fastest of them, chosen once.
+// The fastest of them, or the one that the environment's DEEPRACK_CPU_KERNELS names; chosen once.
 const KernelSet& CpuKernels();
 
 }  // namespace deeprack::kernels

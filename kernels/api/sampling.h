@@ -18,8 +18,8 @@ struct LogitPenaltyCount {
   int32_t in_output = 0;
 };
 
-// Adds biases; then for tokens that occurred: logit = logit > 0 ? logit / repetition : logit * repetition, minus
-// frequency * in_output, minus presence if in_output > 0.
+// Adds biases; then for tokens that occurred: logit = logit > 0 ? logit / repetition : logit * repetition,
+// minus frequency * in_output, minus presence if in_output > 0. Tokens outside the vocabulary are ignored.
 struct AdjustLogitsArgs {
   float* logits = nullptr;  // [vocab], updated
   int64_t vocab = 0;
@@ -32,11 +32,14 @@ struct AdjustLogitsArgs {
   float repetition_penalty = 1;
 };
 
-// The random number of a draw is Philox4x32-10 (Salmon et al., SC 2011) keyed by seed, counter = position: no state.
+// The random number of a draw is Philox4x32-10 (Salmon et al., SC 2011) keyed by seed, counter = position: no
+// state. top_k keeps the likeliest k; top_p the smallest set of those with at least that share of their mass;
+// min_p those of at least that share of the likeliest one's probability. Among equals the lower id comes
+// first.
 struct SampleArgs {
   const float* logits = nullptr;  // [vocab], after AdjustLogits
   int64_t vocab = 0;
-  float temperature = 1;          // 0: the largest logit, lowest id among equals
+  float temperature = 1;  // below 1e-5: the largest logit, lowest id among equals
   int32_t top_k = 0;
   float top_p = 1;
   float min_p = 0;

@@ -1,8 +1,7 @@
-// Matrix products, plain: a thread owns one output feature of kRows rows and walks k in order, as the CPU kernels do: the
+// Matrix products, plain. blockIdx.x: tile of rows, blockIdx.y: tile of outputs. A thread owns one output feature of kRows rows and walks k in order, as the CPU kernels do: the
 // same fused multiply-adds in the same order, so the results are bitwise the CPU's. Activations pass through shared memory
 // a block of 128 at a time; a panel's 16 values of one k are read by 16 neighbouring threads.
 // Bytes: the weights once for every kRows rows. Trusted, not fast: the Hopper kernels are judged against it.
-#include "base/check.h"
 #include "kernels/cuda/plain/device.h"
 #include "kernels/cuda/plain/operations.h"
 
@@ -19,36 +18,11 @@ __device__ float WeightAt(const PackedWeight& weight, int64_t n, int64_t k) {
   return ToFloat(panel[k * kPanelRows + n % kPanelRows]);
 }
 
-// Weights of one shape at equal distances in memory, as the arena lays them out: so that descriptors stay on the host and a
-// launch carries them by value.
-struct WeightArray {
-  PackedWeight first;
-  int64_t value_stride = 0;  // bytes
-  int64_t scale_stride = 0;  // floats
-
-  WeightArray(const PackedWeight* weights, int64_t count) : first(weights[0]) {
-    if (count == 1) return;
-    value_stride = static_cast<const char*>(weights[1].data) - static_cast<const char*>(first.data);
-    scale_stride = first.scales ? weights[1].scales - first.scales : 0;
-    for (int64_t i = 0; i < count; ++i) {
-      DR_CHECK(static_cast<const char*>(weights[i].data) == static_cast<const char*>(first.data) + i * value_stride);
-      DR_CHECK(!first.scales || weights[i].scales == first.scales + i * scale_stride);
-    }
-  }
-
-  __device__ PackedWeight at(int64_t i) const {
-    PackedWeight weight = first;
-    weight.data = static_cast<const char*>(first.data) + i * value_stride;
-    if (first.scales) weight.scales = first.scales + i * scale_stride;
-    return weight;
-  }
-};
-
 // kThreads features of up to kRows rows: x_row(r) gives the first input of the tile's row r, out_row(r) its outputs.
 template <class W, class X, class O, class XRow, class ORow>
 __device__ void Product(const PackedWeight& weight, int rows, XRow x_row, ORow out_row) {
   __shared__ float tile[kRows][kTile];
-  const int64_t n = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  const int64_t n = int64_t{blockIdx.y} * kThreads + threadIdx.x;
   const int64_t features = weight.panels() * kPanelRows;
   constexpr bool scaled = sizeof(W) == 1;
   const int64_t first = scaled ? weight.k_block_offset : 0;
@@ -89,20 +63,20 @@ __device__ void Product(const PackedWeight& weight, int rows, XRow x_row, ORow o
 
 template <class W, class X, class O>
 __global__ void LinearKernel(LinearArgs args) {
-  const int64_t first = int64_t{blockIdx.y} * kRows;
+  const int64_t first = int64_t{blockIdx.x} * kRows;
   const int rows = static_cast<int>(args.x.rows - first < kRows ? args.x.rows - first : kRows);
   Product<W, X, O>(
       args.weight, rows, [&](int r) { return static_cast<const X*>(args.x.data) + (first + r) * args.x.stride; },
       [&](int r) { return static_cast<O*>(args.out.data) + (first + r) * args.out.stride; });
 }
 
-// blockIdx.y: (head, tile of rows).
+// blockIdx.x: (head, tile of rows).
 template <class W, class X, class O>
-__global__ void HeadLinearKernel(HeadLinearArgs args, WeightArray weights, int64_t row_tiles) {
-  const int64_t head = blockIdx.y / row_tiles;
-  const int64_t first = blockIdx.y % row_tiles * kRows;
+__global__ void HeadLinearKernel(HeadLinearArgs args, int64_t row_tiles) {
+  const int64_t head = blockIdx.x / row_tiles;
+  const int64_t first = blockIdx.x % row_tiles * kRows;
   const int rows = static_cast<int>(args.x.rows - first < kRows ? args.x.rows - first : kRows);
-  const PackedWeight weight = weights.at(head);
+  const PackedWeight weight = args.weights[head];
   Product<W, X, O>(
       weight, rows,
       [&](int r) {
@@ -111,16 +85,16 @@ __global__ void HeadLinearKernel(HeadLinearArgs args, WeightArray weights, int64
       [&](int r) { return static_cast<O*>(args.out.data) + (first + r) * args.out.stride + head * weight.n; });
 }
 
-// blockIdx.y: (expert, tile of its rows); tiles past the expert's rows do nothing: counts are read on the device.
+// blockIdx.x: (expert, tile of its rows); tiles past the expert's rows do nothing: counts are read on the device.
 template <class W, class X, class O>
-__global__ void GroupedLinearKernel(GroupedLinearArgs args, WeightArray weights, int64_t row_tiles) {
-  const int64_t expert = blockIdx.y / row_tiles;
+__global__ void GroupedLinearKernel(GroupedLinearArgs args, int64_t row_tiles) {
+  const int64_t expert = blockIdx.x / row_tiles;
   const int64_t end = args.offsets[expert + 1];
-  const int64_t first = args.offsets[expert] + blockIdx.y % row_tiles * kRows;
+  const int64_t first = args.offsets[expert] + blockIdx.x % row_tiles * kRows;
   if (first >= end) return;
   const int rows = static_cast<int>(end - first < kRows ? end - first : kRows);
   Product<W, X, O>(
-      weights.at(expert), rows,
+      args.weights[expert], rows,
       [&](int r) {
         const int64_t row = args.row_index ? args.row_index[first + r] : first + r;
         return static_cast<const X*>(args.x.data) + row * args.x.stride;
@@ -150,7 +124,7 @@ int64_t FeatureTiles(const PackedWeight& weight) { return (weight.n + kThreads -
 
 void Linear(const LinearArgs& args, const Execution& execution) {
   if (args.x.rows == 0) return;
-  const dim3 grid(FeatureTiles(args.weight), (args.x.rows + kRows - 1) / kRows);
+  const dim3 grid((args.x.rows + kRows - 1) / kRows, FeatureTiles(args.weight));
   DispatchTypes(args.weight.type, args.x.type, args.out.type, [&](auto w, auto x, auto o) {
     DR_LAUNCH((LinearKernel<decltype(w), decltype(x), decltype(o)>), grid, dim3(kThreads), execution, args);
   });
@@ -158,11 +132,10 @@ void Linear(const LinearArgs& args, const Execution& execution) {
 
 void HeadLinear(const HeadLinearArgs& args, const Execution& execution) {
   if (args.x.rows == 0 || args.heads == 0) return;
-  const WeightArray weights(args.weights, args.heads);
   const int64_t row_tiles = (args.x.rows + kRows - 1) / kRows;
-  const dim3 grid(FeatureTiles(weights.first), args.heads * row_tiles);
-  DispatchTypes(weights.first.type, args.x.type, args.out.type, [&](auto w, auto x, auto o) {
-    DR_LAUNCH((HeadLinearKernel<decltype(w), decltype(x), decltype(o)>), grid, dim3(kThreads), execution, args, weights,
+  const dim3 grid(args.heads * row_tiles, FeatureTiles(args.weights[0]));
+  DispatchTypes(args.weights[0].type, args.x.type, args.out.type, [&](auto w, auto x, auto o) {
+    DR_LAUNCH((HeadLinearKernel<decltype(w), decltype(x), decltype(o)>), grid, dim3(kThreads), execution, args,
               row_tiles);
   });
 }
@@ -171,11 +144,10 @@ void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution) {
   // Only the device knows the counts. A token chooses an expert once at most, so x.rows bounds an expert's rows.
   const int64_t most = args.row_index ? args.x.rows : args.out.rows;
   if (most == 0 || args.experts == 0) return;
-  const WeightArray weights(args.weights, args.experts);
   const int64_t row_tiles = (most + kRows - 1) / kRows;
-  const dim3 grid(FeatureTiles(weights.first), args.experts * row_tiles);
-  DispatchTypes(weights.first.type, args.x.type, args.out.type, [&](auto w, auto x, auto o) {
-    DR_LAUNCH((GroupedLinearKernel<decltype(w), decltype(x), decltype(o)>), grid, dim3(kThreads), execution, args, weights,
+  const dim3 grid(args.experts * row_tiles, FeatureTiles(args.weights[0]));
+  DispatchTypes(args.weights[0].type, args.x.type, args.out.type, [&](auto w, auto x, auto o) {
+    DR_LAUNCH((GroupedLinearKernel<decltype(w), decltype(x), decltype(o)>), grid, dim3(kThreads), execution, args,
               row_tiles);
   });
 }

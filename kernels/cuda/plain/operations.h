@@ -14,7 +14,7 @@ void AddRmsNorm(const AddRmsNormArgs& args, const Execution& execution);
 void Add(const AddArgs& args, const Execution& execution);
 void SwiGlu(const SwiGluArgs& args, const Execution& execution);
 void Linear(const LinearArgs& args, const Execution& execution);
-// `weights` of the next two lie at equal distances in memory (checked).
+// The next two read args.weights on the host (shape and type of the first) and on the device: pinned or managed memory.
 void HeadLinear(const HeadLinearArgs& args, const Execution& execution);
 void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution);
 void Rope(const RopeArgs& args, const Execution& execution);

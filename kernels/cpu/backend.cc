@@ -1,0 +1,30 @@
+#include "kernels/cpu/backend.h"
+
+#define DEEPRACK_NAME_OF(set) #set
+#define DEEPRACK_NAME(set) DEEPRACK_NAME_OF(set)
+
+namespace deeprack::kernels::DEEPRACK_SIMD {
+
+// Constant-initialised: no code of this unit runs before the choice is made.
+constinit const KernelSet kKernels = {
+    .name = DEEPRACK_NAME(DEEPRACK_SIMD),
+    .embedding = Embedding,
+    .rms_norm = RmsNorm,
+    .add_rms_norm = AddRmsNorm,
+    .add = Add,
+    .linear = Linear,
+    .head_linear = HeadLinear,
+    .grouped_linear = GroupedLinear,
+    .swiglu = SwiGlu,
+    .rope = Rope,
+    .kv_write = KvWrite,
+    .mla_attention = MlaAttention,
+    .gate = Gate,
+    .group_by_expert = GroupByExpert,
+    .combine = Combine,
+    .adjust_logits = AdjustLogits,
+    .sample = Sample,
+    .logprobs = Logprobs,
+};
+
+}  // namespace deeprack::kernels::DEEPRACK_SIMD

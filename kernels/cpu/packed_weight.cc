@@ -1,0 +1,127 @@
+#include "kernels/api/packed_weight.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/checked.h"
+
+namespace deeprack::kernels {
+namespace {
+
+constexpr int64_t kAlignment = 64;
+
+struct Half {
+  uint16_t bits = 0;
+};
+
+float AsFloat(float value) { return value; }
+float AsFloat(bf16 value) { return ToFloat(value); }
+float AsFloat(fp8_e4m3 value) { return ToFloat(value); }
+float AsFloat(Half value) {
+  const uint32_t sign = uint32_t{value.bits & 0x8000u} << 16;
+  const uint32_t exponent = (value.bits >> 10) & 0x1fu;
+  const uint32_t mantissa = value.bits & 0x3ffu;
+  if (exponent == 0) {  // subnormal: mantissa * 2^-24
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  const uint32_t widened = exponent == 0x1f ? 0xffu : exponent + 112;
+  return std::bit_cast<float>(sign | (widened << 23) | (mantissa << 13));
+}
+
+// How each pair of types is stored: unchanged, or through float (times the block's scale) and rounded once.
+template <class From, class To>
+To Convert(From value, float scale) {
+  if constexpr (std::is_same_v<From, To>) {
+    return value;
+  } else {
+    return FromFloat<To>(AsFloat(value) * scale);
+  }
+}
+
+template <class From, class To>
+void PackValues(const SourceMatrix& source, int64_t first_row, To* values) {
+  const From* data = static_cast<const From*>(source.data);
+  const bool scaled = std::is_same_v<From, fp8_e4m3> && !std::is_same_v<To, fp8_e4m3>;
+  for (int64_t row = 0; row < source.rows; row += kPanelRows) {
+    const int64_t rows = std::min(kPanelRows, source.rows - row);
+    To* panel = values + (first_row + row) / kPanelRows * kPanelRows * source.cols;
+    for (int64_t k = 0; k < source.cols; ++k) {
+      for (int64_t r = 0; r < rows; ++r) {
+        float scale = 1.0f;
+        if (scaled) {
+          scale = source.scales[(source.row_begin + row + r) / kScaleBlock * source.scale_cols +
+                                (source.col_begin + k) / kScaleBlock];
+        }
+        panel[k * kPanelRows + r] = Convert<From, To>(data[(row + r) * source.row_stride + k], scale);
+      }
+      std::memset(static_cast<void*>(panel + k * kPanelRows + rows), 0, (kPanelRows - rows) * sizeof(To));
+    }
+  }
+}
+
+void PackScales(const SourceMatrix& source, int64_t first_row, float* scales) {
+  const int64_t first_block = source.col_begin / kScaleBlock;
+  const int64_t blocks = CeilDiv(source.col_begin % kScaleBlock + source.cols, kScaleBlock);
+  for (int64_t row = 0; row < RoundUp(source.rows, kPanelRows); ++row) {
+    const int64_t packed_row = first_row + row;
+    for (int64_t b = 0; b < blocks; ++b) {
+      const float scale =
+          row < source.rows
+              ? source.scales[(source.row_begin + row) / kScaleBlock * source.scale_cols + first_block + b]
+              : 0.0f;
+      scales[(packed_row / kPanelRows * blocks + b) * kPanelRows + packed_row % kPanelRows] = scale;
+    }
+  }
+}
+
+template <class From>
+void PackFrom(const SourceMatrix& source, DType type, int64_t first_row, void* values) {
+  if (type == DType::kF32) {
+    PackValues<From>(source, first_row, static_cast<float*>(values));
+  } else {
+    PackValues<From>(source, first_row, static_cast<bf16*>(values));
+  }
+}
+
+}  // namespace
+
+int64_t PackedValueBytes(DType type, int64_t n, int64_t k) {
+  return RoundUp(RoundUp(n, kPanelRows) * k * static_cast<int64_t>(SizeOf(type)), kAlignment);
+}
+
+int64_t PackedScaleBytes(DType type, int64_t n, int64_t k, int64_t col_begin) {
+  if (type != DType::kF8E4M3) return 0;
+  const int64_t blocks = CeilDiv(col_begin % kScaleBlock + k, kScaleBlock);
+  return RoundUp(RoundUp(n, kPanelRows) * blocks * static_cast<int64_t>(sizeof(float)), kAlignment);
+}
+
+void PackRows(const SourceMatrix& source, DType type, int64_t first_row, int64_t total_rows, void* values,
+              float* scales) {
+  DR_CHECK(first_row >= 0 && source.rows >= 0 && first_row + source.rows <= total_rows);
+  DR_CHECK(first_row % kPanelRows == 0);
+  DR_CHECK(source.rows % kPanelRows == 0 || first_row + source.rows == total_rows);
+  DR_CHECK(source.type != DType::kF8E4M3 || source.scales != nullptr);
+  DR_CHECK(type == DType::kF32 || type == DType::kBF16 || (type == DType::kF8E4M3 && source.type == type));
+  if (type == DType::kF8E4M3) {
+    PackValues<fp8_e4m3>(source, first_row, static_cast<fp8_e4m3*>(values));
+    PackScales(source, first_row, scales);
+    return;
+  }
+  switch (source.type) {
+    case DType::kF32:
+      return PackFrom<float>(source, type, first_row, values);
+    case DType::kBF16:
+      return PackFrom<bf16>(source, type, first_row, values);
+    case DType::kF16:
+      return PackFrom<Half>(source, type, first_row, values);
+    case DType::kF8E4M3:
+      return PackFrom<fp8_e4m3>(source, type, first_row, values);
+    default:
+      DR_CHECK(!"a weight's values are F32, BF16, F16 or F8_E4M3");
+  }
+}
+
+}  // namespace deeprack::kernels

@@ -1,0 +1,51 @@
+// Operations on indices and single logits: nothing here is worth vector code.
+#include "kernels/cpu/backend.h"
+
+namespace deeprack::kernels {
+
+void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution) {
+  const int64_t pairs = args.m * args.top_k;
+  const auto local = [&args](int64_t pair) {
+    const int64_t expert = args.ids[pair] - args.expert_begin;
+    return expert >= 0 && expert < args.experts ? expert : -1;
+  };
+  for (int64_t e = 0; e <= args.experts; ++e) args.offsets[e] = 0;
+  for (int64_t pair = 0; pair < pairs; ++pair) {
+    const int64_t expert = local(pair);
+    if (expert >= 0) ++args.offsets[expert + 1];
+  }
+  for (int64_t e = 0; e < args.experts; ++e) args.offsets[e + 1] += args.offsets[e];
+  // offsets[e] serves as expert e's cursor, which leaves it at the next expert's beginning; then all move up
+  // by one.
+  for (int64_t pair = 0; pair < pairs; ++pair) {
+    const int64_t expert = local(pair);
+    if (expert < 0) {
+      args.pair_to_row[pair] = -1;
+      continue;
+    }
+    const int32_t row = args.offsets[expert]++;
+    args.row_index[row] = static_cast<int32_t>(pair / args.top_k);
+    args.pair_to_row[pair] = row;
+  }
+  for (int64_t e = args.experts; e > 0; --e) args.offsets[e] = args.offsets[e - 1];
+  args.offsets[0] = 0;
+}
+
+void AdjustLogits(const AdjustLogitsArgs& args, const Execution& execution) {
+  for (int64_t i = 0; i < args.num_biases; ++i) {
+    const TokenId token = args.biases[i].token;
+    if (token >= 0 && token < args.vocab) args.logits[token] += args.biases[i].bias;
+  }
+  for (int64_t i = 0; i < args.num_counts; ++i) {
+    const LogitPenaltyCount& count = args.counts[i];
+    if (count.token < 0 || count.token >= args.vocab) continue;
+    float& logit = args.logits[count.token];
+    if (count.in_prompt > 0 || count.in_output > 0) {
+      logit = logit > 0 ? logit / args.repetition_penalty : logit * args.repetition_penalty;
+    }
+    logit -= args.frequency_penalty * static_cast<float>(count.in_output);
+    if (count.in_output > 0) logit -= args.presence_penalty;
+  }
+}
+
+}  // namespace deeprack::kernels

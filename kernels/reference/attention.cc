@@ -1,0 +1,70 @@
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/reference/reference.h"
+
+namespace deeprack::kernels::reference {
+
+void Rope(const RopeArgs& args) {
+  const int64_t half = args.rope_dim / 2;
+  for (int64_t r = 0; r < args.x.rows; ++r) {
+    for (int64_t h = 0; h < args.heads; ++h) {
+      for (int64_t i = 0; i < half; ++i) {
+        const int64_t col = h * args.head_stride + args.offset + 2 * i;
+        const double cos = static_cast<double>(args.cos[args.positions[r] * half + i]);
+        const double sin = static_cast<double>(args.sin[args.positions[r] * half + i]);
+        const double a = Get(args.x, r, col), b = Get(args.x, r, col + 1);
+        Set(args.x, r, col, a * cos - b * sin);
+        Set(args.x, r, col + 1, a * sin + b * cos);
+      }
+    }
+  }
+}
+
+void KvWrite(const KvWriteArgs& args) {
+  const int64_t latent = args.latent.cols, dim = latent + args.rope_key.cols;
+  const Matrix cache{args.cache, args.cache_type, 0, dim, dim};
+  for (int64_t r = 0; r < args.latent.rows; ++r) {
+    for (int64_t c = 0; c < dim; ++c) {
+      Set(cache, args.slots[r], c, c < latent ? Get(args.latent, r, c) : Get(args.rope_key, r, c - latent));
+    }
+  }
+}
+
+void MlaAttention(const MlaAttentionArgs& args) {
+  const int64_t latent = args.latent_dim, dim = latent + args.rope_dim;
+  const Matrix cache{const_cast<void*>(args.cache), args.cache_type, 0, dim, dim};
+  for (int64_t s = 0; s < args.num_sequences; ++s) {
+    const AttentionSequence& sequence = args.sequences[s];
+    for (int64_t i = 0; i < sequence.rows; ++i) {
+      const int64_t row = sequence.first_row + i;
+      const int64_t visible = sequence.first_position + i + 1;
+      const auto slot = [&](int64_t position) {
+        return int64_t{sequence.block_table[position / kPageTokens]} * kPageTokens + position % kPageTokens;
+      };
+      for (int64_t h = 0; h < args.heads; ++h) {
+        std::vector<double> weights(visible);
+        for (int64_t p = 0; p < visible; ++p) {
+          double score = 0;
+          for (int64_t c = 0; c < latent; ++c)
+            score += Get(args.q_latent, row, h * latent + c) * Get(cache, slot(p), c);
+          for (int64_t c = 0; c < args.rope_dim; ++c) {
+            score += Get(args.q_rope, row, h * args.q_rope_head_stride + args.q_rope_offset + c) *
+                     Get(cache, slot(p), latent + c);
+          }
+          weights[p] = score * static_cast<double>(args.scale);
+        }
+        const double largest = *std::max_element(weights.begin(), weights.end());
+        double total = 0;
+        for (double& weight : weights) total += weight = std::exp(weight - largest);
+        for (int64_t c = 0; c < latent; ++c) {
+          double sum = 0;
+          for (int64_t p = 0; p < visible; ++p) sum += weights[p] * Get(cache, slot(p), c);
+          Set(args.out, row, h * latent + c, sum / total);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace deeprack::kernels::reference

@@ -1,0 +1,43 @@
+// The oracle: every operation of kernels/api, written as its header states it, one element at a time in
+// double precision. Slow and obvious on purpose; backends are tested against it.
+#pragma once
+
+#include <vector>
+
+#include "kernels/api/attention.h"
+#include "kernels/api/elementwise.h"
+#include "kernels/api/linear.h"
+#include "kernels/api/moe.h"
+#include "kernels/api/norm.h"
+#include "kernels/api/sampling.h"
+
+namespace deeprack::kernels::reference {
+
+// Elements of activations. Set rounds once to the matrix's type.
+double Get(const Matrix& matrix, int64_t row, int64_t col);
+void Set(const Matrix& matrix, int64_t row, int64_t col, double value);
+// Element (n, k) of a packed weight, scale included.
+double Get(const PackedWeight& weight, int64_t n, int64_t k);
+
+void Embedding(const EmbeddingArgs& args);
+void RmsNorm(const RmsNormArgs& args);
+void AddRmsNorm(const AddRmsNormArgs& args);
+void Add(const AddArgs& args);
+void Linear(const LinearArgs& args);
+void HeadLinear(const HeadLinearArgs& args);
+void GroupedLinear(const GroupedLinearArgs& args);
+void SwiGlu(const SwiGluArgs& args);
+void Rope(const RopeArgs& args);
+void KvWrite(const KvWriteArgs& args);
+void MlaAttention(const MlaAttentionArgs& args);
+void Gate(const GateArgs& args);
+void GroupByExpert(const GroupByExpertArgs& args);
+void Combine(const CombineArgs& args);
+void AdjustLogits(const AdjustLogitsArgs& args);
+void Logprobs(const LogprobsArgs& args);
+
+// The distribution that a draw is made from: [vocab] probabilities, zero for what top_k, top_p and min_p
+// remove.
+std::vector<double> SampleDistribution(const SampleArgs& args);
+
+}  // namespace deeprack::kernels::reference
