@@ -13,22 +13,21 @@
 #include "model/step/step_plan.h"
 #include "model/step/step_result.h"
 #include "worker/collectives/communicator.h"
+#include "worker/decoder/expert_exchange.h"
 
 namespace deeprack::worker {
 
-enum class ExpertExchange : uint8_t { kReplicated, kAllToAll };
-
 struct EngineOptions {
-  std::string model_path;   // a Hugging Face folder
+  std::string model_path;  // a Hugging Face folder
   model::Layout layout;
   Rank rank = 0;
   Epoch epoch = 0;
   DType compute = DType::kBF16;  // activations and KV: kBF16 or kF32
   ExpertExchange expert_exchange = ExpertExchange::kReplicated;
-  int64_t kv_bytes = 0;          // 0: a share of the host's free memory
+  int64_t kv_bytes = 0;  // 0: a share of the host's free memory
   int32_t max_step_tokens = 2048;
   int32_t max_sequences = 256;
-  int32_t max_context = 0;       // 0: max_position_embeddings
+  int32_t max_context = 0;  // 0: max_position_embeddings
   int threads = 1;
 };
 
@@ -45,20 +44,22 @@ class Engine {
   using Progress = std::function<void(int64_t bytes_done, int64_t bytes_total)>;
 
   // Reads this rank's slices of the checkpoint and takes all memory it will ever need. `world` has
-  // layout.world_size() members, this one at `rank`; it is split into the groups of the layout (collective: all
-  // ranks create their engines together). Errors: NotFound, InvalidArgument, DataLoss (a damaged checkpoint),
-  // ResourceExhausted (the budget does not fit, with the numbers).
+  // layout.world_size() members, this one at `rank`, and may be null if that is 1; it is split into the
+  // groups of the layout (collective: all ranks create their engines together; after that, loading meets
+  // nobody). Errors: NotFound, InvalidArgument, DataLoss (a damaged checkpoint), ResourceExhausted (the
+  // budget does not fit, with the numbers), FailedPrecondition (another rank cannot load).
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options, Communicator* world,
                                                         const Progress& progress);
   virtual ~Engine() = default;
 
-  // Runs one step. Collective: every rank is given the same plan. The plan is checked first (epoch, ids within the
-  // vocabulary, block tables within the cache, limits): InvalidArgument changes nothing. FailedPrecondition: a stale
-  // epoch. Aborted or DeadlineExceeded: a peer was lost, and this epoch is over.
+  // Runs one step. Collective: every rank is given the same plan. The plan is checked first (epoch, ids
+  // within the vocabulary, block tables within the cache, limits): InvalidArgument changes nothing.
+  // FailedPrecondition: a stale epoch. Aborted or DeadlineExceeded: a peer was lost, and this epoch is over.
   virtual absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) = 0;
 
-  // The logits (fp32, vocab_size) of the last Execute for each sequence's last chunk position, in the plan's order, on
-  // the ranks that sample; for parity tests.
+  // The raw logits (fp32, vocab_size) of the last Execute at the last chunk position of the plan's sequence
+  // with this index, on the rank that answers for it; nullptr on other ranks and if the sequence did not
+  // sample. Valid until the next Execute. For parity tests.
   virtual const float* LastLogits(int64_t sequence_index) const = 0;
 
   virtual const EngineMemory& memory() const = 0;

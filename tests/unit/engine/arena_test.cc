@@ -1,0 +1,74 @@
+#include "worker/device/arena.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "worker/kv_cache/kv_cache.h"
+
+namespace deeprack::worker {
+namespace {
+
+TEST(ArenaTest, PiecesAreAlignedApartAndZero) {
+  auto arena = Arena::Create("weights", 64 + 128 + 64);
+  ASSERT_TRUE(arena.ok());
+  std::byte* pieces[] = {*arena->Allocate(1), *arena->Allocate(65), *arena->Allocate(64)};
+  for (const std::byte* piece : pieces) EXPECT_EQ(reinterpret_cast<uintptr_t>(piece) % kArenaAlignment, 0u);
+  EXPECT_EQ(pieces[1] - pieces[0], 64);
+  EXPECT_EQ(pieces[2] - pieces[1], 128);
+  for (int64_t i = 0; i < arena->capacity(); ++i) ASSERT_EQ(pieces[0][i], std::byte{0});
+  EXPECT_EQ(arena->used(), arena->capacity());
+}
+
+TEST(ArenaTest, BeyondTheBudgetIsAnErrorWithNumbers) {
+  auto arena = Arena::Create("KV cache", 128);
+  ASSERT_TRUE(arena.ok());
+  ASSERT_TRUE(arena->Allocate(64).ok());
+  for (const int64_t bytes : {int64_t{65}, INT64_MAX, int64_t{-1}}) {
+    const absl::Status refused = arena->Allocate(bytes).status();
+    EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_NE(refused.message().find("KV cache: " + std::to_string(bytes)), std::string::npos) << refused;
+    EXPECT_NE(refused.message().find("64 of the 128"), std::string::npos) << refused;
+  }
+  EXPECT_TRUE(arena->Allocate(64).ok());  // a refusal takes nothing
+}
+
+TEST(ArenaTest, WhatTheSystemRefusesIsAnError) {
+  EXPECT_EQ(Arena::Create("weights", INT64_MAX / 2).status().code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST(ArenaTest, MovesWithItsMemory) {
+  auto arena = Arena::Create("workspace", 64);
+  ASSERT_TRUE(arena.ok());
+  std::byte* piece = *arena->Allocate(64);
+  Arena other = *std::move(arena);
+  std::memset(piece, 1, 64);
+  EXPECT_EQ(other.used(), 64);
+}
+
+TEST(AgreeOnBlocksTest, TheTightestRankDecides) {
+  const RankMemory ranks[] = {{.host = 1, .available_bytes = 1000, .fixed_bytes = 100, .page_bytes = 10},
+                              {.host = 1, .available_bytes = 1000, .fixed_bytes = 50, .page_bytes = 10},
+                              {.host = 2, .available_bytes = 1000, .fixed_bytes = 50, .page_bytes = 40}};
+  // 900 / 2 - 100 = 350, 900 / 2 - 50 = 400, 900 - 50 = 850 bytes.
+  EXPECT_EQ(AgreeOnBlocks(std::span(ranks).first(1), 1000).blocks, 80);
+  EXPECT_EQ(AgreeOnBlocks(std::span(ranks).first(2), 1000).blocks, 35);
+  EXPECT_EQ(AgreeOnBlocks(ranks, 1000).blocks, 21);
+  EXPECT_EQ(AgreeOnBlocks(ranks, 1000).tightest, 2);
+  EXPECT_EQ(AgreeOnBlocks(ranks, 20).blocks, 20);
+}
+
+TEST(AgreeOnBlocksTest, AWishIsKept) {
+  const RankMemory wish = {.available_bytes = 5, .fixed_bytes = 100, .page_bytes = 10, .kv_bytes = 99};
+  EXPECT_EQ(AgreeOnBlocks({&wish, 1}, 1000).blocks, 9);
+}
+
+TEST(AgreeOnBlocksTest, NoRoomIsZero) {
+  const RankMemory full = {.available_bytes = 1000, .fixed_bytes = 2000, .page_bytes = 10};
+  EXPECT_EQ(AgreeOnBlocks({&full, 1}, 1000).blocks, 0);
+}
+
+}  // namespace
+}  // namespace deeprack::worker

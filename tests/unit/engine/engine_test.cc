@@ -1,0 +1,239 @@
+// The engine's verb: memory, sampling, log-probabilities, refusals.
+#include "worker/engine/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <thread>
+
+#include "model/budget/budget.h"
+#include "tests/unit/engine/rack.h"
+#include "tests/unit/engine/tiny_checkpoint.h"
+#include "worker/collectives/local/local_world.h"
+#include "worker/decoder/workspace.h"
+
+namespace deeprack::worker::testing {
+namespace {
+
+constexpr Epoch kEpoch = 7;
+
+std::unique_ptr<Rack> MakeRack(const EngineOptions& options) {
+  auto rack = Rack::Create(options);
+  EXPECT_TRUE(rack.ok()) << rack.status();
+  return *std::move(rack);
+}
+
+std::string Folder() {
+  static const std::string folder = WriteTinyCheckpoint({});
+  return folder;
+}
+
+TokenId Best(const Logits& logits) {
+  return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+double LogSoftmax(const Logits& logits, TokenId token) {
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit));
+  return static_cast<double>(logits[static_cast<size_t>(token)]) - std::log(sum);
+}
+
+TEST(EngineTest, MemoryIsTheBudgets) {
+  const model::ModelConfig config = TinyModel{}.Config();
+  for (const model::Layout& layout : {model::Layout{}, model::Layout{.tp = 2, .dp = 2, .ep = 2, .pp = 2}}) {
+    for (const DType compute : {DType::kBF16, DType::kF32}) {
+      const EngineOptions options = TinyOptions(Folder(), compute, layout, ExpertExchange::kAllToAll);
+      const auto rack = MakeRack(options);
+      for (Rank rank = 0; rank < rack->size(); ++rank) {
+        const EngineMemory& memory = rack->engine(rank).memory();
+        EXPECT_EQ(memory.weight_bytes, model::WeightBytes(config, layout, rank, compute));
+        EXPECT_EQ(memory.kv_bytes, memory.kv_blocks * model::KvPageBytes(config, layout, rank, compute));
+        EXPECT_LE(memory.kv_bytes, options.kv_bytes);
+        EXPECT_EQ(memory.kv_blocks, rack->engine(0).memory().kv_blocks);
+        EXPECT_EQ(memory.workspace_bytes,
+                  WorkspaceBytes({.config = config,
+                                  .layout = layout,
+                                  .rank = rank,
+                                  .compute = compute,
+                                  .expert_exchange = ExpertExchange::kAllToAll,
+                                  .limits = {.max_step_tokens = options.max_step_tokens,
+                                             .max_sequences = options.max_sequences,
+                                             .max_context = config.max_position_embeddings}}));
+      }
+    }
+  }
+}
+
+TEST(EngineTest, WithoutAWishTheCacheIsAsLargeAsCouldBeUsed) {
+  EngineOptions options = TinyOptions(Folder());
+  options.kv_bytes = 0;
+  EXPECT_EQ(MakeRack(options)->engine(0).memory().kv_blocks, 8 * 512 / kPageTokens);
+}
+
+TEST(EngineTest, GreedyTakesTheLargestLogitAndScoresIt) {
+  const auto rack = MakeRack(TinyOptions(Folder(), DType::kBF16, {.tp = 2, .dp = 2, .ep = 4}));
+  const Sequence a = {.id = 1, .tokens = RandomTokens(20, 1), .blocks = {0}, .dp_rank = 1};
+  const Sequence b = {.id = 2, .tokens = RandomTokens(30, 2), .blocks = {0}, .dp_rank = 0};
+  model::StepPlan plan = {.epoch = kEpoch, .step = 3, .sequences = {a.Chunk(0, 20), b.Chunk(0, 30)}};
+  plan.sequences[0].sampling.top_logprobs = 3;
+  const auto results = rack->Execute(plan);
+  ASSERT_TRUE(results.ok()) << results.status();
+  const std::vector<Logits> logits = rack->LogitsOf(plan);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ((*results)[i].sequence, plan.sequences[i].sequence);
+    EXPECT_TRUE((*results)[i].sampled);
+    EXPECT_EQ((*results)[i].token, Best(logits[i]));
+  }
+  const model::PositionLogprobs& scored = (*results)[0].logprobs;
+  EXPECT_EQ(scored.chosen.token, (*results)[0].token);
+  EXPECT_NEAR(scored.chosen.logprob, LogSoftmax(logits[0], scored.chosen.token), 1e-4);
+  ASSERT_EQ(scored.top.size(), 3u);
+  EXPECT_EQ(scored.top[0], scored.chosen);
+  EXPECT_GE(scored.top[1].logprob, scored.top[2].logprob);
+  EXPECT_TRUE((*results)[1].logprobs.top.empty());
+}
+
+TEST(EngineTest, BiasAndPenaltiesChangeTheDrawAndNotTheLogits) {
+  const auto rack = MakeRack(TinyOptions(Folder()));
+  const Sequence s = {.id = 1, .tokens = RandomTokens(20, 1), .blocks = {0}};
+  const model::StepPlan plain = {.epoch = kEpoch, .sequences = {s.Chunk(0, 20)}};
+  const Logits raw = rack->LogitsOf(plain)[0];
+  const TokenId best = Best(raw);
+
+  model::StepPlan biased = plain;
+  biased.sequences[0].sampling.logit_bias = {{best, -100.0f}};
+  biased.sequences[0].sampling.top_logprobs = 1;
+  const auto results = rack->Execute(biased);
+  ASSERT_TRUE(results.ok()) << results.status();
+  EXPECT_NE((*results)[0].token, best);
+  EXPECT_EQ((*results)[0].logprobs.top[0].token, best);  // of the raw logits
+  EXPECT_EQ(rack->LogitsOf(biased)[0], raw);
+
+  model::StepPlan penalised = plain;
+  penalised.sequences[0].sampling.presence_penalty = 2.0f;
+  penalised.sequences[0].sampling.frequency_penalty = 2.0f;
+  penalised.sequences[0].token_counts = {{best, 0, 50}};
+  EXPECT_NE((*rack->Execute(penalised))[0].token, best);
+}
+
+TEST(EngineTest, ADrawDependsOnSeedAndPositionOnly) {
+  const auto rack = MakeRack(TinyOptions(Folder()));
+  const Sequence s = {.id = 1, .tokens = RandomTokens(20, 1), .blocks = {0}};
+  const Sequence other = {.id = 2, .tokens = RandomTokens(40, 2), .blocks = {1}};
+  const auto draw = [&](uint64_t seed, bool company) {
+    model::StepPlan plan = {.epoch = kEpoch, .sequences = {s.Chunk(0, 20)}};
+    plan.sequences[0].sampling.temperature = 5;
+    plan.sequences[0].sampling.seed = seed;
+    if (company) plan.sequences.insert(plan.sequences.begin(), other.Chunk(0, 40));
+    return (*rack->Execute(plan)).back().token;
+  };
+  std::vector<TokenId> tokens;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    tokens.push_back(draw(seed, false));
+    EXPECT_EQ(tokens.back(), draw(seed, true));
+  }
+  std::sort(tokens.begin(), tokens.end());
+  EXPECT_GT(std::unique(tokens.begin(), tokens.end()) - tokens.begin(), 5);
+}
+
+// The log-probability of each prompt token is that of the step which would have sampled it, under any
+// chunking, and though the logits' buffer holds fewer rows than the prompt has.
+TEST(EngineTest, PromptLogprobs) {
+  EngineOptions options = TinyOptions(Folder(), DType::kF32, {.tp = 2, .dp = 1, .ep = 2});
+  options.max_sequences = 3;
+  const auto rack = MakeRack(options);
+  const Sequence s = {.id = 1, .tokens = RandomTokens(25, 5), .blocks = {0}};
+  std::vector<double> expected;
+  for (int64_t end = 1; end < 25; ++end) {
+    const Logits logits = rack->LogitsOf({.epoch = kEpoch, .sequences = {s.Chunk(end - 1, end)}})[0];
+    expected.push_back(LogSoftmax(logits, s.tokens[static_cast<size_t>(end)]));
+  }
+  for (const int64_t chunk : {1, 4, 25}) {
+    std::vector<model::PositionLogprobs> scored;
+    for (int64_t begin = 0; begin < 25; begin += chunk) {
+      const int64_t end = std::min<int64_t>(25, begin + chunk);
+      model::SequencePlan plan = s.Chunk(begin, end);
+      plan.sample = end == 25;
+      plan.prompt_logprobs = 2;
+      plan.next_prompt_token = end < 25 ? s.tokens[static_cast<size_t>(end)] : -1;
+      const auto results = rack->Execute({.epoch = kEpoch, .sequences = {plan}});
+      ASSERT_TRUE(results.ok()) << results.status();
+      EXPECT_EQ((*results)[0].sampled, end == 25);
+      EXPECT_EQ(rack->engine(0).LastLogits(0) != nullptr, end == 25);
+      for (const auto& position : (*results)[0].prompt_logprobs) scored.push_back(position);
+    }
+    ASSERT_EQ(scored.size(), expected.size());
+    for (size_t i = 0; i < scored.size(); ++i) {
+      EXPECT_EQ(scored[i].chosen.token, s.tokens[i + 1]);
+      EXPECT_NEAR(scored[i].chosen.logprob, expected[i], 1e-4) << i;
+      EXPECT_EQ(scored[i].top.size(), 2u);
+    }
+  }
+}
+
+TEST(EngineTest, OnlyTheRankThatSamplesAnswers) {
+  const auto rack = MakeRack(TinyOptions(Folder(), DType::kF32, {.tp = 2, .dp = 1, .ep = 2, .pp = 2}));
+  const Sequence s = {.id = 1, .tokens = RandomTokens(9, 5), .blocks = {0}};
+  rack->LogitsOf({.epoch = kEpoch, .sequences = {s.Chunk(0, 9)}});
+  for (Rank rank = 0; rank < 4; ++rank) EXPECT_EQ(rack->engine(rank).LastLogits(0) != nullptr, rank == 2);
+  EXPECT_EQ(rack->engine(2).LastLogits(1), nullptr);
+  EXPECT_EQ(rack->engine(2).LastLogits(-1), nullptr);
+}
+
+TEST(EngineTest, ARefusedPlanChangesNothing) {
+  const auto rack = MakeRack(TinyOptions(Folder(), DType::kF32, {.tp = 2, .dp = 1, .ep = 2}));
+  const Sequence s = {.id = 1, .tokens = RandomTokens(9, 5), .blocks = {0}};
+  const model::StepPlan good = {.epoch = kEpoch, .sequences = {s.Chunk(0, 9)}};
+  const Logits before = rack->LogitsOf(good)[0];
+  model::StepPlan stale = good;
+  stale.epoch = kEpoch - 1;
+  EXPECT_EQ(rack->Execute(stale).status().code(), absl::StatusCode::kFailedPrecondition);
+  model::StepPlan wrong = good;
+  wrong.sequences[0].token_ids[3] = 131;
+  EXPECT_EQ(rack->Execute(wrong).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(rack->LogitsOf(good)[0], before);
+}
+
+TEST(EngineTest, AnEmptyPlanIsAStep) {
+  const auto rack = MakeRack(TinyOptions(Folder(), DType::kF32, {.tp = 1, .dp = 2, .ep = 2}));
+  EXPECT_TRUE(rack->Execute({.epoch = kEpoch}).ok());
+}
+
+TEST(EngineTest, ALostPeerEndsTheEpoch) {
+  auto world = MakeLocalWorld(2, absl::Seconds(60));
+  std::unique_ptr<Engine> engines[2];
+  const auto create = [&](int rank) {
+    EngineOptions options = TinyOptions(Folder(), DType::kF32, {.tp = 2, .dp = 1, .ep = 2});
+    options.rank = rank;
+    auto engine = Engine::Create(options, world[static_cast<size_t>(rank)].get(), {});
+    ASSERT_TRUE(engine.ok()) << engine.status();
+    engines[rank] = *std::move(engine);
+  };
+  std::thread peer(create, 1);
+  create(0);
+  peer.join();
+  const Sequence s = {.id = 1, .tokens = RandomTokens(9, 5), .blocks = {0}};
+  const model::StepPlan plan = {.epoch = kEpoch, .step = 4, .sequences = {s.Chunk(0, 9)}};
+  std::thread lost([&] { world[1]->Abort(); });  // in place of its step
+  const absl::Status first = engines[0]->Execute(plan).status();
+  lost.join();
+  EXPECT_EQ(first.code(), absl::StatusCode::kAborted) << first;
+  EXPECT_NE(first.message().find("epoch 7 ended in step 4 on rank 0"), std::string::npos) << first;
+  EXPECT_EQ(engines[0]->Execute(plan).status().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(engines[0]->LastLogits(0), nullptr);
+}
+
+TEST(EngineTest, TimingsAddUp) {
+  auto engine = Engine::Create(TinyOptions(Folder()), nullptr, {});
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  const Sequence s = {.id = 1, .tokens = RandomTokens(9, 5), .blocks = {0}};
+  const auto result = (*engine)->Execute({.epoch = kEpoch, .step = 9, .sequences = {s.Chunk(0, 9)}});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->step, 9u);
+  EXPECT_GT(result->timings.total_seconds, 0);
+  EXPECT_EQ(result->timings.collective_seconds, 0);  // one rank meets nobody
+}
+
+}  // namespace
+}  // namespace deeprack::worker::testing

@@ -1,0 +1,110 @@
+#include "tests/unit/engine/rack.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <random>
+#include <thread>
+
+#include "base/status_macros.h"
+#include "worker/collectives/local/local_world.h"
+
+namespace deeprack::worker::testing {
+namespace {
+
+void OnEveryRank(int ranks, const std::function<void(int)>& body) {
+  std::vector<std::thread> threads;
+  for (int rank = 1; rank < ranks; ++rank) threads.emplace_back(body, rank);
+  body(0);
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Rack>> Rack::Create(const EngineOptions& options) {
+  auto rack = std::make_unique<Rack>();
+  const int ranks = options.layout.world_size();
+  rack->world_ = MakeLocalWorld(ranks, absl::Seconds(60));
+  std::vector<absl::StatusOr<std::unique_ptr<Engine>>> engines(static_cast<size_t>(ranks));
+  OnEveryRank(ranks, [&](int rank) {
+    EngineOptions own = options;
+    own.rank = rank;
+    engines[static_cast<size_t>(rank)] =
+        Engine::Create(own, rack->world_[static_cast<size_t>(rank)].get(), {});
+  });
+  for (auto& engine : engines) {
+    if (!engine.ok()) return engine.status();
+    rack->engines_.push_back(*std::move(engine));
+  }
+  return rack;
+}
+
+absl::StatusOr<std::vector<model::SequenceResult>> Rack::Execute(const model::StepPlan& plan) {
+  std::vector<absl::StatusOr<model::StepResult>> results(engines_.size());
+  OnEveryRank(size(), [&](int rank) { results[static_cast<size_t>(rank)] = engine(rank).Execute(plan); });
+  std::vector<model::SequenceResult> joined;
+  for (const auto& result : results) {
+    if (!result.ok()) return result.status();
+  }
+  for (const model::SequencePlan& sequence : plan.sequences) {
+    for (const auto& result : results) {
+      for (const model::SequenceResult& own : result->sequences) {
+        if (own.sequence == sequence.sequence) joined.push_back(own);
+      }
+    }
+  }
+  EXPECT_EQ(joined.size(), plan.sequences.size());
+  return joined;
+}
+
+std::vector<Logits> Rack::LogitsOf(const model::StepPlan& plan) {
+  const auto results = Execute(plan);
+  EXPECT_TRUE(results.ok()) << results.status();
+  std::vector<Logits> logits(plan.sequences.size());
+  for (size_t i = 0; i < logits.size(); ++i) {
+    int answers = 0;
+    for (const std::unique_ptr<Engine>& engine : engines_) {
+      const float* row = engine->LastLogits(static_cast<int64_t>(i));
+      if (row == nullptr) continue;
+      ++answers;
+      logits[i].assign(row, row + engine->config().vocab_size);
+    }
+    EXPECT_EQ(answers, 1) << "sequence " << i << " of the plan";
+  }
+  return logits;
+}
+
+model::SequencePlan Sequence::Chunk(int64_t begin, int64_t end) const {
+  model::SequencePlan plan;
+  plan.sequence = id;
+  plan.dp_rank = dp_rank;
+  plan.num_computed = static_cast<int32_t>(begin);
+  plan.token_ids.assign(tokens.begin() + begin, tokens.begin() + end);
+  plan.block_table = blocks;
+  plan.sample = true;
+  plan.sampling.temperature = 0;
+  return plan;
+}
+
+std::vector<TokenId> RandomTokens(int64_t count, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<TokenId> tokens;
+  for (int64_t i = 0; i < count; ++i) tokens.push_back(static_cast<TokenId>(random() % 131));
+  return tokens;
+}
+
+EngineOptions TinyOptions(const std::string& folder, DType compute, const model::Layout& layout,
+                          ExpertExchange exchange) {
+  EngineOptions options;
+  options.model_path = folder;
+  options.layout = layout;
+  options.epoch = 7;
+  options.compute = compute;
+  options.expert_exchange = exchange;
+  options.kv_bytes = 4 << 20;
+  options.max_step_tokens = 400;
+  options.max_sequences = 8;
+  return options;
+}
+
+}  // namespace deeprack::worker::testing

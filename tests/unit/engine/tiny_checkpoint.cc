@@ -1,0 +1,167 @@
+#include "tests/unit/engine/tiny_checkpoint.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "base/checked.h"
+#include "checkpoint/safetensors_writer.h"
+#include "model/tensors/tensor_registry.h"
+#include "nlohmann/json.hpp"
+
+namespace deeprack::worker::testing {
+namespace {
+
+using model::TensorKind;
+using model::TensorSpec;
+
+class Weights {
+ public:
+  explicit Weights(uint32_t seed) : random_(seed) {}
+
+  TinyTensor Plain(const TensorSpec& spec, DType type) {
+    TinyTensor tensor = {.name = spec.name, .type = type, .shape = spec.shape, .bytes = {}};
+    const bool norm = spec.shape.size() == 1 && spec.kind != TensorKind::kRouterBias;
+    const float spread = spec.kind == TensorKind::kRouterBias    ? 0.1f
+                         : norm                                  ? 0.1f
+                         : spec.kind == TensorKind::kEmbedTokens ? 1.0f
+                                                                 : Fan(spec);
+    int64_t count = 1;
+    for (const int64_t dimension : spec.shape) count *= dimension;
+    std::normal_distribution<float> normal(norm ? 1.0f : 0.0f, spread);
+    for (int64_t i = 0; i < count; ++i) Append(tensor, normal(random_));
+    return tensor;
+  }
+
+  // e4m3 values of random exponents between 2^-4 and 2^2, and their scales.
+  TinyTensor Fp8(const TensorSpec& spec) {
+    TinyTensor tensor = {.name = spec.name, .type = DType::kF8E4M3, .shape = spec.shape, .bytes = {}};
+    for (int64_t i = 0; i < spec.shape[0] * spec.shape[1]; ++i) {
+      const uint32_t bits = random_();
+      const uint32_t exponent = 3 + (bits >> 8) % 6;
+      tensor.bytes.push_back(static_cast<std::byte>((bits & 0x87u) | exponent << 3));
+    }
+    return tensor;
+  }
+
+  TinyTensor Scales(const TensorSpec& spec) {
+    const std::vector<int64_t> shape = {CeilDiv(spec.shape[0], 128), CeilDiv(spec.shape[1], 128)};
+    TinyTensor tensor = {.name = spec.scale_name(), .type = DType::kF32, .shape = shape, .bytes = {}};
+    std::uniform_real_distribution<float> around(0.4f, 1.6f);
+    for (int64_t i = 0; i < shape[0] * shape[1]; ++i) Append(tensor, around(random_) * Fan(spec));
+    return tensor;
+  }
+
+ private:
+  static float Fan(const TensorSpec& spec) { return 1.0f / std::sqrt(static_cast<float>(spec.shape.back())); }
+
+  static void Append(TinyTensor& tensor, float value) {
+    const bf16 half = ToBF16(value);
+    const void* from = tensor.type == DType::kF32 ? static_cast<const void*>(&value) : &half;
+    const size_t size = SizeOf(tensor.type);
+    tensor.bytes.resize(tensor.bytes.size() + size);
+    std::memcpy(tensor.bytes.data() + tensor.bytes.size() - size, from, size);
+  }
+
+  std::mt19937 random_;
+};
+
+std::string NewFolder() {
+  static int count = 0;
+  const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
+  std::string name = std::string("deeprack_engine_") + std::to_string(getpid()) + "_" +
+                     std::to_string(count++) + "_" + (test == nullptr ? "suite" : test->test_suite_name());
+  for (char& c : name) c = c == '/' ? '_' : c;
+  const std::filesystem::path folder = std::filesystem::path(::testing::TempDir()) / name;
+  std::filesystem::create_directories(folder);
+  return folder.string();
+}
+
+}  // namespace
+
+std::string TinyModel::ConfigJson() const {
+  nlohmann::json config = {{"architectures", {"DeepseekV3ForCausalLM"}},
+                           {"model_type", "deepseek_v3"},
+                           {"hidden_size", 136},
+                           {"num_hidden_layers", layers},
+                           {"vocab_size", 131},
+                           {"max_position_embeddings", 512},
+                           {"rms_norm_eps", 1e-6},
+                           {"rope_theta", 10000},
+                           {"tie_word_embeddings", tie_word_embeddings},
+                           {"attention_bias", false},
+                           {"hidden_act", "silu"},
+                           {"num_attention_heads", 4},
+                           {"num_key_value_heads", 4},
+                           {"q_lora_rank", nullptr},
+                           {"kv_lora_rank", 40},
+                           {"qk_nope_head_dim", 24},
+                           {"qk_rope_head_dim", 16},
+                           {"v_head_dim", 20},
+                           {"intermediate_size", 200},
+                           {"moe_intermediate_size", 36},
+                           {"first_k_dense_replace", dense_layers},
+                           {"n_routed_experts", 8},
+                           {"n_shared_experts", shared_experts},
+                           {"num_experts_per_tok", 3},
+                           {"n_group", 4},
+                           {"topk_group", 2},
+                           {"norm_topk_prob", true},
+                           {"routed_scaling_factor", 2.5},
+                           {"scoring_func", "sigmoid"},
+                           {"topk_method", "noaux_tc"},
+                           {"num_nextn_predict_layers", 0},
+                           {"bos_token_id", 0},
+                           {"eos_token_id", 1}};
+  if (q_lora) config["q_lora_rank"] = 72;
+  if (yarn) {
+    config["rope_scaling"] = {
+        {"type", "yarn"},       {"factor", 4},    {"original_max_position_embeddings", 128},
+        {"beta_fast", 32},      {"beta_slow", 1}, {"mscale", 1.0},
+        {"mscale_all_dim", 1.0}};
+  }
+  if (fp8) {
+    config["quantization_config"] = {{"quant_method", "fp8"},
+                                     {"fmt", "e4m3"},
+                                     {"activation_scheme", "dynamic"},
+                                     {"weight_block_size", {128, 128}}};
+  }
+  return config.dump(2);
+}
+
+model::ModelConfig TinyModel::Config() const {
+  absl::StatusOr<model::ModelConfig> config = model::ParseModelConfig(ConfigJson());
+  EXPECT_TRUE(config.ok()) << config.status();
+  return *std::move(config);
+}
+
+std::string WriteTinyCheckpoint(const TinyModel& model, const Damage& damage) {
+  const std::string folder = NewFolder();
+  std::ofstream(folder + "/config.json") << model.ConfigJson();
+
+  Weights weights(model.seed);
+  std::vector<TinyTensor> tensors;
+  for (const TensorSpec& spec : model::TensorsOf(model.Config())) {
+    if (spec.quantized && model.fp8) {
+      tensors.push_back(weights.Fp8(spec));
+      tensors.push_back(weights.Scales(spec));
+    } else {
+      const bool fp32 = spec.kind == TensorKind::kRouterBias;
+      tensors.push_back(weights.Plain(spec, fp32 ? DType::kF32 : model.plain_type));
+    }
+  }
+  checkpoint::SafetensorsWriter writer;
+  for (TinyTensor& tensor : tensors) {
+    if (damage) damage(tensor);
+    writer.Add(tensor.name, tensor.type, tensor.shape, tensor.bytes);
+  }
+  const absl::Status written = writer.Write(folder + "/model.safetensors");
+  EXPECT_TRUE(written.ok()) << written;
+  return folder;
+}
+
+}  // namespace deeprack::worker::testing

@@ -1,0 +1,94 @@
+// Multi-head latent attention, absorbed: queries go into the latent space, attended latents come back as
+// values.
+#include "base/status_macros.h"
+#include "worker/decoder/decoder.h"
+#include "worker/decoder/matrix_view.h"
+
+namespace deeprack::worker {
+
+absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, const Batch& batch) {
+  const int64_t rows = batch.rows();
+  const int64_t heads = config_.num_attention_heads / parts_.layout.tp;
+  const int64_t latent_dim = config_.kv_lora_rank;
+  const int64_t rope_dim = config_.qk_rope_head_dim;
+  const int64_t nope_dim = config_.qk_nope_head_dim;
+  const float eps = static_cast<float>(config_.rms_norm_eps);
+  const Matrix normed = FirstRows(ws_.normed, rows);
+  const Matrix q = FirstRows(ws_.q, rows);
+  const Matrix kv_a = FirstRows(ws_.kv_a, rows);
+  const Matrix latent = ColumnsOf(kv_a, 0, latent_dim);
+  const Matrix rope_key = ColumnsOf(kv_a, latent_dim, rope_dim);
+  const Matrix q_latent = FirstRows(ws_.q_latent, rows);
+  const Matrix attended = FirstRows(ws_.attended, rows);
+  const Matrix values = FirstRows(ws_.values, rows);
+  const Matrix partial = FirstRows(ws_.partial, rows);
+
+  // Queries: [rows, heads, nope | rope].
+  if (weights.q_a) {
+    const Matrix q_a = FirstRows(ws_.q_a, rows);
+    kernels_.linear({.x = normed, .weight = *weights.q_a, .out = q_a}, execution_);
+    kernels_.rms_norm({.x = q_a, .weight = weights.q_a_norm, .eps = eps, .out = q_a}, execution_);
+    kernels_.linear({.x = q_a, .weight = weights.q, .out = q}, execution_);
+  } else {
+    kernels_.linear({.x = normed, .weight = weights.q, .out = q}, execution_);
+  }
+  kernels_.rope({.x = q,
+                 .heads = heads,
+                 .head_stride = config_.qk_head_dim(),
+                 .offset = nope_dim,
+                 .rope_dim = rope_dim,
+                 .positions = batch.positions.data(),
+                 .cos = ws_.rope_cos,
+                 .sin = ws_.rope_sin},
+                execution_);
+
+  // The cache entry: [latent, normed | rope key, rotated].
+  kernels_.linear({.x = normed, .weight = weights.kv_a, .out = kv_a}, execution_);
+  kernels_.rms_norm({.x = latent, .weight = weights.kv_a_norm, .eps = eps, .out = latent}, execution_);
+  kernels_.rope({.x = rope_key,
+                 .heads = 1,
+                 .head_stride = rope_dim,
+                 .offset = 0,
+                 .rope_dim = rope_dim,
+                 .positions = batch.positions.data(),
+                 .cos = ws_.rope_cos,
+                 .sin = ws_.rope_sin},
+                execution_);
+  kernels_.kv_write({.latent = latent,
+                     .rope_key = rope_key,
+                     .slots = batch.slots.data(),
+                     .cache = cache,
+                     .cache_type = parts_.cache->type()},
+                    execution_);
+
+  kernels_.head_linear({.x = q,
+                        .x_head_stride = config_.qk_head_dim(),
+                        .weights = weights.absorbed_key.data(),
+                        .heads = heads,
+                        .out = q_latent},
+                       execution_);
+  kernels_.mla_attention({.q_latent = q_latent,
+                          .q_rope = q,
+                          .q_rope_head_stride = config_.qk_head_dim(),
+                          .q_rope_offset = nope_dim,
+                          .heads = heads,
+                          .latent_dim = latent_dim,
+                          .rope_dim = rope_dim,
+                          .scale = static_cast<float>(config_.attention_scale()),
+                          .cache = cache,
+                          .cache_type = parts_.cache->type(),
+                          .sequences = batch.sequences.data(),
+                          .num_sequences = static_cast<int64_t>(batch.sequences.size()),
+                          .out = attended},
+                         execution_);
+  kernels_.head_linear({.x = attended,
+                        .x_head_stride = latent_dim,
+                        .weights = weights.absorbed_value.data(),
+                        .heads = heads,
+                        .out = values},
+                       execution_);
+  kernels_.linear({.x = values, .weight = weights.o, .out = partial}, execution_);
+  return seams_.AttentionOut(partial);
+}
+
+}  // namespace deeprack::worker

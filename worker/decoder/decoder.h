@@ -1,0 +1,95 @@
+// The forward pass of one pipeline stage on one rank: straight-line, one layer after the other, for any mix
+// of prefill chunks and decodes.
+//
+// Data flow (T rows of this dp group; H hidden_size):
+//   embedding or the previous stage -> residual [T, H]
+//   per layer: norm -> attention -> sum over tp -> residual + norm -> feed-forward or experts -> sum
+//   -> the next stage, or final norm and head for the rows that are asked for.
+// Every operation and every sum is fixed by a row alone, so that a row's numbers are the same in any batch.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/api/kernel_set.h"
+#include "model/config/model_config.h"
+#include "model/layout/layout.h"
+#include "worker/decoder/batch.h"
+#include "worker/decoder/expert_exchange.h"
+#include "worker/decoder/seams.h"
+#include "worker/decoder/workspace.h"
+#include "worker/kv_cache/kv_cache.h"
+#include "worker/weights/stage_weights.h"
+
+namespace deeprack::worker {
+
+// What a decoder works with; everything outlives it.
+struct DecoderParts {
+  const model::ModelConfig* config = nullptr;
+  model::Layout layout;
+  Rank rank = 0;
+  ExpertExchange expert_exchange = ExpertExchange::kReplicated;
+  DType compute = DType::kBF16;
+  const StageWeights* weights = nullptr;
+  const KvCache* cache = nullptr;
+  Workspace workspace;
+  Seams* seams = nullptr;
+  const kernels::KernelSet* kernels = nullptr;
+  kernels::Execution execution;
+};
+
+class Decoder {
+ public:
+  explicit Decoder(DecoderParts parts);
+
+  // Takes the batch through this stage's layers; writes the KV cache. Collective over the stage, even for a
+  // dp group without rows. Errors are the communicator's.
+  absl::Status Forward(const Batch& batch);
+
+  // Last stage, after Forward: the logits (fp32, raw) of these batch rows, at most max_logit_rows().
+  // Collective over the tp group. Valid until the next call; row i belongs to rows[i], vocab_size values
+  // each.
+  absl::StatusOr<const float*> Logits(std::span<const int32_t> rows);
+  int64_t max_logit_rows() const { return ws_.logits.rows; }
+
+ private:
+  using Matrix = kernels::Matrix;
+
+  absl::Status BeginStage(const Batch& batch);
+  absl::Status EndStage(int64_t rows);
+
+  // Each reads workspace.normed and leaves its output, summed over the ranks, in workspace.partial.
+  absl::Status Attention(const AttentionWeights& weights, void* cache, const Batch& batch);
+  absl::Status DenseFeedForward(const FeedForwardWeights& weights, int64_t rows);
+  absl::Status ReplicatedExperts(const MoeWeights& moe, const Batch& batch);
+  absl::Status AllToAllExperts(const MoeWeights& moe, int64_t rows);
+
+  // out (fp32) = this rank's columns of a SwiGLU feed-forward of x.
+  void FeedForward(const FeedForwardWeights& weights, const Matrix& x, const Matrix& out);
+  // Chooses the experts of x's rows: workspace.expert_ids and expert_weights.
+  void Route(const MoeWeights& moe, const Matrix& x);
+  // out (fp32) = the weighted sum of this rank's part of the chosen experts, in the order of choice, zero
+  // where none of them is here. At most max_step_tokens rows.
+  void LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix& out);
+
+  // All-to-all: counts the rows for each rank and fills workspace.dispatch_index, then the send buffer.
+  void PlanDispatch(int64_t tokens, std::span<int64_t> rows_to);
+  void PackDispatch(const Matrix& x);
+
+  // Consecutive rows of a dp group, one share for each tp rank.
+  int64_t ShareBegin(int64_t rows, int64_t tp_rank) const { return rows * tp_rank / parts_.layout.tp; }
+  std::vector<int64_t> Shares(int64_t rows) const;
+
+  const DecoderParts parts_;
+  const model::ModelConfig& config_;
+  const model::RankCoordinates at_;
+  const kernels::KernelSet& kernels_;
+  const kernels::Execution& execution_;
+  const Workspace& ws_;
+  Seams& seams_;
+};
+
+}  // namespace deeprack::worker

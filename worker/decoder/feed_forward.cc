@@ -1,0 +1,108 @@
+// SwiGLU feed-forward, routing, and the experts that this rank holds.
+#include "base/checked.h"
+#include "worker/decoder/decoder.h"
+#include "worker/decoder/matrix_view.h"
+
+namespace deeprack::worker {
+namespace {
+
+using kernels::Matrix;
+
+// The buffers of one SwiGLU: gate at column 0, up at column `width`, which is `intermediate` padded to panels
+// as in the stacked weight. What the padding holds is never read.
+struct SwiGluBuffers {
+  Matrix product;    // [rows, width + intermediate]: what the stacked weight gives
+  Matrix gate_up;    // [rows, 2 * width]
+  Matrix activated;  // [rows, width]
+  Matrix inner;      // [rows, intermediate] of `activated`
+
+  SwiGluBuffers(const Matrix& gate_up_buffer, const Matrix& activated_buffer, int64_t rows,
+                int64_t intermediate) {
+    const int64_t width = RoundUp(intermediate, kernels::kPanelRows);
+    gate_up = gate_up_buffer;
+    gate_up.rows = rows;
+    gate_up.cols = gate_up.stride = 2 * width;
+    product = ColumnsOf(gate_up, 0, width + intermediate);
+    activated = activated_buffer;
+    activated.rows = rows;
+    activated.cols = activated.stride = width;
+    inner = ColumnsOf(activated, 0, intermediate);
+  }
+};
+
+}  // namespace
+
+void Decoder::FeedForward(const FeedForwardWeights& weights, const Matrix& x, const Matrix& out) {
+  const SwiGluBuffers buffers(ws_.gate_up, ws_.activated, x.rows, weights.intermediate);
+  kernels_.linear({.x = x, .weight = weights.gate_up, .out = buffers.product}, execution_);
+  kernels_.swiglu({.gate_up = buffers.gate_up, .out = buffers.activated}, execution_);
+  kernels_.linear({.x = buffers.inner, .weight = weights.down, .out = out}, execution_);
+}
+
+absl::Status Decoder::DenseFeedForward(const FeedForwardWeights& weights, int64_t rows) {
+  if (rows == 0) return absl::OkStatus();
+  const Matrix partial = FirstRows(ws_.partial, rows);
+  FeedForward(weights, FirstRows(ws_.normed, rows), partial);
+  return seams_.FeedForwardOut(partial);
+}
+
+void Decoder::Route(const MoeWeights& moe, const Matrix& x) {
+  const int64_t experts = config_.n_routed_experts;
+  const Matrix logits = {
+      .data = ws_.router_logits, .type = DType::kF32, .rows = x.rows, .cols = experts, .stride = experts};
+  kernels_.linear({.x = x, .weight = moe.router, .out = logits}, execution_);
+  kernels_.gate({.logits = ws_.router_logits,
+                 .bias = moe.router_bias,
+                 .m = x.rows,
+                 .experts = experts,
+                 .n_group = config_.n_group,
+                 .topk_group = config_.topk_group,
+                 .top_k = config_.num_experts_per_tok,
+                 .norm_topk_prob = config_.norm_topk_prob,
+                 .routed_scaling_factor = static_cast<float>(config_.routed_scaling_factor),
+                 .ids = ws_.expert_ids,
+                 .weights = ws_.expert_weights},
+                execution_);
+}
+
+void Decoder::LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix& out) {
+  const int64_t experts = static_cast<int64_t>(moe.gate_up.size());
+  const int64_t top_k = config_.num_experts_per_tok;
+  kernels_.group_by_expert({.ids = ws_.expert_ids,
+                            .m = x.rows,
+                            .top_k = top_k,
+                            .expert_begin = moe.expert_begin,
+                            .experts = experts,
+                            .offsets = ws_.expert_offsets,
+                            .row_index = ws_.row_index,
+                            .pair_to_row = ws_.pair_to_row},
+                           execution_);
+  const int64_t grouped_rows = ws_.expert_offsets[experts];
+  const Matrix y = FirstRows(ws_.expert_out, grouped_rows);
+  if (grouped_rows > 0) {
+    const SwiGluBuffers buffers(ws_.expert_gate_up, ws_.expert_activated, grouped_rows, moe.intermediate);
+    kernels_.grouped_linear({.x = x,
+                             .row_index = ws_.row_index,
+                             .offsets = ws_.expert_offsets,
+                             .weights = moe.gate_up.data(),
+                             .experts = experts,
+                             .out = buffers.product},
+                            execution_);
+    kernels_.swiglu({.gate_up = buffers.gate_up, .out = buffers.activated}, execution_);
+    kernels_.grouped_linear({.x = buffers.inner,
+                             .offsets = ws_.expert_offsets,
+                             .weights = moe.down.data(),
+                             .experts = experts,
+                             .out = y},
+                            execution_);
+  }
+  kernels_.combine({.y = y,
+                    .pair_to_row = ws_.pair_to_row,
+                    .weights = ws_.expert_weights,
+                    .top_k = top_k,
+                    .add = {},
+                    .out = out},
+                   execution_);
+}
+
+}  // namespace deeprack::worker

@@ -1,0 +1,124 @@
+#include "worker/decoder/seams.h"
+
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+
+namespace deeprack::worker {
+namespace {
+
+// Adds the life of the object to a sum of durations.
+class Stopwatch {
+ public:
+  explicit Stopwatch(absl::Duration& sum) : sum_(sum), start_nanos_(absl::GetCurrentTimeNanos()) {}
+  ~Stopwatch() { sum_ += absl::Nanoseconds(absl::GetCurrentTimeNanos() - start_nanos_); }
+
+ private:
+  absl::Duration& sum_;
+  const int64_t start_nanos_;
+};
+
+std::vector<int64_t> Scaled(std::span<const int64_t> counts, int64_t factor) {
+  std::vector<int64_t> scaled(counts.begin(), counts.end());
+  for (int64_t& value : scaled) value *= factor;
+  return scaled;
+}
+
+int64_t RowBytes(const kernels::Matrix& x) { return x.cols * static_cast<int64_t>(SizeOf(x.type)); }
+
+// A group of one is null: its seams are free.
+absl::StatusOr<std::unique_ptr<Communicator>> SplitUnlessAlone(Communicator* from, int color, int size) {
+  if (size == 1) return nullptr;
+  return from->Split(color);
+}
+
+}  // namespace
+
+Seams::Seams(const model::Layout& layout, Rank rank, Communicator* world)
+    : layout_(layout), rank_(rank), world_(world) {}
+
+absl::StatusOr<std::unique_ptr<Seams>> Seams::Create(const model::Layout& layout, Rank rank,
+                                                     Communicator* world) {
+  DR_CHECK(world != nullptr || layout.world_size() == 1);
+  DR_CHECK(world == nullptr || (world->size() == layout.world_size() && world->rank() == rank));
+  std::unique_ptr<Seams> seams(new Seams(layout, rank, world));
+  const model::RankCoordinates at = model::CoordinatesOf(layout, rank);
+  DR_ASSIGN_OR_RETURN(seams->stage_, SplitUnlessAlone(world, at.pp_rank, layout.stage_size()));
+  DR_ASSIGN_OR_RETURN(seams->tp_, SplitUnlessAlone(seams->stage_.get(), at.dp_rank, layout.tp));
+  DR_ASSIGN_OR_RETURN(seams->dp_, SplitUnlessAlone(seams->stage_.get(), at.tp_rank, layout.dp));
+  return seams;
+}
+
+absl::Status Seams::SumOver(Communicator* group, const kernels::Matrix& x) {
+  if (group == nullptr || x.rows == 0) return absl::OkStatus();
+  DR_CHECK(x.stride == x.cols);
+  const Stopwatch watch(elapsed_);
+  return group->AllReduceSum(x.data, x.rows * x.cols, x.type);
+}
+
+absl::Status Seams::GatherTokens(const kernels::Matrix& own, const kernels::Matrix& all,
+                                 std::span<const int64_t> tokens_of) {
+  DR_CHECK(dp_ != nullptr && own.stride == own.cols && all.stride == all.cols);
+  const Stopwatch watch(elapsed_);
+  return dp_->AllGatherV(own.data, all.data, Scaled(tokens_of, RowBytes(own)));
+}
+
+absl::Status Seams::ExchangeCounts(std::span<const int64_t> rows_to, std::span<int64_t> out) {
+  if (stage_ == nullptr) {
+    out[0] = rows_to[0];
+    return absl::OkStatus();
+  }
+  const Stopwatch watch(elapsed_);
+  return stage_->AllGather(rows_to.data(), out.data(), static_cast<int64_t>(rows_to.size_bytes()));
+}
+
+absl::Status Seams::AllToAllRows(const void* send, std::span<const int64_t> rows_to, void* receive,
+                                 std::span<const int64_t> rows_from, int64_t row_bytes) {
+  if (stage_ == nullptr) {
+    std::memcpy(receive, send, static_cast<size_t>(rows_to[0] * row_bytes));
+    return absl::OkStatus();
+  }
+  const Stopwatch watch(elapsed_);
+  return stage_->AllToAllV(send, Scaled(rows_to, row_bytes), receive, Scaled(rows_from, row_bytes));
+}
+
+absl::Status Seams::MoeDispatch(const void* send, std::span<const int64_t> rows_to, void* receive,
+                                std::span<const int64_t> rows_from, int64_t row_bytes) {
+  return AllToAllRows(send, rows_to, receive, rows_from, row_bytes);
+}
+
+absl::Status Seams::MoeCombine(const void* send, std::span<const int64_t> rows_to, void* receive,
+                               std::span<const int64_t> rows_from, int64_t row_bytes) {
+  return AllToAllRows(send, rows_to, receive, rows_from, row_bytes);
+}
+
+absl::Status Seams::GatherShares(const void* own, void* all, std::span<const int64_t> rows_of,
+                                 int64_t row_bytes) {
+  DR_CHECK(tp_ != nullptr);
+  const Stopwatch watch(elapsed_);
+  return tp_->AllGatherV(own, all, Scaled(rows_of, row_bytes));
+}
+
+absl::Status Seams::GatherLogits(const void* own, void* out, int64_t bytes) {
+  DR_CHECK(tp_ != nullptr);
+  const Stopwatch watch(elapsed_);
+  return tp_->AllGather(own, out, bytes);
+}
+
+absl::Status Seams::SendToNextStage(const void* data, int64_t bytes) {
+  const Stopwatch watch(elapsed_);
+  return world_->Send(data, bytes, rank_ + layout_.stage_size());
+}
+
+absl::Status Seams::ReceiveFromPreviousStage(void* data, int64_t bytes) {
+  const Stopwatch watch(elapsed_);
+  return world_->Receive(data, bytes, rank_ - layout_.stage_size());
+}
+
+absl::Duration Seams::TakeElapsed() { return std::exchange(elapsed_, absl::ZeroDuration()); }
+
+}  // namespace deeprack::worker

@@ -1,0 +1,77 @@
+// Every place where the decoder meets other ranks, by name. Nothing else in the decoder communicates.
+//
+// Groups of a rank: its stage (tp * dp ranks), its tp group (one dp group of the stage), its dp group (the
+// ranks of the stage with its tp rank). All matrices are contiguous (stride == cols). A seam over one rank
+// costs nothing. Errors are the communicator's: DeadlineExceeded or Aborted, after which the epoch is over.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "kernels/api/matrix.h"
+#include "model/layout/layout.h"
+#include "worker/collectives/communicator.h"
+
+namespace deeprack::worker {
+
+class Seams {
+ public:
+  // Splits `world` (collective over it). `world` may be null when the layout has one rank; it must outlive
+  // the seams.
+  static absl::StatusOr<std::unique_ptr<Seams>> Create(const model::Layout& layout, Rank rank,
+                                                       Communicator* world);
+
+  // Sums over the tp group: vocabulary-parallel embeddings, attention outputs, feed-forward outputs.
+  absl::Status EmbeddingSum(const kernels::Matrix& x) { return SumOver(tp_.get(), x); }
+  absl::Status AttentionOut(const kernels::Matrix& x) { return SumOver(tp_.get(), x); }
+  absl::Status FeedForwardOut(const kernels::Matrix& x) { return SumOver(tp_.get(), x); }
+
+  // Replicated experts: the tokens of all dp groups (tokens_of[g] rows each, in group order) on every rank;
+  // the sum of all ranks' expert outputs over the stage.
+  absl::Status GatherTokens(const kernels::Matrix& own, const kernels::Matrix& all,
+                            std::span<const int64_t> tokens_of);
+  absl::Status ExpertsOut(const kernels::Matrix& x) { return SumOver(stage_.get(), x); }
+
+  // All-to-all experts, over the stage. ExchangeCounts: out[r * stage_size + c] = rows that rank r sends to
+  // rank c.
+  absl::Status ExchangeCounts(std::span<const int64_t> rows_to, std::span<int64_t> out);
+  // MoE dispatch and MoE combine: rows of row_bytes each, grouped by peer in rank order.
+  absl::Status MoeDispatch(const void* send, std::span<const int64_t> rows_to, void* receive,
+                           std::span<const int64_t> rows_from, int64_t row_bytes);
+  absl::Status MoeCombine(const void* send, std::span<const int64_t> rows_to, void* receive,
+                          std::span<const int64_t> rows_from, int64_t row_bytes);
+
+  // Joins the rows that each rank of the tp group holds (rows_of[r] of them) into `all` on every one.
+  absl::Status GatherShares(const void* own, void* all, std::span<const int64_t> rows_of, int64_t row_bytes);
+
+  // Logits: out = each tp rank's own block, in rank order.
+  absl::Status GatherLogits(const void* own, void* out, int64_t bytes);
+
+  // Between the ranks of neighbouring stages with the same tp and dp rank.
+  absl::Status SendToNextStage(const void* data, int64_t bytes);
+  absl::Status ReceiveFromPreviousStage(void* data, int64_t bytes);
+
+  // The time spent in seams since the last call, waiting included.
+  absl::Duration TakeElapsed();
+
+ private:
+  Seams(const model::Layout& layout, Rank rank, Communicator* world);
+  absl::Status SumOver(Communicator* group, const kernels::Matrix& x);
+  absl::Status AllToAllRows(const void* send, std::span<const int64_t> rows_to, void* receive,
+                            std::span<const int64_t> rows_from, int64_t row_bytes);
+
+  const model::Layout layout_;
+  const Rank rank_;
+  Communicator* const world_;
+  // Null for groups of one.
+  std::unique_ptr<Communicator> stage_;
+  std::unique_ptr<Communicator> tp_;
+  std::unique_ptr<Communicator> dp_;
+  absl::Duration elapsed_;
+};
+
+}  // namespace deeprack::worker

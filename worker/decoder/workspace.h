@@ -1,0 +1,86 @@
+// The decoder's scratch memory: every buffer of a step, taken once, sized by the limits of a step.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/api/matrix.h"
+#include "model/budget/budget.h"
+#include "model/config/model_config.h"
+#include "model/layout/layout.h"
+#include "worker/decoder/expert_exchange.h"
+
+namespace deeprack::worker {
+
+struct WorkspaceSpec {
+  const model::ModelConfig& config;
+  model::Layout layout;
+  Rank rank = 0;
+  DType compute = DType::kBF16;
+  ExpertExchange expert_exchange = ExpertExchange::kReplicated;
+  model::StepLimits limits;
+};
+
+// T: limits.max_step_tokens. S: all tokens of a stage, dp * T. H: hidden_size. "compute": of the compute
+// type. Buffers that this rank never uses are empty.
+struct Workspace {
+  // Rotary tables [max_context, qk_rope_head_dim / 2]; filled by whoever carves.
+  float* rope_cos = nullptr;
+  float* rope_sin = nullptr;
+
+  kernels::Matrix residual;  // compute [T, H]
+  kernels::Matrix normed;    // compute [T, H]
+  kernels::Matrix partial;   // fp32 [S, H]: a block's output, this rank's part of it until its seam
+
+  kernels::Matrix q_a;       // compute [T, q_lora_rank]
+  kernels::Matrix q;         // compute [T, heads * qk_head_dim]
+  kernels::Matrix kv_a;      // compute [T, kv_lora_rank + qk_rope_head_dim]
+  kernels::Matrix q_latent;  // compute [T, heads * kv_lora_rank]
+  kernels::Matrix attended;  // compute [T, heads * kv_lora_rank]
+  kernels::Matrix values;    // compute [T, heads * v_head_dim]
+
+  // Dense and shared feed-forward; width is the larger of the two, padded to panels.
+  kernels::Matrix gate_up;     // compute [T, 2 * width]
+  kernels::Matrix activated;   // compute [T, width]
+  kernels::Matrix shared_out;  // fp32 [T, H]
+
+  // Routed experts, T tokens at a time. P = T * min(num_experts_per_tok, experts of the group).
+  kernels::Matrix gathered;           // compute [S, H]: the stage's tokens (replicated experts, dp > 1)
+  float* router_logits = nullptr;     // [T, n_routed_experts]
+  int32_t* expert_ids = nullptr;      // [T, num_experts_per_tok]
+  float* expert_weights = nullptr;    // [T, num_experts_per_tok]
+  int32_t* expert_offsets = nullptr;  // [experts of the group + 1]
+  int32_t* row_index = nullptr;       // [T * num_experts_per_tok]
+  int32_t* pair_to_row = nullptr;     // [T * num_experts_per_tok]
+  kernels::Matrix expert_gate_up;     // compute [P, 2 * expert width]
+  kernels::Matrix expert_activated;   // compute [P, expert width]
+  kernels::Matrix expert_out;         // fp32 [P, H]
+
+  // All-to-all experts. A row travels as H compute values, its expert ids and weights; F: ranks that one
+  // token can reach; C: this rank's share of T.
+  int64_t dispatch_row_bytes = 0;
+  int64_t dispatch_fanout = 0;            // F
+  std::byte* dispatch_send = nullptr;     // [C * F] rows
+  std::byte* dispatch_receive = nullptr;  // [S] rows
+  int32_t* dispatch_index = nullptr;      // [C, F]: where the row was sent from, -1 beyond the last
+  float* dispatch_ones = nullptr;         // [C, F]: 1, the weights of the final sum; filled by whoever carves
+  kernels::Matrix expert_sums;            // fp32 [S, H]: this rank's sums for the rows it received
+  kernels::Matrix returned;               // fp32 [C * F, H]
+  kernels::Matrix share_out;              // fp32 [C, H]
+
+  // Logits, R = min(T, max_sequences) rows at a time.
+  kernels::Matrix head_rows;         // compute [R, H]
+  kernels::Matrix logits;            // fp32 [R, vocab_size]
+  int64_t vocab_block = 0;           // vocabulary rows of a tp rank (the last may have fewer)
+  kernels::Matrix logits_own;        // fp32 [R, vocab_block], tp > 1
+  float* logits_gathered = nullptr;  // fp32 [tp, R, vocab_block], tp > 1
+  float* logits_scratch = nullptr;   // [vocab_size]: one row that sampling may change
+};
+
+// The bytes that CarveWorkspace uses. Pure.
+int64_t WorkspaceBytes(const WorkspaceSpec& spec);
+
+// Cuts `base` (WorkspaceBytes long, kArenaAlignment-aligned) into the buffers.
+Workspace CarveWorkspace(const WorkspaceSpec& spec, std::byte* base);
+
+}  // namespace deeprack::worker

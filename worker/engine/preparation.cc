@@ -1,0 +1,96 @@
+#include "worker/engine/preparation.h"
+
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "checkpoint/checkpoint_check.h"
+#include "model/layout/layout.h"
+#include "worker/device/arena.h"
+#include "worker/engine/rank_agreement.h"
+
+namespace deeprack::worker {
+namespace {
+
+// Far beyond any config.json, and no danger to memory.
+constexpr int64_t kMaxConfigBytes = 16 << 20;
+
+absl::StatusOr<model::ModelConfig> ReadConfig(const std::string& folder) {
+  const std::string path = folder + "/config.json";
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) return absl::NotFoundError(absl::StrCat(path, ": not there or not readable"));
+  const int64_t size = static_cast<int64_t>(file.tellg());
+  if (size > kMaxConfigBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", size, " bytes, which no config.json has"));
+  }
+  file.seekg(0);
+  std::stringstream text;
+  text << file.rdbuf();
+  absl::StatusOr<model::ModelConfig> config = model::ParseModelConfig(text.str());
+  if (config.ok()) return config;
+  return absl::Status(config.status().code(), absl::StrCat(path, ": ", config.status().message()));
+}
+
+absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig& config) {
+  if (options.compute != DType::kBF16 && options.compute != DType::kF32) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("compute type ", std::string(Name(options.compute)), ": BF16 and F32 are possible"));
+  }
+  if (options.max_step_tokens < 1 || options.max_sequences < 1 || options.threads < 1 ||
+      options.kv_bytes < 0 || options.max_context < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("max_step_tokens ", options.max_step_tokens, ", max_sequences ", options.max_sequences,
+                     ", threads ", options.threads, " must be at least 1, kv_bytes ", options.kv_bytes,
+                     " and max_context ", options.max_context, " at least 0"));
+  }
+  if (options.max_context > config.max_position_embeddings) {
+    return absl::InvalidArgumentError(absl::StrCat("max_context ", options.max_context,
+                                                   " is beyond the model's ", config.max_position_embeddings,
+                                                   " positions"));
+  }
+  DR_RETURN_IF_ERROR(model::ValidateLayout(config, options.layout));
+  if (options.rank < 0 || options.rank >= options.layout.world_size()) {
+    return absl::InvalidArgumentError(absl::StrCat("rank ", options.rank, " of the ",
+                                                   options.layout.world_size(), " of layout ",
+                                                   ToString(options.layout)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation) {
+  return {.config = preparation.config,
+          .layout = options.layout,
+          .rank = options.rank,
+          .compute = options.compute,
+          .expert_exchange = options.expert_exchange,
+          .limits = preparation.limits};
+}
+
+absl::Status Prepare(const EngineOptions& options, Preparation& preparation) {
+  DR_ASSIGN_OR_RETURN(preparation.config, ReadConfig(options.model_path));
+  const model::ModelConfig& config = preparation.config;
+  DR_RETURN_IF_ERROR(CheckOptions(options, config));
+  DR_ASSIGN_OR_RETURN(preparation.reader, checkpoint::CheckpointReader::Open(options.model_path));
+  DR_RETURN_IF_ERROR(checkpoint::CheckCheckpoint(config, *preparation.reader).status());
+
+  preparation.limits = {
+      .max_step_tokens = options.max_step_tokens,
+      .max_sequences = options.max_sequences,
+      .max_context = options.max_context == 0 ? config.max_position_embeddings : options.max_context};
+  preparation.workspace_bytes = WorkspaceBytes(WorkspaceSpecOf(options, preparation));
+  preparation.memory = {
+      .host = HostIdentity(),
+      .available_bytes = AvailableHostBytes(),
+      .fixed_bytes = model::WeightBytes(config, options.layout, options.rank, options.compute) +
+                     preparation.workspace_bytes,
+      .page_bytes = model::KvPageBytes(config, options.layout, options.rank, options.compute),
+      .kv_bytes = options.kv_bytes};
+  return absl::OkStatus();
+}
+
+}  // namespace deeprack::worker

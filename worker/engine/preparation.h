@@ -1,0 +1,33 @@
+// What a rank finds out by itself before it meets the others: that it can read the model, and what it will
+// need.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "checkpoint/checkpoint_reader.h"
+#include "model/budget/budget.h"
+#include "model/config/model_config.h"
+#include "worker/decoder/workspace.h"
+#include "worker/engine/engine.h"
+#include "worker/kv_cache/kv_cache.h"
+
+namespace deeprack::worker {
+
+struct Preparation {
+  model::ModelConfig config;
+  std::optional<checkpoint::CheckpointReader> reader;  // open and checked against the config
+  model::StepLimits limits;
+  RankMemory memory;
+  int64_t workspace_bytes = 0;
+};
+
+// Reads and checks config.json, options, layout and the checkpoint's headers; computes the budget. Takes no
+// memory. Errors: NotFound, InvalidArgument, DataLoss.
+absl::Status Prepare(const EngineOptions& options, Preparation& preparation);
+
+// What the decoder's workspace is sized by. Refers to the preparation's config.
+WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation);
+
+}  // namespace deeprack::worker

@@ -1,0 +1,86 @@
+#include "worker/engine/rank_agreement.h"
+
+#include <unistd.h>
+
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace deeprack::worker {
+namespace {
+
+struct Readiness {
+  int64_t ready = 0;
+  RankMemory memory;
+};
+
+// Each machine has the memory that its ranks are about to take.
+absl::Status CheckMachines(const std::vector<RankMemory>& ranks, int64_t blocks) {
+  for (const RankMemory& rank : ranks) {
+    int64_t needed = 0;
+    int64_t neighbours = 0;
+    for (const RankMemory& other : ranks) {
+      if (other.host != rank.host) continue;
+      needed += other.fixed_bytes + blocks * other.page_bytes;
+      ++neighbours;
+    }
+    if (rank.available_bytes > 0 && needed > rank.available_bytes) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the ", neighbours, " ranks of one machine need ", needed,
+                       " bytes for weights, workspace and KV cache, but ", rank.available_bytes,
+                       " are available. Use more machines, a smaller kv_bytes or max_step_tokens"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, int64_t most_blocks,
+                                    Communicator* world) {
+  const Readiness mine = {.ready = own.ok() ? 1 : 0, .memory = memory};
+  std::vector<Readiness> all(world == nullptr ? 1 : static_cast<size_t>(world->size()));
+  if (world == nullptr) {
+    all[0] = mine;
+  } else {
+    const absl::Status gathered = world->AllGather(&mine, all.data(), sizeof(Readiness));
+    DR_RETURN_IF_ERROR(own);  // the cause, rather than that its peers left meanwhile
+    DR_RETURN_IF_ERROR(gathered);
+  }
+  DR_RETURN_IF_ERROR(own);
+
+  std::vector<RankMemory> memories;
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    if (all[rank].ready == 0) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("rank ", rank, " cannot load the model; its own message says why"));
+    }
+    memories.push_back(all[rank].memory);
+  }
+  const PageAgreement agreement = AgreeOnBlocks(memories, most_blocks);
+  const RankMemory& tight = memories[static_cast<size_t>(agreement.tightest)];
+  if (agreement.blocks == 0) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "no memory for the KV cache: rank ", agreement.tightest, " needs ", tight.fixed_bytes,
+        " bytes for weights and workspace and ", tight.page_bytes, " for each page of ", kPageTokens,
+        " tokens; ",
+        tight.kv_bytes > 0 ? absl::StrCat(tight.kv_bytes, " bytes are set aside for pages")
+                           : absl::StrCat(tight.available_bytes, " bytes are available on its machine"),
+        ". Use more ranks, a smaller max_step_tokens, or a machine with more memory"));
+  }
+  DR_RETURN_IF_ERROR(CheckMachines(memories, agreement.blocks));
+  return agreement.blocks;
+}
+
+uint64_t HostIdentity() {
+  char name[256] = {};
+  if (gethostname(name, sizeof(name) - 1) != 0) return 0;
+  uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a: the same number in every process
+  for (const char c : std::string_view(name)) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
+  return hash;
+}
+
+}  // namespace deeprack::worker

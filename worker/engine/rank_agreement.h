@@ -1,0 +1,23 @@
+// What the ranks settle before they load: that all of them can, and how many KV pages each will hold.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/collectives/communicator.h"
+#include "worker/kv_cache/kv_cache.h"
+
+namespace deeprack::worker {
+
+// Collective over `world` (null: one rank alone). `own` is this rank's readiness: an error comes back to it
+// as it is, and to the others as FailedPrecondition naming the rank. Otherwise the agreed number of pages, at
+// least 1; ResourceExhausted, with the numbers of the tightest rank, when it would be 0. All memory values
+// are agreed on before anything is taken, so that loading needs no further meeting.
+absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, int64_t most_blocks,
+                                    Communicator* world);
+
+// A number for the machine that this process runs on.
+uint64_t HostIdentity();
+
+}  // namespace deeprack::worker

@@ -1,0 +1,39 @@
+#include "worker/kv_cache/kv_cache.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "model/budget/budget.h"
+
+namespace deeprack::worker {
+
+KvCache::KvCache(Arena arena, std::byte* base, DType type, int64_t blocks, int64_t layer_bytes)
+    : arena_(std::move(arena)), base_(base), type_(type), blocks_(blocks), layer_bytes_(layer_bytes) {}
+
+absl::StatusOr<KvCache> KvCache::Create(const model::ModelConfig& config, const model::Layout& layout,
+                                        Rank rank, DType type, int64_t blocks) {
+  const int64_t bytes = blocks * model::KvPageBytes(config, layout, rank, type);
+  DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create("KV cache", bytes));
+  DR_ASSIGN_OR_RETURN(std::byte * base, arena.Allocate(bytes));
+  const auto [begin, end] = model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank);
+  return KvCache(std::move(arena), base, type, blocks, bytes / (end - begin));
+}
+
+PageAgreement AgreeOnBlocks(std::span<const RankMemory> ranks, int64_t most_blocks) {
+  PageAgreement agreement = {.blocks = most_blocks};
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    const RankMemory& rank = ranks[i];
+    int64_t bytes = rank.kv_bytes;
+    if (bytes == 0) {
+      const int64_t neighbours = std::count_if(
+          ranks.begin(), ranks.end(), [&](const RankMemory& other) { return other.host == rank.host; });
+      bytes = std::max<int64_t>(0, rank.available_bytes / 10 * 9 / neighbours - rank.fixed_bytes);
+    }
+    const int64_t blocks = bytes / rank.page_bytes;
+    if (blocks < agreement.blocks) agreement = {.blocks = blocks, .tightest = static_cast<int64_t>(i)};
+  }
+  return agreement;
+}
+
+}  // namespace deeprack::worker

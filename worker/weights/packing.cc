@@ -1,0 +1,239 @@
+#include "worker/weights/packing.h"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/checked.h"
+#include "base/status_macros.h"
+#include "checkpoint/tensor_view.h"
+#include "kernels/api/packed_weight.h"
+#include "worker/weights/finite_check.h"
+
+namespace deeprack::worker {
+namespace {
+
+using kernels::kPanelRows;
+using kernels::SourceMatrix;
+using model::PackedTensor;
+using model::TensorKind;
+using model::WeightForm;
+
+constexpr int64_t kPieceElements = 4 << 20;
+
+// Where element (row, col) of a packed matrix lies.
+int64_t PackedIndex(int64_t row, int64_t col, int64_t cols) {
+  return (row / kPanelRows * cols + col) * kPanelRows + row % kPanelRows;
+}
+
+// Keeps the bytes of one slice, and of its scales, readable.
+struct SliceSource {
+  std::optional<checkpoint::AlignedBytes> values;
+  std::optional<checkpoint::AlignedBytes> scales;
+  SourceMatrix matrix;
+};
+
+absl::Status NotFinite(const std::string& name, const checkpoint::CheckpointReader& reader) {
+  return absl::DataLossError(absl::StrCat("tensor ", name, " in ", reader.FileOf(name),
+                                          " holds NaN or infinity: the file is damaged; fetch it again"));
+}
+
+// The piece's rows as they lie in the file, checked.
+absl::Status OpenSlice(const checkpoint::CheckpointReader& reader, const PackingPiece& piece,
+                       SliceSource& source) {
+  const model::WeightPart& part = piece.tensor->parts[piece.part];
+  const std::string& name = part.tensor.name;
+  DR_ASSIGN_OR_RETURN(const checkpoint::TensorView view, reader.Get(name));
+  source.values.emplace(view);
+
+  SourceMatrix& matrix = source.matrix;
+  matrix.type = view.dtype;
+  matrix.rows = piece.rows;
+  matrix.cols = part.slice.cols;
+  matrix.row_stride = part.tensor.shape.size() > 1 ? part.tensor.shape[1] : 1;
+  matrix.row_begin = part.slice.row_begin + piece.row_begin;
+  matrix.col_begin = part.slice.col_begin;
+  matrix.data =
+      static_cast<const std::byte*>(source.values->data()) +
+      (matrix.row_begin * matrix.row_stride + matrix.col_begin) * static_cast<int64_t>(SizeOf(view.dtype));
+  if (!AllFinite(matrix.type, matrix.data, matrix.rows, matrix.cols, matrix.row_stride)) {
+    return NotFinite(name, reader);
+  }
+  if (view.dtype != DType::kF8E4M3) return absl::OkStatus();
+
+  DR_ASSIGN_OR_RETURN(const checkpoint::TensorView scale, reader.Get(part.tensor.scale_name()));
+  DR_CHECK(scale.dtype == DType::kF32 && scale.shape.size() == 2);
+  source.scales.emplace(scale);
+  matrix.scales = static_cast<const float*>(source.scales->data());
+  matrix.scale_cols = scale.shape[1];
+  if (!AllFinite(scale.dtype, matrix.scales, scale.shape[0], scale.shape[1], scale.shape[1])) {
+    return NotFinite(part.tensor.scale_name(), reader);
+  }
+  return absl::OkStatus();
+}
+
+// `source` as fp32 in packed order: the one conversion of every type that the kernels already have.
+std::vector<float> ToPackedFloats(const SourceMatrix& source) {
+  std::vector<float> packed(static_cast<size_t>(RoundUp(source.rows, kPanelRows) * source.cols));
+  kernels::PackRows(source, DType::kF32, 0, source.rows, packed.data(), nullptr);
+  return packed;
+}
+
+// Rows [begin, begin + rows) of a source.
+SourceMatrix SourceRows(SourceMatrix source, int64_t begin, int64_t rows) {
+  source.data = static_cast<const std::byte*>(source.data) +
+                begin * source.row_stride * static_cast<int64_t>(SizeOf(source.type));
+  source.row_begin += begin;
+  source.rows = rows;
+  return source;
+}
+
+// The embedding: row-major in the compute type.
+void FillTable(const PackingPiece& piece, const SourceMatrix& source) {
+  const PackedTensor& tensor = *piece.tensor;
+  std::byte* out = piece.memory + piece.row_begin * tensor.cols * static_cast<int64_t>(SizeOf(tensor.type));
+  if (source.type == tensor.type && source.row_stride == tensor.cols) {
+    std::memcpy(out, source.data, static_cast<size_t>(source.rows * tensor.cols) * SizeOf(tensor.type));
+    return;
+  }
+  const std::vector<float> values = ToPackedFloats(source);
+  DispatchActivation(tensor.type, [&](auto zero) {
+    using T = decltype(zero);
+    T* to = reinterpret_cast<T*>(out);
+    for (int64_t row = 0; row < source.rows; ++row) {
+      for (int64_t col = 0; col < source.cols; ++col) {
+        *to++ = FromFloat<T>(values[PackedIndex(row, col, source.cols)]);
+      }
+    }
+  });
+}
+
+// kv_b holds for each head qk_nope_head_dim rows of the key, then v_head_dim rows of the value.
+void FillAbsorbed(const model::ModelConfig& config, const PackingPiece& piece, const SourceMatrix& source) {
+  const PackedTensor& tensor = *piece.tensor;
+  const int64_t nope = config.qk_nope_head_dim;
+  const int64_t head_rows = nope + config.v_head_dim;
+  std::vector<float> transposed(static_cast<size_t>(nope * config.kv_lora_rank));
+  for (int64_t head = 0; head < tensor.count; ++head) {
+    std::byte* out = piece.memory + head * tensor.value_bytes;
+    if (tensor.form == WeightForm::kAbsorbedValue) {
+      const SourceMatrix value = SourceRows(source, head * head_rows + nope, config.v_head_dim);
+      kernels::PackRows(value, tensor.type, 0, value.rows, out, nullptr);
+      continue;
+    }
+    const std::vector<float> key = ToPackedFloats(SourceRows(source, head * head_rows, nope));
+    for (int64_t row = 0; row < nope; ++row) {
+      for (int64_t col = 0; col < source.cols; ++col) {
+        transposed[col * nope + row] = key[PackedIndex(row, col, source.cols)];
+      }
+    }
+    const SourceMatrix turned = {.data = transposed.data(),
+                                 .row_stride = nope,
+                                 .type = DType::kF32,
+                                 .rows = source.cols,
+                                 .cols = nope};
+    kernels::PackRows(turned, tensor.type, 0, turned.rows, out, nullptr);
+  }
+}
+
+bool HoldsRopeRows(TensorKind kind) {
+  return kind == TensorKind::kQProj || kind == TensorKind::kQBProj || kind == TensorKind::kKvAProj;
+}
+
+// The kernels rotate pairs (2i, 2i + 1). A checkpoint with rope_interleave false pairs (i, i + r/2): its rope
+// rows are moved together, in queries and keys alike, which leaves every score as it was.
+template <class T>
+void InterleaveRows(T* packed, int64_t cols, int64_t first_row, int64_t rope_dim) {
+  std::vector<T> halves(static_cast<size_t>(rope_dim));
+  for (int64_t col = 0; col < cols; ++col) {
+    for (int64_t i = 0; i < rope_dim; ++i) halves[i] = packed[PackedIndex(first_row + i, col, cols)];
+    for (int64_t i = 0; i < rope_dim; ++i) {
+      packed[PackedIndex(first_row + i, col, cols)] = halves[i / 2 + i % 2 * (rope_dim / 2)];
+    }
+  }
+}
+
+void InterleaveRope(const model::ModelConfig& config, const PackedTensor& tensor, std::byte* values,
+                    float* scales) {
+  const int64_t rope = config.qk_rope_head_dim;
+  const int64_t stride = tensor.kind == TensorKind::kKvAProj ? tensor.rows : config.qk_head_dim();
+  for (int64_t end = stride; end <= tensor.rows; end += stride) {
+    const int64_t first = end - rope;
+    switch (SizeOf(tensor.type)) {
+      case 1:
+        InterleaveRows(reinterpret_cast<uint8_t*>(values), tensor.cols, first, rope);
+        InterleaveRows(scales,
+                       CeilDiv(tensor.col_begin % kernels::kScaleBlock + tensor.cols, kernels::kScaleBlock),
+                       first, rope);
+        break;
+      case 2:
+        InterleaveRows(reinterpret_cast<uint16_t*>(values), tensor.cols, first, rope);
+        break;
+      default:
+        InterleaveRows(reinterpret_cast<float*>(values), tensor.cols, first, rope);
+    }
+  }
+}
+
+// Packs the piece where its part begins in the matrix: whole panels further on.
+void FillPacked(const PackingPiece& piece, const SourceMatrix& source) {
+  const PackedTensor& tensor = *piece.tensor;
+  const model::WeightPart& part = tensor.parts[piece.part];
+  const int64_t blocks = CeilDiv(tensor.col_begin % kernels::kScaleBlock + tensor.cols, kernels::kScaleBlock);
+  std::byte* values = piece.memory + part.first_row * tensor.cols * static_cast<int64_t>(SizeOf(tensor.type));
+  float* scales = tensor.scale_bytes == 0
+                      ? nullptr
+                      : reinterpret_cast<float*>(piece.memory + tensor.value_bytes) + part.first_row * blocks;
+  kernels::PackRows(source, tensor.type, piece.row_begin, part.slice.rows, values, scales);
+}
+
+bool PermutesRows(const model::ModelConfig& config, const PackedTensor& tensor) {
+  return !config.rope_interleave && HoldsRopeRows(tensor.kind);
+}
+
+}  // namespace
+
+void AppendPieces(const model::ModelConfig& config, const PackedTensor& tensor, std::byte* memory,
+                  std::vector<PackingPiece>& pieces) {
+  const bool whole = tensor.form == WeightForm::kAbsorbedKey || tensor.form == WeightForm::kAbsorbedValue ||
+                     PermutesRows(config, tensor);
+  for (size_t part = 0; part < tensor.parts.size(); ++part) {
+    const model::Slice& slice = tensor.parts[part].slice;
+    const int64_t step = whole ? slice.rows : RoundUp(CeilDiv(kPieceElements, slice.cols), kPanelRows);
+    for (int64_t begin = 0; begin < slice.rows; begin += step) {
+      pieces.push_back({.tensor = &tensor,
+                        .part = part,
+                        .memory = memory,
+                        .row_begin = begin,
+                        .rows = std::min(step, slice.rows - begin)});
+    }
+  }
+}
+
+absl::Status PackPiece(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
+                       const PackingPiece& piece) {
+  SliceSource source;
+  DR_RETURN_IF_ERROR(OpenSlice(reader, piece, source));
+  const PackedTensor& tensor = *piece.tensor;
+  switch (tensor.form) {
+    case WeightForm::kTable:
+      FillTable(piece, source.matrix);
+      break;
+    case WeightForm::kAbsorbedKey:
+    case WeightForm::kAbsorbedValue:
+      FillAbsorbed(config, piece, source.matrix);
+      break;
+    case WeightForm::kVector:  // packed, one column is a plain vector
+    case WeightForm::kPacked:
+      FillPacked(piece, source.matrix);
+      break;
+  }
+  if (PermutesRows(config, tensor)) {
+    InterleaveRope(config, tensor, piece.memory, reinterpret_cast<float*>(piece.memory + tensor.value_bytes));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace deeprack::worker

@@ -1,0 +1,36 @@
+// From slices of checkpoint tensors to the rank's packed matrices, in independent pieces that threads can
+// share.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "checkpoint/checkpoint_reader.h"
+#include "model/budget/packed_tensors.h"
+#include "model/config/model_config.h"
+
+namespace deeprack::worker {
+
+// Rows [row_begin, row_begin + rows) of one part of a packed tensor.
+struct PackingPiece {
+  const model::PackedTensor* tensor = nullptr;
+  size_t part = 0;
+  std::byte* memory = nullptr;  // tensor->bytes() of it
+  int64_t row_begin = 0;        // within the part's slice; a multiple of kPanelRows
+  int64_t rows = 0;
+
+  int64_t source_elements() const { return rows * tensor->parts[part].slice.cols; }
+};
+
+// Cuts a tensor into pieces of some megabytes, or leaves it whole where rows do not stay where they are.
+void AppendPieces(const model::ModelConfig& config, const model::PackedTensor& tensor, std::byte* memory,
+                  std::vector<PackingPiece>& pieces);
+
+// Reads, checks and packs one piece. Thread-safe for different pieces. DataLoss names a tensor that holds NaN
+// or infinity; NotFound a missing one.
+absl::Status PackPiece(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
+                       const PackingPiece& piece);
+
+}  // namespace deeprack::worker

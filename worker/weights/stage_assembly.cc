@@ -1,0 +1,128 @@
+#include "worker/weights/stage_assembly.h"
+
+#include "base/check.h"
+
+namespace deeprack::worker {
+namespace {
+
+using kernels::PackedWeight;
+using model::PackedTensor;
+using model::TensorKind;
+
+PackedWeight Packed(const PackedTensor& tensor, const std::byte* memory, int64_t index = 0) {
+  const std::byte* values = memory + index * (tensor.value_bytes + tensor.scale_bytes);
+  const bool scaled = tensor.scale_bytes > 0;
+  return {.data = values,
+          .scales = scaled ? reinterpret_cast<const float*>(values + tensor.value_bytes) : nullptr,
+          .type = tensor.type,
+          .n = tensor.rows,
+          .k = tensor.cols,
+          .k_block_offset = scaled ? tensor.col_begin % kernels::kScaleBlock : 0};
+}
+
+std::vector<PackedWeight> PackedHeads(const PackedTensor& tensor, const std::byte* memory) {
+  std::vector<PackedWeight> heads;
+  for (int64_t head = 0; head < tensor.count; ++head) heads.push_back(Packed(tensor, memory, head));
+  return heads;
+}
+
+const float* Vector(const std::byte* memory) { return reinterpret_cast<const float*>(memory); }
+
+}  // namespace
+
+void PlaceTensor(const model::ModelConfig& config, const PackedTensor& tensor, const std::byte* memory,
+                 int64_t first_layer, StageWeights& weights) {
+  if (tensor.layer < 0 || tensor.kind == TensorKind::kLmHead) {
+    switch (tensor.kind) {
+      case TensorKind::kEmbedTokens:
+        weights.embedding = memory;
+        weights.embedding_type = tensor.type;
+        weights.vocab_begin = tensor.parts[0].slice.row_begin;
+        weights.vocab_rows = tensor.rows;
+        return;
+      case TensorKind::kFinalNorm:
+        weights.final_norm = Vector(memory);
+        return;
+      case TensorKind::kLmHead:
+        weights.lm_head = Packed(tensor, memory);
+        return;
+      default:
+        DR_CHECK(!"a tensor outside the layers that the decoder does not know");
+    }
+  }
+
+  const size_t index = static_cast<size_t>(tensor.layer - first_layer);
+  if (index >= weights.layers.size()) weights.layers.resize(index + 1);
+  LayerWeights& layer = weights.layers[index];
+  AttentionWeights& attention = layer.attention;
+  if (config.is_moe_layer(tensor.layer)) {
+    if (!layer.moe) layer.moe.emplace();
+  } else if (!layer.dense) {
+    layer.dense.emplace();
+  }
+
+  switch (tensor.kind) {
+    case TensorKind::kInputNorm:
+      attention.input_norm = Vector(memory);
+      break;
+    case TensorKind::kPostAttentionNorm:
+      attention.post_norm = Vector(memory);
+      break;
+    case TensorKind::kQAProj:
+      attention.q_a = Packed(tensor, memory);
+      break;
+    case TensorKind::kQANorm:
+      attention.q_a_norm = Vector(memory);
+      break;
+    case TensorKind::kQProj:
+    case TensorKind::kQBProj:
+      attention.q = Packed(tensor, memory);
+      break;
+    case TensorKind::kKvAProj:
+      attention.kv_a = Packed(tensor, memory);
+      break;
+    case TensorKind::kKvANorm:
+      attention.kv_a_norm = Vector(memory);
+      break;
+    case TensorKind::kKvBProj:
+      (tensor.form == model::WeightForm::kAbsorbedKey ? attention.absorbed_key : attention.absorbed_value) =
+          PackedHeads(tensor, memory);
+      break;
+    case TensorKind::kOProj:
+      attention.o = Packed(tensor, memory);
+      break;
+    case TensorKind::kGateProj:
+      layer.dense->intermediate = tensor.parts[0].slice.rows;
+      layer.dense->gate_up = Packed(tensor, memory);
+      break;
+    case TensorKind::kDownProj:
+      layer.dense->down = Packed(tensor, memory);
+      break;
+    case TensorKind::kRouter:
+      layer.moe->router = Packed(tensor, memory);
+      break;
+    case TensorKind::kRouterBias:
+      layer.moe->router_bias = Vector(memory);
+      break;
+    case TensorKind::kExpertGate:
+      if (layer.moe->gate_up.empty()) layer.moe->expert_begin = tensor.expert;
+      layer.moe->intermediate = tensor.parts[0].slice.rows;
+      layer.moe->gate_up.push_back(Packed(tensor, memory));
+      break;
+    case TensorKind::kExpertDown:
+      layer.moe->down.push_back(Packed(tensor, memory));
+      break;
+    case TensorKind::kSharedGate:
+      layer.moe->shared.emplace();
+      layer.moe->shared->intermediate = tensor.parts[0].slice.rows;
+      layer.moe->shared->gate_up = Packed(tensor, memory);
+      break;
+    case TensorKind::kSharedDown:
+      layer.moe->shared->down = Packed(tensor, memory);
+      break;
+    default:
+      DR_CHECK(!"a layer's tensor that the decoder does not know");
+  }
+}
+
+}  // namespace deeprack::worker

@@ -1,0 +1,62 @@
+// The weights of one rank's pipeline stage, as the decoder multiplies by them. Views into the weights' arena.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "kernels/api/packed_weight.h"
+
+namespace deeprack::worker {
+
+// Sizes: H hidden_size, h this rank's heads, L kv_lora_rank, n / r / v the nope, rope and value head
+// dimensions.
+struct AttentionWeights {
+  const float* input_norm = nullptr;                  // [H]
+  std::optional<kernels::PackedWeight> q_a;           // [q_lora_rank, H]; absent without q_lora
+  const float* q_a_norm = nullptr;                    // [q_lora_rank]
+  kernels::PackedWeight q;                            // [h * (n + r), q_lora_rank or H]
+  kernels::PackedWeight kv_a;                         // [L + r, H]
+  const float* kv_a_norm = nullptr;                   // [L]
+  std::vector<kernels::PackedWeight> absorbed_key;    // [h] of [L, n]: queries into the latent space
+  std::vector<kernels::PackedWeight> absorbed_value;  // [h] of [v, L]: attended latents into values
+  kernels::PackedWeight o;                            // [H, h * v]
+  const float* post_norm = nullptr;                   // [H]
+};
+
+// SwiGLU feed-forward of this rank's `intermediate` columns.
+struct FeedForwardWeights {
+  int64_t intermediate = 0;
+  kernels::PackedWeight gate_up;  // gate at row 0, up at row RoundUp(intermediate, kPanelRows); [.., H]
+  kernels::PackedWeight down;     // [H, intermediate]
+};
+
+struct MoeWeights {
+  kernels::PackedWeight router;                // [n_routed_experts, H] fp32
+  const float* router_bias = nullptr;          // [n_routed_experts]
+  int64_t expert_begin = 0;                    // the first expert of this rank's group
+  int64_t intermediate = 0;                    // this rank's columns of each expert
+  std::vector<kernels::PackedWeight> gate_up;  // [experts of the group], each as in FeedForwardWeights
+  std::vector<kernels::PackedWeight> down;     // [experts of the group]
+  std::optional<FeedForwardWeights> shared;    // this rank's columns of the shared experts
+};
+
+struct LayerWeights {
+  AttentionWeights attention;
+  std::optional<FeedForwardWeights> dense;  // exactly one of the two
+  std::optional<MoeWeights> moe;
+};
+
+struct StageWeights {
+  // First stage: rows [vocab_begin, vocab_begin + vocab_rows) of the embedding, row-major [vocab_rows, H].
+  const void* embedding = nullptr;
+  DType embedding_type = DType::kBF16;
+  int64_t vocab_begin = 0;
+  int64_t vocab_rows = 0;
+  std::vector<LayerWeights> layers;  // of the stage
+  // Last stage.
+  const float* final_norm = nullptr;             // [H]
+  std::optional<kernels::PackedWeight> lm_head;  // this rank's vocabulary rows
+};
+
+}  // namespace deeprack::worker
