@@ -1,0 +1,272 @@
+// The communicator over point-to-point messages of MPI_COMM_WORLD. A group is a list of its ranks there and a pair of
+// tags of its own. MPI's collectives are not used: MPI_Allreduce adds in an order that depends on the size, none of
+// the blocking ones has a deadline, and a non-blocking one cannot be cancelled.
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "worker/collectives/mpi/mpi_runtime.h"
+#include "worker/collectives/mpi/mpi_world.h"
+#include "worker/collectives/ordered_sum.h"
+
+namespace deeprack::worker {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Up to here everyone sends everything to everyone and adds for itself: one round trip instead of two.
+constexpr int64_t kOneRoundBytes = 16 * 1024;
+constexpr int kLargestTag = 32767;  // what MPI promises at least
+
+struct SplitProposal {
+  int32_t color;
+  int32_t tag;
+};
+
+class MpiCommunicator final : public Communicator {
+ public:
+  // `ranks` are those of MPI_COMM_WORLD, ascending; this process is ranks[rank].
+  MpiCommunicator(std::vector<int> ranks, int rank, int first_tag, absl::Duration timeout)
+      : mpi_(MpiRuntime::Get()), ranks_(std::move(ranks)), rank_(rank), first_tag_(first_tag), timeout_(timeout) {}
+
+  int rank() const override { return rank_; }
+  int size() const override { return static_cast<int>(ranks_.size()); }
+
+  absl::Status AllReduceSum(void* data, int64_t count, DType type) override;
+  absl::Status AllGather(const void* in, void* out, int64_t bytes) override {
+    return AllGatherV(in, out, std::vector<int64_t>(size(), bytes));
+  }
+  absl::Status AllGatherV(const void* in, void* out, std::span<const int64_t> bytes_of) override;
+  absl::Status AllToAllV(const void* in, std::span<const int64_t> send_bytes, void* out,
+                         std::span<const int64_t> recv_bytes) override;
+  absl::Status Send(const void* data, int64_t bytes, int to) override;
+  absl::Status Receive(void* data, int64_t bytes, int from) override;
+  absl::Status Barrier() override;
+  absl::StatusOr<std::unique_ptr<Communicator>> Split(int color) override;
+  void Abort() override { mpi_.Break(absl::StrCat("rank ", mpi_.rank(), " aborted")); }
+
+ private:
+  int group_tag() const { return first_tag_; }
+  int neighbour_tag() const { return first_tag_ + 1; }
+
+  // Queue transfers with a peer of the group, in messages that MPI can count.
+  absl::Status QueueSend(const void* data, int64_t bytes, int to, int tag);
+  absl::Status QueueReceive(void* data, int64_t bytes, int from, int tag);
+  // Waits for all that is queued, in a call that began at `start`. Must follow the Queue calls even when one failed.
+  absl::Status Finish(absl::Status queued, Clock::time_point start, const char* what);
+
+  // Receives peers' `bytes` each to staging and returns pointers to all ranks' parts, this rank's being `mine`.
+  std::vector<const void*> Stage(const void* mine, int64_t bytes);
+
+  absl::Status SumInOneRound(void* data, int64_t count, DType type, Clock::time_point start);
+  absl::Status SumInShares(void* data, int64_t count, DType type, Clock::time_point start);
+
+  MpiRuntime& mpi_;
+  const std::vector<int> ranks_;
+  const int rank_;
+  const int first_tag_;
+  const absl::Duration timeout_;
+  std::vector<MpiRuntime::Transfer> transfers_;
+  std::vector<char> staging_;  // peers' values on their way into a sum
+};
+
+absl::Status MpiCommunicator::QueueSend(const void* data, int64_t bytes, int to, int tag) {
+  const char* from = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const int64_t part = std::min(bytes, MpiRuntime::kMaxMessageBytes);
+    DR_RETURN_IF_ERROR(mpi_.StartSend(from, part, ranks_[to], tag, &transfers_.emplace_back()));
+    from += part;
+    bytes -= part;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MpiCommunicator::QueueReceive(void* data, int64_t bytes, int from, int tag) {
+  char* to = static_cast<char*>(data);
+  while (bytes > 0) {
+    const int64_t part = std::min(bytes, MpiRuntime::kMaxMessageBytes);
+    DR_RETURN_IF_ERROR(mpi_.StartReceive(to, part, ranks_[from], tag, &transfers_.emplace_back()));
+    to += part;
+    bytes -= part;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MpiCommunicator::Finish(absl::Status queued, Clock::time_point start, const char* what) {
+  // When queueing failed the runtime is broken, and Finish lets go of what was begun.
+  absl::Status finished = mpi_.Finish(transfers_, start, timeout_, what);
+  transfers_.clear();
+  return queued.ok() ? finished : queued;
+}
+
+std::vector<const void*> MpiCommunicator::Stage(const void* mine, int64_t bytes) {
+  if (std::ssize(staging_) < bytes * size()) staging_.resize(bytes * size());
+  std::vector<const void*> parts(size());
+  for (int peer = 0; peer < size(); ++peer) parts[peer] = peer == rank_ ? mine : staging_.data() + peer * bytes;
+  return parts;
+}
+
+absl::Status MpiCommunicator::SumInOneRound(void* data, int64_t count, DType type, Clock::time_point start) {
+  const int64_t bytes = count * static_cast<int64_t>(SizeOf(type));
+  const std::vector<const void*> parts = Stage(data, bytes);
+  absl::Status queued;
+  for (int peer = 0; peer < size() && queued.ok(); ++peer) {
+    if (peer != rank_) queued = QueueReceive(const_cast<void*>(parts[peer]), bytes, peer, group_tag());
+  }
+  for (int peer = 0; peer < size() && queued.ok(); ++peer) {
+    if (peer != rank_) queued = QueueSend(data, bytes, peer, group_tag());
+  }
+  DR_RETURN_IF_ERROR(Finish(std::move(queued), start, "AllReduceSum"));
+  OrderedSum(parts, count, type, data);
+  return absl::OkStatus();
+}
+
+absl::Status MpiCommunicator::SumInShares(void* data, int64_t count, DType type, Clock::time_point start) {
+  const int64_t element = static_cast<int64_t>(SizeOf(type));
+  char* const bytes = static_cast<char*>(data);
+  const Range mine = ShareOf(count, rank_, size());
+  const std::vector<const void*> parts = Stage(bytes + mine.begin * element, mine.size() * element);
+
+  absl::Status queued;
+  for (int peer = 0; peer < size() && queued.ok(); ++peer) {
+    if (peer == rank_) continue;
+    queued = QueueReceive(const_cast<void*>(parts[peer]), mine.size() * element, peer, group_tag());
+  }
+  for (int peer = 0; peer < size() && queued.ok(); ++peer) {
+    if (peer == rank_) continue;
+    const Range theirs = ShareOf(count, peer, size());
+    queued = QueueSend(bytes + theirs.begin * element, theirs.size() * element, peer, group_tag());
+  }
+  DR_RETURN_IF_ERROR(Finish(std::move(queued), start, "AllReduceSum"));
+
+  OrderedSum(parts, mine.size(), type, bytes + mine.begin * element);
+
+  queued = absl::OkStatus();
+  for (int peer = 0; peer < size() && queued.ok(); ++peer) {
+    if (peer == rank_) continue;
+    const Range theirs = ShareOf(count, peer, size());
+    queued = QueueReceive(bytes + theirs.begin * element, theirs.size() * element, peer, group_tag());
+  }
+  for (int peer = 0; peer < size() && queued.ok(); ++peer) {
+    if (peer != rank_) queued = QueueSend(bytes + mine.begin * element, mine.size() * element, peer, group_tag());
+  }
+  return Finish(std::move(queued), start, "AllReduceSum");
+}
+
+absl::Status MpiCommunicator::AllReduceSum(void* data, int64_t count, DType type) {
+  DR_CHECK(type == DType::kF32 || type == DType::kBF16);
+  DR_RETURN_IF_ERROR(mpi_.CheckIntact());
+  if (size() == 1) return absl::OkStatus();
+  const Clock::time_point start = Clock::now();
+  const bool small = count * static_cast<int64_t>(SizeOf(type)) <= kOneRoundBytes;
+  return small ? SumInOneRound(data, count, type, start) : SumInShares(data, count, type, start);
+}
+
+absl::Status MpiCommunicator::AllGatherV(const void* in, void* out, std::span<const int64_t> bytes_of) {
+  DR_CHECK(std::ssize(bytes_of) == size());
+  DR_RETURN_IF_ERROR(mpi_.CheckIntact());
+  const Clock::time_point start = Clock::now();
+  absl::Status queued;
+  char* to = static_cast<char*>(out);
+  for (int peer = 0; peer < size() && queued.ok(); ++peer) {
+    if (peer != rank_) {
+      queued = QueueReceive(to, bytes_of[peer], peer, group_tag());
+    } else if (bytes_of[peer] > 0 && to != in) {
+      std::memcpy(to, in, bytes_of[peer]);
+    }
+    to += bytes_of[peer];
+  }
+  for (int peer = 0; peer < size() && queued.ok(); ++peer) {
+    if (peer != rank_) queued = QueueSend(in, bytes_of[rank_], peer, group_tag());
+  }
+  return Finish(std::move(queued), start, "AllGather");
+}
+
+absl::Status MpiCommunicator::AllToAllV(const void* in, std::span<const int64_t> send_bytes, void* out,
+                                        std::span<const int64_t> recv_bytes) {
+  DR_CHECK(std::ssize(send_bytes) == size() && std::ssize(recv_bytes) == size());
+  DR_CHECK(send_bytes[rank_] == recv_bytes[rank_]);
+  DR_RETURN_IF_ERROR(mpi_.CheckIntact());
+  const Clock::time_point start = Clock::now();
+  absl::Status queued;
+  char* to = static_cast<char*>(out);
+  char* own = nullptr;
+  for (int peer = 0; peer < size() && queued.ok(); ++peer) {
+    if (peer == rank_) {
+      own = to;
+    } else {
+      queued = QueueReceive(to, recv_bytes[peer], peer, group_tag());
+    }
+    to += recv_bytes[peer];
+  }
+  const char* from = static_cast<const char*>(in);
+  for (int peer = 0; peer < size() && queued.ok(); ++peer) {
+    if (peer != rank_) {
+      queued = QueueSend(from, send_bytes[peer], peer, group_tag());
+    } else if (send_bytes[peer] > 0) {
+      std::memcpy(own, from, send_bytes[peer]);
+    }
+    from += send_bytes[peer];
+  }
+  return Finish(std::move(queued), start, "AllToAllV");
+}
+
+absl::Status MpiCommunicator::Send(const void* data, int64_t bytes, int to) {
+  DR_CHECK(to >= 0 && to < size() && to != rank_);
+  DR_RETURN_IF_ERROR(mpi_.CheckIntact());
+  const Clock::time_point start = Clock::now();
+  return Finish(QueueSend(data, bytes, to, neighbour_tag()), start, "Send");
+}
+
+absl::Status MpiCommunicator::Receive(void* data, int64_t bytes, int from) {
+  DR_CHECK(from >= 0 && from < size() && from != rank_);
+  DR_RETURN_IF_ERROR(mpi_.CheckIntact());
+  const Clock::time_point start = Clock::now();
+  return Finish(QueueReceive(data, bytes, from, neighbour_tag()), start, "Receive");
+}
+
+absl::Status MpiCommunicator::Barrier() {
+  const char token = 0;
+  std::vector<char> tokens(size());
+  return AllGather(&token, tokens.data(), 1);
+}
+
+absl::StatusOr<std::unique_ptr<Communicator>> MpiCommunicator::Split(int color) {
+  // The new group's tags must be free on each of its members: the highest of their proposals is.
+  const SplitProposal mine{color, mpi_.proposed_tag()};
+  std::vector<SplitProposal> all(size());
+  DR_RETURN_IF_ERROR(AllGather(&mine, all.data(), sizeof(mine)));
+  std::vector<int> members;
+  int rank = 0;
+  int tag = 0;
+  for (int peer = 0; peer < size(); ++peer) {
+    if (all[peer].color != color) continue;
+    if (peer == rank_) rank = static_cast<int>(members.size());
+    members.push_back(ranks_[peer]);
+    tag = std::max(tag, all[peer].tag);
+  }
+  if (tag > kLargestTag - MpiRuntime::kTagsPerGroup) {
+    return absl::ResourceExhaustedError("this process has split too many groups: MPI's tags are used up");
+  }
+  mpi_.TakeTags(tag);
+  return std::make_unique<MpiCommunicator>(std::move(members), rank, tag, timeout_);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Communicator>> JoinMpiWorld(absl::Duration timeout) {
+  MpiRuntime& mpi = MpiRuntime::Get();
+  DR_RETURN_IF_ERROR(mpi.Begin());
+  DR_RETURN_IF_ERROR(mpi.CheckIntact());
+  std::vector<int> ranks(mpi.size());
+  for (int rank = 0; rank < mpi.size(); ++rank) ranks[rank] = rank;
+  MpiCommunicator everyone(std::move(ranks), mpi.rank(), MpiRuntime::kFirstTag, timeout);
+  return everyone.Split(0);
+}
+
+}  // namespace deeprack::worker

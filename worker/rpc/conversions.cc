@@ -1,0 +1,134 @@
+#include "worker/rpc/conversions.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/checked.h"
+
+namespace deeprack::worker {
+namespace {
+
+model::SamplingParams SamplingFromProto(const cluster::SamplingParams& message) {
+  model::SamplingParams sampling{
+      .temperature = message.temperature(),
+      .top_k = message.top_k(),
+      .top_p = message.top_p(),
+      .min_p = message.min_p(),
+      .presence_penalty = message.presence_penalty(),
+      .frequency_penalty = message.frequency_penalty(),
+      .repetition_penalty = message.repetition_penalty(),
+      .seed = message.seed(),
+      .top_logprobs = message.top_logprobs(),
+  };
+  sampling.logit_bias.reserve(message.logit_bias_size());
+  for (const cluster::TokenBias& bias : message.logit_bias()) {
+    sampling.logit_bias.emplace_back(bias.token(), bias.bias());
+  }
+  return sampling;
+}
+
+model::SequencePlan SequenceFromProto(const cluster::SequencePlan& message) {
+  model::SequencePlan sequence{
+      .sequence = message.sequence(),
+      .dp_rank = message.dp_rank(),
+      .num_computed = message.num_computed(),
+      .token_ids = {message.token_ids().begin(), message.token_ids().end()},
+      .block_table = {message.block_table().begin(), message.block_table().end()},
+      .sample = message.sample(),
+      .sampling = SamplingFromProto(message.sampling()),
+      .prompt_logprobs = message.prompt_logprobs(),
+      .next_prompt_token = message.next_prompt_token(),
+  };
+  sequence.token_counts.reserve(message.token_counts_size());
+  for (const cluster::TokenCount& count : message.token_counts()) {
+    sequence.token_counts.push_back({count.token(), count.in_prompt(), count.in_output()});
+  }
+  return sequence;
+}
+
+void LogprobToProto(const model::TokenLogprob& logprob, cluster::TokenLogprob* message) {
+  message->set_token(logprob.token);
+  message->set_logprob(logprob.logprob);
+}
+
+void LogprobsToProto(const model::PositionLogprobs& logprobs, cluster::PositionLogprobs* message) {
+  LogprobToProto(logprobs.chosen, message->mutable_chosen());
+  for (const model::TokenLogprob& likely : logprobs.top) LogprobToProto(likely, message->add_top());
+}
+
+}  // namespace
+
+absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest& request) {
+  EngineOptions options;
+  options.model_path = request.model_path();
+  options.layout = {request.layout().tp(), request.layout().dp(), request.layout().ep(), request.layout().pp()};
+  options.rank = request.rank();
+  options.epoch = request.epoch();
+  options.kv_bytes = request.kv_bytes();
+  options.max_step_tokens = request.max_step_tokens();
+  options.max_sequences = request.max_sequences();
+  options.max_context = request.max_context();
+  options.threads = request.threads();
+
+  if (request.compute() == "bf16") {
+    options.compute = DType::kBF16;
+  } else if (request.compute() == "f32") {
+    options.compute = DType::kF32;
+  } else {
+    return absl::InvalidArgumentError(absl::StrCat("compute type '", request.compute(), "': use bf16 or f32"));
+  }
+  if (request.expert_exchange() == "replicated") {
+    options.expert_exchange = ExpertExchange::kReplicated;
+  } else if (request.expert_exchange() == "all_to_all") {
+    options.expert_exchange = ExpertExchange::kAllToAll;
+  } else {
+    return absl::InvalidArgumentError(
+        absl::StrCat("expert exchange '", request.expert_exchange(), "': use replicated or all_to_all"));
+  }
+
+  const model::Layout& layout = options.layout;
+  constexpr int64_t kMostRanks = 1 << 16;
+  const int64_t axes[] = {layout.tp, layout.dp, layout.pp};
+  const auto ranks = CheckedProduct(axes);
+  if (layout.tp < 1 || layout.dp < 1 || layout.pp < 1 || layout.ep < 1 || !ranks || *ranks > kMostRanks) {
+    return absl::InvalidArgumentError(absl::StrCat("layout ", ToString(layout), ": each of tp, dp, ep and pp is at least 1"));
+  }
+  if (options.rank < 0 || options.rank >= *ranks) {
+    return absl::InvalidArgumentError(absl::StrCat("rank ", options.rank, " is not one of the ", *ranks, " of layout ",
+                                                   ToString(layout)));
+  }
+  if (options.kv_bytes < 0 || options.max_step_tokens < 1 || options.max_sequences < 1 || options.max_context < 0 ||
+      options.threads < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "limits: kv_bytes ", options.kv_bytes, ", max_step_tokens ", options.max_step_tokens, ", max_sequences ",
+        options.max_sequences, ", max_context ", options.max_context, ", threads ", options.threads,
+        "; none may be negative, and a step holds at least one token and one sequence"));
+  }
+  return options;
+}
+
+model::StepPlan StepPlanFromProto(const cluster::StepPlan& message) {
+  model::StepPlan plan{.epoch = message.epoch(), .step = message.step()};
+  plan.sequences.reserve(message.sequences_size());
+  for (const cluster::SequencePlan& sequence : message.sequences()) {
+    plan.sequences.push_back(SequenceFromProto(sequence));
+  }
+  return plan;
+}
+
+void StepResultToProto(const model::StepResult& result, cluster::StepResult* message) {
+  message->set_epoch(result.epoch);
+  message->set_step(result.step);
+  message->set_total_seconds(result.timings.total_seconds);
+  message->set_collective_seconds(result.timings.collective_seconds);
+  for (const model::SequenceResult& sequence : result.sequences) {
+    cluster::SequenceResult* out = message->add_sequences();
+    out->set_sequence(sequence.sequence);
+    out->set_sampled(sequence.sampled);
+    out->set_token(sequence.token);
+    LogprobsToProto(sequence.logprobs, out->mutable_logprobs());
+    for (const model::PositionLogprobs& position : sequence.prompt_logprobs) {
+      LogprobsToProto(position, out->add_prompt_logprobs());
+    }
+  }
+}
+
+}  // namespace deeprack::worker

@@ -1,0 +1,118 @@
+#include "worker/rpc/engine_thread.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace deeprack::worker {
+namespace {
+
+absl::Status Ending() { return absl::AbortedError("this worker is stopping"); }
+
+}  // namespace
+
+EngineThread::EngineThread(JoinWorld join, CreateEngine create)
+    : join_(std::move(join)), create_(std::move(create)), thread_([this] { Run(); }) {}
+
+EngineThread::~EngineThread() {
+  Abort();
+  {
+    std::lock_guard lock(mutex_);
+    ending_ = true;
+    posted_.notify_one();
+  }
+  thread_.join();
+}
+
+void EngineThread::Post(Task task) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!ending_) {
+      tasks_.push_back(std::move(task));
+      posted_.notify_one();
+      return;
+    }
+  }
+  task.refuse();
+}
+
+void EngineThread::Run() {
+  while (true) {
+    Task task;
+    bool ending = false;
+    {
+      std::unique_lock lock(mutex_);
+      posted_.wait(lock, [this] { return ending_ || !tasks_.empty(); });
+      if (tasks_.empty()) break;
+      task = std::move(tasks_.front());
+      tasks_.pop_front();
+      ending = ending_;
+    }
+    ending ? task.refuse() : task.run();
+  }
+  engine_.reset();
+}
+
+void EngineThread::Load(EngineOptions options, absl::Duration collective_timeout, Engine::Progress progress,
+                        LoadDone done) {
+  Post({.run = [this, options = std::move(options), collective_timeout, progress = std::move(progress),
+                done] { done(LoadNow(options, collective_timeout, progress)); },
+        .refuse = [done] { done(Ending()); }});
+}
+
+void EngineThread::Execute(model::StepPlan plan, ExecuteDone done) {
+  ++steps_pending_;
+  const auto finish = [this, done = std::move(done)](absl::StatusOr<model::StepResult> result) {
+    if (result.ok()) ++steps_finished_;
+    --steps_pending_;
+    done(std::move(result));
+  };
+  Post({.run = [this, plan = std::move(plan), finish] { finish(ExecuteNow(plan)); },
+        .refuse = [finish] { finish(Ending()); }});
+}
+
+void EngineThread::Abort() {
+  std::shared_ptr<Communicator> world;
+  {
+    std::lock_guard lock(mutex_);
+    aborted_ = true;
+    world = world_;
+  }
+  if (world != nullptr) world->Abort();
+}
+
+absl::StatusOr<EngineMemory> EngineThread::LoadNow(const EngineOptions& options, absl::Duration timeout,
+                                                   const Engine::Progress& progress) {
+  if (engine_ != nullptr && options.epoch <= epoch_) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("load for epoch ", options.epoch, ": this worker is in epoch ", epoch_, " already"));
+  }
+  engine_.reset();
+  epoch_ = options.epoch;
+  DR_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> joined, join_(timeout));
+  const std::shared_ptr<Communicator> world = std::move(joined);
+  {
+    std::lock_guard lock(mutex_);
+    if (aborted_) return Ending();
+    world_ = world;
+  }
+  if (world->size() != options.layout.world_size() || world->rank() != options.rank) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "layout ", ToString(options.layout), " has ", options.layout.world_size(), " ranks and this is its rank ",
+        options.rank, ", but the launcher started ", world->size(), " and this is its rank ", world->rank()));
+  }
+  DR_ASSIGN_OR_RETURN(engine_, create_(options, world.get(), progress));
+  return engine_->memory();
+}
+
+absl::StatusOr<model::StepResult> EngineThread::ExecuteNow(const model::StepPlan& plan) {
+  if (engine_ == nullptr) return absl::FailedPreconditionError("no model is loaded");
+  if (plan.epoch != epoch_) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("step ", plan.step, " is of epoch ", plan.epoch, "; this worker is in epoch ", epoch_));
+  }
+  return engine_->Execute(plan);
+}
+
+}  // namespace deeprack::worker

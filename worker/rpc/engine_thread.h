@@ -1,0 +1,77 @@
+// The one thread of a worker that touches the engine and makes collective calls. Everything else hands it work.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "worker/collectives/communicator.h"
+#include "worker/engine/engine.h"
+
+namespace deeprack::worker {
+
+// How this worker meets its peers, and how it makes an engine: MPI and Engine::Create, or a test's own.
+using JoinWorld = std::function<absl::StatusOr<std::unique_ptr<Communicator>>(absl::Duration timeout)>;
+using CreateEngine = std::function<absl::StatusOr<std::unique_ptr<Engine>>(const EngineOptions&, Communicator* world,
+                                                                           const Engine::Progress&)>;
+
+class EngineThread {
+ public:
+  using LoadDone = std::function<void(absl::StatusOr<EngineMemory>)>;
+  using ExecuteDone = std::function<void(absl::StatusOr<model::StepResult>)>;
+
+  EngineThread(JoinWorld join, CreateEngine create);
+  ~EngineThread();  // aborts what is under way and waits for it; what is queued ends with Aborted
+
+  // Joins the world of ranks and loads the model. `progress` and `done` are called on this thread; `done` exactly once.
+  void Load(EngineOptions options, absl::Duration collective_timeout, Engine::Progress progress, LoadDone done);
+
+  // Queues a step; `done` is called exactly once, mostly on this thread. FailedPrecondition: no model is loaded, or
+  // the plan is of another epoch.
+  void Execute(model::StepPlan plan, ExecuteDone done);
+
+  // Breaks the world of ranks for good: calls under way end soon, and later ones at once. From any thread.
+  void Abort();
+
+  uint64_t steps_finished() const { return steps_finished_; }
+  bool busy() const { return steps_pending_ > 0; }  // with steps
+
+ private:
+  struct Task {
+    std::function<void()> run;
+    std::function<void()> refuse;  // instead of run, when the thread ends first
+  };
+
+  void Post(Task task);
+  void Run();
+  absl::StatusOr<EngineMemory> LoadNow(const EngineOptions& options, absl::Duration timeout,
+                                       const Engine::Progress& progress);
+  absl::StatusOr<model::StepResult> ExecuteNow(const model::StepPlan& plan);
+
+  const JoinWorld join_;
+  const CreateEngine create_;
+  std::atomic<uint64_t> steps_finished_{0};
+  std::atomic<int> steps_pending_{0};
+
+  std::mutex mutex_;
+  std::condition_variable posted_;
+  std::deque<Task> tasks_;
+  bool ending_ = false;
+  bool aborted_ = false;
+  std::shared_ptr<Communicator> world_;  // replaced under mutex_, by the thread only
+
+  // The thread's own.
+  std::unique_ptr<Engine> engine_;
+  Epoch epoch_ = 0;
+
+  std::thread thread_;
+};
+
+}  // namespace deeprack::worker

@@ -1,0 +1,161 @@
+// deeprack-worker: one rank. Started by mpirun (or alone, for a layout of one rank); the coordinator tells it the rest.
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "spdlog/spdlog.h"
+#include "worker/collectives/local/local_world.h"
+#include "worker/collectives/mpi/mpi_world.h"
+#include "worker/engine/engine.h"
+#include "worker/rpc/worker_node.h"
+
+namespace {
+
+using namespace deeprack;
+using namespace deeprack::worker;
+
+// sysexits.h, as far as this program uses it.
+enum ExitCode { kDone = 0, kUsage = 64, kBadWeights = 65, kPeersUnreachable = 69, kInternal = 70, kConfiguration = 78 };
+
+// An engine in the middle of a load or a step cannot be interrupted; after this long the process ends without it.
+constexpr auto kEndWithin = std::chrono::seconds(5);
+
+ExitCode ExitCodeOfLoad(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return kDone;
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kDataLoss:
+      return kBadWeights;
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kUnavailable:
+      return kPeersUnreachable;
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kResourceExhausted:
+      return kConfiguration;
+    default:
+      return kInternal;
+  }
+}
+
+ExitCode ExitCodeOfEnd(const absl::Status& status) {
+  if (status.ok()) return kDone;
+  if (absl::IsUnavailable(status)) return kPeersUnreachable;
+  if (absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) || absl::IsAlreadyExists(status)) {
+    return kConfiguration;
+  }
+  return kInternal;
+}
+
+// The host's cores shared out over this launch's ranks on it.
+int DefaultThreads() {
+  const char* text = std::getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  int ranks_here = 1;
+  if (text == nullptr || !absl::SimpleAtoi(text, &ranks_here) || ranks_here < 1) ranks_here = 1;
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / ranks_here);
+}
+
+// SIGTERM and SIGINT are blocked in every thread and taken by one that waits for them.
+sigset_t BlockEndingSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
+// From now on a signal ends `node`; none when it is null. The thread that waits for signals is started once, for the
+// process's life.
+void StopOnSignal(const sigset_t& signals, WorkerNode* node) {
+  static std::mutex mutex;
+  static WorkerNode* running = nullptr;
+  std::lock_guard lock(mutex);
+  running = node;
+  static const bool started = [&signals] {
+    std::thread([signals] {
+      while (true) {
+        int number = 0;
+        sigwait(&signals, &number);
+        std::lock_guard lock(mutex);
+        if (running != nullptr) running->RequestStop(absl::StrCat("signal ", number, " (", strsignal(number), ")"));
+      }
+    }).detach();
+    return true;
+  }();
+  static_cast<void>(started);
+}
+
+int Run(const WorkerNodeOptions& options, const sigset_t& signals) {
+  JoinWorld join = [](absl::Duration timeout) -> absl::StatusOr<std::unique_ptr<Communicator>> {
+    return std::move(MakeLocalWorld(1, timeout).front());
+  };
+  if (options.launch_world > 1) join = JoinMpiWorld;
+
+  absl::StatusOr<std::unique_ptr<WorkerNode>> node = WorkerNode::Start(options, join, Engine::Create);
+  if (!node.ok()) {
+    spdlog::error("{}", std::string(node.status().message()));
+    return ExitCodeOfEnd(node.status());
+  }
+  StopOnSignal(signals, node->get());
+  const absl::Status end = (*node)->WaitUntilEnd();
+  const absl::Status load = (*node)->load_status();
+  const ExitCode code = load.ok() ? ExitCodeOfEnd(end) : ExitCodeOfLoad(load);
+  if (end.ok()) {
+    spdlog::info("stopped");
+  } else {
+    spdlog::error("{}", std::string(end.message()));
+  }
+  std::thread([code] {
+    std::this_thread::sleep_for(kEndWithin);
+    std::_Exit(code);
+  }).detach();
+  StopOnSignal(signals, nullptr);
+  node->reset();
+  LeaveMpi(code);
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const sigset_t signals = BlockEndingSignals();
+  const LaunchWorld launch = DetectLaunchWorld();
+  WorkerNodeOptions options{.launch_rank = launch.rank, .launch_world = launch.size, .threads = DefaultThreads()};
+  std::string log_level = "info";
+
+  CLI::App app("One rank of a deeprack cluster. Start it with mpirun, one process per rank.", "deeprack-worker");
+  app.set_version_flag("--version", DEEPRACK_VERSION);
+  app.add_option("--coordinator", options.coordinator, "where the coordinator listens for workers, host:port")->required();
+  app.add_option("--listen", options.listen, "where this worker serves; port 0: any")->capture_default_str();
+  app.add_option("--threads", options.threads, "compute threads, when the coordinator does not say")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--log-level", log_level, "trace, debug, info, warn, error or off")->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kDone : kUsage;
+  }
+  const std::string who = launch.rank < 0 ? "worker" : absl::StrCat("worker ", launch.rank);
+  if (const absl::Status status = InitLog(who, log_level); !status.ok()) {
+    std::cerr << status.message() << "\n";
+    return kUsage;
+  }
+  return Run(options, signals);
+}

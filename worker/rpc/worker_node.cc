@@ -1,0 +1,145 @@
+#include "worker/rpc/worker_node.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "grpcpp/grpcpp.h"
+#include "spdlog/spdlog.h"
+#include "worker/rpc/coordinator_link.h"
+#include "worker/rpc/worker_service.h"
+
+namespace deeprack::worker {
+namespace {
+
+// The largest plan: thousands of tokens and block tables, and results with 20 log-probabilities for each token.
+constexpr int kMaxMessageBytes = 64 << 20;
+constexpr auto kShutdownWithin = std::chrono::milliseconds(500);
+
+std::string HostName() {
+  char name[256] = "";
+  if (gethostname(name, sizeof(name) - 1) != 0) return "unknown";
+  return name;
+}
+
+// host of host:port, when it names this machine only.
+absl::StatusOr<std::string> LoopbackHost(const std::string& address) {
+  const size_t colon = address.rfind(':');
+  const std::string host = address.substr(0, colon);
+  if (colon == std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("address '", address, "' is not host:port"));
+  }
+  if (host != "localhost" && host != "[::1]" && !absl::StartsWith(host, "127.")) {
+    return absl::InvalidArgumentError(absl::StrCat("address '", address,
+                                                   "' is open to the network, which needs mTLS; use 127.0.0.1:port"));
+  }
+  return host;
+}
+
+class Node final : public WorkerNode {
+ public:
+  Node(JoinWorld join, CreateEngine create, int threads)
+      : engine_(std::make_unique<EngineThread>(std::move(join), std::move(create))),
+        service_(engine_.get(), threads,
+                 {.on_loaded = [this](const absl::Status& status) { NoteLoad(status); },
+                  .on_stop = [this](std::string reason) { RequestStop(reason); }}) {}
+
+  ~Node() override {
+    engine_->Abort();
+    if (link_ != nullptr) link_->Leave(reason_.empty() ? "the worker is ending" : reason_);
+    if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kShutdownWithin);
+    engine_.reset();  // after the server: handlers wait for it
+  }
+
+  absl::Status Serve(const WorkerNodeOptions& options) {
+    DR_ASSIGN_OR_RETURN(const std::string host, LoopbackHost(options.listen));
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+    builder.SetMaxSendMessageSize(kMaxMessageBytes);
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr || port == 0) {
+      return absl::UnavailableError(absl::StrCat("cannot listen on ", options.listen, ": is the port in use?"));
+    }
+    address_ = absl::StrCat(host, ":", port);
+    return absl::OkStatus();
+  }
+
+  absl::Status Attach(const WorkerNodeOptions& options) {
+    const WorkerIdentity identity{.version = DEEPRACK_VERSION,
+                                  .address = address_,
+                                  .launch_rank = options.launch_rank,
+                                  .launch_world = options.launch_world,
+                                  .host = HostName(),
+                                  .pid = getpid(),
+                                  .backend = options.backend};
+    DR_ASSIGN_OR_RETURN(
+        link_, CoordinatorLink::Attach(
+                   options.coordinator, identity, options.connect_timeout,
+                   [this] { return Pulse{engine_->steps_finished(), engine_->busy()}; },
+                   [this](absl::Status why) { End(std::move(why), "the coordinator went away"); }));
+    return absl::OkStatus();
+  }
+
+  absl::Status WaitUntilEnd() override {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return end_.has_value(); });
+    return *end_;
+  }
+
+  void RequestStop(const std::string& reason) override { End(absl::OkStatus(), reason); }
+
+  absl::Status load_status() const override {
+    std::lock_guard lock(mutex_);
+    return load_status_;
+  }
+
+ private:
+  void End(absl::Status why, const std::string& reason) {
+    std::lock_guard lock(mutex_);
+    if (end_) return;
+    end_ = std::move(why);
+    reason_ = reason;
+    changed_.notify_all();
+  }
+
+  void NoteLoad(const absl::Status& status) {
+    if (!status.ok()) spdlog::error("loading failed: {}", std::string(status.message()));
+    std::lock_guard lock(mutex_);
+    load_status_ = status;
+  }
+
+  std::unique_ptr<EngineThread> engine_;
+  WorkerService service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<CoordinatorLink> link_;
+  std::string address_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<absl::Status> end_;
+  std::string reason_;
+  absl::Status load_status_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<WorkerNode>> WorkerNode::Start(const WorkerNodeOptions& options, JoinWorld join,
+                                                              CreateEngine create) {
+  auto node = std::make_unique<Node>(std::move(join), std::move(create), options.threads);
+  DR_RETURN_IF_ERROR(node->Serve(options));
+  DR_RETURN_IF_ERROR(node->Attach(options));
+  return node;
+}
+
+}  // namespace deeprack::worker

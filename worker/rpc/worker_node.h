@@ -1,0 +1,43 @@
+// A worker as the coordinator sees it: its gRPC server, its stream to the coordinator and its engine thread.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "worker/rpc/engine_thread.h"
+
+namespace deeprack::worker {
+
+struct WorkerNodeOptions {
+  std::string coordinator;             // host:port
+  std::string listen = "127.0.0.1:0";  // loopback only, as there is no mTLS yet; port 0: any
+  std::string backend = "cpu";
+  int launch_rank = -1;                // -1: no launcher
+  int launch_world = 1;
+  int threads = 1;                     // of the engine, when the coordinator leaves it to the worker
+  absl::Duration connect_timeout = absl::Seconds(30);
+};
+
+class WorkerNode {
+ public:
+  // Serves, then attaches to the coordinator. InvalidArgument (an address that is not loopback), Unavailable (the
+  // address cannot be bound; no coordinator).
+  static absl::StatusOr<std::unique_ptr<WorkerNode>> Start(const WorkerNodeOptions& options, JoinWorld join,
+                                                           CreateEngine create);
+  virtual ~WorkerNode() = default;  // leaves the cluster; waits for the engine to let go
+
+  // Blocks until there is a reason to end: OK when asked to (by the coordinator, or RequestStop), otherwise
+  // what went wrong. A model that could not be loaded shows here once the coordinator has taken note.
+  virtual absl::Status WaitUntilEnd() = 0;
+
+  // From any thread.
+  virtual void RequestStop(const std::string& reason) = 0;
+
+  // What the last Load came to; OK before the first. Decides this program's exit code.
+  virtual absl::Status load_status() const = 0;
+};
+
+}  // namespace deeprack::worker

@@ -1,0 +1,134 @@
+#include "worker/rpc/worker_service.h"
+
+#include <chrono>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "spdlog/spdlog.h"
+#include "worker/rpc/conversions.h"
+#include "worker/rpc/wire_status.h"
+
+namespace deeprack::worker {
+namespace {
+
+// Streams the progress of one load, no faster than a person can use it. Deletes itself.
+class LoadReactor final : public grpc::ServerWriteReactor<cluster::LoadProgress> {
+ public:
+  explicit LoadReactor(EngineThread* engine) : engine_(engine) {}
+
+  // Both on the engine thread.
+  void Report(int64_t bytes_done, int64_t bytes_total) {
+    const auto now = std::chrono::steady_clock::now();
+    std::lock_guard lock(mutex_);
+    if (writing_ || now - last_report_ < kReportEvery) return;
+    last_report_ = now;
+    message_.set_bytes_done(bytes_done);
+    message_.set_bytes_total(bytes_total);
+    writing_ = true;
+    StartWrite(&message_);
+  }
+
+  void End(const absl::StatusOr<EngineMemory>& loaded) {
+    std::unique_lock lock(mutex_);
+    if (loaded.ok()) {
+      last_message_ = message_;
+      last_message_.set_done(true);
+      last_message_.set_bytes_done(message_.bytes_total());
+      last_message_.set_kv_blocks(loaded->kv_blocks);
+      last_message_.set_weight_bytes(loaded->weight_bytes);
+      last_message_.set_kv_bytes(loaded->kv_bytes);
+      last_message_.set_workspace_bytes(loaded->workspace_bytes);
+    }
+    ending_ = ToGrpc(loaded.status());
+    if (writing_) return;
+    lock.unlock();
+    FinishNow();
+  }
+
+ private:
+  static constexpr auto kReportEvery = std::chrono::milliseconds(100);
+
+  // Without the lock: gRPC may delete this before the call returns.
+  void FinishNow() {
+    if (ending_->ok()) {
+      StartWriteAndFinish(&last_message_, {}, *ending_);
+    } else {
+      Finish(*ending_);
+    }
+  }
+
+  void OnWriteDone(bool ok) override {
+    std::unique_lock lock(mutex_);
+    writing_ = false;
+    if (!ending_) return;
+    lock.unlock();
+    FinishNow();
+  }
+  void OnCancel() override { engine_->Abort(); }
+  void OnDone() override { delete this; }
+
+  EngineThread* const engine_;
+  std::mutex mutex_;
+  cluster::LoadProgress message_, last_message_;
+  bool writing_ = false;
+  std::optional<grpc::Status> ending_;
+  std::chrono::steady_clock::time_point last_report_{};
+};
+
+// One step. The coordinator cancels it when another rank was lost: then this rank's wait for that one must end too.
+class StepReactor final : public grpc::ServerUnaryReactor {
+ public:
+  explicit StepReactor(EngineThread* engine) : engine_(engine) {}
+  void OnCancel() override { engine_->Abort(); }
+  void OnDone() override { delete this; }
+
+ private:
+  EngineThread* const engine_;
+};
+
+}  // namespace
+
+WorkerService::WorkerService(EngineThread* engine, int default_threads, Events events)
+    : engine_(engine), default_threads_(default_threads), events_(std::move(events)) {}
+
+grpc::ServerWriteReactor<cluster::LoadProgress>* WorkerService::Load(grpc::CallbackServerContext*,
+                                                                     const cluster::LoadRequest* request) {
+  auto* reactor = new LoadReactor(engine_);
+  absl::StatusOr<EngineOptions> options = EngineOptionsFromProto(*request);
+  if (!options.ok()) {
+    events_.on_loaded(options.status());
+    reactor->End(options.status());
+    return reactor;
+  }
+  if (options->threads == 0) options->threads = default_threads_;
+  spdlog::info("loading {} as rank {} of {}", options->model_path, options->rank, ToString(options->layout));
+  engine_->Load(
+      *std::move(options), absl::Milliseconds(request->collective_timeout_ms()),
+      [reactor](int64_t done, int64_t total) { reactor->Report(done, total); },
+      [this, reactor](absl::StatusOr<EngineMemory> loaded) {
+        events_.on_loaded(loaded.status());
+        reactor->End(loaded);
+      });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* WorkerService::ExecuteStep(grpc::CallbackServerContext*, const cluster::StepPlan* request,
+                                                     cluster::StepResult* response) {
+  auto* reactor = new StepReactor(engine_);
+  engine_->Execute(StepPlanFromProto(*request), [reactor, response](absl::StatusOr<model::StepResult> result) {
+    if (result.ok()) StepResultToProto(*result, response);
+    reactor->Finish(ToGrpc(result.status()));
+  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* WorkerService::Stop(grpc::CallbackServerContext* context,
+                                              const cluster::StopRequest* request, cluster::StopReply*) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  events_.on_stop(request->reason());
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+}  // namespace deeprack::worker

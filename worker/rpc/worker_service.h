@@ -1,0 +1,36 @@
+// The gRPC service Worker: Load, ExecuteStep, Stop. Handlers hand their work to the engine thread and return.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "proto/cluster.grpc.pb.h"
+#include "worker/rpc/engine_thread.h"
+
+namespace deeprack::worker {
+
+class WorkerService final : public cluster::Worker::CallbackService {
+ public:
+  struct Events {
+    std::function<void(const absl::Status&)> on_loaded;  // what each Load came to
+    std::function<void(std::string reason)> on_stop;     // the coordinator asks this process to end
+  };
+
+  // `engine` outlives the service. default_threads: for requests that leave the number to the worker.
+  WorkerService(EngineThread* engine, int default_threads, Events events);
+
+  grpc::ServerWriteReactor<cluster::LoadProgress>* Load(grpc::CallbackServerContext* context,
+                                                        const cluster::LoadRequest* request) override;
+  grpc::ServerUnaryReactor* ExecuteStep(grpc::CallbackServerContext* context, const cluster::StepPlan* request,
+                                        cluster::StepResult* response) override;
+  grpc::ServerUnaryReactor* Stop(grpc::CallbackServerContext* context, const cluster::StopRequest* request,
+                                 cluster::StopReply* response) override;
+
+ private:
+  EngineThread* const engine_;
+  const int default_threads_;
+  const Events events_;
+};
+
+}  // namespace deeprack::worker
