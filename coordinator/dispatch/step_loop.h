@@ -1,5 +1,5 @@
-// The thread that serves: takes requests and cancellations, asks the scheduler for a plan, has it executed, applies the
-// result, hands out events. The only thread that touches the scheduler.
+// The thread that serves: takes requests and cancellations, asks the scheduler for a plan, has it executed,
+// applies the result, hands out events. The only thread that touches the scheduler.
 #pragma once
 
 #include <memory>
@@ -8,40 +8,26 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "coordinator/request/request.h"
+#include "coordinator/scheduler/scheduler_limits.h"
+#include "coordinator/scheduler/serving_stats.h"
 #include "coordinator/scheduler/step_executor.h"
 
 namespace deeprack::coordinator {
 
-struct SchedulerLimits {
-  int32_t max_step_tokens = 2048;    // per dp group and step
-  int32_t max_sequences = 256;       // running at once, over all dp groups
-  int32_t max_waiting = 1024;        // queued; beyond it Submit answers ResourceExhausted
-  int32_t max_context = 0;           // prompt + output positions of a sequence
-  int32_t dp = 1;
-  int32_t blocks_per_dp_rank = 0;    // KV pages
-};
-
-// Totals and gauges for /metrics; a snapshot.
-struct ServingStats {
-  int64_t running = 0, waiting = 0;
-  int64_t blocks_used = 0, blocks_total = 0;
-  int64_t prefix_cache_queries = 0, prefix_cache_hits = 0;  // in tokens
-  int64_t prompt_tokens = 0, generation_tokens = 0;
-  int64_t preemptions = 0;
-  int64_t steps = 0;
-};
-
 class StepLoop {
  public:
   // Starts the thread. `executor` and `clock` outlive the loop.
-  static std::unique_ptr<StepLoop> Start(const SchedulerLimits& limits, Epoch epoch, StepExecutor* executor, Clock* clock);
+  static std::unique_ptr<StepLoop> Start(const SchedulerLimits& limits, Epoch epoch, StepExecutor* executor,
+                                         Clock* clock);
   virtual ~StepLoop() = default;  // stops: every live sequence gets its last event (kError, Cancelled)
 
   // Queues a request. Thread-safe. InvalidArgument (does not fit the context or the cache; says the numbers),
-  // ResourceExhausted (queue full), Unavailable (the cluster has failed). After OK the sink gets events until one with finish != kNone.
+  // ResourceExhausted (queue full), Unavailable (the cluster has failed). After OK the sink gets events until
+  // one with finish != kNone.
   virtual absl::StatusOr<SequenceId> Submit(Request request, EventSink sink) = 0;
 
-  // Ends a sequence soon: its last event is kCancelled unless it finished before. Frees its blocks. Thread-safe.
+  // Ends a sequence soon: its last event is kCancelled unless it finished before. Frees its blocks.
+  // Thread-safe.
   virtual void Cancel(SequenceId sequence) = 0;
 
   virtual ServingStats Stats() const = 0;
@@ -49,7 +35,8 @@ class StepLoop {
   // The error that ended serving, or OK.
   virtual absl::Status health() const = 0;
 
-  // Ends serving from outside (a worker was lost): every sequence gets one kError event, Submit answers Unavailable.
+  // Ends serving from outside (a worker was lost): every sequence gets one kError event, Submit answers
+  // Unavailable.
   virtual void Fail(absl::Status why) = 0;
 };
 

@@ -10,8 +10,8 @@ namespace deeprack::coordinator {
 class StepExecutor {
  public:
   virtual ~StepExecutor() = default;
-  // Runs the plan on every rank and joins their answers: results for all of plan.sequences, in its order. Blocks.
-  // An error means that the epoch is over; its message names the rank.
+  // Runs the plan on every rank and joins their answers: results for all of plan.sequences, in its order.
+  // Blocks. An error means that the epoch is over; its message names the rank.
   virtual absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) = 0;
 };
 

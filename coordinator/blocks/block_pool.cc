@@ -1,0 +1,93 @@
+#include "coordinator/blocks/block_pool.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace deeprack::coordinator {
+
+BlockPool::BlockPool(int32_t num_blocks) : blocks_(num_blocks) {
+  free_.reserve(num_blocks);
+  for (BlockId block = num_blocks - 1; block >= 0; --block) free_.push_back(block);
+}
+
+BlockPool::Key BlockPool::MakeKey(const std::string& salt, ContentId parent,
+                                  absl::Span<const TokenId> tokens) {
+  DR_CHECK(tokens.size() == kPageTokens);
+  Key key;
+  key.parent = parent;
+  if (parent == kRootContent) key.salt = salt;
+  std::copy(tokens.begin(), tokens.end(), key.tokens.begin());
+  return key;
+}
+
+std::vector<BlockPool::Page> BlockPool::Lookup(const std::string& salt,
+                                               absl::Span<const TokenId> tokens) const {
+  std::vector<Page> pages;
+  ContentId parent = kRootContent;
+  for (; tokens.size() >= kPageTokens; tokens.remove_prefix(kPageTokens)) {
+    const auto found = known_.find(MakeKey(salt, parent, tokens.first(kPageTokens)));
+    if (found == known_.end()) break;
+    parent = blocks_[found->second].content;
+    pages.push_back({found->second, parent});
+  }
+  return pages;
+}
+
+std::optional<BlockId> BlockPool::Allocate() {
+  BlockId id = -1;
+  if (!free_.empty()) {
+    id = free_.back();
+    free_.pop_back();
+  } else if (!cached_.empty()) {
+    id = cached_.front();
+    cached_.pop_front();
+    known_.erase(blocks_[id].key);
+    blocks_[id].content = kRootContent;
+  } else {
+    return std::nullopt;
+  }
+  DR_CHECK(blocks_[id].references == 0 && blocks_[id].content == kRootContent);
+  blocks_[id].references = 1;
+  return id;
+}
+
+void BlockPool::Reference(BlockId id) {
+  Block& block = blocks_[id];
+  if (block.references == 0) {
+    DR_CHECK(block.content != kRootContent);  // a free block has no content to share
+    cached_.erase(block.in_cached);
+  }
+  ++block.references;
+}
+
+void BlockPool::Release(BlockId id) {
+  Block& block = blocks_[id];
+  DR_CHECK(block.references > 0);
+  if (--block.references > 0) return;
+  if (block.content == kRootContent) {
+    free_.push_back(id);
+  } else {
+    block.in_cached = cached_.insert(cached_.end(), id);
+  }
+}
+
+BlockPool::Page BlockPool::Publish(BlockId id, const std::string& salt, ContentId parent,
+                                   absl::Span<const TokenId> tokens) {
+  Block& block = blocks_[id];
+  DR_CHECK(block.references > 0 && block.content == kRootContent);
+  Key key = MakeKey(salt, parent, tokens);
+  const auto [entry, inserted] = known_.try_emplace(key, id);
+  if (!inserted) {
+    const BlockId known = entry->second;
+    Reference(known);
+    Release(id);
+    return {known, blocks_[known].content};
+  }
+  block.key = std::move(key);
+  block.content = next_content_++;
+  return {id, block.content};
+}
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,91 @@
+// The KV pages of one dp group, as numbers: who holds them, what they contain, which may be taken next. Pure.
+//
+// A block is free (holds nothing of value), held (one or more references), or cached: unreferenced, but a
+// full page of known content that a later sequence with the same history may use again. Cached blocks are
+// given out when the free ones have run out, the least recently used first.
+//
+// Content is compared exactly, never by hash alone: a page is identified by its own kPageTokens tokens and by
+// the identity of the page before it (the salt, for the first page). Identities are numbers that are never
+// used twice.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <list>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/types/span.h"
+#include "base/ids.h"
+
+namespace deeprack::coordinator {
+
+// Identity of a page's content together with everything before it. kRootContent stands before the first page.
+using ContentId = uint64_t;
+inline constexpr ContentId kRootContent = 0;
+
+class BlockPool {
+ public:
+  explicit BlockPool(int32_t num_blocks);
+
+  struct Page {
+    BlockId block = -1;
+    ContentId content = kRootContent;
+  };
+
+  // The longest run of known pages at the start of `tokens`. Takes no references; blocks stay valid until the
+  // next Allocate, so Reference them first.
+  std::vector<Page> Lookup(const std::string& salt, absl::Span<const TokenId> tokens) const;
+
+  // A block of no particular content with one reference; nullopt when every block is held.
+  std::optional<BlockId> Allocate();
+
+  // One more holder of a held or cached block.
+  void Reference(BlockId block);
+
+  // One holder less. Whoever drops a chain of pages drops the last page first: then a page is never
+  // given away before the pages that can only be found through it.
+  void Release(BlockId block);
+
+  // Says what a held block contains: `tokens` (exactly kPageTokens) after the content `parent`. When another
+  // block is already known for the same content, the caller's reference moves to that one; the returned page
+  // is the one to use from here on.
+  Page Publish(BlockId block, const std::string& salt, ContentId parent, absl::Span<const TokenId> tokens);
+
+  int32_t size() const { return static_cast<int32_t>(blocks_.size()); }
+  // Blocks that Allocate can still give: free and cached ones.
+  int32_t available() const { return static_cast<int32_t>(free_.size() + cached_.size()); }
+  int32_t held() const { return size() - available(); }
+  int32_t references(BlockId block) const { return blocks_[block].references; }
+
+ private:
+  struct Key {
+    ContentId parent = kRootContent;
+    std::string salt;  // empty unless parent is the root
+    std::array<TokenId, kPageTokens> tokens{};
+
+    bool operator==(const Key&) const = default;
+    template <class H>
+    friend H AbslHashValue(H state, const Key& key) {
+      return H::combine(std::move(state), key.parent, key.salt, key.tokens);
+    }
+  };
+  struct Block {
+    int32_t references = 0;
+    ContentId content = kRootContent;        // kRootContent: not published
+    Key key;                                 // if published
+    std::list<BlockId>::iterator in_cached;  // if cached
+  };
+
+  static Key MakeKey(const std::string& salt, ContentId parent, absl::Span<const TokenId> tokens);
+
+  std::vector<Block> blocks_;
+  std::vector<BlockId> free_;  // a stack
+  std::list<BlockId> cached_;  // the least recently used first
+  absl::flat_hash_map<Key, BlockId> known_;
+  ContentId next_content_ = kRootContent + 1;
+};
+
+}  // namespace deeprack::coordinator

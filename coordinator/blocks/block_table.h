@@ -1,0 +1,51 @@
+// The blocks that hold one sequence's KV: the pool's references of that sequence, in the order of positions.
+// Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "base/ids.h"
+#include "coordinator/blocks/block_pool.h"
+
+namespace deeprack::coordinator {
+
+// Blocks that hold so many positions.
+constexpr int32_t BlocksFor(int64_t positions) {
+  return static_cast<int32_t>((positions + kPageTokens - 1) / kPageTokens);
+}
+
+class BlockTable {
+ public:
+  BlockTable() = default;
+  // The pool outlives the table. `salt`: the sequence's cache_salt.
+  BlockTable(BlockPool* pool, std::string salt) : pool_(pool), salt_(std::move(salt)) {}
+  BlockTable(BlockTable&& other) noexcept { *this = std::move(other); }
+  BlockTable& operator=(BlockTable&& other) noexcept;
+  ~BlockTable() { Clear(); }
+
+  // Takes references to cached pages, as the table's first blocks. The table must be empty.
+  void Adopt(absl::Span<const BlockPool::Page> pages);
+
+  // Makes room for positions [0, positions). False, and nothing changed, when the pool cannot give enough.
+  bool Reserve(int64_t positions);
+
+  // `history` holds the tokens of all computed positions; publishes the pages that have become full.
+  void Publish(absl::Span<const TokenId> history);
+
+  // Gives every block back.
+  void Clear();
+
+  const std::vector<BlockId>& blocks() const { return blocks_; }
+
+ private:
+  BlockPool* pool_ = nullptr;
+  std::string salt_;
+  std::vector<BlockId> blocks_;
+  int32_t published_ = 0;                  // blocks_[0, published_) are known to the pool by content
+  ContentId last_content_ = kRootContent;  // of blocks_[published_ - 1]
+};
+
+}  // namespace deeprack::coordinator

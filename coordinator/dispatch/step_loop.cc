@@ -1,0 +1,216 @@
+#include "coordinator/dispatch/step_loop.h"
+
+#include <spdlog/spdlog.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "coordinator/scheduler/scheduler.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+// Two halves: what any thread may touch (under mutex_), and what belongs to the loop's thread alone.
+class StepLoopThread final : public StepLoop {
+ public:
+  StepLoopThread(const SchedulerLimits& limits, Epoch epoch, StepExecutor* executor, Clock* clock)
+      : limits_(limits),
+        executor_(executor),
+        clock_(clock),
+        scheduler_(limits, epoch),
+        stats_(scheduler_.Stats()) {
+    thread_ = std::thread([this] { Run(); });
+  }
+
+  ~StepLoopThread() override {
+    Fail(absl::CancelledError("the server is shutting down"));
+    thread_.join();
+  }
+
+  absl::StatusOr<SequenceId> Submit(Request request, EventSink sink) override;
+  void Cancel(SequenceId sequence) override;
+  void Fail(absl::Status why) override;
+
+  ServingStats Stats() const override {
+    std::lock_guard lock(mutex_);
+    ServingStats stats = stats_;
+    stats.waiting += static_cast<int64_t>(commands_.submissions.size());
+    return stats;
+  }
+
+  absl::Status health() const override {
+    std::lock_guard lock(mutex_);
+    return health_;
+  }
+
+ private:
+  struct Submission {
+    SequenceId id = 0;
+    Request request;
+    EventSink sink;
+  };
+  struct Commands {  // obeyed in this order: a cancellation comes after its submission
+    std::vector<Submission> submissions;
+    std::vector<SequenceId> cancellations;
+    bool empty() const { return submissions.empty() && cancellations.empty(); }
+  };
+
+  void Run();
+  // Waits for something to do. The commands that have come; nullopt when serving has ended.
+  std::optional<Commands> NextCommands();
+  void Admit(std::vector<Submission> submissions);
+  void Obey(Commands commands);
+  absl::Status Step();
+  void PublishStats();
+  void Deliver(TokenEvent event);
+  void EndAll();
+
+  const SchedulerLimits limits_;
+  StepExecutor* const executor_;
+  Clock* const clock_;
+
+  // The loop's thread only.
+  Scheduler scheduler_;
+  std::unordered_map<SequenceId, EventSink> sinks_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  Commands commands_;
+  SequenceId last_id_ = 0;
+  absl::Status health_;  // not OK: serving has ended, and this is why
+  ServingStats stats_;   // the scheduler's, after its last change
+
+  std::thread thread_;  // last: it starts when all else is there
+};
+
+absl::StatusOr<SequenceId> StepLoopThread::Submit(Request request, EventSink sink) {
+  DR_RETURN_IF_ERROR(CheckRequest(limits_, request));
+  std::lock_guard lock(mutex_);
+  if (!health_.ok()) return absl::UnavailableError(absl::StrCat("not serving: ", health_.message()));
+  const int64_t waiting = stats_.waiting + static_cast<int64_t>(commands_.submissions.size());
+  if (waiting >= limits_.max_waiting) {
+    return absl::ResourceExhaustedError(absl::StrCat(waiting,
+                                                     " requests are waiting, which is the most that may (",
+                                                     limits_.max_waiting, "); try again later"));
+  }
+  commands_.submissions.push_back({++last_id_, std::move(request), std::move(sink)});
+  wake_.notify_one();
+  return last_id_;
+}
+
+void StepLoopThread::Cancel(SequenceId sequence) {
+  std::lock_guard lock(mutex_);
+  if (!health_.ok()) return;  // it has its last event, or is about to
+  commands_.cancellations.push_back(sequence);
+  wake_.notify_one();
+}
+
+void StepLoopThread::Fail(absl::Status why) {
+  DR_CHECK(!why.ok());
+  std::lock_guard lock(mutex_);
+  if (health_.ok()) health_ = std::move(why);  // the first reason is the one that counts
+  wake_.notify_one();
+}
+
+void StepLoopThread::Run() {
+  while (std::optional<Commands> commands = NextCommands()) {
+    Obey(*std::move(commands));
+    if (absl::Status status = Step(); !status.ok()) Fail(std::move(status));
+  }
+  EndAll();
+}
+
+std::optional<StepLoopThread::Commands> StepLoopThread::NextCommands() {
+  std::unique_lock lock(mutex_);
+  stats_ = scheduler_.Stats();
+  wake_.wait(lock, [this] { return !health_.ok() || !commands_.empty() || !scheduler_.idle(); });
+  if (!health_.ok()) return std::nullopt;
+  stats_.waiting += static_cast<int64_t>(commands_.submissions.size());
+  return std::exchange(commands_, {});
+}
+
+void StepLoopThread::Admit(std::vector<Submission> submissions) {
+  for (Submission& submission : submissions) {
+    DR_CHECK(scheduler_.Add(submission.id, std::move(submission.request)).ok());  // Submit has checked it
+    sinks_.emplace(submission.id, std::move(submission.sink));
+  }
+}
+
+void StepLoopThread::Obey(Commands commands) {
+  Admit(std::move(commands.submissions));
+  for (SequenceId id : commands.cancellations) {
+    if (std::optional<TokenEvent> event = scheduler_.Cancel(id)) {
+      PublishStats();
+      Deliver(*std::move(event));
+    }
+  }
+}
+
+absl::Status StepLoopThread::Step() {
+  const std::optional<model::StepPlan> plan = scheduler_.Plan();
+  if (!plan.has_value()) {
+    DR_CHECK(scheduler_.idle());
+    return absl::OkStatus();
+  }
+  PublishStats();
+  const absl::Time start = clock_->Now();
+  DR_ASSIGN_OR_RETURN(const model::StepResult result, executor_->Execute(*plan));
+  spdlog::trace("step {}: {} sequences, {:.1f} ms", plan->step, plan->sequences.size(),
+                absl::ToDoubleMilliseconds(clock_->Now() - start));
+  // Somebody may have ended serving meanwhile; then these tokens are nobody's, and every stream ends with the
+  // error.
+  DR_RETURN_IF_ERROR(health());
+  DR_ASSIGN_OR_RETURN(std::vector<TokenEvent> events, scheduler_.Apply(result));
+  PublishStats();  // before the events: who has seen a last one finds it counted
+  for (TokenEvent& event : events) Deliver(std::move(event));
+  return absl::OkStatus();
+}
+
+void StepLoopThread::PublishStats() {
+  std::lock_guard lock(mutex_);
+  stats_ = scheduler_.Stats();
+}
+
+void StepLoopThread::Deliver(TokenEvent event) {
+  const auto found = sinks_.find(event.sequence);
+  DR_CHECK(found != sinks_.end());
+  if (event.finish == FinishReason::kNone) {
+    found->second(std::move(event));
+    return;
+  }
+  const EventSink sink = std::move(found->second);
+  sinks_.erase(found);
+  sink(std::move(event));
+}
+
+// Every sequence gets its last event: those that run, and those whose submission was never looked at.
+void StepLoopThread::EndAll() {
+  Commands unread;
+  absl::Status why;
+  {
+    std::lock_guard lock(mutex_);
+    unread = std::exchange(commands_, {});
+    why = health_;
+  }
+  Admit(std::move(unread.submissions));
+  std::vector<TokenEvent> last_events = scheduler_.Abort(why);
+  PublishStats();
+  for (TokenEvent& event : last_events) Deliver(std::move(event));
+}
+
+}  // namespace
+
+std::unique_ptr<StepLoop> StepLoop::Start(const SchedulerLimits& limits, Epoch epoch, StepExecutor* executor,
+                                          Clock* clock) {
+  return std::make_unique<StepLoopThread>(limits, epoch, executor, clock);
+}
+
+}  // namespace deeprack::coordinator

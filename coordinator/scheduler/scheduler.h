@@ -1,0 +1,116 @@
+// The only place that decides what runs. A pure state machine: no clock, network, thread or randomness; the
+// same calls in the same order give the same plans.
+//
+//   Add, Cancel    any time
+//   Plan           -> StepPlan     the step is under way from here
+//   Apply(result)  -> events       until here; then the next Plan
+//
+// Policy
+// - Every sequence that decodes gets its one token first; what is left of max_step_tokens (per dp group) goes
+//   to prefill chunks in order of arrival. A group never runs more sequences than it has step tokens, so a
+//   prefill makes progress beside any number of decodes, and decodes beside any prefill.
+// - Admission is strictly first come, first served over all groups: nobody overtakes the head of the queue.
+//   It is admitted when some group has blocks for all of its tokens; those are reserved at once, so a prefill
+//   never stops half way. Of the groups that fit, the one with the most free room plus cached prefix is taken.
+// - When a decode finds no block, the youngest sequence of its group is preempted (maybe itself): it gives
+//   its blocks back and waits again at its place in the order of arrival. Its output so far is replayed behind
+//   its prompt; draws are by position, so it goes on with the very tokens it would have had. The oldest
+//   sequence is never preempted by another, and each fits alone, so all come to an end. Nobody is admitted in
+//   a step that had to preempt.
+// - Full blocks, of prompt and of output, are found again by later sequences of equal history and salt.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/ids.h"
+#include "coordinator/blocks/block_pool.h"
+#include "coordinator/request/request.h"
+#include "coordinator/scheduler/scheduler_limits.h"
+#include "coordinator/scheduler/sequence.h"
+#include "coordinator/scheduler/serving_stats.h"
+#include "model/step/step_plan.h"
+#include "model/step/step_result.h"
+
+namespace deeprack::coordinator {
+
+// Whether a request can ever run under these limits. InvalidArgument with the numbers if not. Pure, so that
+// any thread may ask before it queues. A request whose prompt fits but whose max_tokens reaches beyond the
+// context or the cache is good: it ends there with kLength.
+absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request);
+
+class Scheduler {
+ public:
+  // Limits must be positive numbers (a bug otherwise).
+  Scheduler(const SchedulerLimits& limits, Epoch epoch);
+
+  // Queues a request under an id greater than all before. Errors: those of CheckRequest.
+  absl::Status Add(SequenceId id, Request request);
+
+  // Ends a sequence. Returns its last event, or nullopt when it is unknown (finished before) or in the step
+  // under way: then its last event comes from Apply, and its blocks stay as they are until then.
+  std::optional<TokenEvent> Cancel(SequenceId id);
+
+  // The next step; nullopt when nothing can run. No step may be under way.
+  std::optional<model::StepPlan> Plan();
+
+  // Takes in the answer to the last plan. Events in the plan's order; a sequence that only prefilled has
+  // none. Internal when the answer does not belong to the plan; nothing has changed then.
+  absl::StatusOr<std::vector<TokenEvent>> Apply(const model::StepResult& result);
+
+  // Ends every sequence with kError, also in the midst of a step.
+  std::vector<TokenEvent> Abort(const absl::Status& why);
+
+  bool idle() const { return sequences_.empty(); }
+  bool step_under_way() const { return !in_step_.empty(); }
+  ServingStats Stats() const;
+
+ private:
+  struct Group {  // one dp rank's share of the cache and of the step
+    BlockPool pool;
+    std::set<SequenceId> running;
+    int32_t step_tokens_left = 0;
+  };
+  struct Placement {
+    int32_t dp_rank = 0;
+    std::vector<BlockPool::Page> cached;
+  };
+
+  // Plan's phases (plan.cc).
+  void PlanDecodes();
+  void PlanPrefills();
+  void AdmitWaiting();
+  void Schedule(Sequence& sequence, int32_t tokens);
+  bool ReserveOrPreempt(Sequence& sequence);
+  void Preempt(Sequence& sequence);
+  std::optional<Placement> Place(const Sequence& sequence) const;
+  model::SequencePlan PlanOf(const Sequence& sequence) const;
+
+  // Apply's (apply.cc).
+  absl::Status CheckResult(const model::StepResult& result) const;
+  TokenEvent ApplyTo(Sequence& sequence, const model::SequenceResult& result);
+  void TakePromptLogprobs(Sequence& sequence, int32_t first_position, const model::SequenceResult& result,
+                          TokenEvent& event);
+
+  void Remove(SequenceId id);
+  Sequence& at(SequenceId id) { return *sequences_.at(id); }
+
+  const SchedulerLimits limits_;
+  const Epoch epoch_;
+  std::vector<Group> groups_;  // outlives sequences_, whose block tables point here
+  std::map<SequenceId, std::unique_ptr<Sequence>> sequences_;  // by id, which is the order of arrival
+  std::set<SequenceId> waiting_;
+  std::vector<SequenceId> in_step_;  // the step under way, in the plan's order
+  bool preempted_in_this_plan_ = false;
+  int32_t running_ = 0;
+  SequenceId last_id_ = 0;
+  StepId next_step_ = 1;
+  ServingStats totals_;  // the counters of Stats; gauges are filled in there
+};
+
+}  // namespace deeprack::coordinator

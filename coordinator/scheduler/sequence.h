@@ -1,0 +1,43 @@
+// One sequence on its way from request to last token. State only; the scheduler moves it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/ids.h"
+#include "coordinator/blocks/block_table.h"
+#include "coordinator/request/request.h"
+#include "coordinator/scheduler/token_counter.h"
+
+namespace deeprack::coordinator {
+
+struct Sequence {
+  SequenceId id = 0;
+  Request request;              // its prompt is the start of `tokens` and has been moved there
+  std::vector<TokenId> tokens;  // the prompt, then the output: what a replay computes again
+  int32_t prompt_size = 0;
+  int32_t max_size = 0;  // of `tokens`: the sequence ends when it is reached
+  TokenCounter counter;  // filled while penalties are used
+
+  // While running.
+  int32_t dp_rank = -1;
+  int32_t num_computed = 0;  // positions whose KV is in `blocks`
+  BlockTable blocks;
+  int32_t chunk = 0;       // tokens in the step under way; 0: not part of it
+  bool cancelled = false;  // while in a step: it ends when the step is applied
+
+  // Kept over preemptions.
+  bool admitted_before = false;
+  int32_t cached_tokens = 0;        // prompt tokens found in the prefix cache at the first admission
+  int32_t next_prompt_logprob = 1;  // position of the first prompt token whose log-probability is still due
+
+  int32_t size() const { return static_cast<int32_t>(tokens.size()); }
+  int32_t remaining() const { return size() - num_computed; }
+  int32_t output_size() const { return size() - prompt_size; }
+  bool decoding() const { return output_size() > 0 && remaining() == 1; }
+  bool prompt_logprobs_due() const {
+    return request.prompt_logprobs >= 0 && next_prompt_logprob < prompt_size;
+  }
+};
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,170 @@
+// Finishing, cancelling, prompt log-probabilities, and answers that do not fit the question.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/scheduler/scheduler_fixture.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(Finish, AtAStopTokenWhichIsStillReported) {
+  Scheduler scheduler(SmallLimits(), 1);
+  Request request = MakeRequest(10, 100);
+  request.stop_token_ids = {3, 5};
+  ASSERT_TRUE(scheduler.Add(1, request).ok());
+  const auto events = RunToEnd(scheduler).at(1);
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].token, 5);
+  EXPECT_EQ(events[0].finish, FinishReason::kStop);
+}
+
+TEST(Finish, IgnoreEosGoesOnToMaxTokens) {
+  Scheduler scheduler(SmallLimits(), 1);
+  Request request = MakeRequest(10, 7);
+  request.stop_token_ids = {5};
+  request.ignore_eos = true;
+  ASSERT_TRUE(scheduler.Add(1, request).ok());
+  const auto events = RunToEnd(scheduler).at(1);
+  ASSERT_EQ(events.size(), 7u);
+  for (size_t i = 0; i < 6; ++i) EXPECT_EQ(events[i].finish, FinishReason::kNone);
+  EXPECT_EQ(events[6].finish, FinishReason::kLength);
+}
+
+TEST(Finish, AtTheEndOfTheContextOrOfTheCache) {
+  for (int32_t blocks : {16, 1}) {
+    SchedulerLimits limits = SmallLimits();
+    limits.max_context = 100;
+    limits.blocks_per_dp_rank = blocks;
+    Scheduler scheduler(limits, 1);
+    ASSERT_TRUE(scheduler.Add(1, MakeRequest(40, 1000)).ok());
+    const auto events = RunToEnd(scheduler).at(1);
+    EXPECT_EQ(events.size(), blocks == 1 ? 24u : 60u);
+    EXPECT_EQ(events.back().finish, FinishReason::kLength);
+  }
+}
+
+TEST(Finish, WithoutTokensWhenOnlyThePromptWasWanted) {
+  Scheduler scheduler(SmallLimits(), 1);
+  Request request = MakeRequest(600, 0);
+  request.prompt_logprobs = 2;
+  ASSERT_TRUE(scheduler.Add(1, request).ok());
+  const auto events = RunToEnd(scheduler).at(1);
+  ASSERT_EQ(events.size(), 3u);  // 256, 256, 88
+  size_t entries = 0;
+  for (const auto& event : events) {
+    EXPECT_FALSE(event.has_token);
+    entries += event.prompt_logprobs.size();
+  }
+  EXPECT_EQ(entries, 599u);
+  EXPECT_EQ(events.back().finish, FinishReason::kLength);
+}
+
+TEST(PromptLogprobs, AreComputedEvenWhereThePrefixIsCached) {
+  Scheduler scheduler(SmallLimits(), 1);
+  ASSERT_TRUE(scheduler.Add(1, MakeRequest(200, 1)).ok());
+  RunToEnd(scheduler);
+  Request request = MakeRequest(200, 1);
+  request.prompt_logprobs = 0;
+  ASSERT_TRUE(scheduler.Add(2, request).ok());
+  const auto events = RunToEnd(scheduler).at(2);
+  EXPECT_EQ(events[0].prompt_logprobs.size(), 199u);
+  EXPECT_EQ(events[0].cached_tokens, 0);
+}
+
+TEST(Cancel, OfAWaitingOrRestingSequenceEndsItAtOnce) {
+  Scheduler scheduler(SmallLimits(), 1);
+  ASSERT_TRUE(scheduler.Add(1, MakeRequest(10, 10)).ok());
+  EXPECT_EQ(scheduler.Cancel(1)->finish, FinishReason::kCancelled);
+  EXPECT_TRUE(scheduler.idle());
+  EXPECT_EQ(scheduler.Cancel(1), std::nullopt) << "unknown by now";
+
+  ASSERT_TRUE(scheduler.Add(2, MakeRequest(10, 10)).ok());
+  ASSERT_TRUE(scheduler.Apply(Answer(scheduler.Plan().value())).ok());
+  EXPECT_EQ(scheduler.Stats().blocks_used, 1);
+  EXPECT_EQ(scheduler.Cancel(2)->finish, FinishReason::kCancelled);
+  EXPECT_EQ(scheduler.Stats().blocks_used, 0);
+  EXPECT_FALSE(scheduler.Plan().has_value());
+}
+
+TEST(Cancel, WithinAStepKeepsTheBlocksUntilTheAnswer) {
+  Scheduler scheduler(SmallLimits(), 1);
+  ASSERT_TRUE(scheduler.Add(1, MakeRequest(100, 10)).ok());
+  const auto plan = scheduler.Plan().value();
+  EXPECT_EQ(scheduler.Cancel(1), std::nullopt);
+  EXPECT_EQ(scheduler.Cancel(1), std::nullopt) << "twice does no harm";
+  EXPECT_EQ(scheduler.Stats().blocks_used, 2);
+  const auto events = scheduler.Apply(Answer(plan)).value();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].finish, FinishReason::kCancelled);
+  EXPECT_FALSE(events[0].has_token);
+  EXPECT_EQ(scheduler.Stats().blocks_used, 0);
+  EXPECT_TRUE(scheduler.idle());
+}
+
+TEST(Abort, GivesEveryoneOneErrorAlsoWithinAStep) {
+  Scheduler scheduler(SmallLimits(), 1);
+  ASSERT_TRUE(scheduler.Add(1, MakeRequest(10, 10, 1)).ok());
+  ASSERT_TRUE(scheduler.Plan().has_value());
+  ASSERT_TRUE(scheduler.Add(2, MakeRequest(10, 10, 2)).ok());
+  const auto events = scheduler.Abort(absl::UnavailableError("rank 1 was lost"));
+  ASSERT_EQ(events.size(), 2u);
+  for (const auto& event : events) {
+    EXPECT_EQ(event.finish, FinishReason::kError);
+    EXPECT_EQ(event.error.message(), "rank 1 was lost");
+  }
+  EXPECT_TRUE(scheduler.idle());
+  EXPECT_EQ(scheduler.Stats().blocks_used, 0);
+  EXPECT_FALSE(scheduler.Plan().has_value());
+}
+
+class WrongAnswer : public ::testing::Test {
+ protected:
+  WrongAnswer() : scheduler_(SmallLimits(), 7) {
+    Request request = MakeRequest(10, 2);
+    request.prompt_logprobs = 0;
+    EXPECT_TRUE(scheduler_.Add(1, request).ok());
+    answer_ = Answer(scheduler_.Plan().value());
+  }
+  void ExpectRefused(const std::string& message) {
+    const auto events = scheduler_.Apply(answer_);
+    EXPECT_EQ(events.status().code(), absl::StatusCode::kInternal);
+    EXPECT_THAT(events.status().message(), HasSubstr(message));
+    EXPECT_TRUE(scheduler_.step_under_way());
+  }
+  Scheduler scheduler_;
+  model::StepResult answer_;
+};
+
+TEST_F(WrongAnswer, OfAnotherEpoch) {
+  answer_.epoch = 6;
+  ExpectRefused("a result of epoch 6, step 1 came; that of epoch 7, step 1 was due");
+}
+TEST_F(WrongAnswer, OfAnotherStep) {
+  answer_.step = 2;
+  ExpectRefused("step 2 came");
+}
+TEST_F(WrongAnswer, WithASequenceMissing) {
+  answer_.sequences.clear();
+  ExpectRefused("given 1 sequences; its result has 0");
+}
+TEST_F(WrongAnswer, OfAnotherSequence) {
+  answer_.sequences[0].sequence = 9;
+  ExpectRefused("is of sequence 9; sequence 1 stood there");
+}
+TEST_F(WrongAnswer, WithoutTheToken) {
+  answer_.sequences[0].sampled = false;
+  ExpectRefused("sequence 1 has no token");
+}
+TEST_F(WrongAnswer, WithTooFewPromptLogprobs) {
+  answer_.sequences[0].prompt_logprobs.pop_back();
+  ExpectRefused("has 8 prompt log-probabilities; 9 were due");
+}
+TEST_F(WrongAnswer, TheSameTwice) {
+  ASSERT_TRUE(scheduler_.Apply(answer_).ok());
+  EXPECT_EQ(scheduler_.Apply(answer_).status().code(), absl::StatusCode::kInternal);
+}
+
+}  // namespace
+}  // namespace deeprack::coordinator

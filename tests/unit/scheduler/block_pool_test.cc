@@ -1,0 +1,111 @@
+#include "coordinator/blocks/block_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <set>
+
+namespace deeprack::coordinator {
+namespace {
+
+std::vector<TokenId> Tokens(int32_t count, TokenId first = 0) {
+  std::vector<TokenId> tokens(count);
+  std::iota(tokens.begin(), tokens.end(), first);
+  return tokens;
+}
+
+TEST(BlockPool, GivesEveryBlockOnceAndThenNone) {
+  BlockPool pool(5);
+  std::set<BlockId> seen;
+  for (int i = 0; i < 5; ++i) seen.insert(pool.Allocate().value());
+  EXPECT_EQ(seen, (std::set<BlockId>{0, 1, 2, 3, 4}));
+  EXPECT_EQ(pool.Allocate(), std::nullopt);
+  EXPECT_EQ(pool.held(), 5);
+  pool.Release(3);
+  EXPECT_EQ(pool.Allocate(), 3);
+}
+
+TEST(BlockPool, KeepsABlockUntilItsLastHolderLetsGo) {
+  BlockPool pool(1);
+  const BlockId block = pool.Allocate().value();
+  pool.Reference(block);
+  pool.Release(block);
+  EXPECT_EQ(pool.available(), 0);
+  pool.Release(block);
+  EXPECT_EQ(pool.available(), 1);
+}
+
+TEST(BlockPool, FindsAPublishedPageAfterItsHolderIsGone) {
+  BlockPool pool(4);
+  const auto tokens = Tokens(2 * kPageTokens);
+  const BlockId a = pool.Allocate().value();
+  const BlockId b = pool.Allocate().value();
+  const auto first = pool.Publish(a, "", kRootContent, absl::MakeSpan(tokens).first(kPageTokens));
+  const auto second = pool.Publish(b, "", first.content, absl::MakeSpan(tokens).subspan(kPageTokens));
+  pool.Release(second.block);
+  pool.Release(first.block);
+  EXPECT_EQ(pool.available(), 4);
+
+  const auto found = pool.Lookup("", tokens);
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].block, a);
+  EXPECT_EQ(found[1].block, b);
+  EXPECT_EQ(pool.Lookup("", absl::MakeSpan(tokens).first(2 * kPageTokens - 1)).size(), 1u);
+}
+
+TEST(BlockPool, TellsHistoriesApart) {
+  BlockPool pool(4);
+  const auto tokens = Tokens(kPageTokens);
+  const auto page = pool.Publish(pool.Allocate().value(), "tenant", kRootContent, tokens);
+  EXPECT_EQ(pool.Lookup("tenant", tokens).size(), 1u);
+  EXPECT_TRUE(pool.Lookup("", tokens).empty()) << "another salt";
+  EXPECT_TRUE(pool.Lookup("tenant", Tokens(kPageTokens, 1)).empty()) << "other tokens";
+  // The same 64 tokens as second page of a history are another content than as its first.
+  const auto next = pool.Publish(pool.Allocate().value(), "tenant", page.content, tokens);
+  EXPECT_NE(next.content, page.content);
+}
+
+TEST(BlockPool, MovesAReferenceToTheBlockAlreadyKnown) {
+  BlockPool pool(2);
+  const auto tokens = Tokens(kPageTokens);
+  const auto first = pool.Publish(pool.Allocate().value(), "", kRootContent, tokens);
+  const BlockId duplicate = pool.Allocate().value();
+  const auto second = pool.Publish(duplicate, "", kRootContent, tokens);
+  EXPECT_EQ(second.block, first.block);
+  EXPECT_EQ(second.content, first.content);
+  EXPECT_EQ(pool.references(first.block), 2);
+  EXPECT_EQ(pool.Allocate(), duplicate) << "the duplicate is free again";
+}
+
+TEST(BlockPool, EvictsTheLeastRecentlyUsedPageAndForgetsIt) {
+  BlockPool pool(2);
+  const auto old_tokens = Tokens(kPageTokens), new_tokens = Tokens(kPageTokens, 100);
+  const auto older = pool.Publish(pool.Allocate().value(), "", kRootContent, old_tokens);
+  const auto newer = pool.Publish(pool.Allocate().value(), "", kRootContent, new_tokens);
+  pool.Release(newer.block);
+  pool.Release(older.block);
+  pool.Reference(newer.block);  // used once more: now the other one is the older
+  pool.Release(newer.block);
+  EXPECT_EQ(pool.Allocate(), older.block);
+  EXPECT_TRUE(pool.Lookup("", old_tokens).empty());
+  EXPECT_EQ(pool.Lookup("", new_tokens).size(), 1u);
+}
+
+TEST(BlockPool, PrefersAFreeBlockToACachedOne) {
+  BlockPool pool(2);
+  const auto tokens = Tokens(kPageTokens);
+  const auto page = pool.Publish(pool.Allocate().value(), "", kRootContent, tokens);
+  pool.Release(page.block);
+  EXPECT_NE(pool.Allocate(), page.block);
+  EXPECT_EQ(pool.Lookup("", tokens).size(), 1u);
+}
+
+TEST(BlockPoolDeathTest, ReleasingTwiceIsABug) {
+  BlockPool pool(1);
+  const BlockId block = pool.Allocate().value();
+  pool.Release(block);
+  EXPECT_DEATH(pool.Release(block), "references > 0");
+}
+
+}  // namespace
+}  // namespace deeprack::coordinator

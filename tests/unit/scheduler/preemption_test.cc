@@ -1,0 +1,111 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/scheduler/scheduler_fixture.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::Pair;
+
+// Two sequences of 100 tokens over four blocks: both run, and one more block each is too much when they reach
+// 129.
+Scheduler TightScheduler() {
+  SchedulerLimits limits = SmallLimits();
+  limits.blocks_per_dp_rank = 4;
+  return Scheduler(limits, 1);
+}
+
+TokenId ByPosition(const model::SequencePlan& plan) {
+  return 1000 + plan.num_computed + static_cast<int32_t>(plan.token_ids.size());
+}
+
+TEST(Preemption, TheYoungestGivesWayAndReplaysItsOutput) {
+  Scheduler scheduler = TightScheduler();
+  ASSERT_TRUE(scheduler.Add(1, MakeRequest(100, 60, 1)).ok());
+  ASSERT_TRUE(scheduler.Add(2, MakeRequest(100, 60, 2)).ok());
+  std::map<SequenceId, std::vector<TokenId>> output;
+  std::vector<std::pair<int32_t, size_t>> prefills;  // of sequence 2: start and size
+  while (auto plan = scheduler.Plan()) {
+    for (const auto& sequence : plan->sequences) {
+      if (sequence.sequence != 2 || sequence.token_ids.size() == 1) continue;
+      prefills.emplace_back(sequence.num_computed, sequence.token_ids.size());
+      if (!output[2].empty()) {
+        EXPECT_EQ(sequence.token_ids.back(), output[2].back());
+      }
+    }
+    const auto events = scheduler.Apply(Answer(*plan, ByPosition)).value();
+    for (const TokenEvent& event : events) output[event.sequence].push_back(event.token);
+    EXPECT_LE(scheduler.Stats().blocks_used, 4);
+  }
+  EXPECT_EQ(scheduler.Stats().preemptions, 1);
+  // 129 tokens come back; the first page is still in the cache, the second was the first to be given away.
+  EXPECT_THAT(prefills, ElementsAre(Pair(0, 100), Pair(64, 65)));
+  std::vector<TokenId> expected(60);
+  std::iota(expected.begin(), expected.end(), 1100);
+  EXPECT_EQ(output[1], expected);
+  EXPECT_EQ(output[2], expected);
+  EXPECT_EQ(scheduler.Stats().blocks_used, 0);
+  EXPECT_EQ(scheduler.Stats().prompt_tokens, 200);
+  EXPECT_EQ(scheduler.Stats().generation_tokens, 120);
+}
+
+TEST(Preemption, ThePreemptedGoesBeforeLaterArrivals) {
+  Scheduler scheduler = TightScheduler();
+  ASSERT_TRUE(scheduler.Add(1, MakeRequest(120, 40, 1)).ok());
+  ASSERT_TRUE(scheduler.Add(2, MakeRequest(100, 40, 2)).ok());
+  ASSERT_TRUE(scheduler.Add(3, MakeRequest(10, 1, 3)).ok());  // no block left for it
+  std::vector<SequenceId> finished;
+  while (auto plan = scheduler.Plan()) {
+    const auto events = scheduler.Apply(Answer(*plan)).value();
+    for (const TokenEvent& event : events) {
+      if (event.finish != FinishReason::kNone) finished.push_back(event.sequence);
+    }
+  }
+  EXPECT_EQ(scheduler.Stats().preemptions, 1);
+  EXPECT_THAT(finished, ElementsAre(1, 3, 2));  // 3 is short; it was admitted together with 2's return
+}
+
+TEST(Preemption, PenaltyCountsTellPromptFromReplayedOutput) {
+  Scheduler scheduler = TightScheduler();
+  for (SequenceId id = 1; id <= 2; ++id) {
+    Request request = MakeRequest(120, 12, 1);
+    request.cache_salt = std::to_string(id);
+    request.sampling.presence_penalty = 0.5f;
+    std::fill(request.prompt.begin(), request.prompt.end(), 9);
+    ASSERT_TRUE(scheduler.Add(id, request).ok());
+  }
+  while (auto plan = scheduler.Plan()) {
+    for (const auto& sequence : plan->sequences) {
+      const int32_t size = sequence.num_computed + static_cast<int32_t>(sequence.token_ids.size());
+      ASSERT_TRUE(sequence.sample);
+      if (size == 120) {
+        EXPECT_THAT(sequence.token_counts, ElementsAre(model::TokenCount{9, 120, 0}));
+      } else {
+        EXPECT_THAT(sequence.token_counts,
+                    ElementsAre(model::TokenCount{5, 0, size - 120}, model::TokenCount{9, 120, 0}));
+      }
+    }
+    ASSERT_TRUE(scheduler.Apply(Answer(*plan)).ok());
+  }
+  EXPECT_GE(scheduler.Stats().preemptions, 1);
+}
+
+TEST(Preemption, PromptLogprobsAreReportedOnce) {
+  Scheduler scheduler = TightScheduler();
+  ASSERT_TRUE(scheduler.Add(1, MakeRequest(120, 40, 1)).ok());
+  Request request = MakeRequest(100, 40, 2);
+  request.prompt_logprobs = 0;
+  ASSERT_TRUE(scheduler.Add(2, request).ok());
+  const auto events = RunToEnd(scheduler);
+  EXPECT_GE(scheduler.Stats().preemptions, 1);
+  std::vector<TokenId> reported;
+  for (const TokenEvent& event : events.at(2)) {
+    for (const auto& entry : event.prompt_logprobs) reported.push_back(entry.chosen.token);
+  }
+  EXPECT_EQ(reported, std::vector<TokenId>(request.prompt.begin() + 1, request.prompt.end()));
+}
+
+}  // namespace
+}  // namespace deeprack::coordinator

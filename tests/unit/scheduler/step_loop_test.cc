@@ -1,0 +1,219 @@
+#include "coordinator/dispatch/step_loop.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "tests/unit/scheduler/scheduler_fixture.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Answers at once, or waits inside Execute while `hold` is set.
+class HeldExecutor final : public StepExecutor {
+ public:
+  absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) override {
+    std::unique_lock lock(mutex_);
+    inside_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return !held_; });
+    inside_ = false;
+    if (!error_.ok()) return error_;
+    return Answer(plan);
+  }
+  void Hold() {
+    std::lock_guard lock(mutex_);
+    held_ = true;
+  }
+  void WaitUntilInside() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return inside_; });
+  }
+  void LetGo(absl::Status error = absl::OkStatus()) {
+    std::lock_guard lock(mutex_);
+    held_ = false;
+    error_ = std::move(error);
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool held_ = false;
+  bool inside_ = false;
+  absl::Status error_;
+};
+
+// Collects one sequence's events and waits for the last.
+class Stream {
+ public:
+  EventSink sink() {
+    return [this](TokenEvent event) {
+      std::lock_guard lock(mutex_);
+      EXPECT_FALSE(finished_) << "an event after the last one";
+      finished_ = event.finish != FinishReason::kNone;
+      events_.push_back(std::move(event));
+      changed_.notify_all();
+    };
+  }
+  const std::vector<TokenEvent>& WaitForEnd() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return finished_; });
+    return events_;
+  }
+  void WaitForFirst() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !events_.empty(); });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<TokenEvent> events_;
+  bool finished_ = false;
+};
+
+// Room for a sequence that goes on for as long as a test can need.
+SchedulerLimits LongLimits() {
+  SchedulerLimits limits = SmallLimits();
+  limits.max_context = 6'000'000;
+  limits.blocks_per_dp_rank = 100'000;
+  return limits;
+}
+
+class StepLoopTest : public ::testing::Test {
+ protected:
+  void Start(SchedulerLimits limits = SmallLimits()) {
+    loop_ = StepLoop::Start(limits, 1, &executor_, &clock_);
+  }
+  HeldExecutor executor_;
+  SystemClock clock_;
+  std::unique_ptr<StepLoop> loop_;
+};
+
+TEST_F(StepLoopTest, ServesARequest) {
+  Start();
+  Stream stream;
+  ASSERT_TRUE(loop_->Submit(MakeRequest(10, 4), stream.sink()).ok());
+  const auto& events = stream.WaitForEnd();
+  EXPECT_EQ(events.size(), 4u);
+  EXPECT_EQ(events.back().finish, FinishReason::kLength);
+  EXPECT_EQ(loop_->Stats().generation_tokens, 4);
+  EXPECT_EQ(loop_->Stats().running, 0);
+  EXPECT_TRUE(loop_->health().ok());
+}
+
+TEST_F(StepLoopTest, ServesManyThreads) {
+  Start();
+  std::vector<std::thread> clients;
+  std::atomic<int64_t> tokens = 0;
+  for (int client = 0; client < 4; ++client) {
+    clients.emplace_back([&, client] {
+      for (int i = 0; i < 25; ++i) {
+        Stream stream;
+        const auto id = loop_->Submit(MakeRequest(50 + i, 5, client), stream.sink());
+        ASSERT_TRUE(id.ok());
+        if (i % 5 == 4) loop_->Cancel(*id);
+        tokens += static_cast<int64_t>(stream.WaitForEnd().size());
+        loop_->Cancel(*id);  // of a finished one: nothing
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_GE(tokens, 4 * 20 * 5);
+  EXPECT_EQ(loop_->Stats().blocks_used, 0);
+}
+
+TEST_F(StepLoopTest, RefusesWhatCannotRunAndWhatIsTooMuch) {
+  SchedulerLimits limits = SmallLimits();
+  limits.max_waiting = 2;
+  limits.max_sequences = 1;
+  Start(limits);
+  Stream unused;
+  EXPECT_EQ(loop_->Submit(MakeRequest(5000, 1), unused.sink()).status().code(),
+            absl::StatusCode::kInvalidArgument);
+
+  executor_.Hold();
+  Stream running, first, second;
+  ASSERT_TRUE(loop_->Submit(MakeRequest(10, 2), running.sink()).ok());
+  executor_.WaitUntilInside();
+  ASSERT_TRUE(loop_->Submit(MakeRequest(10, 2), first.sink()).ok());
+  ASSERT_TRUE(loop_->Submit(MakeRequest(10, 2), second.sink()).ok());
+  EXPECT_EQ(loop_->Stats().waiting, 2);
+  const auto refused = loop_->Submit(MakeRequest(10, 2), unused.sink());
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
+  executor_.LetGo();
+  EXPECT_EQ(second.WaitForEnd().size(), 2u);
+}
+
+TEST_F(StepLoopTest, CancelsARunningSequence) {
+  Start(LongLimits());
+  Stream stream;
+  const auto id = loop_->Submit(MakeRequest(10, 5'000'000), stream.sink());
+  stream.WaitForFirst();
+  loop_->Cancel(*id);
+  EXPECT_EQ(stream.WaitForEnd().back().finish, FinishReason::kCancelled);
+  EXPECT_EQ(loop_->Stats().blocks_used, 0);
+}
+
+TEST_F(StepLoopTest, AnExecutorErrorEndsEveryStreamOnce) {
+  Start();
+  executor_.Hold();
+  Stream running, waiting;
+  ASSERT_TRUE(loop_->Submit(MakeRequest(10, 5), running.sink()).ok());
+  executor_.WaitUntilInside();
+  ASSERT_TRUE(loop_->Submit(MakeRequest(10, 5), waiting.sink()).ok());
+  executor_.LetGo(absl::AbortedError("rank 3 was lost"));
+  for (Stream* stream : {&running, &waiting}) {
+    const auto& events = stream->WaitForEnd();
+    ASSERT_EQ(events.size(), 1u);
+    EXPECT_EQ(events[0].finish, FinishReason::kError);
+    EXPECT_EQ(events[0].error.message(), "rank 3 was lost");
+  }
+  EXPECT_EQ(loop_->health().message(), "rank 3 was lost");
+  const auto refused = loop_->Submit(MakeRequest(10, 5), running.sink());
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(refused.status().message(), HasSubstr("rank 3 was lost"));
+}
+
+TEST_F(StepLoopTest, FailFromOutsideHoldsWhileAStepIsUnderWay) {
+  Start();
+  executor_.Hold();
+  Stream stream;
+  ASSERT_TRUE(loop_->Submit(MakeRequest(10, 5), stream.sink()).ok());
+  executor_.WaitUntilInside();
+  loop_->Fail(absl::UnavailableError("worker 1 is gone"));
+  EXPECT_EQ(loop_->health().message(), "worker 1 is gone");
+  EXPECT_EQ(loop_->Submit(MakeRequest(10, 5), stream.sink()).status().code(), absl::StatusCode::kUnavailable);
+  executor_.LetGo();  // even with a good answer
+  const auto& events = stream.WaitForEnd();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].error.message(), "worker 1 is gone");
+}
+
+TEST_F(StepLoopTest, TheFirstFailureIsTheOneReported) {
+  Start();
+  loop_->Fail(absl::UnavailableError("first"));
+  loop_->Fail(absl::UnavailableError("second"));
+  EXPECT_EQ(loop_->health().message(), "first");
+}
+
+TEST_F(StepLoopTest, StoppingEndsLiveStreams) {
+  Start(LongLimits());
+  Stream stream;
+  ASSERT_TRUE(loop_->Submit(MakeRequest(10, 5'000'000), stream.sink()).ok());
+  stream.WaitForFirst();
+  loop_.reset();
+  const TokenEvent last = stream.WaitForEnd().back();
+  EXPECT_EQ(last.finish, FinishReason::kError);
+  EXPECT_EQ(last.error.code(), absl::StatusCode::kCancelled);
+}
+
+}  // namespace
+}  // namespace deeprack::coordinator
