@@ -1,0 +1,99 @@
+#include "coordinator/membership/attach_service.h"
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+grpc::Status ToGrpc(const absl::Status& status) {
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
+}
+
+// Deletes itself when the stream is over.
+class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, cluster::CoordinatorMessage>,
+                     public AttachStream {
+ public:
+  Stream(const std::string& version, AttachHandler* handler) : version_(version), handler_(handler) {
+    StartRead(&incoming_);
+  }
+
+  void Welcome(Rank rank, Epoch epoch) override {
+    outgoing_.mutable_welcome()->set_rank(rank);
+    outgoing_.mutable_welcome()->set_epoch(epoch);
+    StartWrite(&outgoing_);
+  }
+
+ private:
+  void OnReadDone(bool ok) override {
+    const absl::Status status = ok ? Take(incoming_) : absl::OkStatus();
+    if (ok && status.ok()) {
+      StartRead(&incoming_);
+      return;
+    }
+    if (!status.ok()) ended_because_ = std::string(status.message());
+    if (member_) handler_->OnEnd(*member_, ended_because_, said_goodbye_);
+    Finish(ToGrpc(status));
+  }
+
+  absl::Status Take(const cluster::WorkerMessage& message) {
+    switch (message.body_case()) {
+      case cluster::WorkerMessage::kHello:
+        return TakeHello(message.hello());
+      case cluster::WorkerMessage::kHeartbeat:
+        if (!member_) break;
+        handler_->OnHeartbeat(*member_, message.heartbeat().steps_finished(), message.heartbeat().busy());
+        return absl::OkStatus();
+      case cluster::WorkerMessage::kGoodbye:
+        ended_because_ = absl::StrCat("it left: ", message.goodbye().reason());
+        said_goodbye_ = true;
+        return absl::OkStatus();
+      case cluster::WorkerMessage::BODY_NOT_SET:
+        break;
+    }
+    return absl::InvalidArgumentError("a worker's stream starts with Hello, and holds messages this build knows");
+  }
+
+  absl::Status TakeHello(const cluster::Hello& hello) {
+    if (member_) return absl::InvalidArgumentError("a second Hello on one stream");
+    if (hello.version() != version_) {
+      return absl::FailedPreconditionError(absl::StrCat("the worker is of version ", hello.version(),
+                                                        ", the coordinator of ", version_, ": use one build for both"));
+    }
+    absl::StatusOr<int> member = handler_->OnHello({.launch_rank = hello.launch_rank(),
+                                                    .launch_world = hello.launch_world(),
+                                                    .host = hello.host(),
+                                                    .pid = hello.pid(),
+                                                    .address = hello.address(),
+                                                    .backend = hello.backend()},
+                                                   this);
+    if (!member.ok()) return member.status();
+    member_ = *member;
+    return absl::OkStatus();
+  }
+
+  void OnDone() override { delete this; }
+
+  const std::string version_;
+  AttachHandler* const handler_;
+  // Reads come one after the other, and the handler says Welcome only between OnHello and OnEnd: no lock is needed.
+  cluster::WorkerMessage incoming_;
+  cluster::CoordinatorMessage outgoing_;
+  std::optional<int> member_;
+  std::string ended_because_ = "its connection broke: the process has died or the network failed";
+  bool said_goodbye_ = false;
+};
+
+}  // namespace
+
+AttachService::AttachService(std::string version, AttachHandler* handler)
+    : version_(std::move(version)), handler_(handler) {}
+
+grpc::ServerBidiReactor<cluster::WorkerMessage, cluster::CoordinatorMessage>* AttachService::Attach(
+    grpc::CallbackServerContext*) {
+  return new Stream(version_, handler_);
+}
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,209 @@
+#include "coordinator/membership/membership.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "coordinator/membership/attach_service.h"
+#include "coordinator/membership/heartbeat_loop.h"
+#include "grpcpp/grpcpp.h"
+#include "spdlog/spdlog.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+// When a rank dies, mpirun ends the others, and these say goodbye. Their leaving is told a moment later than a broken
+// connection is, so that the first loss told is the cause.
+constexpr absl::Duration kFarewellWaits = absl::Milliseconds(200);
+
+constexpr auto kShutdownWithin = std::chrono::milliseconds(500);
+
+absl::Status CheckLoopback(const std::string& address) {
+  if (absl::StartsWith(address, "127.") || absl::StartsWith(address, "localhost:") ||
+      absl::StartsWith(address, "[::1]:")) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat("address '", address,
+                                                 "' is open to the network, which needs mTLS; use 127.0.0.1:port"));
+}
+
+class ServingMembership final : public Membership, private AttachHandler {
+ public:
+  ServingMembership(const MembershipOptions& options, Clock* clock)
+      : epoch_(options.epoch),
+        clock_(clock),
+        table_(options.layout, options.health),
+        service_(DEEPRACK_VERSION, this) {}
+
+  ~ServingMembership() override {
+    ExpectDepartures();
+    health_checks_.reset();
+    if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kShutdownWithin);
+  }
+
+  absl::Status Serve(const std::string& listen) {
+    DR_RETURN_IF_ERROR(CheckLoopback(listen));
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port_);
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr || port_ == 0) {
+      return absl::UnavailableError(absl::StrCat("cannot listen for workers on ", listen, ": is the port in use?"));
+    }
+    health_checks_ = std::make_unique<HeartbeatLoop>([this] { CheckHealth(); });
+    return absl::OkStatus();
+  }
+
+  int port() const override { return port_; }
+
+  absl::StatusOr<std::vector<Member>> WaitForWorld(absl::Duration timeout) override {
+    std::unique_lock lock(mutex_);
+    const bool settled = changed_.wait_for(lock, absl::ToChronoMilliseconds(timeout), [this] {
+      return !ranks_.empty() || !losses_.empty() || !turned_down_.ok();
+    });
+    if (!losses_.empty()) return absl::UnavailableError(ToString(losses_.front()));
+    if (!turned_down_.ok()) return turned_down_;
+    if (!settled) {
+      return absl::DeadlineExceededError(absl::StrCat(DescribeMissing(table_.layout(), table_.nodes()), " (waited ",
+                                                      absl::FormatDuration(timeout), ")"));
+    }
+    std::vector<Member> members(ranks_.size());
+    for (size_t i = 0; i < ranks_.size(); ++i) members[ranks_[i]] = {ranks_[i], table_.nodes()[i]};
+    return members;
+  }
+
+  int joined() const override {
+    std::lock_guard lock(mutex_);
+    return static_cast<int>(table_.nodes().size());
+  }
+  int expected() const override { return table_.layout().world_size(); }
+
+  void OnLoss(std::function<void(const Loss&)> on_loss) override {
+    std::lock_guard calling(callback_mutex_);
+    std::vector<Loss> past;
+    {
+      std::lock_guard lock(mutex_);
+      past = losses_;
+    }
+    for (const Loss& loss : past) on_loss(loss);
+    callbacks_.push_back(std::move(on_loss));
+  }
+
+  void ExpectDepartures() override {
+    std::lock_guard lock(mutex_);
+    departing_ = true;
+  }
+
+ private:
+  absl::StatusOr<int> OnHello(const JoinedNode& node, AttachStream* stream) override {
+    std::lock_guard lock(mutex_);
+    absl::StatusOr<int> member = table_.Join(node, clock_->Now());
+    if (!member.ok()) {
+      spdlog::warn("turned down: {}", std::string(member.status().message()));
+      if (ranks_.empty()) turned_down_ = member.status();  // before the world is complete it is missed
+      changed_.notify_all();
+      return member;
+    }
+    streams_[*member] = stream;
+    spdlog::info("worker joined from {} (pid {}): {} of {}", node.host, node.pid, table_.nodes().size(),
+                 table_.layout().world_size());
+    if (table_.complete()) {
+      DR_ASSIGN_OR_RETURN(ranks_, table_.AssignRanks());
+      for (const auto& [id, open] : streams_) open->Welcome(ranks_[id], epoch_);
+      changed_.notify_all();
+    }
+    return member;
+  }
+
+  void OnHeartbeat(int member, uint64_t steps_finished, bool busy) override {
+    std::lock_guard lock(mutex_);
+    table_.Heartbeat(member, steps_finished, busy, clock_->Now());
+  }
+
+  void OnEnd(int member, const std::string& why, bool on_purpose) override {
+    std::lock_guard calling(callback_mutex_);
+    std::optional<Loss> loss;
+    {
+      std::lock_guard lock(mutex_);
+      streams_.erase(member);
+      if (departing_) return;
+      if (on_purpose) {
+        departures_.push_back({member, why, clock_->Now() + kFarewellWaits});
+        return;
+      }
+      loss = table_.Lose(member, why);
+    }
+    if (loss) Report(*loss);
+  }
+
+  void CheckHealth() {
+    std::lock_guard calling(callback_mutex_);
+    std::vector<Loss> losses;
+    {
+      std::lock_guard lock(mutex_);
+      if (departing_) return;
+      const absl::Time now = clock_->Now();
+      losses = table_.CheckHealth(now);
+      std::erase_if(departures_, [&](const Departure& departure) {
+        if (now < departure.report_at) return false;
+        if (auto loss = table_.Lose(departure.member, departure.why)) losses.push_back(*std::move(loss));
+        return true;
+      });
+    }
+    for (const Loss& loss : losses) Report(loss);
+  }
+
+  // With callback_mutex_ held: each callback hears each loss once.
+  void Report(const Loss& loss) {
+    spdlog::error("{}", ToString(loss));
+    {
+      std::lock_guard lock(mutex_);
+      losses_.push_back(loss);
+      changed_.notify_all();
+    }
+    for (const auto& callback : callbacks_) callback(loss);
+  }
+
+  struct Departure {
+    int member = 0;
+    std::string why;
+    absl::Time report_at;
+  };
+
+  const Epoch epoch_;
+  Clock* const clock_;
+
+  std::mutex callback_mutex_;  // before mutex_, where both are held
+  std::vector<std::function<void(const Loss&)>> callbacks_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  MemberTable table_;
+  std::map<int, AttachStream*> streams_;  // open ones, by member
+  std::vector<Rank> ranks_;               // by member; empty until all have joined
+  std::vector<Departure> departures_;     // goodbyes that are still to be told
+  std::vector<Loss> losses_;
+  absl::Status turned_down_;
+  bool departing_ = false;
+
+  AttachService service_;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<HeartbeatLoop> health_checks_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Membership>> Membership::Start(const MembershipOptions& options, Clock* clock) {
+  auto membership = std::make_unique<ServingMembership>(options, clock);
+  DR_RETURN_IF_ERROR(membership->Serve(options.listen));
+  return membership;
+}
+
+}  // namespace deeprack::coordinator

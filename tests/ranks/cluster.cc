@@ -1,0 +1,77 @@
+#include "tests/ranks/cluster.h"
+
+#include <utility>
+
+#include "gtest/gtest.h"
+#include "worker/collectives/local/local_world.h"
+
+namespace deeprack {
+
+Cluster::Cluster(int ranks, coordinator::HealthLimits health) : layout_{.tp = ranks}, nodes_(ranks) {
+  auto membership = coordinator::Membership::Start({.layout = layout_, .health = health}, &clock_);
+  EXPECT_TRUE(membership.ok()) << membership.status();
+  membership_ = *std::move(membership);
+  // The timeout of a world is the load's in a real worker; here the first load's deadline is never put to the test.
+  world_ = worker::MakeLocalWorld(ranks, kPatience);
+}
+
+Cluster::~Cluster() {
+  membership_->ExpectDepartures();
+  nodes_.clear();
+  membership_.reset();  // before the pool, which its callbacks use
+}
+
+absl::Status Cluster::StartWorker(int rank, worker::FakeBehaviour behaviour, int world) {
+  const worker::WorkerNodeOptions options{.coordinator = "127.0.0.1:" + std::to_string(membership_->port()),
+                                          .launch_rank = rank,
+                                          .launch_world = world > 0 ? world : layout_.world_size(),
+                                          .connect_timeout = kPatience};
+  auto node = worker::WorkerNode::Start(
+      options,
+      [this, rank](absl::Duration) -> absl::StatusOr<std::unique_ptr<worker::Communicator>> {
+        if (world_[rank] == nullptr) return absl::AbortedError("this rank has joined its world before");
+        return std::move(world_[rank]);
+      },
+      worker::MakeFakeEngines(std::move(behaviour)));
+  if (!node.ok()) return node.status();
+  if (nodes_.size() <= static_cast<size_t>(rank)) nodes_.resize(rank + 1);
+  nodes_[rank] = *std::move(node);
+  return absl::OkStatus();
+}
+
+void Cluster::StartAllWorkers(const std::vector<worker::FakeBehaviour>& behaviours) {
+  for (int rank = 0; rank < layout_.world_size(); ++rank) {
+    const absl::Status started =
+        StartWorker(rank, static_cast<size_t>(rank) < behaviours.size() ? behaviours[rank] : worker::FakeBehaviour{});
+    ASSERT_TRUE(started.ok()) << started;
+  }
+}
+
+void Cluster::Connect() {
+  auto members = membership_->WaitForWorld(kPatience);
+  ASSERT_TRUE(members.ok()) << members.status();
+  std::vector<coordinator::WorkerAddress> addresses;
+  for (const coordinator::Member& member : *members) {
+    addresses.push_back({member.node.address, member.node.host, member.node.pid});
+  }
+  pool_ = coordinator::WorkerPool::Create(std::move(addresses));
+  membership_->OnLoss([this](const coordinator::Loss& loss) { pool_->Lose(ToString(loss)); });
+  executor_ = std::make_unique<coordinator::GrpcStepExecutor>(pool_.get());
+}
+
+absl::StatusOr<coordinator::LoadedModel> Cluster::Load(absl::Duration collective_timeout) {
+  coordinator::LoadOptions options;
+  options.layout = layout_;
+  options.model_path = "none";
+  options.collective_timeout = collective_timeout;
+  return coordinator::LoadModel(pool_.get(), options, nullptr);
+}
+
+model::StepPlan Cluster::Plan(StepId step, Epoch epoch) {
+  model::StepPlan plan{.epoch = epoch, .step = step};
+  plan.sequences.push_back({.sequence = 11, .num_computed = 3, .token_ids = {5}, .block_table = {0}, .sample = true});
+  plan.sequences.push_back({.sequence = 10, .num_computed = 4, .token_ids = {6}, .block_table = {1}, .sample = true});
+  return plan;
+}
+
+}  // namespace deeprack

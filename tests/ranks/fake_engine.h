@@ -1,0 +1,25 @@
+// An engine without a model: its steps are one real all-reduce, and its tokens say which ranks took part.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/engine/engine.h"
+#include "worker/rpc/engine_thread.h"
+
+namespace deeprack::worker {
+
+// What a test may make a rank do instead of its part of a load or step; an error ends it with that.
+struct FakeBehaviour {
+  std::function<absl::Status(const EngineOptions&)> on_load = [](const EngineOptions&) { return absl::OkStatus(); };
+  std::function<absl::Status(const model::StepPlan&)> on_step = [](const model::StepPlan&) { return absl::OkStatus(); };
+};
+
+// Rank r holds 100 - r KV blocks and loads 1000 + r bytes. In each step all ranks add 2^rank, and rank 0 answers
+// for every sequence with the token 1000 * its num_computed + that sum.
+CreateEngine MakeFakeEngines(FakeBehaviour behaviour);
+
+}  // namespace deeprack::worker

@@ -1,0 +1,159 @@
+// The real worker program under mpirun with the demo model: what in-process ranks cannot show, exit codes and death.
+#include <signal.h>
+
+#include <future>
+#include <optional>
+
+#include "base/clock.h"
+#include "coordinator/dispatch/grpc_step_executor.h"
+#include "coordinator/dispatch/load_model.h"
+#include "coordinator/membership/membership.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/ranks/launch.h"
+
+namespace deeprack {
+namespace {
+
+using coordinator::Loss;
+using testing::HasSubstr;
+
+constexpr absl::Duration kPatience = absl::Seconds(60);
+
+// sysexits.h
+constexpr int kBadWeights = 65, kPeersUnreachable = 69, kConfiguration = 78;
+
+class ProcessesTest : public testing::Test {
+ protected:
+  void Start(int ranks, int launched) {
+    options_.layout = {.tp = ranks, .ep = ranks};
+    options_.model_path = DEEPRACK_SOURCE_DIR "/demo/model";
+    options_.kv_bytes = 4 << 20;
+    options_.max_step_tokens = 64;
+    options_.max_sequences = 4;
+    options_.max_context = 256;
+    auto membership = coordinator::Membership::Start({.layout = options_.layout}, &clock_);
+    ASSERT_TRUE(membership.ok()) << membership.status();
+    membership_ = *std::move(membership);
+    launch_.emplace(launched, membership_->port());
+  }
+
+  void Connect() {
+    auto members = membership_->WaitForWorld(kPatience);
+    ASSERT_TRUE(members.ok()) << members.status();
+    std::vector<coordinator::WorkerAddress> addresses;
+    for (const coordinator::Member& member : *members) {
+      addresses.push_back({member.node.address, member.node.host, member.node.pid});
+      pids_.push_back(static_cast<pid_t>(member.node.pid));
+    }
+    pool_ = coordinator::WorkerPool::Create(std::move(addresses));
+    membership_->OnLoss([this](const Loss& loss) { pool_->Lose(ToString(loss)); });
+  }
+
+  void StartAndLoad(int ranks) {
+    Start(ranks, ranks);
+    Connect();
+    const auto loaded = coordinator::LoadModel(pool_.get(), options_, nullptr);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    EXPECT_GE(loaded->kv_blocks, 4);
+    for (const coordinator::RankMemory& rank : loaded->ranks) EXPECT_GT(rank.weight_bytes, 0);
+  }
+
+  int StopAll() {
+    membership_->ExpectDepartures();
+    pool_->StopWorkers("the test is over", kPatience);
+    return launch_->Wait();
+  }
+
+  // The greedy continuation of three tokens.
+  static model::StepPlan Prefill(StepId step) {
+    model::StepPlan plan{.epoch = 1, .step = step};
+    plan.sequences.push_back({.sequence = 1,
+                              .token_ids = {1, 2, 3},
+                              .block_table = {0},
+                              .sample = true,
+                              .sampling = {.temperature = 0, .top_logprobs = 2}});
+    return plan;
+  }
+
+  SystemClock clock_;
+  coordinator::LoadOptions options_;
+  std::unique_ptr<coordinator::WorkerPool> pool_;
+  std::unique_ptr<coordinator::Membership> membership_;
+  std::optional<Launch> launch_;
+  std::vector<pid_t> pids_;  // by rank
+};
+
+TEST_F(ProcessesTest, LoadStepAndStop) {
+  StartAndLoad(2);
+  coordinator::GrpcStepExecutor executor(pool_.get());
+  std::optional<model::SequenceResult> first;
+  for (StepId step = 1; step <= 3; ++step) {
+    const auto result = executor.Execute(Prefill(step));
+    ASSERT_TRUE(result.ok()) << result.status();
+    ASSERT_EQ(result->sequences.size(), 1u);
+    EXPECT_TRUE(result->sequences[0].sampled);
+    EXPECT_EQ(result->sequences[0].logprobs.top.size(), 2u);
+    if (!first) first = result->sequences[0];
+    EXPECT_EQ(result->sequences[0], *first);  // the same numbers every time
+  }
+  EXPECT_EQ(StopAll(), 0);
+}
+
+TEST_F(ProcessesTest, AKilledRankIsNamedAndEndsTheEpoch) {
+  StartAndLoad(2);
+  coordinator::GrpcStepExecutor executor(pool_.get());
+  ASSERT_TRUE(executor.Execute(Prefill(1)).ok());
+  // Steps go on, one after the other, until the death of rank 1 ends one.
+  auto failure = std::async(std::launch::async, [&] {
+    for (StepId step = 2;; ++step) {
+      if (const auto result = executor.Execute(Prefill(step)); !result.ok()) return result.status();
+    }
+  });
+  kill(pids_[1], SIGKILL);
+  const absl::Status status = failure.get();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("rank 1 (pid " + std::to_string(pids_[1])));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("its connection broke"));
+  EXPECT_NE(launch_->Wait(), 0);
+}
+
+TEST_F(ProcessesTest, AStoppedRankIsNamed) {
+  StartAndLoad(2);
+  coordinator::GrpcStepExecutor executor(pool_.get());
+  ASSERT_TRUE(executor.Execute(Prefill(1)).ok());
+  kill(pids_[0], SIGSTOP);
+  const auto result = executor.Execute(Prefill(2));
+  kill(pids_[0], SIGCONT);
+  EXPECT_TRUE(absl::IsUnavailable(result.status())) << result.status();
+  EXPECT_THAT(std::string(result.status().message()), HasSubstr("rank 0 (pid " + std::to_string(pids_[0])));
+  EXPECT_THAT(std::string(result.status().message()), HasSubstr("no heartbeat for 3s"));
+  StopAll();
+}
+
+TEST_F(ProcessesTest, WithoutTheirCoordinatorWorkersEnd) {
+  StartAndLoad(2);
+  membership_.reset();
+  EXPECT_EQ(launch_->Wait(), kPeersUnreachable);
+}
+
+TEST_F(ProcessesTest, AModelThatIsNotThereIsSaidSo) {
+  Start(2, 2);
+  Connect();
+  options_.model_path = "/nonexistent/model";
+  const auto loaded = coordinator::LoadModel(pool_.get(), options_, nullptr);
+  EXPECT_FALSE(loaded.ok());
+  EXPECT_THAT(std::string(loaded.status().message()), HasSubstr("/nonexistent/model"));
+  EXPECT_EQ(StopAll(), kBadWeights);
+}
+
+TEST_F(ProcessesTest, ALaunchOfAnotherSizeIsTurnedDown) {
+  Start(3, 2);
+  const auto members = membership_->WaitForWorld(kPatience);
+  EXPECT_TRUE(absl::IsFailedPrecondition(members.status())) << members.status();
+  EXPECT_THAT(std::string(members.status().message()), HasSubstr("the launcher started 2 workers"));
+  EXPECT_EQ(launch_->Wait(), kConfiguration);
+}
+
+}  // namespace
+}  // namespace deeprack

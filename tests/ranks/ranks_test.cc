@@ -1,0 +1,251 @@
+// Joining, loading, stepping, and everything that can go wrong with a rank on the way.
+#include <future>
+#include <thread>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/ranks/cluster.h"
+
+namespace deeprack {
+namespace {
+
+using testing::HasSubstr;
+using worker::EngineOptions;
+using worker::FakeBehaviour;
+
+std::string MessageOf(const absl::Status& status) { return std::string(status.message()); }
+
+// A rank that is in a step and does not come back from it until it is let go.
+class Trap {
+ public:
+  FakeBehaviour Behaviour() {
+    FakeBehaviour behaviour;
+    behaviour.on_step = [this](const model::StepPlan&) {
+      entered_.set_value();
+      released_.get_future().wait();
+      return absl::AbortedError("let go");
+    };
+    return behaviour;
+  }
+  void AwaitEntry() { entered_.get_future().wait(); }
+  void Release() { released_.set_value(); }
+
+ private:
+  std::promise<void> entered_, released_;
+};
+
+TEST(RanksTest, JoinLoadAndStep) {
+  Cluster cluster(3);
+  cluster.StartAllWorkers({});
+  cluster.Connect();
+  const auto loaded = cluster.Load();
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->kv_blocks, 98);  // the least: rank 2's
+  EXPECT_EQ(loaded->ranks.size(), 3u);
+  for (StepId step = 1; step <= 20; ++step) {
+    const auto result = cluster.executor().Execute(Cluster::Plan(step));
+    ASSERT_TRUE(result.ok()) << result.status();
+    ASSERT_EQ(result->sequences.size(), 2u);
+    EXPECT_EQ(result->sequences[0].sequence, 11u);
+    EXPECT_EQ(result->sequences[0].token, 3007);  // 1 + 2 + 4: all three took part
+    EXPECT_EQ(result->sequences[1].token, 4007);
+  }
+}
+
+TEST(RanksTest, LoadingReportsTheBytesOfAllRanks) {
+  Cluster cluster(2);
+  cluster.StartAllWorkers({});
+  cluster.Connect();
+  coordinator::LoadOptions options;
+  options.layout = cluster.layout();
+  options.model_path = "none";
+  int64_t last_done = 0, last_total = 0;
+  const auto loaded = coordinator::LoadModel(&cluster.pool(), options, [&](int64_t done, int64_t total) {
+    EXPECT_LE(done, total);
+    last_done = done;
+    last_total = total;
+  });
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(last_total, 2001);
+  EXPECT_EQ(last_done, 2001);
+}
+
+TEST(RanksTest, TooFewWorkersAreCountedAndNamed) {
+  Cluster cluster(4);
+  ASSERT_TRUE(cluster.StartWorker(2).ok());
+  ASSERT_TRUE(cluster.StartWorker(0).ok());
+  while (cluster.membership().joined() < 2) std::this_thread::yield();
+  const auto members = cluster.membership().WaitForWorld(absl::Milliseconds(50));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(members.status()));
+  EXPECT_THAT(MessageOf(members.status()), HasSubstr("2 of 4 workers joined; missing launch ranks 1, 3"));
+}
+
+TEST(RanksTest, AWorkerOfAnotherLaunchIsTurnedDown) {
+  Cluster cluster(2);
+  ASSERT_TRUE(cluster.StartWorker(0, {}, /*world=*/4).ok());
+  const absl::Status end = cluster.node(0).WaitUntilEnd();
+  EXPECT_TRUE(absl::IsFailedPrecondition(end)) << end;
+  EXPECT_THAT(MessageOf(end), HasSubstr("the launcher started 4 workers"));
+  const auto members = cluster.membership().WaitForWorld(kPatience);  // at once
+  EXPECT_TRUE(absl::IsFailedPrecondition(members.status())) << members.status();
+}
+
+TEST(RanksTest, AWorkerThatLeavesBeforeAllAreThereIsNamedAtOnce) {
+  Cluster cluster(2);
+  ASSERT_TRUE(cluster.StartWorker(1).ok());
+  while (cluster.membership().joined() < 1) std::this_thread::yield();
+  cluster.StopWorker(1);
+  const auto members = cluster.membership().WaitForWorld(kPatience);
+  EXPECT_TRUE(absl::IsUnavailable(members.status())) << members.status();
+  EXPECT_THAT(MessageOf(members.status()), HasSubstr("rank 1 (pid"));
+}
+
+TEST(RanksTest, WithoutACoordinatorAWorkerGivesUp) {
+  const auto node = worker::WorkerNode::Start(
+      {.coordinator = "127.0.0.1:1", .connect_timeout = absl::Milliseconds(100)},
+      [](absl::Duration) { return absl::InternalError("not reached"); }, worker::MakeFakeEngines({}));
+  EXPECT_TRUE(absl::IsUnavailable(node.status())) << node.status();
+  EXPECT_THAT(MessageOf(node.status()), HasSubstr("127.0.0.1:1"));
+}
+
+TEST(RanksTest, AddressesThatAreNotLoopbackAreRefused) {
+  SystemClock clock;
+  const auto membership = coordinator::Membership::Start({.listen = "0.0.0.0:0"}, &clock);
+  EXPECT_TRUE(absl::IsInvalidArgument(membership.status())) << membership.status();
+  const auto node = worker::WorkerNode::Start(
+      {.coordinator = "127.0.0.1:1", .listen = "0.0.0.0:0"},
+      [](absl::Duration) { return absl::InternalError("not reached"); }, worker::MakeFakeEngines({}));
+  EXPECT_TRUE(absl::IsInvalidArgument(node.status())) << node.status();
+}
+
+TEST(RanksTest, APortInUseIsSaidSo) {
+  SystemClock clock;
+  const auto first = coordinator::Membership::Start({}, &clock);
+  ASSERT_TRUE(first.ok());
+  const std::string taken = "127.0.0.1:" + std::to_string((*first)->port());
+  const auto second = coordinator::Membership::Start({.listen = taken}, &clock);
+  EXPECT_TRUE(absl::IsUnavailable(second.status()));
+  EXPECT_THAT(MessageOf(second.status()), HasSubstr(taken));
+}
+
+TEST(RanksTest, ALoadErrorNamesItsRankAndKeepsItsCode) {
+  Cluster cluster(3);
+  FakeBehaviour damaged;
+  damaged.on_load = [](const EngineOptions&) { return absl::DataLossError("model-00001.safetensors: truncated"); };
+  cluster.StartAllWorkers({{}, damaged, {}});
+  cluster.Connect();
+  const auto loaded = cluster.Load();
+  EXPECT_TRUE(absl::IsDataLoss(loaded.status())) << loaded.status();
+  EXPECT_THAT(MessageOf(loaded.status()), HasSubstr("rank 1 (pid"));
+  EXPECT_THAT(MessageOf(loaded.status()), HasSubstr("model-00001.safetensors: truncated"));
+  EXPECT_TRUE(absl::IsDataLoss(cluster.node(1).load_status()));
+}
+
+TEST(RanksTest, AStaleEpochIsRefusedAndDoesNotReachTheEngine) {
+  Cluster cluster(2);
+  cluster.StartAllWorkers({});
+  cluster.Connect();
+  ASSERT_TRUE(cluster.Load().ok());
+  const auto stale = cluster.executor().Execute(Cluster::Plan(1, /*epoch=*/0));
+  EXPECT_TRUE(absl::IsFailedPrecondition(stale.status())) << stale.status();
+  EXPECT_THAT(MessageOf(stale.status()), HasSubstr("is of epoch 0; this worker is in epoch 1"));
+  // The workers themselves are as good as before.
+  coordinator::GrpcStepExecutor another(&cluster.pool());
+  EXPECT_TRUE(another.Execute(Cluster::Plan(1)).ok());
+}
+
+TEST(RanksTest, AStepWithoutAModelIsRefused) {
+  Cluster cluster(1);
+  cluster.StartAllWorkers({});
+  cluster.Connect();
+  const auto result = cluster.executor().Execute(Cluster::Plan(1));
+  EXPECT_TRUE(absl::IsFailedPrecondition(result.status())) << result.status();
+}
+
+TEST(RanksTest, AnErrorInAStepNamesItsRankNotThoseThatWaitedForIt) {
+  Cluster cluster(3);
+  FakeBehaviour broken;
+  broken.on_step = [](const model::StepPlan&) { return absl::InternalError("the kernel is out of order"); };
+  cluster.StartAllWorkers({{}, {}, broken});
+  cluster.Connect();
+  ASSERT_TRUE(cluster.Load().ok());
+  // Ranks 0 and 1 wait in the all-reduce: the executor cancels them, which breaks their world.
+  const auto result = cluster.executor().Execute(Cluster::Plan(1));
+  EXPECT_TRUE(absl::IsInternal(result.status())) << result.status();
+  EXPECT_THAT(MessageOf(result.status()), HasSubstr("rank 2 (pid"));
+  EXPECT_THAT(MessageOf(result.status()), HasSubstr("out of order"));
+  EXPECT_EQ(cluster.executor().Execute(Cluster::Plan(2)).status(), result.status());  // the epoch is over
+}
+
+TEST(RanksTest, ALostRankEndsTheStepUnderWay) {
+  Trap trap;
+  Cluster cluster(2);
+  cluster.StartAllWorkers({{}, trap.Behaviour()});
+  cluster.Connect();
+  ASSERT_TRUE(cluster.Load().ok());
+  auto running = std::async(std::launch::async, [&] { return cluster.executor().Execute(Cluster::Plan(1)); });
+  trap.AwaitEntry();
+  cluster.pool().Lose("rank 1 (pid 1 on here) was lost: the test says so");
+  const auto result = running.get();  // though rank 1 is in its step still
+  EXPECT_TRUE(absl::IsUnavailable(result.status())) << result.status();
+  EXPECT_THAT(MessageOf(result.status()), HasSubstr("rank 1 (pid 1 on here) was lost"));
+  EXPECT_TRUE(absl::IsUnavailable(cluster.Load().status()));
+  trap.Release();
+}
+
+TEST(RanksTest, AStuckRankIsLost) {
+  Trap trap;
+  Cluster cluster(2, {.heartbeat_timeout = kPatience, .stuck_timeout = absl::Milliseconds(300)});
+  cluster.StartAllWorkers({trap.Behaviour(), {}});
+  cluster.Connect();
+  ASSERT_TRUE(cluster.Load().ok());
+  const auto result = cluster.executor().Execute(Cluster::Plan(1));
+  EXPECT_TRUE(absl::IsUnavailable(result.status())) << result.status();
+  EXPECT_THAT(MessageOf(result.status()), HasSubstr("finished no step for 300ms"));
+  trap.Release();
+}
+
+TEST(RanksTest, ALossIsToldOnceToThoseThatAskLaterToo) {
+  Cluster cluster(2);
+  cluster.StartAllWorkers({});
+  cluster.Connect();
+  std::promise<coordinator::Loss> told;
+  cluster.membership().OnLoss([&](const coordinator::Loss& loss) { told.set_value(loss); });
+  cluster.StopWorker(1);
+  const coordinator::Loss loss = told.get_future().get();
+  EXPECT_EQ(loss.rank, 1);
+  EXPECT_THAT(loss.why, HasSubstr("it left"));
+  int past = 0;
+  cluster.membership().OnLoss([&](const coordinator::Loss& seen) { past += seen.rank == 1; });
+  EXPECT_EQ(past, 1);
+  EXPECT_TRUE(absl::IsUnavailable(cluster.pool().health()));
+}
+
+TEST(RanksTest, WorkersStopWhenTold) {
+  Cluster cluster(2);
+  cluster.StartAllWorkers({});
+  cluster.Connect();
+  cluster.membership().ExpectDepartures();
+  cluster.pool().StopWorkers("the test is over", kPatience);
+  EXPECT_TRUE(cluster.node(0).WaitUntilEnd().ok());
+  EXPECT_TRUE(cluster.node(1).WaitUntilEnd().ok());
+  EXPECT_TRUE(cluster.pool().health().ok());
+}
+
+TEST(RanksTest, WorkersEndWhenTheCoordinatorGoesAway) {
+  SystemClock clock;
+  auto membership = coordinator::Membership::Start({}, &clock);
+  ASSERT_TRUE(membership.ok());
+  const auto node = worker::WorkerNode::Start(
+      {.coordinator = "127.0.0.1:" + std::to_string((*membership)->port()), .launch_rank = 0},
+      [](absl::Duration) { return absl::InternalError("not reached"); }, worker::MakeFakeEngines({}));
+  ASSERT_TRUE(node.ok()) << node.status();
+  ASSERT_TRUE((*membership)->WaitForWorld(kPatience).ok());
+  membership->reset();
+  const absl::Status end = (*node)->WaitUntilEnd();
+  EXPECT_TRUE(absl::IsUnavailable(end)) << end;
+  EXPECT_THAT(MessageOf(end), HasSubstr("went away"));
+}
+
+}  // namespace
+}  // namespace deeprack

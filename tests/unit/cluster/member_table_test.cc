@@ -1,0 +1,91 @@
+#include "coordinator/membership/member_table.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr HealthLimits kLimits{.heartbeat_timeout = absl::Seconds(3), .stuck_timeout = absl::Seconds(10)};
+
+class MemberTableTest : public testing::Test {
+ protected:
+  MemberTableTest() {
+    for (int rank : {1, 0}) {
+      const auto member = table_.Join(
+          {.launch_rank = rank, .launch_world = 2, .host = "node", .pid = 40 + rank, .backend = "cpu"}, now_);
+      EXPECT_TRUE(member.ok());
+    }
+    EXPECT_TRUE(table_.complete());
+    EXPECT_TRUE(table_.AssignRanks().ok());
+    EXPECT_THAT(table_.CheckHealth(now_), IsEmpty());
+  }
+
+  // Heartbeats of both members, a second apart, with a check after each.
+  std::vector<Loss> Live(int seconds, bool busy_0, bool busy_1, bool progress_1 = false) {
+    std::vector<Loss> losses;
+    for (int i = 0; i < seconds; ++i) {
+      now_ += absl::Seconds(1);
+      table_.Heartbeat(0, 0, busy_0, now_);
+      table_.Heartbeat(1, progress_1 ? ++steps_ : steps_, busy_1, now_);
+      for (Loss& loss : table_.CheckHealth(now_)) losses.push_back(std::move(loss));
+    }
+    return losses;
+  }
+
+  absl::Time now_ = absl::UnixEpoch();
+  uint64_t steps_ = 0;
+  MemberTable table_{{.tp = 2}, kLimits};
+};
+
+TEST_F(MemberTableTest, IdleMembersAreWell) { EXPECT_THAT(Live(100, false, false), IsEmpty()); }
+
+TEST_F(MemberTableTest, SilenceIsALossAfterTheTimeoutAndOnlyOnce) {
+  std::vector<Loss> losses;
+  for (int i = 0; i < 5; ++i) {
+    now_ += absl::Seconds(1);
+    table_.Heartbeat(1, 0, false, now_);
+    for (Loss& loss : table_.CheckHealth(now_)) losses.push_back(std::move(loss));
+    EXPECT_EQ(losses.size(), i < 3 ? 0u : 1u) << "after " << i + 1 << " s";
+  }
+  ASSERT_THAT(losses, SizeIs(1));
+  EXPECT_EQ(losses[0].rank, 1);  // member 0 joined as launch rank 1
+  EXPECT_EQ(ToString(losses[0]), "rank 1 (pid 41 on node) was lost: no heartbeat for 3s");
+  EXPECT_FALSE(table_.Lose(0, "again").has_value());
+}
+
+TEST_F(MemberTableTest, BusyWithoutProgressIsStuck) {
+  const std::vector<Loss> losses = Live(12, true, false);
+  ASSERT_THAT(losses, SizeIs(1));
+  EXPECT_EQ(losses[0].rank, 1);
+  EXPECT_THAT(losses[0].why, HasSubstr("finished no step for 10s"));
+}
+
+TEST_F(MemberTableTest, BusyWithProgressIsNotStuck) { EXPECT_THAT(Live(100, false, true, true), IsEmpty()); }
+
+TEST_F(MemberTableTest, TheTimeOfAStepStartsWhenItDoes) {
+  EXPECT_THAT(Live(60, false, false), IsEmpty());
+  EXPECT_THAT(Live(9, true, true), IsEmpty());
+  EXPECT_THAT(Live(1, false, false), IsEmpty());
+  EXPECT_THAT(Live(9, true, true), IsEmpty());
+}
+
+TEST_F(MemberTableTest, AfterThisProcessSleptEveryoneGetsTimeAnew) {
+  now_ += absl::Hours(1);
+  EXPECT_THAT(table_.CheckHealth(now_), IsEmpty());
+  EXPECT_THAT(Live(3, false, false), IsEmpty());
+}
+
+TEST_F(MemberTableTest, ABrokenConnectionIsALossAtOnce) {
+  const auto loss = table_.Lose(1, "its connection broke");
+  ASSERT_TRUE(loss.has_value());
+  EXPECT_EQ(ToString(*loss), "rank 0 (pid 40 on node) was lost: its connection broke");
+  EXPECT_THAT(Live(100, false, true), IsEmpty());  // what is lost is watched no more
+}
+
+}  // namespace
+}  // namespace deeprack::coordinator

@@ -1,0 +1,60 @@
+#include "coordinator/placement/placement.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+JoinedNode Launched(int rank, int world) {
+  return {.launch_rank = rank, .launch_world = world, .host = "node", .pid = 100 + rank, .backend = "cpu"};
+}
+JoinedNode Lone(int pid) { return {.host = "node", .pid = pid, .backend = "cpu"}; }
+
+TEST(PlacementTest, LaunchRanksAreRanksWhateverTheOrderOfJoining) {
+  const std::vector<JoinedNode> nodes = {Launched(2, 3), Launched(0, 3), Launched(1, 3)};
+  const auto ranks = AssignRanks({.tp = 3}, nodes);
+  ASSERT_TRUE(ranks.ok()) << ranks.status();
+  EXPECT_THAT(*ranks, ElementsAre(2, 0, 1));
+}
+
+TEST(PlacementTest, LoneWorkersAreRankedByTheirJoining) {
+  const std::vector<JoinedNode> nodes = {Lone(7), Lone(3)};
+  const auto ranks = AssignRanks({.dp = 2}, nodes);
+  ASSERT_TRUE(ranks.ok()) << ranks.status();
+  EXPECT_THAT(*ranks, ElementsAre(0, 1));
+}
+
+TEST(PlacementTest, TooFewWorkersAreCountedAndNamed) {
+  const std::vector<JoinedNode> nodes = {Launched(2, 4), Launched(0, 4)};
+  const auto ranks = AssignRanks({.tp = 2, .pp = 2}, nodes);
+  EXPECT_TRUE(absl::IsFailedPrecondition(ranks.status()));
+  EXPECT_THAT(std::string(ranks.status().message()), HasSubstr("2 of 4 workers joined; missing launch ranks 1, 3"));
+  EXPECT_EQ(DescribeMissing({.tp = 4}, std::vector<JoinedNode>{Lone(1)}), "1 of 4 workers joined");
+}
+
+TEST(PlacementTest, ThoseThatCannotJoinAreToldWhy) {
+  const model::Layout layout{.tp = 2};
+  const std::vector<JoinedNode> joined = {Launched(0, 2)};
+  EXPECT_TRUE(CheckJoin(layout, joined, Launched(1, 2)).ok());
+
+  const absl::Status other_world = CheckJoin(layout, {}, Launched(1, 4));
+  EXPECT_TRUE(absl::IsFailedPrecondition(other_world));
+  EXPECT_THAT(std::string(other_world.message()), HasSubstr("started 4 workers"));
+  EXPECT_THAT(std::string(other_world.message()), HasSubstr("needs 2"));
+
+  EXPECT_TRUE(absl::IsAlreadyExists(CheckJoin(layout, joined, Launched(0, 2))));
+  EXPECT_TRUE(absl::IsFailedPrecondition(CheckJoin(layout, joined, Lone(5))));
+  EXPECT_TRUE(absl::IsFailedPrecondition(CheckJoin(layout, {}, Launched(2, 2))));
+  JoinedNode gpu = Launched(1, 2);
+  gpu.backend = "cuda";
+  EXPECT_TRUE(absl::IsFailedPrecondition(CheckJoin(layout, joined, gpu)));
+  const std::vector<JoinedNode> full = {Launched(0, 2), Launched(1, 2)};
+  EXPECT_TRUE(absl::IsResourceExhausted(CheckJoin(layout, full, Launched(1, 2))));
+}
+
+}  // namespace
+}  // namespace deeprack::coordinator
