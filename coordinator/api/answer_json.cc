@@ -1,0 +1,116 @@
+#include "coordinator/api/answer_json.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "coordinator/tokenizer/utf8.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+// JSON has no infinity; vLLM writes this for a token that cannot be drawn.
+constexpr float kLeastLogprob = -9999.0f;
+
+float Finite(float logprob) { return std::max(logprob, kLeastLogprob); }
+
+// A token's text; bytes that are no whole characters are spelled out, as OpenAI does, so that two tokens differ.
+std::string TokenText(const Tokenizer& tokenizer, TokenId id) {
+  const std::string_view bytes = tokenizer.TokenBytes(id, /*show_special=*/true);
+  if (!FirstInvalidUtf8(bytes)) return std::string(bytes);
+  std::string text = "bytes:";
+  for (const unsigned char byte : bytes) absl::StrAppendFormat(&text, "\\x%02x", byte);
+  return text;
+}
+
+Json BytesJson(const Tokenizer& tokenizer, TokenId id) {
+  Json bytes = Json::array();
+  for (const unsigned char byte : tokenizer.TokenBytes(id, /*show_special=*/true)) bytes.push_back(byte);
+  return bytes;
+}
+
+Json TokenLogprobJson(const Tokenizer& tokenizer, const model::TokenLogprob& entry) {
+  return {{"token", TokenText(tokenizer, entry.token)},
+          {"logprob", Finite(entry.logprob)},
+          {"bytes", BytesJson(tokenizer, entry.token)}};
+}
+
+int64_t CountCharacters(std::string_view bytes) {
+  return std::count_if(bytes.begin(), bytes.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
+}
+
+}  // namespace
+
+Json UsageJson(const Usage& usage) {
+  return {{"prompt_tokens", usage.prompt_tokens},
+          {"completion_tokens", usage.completion_tokens},
+          {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
+          {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
+          {"completion_tokens_details", {{"reasoning_tokens", usage.reasoning_tokens}}},
+          {"prompt_cache_hit_tokens", usage.cached_tokens},
+          {"prompt_cache_miss_tokens", usage.prompt_tokens - usage.cached_tokens}};
+}
+
+Json ChatLogprobJson(const Tokenizer& tokenizer, const model::PositionLogprobs& position) {
+  Json entry = TokenLogprobJson(tokenizer, position.chosen);
+  entry["top_logprobs"] = Json::array();
+  for (const model::TokenLogprob& top : position.top) entry["top_logprobs"].push_back(TokenLogprobJson(tokenizer, top));
+  return entry;
+}
+
+void CompletionLogprobs::AddToken(TokenId id) {
+  tokens_.push_back(TokenText(*tokenizer_, id));
+  text_offsets_.push_back(offset_);
+  offset_ += CountCharacters(tokenizer_->TokenBytes(id, show_special_));
+}
+
+void CompletionLogprobs::AddFirst(TokenId id) {
+  AddToken(id);
+  token_logprobs_.push_back(nullptr);
+  top_logprobs_.push_back(nullptr);
+}
+
+void CompletionLogprobs::Add(const model::PositionLogprobs& position) {
+  AddToken(position.chosen.token);
+  token_logprobs_.push_back(Finite(position.chosen.logprob));
+  Json top = Json::object();
+  for (const model::TokenLogprob& entry : position.top) top[TokenText(*tokenizer_, entry.token)] = Finite(entry.logprob);
+  top[TokenText(*tokenizer_, position.chosen.token)] = Finite(position.chosen.logprob);
+  top_logprobs_.push_back(std::move(top));
+}
+
+Json CompletionLogprobs::Take() {
+  if (tokens_.empty()) return nullptr;
+  return {{"tokens", std::exchange(tokens_, Json::array())},
+          {"token_logprobs", std::exchange(token_logprobs_, Json::array())},
+          {"top_logprobs", std::exchange(top_logprobs_, Json::array())},
+          {"text_offset", std::exchange(text_offsets_, Json::array())}};
+}
+
+std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+std::string SseEvent(const Json& data) { return absl::StrCat("data: ", Dump(data), "\n\n"); }
+
+std::string MakeId(const std::string& prefix, ApiContext& context) {
+  return absl::StrFormat("%s%016x%08x", prefix, context.Random(), static_cast<uint32_t>(context.Random()));
+}
+
+void RespondError(HttpExchange& exchange, const ApiError& error) {
+  HttpResponse response{.status = error.status, .body = error.ToJson()};
+  if (error.retry_after_seconds > 0) {
+    response.headers.emplace_back("Retry-After", std::to_string(error.retry_after_seconds));
+  }
+  exchange.Respond(std::move(response));
+}
+
+void EndStreamWithError(HttpExchange& exchange, const ApiError& error) {
+  exchange.Send(absl::StrCat("data: ", error.ToJson(), "\n\n"));
+  exchange.EndStream();
+}
+
+void RespondJson(HttpExchange& exchange, const Json& json, int status) {
+  exchange.Respond({.status = status, .body = Dump(json)});
+}
+
+}  // namespace deeprack::coordinator

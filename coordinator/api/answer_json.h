@@ -1,0 +1,56 @@
+// Pieces of JSON that both generation endpoints' answers are made of.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "coordinator/api/generation.h"
+#include "coordinator/api/json_fields.h"
+
+namespace deeprack::coordinator {
+
+// prompt_tokens, completion_tokens, total_tokens, their details, and DeepSeek's prompt_cache_{hit,miss}_tokens.
+Json UsageJson(const Usage& usage);
+
+// One entry of a chat choice's logprobs.content.
+Json ChatLogprobJson(const Tokenizer& tokenizer, const model::PositionLogprobs& position);
+
+// logprobs of /v1/completions: four arrays of one length, filled token by token.
+class CompletionLogprobs {
+ public:
+  CompletionLogprobs(const Tokenizer* tokenizer, bool show_special)
+      : tokenizer_(tokenizer), show_special_(show_special) {}
+
+  // The prompt's first token: nothing stands before it, so its log-probability is null.
+  void AddFirst(TokenId id);
+  void Add(const model::PositionLogprobs& position);
+
+  // What was added since the last Take; null when nothing was. Offsets go on counting.
+  Json Take();
+
+ private:
+  void AddToken(TokenId id);
+
+  const Tokenizer* tokenizer_;
+  bool show_special_;
+  int64_t offset_ = 0;  // in characters of the choice's text
+  Json tokens_ = Json::array(), token_logprobs_ = Json::array();
+  Json top_logprobs_ = Json::array(), text_offsets_ = Json::array();
+};
+
+// "data: {...}\n\n"
+std::string SseEvent(const Json& data);
+inline constexpr char kSseDone[] = "data: [DONE]\n\n";
+
+// Compact JSON; bytes that are no UTF-8 become U+FFFD.
+std::string Dump(const Json& json);
+
+// "chatcmpl-" or "cmpl-" and 24 hexadecimal digits.
+std::string MakeId(const std::string& prefix, ApiContext& context);
+
+// Answers with an error: at once, or as a stream's last event.
+void RespondError(HttpExchange& exchange, const ApiError& error);
+void EndStreamWithError(HttpExchange& exchange, const ApiError& error);
+void RespondJson(HttpExchange& exchange, const Json& json, int status = 200);
+
+}  // namespace deeprack::coordinator

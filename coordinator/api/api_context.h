@@ -1,0 +1,52 @@
+// What the endpoints share. Outlives the HTTP server's threads.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <utility>
+
+#include "base/clock.h"
+#include "coordinator/api/readiness.h"
+#include "coordinator/api/served_model.h"
+#include "coordinator/api/serving_metrics.h"
+#include "coordinator/dispatch/step_loop.h"
+
+namespace deeprack::coordinator {
+
+class ApiContext {
+ public:
+  // `clock` outlives this. `model` is what will be served; requests wait for SetLoop.
+  ApiContext(std::shared_ptr<ServedModel> model, Clock* clock)
+      : model_(std::move(model)), metrics_(model_->name), clock_(clock), random_(std::random_device{}()) {}
+
+  const ServedModel& model() const { return *model_; }
+  // The KV cache holds sequences of at most so many positions.
+  void LimitContext(int32_t positions) { model_->max_context = std::min(model_->max_context.load(), positions); }
+  Readiness& readiness() { return readiness_; }
+  ServingMetrics& metrics() { return metrics_; }
+  Clock& clock() { return *clock_; }
+
+  // Null until the cluster is ready. The loop stays alive as long as the HTTP server's threads.
+  StepLoop* loop() const { return loop_.load(std::memory_order_acquire); }
+  void SetLoop(StepLoop* loop) { loop_.store(loop, std::memory_order_release); }
+
+  // For request ids, and for seeds that no request chose. Thread-safe.
+  uint64_t Random() {
+    const std::lock_guard lock(random_mutex_);
+    return random_();
+  }
+
+ private:
+  std::shared_ptr<ServedModel> model_;
+  Readiness readiness_;
+  ServingMetrics metrics_;
+  Clock* clock_;
+  std::atomic<StepLoop*> loop_{nullptr};
+  std::mutex random_mutex_;
+  std::mt19937_64 random_;
+};
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,180 @@
+#include "coordinator/api/chat_answer.h"
+
+#include <utility>
+
+#include "coordinator/api/answer_json.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+// What both forms have: the head of the object, and the request's choices.
+class ChatAnswer : public GenerationListener {
+ public:
+  ChatAnswer(ApiContext* context, const GenerationRequest& request, std::shared_ptr<HttpExchange> exchange)
+      : context_(context),
+        exchange_(std::move(exchange)),
+        id_(MakeId("chatcmpl-", *context)),
+        created_(absl::ToUnixSeconds(context->clock().Now())),
+        return_token_ids_(request.return_token_ids),
+        logprobs_(request.request.sampling.top_logprobs >= 0),
+        include_usage_(request.include_usage) {
+    if (return_token_ids_) prompt_ids_ = request.prompts.front();
+  }
+
+ protected:
+  Json Head(const char* object) const {
+    return {{"id", id_}, {"object", object}, {"created", created_}, {"model", context_->model().name}};
+  }
+
+  Json ToolCallJson(const ToolCall& call) const {
+    return {{"id", MakeId("call_", *context_)},
+            {"type", call.type},
+            {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
+  }
+
+  ApiContext* context_;
+  std::shared_ptr<HttpExchange> exchange_;
+  std::string id_;
+  int64_t created_;
+  bool return_token_ids_, logprobs_, include_usage_;
+  std::vector<TokenId> prompt_ids_;
+};
+
+class WholeChatAnswer final : public ChatAnswer {
+ public:
+  WholeChatAnswer(ApiContext* context, const GenerationRequest& request, std::shared_ptr<HttpExchange> exchange)
+      : ChatAnswer(context, request, std::move(exchange)), choices_(request.choices()) {}
+
+  void OnUpdate(const ChoiceUpdate& update) override {
+    Choice& choice = choices_[update.choice];
+    choice.reasoning += update.text.reasoning;
+    choice.content += update.text.content;
+    for (const ToolCall& call : update.text.tool_calls) choice.tool_calls.push_back(ToolCallJson(call));
+    if (update.token && return_token_ids_) choice.token_ids.push_back(*update.token);
+    if (update.logprobs) choice.logprobs.push_back(ChatLogprobJson(*context_->model().tokenizer, *update.logprobs));
+    choice.finish_reason = update.finish_reason;
+  }
+
+  void OnFinished(const Usage& usage) override {
+    Json body = Head("chat.completion");
+    if (return_token_ids_) body["prompt_token_ids"] = prompt_ids_;
+    Json& choices = body["choices"] = Json::array();
+    for (size_t i = 0; i < choices_.size(); ++i) choices.push_back(ChoiceJson(i, choices_[i]));
+    body["usage"] = UsageJson(usage);
+    RespondJson(*exchange_, body);
+  }
+
+  void OnFailed(const ApiError& error) override { RespondError(*exchange_, error); }
+
+ private:
+  struct Choice {
+    std::string reasoning, content, finish_reason;
+    Json tool_calls = Json::array(), logprobs = Json::array();
+    std::vector<TokenId> token_ids;
+  };
+
+  Json ChoiceJson(size_t index, Choice& choice) const {
+    Json message = {{"role", "assistant"}, {"content", choice.content}};
+    if (!choice.reasoning.empty()) {
+      message["reasoning_content"] = choice.reasoning;  // DeepSeek's name
+      message["reasoning"] = choice.reasoning;          // vLLM's
+    }
+    if (!choice.tool_calls.empty()) {
+      if (choice.content.empty()) message["content"] = nullptr;
+      message["tool_calls"] = std::move(choice.tool_calls);
+    }
+    Json json = {{"index", index}, {"message", std::move(message)}, {"logprobs", nullptr}};
+    if (logprobs_) json["logprobs"] = {{"content", std::move(choice.logprobs)}};
+    json["finish_reason"] = choice.finish_reason;
+    if (return_token_ids_) json["token_ids"] = choice.token_ids;
+    return json;
+  }
+
+  std::vector<Choice> choices_;
+};
+
+class StreamedChatAnswer final : public ChatAnswer {
+ public:
+  StreamedChatAnswer(ApiContext* context, const GenerationRequest& request, std::shared_ptr<HttpExchange> exchange)
+      : ChatAnswer(context, request, std::move(exchange)), choices_(request.choices()) {}
+
+  void OnUpdate(const ChoiceUpdate& update) override {
+    Choice& choice = choices_[update.choice];
+    if (!choice.started) {
+      Json first = Chunk(update.choice, {{"role", "assistant"}, {"content", ""}}, nullptr);
+      if (return_token_ids_) first["prompt_token_ids"] = prompt_ids_;
+      exchange_->Send(SseEvent(first));
+      choice.started = true;
+    }
+    Json delta = Json::object();
+    if (!update.text.reasoning.empty()) {
+      delta["reasoning_content"] = update.text.reasoning;
+      delta["reasoning"] = update.text.reasoning;
+    }
+    if (!update.text.content.empty()) delta["content"] = update.text.content;
+    for (const ToolCall& call : update.text.tool_calls) {
+      Json json = {{"index", choice.tool_calls++}};
+      json.update(ToolCallJson(call));
+      delta["tool_calls"].push_back(std::move(json));
+    }
+    const bool tells_token = update.token && (return_token_ids_ || update.logprobs);
+    if (!delta.empty() || tells_token) {
+      Json chunk = Chunk(update.choice, std::move(delta), nullptr);
+      Json& in_choice = chunk["choices"][0];
+      if (update.logprobs) {
+        in_choice["logprobs"] = {
+            {"content", Json::array({ChatLogprobJson(*context_->model().tokenizer, *update.logprobs)})}};
+      }
+      if (return_token_ids_ && update.token) in_choice["token_ids"] = {*update.token};
+      exchange_->Send(SseEvent(chunk));
+    }
+    if (!update.finish_reason.empty()) {
+      exchange_->Send(SseEvent(Chunk(update.choice, Json::object(), update.finish_reason)));
+    }
+  }
+
+  void OnFinished(const Usage& usage) override {
+    if (include_usage_) {
+      Json chunk = Head("chat.completion.chunk");
+      chunk["choices"] = Json::array();
+      chunk["usage"] = UsageJson(usage);
+      exchange_->Send(SseEvent(chunk));
+    }
+    exchange_->Send(kSseDone);
+    exchange_->EndStream();
+  }
+
+  void OnFailed(const ApiError& error) override { EndStreamWithError(*exchange_, error); }
+
+ private:
+  struct Choice {
+    bool started = false;
+    int32_t tool_calls = 0;
+  };
+
+  Json Chunk(int32_t index, Json delta, const Json& finish_reason) const {
+    Json chunk = Head("chat.completion.chunk");
+    chunk["choices"] = Json::array({{{"index", index},
+                                     {"delta", std::move(delta)},
+                                     {"logprobs", nullptr},
+                                     {"finish_reason", finish_reason}}});
+    if (include_usage_) chunk["usage"] = nullptr;  // as OpenAI does: only the last chunk has it
+    return chunk;
+  }
+
+  std::vector<Choice> choices_;
+};
+
+}  // namespace
+
+std::unique_ptr<GenerationListener> MakeWholeChatAnswer(ApiContext* context, const GenerationRequest& request,
+                                                        std::shared_ptr<HttpExchange> exchange) {
+  return std::make_unique<WholeChatAnswer>(context, request, std::move(exchange));
+}
+
+std::unique_ptr<GenerationListener> MakeStreamedChatAnswer(ApiContext* context, const GenerationRequest& request,
+                                                           std::shared_ptr<HttpExchange> exchange) {
+  return std::make_unique<StreamedChatAnswer>(context, request, std::move(exchange));
+}
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,25 @@
+// The body of /v1/chat/completions -> a GenerationRequest. Strict: see JsonFields.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "coordinator/api/generation_request.h"
+#include "coordinator/api/json_fields.h"
+#include "coordinator/api/served_model.h"
+#include "coordinator/chat/chat_template.h"
+
+namespace deeprack::coordinator {
+
+struct ChatPrompt {
+  std::vector<ChatMessage> messages;
+  std::vector<std::string> tools;  // JSON texts
+};
+
+// Reads `messages`, `tools` and `tool_choice`.
+ChatPrompt ReadChatPrompt(JsonFields& fields);
+
+std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body, const ServedModel& model);
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,162 @@
+#include "coordinator/api/completion_answer.h"
+
+#include <utility>
+
+#include "coordinator/api/answer_json.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+// One choice's next piece: what both forms are made of.
+struct Piece {
+  std::string text;
+  std::vector<TokenId> token_ids;
+  std::string finish_reason;
+};
+
+// Follows the choices of a request: puts the echoed prompt in front, and collects log-probabilities.
+class CompletionAnswer : public GenerationListener {
+ public:
+  CompletionAnswer(ApiContext* context, const CompletionRequest& request, std::shared_ptr<HttpExchange> exchange)
+      : context_(context),
+        exchange_(std::move(exchange)),
+        id_(MakeId("cmpl-", *context)),
+        created_(absl::ToUnixSeconds(context->clock().Now())),
+        n_(request.generation.n),
+        echo_(request.echo),
+        return_token_ids_(request.generation.return_token_ids),
+        include_usage_(request.generation.include_usage),
+        prompt_logprobs_(request.generation.request.prompt_logprobs >= 0),
+        prompt_texts_(request.prompt_texts),
+        prompts_(request.generation.prompts) {
+    const CompletionLogprobs empty(context->model().tokenizer.get(), request.generation.text.show_special);
+    choices_.assign(request.generation.choices(), {empty, false});
+  }
+
+ protected:
+  // What the update adds to its choice's text; the choice's log-probabilities are in logprobs().
+  Piece Follow(const ChoiceUpdate& update) {
+    Piece piece{.finish_reason = update.finish_reason};
+    Choice& choice = choices_[update.choice];
+    if (!std::exchange(choice.started, true) && echo_) {
+      piece.text = prompt_texts_[update.choice / n_];
+      if (prompt_logprobs_) choice.logprobs.AddFirst(prompts_[update.choice / n_].front());
+    }
+    if (echo_) {
+      for (const model::PositionLogprobs& position : update.prompt_logprobs) choice.logprobs.Add(position);
+    }
+    piece.text += update.text.content;
+    if (update.logprobs) choice.logprobs.Add(*update.logprobs);
+    if (update.token && return_token_ids_) piece.token_ids.push_back(*update.token);
+    return piece;
+  }
+
+  Json Head() const {
+    return {{"id", id_}, {"object", "text_completion"}, {"created", created_}, {"model", context_->model().name}};
+  }
+
+  Json ChoiceJson(int32_t index, const Piece& piece, bool with_prompt_ids) {
+    Json json = {{"index", index},
+                 {"text", piece.text},
+                 {"logprobs", choices_[index].logprobs.Take()},
+                 {"finish_reason", nullptr}};
+    if (!piece.finish_reason.empty()) json["finish_reason"] = piece.finish_reason;
+    if (return_token_ids_) {
+      if (with_prompt_ids) json["prompt_token_ids"] = prompts_[index / n_];
+      json["token_ids"] = piece.token_ids;
+    }
+    return json;
+  }
+
+  bool started(int32_t choice) const { return choices_[choice].started; }
+
+  ApiContext* context_;
+  std::shared_ptr<HttpExchange> exchange_;
+  std::string id_;
+  int64_t created_;
+  int32_t n_;
+  bool echo_, return_token_ids_, include_usage_, prompt_logprobs_;
+  std::vector<std::string> prompt_texts_;
+  std::vector<std::vector<TokenId>> prompts_;
+
+ private:
+  struct Choice {
+    CompletionLogprobs logprobs;
+    bool started;
+  };
+  std::vector<Choice> choices_;
+};
+
+class WholeCompletion final : public CompletionAnswer {
+ public:
+  WholeCompletion(ApiContext* context, const CompletionRequest& request, std::shared_ptr<HttpExchange> exchange)
+      : CompletionAnswer(context, request, std::move(exchange)), pieces_(request.generation.choices()) {}
+
+  void OnUpdate(const ChoiceUpdate& update) override {
+    Piece next = Follow(update);
+    Piece& whole = pieces_[update.choice];
+    whole.text += next.text;
+    whole.token_ids.insert(whole.token_ids.end(), next.token_ids.begin(), next.token_ids.end());
+    whole.finish_reason = std::move(next.finish_reason);
+  }
+
+  void OnFinished(const Usage& usage) override {
+    Json body = Head();
+    Json& choices = body["choices"] = Json::array();
+    for (size_t i = 0; i < pieces_.size(); ++i) {
+      choices.push_back(ChoiceJson(static_cast<int32_t>(i), pieces_[i], /*with_prompt_ids=*/true));
+    }
+    body["usage"] = UsageJson(usage);
+    RespondJson(*exchange_, body);
+  }
+
+  void OnFailed(const ApiError& error) override { RespondError(*exchange_, error); }
+
+ private:
+  std::vector<Piece> pieces_;
+};
+
+class StreamedCompletion final : public CompletionAnswer {
+ public:
+  using CompletionAnswer::CompletionAnswer;
+
+  void OnUpdate(const ChoiceUpdate& update) override {
+    const bool first = !started(update.choice);
+    const Piece piece = Follow(update);
+    Json choice = ChoiceJson(update.choice, piece, first);
+    if (piece.text.empty() && piece.token_ids.empty() && choice["logprobs"].is_null() && piece.finish_reason.empty()) {
+      return;  // all of it is held back
+    }
+    Json chunk = Head();
+    chunk["choices"] = Json::array({std::move(choice)});
+    if (include_usage_) chunk["usage"] = nullptr;
+    exchange_->Send(SseEvent(chunk));
+  }
+
+  void OnFinished(const Usage& usage) override {
+    if (include_usage_) {
+      Json chunk = Head();
+      chunk["choices"] = Json::array();
+      chunk["usage"] = UsageJson(usage);
+      exchange_->Send(SseEvent(chunk));
+    }
+    exchange_->Send(kSseDone);
+    exchange_->EndStream();
+  }
+
+  void OnFailed(const ApiError& error) override { EndStreamWithError(*exchange_, error); }
+};
+
+}  // namespace
+
+std::unique_ptr<GenerationListener> MakeWholeCompletion(ApiContext* context, const CompletionRequest& request,
+                                                        std::shared_ptr<HttpExchange> exchange) {
+  return std::make_unique<WholeCompletion>(context, request, std::move(exchange));
+}
+
+std::unique_ptr<GenerationListener> MakeStreamedCompletion(ApiContext* context, const CompletionRequest& request,
+                                                           std::shared_ptr<HttpExchange> exchange) {
+  return std::make_unique<StreamedCompletion>(context, request, std::move(exchange));
+}
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,124 @@
+#include "coordinator/api/completion_request.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "coordinator/api/sampling_fields.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+constexpr size_t kMaxPrompts = 128;
+constexpr int32_t kMaxChoices = 256;
+constexpr int64_t kDefaultMaxTokens = 16;  // OpenAI's
+
+void AddTextPrompt(JsonFields& fields, const Json& text, const std::string& path, bool add_special_tokens,
+                   const ServedModel& model, CompletionRequest& request) {
+  absl::StatusOr<std::vector<TokenId>> ids = EncodePrompt(text.get_ref<const std::string&>(), add_special_tokens, model);
+  if (!ids.ok()) return fields.Fail(BadRequest("invalid_value", path, absl::StrCat(path, ": ", ids.status().message())));
+  if (ids->empty()) return fields.Fail(BadRequest("empty_prompt", path, path + " is empty: there is nothing to continue"));
+  if (request.echo) request.prompt_texts.push_back(text.get<std::string>());
+  request.generation.prompts.push_back(*std::move(ids));
+}
+
+void AddTokenPrompt(JsonFields& fields, const Json& array, const std::string& path, const ServedModel& model,
+                    CompletionRequest& request) {
+  std::optional<std::vector<TokenId>> ids = ReadTokenIds(fields, array, path, model);
+  if (!ids) return;
+  if (ids->empty()) return fields.Fail(BadRequest("empty_prompt", path, path + " is empty: there is nothing to continue"));
+  if (request.echo) {
+    request.prompt_texts.push_back(model.tokenizer->Decode(*ids, request.generation.text.show_special));
+  }
+  request.generation.prompts.push_back(*std::move(ids));
+}
+
+// prompt: a string, an array of strings, an array of token ids, or an array of such arrays.
+void ReadPrompt(JsonFields& fields, bool add_special_tokens, const ServedModel& model, CompletionRequest& request) {
+  const Json* prompt = fields.Any("prompt");
+  if (prompt == nullptr) return fields.Fail(BadRequest("missing_field", "prompt", "prompt is missing"));
+  if (prompt->is_string()) return AddTextPrompt(fields, *prompt, "prompt", add_special_tokens, model, request);
+  if (!prompt->is_array() || prompt->empty()) {
+    return fields.Fail(BadRequest("invalid_type", "prompt",
+                                  "prompt must be a string, an array of strings, an array of token ids, or an array "
+                                  "of such arrays; none may be empty"));
+  }
+  if (prompt->front().is_number()) return AddTokenPrompt(fields, *prompt, "prompt", model, request);
+  if (fields.Array("prompt", kMaxPrompts) == nullptr) return;
+  for (size_t i = 0; i < prompt->size() && !fields.failed(); ++i) {
+    const Json& item = (*prompt)[i];
+    const std::string path = absl::StrCat("prompt[", i, "]");
+    if (item.is_string()) {
+      AddTextPrompt(fields, item, path, add_special_tokens, model, request);
+    } else if (item.is_array()) {
+      AddTokenPrompt(fields, item, path, model, request);
+    } else {
+      fields.Fail(BadRequest("invalid_type", path,
+                             absl::StrCat(path, " must be a string or an array of token ids, not ", item.type_name())));
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<TokenId>> EncodePrompt(std::string_view text, bool add_special_tokens,
+                                                  const ServedModel& model) {
+  DR_ASSIGN_OR_RETURN(std::vector<TokenId> ids, model.tokenizer->Encode(text, /*allow_special=*/true));
+  const std::optional<TokenId>& bos = model.bos_token_id;
+  if (add_special_tokens && bos && (ids.empty() || ids.front() != *bos)) ids.insert(ids.begin(), *bos);
+  return ids;
+}
+
+std::optional<std::vector<TokenId>> ReadTokenIds(JsonFields& fields, const Json& array, const std::string& path,
+                                                 const ServedModel& model) {
+  std::vector<TokenId> ids;
+  ids.reserve(array.size());
+  for (size_t i = 0; i < array.size(); ++i) {
+    const Json& value = array[i];
+    if (!value.is_number_integer() || value < 0 || value >= model.vocab_size) {
+      const std::string at = absl::StrCat(path, "[", i, "]");
+      fields.Fail(BadRequest("invalid_token_id", at,
+                             absl::StrCat(at, " is ", value.is_number() ? value.dump() : value.type_name(),
+                                          "; token ids are integers from 0 to ", model.vocab_size - 1)));
+      return std::nullopt;
+    }
+    ids.push_back(value.get<TokenId>());
+  }
+  return ids;
+}
+
+std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_view body, const ServedModel& model) {
+  std::variant<Json, ApiError> parsed = ParseBody(body);
+  if (ApiError* error = std::get_if<ApiError>(&parsed)) return *std::move(error);
+  std::optional<ApiError> error;
+  JsonFields fields(std::get<Json>(parsed), "", &error);
+
+  CompletionRequest completion;
+  GenerationRequest& request = completion.generation;
+  ReadSharedFields(fields, model, request);
+  completion.echo = fields.Bool("echo", false);
+  const bool wants_logprobs = fields.Has("logprobs");
+  const int32_t logprobs = static_cast<int32_t>(fields.Integer("logprobs", -1, 0, 20));
+  if (wants_logprobs) {
+    request.request.sampling.top_logprobs = logprobs;
+    if (completion.echo) request.request.prompt_logprobs = logprobs;
+  }
+  std::optional<int64_t> max_tokens;
+  if (fields.Has("max_tokens")) max_tokens = fields.Integer("max_tokens", 0, 0, int64_t{1} << 53);
+  fields.Any("max_tokens");
+  fields.Refuse("suffix", "fill-in-the-middle is not in this version");
+  const bool add_special_tokens = fields.Bool("add_special_tokens", true);
+  if (!error) ReadPrompt(fields, add_special_tokens, model, completion);
+  fields.RefuseUnknown();
+  if (error) return *std::move(error);
+  if (request.choices() > kMaxChoices) {
+    return InvalidValue("n", absl::StrCat(request.prompts.size(), " prompts with n = ", request.n, " are ",
+                                          request.choices(), " answers; at most ", kMaxChoices, " are accepted"));
+  }
+  SettleMaxTokens(fields, model, max_tokens, "max_tokens", kDefaultMaxTokens, request);
+  if (error) return *std::move(error);
+  return completion;
+}
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,162 @@
+#include "coordinator/api/generation.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+// Why a sequence that was accepted ended: whatever its code, it is not the client's fault.
+ApiError FromServing(const absl::Status& status) {
+  if (status.ok()) return FromStatus(absl::CancelledError("the sequence was cancelled"));
+  if (absl::IsUnavailable(status) || absl::IsCancelled(status)) return FromStatus(status);
+  return FromStatus(absl::InternalError(status.message()));
+}
+
+}  // namespace
+
+std::optional<ApiError> Generation::Start(ApiContext* context, GenerationRequest request,
+                                          std::shared_ptr<HttpExchange> exchange,
+                                          std::unique_ptr<GenerationListener> listener) {
+  StepLoop* loop = context->loop();
+  if (loop == nullptr) {
+    return FromStatus(absl::UnavailableError(absl::StrCat("not ready: ", context->readiness().snapshot().message)));
+  }
+  const std::shared_ptr<Generation> generation(
+      new Generation(context, loop, std::move(request), std::move(exchange), std::move(listener)));
+  return generation->Submit();
+}
+
+Generation::Generation(ApiContext* context, StepLoop* loop, GenerationRequest request,
+                       std::shared_ptr<HttpExchange> exchange, std::unique_ptr<GenerationListener> listener)
+    : context_(context),
+      loop_(loop),
+      request_(std::move(request)),
+      exchange_(std::move(exchange)),
+      listener_(std::move(listener)),
+      arrival_(context->clock().Now()) {}
+
+std::optional<ApiError> Generation::Submit() {
+  const uint64_t base_seed = request_.seed ? static_cast<uint64_t>(*request_.seed) : context_->Random();
+  const auto self = shared_from_this();
+  for (int32_t index = 0; index < request_.choices(); ++index) {
+    Request request = request_.request;
+    request.prompt = request_.prompts[index / request_.n];
+    request.sampling.seed = base_seed + static_cast<uint64_t>(request_.seed ? index % request_.n : index);
+    choices_.emplace_back(context_->model().tokenizer.get(), request_.text);
+    const absl::StatusOr<SequenceId> id = loop_->Submit(std::move(request), [self, index](TokenEvent event) {
+      self->exchange_->Post([self, index, event = std::move(event)] { self->OnEvent(index, event); });
+    });
+    if (!id.ok()) {
+      choices_.pop_back();
+      listener_.reset();
+      CancelUnfinished("abort");
+      return FromStatus(id.status());
+    }
+    choices_.back().sequence = *id;
+    ++unfinished_;
+  }
+  exchange_->OnDisconnect([self] { self->OnDisconnect(); });
+  return std::nullopt;
+}
+
+void Generation::OnEvent(int32_t index, const TokenEvent& event) {
+  if (listener_ == nullptr || choices_[index].finished) return;
+  Choice& choice = choices_[index];
+  choice.cached_tokens = std::max<int64_t>(choice.cached_tokens, event.cached_tokens);
+  if (event.finish == FinishReason::kError || event.finish == FinishReason::kCancelled) {
+    Fail(FromServing(event.error));
+    return;
+  }
+
+  ChoiceUpdate update{.choice = index, .prompt_logprobs = event.prompt_logprobs};
+  if (event.has_token) TakeToken(choice, event, update);
+  const bool stopped = choice.text.stopped();
+  if (stopped || event.finish != FinishReason::kNone) {
+    TextDelta rest = choice.text.Finish();
+    update.text.reasoning += rest.reasoning;
+    update.text.content += rest.content;
+    // A stop string may complete in text that was held back to the end.
+    const bool stop = stopped || choice.text.stopped() || event.finish == FinishReason::kStop;
+    update.finish_reason = !stop ? "length" : choice.text.called_tools() ? "tool_calls" : "stop";
+    if (event.finish == FinishReason::kNone) loop_->Cancel(choice.sequence);
+    FinishChoice(choice, index, update.finish_reason);
+  }
+  listener_->OnUpdate(update);
+  if (unfinished_ > 0) return;
+  listener_->OnFinished(CountUsage());
+  End();
+}
+
+void Generation::TakeToken(Choice& choice, const TokenEvent& event, ChoiceUpdate& update) {
+  const absl::Time now = context_->clock().Now();
+  if (choice.tokens == 0) {
+    choice.first_token = now;
+    context_->metrics().ObserveFirstToken(now - arrival_);
+  } else {
+    context_->metrics().ObserveInterToken(now - choice.last_token);
+  }
+  choice.last_token = now;
+  ++choice.tokens;
+  if (choice.text.in_reasoning()) ++choice.reasoning_tokens;
+  update.token = event.token;
+  if (request_.request.sampling.top_logprobs >= 0) update.logprobs = event.logprobs;
+  // The token that ended the sequence is no part of its text.
+  if (event.finish != FinishReason::kStop || request_.text.show_special) update.text = choice.text.Append(event.token);
+}
+
+void Generation::FinishChoice(Choice& choice, int32_t index, const std::string& reason) {
+  choice.finished = true;
+  --unfinished_;
+  const absl::Time now = context_->clock().Now();
+  context_->metrics().ObserveEnd(reason, now - arrival_, choice.tokens > 0 ? now - choice.first_token : absl::ZeroDuration(),
+                                 static_cast<int64_t>(request_.prompts[index / request_.n].size()), choice.tokens);
+}
+
+void Generation::OnDisconnect() {
+  if (listener_ == nullptr) return;
+  listener_.reset();
+  CancelUnfinished("abort");
+  End();
+}
+
+void Generation::Fail(const ApiError& error) {
+  const std::unique_ptr<GenerationListener> listener = std::move(listener_);
+  CancelUnfinished("error");
+  listener->OnFailed(error);
+  End();
+}
+
+void Generation::CancelUnfinished(const std::string& reason) {
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    if (choices_[i].finished) continue;
+    loop_->Cancel(choices_[i].sequence);
+    FinishChoice(choices_[i], static_cast<int32_t>(i), reason);
+  }
+}
+
+// Breaks the circle of exchange and generation.
+void Generation::End() {
+  listener_.reset();
+  exchange_->OnDisconnect(nullptr);
+}
+
+Usage Generation::CountUsage() const {
+  Usage usage;
+  for (size_t p = 0; p < request_.prompts.size(); ++p) {
+    usage.prompt_tokens += static_cast<int64_t>(request_.prompts[p].size());
+    int64_t cached = 0;
+    for (int32_t i = 0; i < request_.n; ++i) cached = std::max(cached, choices_[p * request_.n + i].cached_tokens);
+    usage.cached_tokens += cached;
+  }
+  for (const Choice& choice : choices_) {
+    usage.completion_tokens += choice.tokens;
+    usage.reasoning_tokens += choice.reasoning_tokens;
+  }
+  return usage;
+}
+
+}  // namespace deeprack::coordinator

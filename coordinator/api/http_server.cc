@@ -1,0 +1,124 @@
+#include "coordinator/api/http_server.h"
+
+#include <chrono>
+#include <thread>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/api/http_connection.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+namespace net = boost::asio;
+using tcp = net::ip::tcp;
+
+// How many connections beyond the limit may be told so at one time; more are closed without a word.
+constexpr int kTurnedAwayAtOnce = 64;
+
+class Server final : public HttpServer {
+ public:
+  Server(HttpOptions options, HttpHandler handler, std::function<std::string(int, const std::string&)> error_body)
+      : io_(options.threads), acceptor_(net::make_strand(io_)) {
+    shared_.options = std::move(options);
+    shared_.handler = std::move(handler);
+    shared_.error_body = std::move(error_body);
+  }
+
+  ~Server() override { Stop(absl::ZeroDuration()); }
+
+  absl::Status Listen() {
+    const HttpOptions& options = shared_.options;
+    boost::system::error_code error;
+    tcp::resolver resolver(io_);
+    const auto found = resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
+    if (error || found.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--host ", options.host, " is no address of this machine: ", error.message()));
+    }
+    const tcp::endpoint endpoint = found.begin()->endpoint();
+    acceptor_.open(endpoint.protocol(), error);
+    if (!error) acceptor_.set_option(net::socket_base::reuse_address(true), error);
+    if (!error) acceptor_.bind(endpoint, error);
+    if (!error) acceptor_.listen(net::socket_base::max_listen_connections, error);
+    if (error == net::error::address_in_use) {
+      return absl::AlreadyExistsError(absl::StrCat("port ", options.port, " on ", options.host,
+                                                   " is in use by another program; choose one with --port"));
+    }
+    if (error) {
+      return absl::UnavailableError(
+          absl::StrCat("cannot listen on ", options.host, ":", options.port, ": ", error.message()));
+    }
+    port_ = acceptor_.local_endpoint().port();
+    net::co_spawn(acceptor_.get_executor(), Accept(), net::detached);
+    for (int i = 0; i < options.threads; ++i) threads_.emplace_back([this] { io_.run(); });
+    return absl::OkStatus();
+  }
+
+  uint16_t port() const override { return port_; }
+
+  void Stop(absl::Duration grace) override {
+    if (threads_.empty()) return;
+    shared_.stopping = true;
+    net::post(acceptor_.get_executor(), [this] {
+      boost::system::error_code ignored;
+      acceptor_.close(ignored);
+    });
+    const absl::Time deadline = absl::Now() + grace;
+    while (shared_.answering > 0 && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(5));
+    io_.stop();
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+  }
+
+ private:
+  net::awaitable<void> Accept() {
+    constexpr auto kNoThrow = net::as_tuple(net::use_awaitable);
+    while (acceptor_.is_open()) {
+      auto [error, socket] = co_await acceptor_.async_accept(net::make_strand(io_), kNoThrow);
+      if (error == net::error::operation_aborted || !acceptor_.is_open()) co_return;
+      if (error) {  // out of descriptors, above all: wait until some are free
+        net::steady_timer pause(io_, std::chrono::milliseconds(50));
+        co_await pause.async_wait(kNoThrow);
+        continue;
+      }
+      const int open = ++shared_.connections;
+      const auto executor = socket.get_executor();
+      auto closed = [this](std::exception_ptr) { --shared_.connections; };
+      if (open <= shared_.options.max_connections) {
+        net::co_spawn(executor, ServeConnection(std::move(socket), shared_), closed);
+      } else if (open <= shared_.options.max_connections + kTurnedAwayAtOnce) {
+        net::co_spawn(executor, TurnAway(std::move(socket), shared_), closed);
+      } else {
+        --shared_.connections;
+      }
+    }
+  }
+
+  HttpShared shared_;  // before io_: what still waits there when it is destroyed refers to it
+  net::io_context io_;
+  tcp::acceptor acceptor_;
+  std::vector<std::thread> threads_;
+  uint16_t port_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
+    HttpOptions options, HttpHandler handler,
+    std::function<std::string(int status, const std::string& message)> error_body) {
+  auto server = std::make_unique<Server>(std::move(options), std::move(handler), std::move(error_body));
+  if (absl::Status status = server->Listen(); !status.ok()) return status;
+  return server;
+}
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,166 @@
+#include "coordinator/api/json_fields.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+constexpr int kMaxNesting = 64;
+
+// The offset of the first bracket nested too deep, if any. Runs before the parser, whose values recurse.
+std::optional<size_t> FindTooDeep(std::string_view body) {
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < body.size(); ++i) {
+    const char c = body[i];
+    if (in_string) {
+      if (c == '\\') {
+        ++i;
+      } else if (c == '"') {
+        in_string = false;
+      }
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kMaxNesting) return i;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return std::nullopt;
+}
+
+// nlohmann's "[json.exception.parse_error.101] parse error at line 1, column 3: ..." without the first bracket.
+std::string Reason(const std::exception& e) {
+  const std::string_view what = e.what();
+  const size_t end = what.find("] ");
+  return std::string(end == what.npos ? what : what.substr(end + 2));
+}
+
+}  // namespace
+
+std::variant<Json, ApiError> ParseBody(std::string_view body) {
+  if (const std::optional<size_t> offset = FindTooDeep(body)) {
+    return BadRequest("invalid_json", "",
+                      absl::StrCat("the body nests deeper than ", kMaxNesting, " levels at byte ", *offset));
+  }
+  try {
+    Json value = Json::parse(body);
+    if (!value.is_object()) {
+      return BadRequest("invalid_json", "", absl::StrCat("the body must be a JSON object, not ", value.type_name()));
+    }
+    return value;
+  } catch (const Json::parse_error& e) {
+    return BadRequest("invalid_json", "",
+                      absl::StrCat("the body is not valid JSON in UTF-8, at byte ", e.byte, ": ", Reason(e)));
+  } catch (const std::exception& e) {  // a number beyond a double, above all
+    return BadRequest("invalid_json", "", absl::StrCat("the body cannot be read: ", Reason(e)));
+  }
+}
+
+void JsonFields::FailType(std::string_view name, const char* expected, const Json& found) {
+  Fail(BadRequest("invalid_type", Path(name),
+                  absl::StrCat(Path(name), " must be ", expected, ", not ", found.type_name())));
+}
+
+const Json* JsonFields::Any(std::string_view name) {
+  known_.emplace(name);
+  const auto it = object_.find(name);
+  return it == object_.end() || it->is_null() ? nullptr : &*it;
+}
+
+bool JsonFields::Bool(std::string_view name, bool absent) {
+  const Json* value = Any(name);
+  if (value == nullptr) return absent;
+  if (!value->is_boolean()) {
+    FailType(name, "true or false", *value);
+    return absent;
+  }
+  return value->get<bool>();
+}
+
+int64_t JsonFields::Integer(std::string_view name, int64_t absent, int64_t min, int64_t max) {
+  const Json* value = Any(name);
+  if (value == nullptr) return absent;
+  if (!value->is_number_integer()) {
+    FailType(name, "an integer", *value);
+    return absent;
+  }
+  const bool beyond = value->is_number_unsigned() && value->get<uint64_t>() > uint64_t{INT64_MAX};
+  if (beyond || value->get<int64_t>() < min || value->get<int64_t>() > max) {
+    Fail(InvalidValue(Path(name),
+                      absl::StrCat(Path(name), " is ", value->dump(), "; it must be from ", min, " to ", max)));
+    return absent;
+  }
+  return value->get<int64_t>();
+}
+
+double JsonFields::Number(std::string_view name, double absent, double min, double max) {
+  const Json* value = Any(name);
+  if (value == nullptr) return absent;
+  if (!value->is_number()) {
+    FailType(name, "a number", *value);
+    return absent;
+  }
+  const double number = value->get<double>();
+  if (!(number >= min && number <= max)) {
+    Fail(InvalidValue(Path(name),
+                      absl::StrCat(Path(name), " is ", value->dump(), "; it must be from ", min, " to ", max)));
+    return absent;
+  }
+  return number;
+}
+
+std::optional<std::string> JsonFields::String(std::string_view name) {
+  const Json* value = Any(name);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_string()) {
+    FailType(name, "a string", *value);
+    return std::nullopt;
+  }
+  return value->get<std::string>();
+}
+
+const Json* JsonFields::Array(std::string_view name, size_t max_size) {
+  const Json* value = Any(name);
+  if (value == nullptr) return nullptr;
+  if (!value->is_array()) {
+    FailType(name, "an array", *value);
+    return nullptr;
+  }
+  if (value->size() > max_size) {
+    Fail(InvalidValue(Path(name), absl::StrCat(Path(name), " has ", value->size(), " entries; at most ", max_size,
+                                               " are accepted")));
+    return nullptr;
+  }
+  return value;
+}
+
+const Json* JsonFields::Object(std::string_view name) {
+  const Json* value = Any(name);
+  if (value == nullptr) return nullptr;
+  if (!value->is_object()) {
+    FailType(name, "an object", *value);
+    return nullptr;
+  }
+  return value;
+}
+
+void JsonFields::Refuse(std::string_view name, const char* why, const Json& allowed) {
+  const Json* value = Any(name);
+  if (value == nullptr || *value == allowed) return;
+  Fail(Unsupported(Path(name), absl::StrCat(Path(name), " is not supported: ", why)));
+}
+
+void JsonFields::RefuseUnknown() {
+  if (failed()) return;
+  for (const auto& [name, value] : object_.items()) {
+    if (known_.contains(name)) continue;
+    Fail(BadRequest("unknown_field", Path(name), absl::StrCat("unknown field ", Path(name))));
+    return;
+  }
+}
+
+}  // namespace deeprack::coordinator

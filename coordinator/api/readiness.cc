@@ -1,0 +1,88 @@
+#include "coordinator/api/readiness.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "nlohmann/json.hpp"
+
+namespace deeprack::coordinator {
+
+void Readiness::SetWorkers(int32_t joined, int32_t expected) {
+  const std::lock_guard lock(mutex_);
+  if (Locked()) return;
+  now_.workers_joined = joined;
+  now_.workers_expected = expected;
+  now_.message = absl::StrCat(joined, " of ", expected, " workers have joined");
+}
+
+void Readiness::SetLoading(int64_t bytes_done, int64_t bytes_total) {
+  const std::lock_guard lock(mutex_);
+  if (Locked()) return;
+  now_.state = State::kLoading;
+  now_.bytes_done = bytes_done;
+  now_.bytes_total = bytes_total;
+  now_.message = "the workers are loading the weights";
+}
+
+void Readiness::SetReady() {
+  const std::lock_guard lock(mutex_);
+  if (Locked()) return;
+  now_.state = State::kReady;
+  now_.bytes_done = now_.bytes_total;
+  now_.message.clear();
+}
+
+void Readiness::SetFailed(std::string why) {
+  const std::lock_guard lock(mutex_);
+  if (Locked()) return;
+  now_.state = State::kFailed;
+  now_.message = std::move(why);
+}
+
+void Readiness::SetStopping() {
+  const std::lock_guard lock(mutex_);
+  now_.state = State::kStopping;
+  now_.message = "the server is stopping";
+}
+
+Readiness::Snapshot Readiness::snapshot() const {
+  const std::lock_guard lock(mutex_);
+  return now_;
+}
+
+const char* Name(Readiness::State state) {
+  switch (state) {
+    case Readiness::State::kWaitingForWorkers:
+      return "waiting_for_workers";
+    case Readiness::State::kLoading:
+      return "loading";
+    case Readiness::State::kReady:
+      return "ready";
+    case Readiness::State::kFailed:
+      return "failed";
+    case Readiness::State::kStopping:
+      return "stopping";
+  }
+  return "";
+}
+
+std::string ToJson(const Readiness::Snapshot& snapshot) {
+  const bool ready = snapshot.state == Readiness::State::kReady;
+  double fraction = ready ? 1.0 : 0.0;
+  if (!ready && snapshot.bytes_total > 0) {
+    fraction = std::clamp(static_cast<double>(snapshot.bytes_done) / static_cast<double>(snapshot.bytes_total), 0.0, 1.0);
+  }
+  return nlohmann::ordered_json{
+      {"ready", ready},
+      {"state", Name(snapshot.state)},
+      {"workers_joined", snapshot.workers_joined},
+      {"workers_expected", snapshot.workers_expected},
+      {"bytes_done", snapshot.bytes_done},
+      {"bytes_total", snapshot.bytes_total},
+      {"fraction", fraction},
+      {"message", snapshot.message}}
+      .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,191 @@
+#include "coordinator/api/sampling_fields.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+constexpr size_t kMaxStopStrings = 16;
+constexpr size_t kMaxStopBytes = 256;
+constexpr size_t kMaxStopTokens = 64;
+constexpr size_t kMaxLogitBias = 1024;
+constexpr int64_t kMaxAnswers = 32;
+constexpr size_t kMaxSaltBytes = 256;
+
+void AddStopString(JsonFields& fields, const Json& value, const std::string& path,
+                   std::vector<std::string>& stop) {
+  if (!value.is_string()) {
+    fields.Fail(
+        BadRequest("invalid_type", path, absl::StrCat(path, " must be a string, not ", value.type_name())));
+    return;
+  }
+  std::string text = value.get<std::string>();
+  if (text.empty() || text.size() > kMaxStopBytes) {
+    fields.Fail(InvalidValue(
+        path, absl::StrCat(path, " has ", text.size(), " bytes; a stop string has 1 to ", kMaxStopBytes)));
+    return;
+  }
+  stop.push_back(std::move(text));
+}
+
+void ReadStop(JsonFields& fields, std::vector<std::string>& stop) {
+  const Json* value = fields.Any("stop");
+  if (value == nullptr) return;
+  if (!value->is_array()) return AddStopString(fields, *value, fields.Path("stop"), stop);
+  value = fields.Array("stop", kMaxStopStrings);
+  for (size_t i = 0; value != nullptr && i < value->size(); ++i) {
+    AddStopString(fields, (*value)[i], absl::StrCat(fields.Path("stop"), "[", i, "]"), stop);
+  }
+}
+
+void ReadStopTokens(JsonFields& fields, const ServedModel& model, std::vector<TokenId>& ids) {
+  const Json* values = fields.Array("stop_token_ids", kMaxStopTokens);
+  for (size_t i = 0; values != nullptr && i < values->size(); ++i) {
+    const Json& value = (*values)[i];
+    const std::string path = absl::StrCat(fields.Path("stop_token_ids"), "[", i, "]");
+    if (!value.is_number_integer() || value < 0 || value >= model.vocab_size) {
+      return fields.Fail(
+          BadRequest("invalid_token_id", path,
+                     absl::StrCat(path, " is ", value.dump(), "; token ids are integers from 0 to ",
+                                  model.vocab_size - 1)));
+    }
+    ids.push_back(value.get<TokenId>());
+  }
+}
+
+void ReadLogitBias(JsonFields& fields, const ServedModel& model, model::SamplingParams& sampling) {
+  const Json* biases = fields.Object("logit_bias");
+  if (biases == nullptr) return;
+  if (biases->size() > kMaxLogitBias) {
+    return fields.Fail(
+        InvalidValue("logit_bias", absl::StrCat("logit_bias has ", biases->size(), " entries; at most ",
+                                                kMaxLogitBias, " are accepted")));
+  }
+  for (const auto& [key, value] : biases->items()) {
+    const std::string path = absl::StrCat("logit_bias.", key);
+    TokenId id = -1;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+    if (error != std::errc() || end != key.data() + key.size() || id < 0 || id >= model.vocab_size) {
+      return fields.Fail(
+          BadRequest("invalid_token_id", path,
+                     absl::StrCat("logit_bias names token ", key, "; token ids are integers from 0 to ",
+                                  model.vocab_size - 1)));
+    }
+    if (!value.is_number() || !(value.get<double>() >= -100 && value.get<double>() <= 100)) {
+      return fields.Fail(InvalidValue(
+          path, absl::StrCat(path, " is ", value.dump(), "; it must be a number from -100 to 100")));
+    }
+    sampling.logit_bias.emplace_back(id, value.get<float>());
+  }
+  std::sort(sampling.logit_bias.begin(), sampling.logit_bias.end());
+}
+
+// A number whose range begins just above zero.
+double ReadPositive(JsonFields& fields, std::string_view name, double absent, double max) {
+  const double value = fields.Number(name, absent, 0, max);
+  if (value == 0) {
+    fields.Fail(InvalidValue(fields.Path(name),
+                             absl::StrCat(fields.Path(name), " is 0; it must be above 0 and at most ", max)));
+  }
+  return value;
+}
+
+void ReadSampling(JsonFields& fields, const ServedModel& model, model::SamplingParams& sampling) {
+  sampling.temperature = static_cast<float>(fields.Number("temperature", model.defaults.temperature, 0, 2));
+  sampling.top_p = static_cast<float>(ReadPositive(fields, "top_p", model.defaults.top_p, 1));
+  sampling.top_k = static_cast<int32_t>(std::max<int64_t>(
+      0, fields.Integer("top_k", model.defaults.top_k, -1, std::numeric_limits<int32_t>::max())));
+  sampling.min_p = static_cast<float>(fields.Number("min_p", 0, 0, 1));
+  sampling.presence_penalty = static_cast<float>(fields.Number("presence_penalty", 0, -2, 2));
+  sampling.frequency_penalty = static_cast<float>(fields.Number("frequency_penalty", 0, -2, 2));
+  sampling.repetition_penalty = static_cast<float>(ReadPositive(fields, "repetition_penalty", 1, 10));
+  ReadLogitBias(fields, model, sampling);
+}
+
+void ReadStreaming(JsonFields& fields, GenerationRequest& request) {
+  request.stream = fields.Bool("stream", false);
+  const Json* options = fields.Object("stream_options");
+  if (options == nullptr) return;
+  if (!request.stream) {
+    return fields.Fail(BadRequest("invalid_request", "stream_options", "stream_options needs stream: true"));
+  }
+  std::optional<ApiError> error;
+  JsonFields inner(*options, "stream_options.", &error);
+  request.include_usage = inner.Bool("include_usage", false);
+  inner.RefuseUnknown();
+  if (error) fields.Fail(*std::move(error));
+}
+
+}  // namespace
+
+void ReadModelField(JsonFields& fields, const ServedModel& model) {
+  const std::optional<std::string> name = fields.String("model");
+  if (!name || *name == model.name) return;
+  ApiError error =
+      BadRequest("model_not_found", "model",
+                 absl::StrCat("the model \"", *name, "\" is not served here; \"", model.name, "\" is"));
+  error.status = 404;
+  error.type = "not_found_error";
+  fields.Fail(std::move(error));
+}
+
+void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRequest& request) {
+  ReadModelField(fields, model);
+  ReadSampling(fields, model, request.request.sampling);
+  ReadStreaming(fields, request);
+  request.n = static_cast<int32_t>(fields.Integer("n", 1, 1, kMaxAnswers));
+  if (fields.Has("seed")) {
+    request.seed =
+        fields.Integer("seed", 0, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
+  } else {
+    fields.Any("seed");
+  }
+  ReadStop(fields, request.text.stop);
+  request.text.include_stop = fields.Bool("include_stop_str_in_output", false);
+  request.text.show_special = !fields.Bool("skip_special_tokens", true);
+  // ignore_eos is about eos alone: the stop tokens that the request itself names still stop.
+  if (!fields.Bool("ignore_eos", false)) request.request.stop_token_ids = model.eos_token_ids;
+  ReadStopTokens(fields, model, request.request.stop_token_ids);
+  request.return_token_ids = fields.Bool("return_token_ids", false);
+  request.request.cache_salt = fields.String("cache_salt").value_or("");
+  if (request.request.cache_salt.size() > kMaxSaltBytes) {
+    fields.Fail(
+        InvalidValue("cache_salt", absl::StrCat("cache_salt has more than ", kMaxSaltBytes, " bytes")));
+  }
+  fields.String("user");  // a label for the operator's records; it never changed an answer
+  fields.Refuse("best_of", "ask for n answers instead");
+  fields.Refuse("min_tokens", "not in this version");
+  fields.Refuse("service_tier", "there is one tier", "auto");
+  fields.Refuse("store", "nothing is stored", false);
+  fields.Refuse("metadata", "nothing is stored");
+}
+
+void SettleMaxTokens(JsonFields& fields, const ServedModel& model, std::optional<int64_t> asked,
+                     const std::string& field, int64_t absent, GenerationRequest& request) {
+  if (fields.failed()) return;
+  size_t longest = 0;
+  for (const std::vector<TokenId>& prompt : request.prompts) longest = std::max(longest, prompt.size());
+  const int64_t context = model.max_context;
+  const int64_t room = context - static_cast<int64_t>(longest);
+  const bool only_prompt = asked == 0;
+  if (room < (only_prompt ? 0 : 1)) {
+    return fields.Fail(
+        BadRequest("context_length_exceeded", "",
+                   absl::StrCat("the prompt has ", longest, " tokens; the context holds ", context,
+                                ", of which the answer needs at least ", only_prompt ? 0 : 1)));
+  }
+  if (asked && *asked > room) {
+    return fields.Fail(BadRequest("context_length_exceeded", field,
+                                  absl::StrCat("the prompt's ", longest, " tokens and ", field, " = ", *asked,
+                                               " do not fit into the context of ", context, " tokens; ",
+                                               field, " can be at most ", room)));
+  }
+  int64_t tokens = asked.value_or(absent >= 0 ? std::min(absent, room) : room);
+  request.request.max_tokens = static_cast<int32_t>(tokens);
+}
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,86 @@
+#include "coordinator/api/served_model.h"
+
+#include <filesystem>
+#include <fstream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "nlohmann/json.hpp"
+
+namespace deeprack::coordinator {
+namespace {
+
+// tokenizer_config.json: does encoding a text begin with bos? Absent means yes, as for LlamaTokenizerFast.
+absl::StatusOr<bool> ReadAddBos(const std::string& path) {
+  const absl::StatusOr<std::string> text = ReadTextFile(path);
+  if (absl::IsNotFound(text.status())) return true;
+  DR_RETURN_IF_ERROR(text.status());
+  const auto config = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  if (!config.is_object()) return absl::InvalidArgumentError(absl::StrCat(path, " is not a JSON object"));
+  const auto found = config.find("add_bos_token");
+  return found == config.end() || !found->is_boolean() || found->get<bool>();
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_bytes) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  if (error) return absl::NotFoundError(absl::StrCat(path, ": ", error.message()));
+  if (size > max_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " has ", size, " bytes; at most ", max_bytes, " are read"));
+  }
+  std::ifstream file(path, std::ios::binary);
+  std::string text(size, '\0');
+  if (!file.read(text.data(), static_cast<std::streamsize>(size))) {
+    return absl::NotFoundError(absl::StrCat(path, " cannot be read"));
+  }
+  return text;
+}
+
+absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOptions& options,
+                                                             const model::ModelConfig& config) {
+  const std::filesystem::path folder(options.path);
+  auto served = std::make_shared<ServedModel>();
+  served->created = options.created;
+  served->name = options.name;
+  if (served->name.empty()) served->name = std::filesystem::weakly_canonical(folder).filename().string();
+
+  DR_ASSIGN_OR_RETURN(served->tokenizer, Tokenizer::Load(options.path));
+  absl::StatusOr<ChatTemplate> chat = ChatTemplate::Create(served->tokenizer.get());
+  if (chat.ok()) served->chat_template = *std::move(chat);
+  DR_ASSIGN_OR_RETURN(const bool add_bos, ReadAddBos((folder / "tokenizer_config.json").string()));
+  if (add_bos) served->bos_token_id = static_cast<TokenId>(config.bos_token_id);
+
+  if (options.use_generation_config) {
+    const std::string path = (folder / "generation_config.json").string();
+    const absl::StatusOr<std::string> text = ReadTextFile(path);
+    if (text.ok()) {
+      absl::StatusOr<model::GenerationDefaults> defaults = model::ParseGenerationConfig(*text);
+      if (!defaults.ok()) {
+        return absl::InvalidArgumentError(absl::StrCat(path, ": ", defaults.status().message()));
+      }
+      served->defaults = *std::move(defaults);
+    } else if (!absl::IsNotFound(text.status())) {
+      return text.status();
+    }
+  }
+  for (const int64_t id :
+       served->defaults.eos_token_id.empty() ? config.eos_token_id : served->defaults.eos_token_id) {
+    served->eos_token_ids.push_back(static_cast<TokenId>(id));
+  }
+
+  served->vocab_size = static_cast<int32_t>(config.vocab_size);
+  served->max_context =
+      options.max_context > 0 ? options.max_context : static_cast<int32_t>(config.max_position_embeddings);
+  if (options.max_context > config.max_position_embeddings) {
+    return absl::InvalidArgumentError(absl::StrCat("--max-context ", options.max_context,
+                                                   " is beyond the model's max_position_embeddings of ",
+                                                   config.max_position_embeddings));
+  }
+  return served;
+}
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,63 @@
+// POST /tokenize: {prompt, add_special_tokens?, return_token_strs?} or {messages, tools?,
+// add_generation_prompt?}
+// -> {count, max_model_len, tokens, token_strs}, as vLLM answers it.
+#include <optional>
+#include <utility>
+
+#include "coordinator/api/answer_json.h"
+#include "coordinator/api/chat_request.h"
+#include "coordinator/api/completion_request.h"
+#include "coordinator/api/endpoints.h"
+#include "coordinator/api/sampling_fields.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+absl::StatusOr<std::vector<TokenId>> TokenizeChat(const ChatPrompt& chat, bool add_generation_prompt,
+                                                  const ServedModel& model) {
+  if (!model.chat_template) return absl::InvalidArgumentError("this model's tokenizer has no chat tokens");
+  absl::StatusOr<RenderedChat> rendered =
+      model.chat_template->Render(chat.messages, chat.tools, add_generation_prompt);
+  if (!rendered.ok()) return rendered.status();
+  return std::move(rendered->ids);
+}
+
+}  // namespace
+
+void Tokenize(ApiContext& context, const HttpRequest& http, const std::shared_ptr<HttpExchange>& exchange) {
+  const ServedModel& model = context.model();
+  const std::variant<Json, ApiError> parsed = ParseBody(http.body);
+  if (const ApiError* error = std::get_if<ApiError>(&parsed)) return RespondError(*exchange, *error);
+  std::optional<ApiError> error;
+  JsonFields fields(std::get<Json>(parsed), "", &error);
+  ReadModelField(fields, model);
+  const bool return_strings = fields.Bool("return_token_strs", false);
+
+  absl::StatusOr<std::vector<TokenId>> ids = std::vector<TokenId>();
+  if (fields.Has("messages")) {
+    const ChatPrompt chat = ReadChatPrompt(fields);
+    const bool add_generation_prompt = fields.Bool("add_generation_prompt", true);
+    fields.RefuseUnknown();
+    if (!error) ids = TokenizeChat(chat, add_generation_prompt, model);
+  } else {
+    const std::optional<std::string> prompt = fields.String("prompt");
+    const bool add_special_tokens = fields.Bool("add_special_tokens", true);
+    fields.RefuseUnknown();
+    if (!prompt) fields.Fail(BadRequest("missing_field", "prompt", "either prompt or messages is needed"));
+    if (!error) ids = EncodePrompt(*prompt, add_special_tokens, model);
+  }
+  if (error) return RespondError(*exchange, *error);
+  if (!ids.ok()) return RespondError(*exchange, FromStatus(ids.status()));
+
+  Json body = {{"count", ids->size()},
+               {"max_model_len", model.max_context.load()},
+               {"tokens", *ids},
+               {"token_strs", nullptr}};
+  if (return_strings) {
+    Json& strings = body["token_strs"] = Json::array();
+    for (const TokenId id : *ids) strings.push_back(model.tokenizer->Decode({&id, 1}, /*show_special=*/true));
+  }
+  RespondJson(*exchange, body);
+}
+
+}  // namespace deeprack::coordinator

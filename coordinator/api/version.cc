@@ -1,0 +1,11 @@
+// GET /version
+#include "coordinator/api/answer_json.h"
+#include "coordinator/api/endpoints.h"
+
+namespace deeprack::coordinator {
+
+void Version(ApiContext&, const HttpRequest&, const std::shared_ptr<HttpExchange>& exchange) {
+  RespondJson(*exchange, {{"version", DEEPRACK_VERSION}});
+}
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,132 @@
+// deeprack-coordinator: the OpenAI-compatible server. Workers attach to it; it loads the model on them and
+// drives them.
+#include <pthread.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "coordinator/api/endpoints.h"
+#include "coordinator/api/served_model.h"
+#include "coordinator/bring_up.h"
+#include "coordinator/coordinator_options.h"
+#include "model/config/model_config.h"
+#include "model/layout/layout.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+// sysexits.h, as deeprack serve does it.
+int ExitCodeOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return 0;
+    case absl::StatusCode::kDataLoss:
+      return 65;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kAlreadyExists:  // a port in use
+      return 69;
+    case absl::StatusCode::kResourceExhausted:
+      return 75;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kUnimplemented:
+      return 78;
+    default:
+      return 70;
+  }
+}
+
+// Blocks the signals that end the program, in this thread and those it starts from now on.
+sigset_t TakeSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+// One of the signals, or 0 after `patience`.
+int NextSignal(const sigset_t& signals, absl::Duration patience) {
+  const timespec timeout = absl::ToTimespec(patience);
+  const int signal = sigtimedwait(&signals, nullptr, &timeout);
+  return signal > 0 ? signal : 0;
+}
+
+absl::StatusOr<std::shared_ptr<ServedModel>> LoadModelFolder(const CoordinatorOptions& options,
+                                                             Clock& clock) {
+  const std::string path = absl::StrCat(options.model, "/config.json");
+  DR_ASSIGN_OR_RETURN(const std::string json, ReadTextFile(path));
+  const absl::StatusOr<model::ModelConfig> config = model::ParseModelConfig(json);
+  if (!config.ok()) return absl::InvalidArgumentError(absl::StrCat(path, ": ", config.status().message()));
+  DR_RETURN_IF_ERROR(model::ValidateLayout(*config, options.layout()));
+  return LoadServedModel({.path = options.model,
+                          .name = options.served_model_name,
+                          .max_context = options.max_context,
+                          .use_generation_config = options.generation_config,
+                          .created = absl::ToUnixSeconds(clock.Now())},
+                         *config);
+}
+
+std::string Url(const CoordinatorOptions& options, uint16_t port) {
+  const bool any = options.host == "0.0.0.0" || options.host == "::";
+  return absl::StrCat("http://", any ? "127.0.0.1" : options.host, ":", port);
+}
+
+// Until a signal comes (OK), or the cluster cannot come up.
+absl::Status Serve(const CoordinatorOptions& options, const sigset_t& signals) {
+  SystemClock clock;
+  DR_ASSIGN_OR_RETURN(std::shared_ptr<ServedModel> model, LoadModelFolder(options, clock));
+  ApiContext context(std::move(model), &clock);
+  DR_ASSIGN_OR_RETURN(
+      std::unique_ptr<HttpServer> server,
+      HttpServer::Start({.host = options.host, .port = options.port}, MakeRouter(&context), HttpErrorBody));
+  DR_ASSIGN_OR_RETURN(std::unique_ptr<Cluster> cluster, Cluster::Start(options, &context, &clock));
+  std::printf("{\"http\": %d, \"cluster\": %d}\n", server->port(), cluster->port());
+  std::fflush(stdout);
+
+  bool announced = false;
+  absl::Status status;
+  while (status.ok() && NextSignal(signals, absl::Milliseconds(50)) == 0) {
+    status = cluster->Poll();
+    if (!announced && context.readiness().snapshot().state == Readiness::State::kReady) {
+      announced = true;
+      spdlog::info("{} is ready at {}", context.model().name, Url(options, server->port()));
+    }
+  }
+  // Streams get their last event before the HTTP threads end, and these end before what they use.
+  context.readiness().SetStopping();
+  cluster->EndStreams();
+  server->Stop(absl::Seconds(2));
+  cluster->Stop();
+  return status;
+}
+
+int Main(int argc, char** argv) {
+  const sigset_t signals = TakeSignals();
+  CoordinatorOptions options;
+  if (const std::optional<int> code = ReadOptions(argc, argv, &options)) return *code;
+  if (const absl::Status status = InitLog("coordinator", options.log_level); !status.ok()) {
+    std::fprintf(stderr, "deeprack-coordinator: %s\n", std::string(status.message()).c_str());
+    return 64;
+  }
+  const absl::Status status = Serve(options, signals);
+  if (!status.ok()) std::fprintf(stderr, "deeprack-coordinator: %s\n", std::string(status.message()).c_str());
+  return ExitCodeOf(status);
+}
+
+}  // namespace
+}  // namespace deeprack::coordinator
+
+int main(int argc, char** argv) { return deeprack::coordinator::Main(argc, argv); }

@@ -1,0 +1,79 @@
+"""A rank that dies, and a coordinator that is asked to end."""
+import json
+import os
+import signal
+import subprocess
+
+from conftest import BIN, MODEL, Cluster, eventually, request_bytes
+
+STREAM = request_bytes("/v1/completions", {"prompt": "1 + 2", "stream": True, "ignore_eos": True, "max_tokens": 1500})
+
+
+def read_all(connection):
+    """The rest of a stream, up to the last chunk or the connection's end."""
+    text = b""
+    while not text.endswith(b"\r\n0\r\n\r\n"):
+        piece = connection.recv(65536)
+        if not piece:
+            break
+        text += piece
+    return text.decode()
+
+
+def run_coordinator(*flags):
+    return subprocess.run([str(BIN / "deeprack-coordinator"), MODEL, *flags], capture_output=True, text=True, timeout=60)
+
+
+def events(text):
+    return [line[len("data: "):] for line in text.splitlines() if line.startswith("data: ")]
+
+
+def test_a_killed_worker_ends_streams_with_one_error(own_cluster):
+    with own_cluster.connect() as connection:
+        connection.sendall(STREAM)
+        begun = connection.recv(65536).decode()
+        pids = own_cluster.worker_pids()
+        assert len(pids) == 2
+        os.kill(pids[1], signal.SIGKILL)
+        assert eventually(lambda: own_cluster.get("/ready")[0] == 503, 1)
+        ready = json.loads(own_cluster.get("/ready")[1])
+        assert ready["state"] == "failed" and "rank" in ready["message"], ready
+        told = events(begun + read_all(connection))
+    assert "rank" in json.loads(told[-1])["error"]["message"]
+    assert sum('"error"' in event for event in told) == 1 and "[DONE]" not in told
+    status, reply = own_cluster.post("/v1/completions", {"prompt": "1"})
+    assert status == 503 and "rank" in reply["error"]["message"]
+    assert "rank" in own_cluster.read_log()
+    assert own_cluster.stop() == 0
+
+
+def test_stopping_ends_streams_and_workers(own_cluster):
+    with own_cluster.connect() as connection:
+        connection.sendall(STREAM)
+        begun = connection.recv(65536).decode()
+        own_cluster.coordinator.send_signal(signal.SIGTERM)
+        told = events(begun + read_all(connection))
+    assert "stopping" in json.loads(told[-1])["error"]["message"]
+    assert own_cluster.stop() == 0
+    assert own_cluster.workers.returncode == 0, own_cluster.read_log()
+    assert "1 + 2" not in own_cluster.read_log()
+
+
+def test_progress_is_shown_before_the_workers_come():
+    lonely = Cluster(2, start_workers=False)
+    try:
+        status, text = lonely.get("/ready")
+        ready = json.loads(text)
+        assert status == 503 and ready["state"] == "waiting_for_workers"
+        assert (ready["workers_joined"], ready["workers_expected"]) == (0, 2)
+        assert lonely.get("/health")[0] == 200
+        assert lonely.post("/v1/completions", {"prompt": "1"})[0] == 503
+        second = run_coordinator("--port", str(lonely.port), "--tp", "2")
+        assert second.returncode == 69 and str(lonely.port) in second.stderr
+    finally:
+        assert lonely.stop() == 0
+
+
+def test_workers_that_never_come():
+    few = run_coordinator("--port", "0", "--tp", "2", "--worker-timeout", "0.2")
+    assert few.returncode == 69 and "0 of 2 workers" in few.stderr

@@ -1,0 +1,95 @@
+// A whole coordinator for tests, without a cluster: real HTTP, endpoints, scheduler; scripted workers.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "coordinator/api/api_context.h"
+#include "coordinator/api/endpoints.h"
+#include "coordinator/api/http_server.h"
+#include "tests/unit/api/http_client.h"
+#include "tests/unit/api/scripted_executor.h"
+#include "tests/unit/chat/byte_tokenizer.h"
+
+namespace deeprack::coordinator {
+
+inline std::shared_ptr<ServedModel> MakeByteModel(int32_t max_context = 512) {
+  auto model = std::make_shared<ServedModel>();
+  model->name = "bytes";
+  auto tokenizer = std::make_unique<ByteTokenizer>();
+  model->chat_template = *ChatTemplate::Create(tokenizer.get());
+  model->vocab_size = tokenizer->vocab_size();
+  model->tokenizer = std::move(tokenizer);
+  model->defaults.temperature = 0.6f;
+  model->defaults.top_p = 0.95f;
+  model->eos_token_ids = {ByteTokenizer::kEos};
+  model->bos_token_id = ByteTokenizer::kBos;
+  model->max_context = max_context;
+  return model;
+}
+
+struct ApiServerOptions {
+  std::string script = "2 and 2\n</think>\n\n4";
+  int32_t max_context = 512;
+  int32_t max_waiting = 64;
+  int32_t max_sequences = 16;
+  HttpOptions http;
+};
+
+class ApiServer {
+ public:
+  explicit ApiServer(ApiServerOptions options = {})
+      : context_(MakeByteModel(options.max_context), &clock_),
+        executor_(ByteTokenizer().Ids(options.script)) {
+    limits_ = {.max_sequences = options.max_sequences,
+               .max_waiting = options.max_waiting,
+               .max_context = options.max_context,
+               .blocks_per_dp_rank = 256};
+    server_ = *HttpServer::Start(options.http, MakeRouter(&context_), HttpErrorBody);
+  }
+
+  // As the coordinator does it: end the streams, stop the threads, and only then the loop.
+  ~ApiServer() {
+    executor_.Allow(-1);
+    if (loop_) loop_->Fail(absl::CancelledError("the server is stopping"));
+    server_->Stop(absl::Seconds(5));
+    loop_.reset();
+  }
+
+  void BecomeReady() {
+    loop_ = StepLoop::Start(limits_, /*epoch=*/1, &executor_, &clock_);
+    context_.SetLoop(loop_.get());
+    context_.readiness().SetReady();
+  }
+
+  HttpReply Post(const std::string& path, const std::string& body) const {
+    return HttpClient(port()).Request("POST", path, body);
+  }
+  HttpReply Get(const std::string& path) const { return HttpClient(port()).Request("GET", path); }
+
+  // Waits until no sequence is running or waiting.
+  bool BecomesIdle() const {
+    for (int i = 0; i < 10000; ++i) {
+      const ServingStats stats = loop_->Stats();
+      if (stats.running == 0 && stats.waiting == 0) return true;
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    return false;
+  }
+
+  uint16_t port() const { return server_->port(); }
+  ApiContext& context() { return context_; }
+  ScriptedExecutor& executor() { return executor_; }
+  StepLoop& loop() { return *loop_; }
+
+ private:
+  SystemClock clock_;
+  ApiContext context_;
+  ScriptedExecutor executor_;
+  SchedulerLimits limits_;
+  std::unique_ptr<StepLoop> loop_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+}  // namespace deeprack::coordinator

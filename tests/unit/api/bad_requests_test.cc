@@ -1,0 +1,139 @@
+// What must be refused, with the status, the field, and words that help.
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/unit/api/api_server.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct BadRequestCase {
+  std::string body;
+  int status;
+  std::string param;  // empty: null
+  std::string words;
+};
+
+void PrintTo(const BadRequestCase& c, std::ostream* out) { *out << c.body.substr(0, 200); }
+
+void ExpectRefused(const HttpReply& reply, const BadRequestCase& c) {
+  EXPECT_EQ(reply.status, c.status) << c.body.substr(0, 200) << "\n" << reply.body;
+  const auto body = nlohmann::json::parse(reply.body, nullptr, false);
+  ASSERT_TRUE(body.contains("error")) << reply.body;
+  const auto& error = body["error"];
+  EXPECT_TRUE(error["type"].is_string() && error["code"].is_string()) << reply.body;
+  EXPECT_EQ(error["param"].is_null() ? "" : std::string(error["param"]), c.param) << c.body.substr(0, 200);
+  EXPECT_THAT(std::string(error["message"]), HasSubstr(c.words)) << c.body.substr(0, 200);
+}
+
+const ApiServer& Server() {
+  static ApiServer* const server = [] {
+    auto* made = new ApiServer();
+    made->BecomeReady();
+    return made;
+  }();
+  return *server;
+}
+
+std::string WithMessages(const std::string& more) {
+  return R"({"messages": [{"role": "user", "content": "Hi"}], )" + more + "}";
+}
+std::string WithPrompt(const std::string& more) { return R"({"prompt": "Hi", )" + more + "}"; }
+
+class BadChat : public testing::TestWithParam<BadRequestCase> {};
+TEST_P(BadChat, IsRefused) {
+  ExpectRefused(Server().Post("/v1/chat/completions", GetParam().body), GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , BadChat,
+    testing::Values(
+        BadRequestCase{"", 400, "", "not valid JSON"},                                    //
+        BadRequestCase{"{\"messages\": [}", 400, "", "at byte 15"},                       //
+        BadRequestCase{"[1]", 400, "", "must be a JSON object, not array"},               //
+        BadRequestCase{"{\"messages\": \"\xff\"}", 400, "", "at byte 15"},                //
+        BadRequestCase{R"({"messages": "\ud800"})", 400, "", "not valid JSON"},           //
+        BadRequestCase{std::string(100000, '['), 400, "", "nests deeper than 64"},        //
+        BadRequestCase{"{}", 400, "messages", "missing"},                                 //
+        BadRequestCase{R"({"messages": []})", 400, "messages", "empty"},                  //
+        BadRequestCase{R"({"messages": "Hi"})", 400, "messages", "must be an array"},     //
+        BadRequestCase{R"({"messages": [1]})", 400, "messages[0]", "must be an object"},  //
+        BadRequestCase{R"({"messages": [{"role": "robot", "content": ""}]})", 422, "messages[0].role",
+                       "robot"},
+        BadRequestCase{R"({"messages": [{"role": "user"}]})", 400, "messages",
+                       "messages[0].content is missing"},
+        BadRequestCase{R"({"messages": [{"role": "user", "content": 5}]})", 400, "messages[0].content",
+                       "string"},
+        BadRequestCase{R"({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]})", 400,
+                       "messages[0].content[0].type", "image_url"},
+        BadRequestCase{R"({"messages": [{"role": "user", "content": "a", "mood": 1}]})", 400,
+                       "messages[0].mood", "unknown field"},
+        BadRequestCase{WithMessages(R"("temprature": 1)"), 400, "temprature", "unknown field"},
+        BadRequestCase{WithMessages(R"("model": "gpt-4")"), 404, "model", "\"bytes\" is"},
+        BadRequestCase{WithMessages(R"("temperature": 2.5)"), 422, "temperature", "from 0 to 2"},
+        BadRequestCase{WithMessages(R"("temperature": "hot")"), 400, "temperature", "must be a number"},
+        BadRequestCase{WithMessages(R"("temperature": 1e999)"), 400, "", "cannot be read"},
+        BadRequestCase{WithMessages(R"("top_p": 0)"), 422, "top_p", "above 0"},
+        BadRequestCase{WithMessages(R"("top_k": -5)"), 422, "top_k", "from -1"},
+        BadRequestCase{WithMessages(R"("max_tokens": -1)"), 422, "max_tokens", "from 1"},
+        BadRequestCase{WithMessages(R"("max_tokens": 0)"), 422, "max_tokens", "from 1"},
+        BadRequestCase{WithMessages(R"("max_tokens": 1.5)"), 400, "max_tokens", "must be an integer"},
+        BadRequestCase{WithMessages(R"("max_tokens": 100000000000000000000)"), 400, "max_tokens",
+                       "must be an integer"},
+        BadRequestCase{WithMessages(R"("max_tokens": 18446744073709551615)"), 422, "max_tokens", "from 1"},
+        BadRequestCase{WithMessages(R"("max_tokens": 4000000000)"), 400, "max_tokens", "context of 512"},
+        BadRequestCase{WithMessages(R"("n": 1000)"), 422, "n", "from 1 to"},
+        BadRequestCase{WithMessages(R"("stop": [""])"), 422, "stop[0]", "1 to 256"},
+        BadRequestCase{WithMessages(R"("stop": 7)"), 400, "stop", "must be a string"},
+        BadRequestCase{WithMessages(R"("logit_bias": {"9999": 1})"), 400, "logit_bias.9999", "from 0 to 270"},
+        BadRequestCase{WithMessages(R"("logit_bias": {"5": 101})"), 422, "logit_bias.5", "-100 to 100"},
+        BadRequestCase{WithMessages(R"("top_logprobs": 3)"), 400, "top_logprobs", "logprobs: true"},
+        BadRequestCase{WithMessages(R"("logprobs": true, "top_logprobs": 21)"), 422, "top_logprobs",
+                       "from 0 to 20"},
+        BadRequestCase{WithMessages(R"("stream_options": {"include_usage": true})"), 400, "stream_options",
+                       "stream"},
+        BadRequestCase{WithMessages(R"("stream": true, "stream_options": {"x": 1})"), 400, "stream_options.x",
+                       "unknown"},
+        BadRequestCase{WithMessages(R"("response_format": {"type": "json_object"})"), 400,
+                       "response_format.type", "json_object"},
+        BadRequestCase{WithMessages(R"("tool_choice": "required")"), 400, "tool_choice", "auto"},
+        BadRequestCase{WithMessages(R"("tools": [{"type": "search"}])"), 400, "tools[0]", "function"},
+        BadRequestCase{WithMessages(R"("reasoning_effort": "high")"), 400, "reasoning_effort",
+                       "one effort"}));
+
+class BadCompletion : public testing::TestWithParam<BadRequestCase> {};
+TEST_P(BadCompletion, IsRefused) {
+  ExpectRefused(Server().Post("/v1/completions", GetParam().body), GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , BadCompletion,
+    testing::Values(
+        BadRequestCase{"{}", 400, "prompt", "missing"},                                                 //
+        BadRequestCase{R"({"prompt": []})", 400, "prompt", "none may be empty"},                        //
+        BadRequestCase{R"({"prompt": {}})", 400, "prompt", "must be a string"},                         //
+        BadRequestCase{R"({"prompt": ["a", 5]})", 400, "prompt[1]", "must be a string or an array"},    //
+        BadRequestCase{R"({"prompt": [1, -2]})", 400, "prompt[1]", "is -2; token ids"},                 //
+        BadRequestCase{R"({"prompt": [1, 271]})", 400, "prompt[1]", "from 0 to 270"},                   //
+        BadRequestCase{R"({"prompt": [1, 18446744073709551615]})", 400, "prompt[1]", "from 0 to 270"},  //
+        BadRequestCase{R"({"prompt": [[1], [2.5]]})", 400, "prompt[1][0]", "is 2.5"},                   //
+        BadRequestCase{R"({"prompt": ")" + std::string(600, 'x') + "\"}", 400, "", "has 601 tokens"},   //
+        BadRequestCase{WithPrompt(R"("max_tokens": 510)"), 400, "max_tokens", "at most 509"},           //
+        BadRequestCase{WithPrompt(R"("max_tokens": -1)"), 422, "max_tokens", "from 0"},                 //
+        BadRequestCase{WithPrompt(R"("logprobs": 21)"), 422, "logprobs", "from 0 to 20"},               //
+        BadRequestCase{WithPrompt(R"("logprobs": true)"), 400, "logprobs", "must be an integer"},       //
+        BadRequestCase{WithPrompt(R"("suffix": "x")"), 400, "suffix", "not supported"},                 //
+        BadRequestCase{WithPrompt(R"("best_of": 2)"), 400, "best_of", "not supported"},                 //
+        BadRequestCase{WithPrompt(R"("messages": [])"), 400, "messages", "unknown field"}));
+
+TEST(BadTokenize, IsRefused) {
+  ExpectRefused(Server().Post("/tokenize", "{}"), {"{}", 400, "prompt", "either prompt or messages"});
+  ExpectRefused(Server().Post("/detokenize", "{}"), {"{}", 400, "tokens", "missing"});
+  ExpectRefused(Server().Post("/detokenize", R"({"tokens": [999]})"),
+                {"", 400, "tokens[0]", "from 0 to 270"});
+}
+
+}  // namespace
+}  // namespace deeprack::coordinator

@@ -1,0 +1,299 @@
+// Whole requests over HTTP, with scripted workers.
+#include <vector>
+
+#include "absl/strings/str_split.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/unit/api/api_server.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using Json = nlohmann::json;
+
+constexpr char kChat[] = "/v1/chat/completions";
+constexpr char kCompletions[] = "/v1/completions";
+
+std::string ChatBody(const std::string& more = "") {
+  return R"({"model": "bytes", "messages": [{"role": "user", "content": "What is 2+2?"}])" +
+         (more.empty() ? more : ", " + more) + "}";
+}
+
+// The data of each event; comments left out.
+std::vector<std::string> Events(const std::string& body) {
+  std::vector<std::string> events;
+  for (const auto& block : absl::StrSplit(body, "\n\n", absl::SkipEmpty())) {
+    const std::string event(block);
+    if (event.rfind("data: ", 0) == 0) events.push_back(event.substr(6));
+  }
+  return events;
+}
+
+class EndpointsTest : public testing::Test {
+ protected:
+  EndpointsTest() { server_.BecomeReady(); }
+  Json PostJson(const std::string& path, const std::string& body, int status = 200) {
+    const HttpReply reply = server_.Post(path, body);
+    EXPECT_EQ(reply.status, status) << reply.body;
+    return Json::parse(reply.body);
+  }
+  ApiServer server_;
+};
+
+TEST_F(EndpointsTest, ChatAnswersWithReasoningAndContent) {
+  const Json body = PostJson(kChat, ChatBody());
+  EXPECT_EQ(body["object"], "chat.completion");
+  const Json& choice = body["choices"][0];
+  EXPECT_EQ(choice["message"]["role"], "assistant");
+  EXPECT_EQ(choice["message"]["content"], "4");
+  EXPECT_EQ(choice["message"]["reasoning_content"], "2 and 2");
+  EXPECT_EQ(choice["message"]["reasoning"], "2 and 2");
+  EXPECT_EQ(choice["finish_reason"], "stop");
+  const Json& usage = body["usage"];
+  EXPECT_EQ(usage["prompt_tokens"], 1 + 1 + 12 + 1 + 1 + 1);
+  EXPECT_EQ(usage["completion_tokens"], 8 + 1 + 2 + 1 + 1);  // the end token counts
+  EXPECT_EQ(usage["completion_tokens_details"]["reasoning_tokens"], 9);
+  EXPECT_EQ(usage["prompt_cache_miss_tokens"], usage["prompt_tokens"]);
+}
+
+TEST_F(EndpointsTest, ChatStreamSaysTheSameInPieces) {
+  const HttpReply reply =
+      server_.Post(kChat, ChatBody(R"("stream": true, "stream_options": {"include_usage": true})"));
+  EXPECT_EQ(reply.status, 200);
+  std::vector<std::string> events = Events(reply.body);
+  ASSERT_GE(events.size(), 5u);
+  EXPECT_EQ(events.back(), "[DONE]");
+  events.pop_back();
+  std::string reasoning, content;
+  std::vector<std::string> finish;
+  for (size_t i = 0; i + 1 < events.size(); ++i) {
+    const Json chunk = Json::parse(events[i]);
+    EXPECT_EQ(chunk["object"], "chat.completion.chunk");
+    EXPECT_TRUE(chunk["usage"].is_null());
+    const Json& choice = chunk["choices"][0];
+    EXPECT_EQ(choice["delta"].contains("role"), i == 0);
+    reasoning += choice["delta"].value("reasoning_content", "");
+    content += choice["delta"].value("content", "");
+    if (!choice["finish_reason"].is_null()) finish.push_back(choice["finish_reason"]);
+  }
+  EXPECT_EQ(reasoning, "2 and 2");
+  EXPECT_EQ(content, "4");
+  EXPECT_THAT(finish, ElementsAre("stop"));
+  const Json last = Json::parse(events.back());
+  EXPECT_TRUE(last["choices"].empty());
+  EXPECT_EQ(last["usage"]["completion_tokens"], 13);
+}
+
+TEST_F(EndpointsTest, DefaultsComeFromTheModelAndRequestsOverrideThem) {
+  PostJson(kChat, ChatBody());
+  EXPECT_FLOAT_EQ(server_.executor().last_sampling().temperature, 0.6f);
+  EXPECT_FLOAT_EQ(server_.executor().last_sampling().top_p, 0.95f);
+  PostJson(kChat,
+           ChatBody(R"("temperature": 0, "top_p": 0.5, "top_k": 7, "seed": 11, "logit_bias": {"65": -3})"));
+  const model::SamplingParams sampling = server_.executor().last_sampling();
+  EXPECT_EQ(sampling.temperature, 0.0f);
+  EXPECT_FLOAT_EQ(sampling.top_p, 0.5f);
+  EXPECT_EQ(sampling.top_k, 7);
+  EXPECT_EQ(sampling.seed, 11u);
+  EXPECT_THAT(sampling.logit_bias, ElementsAre(std::pair<TokenId, float>(65, -3.0f)));
+}
+
+TEST_F(EndpointsTest, SeveralAnswersAndStopStrings) {
+  const Json body = PostJson(kChat, ChatBody(R"("n": 3, "stop": "nd")"));
+  ASSERT_EQ(body["choices"].size(), 3u);
+  for (const Json& choice : body["choices"]) {
+    EXPECT_EQ(choice["message"]["reasoning_content"], "2 a");
+    EXPECT_EQ(choice["message"]["content"], "");
+    EXPECT_EQ(choice["finish_reason"], "stop");
+  }
+  EXPECT_TRUE(server_.BecomesIdle());
+}
+
+TEST_F(EndpointsTest, MaxTokensEndsWithLength) {
+  for (const char* field : {"max_tokens", "max_completion_tokens"}) {
+    const Json body = PostJson(kChat, ChatBody("\"" + std::string(field) + "\": 3"));
+    EXPECT_EQ(body["choices"][0]["finish_reason"], "length");
+    EXPECT_EQ(body["choices"][0]["message"]["reasoning_content"], "2 a");
+    EXPECT_EQ(body["usage"]["completion_tokens"], 3);
+  }
+}
+
+TEST_F(EndpointsTest, ChatLogprobs) {
+  const Json body = PostJson(kChat, ChatBody(R"("logprobs": true, "top_logprobs": 2, "max_tokens": 1)"));
+  const Json& entry = body["choices"][0]["logprobs"]["content"][0];
+  EXPECT_EQ(entry["token"], "2");
+  EXPECT_EQ(entry["bytes"], Json::array({50}));
+  EXPECT_FLOAT_EQ(entry["logprob"], -51.0f / 16);
+  ASSERT_EQ(entry["top_logprobs"].size(), 2u);
+  EXPECT_EQ(entry["top_logprobs"][0]["token"], "a");
+}
+
+TEST_F(EndpointsTest, TokenIdsOnRequest) {
+  const Json body =
+      PostJson(kCompletions, R"({"prompt": [65, 66], "return_token_ids": true, "max_tokens": 2})");
+  EXPECT_EQ(body["choices"][0]["prompt_token_ids"], Json::array({65, 66}));
+  EXPECT_EQ(body["choices"][0]["token_ids"], Json::array({'2', ' '}));
+}
+
+TEST_F(EndpointsTest, CompletionEchoAndLogprobs) {
+  const Json body =
+      PostJson(kCompletions, R"({"prompt": "héy", "echo": true, "logprobs": 1, "max_tokens": 2})");
+  const Json& choice = body["choices"][0];
+  EXPECT_EQ(choice["text"], "héy2 ");
+  const Json& logprobs = choice["logprobs"];
+  EXPECT_EQ(logprobs["tokens"],
+            Json::array({"<｜begin▁of▁sentence｜>", "h", "bytes:\\xc3", "bytes:\\xa9", "y", "2", " "}));
+  EXPECT_EQ(logprobs["text_offset"], Json::array({0, 0, 1, 2, 2, 3, 4}));
+  EXPECT_TRUE(logprobs["token_logprobs"][0].is_null());
+  EXPECT_FLOAT_EQ(logprobs["token_logprobs"][1], -105.0f / 16);
+  EXPECT_EQ(logprobs["top_logprobs"][1].size(), 2u);  // the likeliest, and the token itself
+}
+
+TEST_F(EndpointsTest, OnlyThePrompt) {
+  const Json body =
+      PostJson(kCompletions, R"({"prompt": [65, 66, 67], "echo": true, "logprobs": 0, "max_tokens": 0})");
+  EXPECT_EQ(body["choices"][0]["text"], "ABC");
+  EXPECT_EQ(body["choices"][0]["logprobs"]["tokens"].size(), 3u);
+  EXPECT_EQ(body["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(body["usage"]["completion_tokens"], 0);
+}
+
+TEST_F(EndpointsTest, SeveralPrompts) {
+  const Json body =
+      PostJson(kCompletions, R"({"prompt": ["a", "b"], "n": 2, "echo": true, "max_tokens": 1})");
+  ASSERT_EQ(body["choices"].size(), 4u);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(body["choices"][i]["index"], i);
+    EXPECT_EQ(body["choices"][i]["text"], i < 2 ? "a2" : "b2");
+  }
+  EXPECT_EQ(body["usage"]["prompt_tokens"], 4);
+  EXPECT_EQ(PostJson(kCompletions, R"({"prompt": [[65], [66]]})")["choices"].size(), 2u);
+}
+
+TEST_F(EndpointsTest, IgnoreEosGoesOn) {
+  const Json body = PostJson(kCompletions, R"({"prompt": "a", "ignore_eos": true, "max_tokens": 40})");
+  EXPECT_EQ(body["usage"]["completion_tokens"], 40);
+  EXPECT_EQ(body["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(
+      PostJson(kCompletions,
+               R"({"prompt": "a", "stop_token_ids": [97], "ignore_eos": true, "max_tokens": 40})")["choices"]
+                                                                                                  [0]["text"],
+      "2 ");
+}
+
+TEST_F(EndpointsTest, TokenizeAndBack) {
+  Json body = PostJson("/tokenize", R"({"prompt": "Hé", "return_token_strs": true})");
+  EXPECT_EQ(body["tokens"], Json::array({256, 72, 195, 169}));
+  EXPECT_EQ(body["count"], 4);
+  EXPECT_EQ(body["max_model_len"], 512);
+  EXPECT_EQ(body["token_strs"].size(), 4u);
+  EXPECT_EQ(PostJson("/tokenize", R"({"prompt": "H", "add_special_tokens": false})")["count"], 1);
+  EXPECT_EQ(PostJson("/tokenize", R"({"messages": [{"role": "user", "content": "H"}]})")["count"], 6);
+  EXPECT_EQ(PostJson("/detokenize", R"({"tokens": [72, 195, 169, 257]})")["prompt"],
+            "Hé<｜end▁of▁sentence｜>");
+}
+
+TEST_F(EndpointsTest, ModelsVersionAndRoutes) {
+  EXPECT_EQ(Json::parse(server_.Get("/v1/models").body)["data"][0]["id"], "bytes");
+  EXPECT_EQ(Json::parse(server_.Get("/v1/models/bytes").body)["id"], "bytes");
+  EXPECT_EQ(server_.Get("/v1/models/gpt").status, 404);
+  EXPECT_EQ(server_.Get("/version").status, 200);
+  EXPECT_EQ(server_.Get("/health").status, 200);
+  EXPECT_EQ(Json::parse(server_.Get("/nowhere").body)["error"]["code"], "unknown_route");
+  const HttpReply wrong = server_.Get(kChat);
+  EXPECT_EQ(wrong.status, 405);
+  EXPECT_TRUE(wrong.HasHeader("Allow: POST"));
+  EXPECT_EQ(Json::parse(server_.Post("/v1/embeddings", "{}").body)["error"]["type"], "not_found_error");
+}
+
+TEST_F(EndpointsTest, MetricsCount) {
+  PostJson(kChat, ChatBody());
+  const std::string metrics = server_.Get("/metrics").body;
+  for (const char* line : {"vllm:num_requests_running{model_name=\"bytes\"} 0",
+                           "vllm:generation_tokens_total{model_name=\"bytes\"} 13",
+                           "vllm:request_success_total{finished_reason=\"stop\",model_name=\"bytes\"} 1",
+                           "vllm:time_to_first_token_seconds_count{model_name=\"bytes\"} 1",
+                           "vllm:inter_token_latency_seconds_count{model_name=\"bytes\"} 12"}) {
+    EXPECT_THAT(metrics, HasSubstr(line));
+  }
+}
+
+TEST_F(EndpointsTest, ALostClientFreesItsSequences) {
+  server_.executor().Allow(3);
+  HttpClient client(server_.port());
+  client.SendRequest("POST", kChat, ChatBody(R"("stream": true, "ignore_eos": true, "n": 2)"));
+  ASSERT_TRUE(client.ReadUntil("reasoning_content"));
+  EXPECT_EQ(server_.loop().Stats().running, 2);
+  client.Close();
+  server_.executor().Allow(-1);
+  EXPECT_TRUE(server_.BecomesIdle());
+  for (int i = 0; i < 1000; ++i) {
+    if (server_.Get("/metrics").body.find("finished_reason=\"abort\",model_name=\"bytes\"} 2") !=
+        std::string::npos)
+      return;
+  }
+  FAIL() << "two aborted sequences were expected in the metrics";
+}
+
+TEST_F(EndpointsTest, AFailureEndsAStreamWithOneErrorEvent) {
+  server_.executor().Allow(3);
+  HttpClient client(server_.port());
+  client.SendRequest("POST", kChat, ChatBody(R"("stream": true)"));
+  ASSERT_TRUE(client.ReadUntil("reasoning_content"));
+  server_.executor().Fail(absl::UnavailableError("rank 1 is lost"));
+  const std::vector<std::string> events = Events(client.ReadReply().body);
+  ASSERT_FALSE(events.empty());
+  EXPECT_THAT(Json::parse(events.back())["error"]["message"], HasSubstr("rank 1"));
+  int errors = 0;
+  for (const std::string& event : events) errors += event.find("\"error\"") != event.npos;
+  EXPECT_EQ(errors, 1);
+  EXPECT_EQ(server_.Post(kChat, ChatBody()).status, 503);
+}
+
+TEST(Endpoints, BeforeReadyRequestsAreTurnedAwayAndProgressIsShown) {
+  ApiServer server;
+  server.context().readiness().SetWorkers(1, 2);
+  EXPECT_EQ(server.Get("/health").status, 200);
+  EXPECT_EQ(server.Post(kChat, ChatBody()).status, 503);
+  server.context().readiness().SetLoading(30, 120);
+  HttpReply reply = server.Get("/ready");
+  EXPECT_EQ(reply.status, 503);
+  Json body = Json::parse(reply.body);
+  EXPECT_EQ(body["state"], "loading");
+  EXPECT_EQ(body["bytes_done"], 30);
+  EXPECT_EQ(body["bytes_total"], 120);
+  EXPECT_EQ(body["fraction"], 0.25);
+  EXPECT_EQ(body["workers_joined"], 1);
+  EXPECT_EQ(body["workers_expected"], 2);
+  EXPECT_EQ(server.Post("/tokenize", R"({"prompt": "a"})").status, 200);
+
+  server.BecomeReady();
+  EXPECT_EQ(server.Get("/ready").status, 200);
+  server.context().readiness().SetFailed("rank 1 is lost");
+  reply = server.Get("/ready");
+  EXPECT_EQ(reply.status, 503);
+  EXPECT_THAT(reply.body, HasSubstr("rank 1 is lost"));
+  EXPECT_EQ(server.Get("/health").status, 503);
+}
+
+TEST(Endpoints, AFullQueueIs429) {
+  ApiServer server({.max_waiting = 1, .max_sequences = 1});
+  server.BecomeReady();
+  server.executor().Allow(0);
+  HttpReply reply;
+  std::vector<std::unique_ptr<HttpClient>> clients;
+  for (int i = 0; i < 8; ++i) {
+    clients.push_back(std::make_unique<HttpClient>(server.port()));
+    clients.back()->SendRequest("POST", kChat, ChatBody(R"("stream": true)"));
+    reply = clients.back()->ReadHead();
+    if (reply.status != 200) break;
+  }
+  EXPECT_EQ(reply.status, 429);
+  EXPECT_TRUE(reply.HasHeader("Retry-After: 1"));
+}
+
+}  // namespace
+}  // namespace deeprack::coordinator

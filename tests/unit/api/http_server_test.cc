@@ -1,0 +1,192 @@
+// The HTTP core by itself, and clients that misbehave.
+#include "coordinator/api/http_server.h"
+
+#include <atomic>
+#include <mutex>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/unit/api/http_client.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::unique_ptr<HttpServer> Start(HttpOptions options, HttpHandler handler) {
+  return *HttpServer::Start(std::move(options), std::move(handler),
+                            [](int status, const std::string& message) { return message; });
+}
+
+void Echo(HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
+  exchange->Respond(
+      {.content_type = "text/plain", .body = request.method + " " + request.path + " " + request.body});
+}
+
+// Waits for what another thread does.
+bool Eventually(const std::function<bool()>& condition) {
+  for (int i = 0; i < 10000 && !condition(); ++i) absl::SleepFor(absl::Milliseconds(1));
+  return condition();
+}
+
+TEST(HttpServer, AnswersSeveralRequestsOnOneConnection) {
+  const auto server = Start({}, Echo);
+  HttpClient client(server->port());
+  EXPECT_EQ(client.Request("POST", "/a?b=c", "body").body, "POST /a body");
+  EXPECT_EQ(client.Request("GET", "/d").body, "GET /d ");
+  ASSERT_TRUE(client.Send("GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n"));  // pipelined
+  EXPECT_EQ(client.ReadReply().body, "GET /1 ");
+  EXPECT_EQ(client.ReadReply().body, "GET /2 ");
+}
+
+TEST(HttpServer, RefusesWhatIsTooLarge) {
+  const auto server = Start({.max_header_bytes = 1024, .max_body_bytes = 1000}, Echo);
+  HttpReply reply = HttpClient(server->port()).Request("POST", "/", std::string(1001, 'x'));
+  EXPECT_EQ(reply.status, 413);
+  EXPECT_THAT(reply.body, HasSubstr("1000 bytes"));
+  EXPECT_EQ(HttpClient(server->port()).Request("POST", "/", std::string(1000, 'x')).status, 200);
+  EXPECT_EQ(HttpClient(server->port()).Request("GET", "/" + std::string(2000, 'x')).status, 431);
+
+  HttpClient chunked(server->port());
+  chunked.Send("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" + std::string(2000, 'x') +
+               "\r\n0\r\n\r\n");
+  EXPECT_EQ(chunked.ReadReply().status, 413);
+}
+
+TEST(HttpServer, RefusesWhatIsNoHttp) {
+  const auto server = Start({}, Echo);
+  for (const char* garbage : {"\x16\x03\x01\x02\r\n\r\n", "GET\r\n\r\n",
+                              "POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"}) {
+    HttpClient client(server->port());
+    client.Send(garbage);
+    EXPECT_EQ(client.ReadReply().status, 400) << garbage;
+  }
+  EXPECT_EQ(HttpClient(server->port()).Request("GET", "/").status, 200);
+}
+
+TEST(HttpServer, CutsSlowRequests) {
+  const auto server =
+      Start({.header_timeout = absl::Milliseconds(50), .body_timeout = absl::Milliseconds(50)}, Echo);
+  HttpClient no_headers(server->port());
+  no_headers.Send("GET / HTT");
+  EXPECT_TRUE(no_headers.WaitForClose());
+  HttpClient no_body(server->port());
+  no_body.Send("POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc");
+  EXPECT_TRUE(no_body.WaitForClose());
+}
+
+TEST(HttpServer, LimitsConnections) {
+  const auto server = Start({.max_connections = 2}, Echo);
+  HttpClient one(server->port()), two(server->port());
+  EXPECT_EQ(one.Request("GET", "/").status, 200);
+  EXPECT_EQ(two.Request("GET", "/").status, 200);
+  EXPECT_EQ(HttpClient(server->port()).Request("GET", "/").status, 503);
+  one.Close();
+  EXPECT_TRUE(Eventually([&] { return HttpClient(server->port()).Request("GET", "/").status == 200; }));
+}
+
+TEST(HttpServer, APortInUseIsAClearError) {
+  const auto server = Start({}, Echo);
+  const auto second = HttpServer::Start({.port = server->port()}, Echo, nullptr);
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr(std::to_string(server->port())));
+}
+
+TEST(HttpServer, StreamsInChunksAndWithout) {
+  const auto server = Start({}, [](HttpRequest, std::shared_ptr<HttpExchange> exchange) {
+    exchange->StartStream();
+    exchange->Send("data: 1\n\n");
+    exchange->Post([exchange] {
+      exchange->Send("data: 2\n\n");
+      exchange->EndStream();
+    });
+  });
+  HttpClient client(server->port());
+  const HttpReply chunked = client.Request("GET", "/");
+  EXPECT_TRUE(chunked.HasHeader("text/event-stream"));
+  EXPECT_EQ(chunked.body, "data: 1\n\ndata: 2\n\n");
+  EXPECT_EQ(client.Request("GET", "/").body, chunked.body);  // the connection goes on
+
+  HttpClient old(server->port());
+  old.Send("GET / HTTP/1.0\r\n\r\n");
+  EXPECT_EQ(old.ReadReply().body, chunked.body);
+}
+
+TEST(HttpServer, FillsQuietTimesWithComments) {
+  std::mutex mutex;
+  std::shared_ptr<HttpExchange> held;
+  const auto server = Start({.keep_alive_interval = absl::Milliseconds(20)},
+                            [&](HttpRequest, std::shared_ptr<HttpExchange> exchange) {
+                              exchange->StartStream();
+                              const std::lock_guard lock(mutex);
+                              held = exchange;
+                            });
+  HttpClient client(server->port());
+  client.SendRequest("GET", "/");
+  EXPECT_TRUE(client.ReadUntil(": keep-alive\n\n"));
+  const std::lock_guard lock(mutex);
+  held->Post([exchange = held] { exchange->EndStream(); });
+  EXPECT_TRUE(client.ReadUntil("\r\n0\r\n\r\n"));
+}
+
+TEST(HttpServer, NoticesAClientThatLeaves) {
+  std::atomic<int> waiting = 0, gone = 0;
+  const auto server = Start({}, [&](HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
+    if (request.path == "/stream") exchange->StartStream();
+    exchange->OnDisconnect([&gone] { ++gone; });
+    ++waiting;
+  });
+  for (const char* path : {"/stream", "/whole"}) {
+    HttpClient client(server->port());
+    client.SendRequest("GET", path);
+    const int before = gone;
+    EXPECT_TRUE(Eventually([&] { return waiting > before; }));
+    client.Close();
+    EXPECT_TRUE(Eventually([&] { return gone == before + 1; })) << path;
+  }
+}
+
+TEST(HttpServer, CutsAClientThatNeverReads) {
+  std::atomic<bool> gone = false;
+  const auto server =
+      Start({.stream_queue_bytes = 64 << 10}, [&](HttpRequest, std::shared_ptr<HttpExchange> exchange) {
+        exchange->StartStream();
+        exchange->OnDisconnect([&gone] { gone = true; });
+        auto pump = std::make_shared<std::function<void()>>();
+        *pump = [exchange, pump, &gone] {
+          if (gone) {
+            exchange->Post([pump] { *pump = nullptr; });
+            return;
+          }
+          exchange->Send(std::string(4096, 'x'));
+          exchange->Post(*pump);
+        };
+        (*pump)();
+      });
+  HttpClient client(server->port(), /*receive_buffer=*/4096);
+  client.SendRequest("GET", "/");
+  EXPECT_TRUE(Eventually([&] { return gone.load(); }));
+}
+
+TEST(HttpServer, StopWaitsForAnswersUnderWay) {
+  std::mutex mutex;
+  std::shared_ptr<HttpExchange> held;
+  const auto server = Start({}, [&](HttpRequest, std::shared_ptr<HttpExchange> exchange) {
+    const std::lock_guard lock(mutex);
+    held = exchange;
+  });
+  HttpClient client(server->port());
+  client.SendRequest("GET", "/");
+  ASSERT_TRUE(Eventually([&] {
+    const std::lock_guard lock(mutex);
+    return held != nullptr;
+  }));
+  held->Post([exchange = held] { exchange->Respond({.body = "bye"}); });
+  server->Stop(absl::Seconds(10));
+  EXPECT_EQ(client.ReadReply().body, "bye");
+  EXPECT_TRUE(client.WaitForClose());
+  EXPECT_EQ(HttpClient(server->port()).connected(), false);
+}
+
+}  // namespace
+}  // namespace deeprack::coordinator
