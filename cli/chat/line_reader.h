@@ -1,0 +1,12 @@
+// Lines of standard input, interruptible by a signal.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace deeprack::cli {
+
+// The next line without its end; nullopt at the end of input or when a signal interrupted the wait.
+std::optional<std::string> ReadInputLine();
+
+}  // namespace deeprack::cli

@@ -1,0 +1,82 @@
+// The `deeprack` command.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+
+#include "cli/chat/chat.h"
+#include "cli/demo/demo.h"
+#include "cli/exit_code.h"
+#include "cli/plan/plan.h"
+#include "cli/serve/serve.h"
+
+namespace deeprack::cli {
+namespace {
+
+// The flags of `serve` as text; ResolveServeOptions reads them together with environment and file.
+struct ServeFlags {
+  Flags values;
+  std::string config;
+
+  void AddTo(CLI::App& command) {
+    command.add_option_function<std::string>(
+        "MODEL", [this](const std::string& value) { values["model"] = value; },
+        "model folder; without one: the demo model");
+    command.add_option("--config", config, "YAML file of settings");
+    for (const Setting& setting : ServeSettings()) {
+      const std::string name(setting.name);
+      command.add_option_function<std::string>(
+          "--" + name, [this, name](const std::string& value) { values[name] = value; },
+          std::string(setting.help));
+    }
+  }
+};
+
+int WithOptions(const ServeFlags& flags, int (*run)(const ServeOptions&)) {
+  const auto options = LoadServeOptions(flags.values, flags.config);
+  if (options.ok()) return run(*options);
+  std::fprintf(stderr, "deeprack: %s\n", std::string(options.status().message()).c_str());
+  const bool flag = absl::IsInvalidArgument(options.status());
+  return static_cast<int>(flag ? ExitCode::kUsage : ExitCodeOf(options.status()));
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("deeprack serves DeepSeek R1 from a rack of machines.", "deeprack");
+  app.require_subcommand(1);
+  app.footer(
+      "Flags win over DEEPRACK_* in the environment, those over the file of --config, those over the "
+      "defaults.");
+
+  ServeFlags serve_flags, plan_flags;
+  CLI::App* serve = app.add_subcommand("serve", "start a coordinator and its ranks, and serve until Ctrl-C");
+  serve_flags.AddTo(*serve);
+  CLI::App* plan = app.add_subcommand("plan", "bytes per rank for a model and a layout");
+  plan_flags.AddTo(*plan);
+
+  ChatOptions chat_options;
+  CLI::App* chat =
+      app.add_subcommand("chat", "talk to a server; questions may also come from a pipe, one a line");
+  chat->add_option("--url", chat_options.url, "where the server is")
+      ->envname("DEEPRACK_URL")
+      ->capture_default_str();
+  chat->add_option("--model", chat_options.model, "model name; default: the server's first");
+
+  CLI::App* demo = app.add_subcommand("demo", "what `make demo` runs")->group("");
+  CLI::App* version = app.add_subcommand("version", "print the version");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
+  }
+  if (*serve) return WithOptions(serve_flags, Serve);
+  if (*plan) return WithOptions(plan_flags, Plan);
+  if (*chat) return Chat(chat_options);
+  if (*demo) return Demo();
+  if (*version) std::printf("deeprack %s\n", DEEPRACK_VERSION);
+  return 0;
+}
+
+}  // namespace
+}  // namespace deeprack::cli
+
+int main(int argc, char** argv) { return deeprack::cli::Main(argc, argv); }

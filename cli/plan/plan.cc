@@ -1,0 +1,61 @@
+#include "cli/plan/plan.h"
+
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "cli/exit_code.h"
+#include "cli/serve/preflight.h"
+#include "cli/terminal/terminal.h"
+#include "model/budget/budget.h"
+
+namespace deeprack::cli {
+
+absl::StatusOr<std::string> PlanTable(const model::ModelConfig& config, const ServeOptions& options) {
+  const model::Layout layout = options.layout();
+  if (const absl::Status status = model::ValidateLayout(config, layout); !status.ok()) {
+    return absl::FailedPreconditionError(status.message());
+  }
+  const DType compute = options.compute == "f32" ? DType::kF32 : DType::kBF16;
+  std::string table =
+      absl::StrFormat("%s, %s compute, %d ranks\n%-12s %12s %16s%s\n", model::ToString(layout),
+                      options.compute, layout.world_size(), "ranks", "weights", "KV of 64 tokens",
+                      options.kv_bytes > 0 ? "     cached tokens" : "");
+  struct Row {
+    int64_t weights = 0, page = 0;
+    bool operator==(const Row&) const = default;
+  };
+  const auto row_of = [&](Rank rank) {
+    return Row{model::WeightBytes(config, layout, rank, compute),
+               model::KvPageBytes(config, layout, rank, compute)};
+  };
+  int64_t total = 0;
+  for (Rank first = 0; first < layout.world_size();) {
+    const Row row = row_of(first);
+    Rank last = first;
+    while (last + 1 < layout.world_size() && row_of(last + 1) == row) ++last;
+    total += row.weights * (last - first + 1);
+    const std::string ranks = first == last ? absl::StrCat(first) : absl::StrCat(first, "-", last);
+    absl::StrAppendFormat(&table, "%-12s %12s %16s", ranks, FormatBytes(static_cast<double>(row.weights)),
+                          FormatBytes(static_cast<double>(row.page)));
+    if (options.kv_bytes > 0)
+      absl::StrAppendFormat(&table, " %17d", options.kv_bytes / row.page * kPageTokens);
+    table += "\n";
+    first = last + 1;
+  }
+  absl::StrAppendFormat(&table, "%-12s %12s\n", "all", FormatBytes(static_cast<double>(total)));
+  return table;
+}
+
+int Plan(const ServeOptions& options) {
+  const auto config = ReadModelConfig(options.model);
+  const auto table = config.ok() ? PlanTable(*config, options) : absl::StatusOr<std::string>(config.status());
+  if (!table.ok()) {
+    std::fprintf(stderr, "deeprack: %s\n", std::string(table.status().message()).c_str());
+    return static_cast<int>(ExitCodeOf(table.status()));
+  }
+  std::fputs(table->c_str(), stdout);
+  return 0;
+}
+
+}  // namespace deeprack::cli

@@ -1,0 +1,18 @@
+// `deeprack plan MODEL`: bytes per rank, before any of them is taken.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "cli/serve/serve_options.h"
+#include "model/config/model_config.h"
+
+namespace deeprack::cli {
+
+// A table: a line per rank (equal neighbours as one) with its weights and the size of a KV page, and how many
+// tokens fit into options.kv_bytes if set. FailedPrecondition: the layout does not fit the model.
+absl::StatusOr<std::string> PlanTable(const model::ModelConfig& config, const ServeOptions& options);
+
+int Plan(const ServeOptions& options);
+
+}  // namespace deeprack::cli

@@ -1,0 +1,152 @@
+#include "cli/serve/cluster.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "cli/exit_code.h"
+#include "cli/http/http_client.h"
+#include "cli/serve/programs.h"
+
+namespace deeprack::cli {
+namespace {
+
+constexpr absl::Duration kTick = absl::Milliseconds(50);
+// Time for streams to end with their last event once the ranks are gone, and for processes to end when told.
+constexpr auto kLastEvents = std::chrono::seconds(2);
+constexpr auto kWorkersLeave = std::chrono::seconds(3);
+constexpr auto kPatience = std::chrono::seconds(8);
+constexpr size_t kLongestPortsLine = 4096;
+
+// OpenMPI inside containers: copying from another process's memory is often forbidden there, and hardware
+// that is not there is no news. Whoever sets these knows better.
+const std::vector<std::string>& WorkerEnvironment() {
+  static const std::vector<std::string> variables = {"OMPI_MCA_btl_vader_single_copy_mechanism=none",
+                                                     "OMPI_MCA_btl_base_warn_component_unused=0"};
+  return variables;
+}
+
+ServeEnd EndWith(const absl::Status& status) {
+  return {static_cast<int>(ExitCodeOf(status)), std::string(status.message())};
+}
+
+// A process that ended with 0 although nobody asked it to has still failed.
+int AsFailure(int exit_code) { return exit_code != 0 ? exit_code : static_cast<int>(ExitCode::kInternal); }
+
+}  // namespace
+
+std::optional<ServeEnd> Cluster::StartAndWaitUntilReady(
+    const std::function<void(const ReadyState&)>& on_state) {
+  if (auto end = StartCoordinator()) return end;
+  if (options_.workers == "local") {
+    if (auto end = StartWorkers()) return end;
+  }
+  while (true) {
+    if (auto end = CheckEnd()) return end;
+    const auto answer = HttpGet(url_, "/ready", absl::Seconds(5));
+    if (answer.ok()) {
+      const auto state = ParseReadyState(answer->body);
+      if (!state.ok()) return EndWith(state.status());
+      on_state(*state);
+      if (state->state == "ready") return std::nullopt;
+      if (state->state == "failed") return Failed(state->message);
+    }
+    signals_->WaitFor(kTick);
+  }
+}
+
+std::optional<ServeEnd> Cluster::StartCoordinator() {
+  const auto program = FindProgram("deeprack-coordinator");
+  if (!program.ok()) return EndWith(program.status());
+  // The configuration file has been read here; it may hold settings that are none of the coordinator's.
+  auto child =
+      ChildProcess::Start(CoordinatorCommand(*program, options_), {"DEEPRACK_CONFIG"}, /*pipe_output=*/true);
+  if (!child.ok()) return EndWith(child.status());
+  coordinator_.emplace(*std::move(child));
+  return ReadPorts();
+}
+
+std::optional<ServeEnd> Cluster::ReadPorts() {
+  std::string line;
+  while (line.empty() || line.back() != '\n') {
+    if (signals_->WaitFor(absl::ZeroDuration())) return ServeEnd{};
+    pollfd wait{.fd = coordinator_->output(), .events = POLLIN};
+    if (poll(&wait, 1, static_cast<int>(absl::ToInt64Milliseconds(kTick))) <= 0) continue;
+    char byte = 0;
+    if (read(coordinator_->output(), &byte, 1) != 1) {  // it ended, and has said why
+      const int code = coordinator_->WaitFor(kPatience).value_or(static_cast<int>(ExitCode::kInternal));
+      return ServeEnd{AsFailure(code), absl::StrCat("the coordinator did not start: ", DescribeEnd(code))};
+    }
+    line.push_back(byte);
+    if (line.size() > kLongestPortsLine) break;
+  }
+  const auto ports = ParsePorts(line);
+  if (!ports.ok()) return EndWith(ports.status());
+  ports_ = *ports;
+  const bool any = options_.host.empty() || options_.host == "0.0.0.0" || options_.host == "::";
+  url_ = {.host = any ? "127.0.0.1" : options_.host, .port = absl::StrCat(ports_.http)};
+  return std::nullopt;
+}
+
+std::optional<ServeEnd> Cluster::StartWorkers() {
+  const auto program = FindProgram("deeprack-worker");
+  if (!program.ok()) return EndWith(program.status());
+  const auto command = WorkersCommand(*program, options_, ports_, geteuid() == 0);
+  auto child = ChildProcess::Start(command, WorkerEnvironment(), /*pipe_output=*/false);
+  if (!child.ok()) return EndWith(child.status());
+  workers_.emplace(*std::move(child));
+  return std::nullopt;
+}
+
+std::optional<ServeEnd> Cluster::CheckEnd() {
+  if (signals_->WaitFor(absl::ZeroDuration())) return ServeEnd{};
+  // The coordinator first: when it goes, the workers follow, and are not the cause.
+  if (const auto code = coordinator_->Poll()) {
+    return ServeEnd{AsFailure(*code), absl::StrCat("the coordinator (pid ", coordinator_->pid(),
+                                                   ") has ended: ", DescribeEnd(*code))};
+  }
+  if (workers_.has_value()) {
+    if (const auto code = workers_->Poll()) return WorkersEnded(*code);
+  }
+  return std::nullopt;
+}
+
+ServeEnd Cluster::WorkersEnded(int exit_code) {
+  // The coordinator notices by itself; its streams get their error events before it is stopped.
+  const auto deadline = absl::Now() + absl::FromChrono(kLastEvents);
+  while (absl::Now() < deadline && !signals_->WaitFor(kTick) && !coordinator_->Poll().has_value()) {
+  }
+  return {AsFailure(exit_code),
+          absl::StrCat("the workers (pid ", workers_->pid(), ") have ended: ", DescribeEnd(exit_code))};
+}
+
+// Not ready and never will be. Whoever is the cause usually ends with a telling exit code.
+ServeEnd Cluster::Failed(const std::string& message) {
+  ServeEnd end{static_cast<int>(ExitCode::kUnavailable), message};
+  if (workers_.has_value()) {
+    if (const auto code = workers_->WaitFor(kLastEvents); code.has_value() && *code != 0 && *code <= 128)
+      end.exit_code = *code;
+  }
+  return end;
+}
+
+std::optional<ServeEnd> Cluster::Watch(const std::function<bool()>& until) {
+  while (!until()) {
+    if (auto end = CheckEnd()) return end;
+    signals_->WaitFor(kTick);
+  }
+  return std::nullopt;
+}
+
+void Cluster::Stop() {
+  if (coordinator_.has_value()) coordinator_->Stop(kPatience);
+  if (workers_.has_value()) {
+    workers_->WaitFor(kWorkersLeave);
+    workers_->Stop(kPatience);
+  }
+}
+
+}  // namespace deeprack::cli

@@ -1,0 +1,72 @@
+#include "cli/serve/commands.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace deeprack::cli {
+namespace {
+
+constexpr char kAnyLoopbackPort[] = "127.0.0.1:0";
+
+void Append(std::vector<std::string>& command, const std::string& flag, const std::string& value) {
+  command.push_back(flag);
+  command.push_back(value);
+}
+
+void AppendUnlessZero(std::vector<std::string>& command, const std::string& flag, int64_t value) {
+  if (value != 0) Append(command, flag, absl::StrCat(value));
+}
+
+}  // namespace
+
+std::vector<std::string> CoordinatorCommand(const std::string& program, const ServeOptions& options) {
+  const model::Layout layout = options.layout();
+  std::vector<std::string> command = {program, options.model};
+  Append(command, "--host", options.host);
+  Append(command, "--port", absl::StrCat(options.port));
+  Append(command, "--cluster-address",
+         options.cluster_address.empty() ? kAnyLoopbackPort : options.cluster_address);
+  Append(command, "--tp", absl::StrCat(layout.tp));
+  Append(command, "--dp", absl::StrCat(layout.dp));
+  Append(command, "--ep", absl::StrCat(layout.ep));
+  Append(command, "--pp", absl::StrCat(layout.pp));
+  Append(command, "--compute", options.compute);
+  Append(command, "--expert-exchange", options.expert_exchange);
+  AppendUnlessZero(command, "--max-context", options.max_context);
+  AppendUnlessZero(command, "--max-step-tokens", options.max_step_tokens);
+  AppendUnlessZero(command, "--max-sequences", options.max_sequences);
+  AppendUnlessZero(command, "--max-waiting", options.max_waiting);
+  AppendUnlessZero(command, "--kv-bytes", options.kv_bytes);
+  AppendUnlessZero(command, "--worker-timeout", options.worker_timeout);
+  if (!options.served_model_name.empty()) Append(command, "--served-model-name", options.served_model_name);
+  Append(command, "--log-level", options.log_level);
+  return command;
+}
+
+std::string CoordinatorAddress(const ServeOptions& options, const CoordinatorPorts& ports) {
+  const std::string& address = options.cluster_address.empty() ? kAnyLoopbackPort : options.cluster_address;
+  return absl::StrCat(address.substr(0, address.rfind(':')), ":", ports.cluster);
+}
+
+std::vector<std::string> WorkersCommand(const std::string& program, const ServeOptions& options,
+                                        const CoordinatorPorts& ports, bool as_root) {
+  const int32_t ranks = options.layout().world_size();
+  std::vector<std::string> command;
+  if (ranks > 1 || !options.hosts.empty()) {
+    command = {"mpirun", "--oversubscribe", "--bind-to", "none", "-n", absl::StrCat(ranks)};
+    if (as_root) command.push_back("--allow-run-as-root");
+    if (!options.hosts.empty()) {
+      const std::string list = absl::StrJoin(options.hosts, ",", [](std::string* out, const HostSlots& host) {
+        absl::StrAppend(out, host.host, ":", host.slots);
+      });
+      Append(command, "--host", list);
+    }
+  }
+  command.push_back(program);
+  Append(command, "--coordinator", CoordinatorAddress(options, ports));
+  AppendUnlessZero(command, "--threads", options.threads);
+  Append(command, "--log-level", options.log_level);
+  return command;
+}
+
+}  // namespace deeprack::cli

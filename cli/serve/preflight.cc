@@ -1,0 +1,83 @@
+#include "cli/serve/preflight.h"
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <numeric>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "checkpoint/checkpoint_check.h"
+#include "checkpoint/checkpoint_reader.h"
+#include "model/layout/layout.h"
+
+namespace deeprack::cli {
+namespace {
+
+absl::Status CheckOptions(const ServeOptions& options) {
+  if (options.backend == "cuda") {
+    return absl::FailedPreconditionError(
+        "--backend cuda: this build has no CUDA worker; use --backend cpu, which runs every model of this "
+        "architecture");
+  }
+  if (options.hosts.empty()) return absl::OkStatus();
+  if (options.workers == "external") {
+    return absl::FailedPreconditionError(
+        "--hosts starts the ranks itself; it does not go with --workers external");
+  }
+  const int64_t slots = std::accumulate(options.hosts.begin(), options.hosts.end(), int64_t{0},
+                                        [](int64_t sum, const HostSlots& host) { return sum + host.slots; });
+  const int32_t ranks = options.layout().world_size();
+  if (slots != ranks) {
+    return absl::FailedPreconditionError(absl::StrCat("--hosts has room for ", slots, " ranks; ",
+                                                      model::ToString(options.layout()), " has ", ranks));
+  }
+  if (options.cluster_address.empty()) {
+    return absl::FailedPreconditionError(
+        "--hosts needs --cluster-address host:port: the address of this machine that the others can reach");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckWeights(const model::ModelConfig& config, const std::string& folder) {
+  const auto damaged = [](const absl::Status& status) { return absl::DataLossError(status.message()); };
+  const auto reader = checkpoint::CheckpointReader::Open(folder);
+  if (!reader.ok()) return damaged(reader.status());
+  const auto summary = checkpoint::CheckCheckpoint(config, *reader);
+  if (!summary.ok()) return damaged(summary.status());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<model::ModelConfig> ReadModelConfig(const std::string& folder) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(folder, ignored)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(folder, ": no such folder; a Hugging Face model folder with config.json is expected"));
+  }
+  const std::string path = (std::filesystem::path(folder) / "config.json").string();
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (!file)
+    return absl::FailedPreconditionError(absl::StrCat(path, ": cannot be read; is this a model folder?"));
+  absl::StatusOr<model::ModelConfig> config = model::ParseModelConfig(text);
+  if (!config.ok()) return absl::FailedPreconditionError(absl::StrCat(path, ": ", config.status().message()));
+  return config;
+}
+
+absl::Status Preflight(const ServeOptions& options) {
+  DR_RETURN_IF_ERROR(CheckOptions(options));
+  DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(options.model));
+  if (const absl::Status layout = model::ValidateLayout(config, options.layout()); !layout.ok()) {
+    return absl::FailedPreconditionError(layout.message());
+  }
+  if (options.max_context > config.max_position_embeddings) {
+    return absl::FailedPreconditionError(absl::StrCat("--max-context ", options.max_context,
+                                                      ": this model has ", config.max_position_embeddings,
+                                                      " positions"));
+  }
+  return CheckWeights(config, options.model);
+}
+
+}  // namespace deeprack::cli

@@ -1,0 +1,24 @@
+// What the coordinator says of itself: GET /ready, and the line with its ports. Pure parsing.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "cli/serve/commands.h"
+
+namespace deeprack::cli {
+
+struct ReadyState {
+  std::string state;  // waiting_for_workers, loading, ready, failed, stopping
+  int64_t workers_joined = 0, workers_expected = 0;
+  int64_t bytes_done = 0, bytes_total = 0;
+  std::string message;
+};
+
+// Internal when it is not what cli/README.md describes.
+absl::StatusOr<ReadyState> ParseReadyState(absl::string_view json);
+absl::StatusOr<CoordinatorPorts> ParsePorts(absl::string_view line);
+
+}  // namespace deeprack::cli

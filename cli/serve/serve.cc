@@ -1,0 +1,95 @@
+#include "cli/serve/serve.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/status_macros.h"
+#include "cli/exit_code.h"
+#include "cli/http/chat_stream.h"
+#include "cli/serve/preflight.h"
+#include "cli/serve/programs.h"
+#include "cli/terminal/progress.h"
+#include "cli/terminal/terminal.h"
+
+namespace deeprack::cli {
+namespace {
+
+void Say(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
+
+std::optional<std::string> FromEnvironment(const std::string& variable) {
+  const char* value = std::getenv(variable.c_str());
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+// The line that tells a person what to do next.
+void SayWhere(const Cluster& cluster) {
+  const std::string url = absl::StrCat("http://", cluster.url().authority());
+  const std::string model = FirstModel(cluster.url()).value_or("model");
+  Say(absl::StrCat("deeprack: ready on ", url, " (", model::ToString(cluster.options().layout()),
+                   "); try\n  curl ", url,
+                   "/v1/chat/completions -H 'Content-Type: application/json' -d '{\"model\": \"", model,
+                   "\", \"messages\": [{\"role\": \"user\", \"content\": \"What is 17 + 25?\"}]}'\n"));
+}
+
+}  // namespace
+
+absl::StatusOr<ServeOptions> LoadServeOptions(const Flags& flags, std::string config) {
+  if (config.empty()) config = FromEnvironment("DEEPRACK_CONFIG").value_or("");
+  std::string yaml;
+  if (!config.empty()) {
+    std::ifstream file(config, std::ios::binary);
+    yaml.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+    if (!file) return absl::FailedPreconditionError(absl::StrCat("--config ", config, ": cannot be read"));
+  }
+  DR_ASSIGN_OR_RETURN(ServeOptions options, ResolveServeOptions(flags, FromEnvironment, yaml, config));
+  if (options.model.empty()) {
+    DR_ASSIGN_OR_RETURN(options.model, FindDemoModel());
+    if (options.served_model_name.empty()) options.served_model_name = "demo";
+  }
+  return options;
+}
+
+std::optional<ServeEnd> BringUp(Cluster& cluster) {
+  Progress progress("loading", IsTerminal(STDERR_FILENO), absl::Now());
+  bool told = false;
+  const auto on_state = [&](const ReadyState& state) {
+    if (state.state == "waiting_for_workers" && !told && cluster.options().workers == "external") {
+      told = true;
+      Say(absl::StrCat("deeprack: waiting for ", state.workers_expected,
+                       " workers; start each with\n  deeprack-worker --coordinator ",
+                       CoordinatorAddress(cluster.options(), cluster.ports()), "\n"));
+    }
+    if (state.bytes_total > 0) Say(progress.Update(state.bytes_done, state.bytes_total, absl::Now()));
+  };
+  auto end = cluster.StartAndWaitUntilReady(on_state);
+  Say(progress.Finish());
+  return end;
+}
+
+int Serve(const ServeOptions& options) {
+  if (const absl::Status status = Preflight(options); !status.ok()) {
+    Say(absl::StrCat("deeprack: ", status.message(), "\n"));
+    return static_cast<int>(ExitCodeOf(status));
+  }
+  StopSignals signals;
+  Cluster cluster(options, &signals);
+  std::optional<ServeEnd> end = BringUp(cluster);
+  if (!end.has_value()) {
+    SayWhere(cluster);
+    end = cluster.Watch([] { return false; });
+  }
+  if (!end->message.empty()) Say(absl::StrCat("deeprack: ", end->message, "\n"));
+  cluster.Stop();
+  return end->exit_code;
+}
+
+}  // namespace deeprack::cli

@@ -1,0 +1,32 @@
+// Progress of something long: a bar that redraws itself on a terminal, a line for every tenth elsewhere.
+// Pure: the caller gives the time and writes the text.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/time/time.h"
+
+namespace deeprack::cli {
+
+class Progress {
+ public:
+  Progress(std::string label, bool terminal, absl::Time start)
+      : label_(std::move(label)), terminal_(terminal), start_(start) {}
+
+  // What to write now: "\r..." on a terminal, whole lines elsewhere, "" when there is nothing new to say.
+  std::string Update(int64_t done, int64_t total, absl::Time now);
+
+  // Ends the bar's line; "" where no bar was drawn.
+  std::string Finish();
+
+ private:
+  std::string label_;
+  bool terminal_;
+  absl::Time start_;
+  int64_t last_done_ = -1;
+  int last_tenth_ = 0;
+  bool drawn_ = false;
+};
+
+}  // namespace deeprack::cli

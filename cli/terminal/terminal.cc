@@ -1,0 +1,25 @@
+#include "cli/terminal/terminal.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "absl/strings/str_format.h"
+
+namespace deeprack::cli {
+
+bool IsTerminal(int fd) { return isatty(fd) == 1; }
+
+Style StyleOfStandardOutput() {
+  const char* no_color = std::getenv("NO_COLOR");
+  return {.colours = IsTerminal(STDOUT_FILENO) && (no_color == nullptr || no_color[0] == '\0')};
+}
+
+std::string FormatBytes(double bytes) {
+  static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  int unit = 0;
+  for (; bytes >= 1024 && unit < 4; ++unit) bytes /= 1024;
+  return absl::StrFormat("%.*f %s", unit == 0 ? 0 : 1, bytes, kUnits[unit]);
+}
+
+}  // namespace deeprack::cli

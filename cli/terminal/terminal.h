@@ -1,0 +1,22 @@
+// What the terminal can show.
+#pragma once
+
+#include <string>
+
+namespace deeprack::cli {
+
+struct Style {
+  bool colours = false;
+  const char* dim() const { return colours ? "\x1b[2m" : ""; }
+  const char* bold() const { return colours ? "\x1b[1m" : ""; }
+  const char* reset() const { return colours ? "\x1b[0m" : ""; }
+};
+
+bool IsTerminal(int fd);
+// Colours when standard output is a terminal and NO_COLOR (https://no-color.org) is not set.
+Style StyleOfStandardOutput();
+
+// "1.5 GiB", "512 B".
+std::string FormatBytes(double bytes);
+
+}  // namespace deeprack::cli

@@ -1,0 +1,61 @@
+#include "cli/serve/commands.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_join.h"
+
+namespace deeprack::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST(Commands, TheCoordinatorGetsTheWholeLayout) {
+  ServeOptions options;
+  options.model = "/models/r1";
+  options.tp = 4;
+  options.pp = 2;
+  const std::string line = absl::StrJoin(CoordinatorCommand("bin/deeprack-coordinator", options), " ");
+  EXPECT_THAT(
+      line,
+      HasSubstr(
+          "bin/deeprack-coordinator /models/r1 --host 127.0.0.1 --port 8000 --cluster-address 127.0.0.1:0"));
+  EXPECT_THAT(line, HasSubstr("--tp 4 --dp 1 --ep 4 --pp 2 --compute bf16 --expert-exchange replicated"));
+  EXPECT_THAT(line, testing::Not(HasSubstr("--kv-bytes"))) << "what is not set is left to the coordinator";
+}
+
+TEST(Commands, OneRankRunsWithoutMpi) {
+  EXPECT_THAT(WorkersCommand("w", ServeOptions(), {.http = 1, .cluster = 4242}, true),
+              ElementsAre("w", "--coordinator", "127.0.0.1:4242", "--log-level", "warn"));
+}
+
+TEST(Commands, SeveralRanksRunUnderMpirun) {
+  ServeOptions options;
+  options.tp = 2;
+  options.threads = 3;
+  EXPECT_THAT(WorkersCommand("w", options, {.http = 1, .cluster = 4242}, false),
+              ElementsAre("mpirun", "--oversubscribe", "--bind-to", "none", "-n", "2", "w", "--coordinator",
+                          "127.0.0.1:4242", "--threads", "3", "--log-level", "warn"));
+  EXPECT_THAT(WorkersCommand("w", options, {.http = 1, .cluster = 4242}, true),
+              testing::Contains("--allow-run-as-root"));
+}
+
+TEST(Commands, OtherMachinesAreNamedToMpirun) {
+  ServeOptions options;
+  options.tp = 4;
+  options.hosts = {{"a", 2}, {"b", 2}};
+  options.cluster_address = "head:0";
+  const std::string line =
+      absl::StrJoin(WorkersCommand("w", options, {.http = 1, .cluster = 4242}, false), " ");
+  EXPECT_THAT(line, HasSubstr("-n 4 --host a:2,b:2 w --coordinator head:4242"));
+}
+
+TEST(Commands, AnIpv6ClusterAddressKeepsItsBrackets) {
+  ServeOptions options;
+  options.cluster_address = "[::1]:0";
+  EXPECT_EQ(CoordinatorAddress(options, {.http = 1, .cluster = 99}), "[::1]:99");
+}
+
+}  // namespace
+}  // namespace deeprack::cli
