@@ -1,0 +1,104 @@
+#include "tests/parity/golden.h"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "checkpoint/checkpoint_reader.h"
+#include "checkpoint/safetensors_file.h"
+
+namespace deeprack::parity {
+namespace {
+
+constexpr char kFolder[] = DEEPRACK_SOURCE_DIR "/tests/parity/goldens";
+constexpr char kDemoModel[] = DEEPRACK_SOURCE_DIR "/demo/model";
+constexpr char kDemoGolden[] = DEEPRACK_SOURCE_DIR "/tests/parity/demo_model.safetensors";
+constexpr char kFinalNorm[] = "model.norm.weight";
+
+class Reader {
+ public:
+  Reader(const checkpoint::SafetensorsFile& file, size_t prompt)
+      : file_(file), suffix_(absl::StrCat(".", prompt)) {}
+
+  bool Has(const char* kind) const { return file_.Find(kind + suffix_) != nullptr; }
+
+  template <typename T>
+  absl::StatusOr<std::vector<T>> Read(const char* kind) const {
+    const checkpoint::TensorView* tensor = file_.Find(kind + suffix_);
+    if (tensor == nullptr) return absl::NotFoundError(absl::StrCat(file_.path(), " has no ", kind, suffix_));
+    if (SizeOf(tensor->dtype) != sizeof(T)) {
+      return absl::DataLossError(absl::StrCat(file_.path(), ": ", kind, suffix_, " is of another type"));
+    }
+    std::vector<T> values(tensor->bytes.size() / sizeof(T));
+    std::memcpy(values.data(), tensor->bytes.data(), values.size() * sizeof(T));
+    return values;
+  }
+
+ private:
+  const checkpoint::SafetensorsFile& file_;
+  std::string suffix_;
+};
+
+absl::StatusOr<GoldenPrompt> ReadPrompt(const Reader& reader) {
+  GoldenPrompt prompt;
+  DR_ASSIGN_OR_RETURN(prompt.tokens, reader.Read<TokenId>("prompt"));
+  DR_ASSIGN_OR_RETURN(const std::vector<float> logits, reader.Read<float>("logits"));
+  const size_t vocab = logits.size() / prompt.tokens.size();
+  for (size_t position = 0; position < prompt.tokens.size(); ++position) {
+    prompt.logits.emplace_back(logits.begin() + position * vocab, logits.begin() + (position + 1) * vocab);
+  }
+  DR_ASSIGN_OR_RETURN(prompt.greedy, reader.Read<TokenId>("greedy"));
+  if (!reader.Has("bf16_logits")) return prompt;
+  DR_ASSIGN_OR_RETURN(prompt.bf16_logits, reader.Read<float>("bf16_logits"));
+  DR_ASSIGN_OR_RETURN(prompt.bf16_greedy, reader.Read<TokenId>("bf16_greedy"));
+  DR_ASSIGN_OR_RETURN(prompt.bf16_clear, reader.Read<uint8_t>("bf16_clear"));
+  return prompt;
+}
+
+absl::Status ReadPrompts(const checkpoint::SafetensorsFile& file, Golden* golden) {
+  for (size_t i = 0; Reader(file, i).Has("prompt"); ++i) {
+    DR_ASSIGN_OR_RETURN(GoldenPrompt prompt, ReadPrompt(Reader(file, i)));
+    golden->prompts.push_back(std::move(prompt));
+  }
+  if (golden->prompts.empty()) return absl::DataLossError(absl::StrCat(file.path(), " holds no prompt"));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::vector<std::string> GoldenNames() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(kFolder)) {
+    if (entry.is_directory()) names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+absl::StatusOr<Golden> LoadGolden(const std::string& name) {
+  Golden golden = {.name = name, .folder = absl::StrCat(kFolder, "/", name)};
+  DR_ASSIGN_OR_RETURN(const checkpoint::SafetensorsFile file,
+                      checkpoint::SafetensorsFile::Open(golden.folder + "/golden.safetensors"));
+  DR_RETURN_IF_ERROR(ReadPrompts(file, &golden));
+  return golden;
+}
+
+absl::StatusOr<Golden> LoadDemoGolden() {
+  Golden golden = {.name = "demo", .folder = kDemoModel};
+  DR_ASSIGN_OR_RETURN(const checkpoint::SafetensorsFile file, checkpoint::SafetensorsFile::Open(kDemoGolden));
+  DR_ASSIGN_OR_RETURN(const checkpoint::CheckpointReader model,
+                      checkpoint::CheckpointReader::Open(kDemoModel));
+  DR_ASSIGN_OR_RETURN(const checkpoint::TensorView norm, model.Get(kFinalNorm));
+  const checkpoint::TensorView* golden_norm = file.Find(kFinalNorm);
+  if (golden_norm == nullptr || !std::ranges::equal(golden_norm->bytes, norm.bytes)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        kDemoGolden, " is of another training than demo/model: run tests/parity/make_goldens.py --demo"));
+  }
+  DR_RETURN_IF_ERROR(ReadPrompts(file, &golden));
+  return golden;
+}
+
+}  // namespace deeprack::parity

@@ -1,0 +1,38 @@
+// What transformers' DeepseekV3ForCausalLM computed (make_goldens.py), read from
+// goldens/NAME/golden.safetensors.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/ids.h"
+
+namespace deeprack::parity {
+
+struct GoldenPrompt {
+  std::vector<TokenId> tokens;
+  std::vector<std::vector<float>> logits;  // [position][vocab], fp32 compute
+  std::vector<TokenId> greedy;             // what follows, fp32 compute
+  std::vector<float> bf16_logits;          // [vocab], of the last position, bf16 compute
+  std::vector<TokenId> bf16_greedy;
+  std::vector<uint8_t> bf16_clear;  // 1: rounding must not change this token of bf16_greedy
+};
+
+struct Golden {
+  std::string name;
+  std::string folder;  // the checkpoint
+  std::vector<GoldenPrompt> prompts;
+};
+
+// Every golden that is committed.
+std::vector<std::string> GoldenNames();
+
+absl::StatusOr<Golden> LoadGolden(const std::string& name);
+
+// Of demo/model; fp32 only (the bf16 fields are empty). FailedPrecondition when it was made of another
+// training.
+absl::StatusOr<Golden> LoadDemoGolden();
+
+}  // namespace deeprack::parity
