@@ -1,9 +1,9 @@
 """The demo model as a training module: R1's architecture, sized for a CPU.
 
-Everything that makes R1 what it is stays: multi-head latent attention with a compressed query and a shared rope key, YaRN,
-sigmoid gating with a selection bias and group limits, shared experts, a dense first layer, one multi-token-prediction
-layer.  `tokens` come flat, sample after sample, as a list of groups of equal padded length, so that only attention
-ever sees padding structure: see `Group`.
+Everything that makes R1 what it is stays: multi-head latent attention with a compressed query and a shared rope key,
+YaRN, sigmoid gating with a selection bias and group limits, shared experts, a dense first layer, one layer that
+predicts a second token.  `tokens` come flat, sample after sample, with a list of groups of equal padded length, so
+that only attention ever sees where samples begin: see `Group`.
 """
 import math
 from typing import NamedTuple
@@ -16,6 +16,7 @@ CONFIG = {
     "architectures": ["DeepseekV3ForCausalLM"],
     "attention_bias": False,
     "attention_dropout": 0.0,
+    "aux_loss_alpha": 0.001,
     "bos_token_id": 0,
     "eos_token_id": 1,
     "ep_size": 1,
@@ -38,6 +39,7 @@ CONFIG = {
     "num_hidden_layers": 5,
     "num_key_value_heads": 8,
     "num_nextn_predict_layers": 1,
+    "pretraining_tp": 1,
     "q_lora_rank": 96,
     "qk_nope_head_dim": 16,
     "qk_rope_head_dim": 32,
@@ -60,10 +62,12 @@ CONFIG = {
     "rope_theta": 10000,
     "routed_scaling_factor": 2.5,
     "scoring_func": "sigmoid",
+    "seq_aux": True,
     "tie_word_embeddings": False,
     "topk_group": 2,
     "topk_method": "noaux_tc",
     "torch_dtype": "bfloat16",
+    "transformers_version": "4.46.3",
     "use_cache": True,
     "v_head_dim": 16,
     "vocab_size": 512,
@@ -71,6 +75,7 @@ CONFIG = {
 
 FP8_MAX = 448.0
 BLOCK = 128
+GRAIN = 64
 
 
 class Group(NamedTuple):
@@ -123,7 +128,7 @@ def yarn_mscale(factor, mscale):
 
 def rotate_pairs(x, cos, sin):
     """Rotates neighbouring pairs; x is [..., length, heads, dim], cos and sin are [length, 1, dim / 2]."""
-    even, odd = x[..., 0::2], x[..., 1::2]
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
     return torch.cat((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
 
 
@@ -174,16 +179,18 @@ class Attention(nn.Module):
         latent, k_rope = self.kv_a_proj_with_mqa(x).split((self.latent, self.rope), dim=-1)
         kv = self.kv_b_proj(self.kv_a_layernorm(latent)).view(n, h, self.nope + self.v)
         k_nope, v = kv.split((self.nope, self.v), dim=-1)
-        q = torch.cat((q[..., :self.nope], rotate_pairs(q[..., self.nope:], cos, sin)), dim=-1)
+        q_nope, q_rope = q.split((self.nope, self.rope), dim=-1)
+        q = torch.cat((q_nope, rotate_pairs(q_rope, cos, sin)), dim=-1)
         k_rope = rotate_pairs(k_rope[:, None], cos, sin).expand(n, h, self.rope)
         k = torch.cat((k_nope, k_rope), dim=-1)
-        v = F.pad(v, (0, self.nope + self.rope - self.v))
+        sizes = [g.count * g.length for g in groups]
         mixed = []
-        for start, count, length in groups:
-            q_g, k_g, v_g = (t[start:start + count * length].view(count, length, h, -1).transpose(1, 2)
-                             for t in (q, k, v))
-            out = F.scaled_dot_product_attention(q_g, k_g, v_g, is_causal=True, scale=self.scale)
-            mixed.append(out[..., :self.v].transpose(1, 2).reshape(count * length, h * self.v))
+        for group, *qkv in zip(groups, q.split(sizes), k.split(sizes), v.split(sizes)):
+            q_g, k_g, v_g = (t.view(group.count, group.length, h, -1).transpose(1, 2).flatten(0, 1) for t in qkv)
+            future = torch.full((group.length, group.length), -1e4, dtype=q_g.dtype).triu(1)
+            scores = torch.baddbmm(future, q_g, k_g.transpose(1, 2), alpha=self.scale)
+            out = (scores.softmax(-1) @ v_g).unflatten(0, (group.count, h))
+            mixed.append(out.transpose(1, 2).reshape(group.count * group.length, h * self.v))
         return self.o_proj(torch.cat(mixed))
 
 
@@ -198,33 +205,31 @@ class Mlp(nn.Module):
 
 
 class Dispatch(torch.autograd.Function):
-    """Rows of x in expert order; backward is a gather and a sum, with no scatter."""
+    """Rows of x in slot order; backward is a gather and a sum, with no scatter."""
 
     @staticmethod
-    def forward(ctx, x, order, inverse, k):
-        ctx.save_for_backward(inverse)
-        ctx.k = k
-        return x[order // k]
+    def forward(ctx, x, token_of_slot, slot_of_choice):
+        ctx.save_for_backward(slot_of_choice)
+        return x[token_of_slot]
 
     @staticmethod
     def backward(ctx, grad):
-        (inverse,) = ctx.saved_tensors
-        return grad[inverse].view(-1, ctx.k, grad.shape[-1]).sum(1), None, None, None
+        (slot_of_choice,) = ctx.saved_tensors
+        return grad[slot_of_choice].sum(1), None, None
 
 
 class Combine(torch.autograd.Function):
-    """The inverse of Dispatch: sums each token's k expert rows."""
+    """The inverse of Dispatch: sums each token's rows."""
 
     @staticmethod
-    def forward(ctx, rows, order, inverse, k):
-        ctx.save_for_backward(order)
-        ctx.k = k
-        return rows[inverse].view(-1, k, rows.shape[-1]).sum(1)
+    def forward(ctx, rows, token_of_slot, slot_of_choice):
+        ctx.save_for_backward(token_of_slot)
+        return rows[slot_of_choice].sum(1)
 
     @staticmethod
     def backward(ctx, grad):
-        (order,) = ctx.saved_tensors
-        return grad[order // ctx.k], None, None, None
+        (token_of_slot,) = ctx.saved_tensors
+        return grad[token_of_slot], None, None
 
 
 class Gate(nn.Module):
@@ -236,7 +241,8 @@ class Gate(nn.Module):
 
     def forward(self, x):
         c = self.c
-        scores = F.linear(x.float(), self.weight.float()).sigmoid()
+        with torch.autocast("cpu", enabled=False):
+            scores = F.linear(x.float(), self.weight).sigmoid()
         with torch.no_grad():
             choice = scores + self.e_score_correction_bias
             grouped = choice.view(len(x), c["n_group"], -1)
@@ -254,21 +260,28 @@ class Experts(nn.Module):
         self.down_proj = Weight(count, hidden, inner, gain=0.3)
 
     def forward(self, x, chosen, weights):
-        k = chosen.shape[1]
+        """Sorts the choices by expert into slots; every expert's share is padded to whole multiples of `GRAIN` rows,
+        so that matrix shapes repeat and compiled kernels are found again."""
+        tokens, k = chosen.shape
         flat = chosen.flatten()
-        order = flat.argsort()
-        inverse = torch.empty_like(order)
-        inverse[order] = torch.arange(len(order))
+        order = flat.argsort(stable=True)
         self.load = torch.bincount(flat, minlength=len(self.gate_proj.weight))
+        padded = (self.load + GRAIN - 1) // GRAIN * GRAIN
+        shift = (padded.cumsum(0) - padded) - (self.load.cumsum(0) - self.load)
+        slots = torch.arange(len(flat)) + shift[flat[order]]
+        slot_of_choice = torch.empty_like(order).index_put_((order,), slots).view(tokens, k)
+        token_of_slot = torch.zeros(int(padded.sum()), dtype=torch.long).index_put_((slots,), order // k)
+        scale = torch.zeros(len(token_of_slot)).index_put((slots,), weights.flatten()[order])
+
         gate_up = torch.cat((self.gate_proj.value(), self.up_proj.value()), dim=1).unbind(0)
         down = self.down_proj.value().unbind(0)
         inner = self.down_proj.weight.shape[-1]
         rows = []
-        for part, gu, d in zip(Dispatch.apply(x, order, inverse, k).split(self.load.tolist()), gate_up, down):
-            both = F.linear(part, gu)
-            rows.append(F.linear(F.silu(both[:, :inner]) * both[:, inner:], d))
-        rows = torch.cat(rows) * weights.flatten()[order, None].to(x.dtype)
-        return Combine.apply(rows, order, inverse, k)
+        for part, gu, d in zip(Dispatch.apply(x, token_of_slot, slot_of_choice).split(padded.tolist()), gate_up, down):
+            gate, up = F.linear(part, gu).split(inner, dim=1)
+            rows.append(F.linear(F.silu(gate) * up, d))
+        rows = torch.cat(rows) * scale[:, None].to(x.dtype)
+        return Combine.apply(rows, token_of_slot, slot_of_choice)
 
 
 class Moe(nn.Module):
@@ -346,9 +359,12 @@ class Model(nn.Module):
         return self.norm(x)
 
     def predict_second(self, tokens, hidden, groups):
-        """MTP hidden states; row i reads hidden state i and token i + 1 (a sample's last row is meaningless)."""
+        """MTP hidden states; row i reads hidden state i and token i + 1 (a sample's last row is meaningless).
+
+        Embedding and trunk are detached: this loss trains the MTP layer alone.
+        """
         cos, sin = self.rope(groups)
-        return self.mtp(self.embed_tokens(tokens.roll(-1)), hidden, groups, cos, sin)
+        return self.mtp(self.embed_tokens(tokens.roll(-1)).detach(), hidden.detach(), groups, cos, sin)
 
     def fake_quantize(self, on):
         for module in self.modules():
