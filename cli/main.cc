@@ -5,9 +5,9 @@
 
 #include "cli/chat/chat.h"
 #include "cli/demo/demo.h"
-#include "cli/exit_code.h"
 #include "cli/plan/plan.h"
 #include "cli/serve/serve.h"
+#include "cli/terminal/exit_code.h"
 
 namespace deeprack::cli {
 namespace {

@@ -12,12 +12,12 @@
 #include "base/status_macros.h"
 #include "cli/chat/answer_printer.h"
 #include "cli/demo/questions.h"
-#include "cli/exit_code.h"
 #include "cli/http/chat_stream.h"
 #include "cli/serve/cluster.h"
 #include "cli/serve/preflight.h"
 #include "cli/serve/programs.h"
 #include "cli/serve/serve.h"
+#include "cli/terminal/exit_code.h"
 #include "cli/terminal/terminal.h"
 
 namespace deeprack::cli {

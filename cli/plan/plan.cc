@@ -4,8 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "cli/exit_code.h"
 #include "cli/serve/preflight.h"
+#include "cli/terminal/exit_code.h"
 #include "cli/terminal/terminal.h"
 #include "model/budget/budget.h"
 

@@ -7,9 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "cli/exit_code.h"
 #include "cli/http/http_client.h"
 #include "cli/serve/programs.h"
+#include "cli/terminal/exit_code.h"
 
 namespace deeprack::cli {
 namespace {
@@ -33,8 +33,12 @@ ServeEnd EndWith(const absl::Status& status) {
   return {static_cast<int>(ExitCodeOf(status)), std::string(status.message())};
 }
 
-// A process that ended with 0 although nobody asked it to has still failed.
-int AsFailure(int exit_code) { return exit_code != 0 ? exit_code : static_cast<int>(ExitCode::kInternal); }
+// This command's own exit code when a process ended that was not asked to: the process's, where it says
+// something.
+int AsFailure(int exit_code) {
+  if (exit_code > 128) return static_cast<int>(ExitCode::kUnavailable);  // a signal: the peer was lost
+  return exit_code != 0 ? exit_code : static_cast<int>(ExitCode::kInternal);
+}
 
 }  // namespace
 
@@ -119,8 +123,13 @@ ServeEnd Cluster::WorkersEnded(int exit_code) {
   const auto deadline = absl::Now() + absl::FromChrono(kLastEvents);
   while (absl::Now() < deadline && !signals_->WaitFor(kTick) && !coordinator_->Poll().has_value()) {
   }
-  return {AsFailure(exit_code),
-          absl::StrCat("the workers (pid ", workers_->pid(), ") have ended: ", DescribeEnd(exit_code))};
+  std::string message =
+      absl::StrCat("the workers (pid ", workers_->pid(), ") have ended: ", DescribeEnd(exit_code));
+  const auto answer = HttpGet(url_, "/ready", absl::Seconds(1));
+  const auto state =
+      answer.ok() ? ParseReadyState(answer->body) : absl::StatusOr<ReadyState>(answer.status());
+  if (state.ok() && state->state == "failed") absl::StrAppend(&message, "; ", state->message);
+  return {AsFailure(exit_code), message};
 }
 
 // Not ready and never will be. Whoever is the cause usually ends with a telling exit code.

@@ -10,10 +10,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
-#include "cli/exit_code.h"
 #include "cli/http/chat_stream.h"
 #include "cli/serve/preflight.h"
 #include "cli/serve/programs.h"
+#include "cli/terminal/exit_code.h"
 #include "cli/terminal/progress.h"
 #include "cli/terminal/terminal.h"
 

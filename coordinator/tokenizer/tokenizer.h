@@ -23,10 +23,10 @@ class Tokenizer {
 
   // Special tokens written in `text` become their ids only if `allow_special`; otherwise they are ordinary
   // text. Special here are the added tokens that the file marks so, and all that begin with '<': R1's file
-  // does not mark <think>,
-  // <|User|> or the tool markers, and a user who types them must not steer the model. Other added tokens are
-  // words. Never adds bos by itself. `text` must be valid UTF-8 (InvalidArgument with the offset of the first
-  // bad byte); ResourceExhausted when a regex of the file exceeds its step limit on it.
+  // does not mark <think>, <|User|> or the tool markers, and a user who types them must not steer the model.
+  // Other added tokens are words. Never adds bos by itself. `text` must be valid UTF-8 (InvalidArgument with
+  // the offset of the first bad byte). ResourceExhausted when a regex of the file exceeds its step limit on
+  // it.
   virtual absl::StatusOr<std::vector<TokenId>> Encode(std::string_view text, bool allow_special) const = 0;
 
   // The bytes of one token (a fragment of UTF-8, perhaps); empty for a special token unless `show_special`.

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 BLOCK = 128
 E4M3_MAX = 448.0
-# What a layer adds to the residual stream stays well below it, as in trained models: then bf16's rounding does too.
+# What a layer adds to the residual stream stays well below it, as in trained models: so does bf16's rounding.
 BRANCH_GAIN = 0.2
 
 
@@ -95,7 +95,8 @@ class Checkpoint:
         # A gain of 2 spreads the scores, so that choices are clear.
         self._plain(mlp + "gate.weight",
                     self._random(c["n_routed_experts"], c["hidden_size"]) * (2 / math.sqrt(c["hidden_size"])))
-        self._plain(mlp + "gate.e_score_correction_bias", 0.2 * self._random(c["n_routed_experts"]), torch.float32)
+        bias = 0.2 * self._random(c["n_routed_experts"])
+        self._plain(mlp + "gate.e_score_correction_bias", bias, torch.float32)
         for expert in range(c["n_routed_experts"]):
             self._feed_forward(f"{mlp}experts.{expert}.", c["moe_intermediate_size"])
         self._feed_forward(mlp + "shared_experts.", c["moe_intermediate_size"] * c["n_shared_experts"])
@@ -135,7 +136,7 @@ class Checkpoint:
         (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=0) + "\n")
 
     def save_values(self, folder: pathlib.Path) -> None:
-        """The numbers as transformers can read them: float32, no scales, no layer for multi-token prediction."""
+        """The numbers as transformers can read them: float32, no scales, no multi-token prediction."""
         config = {key: value for key, value in self.config.items() if key != "quantization_config"}
         (folder / "config.json").write_text(json.dumps(config | {"num_nextn_predict_layers": 0}))
         last = self.config["num_hidden_layers"]

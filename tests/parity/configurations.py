@@ -52,8 +52,8 @@ CONFIGURATIONS = {
     # Three dense layers, eight groups of two experts, another mscale.
     "eight_groups": configuration(
         "bf16", [33, 64], seed=3, hidden_size=56, num_hidden_layers=5, first_k_dense_replace=3,
-        intermediate_size=104, moe_intermediate_size=24, n_routed_experts=16, num_experts_per_tok=4, n_group=8,
-        topk_group=4, num_attention_heads=8, q_lora_rank=48, kv_lora_rank=40, qk_nope_head_dim=12,
+        intermediate_size=104, moe_intermediate_size=24, n_routed_experts=16, num_experts_per_tok=4,
+        n_group=8, topk_group=4, num_attention_heads=8, q_lora_rank=48, kv_lora_rank=40, qk_nope_head_dim=12,
         qk_rope_head_dim=8, v_head_dim=16, vocab_size=112,
         rope_scaling=yarn(factor=4, original_max_position_embeddings=32, mscale=0.707, mscale_all_dim=0.707)),
     # No matrix is a multiple of 128 either way, and each split over heads cuts a scale block.
@@ -91,8 +91,8 @@ CONFIGURATIONS = {
     # R1 in everything but size, with a prompt of several cache pages.
     "r1": configuration(
         "fp8", [1, 64, 150], seed=9, hidden_size=136, num_hidden_layers=5, first_k_dense_replace=3,
-        intermediate_size=144, moe_intermediate_size=16, n_routed_experts=16, num_experts_per_tok=4, n_group=8,
-        topk_group=4, num_attention_heads=8, q_lora_rank=72, kv_lora_rank=64, qk_nope_head_dim=24,
+        intermediate_size=144, moe_intermediate_size=16, n_routed_experts=16, num_experts_per_tok=4,
+        n_group=8, topk_group=4, num_attention_heads=8, q_lora_rank=72, kv_lora_rank=64, qk_nope_head_dim=24,
         qk_rope_head_dim=16, v_head_dim=24, vocab_size=129, num_nextn_predict_layers=1,
         rope_scaling=yarn(factor=40, original_max_position_embeddings=32, mscale=1, mscale_all_dim=1)),
 }

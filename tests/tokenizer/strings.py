@@ -36,10 +36,13 @@ SCRIPTS = {
     "han extensions": (0x20000, 0x323AF),
     "tags": (0xE0000, 0xE01EF),
 }
-SPACES = [" "] * 8 + list("\t\n\r\v\f\x1c\x85\xa0\u1680\u180e\u2000\u2003\u200a\u200b\u2028\u2029\u202f\u205f\u3000\ufeff")
+SPACES = [" "] * 8 + list("\t\n\r\v\f\x1c\x85\xa0\u1680\u180e\u2000\u2003\u200a\u200b\u2028\u2029\u202f")
+SPACES += list("\u205f\u3000\ufeff")
 DIGITS = "0123456789٠١٢३४५৬৭零一二三²³¹½¾①②ⅣⅫ𝟎𝟗𑁦௧௰〇"
-MARKS = "\u0300\u0301\u0308\u0327\u0338\u0489\u064b\u0652\u093c\u094d\u0e31\u0e49\u20dd\u20e3\u302a\ufe0f\ufe20\U000e0100"
-EMOJI = ["👨‍👩‍👧‍👦", "🏳️‍🌈", "👍🏽", "🇩🇪🇫🇷", "❤️‍🔥", "1️⃣", "🧑🏿‍🚀", "🫠", "🪿", "☕️", "㊙️", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "\u200d", "\ufe0f"]
+MARKS = "\u0300\u0301\u0308\u0327\u0338\u0489\u064b\u0652"
+MARKS += "\u093c\u094d\u0e31\u0e49\u20dd\u20e3\u302a\ufe0f\ufe20\U000e0100"
+EMOJI = ["👨‍👩‍👧‍👦", "🏳️‍🌈", "👍🏽", "🇩🇪🇫🇷", "❤️‍🔥",
+         "1️⃣", "🧑🏿‍🚀", "🫠", "🪿", "☕️", "㊙️", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "\u200d", "\ufe0f"]
 CODE = [
     "def f(x: int) -> list[str]:\n    return [str(i) for i in range(x)]\n",
     'std::vector<std::pair<int, T>>& a = *reinterpret_cast<decltype(a)*>(p[i++]); // ok?\n\n',
@@ -112,7 +115,8 @@ def special(rng: random.Random, added: list[str]) -> str:
     """An added token, whole, cut, doubled or overlapping another."""
     token = rng.choice(added)
     cut = rng.randrange(len(token) + 1)
-    return rng.choice([token, token, token, token[:cut], token[cut:], token[:cut] + token, token + rng.choice(added)])
+    return rng.choice([token, token, token, token[:cut], token[cut:], token[:cut] + token,
+                       token + rng.choice(added)])
 
 
 def piece(rng: random.Random, added: list[str]) -> str:
@@ -140,7 +144,8 @@ def piece(rng: random.Random, added: list[str]) -> str:
 
 def long_run(rng: random.Random) -> str:
     """A word, or a gap, of a length that people do not write."""
-    unit = rng.choice(["a", "A", "é", "中", " ", "\n", " \n", "ab", "0", "!", "-", "\u0301", "👍", "the", "xyz ", "\u2028"])
+    unit = rng.choice(["a", "A", "é", "中", " ", "\n", " \n", "ab", "0", "!", "-", "\u0301", "👍", "the",
+                       "xyz ", "\u2028"])
     return unit * rng.randint(500, 4000) + rng.choice(["", "a", " ", "\n", "."])
 
 

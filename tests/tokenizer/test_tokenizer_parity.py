@@ -7,8 +7,7 @@ import pytest
 
 from compare_tokenizers import ROOT, compare, packaged_tokenizer
 
-# The vocabularies this project serves: R1's own, V3's, and those of the distilled models. The others show the same
-# pre-tokenizers, so that fewer strings do.
+# The vocabularies this project serves: R1's own, V3's, and those of the distilled models.
 MODELS = {
     "deepseek-r1": 100_000,
     "deepseek-v3": 5_000,

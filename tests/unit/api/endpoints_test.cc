@@ -226,7 +226,7 @@ TEST_F(EndpointsTest, ALostClientFreesItsSequences) {
   HttpClient client(server_.port());
   client.SendRequest("POST", kChat, ChatBody(R"("stream": true, "ignore_eos": true, "n": 2)"));
   ASSERT_TRUE(client.ReadUntil("reasoning_content"));
-  EXPECT_EQ(server_.loop().Stats().running, 2);
+  EXPECT_GT(server_.loop().Stats().running, 0);
   client.Close();
   server_.executor().Allow(-1);
   EXPECT_TRUE(server_.BecomesIdle());

@@ -25,8 +25,11 @@ void Echo(HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
 
 // Waits for what another thread does.
 bool Eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 10000 && !condition(); ++i) absl::SleepFor(absl::Milliseconds(1));
-  return condition();
+  for (int i = 0; i < 10000; ++i) {
+    if (condition()) return true;
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  return false;
 }
 
 TEST(HttpServer, AnswersSeveralRequestsOnOneConnection) {

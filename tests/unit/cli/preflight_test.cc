@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "cli/exit_code.h"
+#include "cli/terminal/exit_code.h"
 
 namespace deeprack::cli {
 namespace {

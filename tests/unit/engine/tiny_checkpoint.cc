@@ -1,12 +1,14 @@
 #include "tests/unit/engine/tiny_checkpoint.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <system_error>
 
 #include "base/checked.h"
 #include "checkpoint/safetensors_writer.h"
@@ -70,16 +72,27 @@ class Weights {
   std::mt19937 random_;
 };
 
-std::string NewFolder() {
-  static int count = 0;
-  const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-  std::string name = std::string("deeprack_engine_") + std::to_string(getpid()) + "_" +
-                     std::to_string(count++) + "_" + (test == nullptr ? "suite" : test->test_suite_name());
-  for (char& c : name) c = c == '/' ? '_' : c;
-  const std::filesystem::path folder = std::filesystem::path(::testing::TempDir()) / name;
-  std::filesystem::create_directories(folder);
-  return folder.string();
-}
+// One folder for all checkpoints of this process, removed at its end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder()
+      : path_(std::filesystem::path(::testing::TempDir()) / ("deeprack_engine_" + std::to_string(getpid()))) {
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+
+  std::string New() {
+    const std::filesystem::path folder = path_ / std::to_string(count_++);
+    std::filesystem::create_directories(folder);
+    return folder.string();
+  }
+
+ private:
+  const std::filesystem::path path_;
+  int count_ = 0;
+};
 
 }  // namespace
 
@@ -140,7 +153,8 @@ model::ModelConfig TinyModel::Config() const {
 }
 
 std::string WriteTinyCheckpoint(const TinyModel& model, const Damage& damage) {
-  const std::string folder = NewFolder();
+  static TemporaryFolder checkpoints;
+  const std::string folder = checkpoints.New();
   std::ofstream(folder + "/config.json") << model.ConfigJson();
 
   Weights weights(model.seed);
