@@ -34,6 +34,9 @@ function(deeprack_test name)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
+  if(DEEPRACK_SANITIZE)
+    math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * 5")  # instrumented code is slow
+  endif()
   if(ARG_PROCESSES)
     add_test(NAME ${name} COMMAND mpirun --allow-run-as-root --oversubscribe --bind-to none
              -n ${ARG_PROCESSES} $<TARGET_FILE:${name}>)

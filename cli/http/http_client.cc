@@ -143,6 +143,8 @@ absl::Status HttpPostStreaming(const Url& url, const std::string& target, const 
   std::string error_body;
   std::array<char, 8192> piece;
   while (!parser.is_done()) {
+    if (cancelled && cancelled())
+      return absl::CancelledError("stopped");  // also when there is always something to read
     parser.get().body().data = piece.data();
     parser.get().body().size = piece.size();
     DR_RETURN_IF_ERROR(connection.ReadSome(parser, absl::Now() + silence));

@@ -131,12 +131,12 @@ class Connection {
     co_await Linger();
   }
 
-  net::awaitable<bool> Refuse(int status, std::string message) {
+  net::awaitable<void> Refuse(int status, std::string message) {
     HttpResponse response;
     response.status = status;
     response.body = shared_.error_body(status, message);
     keep_alive_ = false;
-    co_return co_await Write(std::move(response));
+    co_await Write(std::move(response));
   }
 
   // Closes so that the last answer arrives: input that nobody reads would otherwise reset the connection.
@@ -180,17 +180,16 @@ class Connection {
 
   net::awaitable<bool> AnswerReadError(beast::error_code error) {
     if (error == http::error::body_limit) {
-      co_return co_await Refuse(
-          413, absl::StrCat("the body is larger than ", shared_.options.max_body_bytes, " bytes"));
-    }
-    if (error == http::error::header_limit) {
-      co_return co_await Refuse(
-          431, absl::StrCat("the headers are larger than ", shared_.options.max_header_bytes, " bytes"));
+      co_await Refuse(413, absl::StrCat("the body is larger than ", shared_.options.max_body_bytes, " bytes"));
+    } else if (error == http::error::header_limit) {
+      co_await Refuse(431,
+                      absl::StrCat("the headers are larger than ", shared_.options.max_header_bytes, " bytes"));
     }
     const bool malformed = error.category() == make_error_code(http::error::bad_method).category() &&
+                           error != http::error::body_limit && error != http::error::header_limit &&
                            error != http::error::end_of_stream && error != http::error::partial_message;
-    if (malformed) co_return co_await Refuse(400, absl::StrCat("not an HTTP request: ", error.message()));
-    co_return false;  // closed, reset, or too slow
+    if (malformed) co_await Refuse(400, absl::StrCat("not an HTTP request: ", error.message()));
+    co_return false;  // refused, or closed, reset, too slow
   }
 
   net::awaitable<bool> Answer(http::request<http::string_body> request) {

@@ -117,7 +117,7 @@ void ReadAttention(JsonFields fields, ModelConfig* config) {
                               config->qk_head_dim()));
   }
   fields.RequireBool("attention_bias", false);
-  fields.RequireBool("rope_interleave", true);
+  config->rope_interleave = fields.BoolOr("rope_interleave", true);
 }
 
 void CheckRouting(const ModelConfig& c, JsonFields fields) {

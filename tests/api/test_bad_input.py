@@ -65,7 +65,8 @@ def test_wrong_method(cluster):
 
 
 def long_stream():
-    return request_bytes(COMPLETIONS, {"prompt": "1 + 2", "stream": True, "ignore_eos": True, "logprobs": 20})
+    return request_bytes(COMPLETIONS, {"prompt": "1 + 2", "stream": True, "ignore_eos": True, "logprobs": 20,
+                                         "max_tokens": 1500})
 
 
 def test_a_client_that_leaves_frees_its_sequence(cluster):

@@ -143,6 +143,13 @@ TEST(ModelConfigTest, DenseWidthIsNotNeededWithoutDenseLayers) {
   EXPECT_TRUE(MustParse(file).is_moe_layer(0));
 }
 
+TEST(ModelConfigTest, RopeHalvesAreServed) {
+  json file = R1Json();
+  EXPECT_TRUE(MustParse(file).rope_interleave);
+  file["rope_interleave"] = false;
+  EXPECT_FALSE(MustParse(file).rope_interleave);
+}
+
 struct Refusal {
   std::string name;
   std::function<void(json&)> change;
@@ -184,7 +191,7 @@ INSTANTIATE_TEST_SUITE_P(
         Set("TopkMethod", "/topk_method", "greedy", {"topk_method", "greedy", "noaux_tc"}),
         Set("Activation", "/hidden_act", "gelu", {"hidden_act", "gelu", "silu"}),
         Set("AttentionBias", "/attention_bias", true, {"attention_bias", "true", "false"}),
-        Set("RopeInterleave", "/rope_interleave", false, {"rope_interleave"}),
+        Set("RopeInterleave", "/rope_interleave", "yes", {"rope_interleave", "yes"}),
         Set("MoeFrequency", "/moe_layer_freq", 2, {"moe_layer_freq", "2", "1"}),
         Set("RopeType", "/rope_scaling/type", "llama3", {"rope_scaling", "llama3", "yarn"}),
         Set("RopeTypesDiffer", "/rope_scaling/rope_type", "default", {"rope_scaling", "differ"}),

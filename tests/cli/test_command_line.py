@@ -1,0 +1,141 @@
+"""`deeprack` as a person uses it: the demo, a conversation from a pipe, and what is left when something dies."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "api"))
+from serve_command import BIN, Serve, run  # noqa: E402
+
+
+def processes_under(root):
+    """Ids of the processes that descend from `root`, itself not included."""
+    parents = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:  # it has ended meanwhile
+                continue
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found, frontier = [], [root]
+    while frontier:
+        frontier = [pid for pid, parent in parents.items() if parent in frontier]
+        found += frontier
+    return found
+
+
+def command_of(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def is_alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_for_all_gone(pids, seconds=30):
+    deadline = time.monotonic() + seconds
+    while any(map(is_alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return [command_of(pid) for pid in pids if is_alive(pid)]
+
+
+@pytest.fixture(scope="module")
+def served():
+    with Serve("--tp", 2) as serve:
+        yield serve
+
+
+def chat(url, questions, *arguments):
+    return subprocess.run([str(BIN / "deeprack"), "chat", "--url", url, *arguments], input=questions, text=True,
+                          capture_output=True, timeout=120)
+
+
+def test_the_demo_answers_its_three_questions():
+    demo = run("demo")
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert demo.stdout.splitlines()[-1] == "demo: 3 of 3 answers right"
+    assert "\x1b" not in demo.stdout, "colours are for terminals"
+
+
+def test_chat_answers_a_question_a_line(served):
+    talk = chat(served.url, "What is 17 + 25?\n\n/clear\nWhat is 30 - 4?\n")
+    assert talk.returncode == 0, talk.stderr
+    assert re.search(r"\b42\b", talk.stdout) and re.search(r"\b26\b", talk.stdout)
+    assert "\x1b" not in talk.stdout
+
+
+def test_chat_quits_when_told(served):
+    talk = chat(served.url, "/quit\nWhat is 17 + 25?\n")
+    assert (talk.returncode, talk.stdout) == (0, "")
+
+
+def test_chat_says_what_the_server_refuses(served):
+    talk = chat(served.url, "hi\n", "--model", "no-such-model")
+    assert talk.returncode == 78
+    assert "no-such-model" in talk.stderr
+
+
+def test_chat_without_a_server():
+    talk = chat("http://127.0.0.1:1", "hi\n")
+    assert talk.returncode == 69
+    assert "deeprack serve" in talk.stderr
+
+
+def test_sigterm_ends_everything_in_order():
+    with Serve("--tp", 2) as serve:
+        children = processes_under(serve.process.pid)
+        assert len(children) == 4, "coordinator, mpirun, two ranks"
+        serve.process.send_signal(signal.SIGTERM)
+        assert serve.process.wait(timeout=60) == 0, serve.read_log()
+        assert wait_for_all_gone(children) == []
+
+
+@pytest.mark.parametrize("victim, words", [("deeprack-coordinator", r"the coordinator \(pid \d+\) has ended: signal 9"),
+                                           ("deeprack-worker", r"the workers \(pid \d+\) have ended.*rank \d")])
+def test_a_killed_process_is_named_and_takes_the_rest_along(victim, words):
+    with Serve("--tp", 2) as serve:
+        children = processes_under(serve.process.pid)
+        os.kill(next(pid for pid in children if pathlib.Path(command_of(pid).split()[0]).name == victim), signal.SIGKILL)
+        assert serve.process.wait(timeout=60) == 69, serve.read_log()
+        assert re.search(words, serve.read_log()), serve.read_log()
+        assert wait_for_all_gone(children) == []
+
+
+def test_nothing_outlives_a_killed_serve():
+    with Serve("--tp", 2) as serve:
+        children = processes_under(serve.process.pid)
+        serve.process.kill()
+        serve.process.wait()
+        assert wait_for_all_gone(children) == []
+
+
+def test_too_few_workers_are_counted():
+    serve = run("serve", "--tp", 2, "--port", 0, "--workers", "external", "--worker-timeout", 1)
+    assert serve.returncode == 69
+    assert "deeprack-worker --coordinator 127.0.0.1:" in serve.stderr, "how to start one"
+    assert "0 of 2 workers" in serve.stderr
+
+
+def test_settings_come_from_flags_environment_and_file(tmp_path):
+    config = tmp_path / "rack.yaml"
+    config.write_text("tp: 7\nmax_context: 128\n")
+    assert "tp=7" in run("plan", "--config", config).stderr
+    environment = {**os.environ, "DEEPRACK_CONFIG": str(config), "DEEPRACK_TP": "2"}
+    assert run("plan", env=environment).stdout.startswith("tp=2 dp=1 ep=2 pp=1")
+    assert run("plan", "--tp", 4, env=environment).stdout.startswith("tp=4 dp=1 ep=4 pp=1")
+    config.write_text("tpp: 2\n")
+    wrong = run("plan", "--config", config)
+    assert wrong.returncode == 78 and "unknown setting 'tpp'" in wrong.stderr
