@@ -2,6 +2,7 @@
 
 #include <ucontext.h>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -70,16 +71,17 @@ void Release(unsigned begin, unsigned end, Wait wait) {
   }
 }
 
+void Prepare(Fiber& fiber) {
+  DR_CHECK(getcontext(&fiber.context) == 0);
+  fiber.context.uc_stack.ss_sp = fiber.stack.get();
+  fiber.context.uc_stack.ss_size = kStackBytes;
+  fiber.context.uc_link = nullptr;
+  makecontext(&fiber.context, FiberMain, 0);
+  fiber.wait = Wait::kNone;
+}
+
 void RunBlock() {
-  for (unsigned t = 0; t < block.threads; ++t) {
-    Fiber& fiber = block.fibers[t];
-    DR_CHECK(getcontext(&fiber.context) == 0);
-    fiber.context.uc_stack.ss_sp = fiber.stack.get();
-    fiber.context.uc_stack.ss_size = kStackBytes;
-    fiber.context.uc_link = nullptr;
-    makecontext(&fiber.context, FiberMain, 0);
-    fiber.wait = Wait::kNone;
-  }
+  for (unsigned t = 0; t < block.threads; ++t) Prepare(block.fibers[t]);
   for (;;) {
     bool ran = false;
     for (unsigned i = 0; i < block.threads; ++i) {

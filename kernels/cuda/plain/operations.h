@@ -1,4 +1,4 @@
-// The plain CUDA backend: every operation of kernels/api that the decoder's layers use, for any card from sm_80 up, in
+// The plain CUDA backend: every operation of kernels/api that the decoder's layers use (not yet those on logits), for any card from sm_80 up, in
 // simple code. It is complete and trusted first; Hopper kernels replace single operations once they have passed against it.
 // All pointers are device memory; launches go to execution.stream and return at once. The same source also
 // builds for the host (plain/device.h), where the common test suite runs it.
@@ -7,6 +7,9 @@
 #include "kernels/api/kernel_set.h"
 
 namespace deeprack::kernels::plain {
+
+// All of them as a table; the operations on logits are null.
+const KernelSet& Kernels();
 
 void Embedding(const EmbeddingArgs& args, const Execution& execution);
 void RmsNorm(const RmsNormArgs& args, const Execution& execution);

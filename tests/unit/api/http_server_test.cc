@@ -174,7 +174,7 @@ TEST(HttpServer, CutsAClientThatNeverReads) {
 TEST(HttpServer, StopWaitsForAnswersUnderWay) {
   std::mutex mutex;
   std::shared_ptr<HttpExchange> held;
-  const auto server = Start({}, [&](HttpRequest, std::shared_ptr<HttpExchange> exchange) {
+  std::unique_ptr<HttpServer> server = Start({}, [&](HttpRequest, std::shared_ptr<HttpExchange> exchange) {
     const std::lock_guard lock(mutex);
     held = exchange;
   });
@@ -187,8 +187,9 @@ TEST(HttpServer, StopWaitsForAnswersUnderWay) {
   held->Post([exchange = held] { exchange->Respond({.body = "bye"}); });
   server->Stop(absl::Seconds(10));
   EXPECT_EQ(client.ReadReply().body, "bye");
+  EXPECT_FALSE(HttpClient(server->port()).connected());
+  server.reset();
   EXPECT_TRUE(client.WaitForClose());
-  EXPECT_EQ(HttpClient(server->port()).connected(), false);
 }
 
 }  // namespace

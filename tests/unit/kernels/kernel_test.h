@@ -18,7 +18,17 @@
 
 namespace deeprack::kernels {
 
-// Runs once per CPU backend that this processor has, with three threads.
+// What this program tests: kernels_test the CPU backends that this processor has, plain_kernels_test the source of the
+// plain CUDA kernels, run on the host.
+std::vector<const KernelSet*> KernelsUnderTest();
+
+inline std::string BackendName(const KernelSet& kernels) {
+  std::string name(kernels.name);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+// Runs once per backend, with three threads.
 class KernelTest : public ::testing::TestWithParam<const KernelSet*> {
  protected:
   const KernelSet& kernels() const { return *GetParam(); }

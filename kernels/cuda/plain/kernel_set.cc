@@ -1,0 +1,26 @@
+#include "kernels/cuda/plain/operations.h"
+
+namespace deeprack::kernels::plain {
+
+const KernelSet& Kernels() {
+  static const KernelSet set = {
+      .name = "cuda-plain",
+      .embedding = Embedding,
+      .rms_norm = RmsNorm,
+      .add_rms_norm = AddRmsNorm,
+      .add = Add,
+      .linear = Linear,
+      .head_linear = HeadLinear,
+      .grouped_linear = GroupedLinear,
+      .swiglu = SwiGlu,
+      .rope = Rope,
+      .kv_write = KvWrite,
+      .mla_attention = MlaAttention,
+      .gate = Gate,
+      .group_by_expert = GroupByExpert,
+      .combine = Combine,
+  };
+  return set;
+}
+
+}  // namespace deeprack::kernels::plain
