@@ -58,8 +58,8 @@ bench: packages build/build.ninja  ## the kernels, each with its floor beside it
 	@cmake --build --preset release -j $(JOBS) --target kernels_bench
 	@build/bin/kernels_bench
 
-gpu-check:  ## what a GPU machine verifies
-	@echo "gpu-check: this version has no CUDA kernels to check; the NCCL communicator only compiles (make build)"; exit 1
+gpu-check:  ## what a GPU machine verifies (not there yet)
+	@echo "gpu-check: no program runs the CUDA kernels on a card yet; their source passes plain_kernels_test on the host"; exit 1
 
 format:  ## clang-format over every source
 	@deploy/debian/install-packages clang-format

@@ -78,6 +78,8 @@ class Server final : public HttpServer {
     io_.stop();
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
+    boost::system::error_code ignored;
+    acceptor_.close(ignored);  // where the threads ended before they came to it
   }
 
  private:
