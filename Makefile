@@ -39,11 +39,14 @@ test: packages build/build.ninja build/venv/ready  ## every test: ctest, then py
 	@ctest --test-dir build --output-on-failure --no-tests=error
 	@$(PYTEST) tests -q -ra --durations=5
 
+# OpenMPI leaves memory behind in plug-ins that it unloads, which no suppression can name: no leak check where it runs.
+MPI_TESTS := mpi|processes
+
 test-asan: packages  ## the C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@cmake --preset asan >/dev/null
 	@cmake --build --preset asan -j $(JOBS)
-	@ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp \
-	  ctest --test-dir build/asan --output-on-failure --no-tests=error
+	@ctest --test-dir build/asan --output-on-failure --no-tests=error -E "$(MPI_TESTS)"
+	@ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build/asan --output-on-failure --no-tests=error -R "$(MPI_TESTS)"
 
 # What shares memory between threads of ours. gRPC and OpenMPI are not instrumented, so tests through them stay out.
 TSAN_TESTS := collectives_test scheduler_unit_test scheduler_sim_test api_test engine_test

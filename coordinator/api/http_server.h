@@ -31,8 +31,8 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
-// One request's way back to its client. Owned jointly by the connection and whoever still answers. All methods but
-// Post are called on the connection's executor: in the handler, or in a function handed to Post.
+// One request's way back to its client. Owned by the connection and whoever still answers; gone before the server.
+// All methods but Post are called on the connection's executor: in the handler, or in a function handed to Post.
 class HttpExchange {
  public:
   virtual ~HttpExchange() = default;

@@ -128,7 +128,7 @@ TEST(HttpServer, FillsQuietTimesWithComments) {
   client.SendRequest("GET", "/");
   EXPECT_TRUE(client.ReadUntil(": keep-alive\n\n"));
   const std::lock_guard lock(mutex);
-  held->Post([exchange = held] { exchange->EndStream(); });
+  held->Post([exchange = std::move(held)] { exchange->EndStream(); });
   EXPECT_TRUE(client.ReadUntil("\r\n0\r\n\r\n"));
 }
 
@@ -184,7 +184,7 @@ TEST(HttpServer, StopWaitsForAnswersUnderWay) {
     const std::lock_guard lock(mutex);
     return held != nullptr;
   }));
-  held->Post([exchange = held] { exchange->Respond({.body = "bye"}); });
+  held->Post([exchange = std::move(held)] { exchange->Respond({.body = "bye"}); });
   server->Stop(absl::Seconds(10));
   EXPECT_EQ(client.ReadReply().body, "bye");
   EXPECT_FALSE(HttpClient(server->port()).connected());
