@@ -15,6 +15,7 @@ namespace deeprack::cli {
 namespace {
 
 constexpr absl::Duration kTick = absl::Milliseconds(50);
+constexpr absl::Duration kLook = absl::Seconds(1);  // how often /ready is asked while serving
 // Time for streams to end with their last event once the ranks are gone, and for processes to end when told.
 constexpr auto kLastEvents = std::chrono::seconds(2);
 constexpr auto kWorkersLeave = std::chrono::seconds(3);
@@ -142,9 +143,30 @@ ServeEnd Cluster::Failed(const std::string& message) {
   return end;
 }
 
+// Serving may end while every process lives (a step failed): /ready says so.
+std::optional<ServeEnd> Cluster::CheckReady() {
+  const auto answer = HttpGet(url_, "/ready", absl::Seconds(5));
+  const auto state =
+      answer.ok() ? ParseReadyState(answer->body) : absl::StatusOr<ReadyState>(answer.status());
+  if (!state.ok() || state->state != "failed") return std::nullopt;
+  // A lost process is the better cause: give it the time to be noticed, and streams the time for their last
+  // event.
+  const auto deadline = absl::Now() + absl::FromChrono(kLastEvents);
+  while (absl::Now() < deadline) {
+    if (auto end = CheckEnd()) return end;
+    signals_->WaitFor(kTick);
+  }
+  return Failed(state->message);
+}
+
 std::optional<ServeEnd> Cluster::Watch(const std::function<bool()>& until) {
+  absl::Time next_look = absl::Now() + kLook;
   while (!until()) {
     if (auto end = CheckEnd()) return end;
+    if (absl::Now() >= next_look) {
+      if (auto end = CheckReady()) return end;
+      next_look = absl::Now() + kLook;
+    }
     signals_->WaitFor(kTick);
   }
   return std::nullopt;

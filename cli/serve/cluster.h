@@ -50,6 +50,7 @@ class Cluster {
   std::optional<ServeEnd> ReadPorts();
   // What happened if anything ended: a signal, the coordinator, the workers.
   std::optional<ServeEnd> CheckEnd();
+  std::optional<ServeEnd> CheckReady();
   ServeEnd WorkersEnded(int exit_code);
   ServeEnd Failed(const std::string& message);
 

@@ -48,13 +48,15 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
 
   void Send(std::string bytes) override {
     if (closed_) return;
-    queued_bytes_ += bytes.size();
-    if (queued_bytes_ > max_queued_) {  // the client does not read: end the writer's wait for it
+    // The client does not read: end the writer's wait for it. The first piece does not count: a single event
+    // may be larger than the bound, which says nothing about the client.
+    if (!queue_.empty() && queued_bytes_ - queue_.front().size() > max_queued_) {
       stream_->close();
       closed_ = true;
       wake_.cancel();
       return;
     }
+    queued_bytes_ += bytes.size();
     queue_.push_back(std::move(bytes));
     wake_.cancel();
   }
@@ -180,10 +182,11 @@ class Connection {
 
   net::awaitable<bool> AnswerReadError(beast::error_code error) {
     if (error == http::error::body_limit) {
-      co_await Refuse(413, absl::StrCat("the body is larger than ", shared_.options.max_body_bytes, " bytes"));
+      co_await Refuse(413,
+                      absl::StrCat("the body is larger than ", shared_.options.max_body_bytes, " bytes"));
     } else if (error == http::error::header_limit) {
-      co_await Refuse(431,
-                      absl::StrCat("the headers are larger than ", shared_.options.max_header_bytes, " bytes"));
+      co_await Refuse(
+          431, absl::StrCat("the headers are larger than ", shared_.options.max_header_bytes, " bytes"));
     }
     const bool malformed = error.category() == make_error_code(http::error::bad_method).category() &&
                            error != http::error::body_limit && error != http::error::header_limit &&
@@ -207,7 +210,7 @@ class Connection {
     const bool complete = outcome.index() == 0 && std::get<0>(outcome);
     exchange->Close(complete);
     --shared_.answering;
-    co_return complete && keep_alive_;
+    co_return complete&& keep_alive_;
   }
 
   // Returns when the client has closed its side, with the socket closed, so that a write under way ends too.

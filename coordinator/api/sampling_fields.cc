@@ -15,6 +15,9 @@ constexpr size_t kMaxStopTokens = 64;
 constexpr size_t kMaxLogitBias = 1024;
 constexpr int64_t kMaxAnswers = 32;
 constexpr size_t kMaxSaltBytes = 256;
+// Both are above zero, and so that nothing is lost when they become floats.
+constexpr double kLeastTopP = 1e-6;
+constexpr double kLeastRepetitionPenalty = 0.01;
 
 void AddStopString(JsonFields& fields, const Json& value, const std::string& path,
                    std::vector<std::string>& stop) {
@@ -84,25 +87,16 @@ void ReadLogitBias(JsonFields& fields, const ServedModel& model, model::Sampling
   std::sort(sampling.logit_bias.begin(), sampling.logit_bias.end());
 }
 
-// A number whose range begins just above zero.
-double ReadPositive(JsonFields& fields, std::string_view name, double absent, double max) {
-  const double value = fields.Number(name, absent, 0, max);
-  if (value == 0) {
-    fields.Fail(InvalidValue(fields.Path(name),
-                             absl::StrCat(fields.Path(name), " is 0; it must be above 0 and at most ", max)));
-  }
-  return value;
-}
-
 void ReadSampling(JsonFields& fields, const ServedModel& model, model::SamplingParams& sampling) {
   sampling.temperature = static_cast<float>(fields.Number("temperature", model.defaults.temperature, 0, 2));
-  sampling.top_p = static_cast<float>(ReadPositive(fields, "top_p", model.defaults.top_p, 1));
+  sampling.top_p = static_cast<float>(fields.Number("top_p", model.defaults.top_p, kLeastTopP, 1));
   sampling.top_k = static_cast<int32_t>(std::max<int64_t>(
       0, fields.Integer("top_k", model.defaults.top_k, -1, std::numeric_limits<int32_t>::max())));
   sampling.min_p = static_cast<float>(fields.Number("min_p", 0, 0, 1));
   sampling.presence_penalty = static_cast<float>(fields.Number("presence_penalty", 0, -2, 2));
   sampling.frequency_penalty = static_cast<float>(fields.Number("frequency_penalty", 0, -2, 2));
-  sampling.repetition_penalty = static_cast<float>(ReadPositive(fields, "repetition_penalty", 1, 10));
+  sampling.repetition_penalty =
+      static_cast<float>(fields.Number("repetition_penalty", 1, kLeastRepetitionPenalty, 10));
   ReadLogitBias(fields, model, sampling);
 }
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "model/step/sampling_check.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -36,7 +37,7 @@ absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request)
         "the prompt has ", prompt, " tokens; the KV cache holds ", cache, " (", limits.blocks_per_dp_rank,
         " pages of ", kPageTokens, " tokens): shorten the prompt, or start with more memory for it"));
   }
-  return absl::OkStatus();
+  return model::CheckSampling(request.sampling);
 }
 
 Scheduler::Scheduler(const SchedulerLimits& limits, Epoch epoch) : limits_(limits), epoch_(epoch) {

@@ -96,3 +96,21 @@ def test_garbage_instead_of_http(cluster):
     with cluster.connect() as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00 this is no HTTP\r\n\r\n")
         assert connection.recv(4096).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("field", ["top_p", "repetition_penalty", "min_p", "temperature"])
+@pytest.mark.parametrize("value", [1e-300, 1e-42, 5e-324])
+def test_numbers_too_small_for_a_float_harm_nobody(cluster, field, value):
+    body = {"messages": [{"role": "user", "content": "What is 1 + 2?"}], "temperature": 1, "max_tokens": 5, field: value}
+    status, reply = cluster.post(CHAT, body)
+    assert status == 200 or reply["error"]["param"] == field
+    assert cluster.get("/ready")[0] == 200
+
+
+def test_an_event_larger_than_the_send_queue_arrives(cluster):
+    """A client that reads is not taken for one that does not, however much a single event holds."""
+    prompt = [5 + i % 200 for i in range(1900)]
+    body = {"prompt": prompt, "stream": True, "echo": True, "logprobs": 20, "max_tokens": 2}
+    status, _, text = cluster.request(COMPLETIONS, body)
+    assert status == 200 and len(text) > 300_000
+    assert text.rstrip().endswith("data: [DONE]")

@@ -1,12 +1,12 @@
 #include "worker/engine/plan_check.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
+#include "model/step/sampling_check.h"
 
 namespace deeprack::worker {
 namespace {
@@ -18,25 +18,14 @@ absl::Status Wrong(const model::SequencePlan& sequence, const Parts&... parts) {
 
 absl::Status CheckSampling(const model::SequencePlan& sequence, int64_t vocab_size) {
   const model::SamplingParams& p = sequence.sampling;
-  if (!std::isfinite(p.temperature) || p.temperature < 0) {
-    return Wrong(sequence, "temperature ", p.temperature, " is not a number from 0 up");
-  }
-  if (!(p.top_p > 0 && p.top_p <= 1)) return Wrong(sequence, "top_p ", p.top_p, " is not in (0, 1]");
-  if (!(p.min_p >= 0 && p.min_p <= 1)) return Wrong(sequence, "min_p ", p.min_p, " is not in [0, 1]");
-  if (p.top_k < 0) return Wrong(sequence, "top_k ", p.top_k, " is negative");
-  if (!std::isfinite(p.presence_penalty) || !std::isfinite(p.frequency_penalty)) {
-    return Wrong(sequence, "a penalty is not a finite number");
-  }
-  if (!std::isfinite(p.repetition_penalty) || p.repetition_penalty <= 0) {
-    return Wrong(sequence, "repetition_penalty ", p.repetition_penalty, " is not above 0");
-  }
-  if (p.top_logprobs < -1 || p.top_logprobs > vocab_size) {
+  if (const absl::Status status = model::CheckSampling(p); !status.ok())
+    return Wrong(sequence, status.message());
+  if (p.top_logprobs > vocab_size) {
     return Wrong(sequence, "top_logprobs ", p.top_logprobs, " is not in [-1, ", vocab_size, "]");
   }
-  for (const auto& [token, bias] : p.logit_bias) {
+  for (const auto& [token, _] : p.logit_bias) {
     if (token < 0 || token >= vocab_size)
       return Wrong(sequence, "logit_bias of token ", token, " of ", vocab_size);
-    if (std::isnan(bias)) return Wrong(sequence, "logit_bias of token ", token, " is not a number");
   }
   for (const model::TokenCount& count : sequence.token_counts) {
     if (count.token < 0 || count.token >= vocab_size || count.in_prompt < 0 || count.in_output < 0) {
