@@ -19,7 +19,8 @@ inline constexpr absl::Duration kPatience = absl::Seconds(60);
 
 class Cluster {
  public:
-  explicit Cluster(int ranks, coordinator::HealthLimits health = {});
+  // Heartbeats of a starved machine come late, so unless a test is about them they have all the patience there is.
+  explicit Cluster(int ranks, coordinator::HealthLimits health = {.heartbeat_timeout = kPatience});
   ~Cluster();
 
   // Starts one worker as launch rank `rank` of `world` (all of the layout's when 0).
