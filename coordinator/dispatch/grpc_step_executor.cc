@@ -28,8 +28,9 @@ absl::StatusOr<model::StepResult> GrpcStepExecutor::Run(const model::StepPlan& p
   {
     WorkerCalls calls(workers);
     for (Rank rank = 0; rank < workers->size(); ++rank) {
-      workers->stub(rank)->async()->ExecuteStep(calls.context(rank), &request, &responses[rank],
-                                                [&calls, rank](const grpc::Status& status) { calls.Ended(rank, status); });
+      workers->stub(rank)->async()->ExecuteStep(
+          calls.context(rank), &request, &responses[rank],
+          [&calls, rank](const grpc::Status& status) { calls.Ended(rank, status); });
     }
     DR_RETURN_IF_ERROR(calls.Wait());
   }
@@ -46,11 +47,13 @@ absl::StatusOr<model::StepResult> JoinStepResults(const model::StepPlan& plan,
   for (size_t rank = 0; rank < by_rank.size(); ++rank) {
     model::StepResult& result = by_rank[rank];
     if (result.epoch != plan.epoch || result.step != plan.step) {
-      return absl::InternalError(absl::StrCat("rank ", rank, " answered step ", result.step, " of epoch ", result.epoch,
-                                              " when asked for step ", plan.step, " of epoch ", plan.epoch));
+      return absl::InternalError(absl::StrCat("rank ", rank, " answered step ", result.step, " of epoch ",
+                                              result.epoch, " when asked for step ", plan.step, " of epoch ",
+                                              plan.epoch));
     }
     joined.timings.total_seconds = std::max(joined.timings.total_seconds, result.timings.total_seconds);
-    joined.timings.collective_seconds = std::max(joined.timings.collective_seconds, result.timings.collective_seconds);
+    joined.timings.collective_seconds =
+        std::max(joined.timings.collective_seconds, result.timings.collective_seconds);
     for (model::SequenceResult& sequence : result.sequences) {
       if (!found.emplace(sequence.sequence, &sequence).second) {
         return absl::InternalError(absl::StrCat("rank ", rank, " answered for sequence ", sequence.sequence,

@@ -87,12 +87,13 @@ class RankLoad final : public grpc::ClientReadReactor<cluster::LoadProgress> {
 
 }  // namespace
 
-absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& options, const LoadProgress& progress) {
+absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& options,
+                                      const LoadProgress& progress) {
   auto* workers = static_cast<ConnectedWorkerPool*>(pool);  // the only implementation
   if (workers->size() != options.layout.world_size()) {
     return absl::InvalidArgumentError(absl::StrCat("layout ", ToString(options.layout), " has ",
-                                                   options.layout.world_size(), " ranks, and ", workers->size(),
-                                                   " workers are there"));
+                                                   options.layout.world_size(), " ranks, and ",
+                                                   workers->size(), " workers are there"));
   }
   DR_RETURN_IF_ERROR(workers->health());
   Tally tally(workers->size(), progress);
@@ -108,7 +109,8 @@ absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& optio
   for (Rank rank = 0; rank < workers->size(); ++rank) {
     const cluster::LoadProgress& last = tally.latest(rank);
     if (!last.done() || last.kv_blocks() < 1) {
-      return absl::InternalError(absl::StrCat(workers->NameOf(rank), " ended its load without saying what it holds"));
+      return absl::InternalError(
+          absl::StrCat(workers->NameOf(rank), " ended its load without saying what it holds"));
     }
     loaded.ranks.push_back({last.kv_blocks(), last.weight_bytes(), last.kv_bytes(), last.workspace_bytes()});
     loaded.kv_blocks = std::min(loaded.kv_blocks, last.kv_blocks());

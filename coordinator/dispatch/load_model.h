@@ -18,14 +18,14 @@ namespace deeprack::coordinator {
 struct LoadOptions {
   Epoch epoch = 1;
   model::Layout layout;
-  std::string model_path;                  // as the workers see it
-  DType compute = DType::kBF16;            // kBF16 or kF32
+  std::string model_path;                      // as the workers see it
+  DType compute = DType::kBF16;                // kBF16 or kF32
   std::string expert_exchange = "replicated";  // or all_to_all
-  int64_t kv_bytes = 0;                    // per rank; 0: the worker chooses from its free memory
+  int64_t kv_bytes = 0;                        // per rank; 0: the worker chooses from its free memory
   int32_t max_step_tokens = 2048;
-  int32_t max_context = 0;                 // 0: what the model allows
+  int32_t max_context = 0;  // 0: what the model allows
   int32_t max_sequences = 256;
-  int32_t threads = 0;                     // per rank; 0: the worker's share of its host's cores
+  int32_t threads = 0;  // per rank; 0: the worker's share of its host's cores
   absl::Duration collective_timeout = absl::Seconds(60);
 };
 
@@ -38,16 +38,17 @@ struct RankMemory {
 };
 
 struct LoadedModel {
-  int32_t kv_blocks = 0;           // what every rank has: the least of all
+  int32_t kv_blocks = 0;  // what every rank has: the least of all
   std::vector<RankMemory> ranks;
 };
 
-// Bytes over all ranks. bytes_total grows until every rank has reported. Called from other threads, one at a time, a
-// few times a second.
+// Bytes over all ranks. bytes_total grows until every rank has reported. Called from other threads, one at a
+// time, a few times a second.
 using LoadProgress = std::function<void(int64_t bytes_done, int64_t bytes_total)>;
 
-// Blocks until all ranks are done. An error carries the code and message of the rank nearest to the cause, and its
-// name; a lost rank ends the load at once.
-absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& options, const LoadProgress& progress);
+// Blocks until all ranks are done. An error carries the code and message of the rank nearest to the cause,
+// and its name; a lost rank ends the load at once.
+absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& options,
+                                      const LoadProgress& progress);
 
 }  // namespace deeprack::coordinator

@@ -92,16 +92,18 @@ void ConnectedWorkerPool::StopWorkers(const std::string& reason, absl::Duration 
     Farewell& farewell = farewells[rank];
     farewell.request.set_reason(reason);
     farewell.context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(timeout));
-    stub(rank)->async()->Stop(&farewell.context, &farewell.request, &farewell.reply, [&](const grpc::Status&) {
-      std::lock_guard lock(mutex);
-      if (--pending == 0) answered.notify_all();
-    });
+    stub(rank)->async()->Stop(&farewell.context, &farewell.request, &farewell.reply,
+                              [&](const grpc::Status&) {
+                                std::lock_guard lock(mutex);
+                                if (--pending == 0) answered.notify_all();
+                              });
   }
   std::unique_lock lock(mutex);
   answered.wait(lock, [&] { return pending == 0; });
 }
 
-WorkerCalls::WorkerCalls(ConnectedWorkerPool* pool) : pool_(pool), calls_(pool->size()), running_(pool->size()) {
+WorkerCalls::WorkerCalls(ConnectedWorkerPool* pool)
+    : pool_(pool), calls_(pool->size()), running_(pool->size()) {
   pool_->Register(this);
 }
 

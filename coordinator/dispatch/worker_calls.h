@@ -37,7 +37,7 @@ class ConnectedWorkerPool final : public WorkerPool {
   std::vector<std::unique_ptr<cluster::Worker::Stub>> stubs_;
   mutable std::mutex mutex_;
   std::condition_variable lost_;
-  std::string why_lost_;              // empty: all are well
+  std::string why_lost_;             // empty: all are well
   std::vector<WorkerCalls*> calls_;  // under way
 };
 
@@ -50,8 +50,9 @@ class WorkerCalls {
   grpc::ClientContext* context(Rank rank) { return &calls_[rank].context; }
   void Ended(Rank rank, const grpc::Status& status);
 
-  // Blocks until every call has ended. When one fails the others get a moment to fail by themselves, which tells the
-  // cause from its consequences, and are cancelled then. The error of most weight, with its rank's name.
+  // Blocks until every call has ended. When one fails the others get a moment to fail by themselves, which
+  // tells the cause from its consequences, and are cancelled then. The error of most weight, with its rank's
+  // name.
   absl::Status Wait();
 
   void Cancel();

@@ -1,4 +1,5 @@
-// Connections to all ranks of one epoch. Makes no decisions: it knows who is lost and ends calls to everyone then.
+// Connections to all ranks of one epoch. Makes no decisions: it knows who is lost and ends calls to everyone
+// then.
 #pragma once
 
 #include <cstdint>
@@ -27,14 +28,15 @@ class WorkerPool {
 
   virtual int size() const = 0;
 
-  // A rank is gone: every call under way to any rank ends now, and every later one at once, with `why` (a whole
-  // sentence that names the rank). The first loss counts. From any thread.
+  // A rank is gone: every call under way to any rank ends now, and every later one at once, with `why` (a
+  // whole sentence that names the rank). The first loss counts. From any thread.
   virtual void Lose(const std::string& why) = 0;
 
   // OK, or Unavailable with what Lose was told.
   virtual absl::Status health() const = 0;
 
-  // Asks every worker to end its process, and waits for their answers up to `timeout`; those that are gone are skipped.
+  // Asks every worker to end its process, and waits for their answers up to `timeout`; those that are gone
+  // are skipped.
   virtual void StopWorkers(const std::string& reason, absl::Duration timeout) = 0;
 };
 

@@ -53,14 +53,16 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
       case cluster::WorkerMessage::BODY_NOT_SET:
         break;
     }
-    return absl::InvalidArgumentError("a worker's stream starts with Hello, and holds messages this build knows");
+    return absl::InvalidArgumentError(
+        "a worker's stream starts with Hello, and holds messages this build knows");
   }
 
   absl::Status TakeHello(const cluster::Hello& hello) {
     if (member_) return absl::InvalidArgumentError("a second Hello on one stream");
     if (hello.version() != version_) {
       return absl::FailedPreconditionError(absl::StrCat("the worker is of version ", hello.version(),
-                                                        ", the coordinator of ", version_, ": use one build for both"));
+                                                        ", the coordinator of ", version_,
+                                                        ": use one build for both"));
     }
     absl::StatusOr<int> member = handler_->OnHello({.launch_rank = hello.launch_rank(),
                                                     .launch_world = hello.launch_world(),
@@ -78,7 +80,8 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
 
   const std::string version_;
   AttachHandler* const handler_;
-  // Reads come one after the other, and the handler says Welcome only between OnHello and OnEnd: no lock is needed.
+  // Reads come one after the other, and the handler says Welcome only between OnHello and OnEnd: no lock is
+  // needed.
   cluster::WorkerMessage incoming_;
   cluster::CoordinatorMessage outgoing_;
   std::optional<int> member_;

@@ -23,7 +23,8 @@ class AttachStream {
 class AttachHandler {
  public:
   virtual ~AttachHandler() = default;
-  // A member number, or the reason for which this worker is turned down. `stream` may be used until OnEnd returns.
+  // A member number, or the reason for which this worker is turned down. `stream` may be used until OnEnd
+  // returns.
   virtual absl::StatusOr<int> OnHello(const JoinedNode& node, AttachStream* stream) = 0;
   virtual void OnHeartbeat(int member, uint64_t steps_finished, bool busy) = 0;
   // on_purpose: the worker said goodbye.

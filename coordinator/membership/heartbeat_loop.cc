@@ -10,7 +10,8 @@ constexpr auto kCheckEvery = std::chrono::milliseconds(100);
 
 }  // namespace
 
-HeartbeatLoop::HeartbeatLoop(std::function<void()> check) : check_(std::move(check)), thread_([this] { Run(); }) {}
+HeartbeatLoop::HeartbeatLoop(std::function<void()> check)
+    : check_(std::move(check)), thread_([this] { Run(); }) {}
 
 HeartbeatLoop::~HeartbeatLoop() {
   {

@@ -7,8 +7,8 @@
 namespace deeprack::coordinator {
 
 std::string ToString(const Loss& loss) {
-  return absl::StrCat(loss.rank < 0 ? "a worker" : absl::StrCat("rank ", loss.rank), " (pid ", loss.pid, " on ",
-                      loss.host, ") was lost: ", loss.why);
+  return absl::StrCat(loss.rank < 0 ? "a worker" : absl::StrCat("rank ", loss.rank), " (pid ", loss.pid,
+                      " on ", loss.host, ") was lost: ", loss.why);
 }
 
 absl::StatusOr<MemberTable::MemberId> MemberTable::Join(const JoinedNode& node, absl::Time now) {
@@ -49,8 +49,8 @@ std::vector<Loss> MemberTable::CheckHealth(absl::Time now) {
       losses.push_back(
           *Lose(member, absl::StrCat("no heartbeat for ", absl::FormatDuration(limits_.heartbeat_timeout))));
     } else if (health.busy && now - health.last_progress > limits_.stuck_timeout) {
-      losses.push_back(*Lose(
-          member, absl::StrCat("stuck: it has work and finished no step for ", absl::FormatDuration(limits_.stuck_timeout))));
+      losses.push_back(*Lose(member, absl::StrCat("stuck: it has work and finished no step for ",
+                                                  absl::FormatDuration(limits_.stuck_timeout))));
     }
   }
   return losses;

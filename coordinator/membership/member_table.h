@@ -1,4 +1,5 @@
-// Who has joined, and how each is doing. State and its rules only: time comes in as a parameter, nothing is locked.
+// Who has joined, and how each is doing. State and its rules only: time comes in as a parameter, nothing is
+// locked.
 #pragma once
 
 #include <cstdint>
@@ -43,8 +44,8 @@ class MemberTable {
   // The member is gone. nullopt when it was lost before.
   std::optional<Loss> Lose(MemberId member, const std::string& why);
 
-  // Those whose heartbeats or steps have stopped; to be called several times a second. When it was not called for
-  // long, this process was asleep itself, and everyone is given time anew.
+  // Those whose heartbeats or steps have stopped; to be called several times a second. When it was not called
+  // for long, this process was asleep itself, and everyone is given time anew.
   std::vector<Loss> CheckHealth(absl::Time now);
 
   bool complete() const { return std::ssize(nodes_) == layout_.world_size(); }

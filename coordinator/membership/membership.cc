@@ -17,8 +17,8 @@
 namespace deeprack::coordinator {
 namespace {
 
-// When a rank dies, mpirun ends the others, and these say goodbye. Their leaving is told a moment later than a broken
-// connection is, so that the first loss told is the cause.
+// When a rank dies, mpirun ends the others, and these say goodbye. Their leaving is told a moment later than
+// a broken connection is, so that the first loss told is the cause.
 constexpr absl::Duration kFarewellWaits = absl::Milliseconds(200);
 
 constexpr auto kShutdownWithin = std::chrono::milliseconds(500);
@@ -28,8 +28,8 @@ absl::Status CheckLoopback(const std::string& address) {
       absl::StartsWith(address, "[::1]:")) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat("address '", address,
-                                                 "' is open to the network, which needs mTLS; use 127.0.0.1:port"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("address '", address, "' is open to the network, which needs mTLS; use 127.0.0.1:port"));
 }
 
 class ServingMembership final : public Membership, private AttachHandler {
@@ -54,7 +54,8 @@ class ServingMembership final : public Membership, private AttachHandler {
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port_ == 0) {
-      return absl::UnavailableError(absl::StrCat("cannot listen for workers on ", listen, ": is the port in use?"));
+      return absl::UnavailableError(
+          absl::StrCat("cannot listen for workers on ", listen, ": is the port in use?"));
     }
     health_checks_ = std::make_unique<HeartbeatLoop>([this] { CheckHealth(); });
     return absl::OkStatus();
@@ -70,8 +71,8 @@ class ServingMembership final : public Membership, private AttachHandler {
     if (!losses_.empty()) return absl::UnavailableError(ToString(losses_.front()));
     if (!turned_down_.ok()) return turned_down_;
     if (!settled) {
-      return absl::DeadlineExceededError(absl::StrCat(DescribeMissing(table_.layout(), table_.nodes()), " (waited ",
-                                                      absl::FormatDuration(timeout), ")"));
+      return absl::DeadlineExceededError(absl::StrCat(DescribeMissing(table_.layout(), table_.nodes()),
+                                                      " (waited ", absl::FormatDuration(timeout), ")"));
     }
     std::vector<Member> members(ranks_.size());
     for (size_t i = 0; i < ranks_.size(); ++i) members[ranks_[i]] = {ranks_[i], table_.nodes()[i]};
@@ -200,7 +201,8 @@ class ServingMembership final : public Membership, private AttachHandler {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Membership>> Membership::Start(const MembershipOptions& options, Clock* clock) {
+absl::StatusOr<std::unique_ptr<Membership>> Membership::Start(const MembershipOptions& options,
+                                                              Clock* clock) {
   auto membership = std::make_unique<ServingMembership>(options, clock);
   DR_RETURN_IF_ERROR(membership->Serve(options.listen));
   return membership;

@@ -1,5 +1,5 @@
-// The port at which workers join, and the watch over them. One epoch: the workers of one layout, from the first hello
-// to the first loss.
+// The port at which workers join, and the watch over them. One epoch: the workers of one layout, from the
+// first hello to the first loss.
 #pragma once
 
 #include <functional>
@@ -31,24 +31,26 @@ struct Member {
 
 class Membership {
  public:
-  // Starts to listen. InvalidArgument: not a loopback address; Unavailable: the port is in use. `clock` outlives this.
+  // Starts to listen. InvalidArgument: not a loopback address; Unavailable: the port is in use. `clock`
+  // outlives this.
   static absl::StatusOr<std::unique_ptr<Membership>> Start(const MembershipOptions& options, Clock* clock);
   virtual ~Membership() = default;  // closes all streams; no callback is made any more
 
   virtual int port() const = 0;
 
-  // Blocks until every rank has its worker; entry r is rank r. DeadlineExceeded after `timeout`, with the number that
-  // came and the launch ranks that are missing; Unavailable at once when one that came is lost again.
-  // At once, too, when a worker was turned down, as it will not come again: with the reason it was given.
+  // Blocks until every rank has its worker; entry r is rank r. DeadlineExceeded after `timeout`, with the
+  // number that came and the launch ranks that are missing; Unavailable at once when one that came is lost
+  // again. At once, too, when a worker was turned down, as it will not come again: with the reason it was
+  // given.
   virtual absl::StatusOr<std::vector<Member>> WaitForWorld(absl::Duration timeout) = 0;
 
   // How many have joined so far, and how many there will be.
   virtual int joined() const = 0;
   virtual int expected() const = 0;
 
-  // `on_loss` is called once for every worker lost, before this call or after it; from threads of this object, which it
-  // must not block. Losses are noticed when the stream breaks (at once), when heartbeats stop and when a rank with
-  // work makes no progress.
+  // `on_loss` is called once for every worker lost, before this call or after it; from threads of this
+  // object, which it must not block. Losses are noticed when the stream breaks (at once), when heartbeats
+  // stop and when a rank with work makes no progress.
   virtual void OnLoss(std::function<void(const Loss&)> on_loss) = 0;
 
   // From now on workers that leave are not lost: they have been told to stop.

@@ -12,16 +12,19 @@ std::string NameOf(const JoinedNode& node) {
 
 }  // namespace
 
-absl::Status CheckJoin(const model::Layout& layout, std::span<const JoinedNode> joined, const JoinedNode& next) {
+absl::Status CheckJoin(const model::Layout& layout, std::span<const JoinedNode> joined,
+                       const JoinedNode& next) {
   const int32_t world = layout.world_size();
   const bool launched = next.launch_rank >= 0;
   if (std::ssize(joined) >= world) {
-    return absl::ResourceExhaustedError(absl::StrCat(NameOf(next), " is one too many: layout ", ToString(layout), " has ",
-                                                     world, " ranks, and all have joined"));
+    return absl::ResourceExhaustedError(absl::StrCat(NameOf(next), " is one too many: layout ",
+                                                     ToString(layout), " has ", world,
+                                                     " ranks, and all have joined"));
   }
   if (launched && (next.launch_world != world || next.launch_rank >= world)) {
-    return absl::FailedPreconditionError(absl::StrCat("the launcher started ", next.launch_world, " workers, and layout ",
-                                                      ToString(layout), " needs ", world, ": start mpirun -n ", world));
+    return absl::FailedPreconditionError(absl::StrCat("the launcher started ", next.launch_world,
+                                                      " workers, and layout ", ToString(layout), " needs ",
+                                                      world, ": start mpirun -n ", world));
   }
   for (const JoinedNode& other : joined) {
     if (launched != (other.launch_rank >= 0)) {
@@ -29,12 +32,13 @@ absl::Status CheckJoin(const model::Layout& layout, std::span<const JoinedNode> 
                                                         " started by mpirun, unlike ", NameOf(other)));
     }
     if (launched && other.launch_rank == next.launch_rank) {
-      return absl::AlreadyExistsError(absl::StrCat(NameOf(next), " says it is launch rank ", next.launch_rank, ", as ",
-                                                   NameOf(other), " is already: do two launches share this coordinator?"));
+      return absl::AlreadyExistsError(absl::StrCat(NameOf(next), " says it is launch rank ", next.launch_rank,
+                                                   ", as ", NameOf(other),
+                                                   " is already: do two launches share this coordinator?"));
     }
     if (other.backend != next.backend) {
-      return absl::FailedPreconditionError(absl::StrCat(NameOf(next), " computes on ", next.backend, ", ", NameOf(other),
-                                                        " on ", other.backend));
+      return absl::FailedPreconditionError(absl::StrCat(NameOf(next), " computes on ", next.backend, ", ",
+                                                        NameOf(other), " on ", other.backend));
     }
   }
   return absl::OkStatus();
@@ -53,12 +57,14 @@ std::string DescribeMissing(const model::Layout& layout, std::span<const JoinedN
     if (!present[rank]) missing.push_back(rank);
   }
   if (!missing.empty()) {
-    absl::StrAppend(&text, "; missing launch rank", missing.size() > 1 ? "s " : " ", absl::StrJoin(missing, ", "));
+    absl::StrAppend(&text, "; missing launch rank", missing.size() > 1 ? "s " : " ",
+                    absl::StrJoin(missing, ", "));
   }
   return text;
 }
 
-absl::StatusOr<std::vector<Rank>> AssignRanks(const model::Layout& layout, std::span<const JoinedNode> joined) {
+absl::StatusOr<std::vector<Rank>> AssignRanks(const model::Layout& layout,
+                                              std::span<const JoinedNode> joined) {
   if (std::ssize(joined) < layout.world_size()) {
     return absl::FailedPreconditionError(
         absl::StrCat("too few workers for layout ", ToString(layout), ": ", DescribeMissing(layout, joined)));

@@ -19,18 +19,20 @@ struct JoinedNode {
   int32_t launch_world = 1;  // size of that world
   std::string host;
   int64_t pid = 0;
-  std::string address;       // host:port where it serves
-  std::string backend;       // cpu, cuda
+  std::string address;  // host:port where it serves
+  std::string backend;  // cpu, cuda
 };
 
-// Whether `next` can join those that `joined` already. The launcher's ranks are the layout's ranks, so both worlds
-// must have the same size. Errors: FailedPrecondition (another world size or backend; launched and lone workers mixed),
-// AlreadyExists (its rank is taken), ResourceExhausted (all places are).
-absl::Status CheckJoin(const model::Layout& layout, std::span<const JoinedNode> joined, const JoinedNode& next);
+// Whether `next` can join those that `joined` already. The launcher's ranks are the layout's ranks, so both
+// worlds must have the same size. Errors: FailedPrecondition (another world size or backend; launched and
+// lone workers mixed), AlreadyExists (its rank is taken), ResourceExhausted (all places are).
+absl::Status CheckJoin(const model::Layout& layout, std::span<const JoinedNode> joined,
+                       const JoinedNode& next);
 
 // Entry i is the rank of node i: its launch rank, or its place in the order of joining when none has one.
 // FailedPrecondition when workers are missing; the message counts them and names the missing launch ranks.
-absl::StatusOr<std::vector<Rank>> AssignRanks(const model::Layout& layout, std::span<const JoinedNode> joined);
+absl::StatusOr<std::vector<Rank>> AssignRanks(const model::Layout& layout,
+                                              std::span<const JoinedNode> joined);
 
 // "2 of 4 workers joined; missing launch ranks 1, 3".
 std::string DescribeMissing(const model::Layout& layout, std::span<const JoinedNode> joined);

@@ -11,7 +11,8 @@ Cluster::Cluster(int ranks, coordinator::HealthLimits health) : layout_{.tp = ra
   auto membership = coordinator::Membership::Start({.layout = layout_, .health = health}, &clock_);
   EXPECT_TRUE(membership.ok()) << membership.status();
   membership_ = *std::move(membership);
-  // The timeout of a world is the load's in a real worker; here the first load's deadline is never put to the test.
+  // The timeout of a world is the load's in a real worker; here the first load's deadline is never put to the
+  // test.
   world_ = worker::MakeLocalWorld(ranks, kPatience);
 }
 
@@ -41,8 +42,8 @@ absl::Status Cluster::StartWorker(int rank, worker::FakeBehaviour behaviour, int
 
 void Cluster::StartAllWorkers(const std::vector<worker::FakeBehaviour>& behaviours) {
   for (int rank = 0; rank < layout_.world_size(); ++rank) {
-    const absl::Status started =
-        StartWorker(rank, static_cast<size_t>(rank) < behaviours.size() ? behaviours[rank] : worker::FakeBehaviour{});
+    const absl::Status started = StartWorker(
+        rank, static_cast<size_t>(rank) < behaviours.size() ? behaviours[rank] : worker::FakeBehaviour{});
     ASSERT_TRUE(started.ok()) << started;
   }
 }
@@ -69,8 +70,10 @@ absl::StatusOr<coordinator::LoadedModel> Cluster::Load(absl::Duration collective
 
 model::StepPlan Cluster::Plan(StepId step, Epoch epoch) {
   model::StepPlan plan{.epoch = epoch, .step = step};
-  plan.sequences.push_back({.sequence = 11, .num_computed = 3, .token_ids = {5}, .block_table = {0}, .sample = true});
-  plan.sequences.push_back({.sequence = 10, .num_computed = 4, .token_ids = {6}, .block_table = {1}, .sample = true});
+  plan.sequences.push_back(
+      {.sequence = 11, .num_computed = 3, .token_ids = {5}, .block_table = {0}, .sample = true});
+  plan.sequences.push_back(
+      {.sequence = 10, .num_computed = 4, .token_ids = {6}, .block_table = {1}, .sample = true});
   return plan;
 }
 

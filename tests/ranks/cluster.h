@@ -1,4 +1,5 @@
-// A coordinator's half (membership, dispatch) and worker nodes with fake engines, in one process, over loopback.
+// A coordinator's half (membership, dispatch) and worker nodes with fake engines, in one process, over
+// loopback.
 #pragma once
 
 #include <memory>
@@ -19,7 +20,8 @@ inline constexpr absl::Duration kPatience = absl::Seconds(60);
 
 class Cluster {
  public:
-  // Heartbeats of a starved machine come late, so unless a test is about them they have all the patience there is.
+  // Heartbeats of a starved machine come late, so unless a test is about them they have all the patience
+  // there is.
   explicit Cluster(int ranks, coordinator::HealthLimits health = {.heartbeat_timeout = kPatience});
   ~Cluster();
 

@@ -11,7 +11,10 @@ namespace {
 class FakeEngine final : public Engine {
  public:
   FakeEngine(const EngineOptions& options, Communicator* world, FakeBehaviour behaviour)
-      : options_(options), world_(world), behaviour_(std::move(behaviour)), memory_{.kv_blocks = 100 - options.rank} {}
+      : options_(options),
+        world_(world),
+        behaviour_(std::move(behaviour)),
+        memory_{.kv_blocks = 100 - options.rank} {}
 
   absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) override {
     DR_RETURN_IF_ERROR(behaviour_.on_step(plan));

@@ -14,12 +14,16 @@ namespace deeprack::worker {
 
 // What a test may make a rank do instead of its part of a load or step; an error ends it with that.
 struct FakeBehaviour {
-  std::function<absl::Status(const EngineOptions&)> on_load = [](const EngineOptions&) { return absl::OkStatus(); };
-  std::function<absl::Status(const model::StepPlan&)> on_step = [](const model::StepPlan&) { return absl::OkStatus(); };
+  std::function<absl::Status(const EngineOptions&)> on_load = [](const EngineOptions&) {
+    return absl::OkStatus();
+  };
+  std::function<absl::Status(const model::StepPlan&)> on_step = [](const model::StepPlan&) {
+    return absl::OkStatus();
+  };
 };
 
-// Rank r holds 100 - r KV blocks and loads 1000 + r bytes. In each step all ranks add 2^rank, and rank 0 answers
-// for every sequence with the token 1000 * its num_computed + that sum.
+// Rank r holds 100 - r KV blocks and loads 1000 + r bytes. In each step all ranks add 2^rank, and rank 0
+// answers for every sequence with the token 1000 * its num_computed + that sum.
 CreateEngine MakeFakeEngines(FakeBehaviour behaviour);
 
 }  // namespace deeprack::worker

@@ -1,4 +1,5 @@
-// The real worker program under mpirun with the demo model: what in-process ranks cannot show, exit codes and death.
+// The real worker program under mpirun with the demo model: what in-process ranks cannot show, exit codes and
+// death.
 #include <signal.h>
 
 #include <future>

@@ -131,7 +131,9 @@ TEST(RanksTest, APortInUseIsSaidSo) {
 TEST(RanksTest, ALoadErrorNamesItsRankAndKeepsItsCode) {
   Cluster cluster(3);
   FakeBehaviour damaged;
-  damaged.on_load = [](const EngineOptions&) { return absl::DataLossError("model-00001.safetensors: truncated"); };
+  damaged.on_load = [](const EngineOptions&) {
+    return absl::DataLossError("model-00001.safetensors: truncated");
+  };
   cluster.StartAllWorkers({{}, damaged, {}});
   cluster.Connect();
   const auto loaded = cluster.Load();

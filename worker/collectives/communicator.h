@@ -1,10 +1,14 @@
 // A group of ranks that exchange buffers. The decoder is handed one for each seam; nothing here is global.
 //
 // Contract, for every implementation (local: threads, mpi: processes, nccl: GPUs):
-//  - Every member of the group makes the same calls in the same order with matching sizes. One thread per rank.
-//  - Every call ends within `timeout` of its start: with OK, or with DeadlineExceeded or Aborted. After an error the
-//    group is broken for good: every later call on it, and on every group split from the same world, answers Aborted.
-//  - Sums are deterministic: element by element in rank order 0, 1, ..., in fp32, rounded once to the buffer's type,
+//  - Every member of the group makes the same calls in the same order with matching sizes. One thread per
+//  rank.
+//  - Every call ends within `timeout` of its start: with OK, or with DeadlineExceeded or Aborted. After an
+//  error the
+//    group is broken for good: every later call on it, and on every group split from the same world, answers
+//    Aborted.
+//  - Sums are deterministic: element by element in rank order 0, 1, ..., in fp32, rounded once to the
+//  buffer's type,
 //    whatever the size of the buffer and however it is cut into messages. This is what lets logits be bitwise
 //    the same under any batching.
 //  - Buffers are host memory for local and mpi, device memory for nccl.

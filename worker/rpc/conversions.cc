@@ -59,7 +59,8 @@ void LogprobsToProto(const model::PositionLogprobs& logprobs, cluster::PositionL
 absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest& request) {
   EngineOptions options;
   options.model_path = request.model_path();
-  options.layout = {request.layout().tp(), request.layout().dp(), request.layout().ep(), request.layout().pp()};
+  options.layout = {request.layout().tp(), request.layout().dp(), request.layout().ep(),
+                    request.layout().pp()};
   options.rank = request.rank();
   options.epoch = request.epoch();
   options.kv_bytes = request.kv_bytes();
@@ -73,7 +74,8 @@ absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest&
   } else if (request.compute() == "f32") {
     options.compute = DType::kF32;
   } else {
-    return absl::InvalidArgumentError(absl::StrCat("compute type '", request.compute(), "': use bf16 or f32"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("compute type '", request.compute(), "': use bf16 or f32"));
   }
   if (request.expert_exchange() == "replicated") {
     options.expert_exchange = ExpertExchange::kReplicated;
@@ -89,18 +91,19 @@ absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest&
   const int64_t axes[] = {layout.tp, layout.dp, layout.pp};
   const auto ranks = CheckedProduct(axes);
   if (layout.tp < 1 || layout.dp < 1 || layout.pp < 1 || layout.ep < 1 || !ranks || *ranks > kMostRanks) {
-    return absl::InvalidArgumentError(absl::StrCat("layout ", ToString(layout), ": each of tp, dp, ep and pp is at least 1"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("layout ", ToString(layout), ": each of tp, dp, ep and pp is at least 1"));
   }
   if (options.rank < 0 || options.rank >= *ranks) {
-    return absl::InvalidArgumentError(absl::StrCat("rank ", options.rank, " is not one of the ", *ranks, " of layout ",
-                                                   ToString(layout)));
+    return absl::InvalidArgumentError(
+        absl::StrCat("rank ", options.rank, " is not one of the ", *ranks, " of layout ", ToString(layout)));
   }
-  if (options.kv_bytes < 0 || options.max_step_tokens < 1 || options.max_sequences < 1 || options.max_context < 0 ||
-      options.threads < 0) {
+  if (options.kv_bytes < 0 || options.max_step_tokens < 1 || options.max_sequences < 1 ||
+      options.max_context < 0 || options.threads < 0) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "limits: kv_bytes ", options.kv_bytes, ", max_step_tokens ", options.max_step_tokens, ", max_sequences ",
-        options.max_sequences, ", max_context ", options.max_context, ", threads ", options.threads,
-        "; none may be negative, and a step holds at least one token and one sequence"));
+        "limits: kv_bytes ", options.kv_bytes, ", max_step_tokens ", options.max_step_tokens,
+        ", max_sequences ", options.max_sequences, ", max_context ", options.max_context, ", threads ",
+        options.threads, "; none may be negative, and a step holds at least one token and one sequence"));
   }
   return options;
 }

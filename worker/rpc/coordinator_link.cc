@@ -124,21 +124,21 @@ class StreamLink final : public CoordinatorLink {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<CoordinatorLink>> CoordinatorLink::Attach(const std::string& coordinator,
-                                                                         const WorkerIdentity& identity,
-                                                                         absl::Duration connect_timeout,
-                                                                         std::function<Pulse()> pulse,
-                                                                         std::function<void(absl::Status)> on_end) {
+absl::StatusOr<std::unique_ptr<CoordinatorLink>> CoordinatorLink::Attach(
+    const std::string& coordinator, const WorkerIdentity& identity, absl::Duration connect_timeout,
+    std::function<Pulse()> pulse, std::function<void(absl::Status)> on_end) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   auto channel = grpc::CreateCustomChannel(coordinator, grpc::InsecureChannelCredentials(), arguments);
-  if (!channel->WaitForConnected(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(connect_timeout))) {
+  if (!channel->WaitForConnected(std::chrono::system_clock::now() +
+                                 absl::ToChronoMilliseconds(connect_timeout))) {
     return absl::UnavailableError(absl::StrCat("no coordinator answers at ", coordinator, " within ",
                                                absl::FormatDuration(connect_timeout),
                                                ": is it running, and is the address right?"));
   }
-  return std::make_unique<StreamLink>(coordinator, std::move(channel), identity, std::move(pulse), std::move(on_end));
+  return std::make_unique<StreamLink>(coordinator, std::move(channel), identity, std::move(pulse),
+                                      std::move(on_end));
 }
 
 }  // namespace deeprack::worker

@@ -30,9 +30,10 @@ struct Pulse {
 
 class CoordinatorLink {
  public:
-  // Waits up to connect_timeout for the coordinator to listen, then says hello. Unavailable: nobody listens there.
-  // `pulse` is asked several times a second. `on_end` is called at most once, unless Leave came first, with the
-  // reason: Unavailable (the coordinator went away) or the status with which it turned this worker down.
+  // Waits up to connect_timeout for the coordinator to listen, then says hello. Unavailable: nobody listens
+  // there. `pulse` is asked several times a second. `on_end` is called at most once, unless Leave came first,
+  // with the reason: Unavailable (the coordinator went away) or the status with which it turned this worker
+  // down.
   static absl::StatusOr<std::unique_ptr<CoordinatorLink>> Attach(const std::string& coordinator,
                                                                  const WorkerIdentity& identity,
                                                                  absl::Duration connect_timeout,

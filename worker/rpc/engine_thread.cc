@@ -98,9 +98,10 @@ absl::StatusOr<EngineMemory> EngineThread::LoadNow(const EngineOptions& options,
     world_ = world;
   }
   if (world->size() != options.layout.world_size() || world->rank() != options.rank) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "layout ", ToString(options.layout), " has ", options.layout.world_size(), " ranks and this is its rank ",
-        options.rank, ", but the launcher started ", world->size(), " and this is its rank ", world->rank()));
+    return absl::FailedPreconditionError(
+        absl::StrCat("layout ", ToString(options.layout), " has ", options.layout.world_size(),
+                     " ranks and this is its rank ", options.rank, ", but the launcher started ",
+                     world->size(), " and this is its rank ", world->rank()));
   }
   DR_ASSIGN_OR_RETURN(engine_, create_(options, world.get(), progress));
   return engine_->memory();

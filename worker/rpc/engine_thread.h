@@ -1,4 +1,5 @@
-// The one thread of a worker that touches the engine and makes collective calls. Everything else hands it work.
+// The one thread of a worker that touches the engine and makes collective calls. Everything else hands it
+// work.
 #pragma once
 
 #include <atomic>
@@ -19,8 +20,8 @@ namespace deeprack::worker {
 
 // How this worker meets its peers, and how it makes an engine: MPI and Engine::Create, or a test's own.
 using JoinWorld = std::function<absl::StatusOr<std::unique_ptr<Communicator>>(absl::Duration timeout)>;
-using CreateEngine = std::function<absl::StatusOr<std::unique_ptr<Engine>>(const EngineOptions&, Communicator* world,
-                                                                           const Engine::Progress&)>;
+using CreateEngine = std::function<absl::StatusOr<std::unique_ptr<Engine>>(
+    const EngineOptions&, Communicator* world, const Engine::Progress&)>;
 
 class EngineThread {
  public:
@@ -30,11 +31,13 @@ class EngineThread {
   EngineThread(JoinWorld join, CreateEngine create);
   ~EngineThread();  // aborts what is under way and waits for it; what is queued ends with Aborted
 
-  // Joins the world of ranks and loads the model. `progress` and `done` are called on this thread; `done` exactly once.
-  void Load(EngineOptions options, absl::Duration collective_timeout, Engine::Progress progress, LoadDone done);
+  // Joins the world of ranks and loads the model. `progress` and `done` are called on this thread; `done`
+  // exactly once.
+  void Load(EngineOptions options, absl::Duration collective_timeout, Engine::Progress progress,
+            LoadDone done);
 
-  // Queues a step; `done` is called exactly once, mostly on this thread. FailedPrecondition: no model is loaded, or
-  // the plan is of another epoch.
+  // Queues a step; `done` is called exactly once, mostly on this thread. FailedPrecondition: no model is
+  // loaded, or the plan is of another epoch.
   void Execute(model::StepPlan plan, ExecuteDone done);
 
   // Breaks the world of ranks for good: calls under way end soon, and later ones at once. From any thread.

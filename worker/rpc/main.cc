@@ -1,4 +1,5 @@
-// deeprack-worker: one rank. Started by mpirun (or alone, for a layout of one rank); the coordinator tells it the rest.
+// deeprack-worker: one rank. Started by mpirun (or alone, for a layout of one rank); the coordinator tells it
+// the rest.
 #include <pthread.h>
 #include <signal.h>
 
@@ -27,9 +28,17 @@ using namespace deeprack;
 using namespace deeprack::worker;
 
 // sysexits.h, as far as this program uses it.
-enum ExitCode { kDone = 0, kUsage = 64, kBadWeights = 65, kPeersUnreachable = 69, kInternal = 70, kConfiguration = 78 };
+enum ExitCode {
+  kDone = 0,
+  kUsage = 64,
+  kBadWeights = 65,
+  kPeersUnreachable = 69,
+  kInternal = 70,
+  kConfiguration = 78
+};
 
-// An engine in the middle of a load or a step cannot be interrupted; after this long the process ends without it.
+// An engine in the middle of a load or a step cannot be interrupted; after this long the process ends without
+// it.
 constexpr auto kEndWithin = std::chrono::seconds(5);
 
 ExitCode ExitCodeOfLoad(const absl::Status& status) {
@@ -55,7 +64,8 @@ ExitCode ExitCodeOfLoad(const absl::Status& status) {
 ExitCode ExitCodeOfEnd(const absl::Status& status) {
   if (status.ok()) return kDone;
   if (absl::IsUnavailable(status)) return kPeersUnreachable;
-  if (absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) || absl::IsAlreadyExists(status)) {
+  if (absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ||
+      absl::IsAlreadyExists(status)) {
     return kConfiguration;
   }
   return kInternal;
@@ -80,8 +90,8 @@ sigset_t BlockEndingSignals() {
   return signals;
 }
 
-// From now on a signal ends `node`; none when it is null. The thread that waits for signals is started once, for the
-// process's life.
+// From now on a signal ends `node`; none when it is null. The thread that waits for signals is started once,
+// for the process's life.
 void StopOnSignal(const sigset_t& signals, WorkerNode* node) {
   static std::mutex mutex;
   static WorkerNode* running = nullptr;
@@ -93,7 +103,8 @@ void StopOnSignal(const sigset_t& signals, WorkerNode* node) {
         int number = 0;
         sigwait(&signals, &number);
         std::lock_guard lock(mutex);
-        if (running != nullptr) running->RequestStop(absl::StrCat("signal ", number, " (", strsignal(number), ")"));
+        if (running != nullptr)
+          running->RequestStop(absl::StrCat("signal ", number, " (", strsignal(number), ")"));
       }
     }).detach();
     return true;
@@ -136,12 +147,15 @@ int Run(const WorkerNodeOptions& options, const sigset_t& signals) {
 int main(int argc, char** argv) {
   const sigset_t signals = BlockEndingSignals();
   const LaunchWorld launch = DetectLaunchWorld();
-  WorkerNodeOptions options{.launch_rank = launch.rank, .launch_world = launch.size, .threads = DefaultThreads()};
+  WorkerNodeOptions options{
+      .launch_rank = launch.rank, .launch_world = launch.size, .threads = DefaultThreads()};
   std::string log_level = "info";
 
-  CLI::App app("One rank of a deeprack cluster. Start it with mpirun, one process per rank.", "deeprack-worker");
+  CLI::App app("One rank of a deeprack cluster. Start it with mpirun, one process per rank.",
+               "deeprack-worker");
   app.set_version_flag("--version", DEEPRACK_VERSION);
-  app.add_option("--coordinator", options.coordinator, "where the coordinator listens for workers, host:port")->required();
+  app.add_option("--coordinator", options.coordinator, "where the coordinator listens for workers, host:port")
+      ->required();
   app.add_option("--listen", options.listen, "where this worker serves; port 0: any")->capture_default_str();
   app.add_option("--threads", options.threads, "compute threads, when the coordinator does not say")
       ->check(CLI::Range(1, 1024))

@@ -19,7 +19,8 @@
 namespace deeprack::worker {
 namespace {
 
-// The largest plan: thousands of tokens and block tables, and results with 20 log-probabilities for each token.
+// The largest plan: thousands of tokens and block tables, and results with 20 log-probabilities for each
+// token.
 constexpr int kMaxMessageBytes = 64 << 20;
 constexpr auto kShutdownWithin = std::chrono::milliseconds(500);
 
@@ -37,8 +38,8 @@ absl::StatusOr<std::string> LoopbackHost(const std::string& address) {
     return absl::InvalidArgumentError(absl::StrCat("address '", address, "' is not host:port"));
   }
   if (host != "localhost" && host != "[::1]" && !absl::StartsWith(host, "127.")) {
-    return absl::InvalidArgumentError(absl::StrCat("address '", address,
-                                                   "' is open to the network, which needs mTLS; use 127.0.0.1:port"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("address '", address, "' is open to the network, which needs mTLS; use 127.0.0.1:port"));
   }
   return host;
 }
@@ -69,7 +70,8 @@ class Node final : public WorkerNode {
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port == 0) {
-      return absl::UnavailableError(absl::StrCat("cannot listen on ", options.listen, ": is the port in use?"));
+      return absl::UnavailableError(
+          absl::StrCat("cannot listen on ", options.listen, ": is the port in use?"));
     }
     address_ = absl::StrCat(host, ":", port);
     return absl::OkStatus();
@@ -83,11 +85,13 @@ class Node final : public WorkerNode {
                                   .host = HostName(),
                                   .pid = getpid(),
                                   .backend = options.backend};
-    DR_ASSIGN_OR_RETURN(
-        link_, CoordinatorLink::Attach(
-                   options.coordinator, identity, options.connect_timeout,
-                   [this] { return Pulse{engine_->steps_finished(), engine_->busy()}; },
-                   [this](absl::Status why) { End(std::move(why), "the coordinator went away"); }));
+    DR_ASSIGN_OR_RETURN(link_,
+                        CoordinatorLink::Attach(
+                            options.coordinator, identity, options.connect_timeout,
+                            [this] {
+                              return Pulse{engine_->steps_finished(), engine_->busy()};
+                            },
+                            [this](absl::Status why) { End(std::move(why), "the coordinator went away"); }));
     return absl::OkStatus();
   }
 
@@ -134,8 +138,8 @@ class Node final : public WorkerNode {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<WorkerNode>> WorkerNode::Start(const WorkerNodeOptions& options, JoinWorld join,
-                                                              CreateEngine create) {
+absl::StatusOr<std::unique_ptr<WorkerNode>> WorkerNode::Start(const WorkerNodeOptions& options,
+                                                              JoinWorld join, CreateEngine create) {
   auto node = std::make_unique<Node>(std::move(join), std::move(create), options.threads);
   DR_RETURN_IF_ERROR(node->Serve(options));
   DR_RETURN_IF_ERROR(node->Attach(options));

@@ -15,16 +15,16 @@ struct WorkerNodeOptions {
   std::string coordinator;             // host:port
   std::string listen = "127.0.0.1:0";  // loopback only, as there is no mTLS yet; port 0: any
   std::string backend = "cpu";
-  int launch_rank = -1;                // -1: no launcher
+  int launch_rank = -1;  // -1: no launcher
   int launch_world = 1;
-  int threads = 1;                     // of the engine, when the coordinator leaves it to the worker
+  int threads = 1;  // of the engine, when the coordinator leaves it to the worker
   absl::Duration connect_timeout = absl::Seconds(30);
 };
 
 class WorkerNode {
  public:
-  // Serves, then attaches to the coordinator. InvalidArgument (an address that is not loopback), Unavailable (the
-  // address cannot be bound; no coordinator).
+  // Serves, then attaches to the coordinator. InvalidArgument (an address that is not loopback), Unavailable
+  // (the address cannot be bound; no coordinator).
   static absl::StatusOr<std::unique_ptr<WorkerNode>> Start(const WorkerNodeOptions& options, JoinWorld join,
                                                            CreateEngine create);
   virtual ~WorkerNode() = default;  // leaves the cluster; waits for the engine to let go

@@ -76,7 +76,8 @@ class LoadReactor final : public grpc::ServerWriteReactor<cluster::LoadProgress>
   std::chrono::steady_clock::time_point last_report_{};
 };
 
-// One step. The coordinator cancels it when another rank was lost: then this rank's wait for that one must end too.
+// One step. The coordinator cancels it when another rank was lost: then this rank's wait for that one must
+// end too.
 class StepReactor final : public grpc::ServerUnaryReactor {
  public:
   explicit StepReactor(EngineThread* engine) : engine_(engine) {}
@@ -113,13 +114,15 @@ grpc::ServerWriteReactor<cluster::LoadProgress>* WorkerService::Load(grpc::Callb
   return reactor;
 }
 
-grpc::ServerUnaryReactor* WorkerService::ExecuteStep(grpc::CallbackServerContext*, const cluster::StepPlan* request,
+grpc::ServerUnaryReactor* WorkerService::ExecuteStep(grpc::CallbackServerContext*,
+                                                     const cluster::StepPlan* request,
                                                      cluster::StepResult* response) {
   auto* reactor = new StepReactor(engine_);
-  engine_->Execute(StepPlanFromProto(*request), [reactor, response](absl::StatusOr<model::StepResult> result) {
-    if (result.ok()) StepResultToProto(*result, response);
-    reactor->Finish(ToGrpc(result.status()));
-  });
+  engine_->Execute(StepPlanFromProto(*request),
+                   [reactor, response](absl::StatusOr<model::StepResult> result) {
+                     if (result.ok()) StepResultToProto(*result, response);
+                     reactor->Finish(ToGrpc(result.status()));
+                   });
   return reactor;
 }
 

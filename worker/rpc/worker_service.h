@@ -22,7 +22,8 @@ class WorkerService final : public cluster::Worker::CallbackService {
 
   grpc::ServerWriteReactor<cluster::LoadProgress>* Load(grpc::CallbackServerContext* context,
                                                         const cluster::LoadRequest* request) override;
-  grpc::ServerUnaryReactor* ExecuteStep(grpc::CallbackServerContext* context, const cluster::StepPlan* request,
+  grpc::ServerUnaryReactor* ExecuteStep(grpc::CallbackServerContext* context,
+                                        const cluster::StepPlan* request,
                                         cluster::StepResult* response) override;
   grpc::ServerUnaryReactor* Stop(grpc::CallbackServerContext* context, const cluster::StopRequest* request,
                                  cluster::StopReply* response) override;

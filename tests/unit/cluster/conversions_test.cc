@@ -35,7 +35,8 @@ model::SequencePlan RandomSequence(Random& random) {
   };
   for (uint64_t i = random() % 9; i > 0; --i) sequence.token_ids.push_back(Small(random));
   for (uint64_t i = random() % 9; i > 0; --i) sequence.block_table.push_back(Small(random));
-  for (uint64_t i = random() % 4; i > 0; --i) sequence.sampling.logit_bias.emplace_back(Small(random), Real(random));
+  for (uint64_t i = random() % 4; i > 0; --i)
+    sequence.sampling.logit_bias.emplace_back(Small(random), Real(random));
   for (uint64_t i = random() % 4; i > 0; --i) {
     sequence.token_counts.push_back({Small(random), Small(random), Small(random)});
   }

@@ -23,7 +23,8 @@ model::StepResult ResultOf(std::vector<SequenceId> sequences, double seconds = 0
 }
 
 TEST(JoinStepResultsTest, AnswersComeInThePlansOrderFromWhicheverRankHasThem) {
-  const auto joined = JoinStepResults(PlanOf({3, 1, 2}), {ResultOf({1}, 0.5), ResultOf({}, 2.0), ResultOf({2, 3}, 1.0)});
+  const auto joined =
+      JoinStepResults(PlanOf({3, 1, 2}), {ResultOf({1}, 0.5), ResultOf({}, 2.0), ResultOf({2, 3}, 1.0)});
   ASSERT_TRUE(joined.ok()) << joined.status();
   ASSERT_EQ(joined->sequences.size(), 3u);
   EXPECT_EQ(joined->sequences[0].token, 30);
@@ -45,9 +46,12 @@ TEST(JoinStepResultsTest, WhatDoesNotFitIsAnError) {
     EXPECT_TRUE(absl::IsInternal(joined.status()));
     return std::string(joined.status().message());
   };
-  EXPECT_THAT(error(PlanOf({1, 2}), {ResultOf({1}), ResultOf({})}), HasSubstr("no rank answered for sequence 2"));
-  EXPECT_THAT(error(PlanOf({1}), {ResultOf({1}), ResultOf({1})}), HasSubstr("rank 1 answered for sequence 1"));
-  EXPECT_THAT(error(PlanOf({1}), {ResultOf({1}), ResultOf({9})}), HasSubstr("sequence 9, which is not in step 7"));
+  EXPECT_THAT(error(PlanOf({1, 2}), {ResultOf({1}), ResultOf({})}),
+              HasSubstr("no rank answered for sequence 2"));
+  EXPECT_THAT(error(PlanOf({1}), {ResultOf({1}), ResultOf({1})}),
+              HasSubstr("rank 1 answered for sequence 1"));
+  EXPECT_THAT(error(PlanOf({1}), {ResultOf({1}), ResultOf({9})}),
+              HasSubstr("sequence 9, which is not in step 7"));
   model::StepResult stale = ResultOf({1});
   stale.step = 6;
   EXPECT_THAT(error(PlanOf({1}), {stale}), HasSubstr("rank 0 answered step 6"));

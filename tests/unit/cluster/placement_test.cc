@@ -32,7 +32,8 @@ TEST(PlacementTest, TooFewWorkersAreCountedAndNamed) {
   const std::vector<JoinedNode> nodes = {Launched(2, 4), Launched(0, 4)};
   const auto ranks = AssignRanks({.tp = 2, .pp = 2}, nodes);
   EXPECT_TRUE(absl::IsFailedPrecondition(ranks.status()));
-  EXPECT_THAT(std::string(ranks.status().message()), HasSubstr("2 of 4 workers joined; missing launch ranks 1, 3"));
+  EXPECT_THAT(std::string(ranks.status().message()),
+              HasSubstr("2 of 4 workers joined; missing launch ranks 1, 3"));
   EXPECT_EQ(DescribeMissing({.tp = 4}, std::vector<JoinedNode>{Lone(1)}), "1 of 4 workers joined");
 }
 

@@ -12,9 +12,11 @@ namespace {
 
 constexpr int64_t kSizes[] = {0, 1, 7, 1000, 100003};
 
-// The value of one element on one rank: a pure function, of widely varying size, so that the order of a sum shows.
+// The value of one element on one rank: a pure function, of widely varying size, so that the order of a sum
+// shows.
 float ValueOf(int rank, int64_t i) {
-  uint64_t x = (static_cast<uint64_t>(rank) + 1) * 0x9e3779b97f4a7c15u + static_cast<uint64_t>(i) * 0xbf58476d1ce4e5b9u;
+  uint64_t x = (static_cast<uint64_t>(rank) + 1) * 0x9e3779b97f4a7c15u +
+               static_cast<uint64_t>(i) * 0xbf58476d1ce4e5b9u;
   x ^= x >> 31;
   x *= 0x94d049bb133111ebu;
   x ^= x >> 29;
@@ -81,7 +83,8 @@ void CheckSumDoesNotDependOnPlace(Communicator& group) {
   for (int64_t begin : {0, 1, 4999, 20010}) {
     std::vector<float> part = ValuesOf<float>(group.rank(), kCount - begin, begin);
     ASSERT_TRUE(group.AllReduceSum(part.data(), std::ssize(part), DType::kF32).ok());
-    EXPECT_EQ(std::memcmp(part.data(), whole.data() + begin, part.size() * sizeof(float)), 0) << "from " << begin;
+    EXPECT_EQ(std::memcmp(part.data(), whole.data() + begin, part.size() * sizeof(float)), 0)
+        << "from " << begin;
     float one = ValueOf(group.rank(), begin);
     ASSERT_TRUE(group.AllReduceSum(&one, 1, DType::kF32).ok());
     EXPECT_EQ(one, whole[begin]);
@@ -117,7 +120,9 @@ void CheckAllGatherV(Communicator& group) {
 
 void CheckAllToAllV(Communicator& group) {
   for (int64_t unit : {int64_t{0}, int64_t{1}, int64_t{40009}}) {
-    const auto bytes_between = [&](int from, int to) { return (from + 2 * to) % 3 * unit; };  // a third are zero
+    const auto bytes_between = [&](int from, int to) {
+      return (from + 2 * to) % 3 * unit;
+    };  // a third are zero
     std::vector<int64_t> send(group.size()), receive(group.size());
     std::vector<unsigned char> in, expected;
     for (int peer = 0; peer < group.size(); ++peer) {

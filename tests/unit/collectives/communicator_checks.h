@@ -1,5 +1,5 @@
-// What every communicator must do, as checks that each rank of a group runs side by side. One suite for threads
-// and processes: local_world_test.cc and mpi_world_test.cc call them all.
+// What every communicator must do, as checks that each rank of a group runs side by side. One suite for
+// threads and processes: local_world_test.cc and mpi_world_test.cc call them all.
 #pragma once
 
 #include "base/dtype.h"

@@ -27,7 +27,9 @@ TEST_P(LocalWorldTest, SumsF32InRankOrder) {
 TEST_P(LocalWorldTest, SumsBF16InRankOrder) {
   OnEveryRank(GetParam(), kLong, [](Communicator& group) { CheckSumsInRankOrder(group, DType::kBF16); });
 }
-TEST_P(LocalWorldTest, SumDoesNotDependOnPlace) { OnEveryRank(GetParam(), kLong, CheckSumDoesNotDependOnPlace); }
+TEST_P(LocalWorldTest, SumDoesNotDependOnPlace) {
+  OnEveryRank(GetParam(), kLong, CheckSumDoesNotDependOnPlace);
+}
 TEST_P(LocalWorldTest, AllGather) { OnEveryRank(GetParam(), kLong, CheckAllGather); }
 TEST_P(LocalWorldTest, AllGatherV) { OnEveryRank(GetParam(), kLong, CheckAllGatherV); }
 TEST_P(LocalWorldTest, AllToAllV) { OnEveryRank(GetParam(), kLong, CheckAllToAllV); }
@@ -38,7 +40,8 @@ INSTANTIATE_TEST_SUITE_P(Sizes, LocalWorldTest, testing::Values(1, 2, 3, 4));
 
 TEST(LocalWorldFailureTest, DeadlineWhenOneStaysAway) {
   for (int absent : {0, 2}) {
-    OnEveryRank(3, absl::Seconds(2), [&](Communicator& group) { CheckDeadlineWhenOneStaysAway(group, absent); });
+    OnEveryRank(3, absl::Seconds(2),
+                [&](Communicator& group) { CheckDeadlineWhenOneStaysAway(group, absent); });
   }
 }
 
@@ -69,8 +72,8 @@ TEST(LocalWorldFailureTest, RanksThatDisagreeAreToldSo) {
   });
 }
 
-// A rank that gives up must not return, and free its buffers, while a peer still copies from them. ASan and TSan see it
-// if it does.
+// A rank that gives up must not return, and free its buffers, while a peer still copies from them. ASan and
+// TSan see it if it does.
 TEST(LocalWorldFailureTest, AbortAmidTrafficTouchesNoFreedBuffer) {
   for (int round = 0; round < 50; ++round) {
     OnEveryRank(3, kLong, [&](Communicator& group) {

@@ -44,7 +44,8 @@ TEST(Tokenizer, MergesAsPairs) {
 
 TEST(Tokenizer, AllBytesOfUtf8AndBack) {
   const auto tokenizer = Loaded(SmallTokenizer({}));
-  const std::string text("\0\x01 caf\u00e9 \u4e2d\U0001F44D\n", 21);
+  constexpr char kText[] = "\0\x01 caf\u00e9 \u4e2d\U0001F44D\n";
+  const std::string text(kText, sizeof(kText) - 1);
   EXPECT_EQ(tokenizer->Decode(Encode(*tokenizer, text), false), text);
   EXPECT_EQ(Encode(*tokenizer, text).size(), text.size());
 }

@@ -65,14 +65,16 @@ absl::Status LocalGroup::CheckCallsAgree() const {
     const Call& first = calls_[0];
     const Call& other = calls_[rank];
     if (std::strcmp(first.name, other.name) != 0 || first.size != other.size) {
-      return absl::AbortedError(absl::StrCat("ranks disagree: rank 0 calls ", first.name, " of size ", first.size,
-                                             ", rank ", rank, " calls ", other.name, " of size ", other.size));
+      return absl::AbortedError(absl::StrCat("ranks disagree: rank 0 calls ", first.name, " of size ",
+                                             first.size, ", rank ", rank, " calls ", other.name, " of size ",
+                                             other.size));
     }
   }
   return absl::OkStatus();
 }
 
-absl::Status LocalGroup::Meet(int rank, const Call& call, const std::function<void(std::span<const Call>)>& copy) {
+absl::Status LocalGroup::Meet(int rank, const Call& call,
+                              const std::function<void(std::span<const Call>)>& copy) {
   const Deadline deadline = DeadlineFromNow();
   Lock lock(world_->mutex);
   if (world_->broken) return BrokenStatus();
@@ -152,8 +154,8 @@ absl::Status LocalGroup::Receive(void* data, int64_t bytes, int from, int to) {
       lock, deadline, [&] { return letter.state == Letter::kPosted; },
       [&] { return absl::StrCat("rank ", from, " of ", size_, " to send"); }));
   if (letter.bytes != bytes) {
-    return Break(absl::AbortedError(
-        absl::StrCat("rank ", to, " receives ", bytes, " bytes of the ", letter.bytes, " that rank ", from, " sends")));
+    return Break(absl::AbortedError(absl::StrCat("rank ", to, " receives ", bytes, " bytes of the ",
+                                                 letter.bytes, " that rank ", from, " sends")));
   }
   letter.state = Letter::kCopying;
   lock.unlock();

@@ -20,7 +20,9 @@ void Copy(void* to, const void* from, int64_t bytes) {
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
 
-int64_t Total(std::span<const int64_t> sizes) { return std::accumulate(sizes.begin(), sizes.end(), int64_t{0}); }
+int64_t Total(std::span<const int64_t> sizes) {
+  return std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
+}
 
 class LocalCommunicator final : public Communicator {
  public:
@@ -34,17 +36,20 @@ class LocalCommunicator final : public Communicator {
     const Range share = ShareOf(count, rank_, size());
     const int64_t offset = share.begin * static_cast<int64_t>(SizeOf(type));
     const int64_t bytes = share.size() * static_cast<int64_t>(SizeOf(type));
-    return group_->Meet(rank_, {.name = "AllReduceSum", .size = count, .out = data}, [&](std::span<const Call> calls) {
-      if (share.size() == 0) return;
-      std::vector<const void*> in;
-      in.reserve(calls.size());
-      for (const Call& call : calls) in.push_back(static_cast<const char*>(call.out) + offset);
-      char* mine = static_cast<char*>(data) + offset;
-      OrderedSum(in, share.size(), type, mine);
-      for (int peer = 0; peer < size(); ++peer) {
-        if (peer != rank_) Copy(static_cast<char*>(calls[peer].out) + offset, mine, bytes);
-      }
-    });
+    return group_->Meet(rank_, {.name = "AllReduceSum", .size = count, .out = data},
+                        [&](std::span<const Call> calls) {
+                          if (share.size() == 0) return;
+                          std::vector<const void*> in;
+                          in.reserve(calls.size());
+                          for (const Call& call : calls)
+                            in.push_back(static_cast<const char*>(call.out) + offset);
+                          char* mine = static_cast<char*>(data) + offset;
+                          OrderedSum(in, share.size(), type, mine);
+                          for (int peer = 0; peer < size(); ++peer) {
+                            if (peer != rank_)
+                              Copy(static_cast<char*>(calls[peer].out) + offset, mine, bytes);
+                          }
+                        });
   }
 
   absl::Status AllGather(const void* in, void* out, int64_t bytes) override {
@@ -54,27 +59,29 @@ class LocalCommunicator final : public Communicator {
   absl::Status AllGatherV(const void* in, void* out, std::span<const int64_t> bytes_of) override {
     DR_CHECK(std::ssize(bytes_of) == size());
     const int64_t total = Total(bytes_of);
-    return group_->Meet(rank_, {.name = "AllGather", .size = total, .in = in}, [&](std::span<const Call> calls) {
-      char* to = static_cast<char*>(out);
-      for (int peer = 0; peer < size(); ++peer) {
-        if (to != calls[peer].in) Copy(to, calls[peer].in, bytes_of[peer]);
-        to += bytes_of[peer];
-      }
-    });
+    return group_->Meet(rank_, {.name = "AllGather", .size = total, .in = in},
+                        [&](std::span<const Call> calls) {
+                          char* to = static_cast<char*>(out);
+                          for (int peer = 0; peer < size(); ++peer) {
+                            if (to != calls[peer].in) Copy(to, calls[peer].in, bytes_of[peer]);
+                            to += bytes_of[peer];
+                          }
+                        });
   }
 
   absl::Status AllToAllV(const void* in, std::span<const int64_t> send_bytes, void* out,
                          std::span<const int64_t> recv_bytes) override {
     DR_CHECK(std::ssize(send_bytes) == size() && std::ssize(recv_bytes) == size());
-    return group_->Meet(rank_, {.name = "AllToAllV", .in = in, .in_bytes = send_bytes}, [&](std::span<const Call> calls) {
-      char* to = static_cast<char*>(out);
-      for (int peer = 0; peer < size(); ++peer) {
-        const std::span<const int64_t> sent = calls[peer].in_bytes;
-        DR_CHECK(sent[rank_] == recv_bytes[peer]);
-        Copy(to, static_cast<const char*>(calls[peer].in) + Total(sent.first(rank_)), recv_bytes[peer]);
-        to += recv_bytes[peer];
-      }
-    });
+    return group_->Meet(
+        rank_, {.name = "AllToAllV", .in = in, .in_bytes = send_bytes}, [&](std::span<const Call> calls) {
+          char* to = static_cast<char*>(out);
+          for (int peer = 0; peer < size(); ++peer) {
+            const std::span<const int64_t> sent = calls[peer].in_bytes;
+            DR_CHECK(sent[rank_] == recv_bytes[peer]);
+            Copy(to, static_cast<const char*>(calls[peer].in) + Total(sent.first(rank_)), recv_bytes[peer]);
+            to += recv_bytes[peer];
+          }
+        });
   }
 
   absl::Status Send(const void* data, int64_t bytes, int to) override {

@@ -9,8 +9,9 @@
 
 namespace deeprack::worker {
 
-// `size` communicators of one world; entry r is rank r's and is used by one thread at a time. They may be destroyed
-// in any order, once no call of theirs is under way. `timeout` bounds every call, also on groups split from this one.
+// `size` communicators of one world; entry r is rank r's and is used by one thread at a time. They may be
+// destroyed in any order, once no call of theirs is under way. `timeout` bounds every call, also on groups
+// split from this one.
 std::vector<std::unique_ptr<Communicator>> MakeLocalWorld(int size, absl::Duration timeout);
 
 }  // namespace deeprack::worker

@@ -1,6 +1,6 @@
-// The communicator over point-to-point messages of MPI_COMM_WORLD. A group is a list of its ranks there and a pair of
-// tags of its own. MPI's collectives are not used: MPI_Allreduce adds in an order that depends on the size, none of
-// the blocking ones has a deadline, and a non-blocking one cannot be cancelled.
+// The communicator over point-to-point messages of MPI_COMM_WORLD. A group is a list of its ranks there and a
+// pair of tags of its own. MPI's collectives are not used: MPI_Allreduce adds in an order that depends on the
+// size, none of the blocking ones has a deadline, and a non-blocking one cannot be cancelled.
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -32,7 +32,11 @@ class MpiCommunicator final : public Communicator {
  public:
   // `ranks` are those of MPI_COMM_WORLD, ascending; this process is ranks[rank].
   MpiCommunicator(std::vector<int> ranks, int rank, int first_tag, absl::Duration timeout)
-      : mpi_(MpiRuntime::Get()), ranks_(std::move(ranks)), rank_(rank), first_tag_(first_tag), timeout_(timeout) {}
+      : mpi_(MpiRuntime::Get()),
+        ranks_(std::move(ranks)),
+        rank_(rank),
+        first_tag_(first_tag),
+        timeout_(timeout) {}
 
   int rank() const override { return rank_; }
   int size() const override { return static_cast<int>(ranks_.size()); }
@@ -57,10 +61,12 @@ class MpiCommunicator final : public Communicator {
   // Queue transfers with a peer of the group, in messages that MPI can count.
   absl::Status QueueSend(const void* data, int64_t bytes, int to, int tag);
   absl::Status QueueReceive(void* data, int64_t bytes, int from, int tag);
-  // Waits for all that is queued, in a call that began at `start`. Must follow the Queue calls even when one failed.
+  // Waits for all that is queued, in a call that began at `start`. Must follow the Queue calls even when one
+  // failed.
   absl::Status Finish(absl::Status queued, Clock::time_point start, const char* what);
 
-  // Receives peers' `bytes` each to staging and returns pointers to all ranks' parts, this rank's being `mine`.
+  // Receives peers' `bytes` each to staging and returns pointers to all ranks' parts, this rank's being
+  // `mine`.
   std::vector<const void*> Stage(const void* mine, int64_t bytes);
 
   absl::Status SumInOneRound(void* data, int64_t count, DType type, Clock::time_point start);
@@ -107,7 +113,8 @@ absl::Status MpiCommunicator::Finish(absl::Status queued, Clock::time_point star
 std::vector<const void*> MpiCommunicator::Stage(const void* mine, int64_t bytes) {
   if (std::ssize(staging_) < bytes * size()) staging_.resize(bytes * size());
   std::vector<const void*> parts(size());
-  for (int peer = 0; peer < size(); ++peer) parts[peer] = peer == rank_ ? mine : staging_.data() + peer * bytes;
+  for (int peer = 0; peer < size(); ++peer)
+    parts[peer] = peer == rank_ ? mine : staging_.data() + peer * bytes;
   return parts;
 }
 
@@ -153,7 +160,8 @@ absl::Status MpiCommunicator::SumInShares(void* data, int64_t count, DType type,
     queued = QueueReceive(bytes + theirs.begin * element, theirs.size() * element, peer, group_tag());
   }
   for (int peer = 0; peer < size() && queued.ok(); ++peer) {
-    if (peer != rank_) queued = QueueSend(bytes + mine.begin * element, mine.size() * element, peer, group_tag());
+    if (peer != rank_)
+      queued = QueueSend(bytes + mine.begin * element, mine.size() * element, peer, group_tag());
   }
   return Finish(std::move(queued), start, "AllReduceSum");
 }

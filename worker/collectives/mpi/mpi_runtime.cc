@@ -19,8 +19,8 @@ namespace {
 
 constexpr int kAlarmTag = 0;
 
-// A peer on another core answers within microseconds: yield, for as long as that is likely. One that waits for this
-// core, or computes for long, gets it: sleep.
+// A peer on another core answers within microseconds: yield, for as long as that is likely. One that waits
+// for this core, or computes for long, gets it: sleep.
 constexpr absl::Duration kYieldFor = absl::Microseconds(100);
 constexpr auto kSleep = std::chrono::microseconds(30);
 
@@ -37,7 +37,8 @@ int IntFromEnvironment(const char* name, int otherwise) {
 }  // namespace
 
 LaunchWorld DetectLaunchWorld() {
-  LaunchWorld world{IntFromEnvironment("OMPI_COMM_WORLD_RANK", -1), IntFromEnvironment("OMPI_COMM_WORLD_SIZE", 1)};
+  LaunchWorld world{IntFromEnvironment("OMPI_COMM_WORLD_RANK", -1),
+                    IntFromEnvironment("OMPI_COMM_WORLD_SIZE", 1)};
   if (world.rank < 0 || world.rank >= world.size) return {};
   return world;
 }
@@ -57,14 +58,17 @@ absl::Status MpiRuntime::Begin() {
     return absl::UnavailableError("MPI_Init_thread failed: was this process started by mpirun of OpenMPI 4?");
   }
   begun_ = true;
-  prctl(PR_SET_TIMERSLACK, 1000);  // this thread is the one that polls: let its short sleeps be as short as asked
+  prctl(PR_SET_TIMERSLACK,
+        1000);  // this thread is the one that polls: let its short sleeps be as short as asked
   if (provided < MPI_THREAD_SERIALIZED) {
-    return absl::InternalError("this MPI library has no MPI_THREAD_SERIALIZED, which abort from another thread needs");
+    return absl::InternalError(
+        "this MPI library has no MPI_THREAD_SERIALIZED, which abort from another thread needs");
   }
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
   MPI_Comm_size(MPI_COMM_WORLD, &size_);
-  return Check(MPI_Irecv(&alarm_from_, 1, MPI_INT, MPI_ANY_SOURCE, kAlarmTag, MPI_COMM_WORLD, &alarm_), "MPI_Irecv");
+  return Check(MPI_Irecv(&alarm_from_, 1, MPI_INT, MPI_ANY_SOURCE, kAlarmTag, MPI_COMM_WORLD, &alarm_),
+               "MPI_Irecv");
 }
 
 void MpiRuntime::End(int exit_code) {
@@ -129,8 +133,9 @@ absl::Status MpiRuntime::StartSend(const void* data, int64_t bytes, int to, int 
   transfer->bytes = bytes;
   transfer->peer = to;
   transfer->receives = false;
-  return Check(MPI_Isend(data, static_cast<int>(bytes), MPI_BYTE, to, tag, MPI_COMM_WORLD, &transfer->request),
-               "MPI_Isend");
+  return Check(
+      MPI_Isend(data, static_cast<int>(bytes), MPI_BYTE, to, tag, MPI_COMM_WORLD, &transfer->request),
+      "MPI_Isend");
 }
 
 absl::Status MpiRuntime::StartReceive(void* data, int64_t bytes, int from, int tag, Transfer* transfer) {
@@ -139,8 +144,9 @@ absl::Status MpiRuntime::StartReceive(void* data, int64_t bytes, int from, int t
   transfer->bytes = bytes;
   transfer->peer = from;
   transfer->receives = true;
-  return Check(MPI_Irecv(data, static_cast<int>(bytes), MPI_BYTE, from, tag, MPI_COMM_WORLD, &transfer->request),
-               "MPI_Irecv");
+  return Check(
+      MPI_Irecv(data, static_cast<int>(bytes), MPI_BYTE, from, tag, MPI_COMM_WORLD, &transfer->request),
+      "MPI_Irecv");
 }
 
 void MpiRuntime::AbandonLocked(std::span<Transfer> transfers) {
@@ -195,9 +201,9 @@ absl::Status MpiRuntime::Finish(std::span<Transfer> transfers, std::chrono::stea
         for (const Transfer& transfer : transfers) {
           if (transfer.request != MPI_REQUEST_NULL) peers.insert(transfer.peer);
         }
-        failure = absl::DeadlineExceededError(absl::StrCat("rank ", rank_, " waited ", absl::FormatDuration(timeout),
-                                                           " for rank ", absl::StrJoin(peers, ", "), " of ", size_,
-                                                           " in ", what));
+        failure = absl::DeadlineExceededError(
+            absl::StrCat("rank ", rank_, " waited ", absl::FormatDuration(timeout), " for rank ",
+                         absl::StrJoin(peers, ", "), " of ", size_, " in ", what));
         BreakLocked(std::string(failure.message()), /*tell_peers=*/true);
       }
       if (!failure.ok()) {

@@ -37,13 +37,14 @@ class MpiRuntime {
     bool receives = false;
   };
 
-  // Start and drive messages. At most kMaxMessageBytes each. Errors break the runtime and come back as Aborted.
+  // Start and drive messages. At most kMaxMessageBytes each. Errors break the runtime and come back as
+  // Aborted.
   static constexpr int64_t kMaxMessageBytes = int64_t{1} << 30;
   absl::Status StartSend(const void* data, int64_t bytes, int to, int tag, Transfer* transfer);
   absl::Status StartReceive(void* data, int64_t bytes, int from, int tag, Transfer* transfer);
 
-  // Polls until all are done. `timeout` after `start` breaks the runtime and answers DeadlineExceeded, naming the
-  // ranks that were waited for. On any error no transfer touches its buffer afterwards.
+  // Polls until all are done. `timeout` after `start` breaks the runtime and answers DeadlineExceeded, naming
+  // the ranks that were waited for. On any error no transfer touches its buffer afterwards.
   absl::Status Finish(std::span<Transfer> transfers, std::chrono::steady_clock::time_point start,
                       absl::Duration timeout, const char* what);
 
@@ -53,7 +54,8 @@ class MpiRuntime {
 
   // Tag 0 is the alarm's; the group of all ranks has the first ones.
   static constexpr int kFirstTag = 1;
-  // A new group takes kTagsPerGroup tags that are free on all of its members: from the highest of their proposals.
+  // A new group takes kTagsPerGroup tags that are free on all of its members: from the highest of their
+  // proposals.
   static constexpr int kTagsPerGroup = 2;
   int proposed_tag() const { return next_tag_; }
   void TakeTags(int first);
@@ -69,7 +71,8 @@ class MpiRuntime {
   std::mutex mutex_;  // MPI_THREAD_SERIALIZED: held around every call of MPI
   std::atomic<bool> broken_{false};
   std::string why_;
-  bool in_doubt_ = false;  // a transfer that could not be cancelled may still touch its buffer: no more calls of MPI
+  bool in_doubt_ =
+      false;  // a transfer that could not be cancelled may still touch its buffer: no more calls of MPI
   MPI_Request alarm_ = MPI_REQUEST_NULL;  // a receive from any rank: the message that says "broken"
   int alarm_from_ = -1;
   bool begun_ = false;

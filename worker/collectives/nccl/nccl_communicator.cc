@@ -1,5 +1,6 @@
-// NCCL in non-blocking mode: every call is started, then watched with a deadline, and the communicator is aborted when
-// that passes. ncclAllReduce is not used: its order of addition depends on the size and the algorithm it picks.
+// NCCL in non-blocking mode: every call is started, then watched with a deadline, and the communicator is
+// aborted when that passes. ncclAllReduce is not used: its order of addition depends on the size and the
+// algorithm it picks.
 #include <cuda_runtime_api.h>
 #include <nccl.h>
 
@@ -74,7 +75,8 @@ class NcclCommunicator final : public Communicator {
 
  private:
   // Runs `queue` as one NCCL group on the stream.
-  absl::Status Exchange(Clock::time_point deadline, const char* what, const std::function<ncclResult_t()>& queue);
+  absl::Status Exchange(Clock::time_point deadline, const char* what,
+                        const std::function<ncclResult_t()>& queue);
   // Until the host's part of what was started is done; until the stream has done all that is queued.
   absl::Status AwaitStarted(Clock::time_point deadline, const char* what);
   absl::Status AwaitStream(Clock::time_point deadline, const char* what);
@@ -86,7 +88,9 @@ class NcclCommunicator final : public Communicator {
   }
   absl::Status GiveUp(const char* what);
   absl::Status CheckIntact() { return world_->broken ? world_->BrokenStatus() : absl::OkStatus(); }
-  Clock::time_point DeadlineFromNow() const { return Clock::now() + absl::ToChronoNanoseconds(world_->timeout); }
+  Clock::time_point DeadlineFromNow() const {
+    return Clock::now() + absl::ToChronoNanoseconds(world_->timeout);
+  }
 
   absl::Status ReserveStaging(int64_t bytes);
   absl::Status SumInOneRound(void* data, int64_t count, DType type, Clock::time_point deadline);
@@ -116,7 +120,8 @@ NcclCommunicator::~NcclCommunicator() {
 
 absl::Status NcclCommunicator::Init(const ncclUniqueId& id) {
   const Clock::time_point deadline = DeadlineFromNow();
-  DR_RETURN_IF_ERROR(CheckCuda(cudaEventCreateWithFlags(&finished_, cudaEventDisableTiming), "cudaEventCreate"));
+  DR_RETURN_IF_ERROR(
+      CheckCuda(cudaEventCreateWithFlags(&finished_, cudaEventDisableTiming), "cudaEventCreate"));
   DR_RETURN_IF_ERROR(ReserveStaging(size_ * 1024));
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
@@ -129,14 +134,16 @@ absl::Status NcclCommunicator::Init(const ncclUniqueId& id) {
 
 absl::Status NcclCommunicator::Fail(const char* what, const char* why) {
   if (comm_ != nullptr) ncclCommAbort(std::exchange(comm_, nullptr));
-  return world_->Break(absl::AbortedError(absl::StrCat(what, " failed on rank ", rank_, " of ", size_, ": ", why)));
+  return world_->Break(
+      absl::AbortedError(absl::StrCat(what, " failed on rank ", rank_, " of ", size_, ": ", why)));
 }
 
 absl::Status NcclCommunicator::GiveUp(const char* what) {
   ncclCommAbort(std::exchange(comm_, nullptr));
   if (world_->broken) return world_->BrokenStatus();
-  return world_->Break(absl::DeadlineExceededError(absl::StrCat(
-      "rank ", rank_, " of ", size_, " waited ", absl::FormatDuration(world_->timeout), " for its peers in ", what)));
+  return world_->Break(absl::DeadlineExceededError(absl::StrCat("rank ", rank_, " of ", size_, " waited ",
+                                                                absl::FormatDuration(world_->timeout),
+                                                                " for its peers in ", what)));
 }
 
 absl::Status NcclCommunicator::AwaitStarted(Clock::time_point deadline, const char* what) {
@@ -158,7 +165,8 @@ absl::Status NcclCommunicator::AwaitStream(Clock::time_point deadline, const cha
     if (done == cudaSuccess) return absl::OkStatus();
     if (done != cudaErrorNotReady) return CheckCuda(done, what);
     ncclResult_t state = ncclSuccess;  // errors that the network reports while kernels wait
-    if (ncclCommGetAsyncError(comm_, &state) != ncclSuccess || (state != ncclSuccess && state != ncclInProgress)) {
+    if (ncclCommGetAsyncError(comm_, &state) != ncclSuccess ||
+        (state != ncclSuccess && state != ncclInProgress)) {
       return Fail(what, ncclGetErrorString(state));
     }
     if (world_->broken || Clock::now() > deadline) return GiveUp(what);
@@ -192,21 +200,25 @@ absl::Status NcclCommunicator::AllReduceSum(void* data, int64_t count, DType typ
   if (size_ == 1 || count == 0) return absl::OkStatus();
   const Clock::time_point deadline = DeadlineFromNow();
   const bool small = count * static_cast<int64_t>(SizeOf(type)) <= kOneRoundBytes;
-  DR_RETURN_IF_ERROR(small ? SumInOneRound(data, count, type, deadline) : SumInShares(data, count, type, deadline));
+  DR_RETURN_IF_ERROR(small ? SumInOneRound(data, count, type, deadline)
+                           : SumInShares(data, count, type, deadline));
   return AwaitStream(deadline, "AllReduceSum");
 }
 
-absl::Status NcclCommunicator::SumInOneRound(void* data, int64_t count, DType type, Clock::time_point deadline) {
+absl::Status NcclCommunicator::SumInOneRound(void* data, int64_t count, DType type,
+                                             Clock::time_point deadline) {
   const int64_t bytes = count * static_cast<int64_t>(SizeOf(type));
   DR_RETURN_IF_ERROR(ReserveStaging(bytes * size_));
   DR_RETURN_IF_ERROR(Exchange(deadline, "AllReduceSum", [&] {
     return ncclAllGather(data, staging_, bytes, ncclInt8, comm_, world_->stream);
   }));
-  return LaunchOrderedSum(staging_, size_, count, type, data, world_->stream) ? absl::OkStatus()
-                                                                            : Fail("AllReduceSum", "kernel launch");
+  return LaunchOrderedSum(staging_, size_, count, type, data, world_->stream)
+             ? absl::OkStatus()
+             : Fail("AllReduceSum", "kernel launch");
 }
 
-absl::Status NcclCommunicator::SumInShares(void* data, int64_t count, DType type, Clock::time_point deadline) {
+absl::Status NcclCommunicator::SumInShares(void* data, int64_t count, DType type,
+                                           Clock::time_point deadline) {
   const int64_t element = static_cast<int64_t>(SizeOf(type));
   char* const bytes = static_cast<char*>(data);
   const Range mine = ShareOf(count, rank_, size_);
@@ -219,7 +231,8 @@ absl::Status NcclCommunicator::SumInShares(void* data, int64_t count, DType type
     ncclResult_t result = ncclSuccess;
     for (int peer = 0; peer < size_ && result == ncclSuccess; ++peer) {
       const Range theirs = ShareOf(count, peer, size_);
-      result = ncclSend(bytes + theirs.begin * element, theirs.size() * element, ncclInt8, peer, comm_, world_->stream);
+      result = ncclSend(bytes + theirs.begin * element, theirs.size() * element, ncclInt8, peer, comm_,
+                        world_->stream);
       if (result != ncclSuccess) break;
       result = ncclRecv(staging_ + peer * my_bytes, my_bytes, ncclInt8, peer, comm_, world_->stream);
     }
@@ -235,7 +248,8 @@ absl::Status NcclCommunicator::SumInShares(void* data, int64_t count, DType type
       const Range theirs = ShareOf(count, peer, size_);
       result = ncclSend(my_share, my_bytes, ncclInt8, peer, comm_, world_->stream);
       if (result != ncclSuccess) break;
-      result = ncclRecv(bytes + theirs.begin * element, theirs.size() * element, ncclInt8, peer, comm_, world_->stream);
+      result = ncclRecv(bytes + theirs.begin * element, theirs.size() * element, ncclInt8, peer, comm_,
+                        world_->stream);
     }
     return result;
   });
@@ -271,7 +285,8 @@ absl::Status NcclCommunicator::AllToAllV(const void* in, std::span<const int64_t
     const char* from = static_cast<const char*>(in);
     char* to = static_cast<char*>(out);
     for (int peer = 0; peer < size_ && result == ncclSuccess; ++peer) {
-      if (send_bytes[peer] > 0) result = ncclSend(from, send_bytes[peer], ncclInt8, peer, comm_, world_->stream);
+      if (send_bytes[peer] > 0)
+        result = ncclSend(from, send_bytes[peer], ncclInt8, peer, comm_, world_->stream);
       if (result == ncclSuccess && recv_bytes[peer] > 0) {
         result = ncclRecv(to, recv_bytes[peer], ncclInt8, peer, comm_, world_->stream);
       }
@@ -288,9 +303,8 @@ absl::Status NcclCommunicator::Send(const void* data, int64_t bytes, int to) {
   DR_RETURN_IF_ERROR(CheckIntact());
   if (bytes == 0) return absl::OkStatus();
   const Clock::time_point deadline = DeadlineFromNow();
-  DR_RETURN_IF_ERROR(Exchange(deadline, "Send", [&] {
-    return ncclSend(data, bytes, ncclInt8, to, comm_, world_->stream);
-  }));
+  DR_RETURN_IF_ERROR(
+      Exchange(deadline, "Send", [&] { return ncclSend(data, bytes, ncclInt8, to, comm_, world_->stream); }));
   return AwaitStream(deadline, "Send");
 }
 
@@ -299,9 +313,8 @@ absl::Status NcclCommunicator::Receive(void* data, int64_t bytes, int from) {
   DR_RETURN_IF_ERROR(CheckIntact());
   if (bytes == 0) return absl::OkStatus();
   const Clock::time_point deadline = DeadlineFromNow();
-  DR_RETURN_IF_ERROR(Exchange(deadline, "Receive", [&] {
-    return ncclRecv(data, bytes, ncclInt8, from, comm_, world_->stream);
-  }));
+  DR_RETURN_IF_ERROR(Exchange(deadline, "Receive",
+                              [&] { return ncclRecv(data, bytes, ncclInt8, from, comm_, world_->stream); }));
   return AwaitStream(deadline, "Receive");
 }
 
@@ -332,8 +345,8 @@ absl::StatusOr<std::unique_ptr<Communicator>> NcclCommunicator::Split(int color)
   auto group = std::make_unique<NcclCommunicator>(world_, rank, size);
   group->comm_ = comm;
   DR_RETURN_IF_ERROR(group->AwaitStarted(deadline, "Split"));
-  DR_RETURN_IF_ERROR(
-      group->CheckCuda(cudaEventCreateWithFlags(&group->finished_, cudaEventDisableTiming), "cudaEventCreate"));
+  DR_RETURN_IF_ERROR(group->CheckCuda(cudaEventCreateWithFlags(&group->finished_, cudaEventDisableTiming),
+                                      "cudaEventCreate"));
   DR_RETURN_IF_ERROR(group->ReserveStaging(size * 1024));
   return group;
 }
@@ -343,7 +356,8 @@ absl::StatusOr<std::unique_ptr<Communicator>> NcclCommunicator::Split(int color)
 absl::StatusOr<std::string> NewNcclWorldId() {
   ncclUniqueId id;
   const ncclResult_t made = ncclGetUniqueId(&id);
-  if (made != ncclSuccess) return absl::UnavailableError(absl::StrCat("ncclGetUniqueId: ", ncclGetErrorString(made)));
+  if (made != ncclSuccess)
+    return absl::UnavailableError(absl::StrCat("ncclGetUniqueId: ", ncclGetErrorString(made)));
   return std::string(id.internal, sizeof(id.internal));
 }
 
@@ -351,8 +365,9 @@ absl::StatusOr<std::unique_ptr<Communicator>> JoinNcclWorld(const std::string& i
                                                             CUstream_st* stream, absl::Duration timeout) {
   ncclUniqueId unique;
   if (id.size() != sizeof(unique.internal) || size < 1 || rank < 0 || rank >= size) {
-    return absl::InvalidArgumentError(absl::StrCat("NCCL world: id of ", id.size(), " bytes (", sizeof(unique.internal),
-                                                   " are right), rank ", rank, " of ", size));
+    return absl::InvalidArgumentError(absl::StrCat("NCCL world: id of ", id.size(), " bytes (",
+                                                   sizeof(unique.internal), " are right), rank ", rank,
+                                                   " of ", size));
   }
   std::memcpy(unique.internal, id.data(), id.size());
   auto world = std::make_shared<NcclWorld>();

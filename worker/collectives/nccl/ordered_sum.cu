@@ -35,13 +35,14 @@ __global__ void OrderedSumKernel(const T* parts, int num_parts, int64_t count, T
 template <class T>
 void Launch(const void* parts, int num_parts, int64_t count, void* out, cudaStream_t stream) {
   const int64_t blocks = std::min((count + kThreads - 1) / kThreads, kMostBlocks);
-  OrderedSumKernel<<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(static_cast<const T*>(parts), num_parts,
-                                                                           count, static_cast<T*>(out));
+  OrderedSumKernel<<<static_cast<unsigned>(blocks), kThreads, 0, stream>>>(
+      static_cast<const T*>(parts), num_parts, count, static_cast<T*>(out));
 }
 
 }  // namespace
 
-bool LaunchOrderedSum(const void* parts, int num_parts, int64_t count, DType type, void* out, CUstream_st* stream) {
+bool LaunchOrderedSum(const void* parts, int num_parts, int64_t count, DType type, void* out,
+                      CUstream_st* stream) {
   if (count == 0) return true;
   if (type == DType::kBF16) {
     Launch<bf16>(parts, num_parts, count, out, stream);
