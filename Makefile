@@ -54,7 +54,7 @@ TSAN_TESTS := collectives_test scheduler_unit_test scheduler_sim_test api_test e
 test-tsan: packages  ## the multi-threaded C++ tests under ThreadSanitizer
 	@cmake --preset tsan >/dev/null
 	@cmake --build --preset tsan -j $(JOBS) --target $(TSAN_TESTS)
-	@TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp second_deadlock_stack=1" \
+	@TSAN_OPTIONS=second_deadlock_stack=1 \
 	  ctest --test-dir build/tsan --output-on-failure --no-tests=error -R "^($$(echo $(TSAN_TESTS) | tr ' ' '|'))$$"
 
 bench: packages build/build.ninja  ## the kernels, each with its floor beside it
