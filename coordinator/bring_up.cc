@@ -30,10 +30,14 @@ absl::Status OfWeights(const absl::Status& status) {
 absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const CoordinatorOptions& options,
                                                         ApiContext* context, Clock* clock) {
   std::unique_ptr<Cluster> cluster(new Cluster(options, context, clock));
-  DR_ASSIGN_OR_RETURN(
-      cluster->membership_,
-      Membership::Start({.listen = options.cluster_address, .layout = options.layout(), .epoch = kEpoch},
-                        clock));
+  if (!options.cluster_tls.empty()) {
+    DR_ASSIGN_OR_RETURN(cluster->tls_, LoadClusterTls(options.cluster_tls));
+  }
+  DR_ASSIGN_OR_RETURN(cluster->membership_, Membership::Start({.listen = options.cluster_address,
+                                                               .tls = cluster->tls_,
+                                                               .layout = options.layout(),
+                                                               .epoch = kEpoch},
+                                                              clock));
   context->readiness().SetWorkers(0, cluster->membership_->expected());
   cluster->thread_ = std::thread([cluster = cluster.get()] {
     absl::Status status = cluster->BringUp();
@@ -56,9 +60,8 @@ absl::StatusOr<std::vector<Member>> Cluster::WaitForWorkers() {
     if (!absl::IsDeadlineExceeded(members.status())) return members;
     if (stopping_) return absl::CancelledError("the server is stopping");
     if (clock_->Now() >= deadline) {
-      return absl::DeadlineExceededError(
-          absl::StrCat("only ", membership_->joined(), " of ", membership_->expected(),
-                       " workers joined within ", options_.worker_timeout, " seconds (--worker-timeout)"));
+      return absl::DeadlineExceededError(absl::StrCat(
+          members.status().message(), "; waited ", options_.worker_timeout, " seconds (--worker-timeout)"));
     }
   }
 }
@@ -70,7 +73,7 @@ absl::Status Cluster::BringUp() {
     addresses.push_back({member.node.address, member.node.host, member.node.pid});
   {
     const std::lock_guard lock(mutex_);
-    pool_ = WorkerPool::Create(std::move(addresses));
+    pool_ = WorkerPool::Create(std::move(addresses), tls_);
     executor_ = std::make_unique<GrpcStepExecutor>(pool_.get());
   }
   membership_->OnLoss([this](const Loss& loss) { OnLoss(loss); });
@@ -119,7 +122,11 @@ absl::Status Cluster::BringUp() {
 void Cluster::OnLoss(const Loss& loss) {
   if (stopping_) return;
   const std::string why = ToString(loss);
-  spdlog::error("{}; the cluster must be started again", why);
+  if (context_->readiness().snapshot().state == Readiness::State::kFailed) {
+    spdlog::info("then {}", why);  // the launcher ends the others
+  } else {
+    spdlog::error("{}; the cluster must be started again", why);
+  }
   context_->readiness().SetFailed(why);
   pool_->Lose(why);
   const std::lock_guard lock(mutex_);

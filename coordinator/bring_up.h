@@ -5,11 +5,13 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include "absl/status/status.h"
 #include "base/clock.h"
+#include "base/rpc/cluster_tls.h"
 #include "coordinator/api/api_context.h"
 #include "coordinator/coordinator_options.h"
 #include "coordinator/dispatch/grpc_step_executor.h"
@@ -48,6 +50,7 @@ class Cluster {
   const CoordinatorOptions options_;
   ApiContext* const context_;
   Clock* const clock_;
+  std::optional<ClusterTls> tls_;
   std::unique_ptr<Membership> membership_;
   std::atomic<bool> stopping_ = false;
 

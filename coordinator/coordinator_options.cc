@@ -33,6 +33,8 @@ void AddFlags(CLI::App& app, CoordinatorOptions& o, std::string& config_file) {
   option("--host", o.host, "Address of the HTTP server");
   option("--port", o.port, "Port of the HTTP server, 0: any");
   option("--cluster-address", o.cluster_address, "host:port where workers attach");
+  option("--cluster-tls", o.cluster_tls,
+         "Folder of ca.crt, tls.crt and tls.key; needed when workers attach from other machines");
   option("--tp", o.tp, "Tensor parallel ranks")->check(positive);
   option("--dp", o.dp, "Data parallel attention groups")->check(positive);
   option("--ep", o.ep, "Expert groups, 0: tp * dp")->check(CLI::Range(0, 4096));

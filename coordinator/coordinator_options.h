@@ -15,6 +15,7 @@ struct CoordinatorOptions {
   std::string host = "127.0.0.1";
   uint16_t port = 8000;                         // 0: any free one
   std::string cluster_address = "127.0.0.1:0";  // where workers attach; port 0: any
+  std::string cluster_tls;                      // folder of certificates; needed beyond loopback
   int32_t tp = 1, dp = 1, pp = 1;
   int32_t ep = 0;                              // 0: tp * dp
   std::string compute = "bf16";                // bf16, f32

@@ -26,6 +26,7 @@ std::vector<std::string> CoordinatorCommand(const std::string& program, const Se
   Append(command, "--port", absl::StrCat(options.port));
   Append(command, "--cluster-address",
          options.cluster_address.empty() ? kAnyLoopbackPort : options.cluster_address);
+  if (!options.cluster_tls.empty()) Append(command, "--cluster-tls", options.cluster_tls);
   Append(command, "--tp", absl::StrCat(layout.tp));
   Append(command, "--dp", absl::StrCat(layout.dp));
   Append(command, "--ep", absl::StrCat(layout.ep));
@@ -48,6 +49,12 @@ std::string CoordinatorAddress(const ServeOptions& options, const CoordinatorPor
   return absl::StrCat(address.substr(0, address.rfind(':')), ":", ports.cluster);
 }
 
+std::vector<std::string> ExternalWorkerCommand(const ServeOptions& options, const CoordinatorPorts& ports) {
+  std::vector<std::string> command = {"deeprack-worker", "--coordinator", CoordinatorAddress(options, ports)};
+  if (!options.cluster_tls.empty()) Append(command, "--cluster-tls", options.cluster_tls);
+  return command;
+}
+
 std::vector<std::string> WorkersCommand(const std::string& program, const ServeOptions& options,
                                         const CoordinatorPorts& ports, bool as_root) {
   const int32_t ranks = options.layout().world_size();
@@ -64,6 +71,7 @@ std::vector<std::string> WorkersCommand(const std::string& program, const ServeO
   }
   command.push_back(program);
   Append(command, "--coordinator", CoordinatorAddress(options, ports));
+  if (!options.cluster_tls.empty()) Append(command, "--cluster-tls", options.cluster_tls);
   AppendUnlessZero(command, "--threads", options.threads);
   Append(command, "--log-level", options.log_level);
   return command;

@@ -21,6 +21,9 @@ std::vector<std::string> CoordinatorCommand(const std::string& program, const Se
 std::vector<std::string> WorkersCommand(const std::string& program, const ServeOptions& options,
                                         const CoordinatorPorts& ports, bool as_root);
 
+// What a person types on the machine of a rank that is started by hand.
+std::vector<std::string> ExternalWorkerCommand(const ServeOptions& options, const CoordinatorPorts& ports);
+
 // Where a worker finds the coordinator: the host of cluster_address (loopback unless set) and the port that
 // was bound.
 std::string CoordinatorAddress(const ServeOptions& options, const CoordinatorPorts& ports);

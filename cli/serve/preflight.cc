@@ -6,6 +6,8 @@
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "base/rpc/address.h"
+#include "base/rpc/cluster_tls.h"
 #include "base/status_macros.h"
 #include "checkpoint/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
@@ -39,6 +41,24 @@ absl::Status CheckOptions(const ServeOptions& options) {
   return absl::OkStatus();
 }
 
+// The cluster's own port: what the coordinator would refuse, and what workers elsewhere could not find.
+absl::Status CheckClusterAddress(const ServeOptions& options) {
+  if (!options.cluster_tls.empty()) {
+    if (const auto tls = LoadClusterTls(options.cluster_tls); !tls.ok()) return tls.status();
+  }
+  if (options.cluster_address.empty()) return absl::OkStatus();
+  const auto address = ParseHostPort(options.cluster_address);
+  if (!address.ok()) {
+    return absl::FailedPreconditionError(absl::StrCat("--cluster-address: ", address.status().message()));
+  }
+  if (!options.hosts.empty() && IsWildcard(address->host)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("--cluster-address ", options.cluster_address,
+                     ": --hosts needs the address that the others can reach"));
+  }
+  return CheckProtected(*address, !options.cluster_tls.empty());
+}
+
 absl::Status CheckWeights(const model::ModelConfig& config, const std::string& folder) {
   const auto damaged = [](const absl::Status& status) { return absl::DataLossError(status.message()); };
   const auto reader = checkpoint::CheckpointReader::Open(folder);
@@ -68,6 +88,7 @@ absl::StatusOr<model::ModelConfig> ReadModelConfig(const std::string& folder) {
 
 absl::Status Preflight(const ServeOptions& options) {
   DR_RETURN_IF_ERROR(CheckOptions(options));
+  DR_RETURN_IF_ERROR(CheckClusterAddress(options));
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(options.model));
   if (const absl::Status layout = model::ValidateLayout(config, options.layout()); !layout.ok()) {
     return absl::FailedPreconditionError(layout.message());

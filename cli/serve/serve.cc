@@ -4,13 +4,16 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
 #include "cli/http/chat_stream.h"
+#include "cli/serve/commands.h"
 #include "cli/serve/preflight.h"
 #include "cli/serve/programs.h"
 #include "cli/terminal/exit_code.h"
@@ -51,6 +54,8 @@ absl::StatusOr<ServeOptions> LoadServeOptions(const Flags& flags, std::string co
     if (!file) return absl::FailedPreconditionError(absl::StrCat("--config ", config, ": cannot be read"));
   }
   DR_ASSIGN_OR_RETURN(ServeOptions options, ResolveServeOptions(flags, FromEnvironment, yaml, config));
+  if (!options.cluster_tls.empty())
+    options.cluster_tls = std::filesystem::absolute(options.cluster_tls).string();
   if (options.model.empty()) {
     DR_ASSIGN_OR_RETURN(options.model, FindDemoModel());
     if (options.served_model_name.empty()) options.served_model_name = "demo";
@@ -64,9 +69,8 @@ std::optional<ServeEnd> BringUp(Cluster& cluster) {
   const auto on_state = [&](const ReadyState& state) {
     if (state.state == "waiting_for_workers" && !told && cluster.options().workers == "external") {
       told = true;
-      Say(absl::StrCat("deeprack: waiting for ", state.workers_expected,
-                       " workers; start each with\n  deeprack-worker --coordinator ",
-                       CoordinatorAddress(cluster.options(), cluster.ports()), "\n"));
+      Say(absl::StrCat("deeprack: waiting for ", state.workers_expected, " workers; start each with\n  ",
+                       absl::StrJoin(ExternalWorkerCommand(cluster.options(), cluster.ports()), " "), "\n"));
     }
     if (state.bytes_total > 0) Say(progress.Update(state.bytes_done, state.bytes_total, absl::Now()));
   };

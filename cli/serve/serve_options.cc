@@ -72,6 +72,8 @@ std::vector<Setting> MakeSettings() {
       {"port", "port of the HTTP server, 0: any", Number(&ServeOptions::port, 0, 65535)},
       {"cluster-address", "host:port where workers find the coordinator",
        Text(&ServeOptions::cluster_address)},
+      {"cluster-tls", "folder of ca.crt, tls.crt and tls.key, the same path on every machine",
+       Text(&ServeOptions::cluster_tls)},
       {"workers", "local: start the ranks; external: wait for ranks started elsewhere",
        Choice(&ServeOptions::workers, {"local", "external"})},
       {"hosts", "machines for the ranks and how many each: a:2,b:2 (through mpirun)", SetHosts},

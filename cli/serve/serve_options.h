@@ -32,6 +32,7 @@ struct ServeOptions {
   std::string host = "127.0.0.1";
   int32_t port = 8000;            // 0: any
   std::string cluster_address;    // where workers find the coordinator, host:port; "": loopback, any port
+  std::string cluster_tls;        // folder of certificates; needed as soon as ranks stand elsewhere
   std::string workers = "local";  // local: started here; external: waited for
   std::vector<HostSlots> hosts;   // not empty: mpirun starts the ranks on these machines
   int32_t threads = 0;            // of each rank; 0: its share of the machine's cores

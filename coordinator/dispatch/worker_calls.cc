@@ -6,7 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "coordinator/dispatch/wire_status.h"
+#include "base/rpc/credentials.h"
+#include "base/rpc/status.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -36,17 +37,21 @@ int DistanceFromCause(absl::StatusCode code) {
 
 }  // namespace
 
-std::unique_ptr<WorkerPool> WorkerPool::Create(std::vector<WorkerAddress> ranks) {
-  return std::make_unique<ConnectedWorkerPool>(std::move(ranks));
+std::unique_ptr<WorkerPool> WorkerPool::Create(std::vector<WorkerAddress> ranks,
+                                               const std::optional<ClusterTls>& tls) {
+  return std::make_unique<ConnectedWorkerPool>(std::move(ranks), tls);
 }
 
-ConnectedWorkerPool::ConnectedWorkerPool(std::vector<WorkerAddress> ranks) : ranks_(std::move(ranks)) {
+ConnectedWorkerPool::ConnectedWorkerPool(std::vector<WorkerAddress> ranks,
+                                         const std::optional<ClusterTls>& tls)
+    : ranks_(std::move(ranks)) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);
+  const auto credentials = ChannelCredentials(tls, arguments);
   for (const WorkerAddress& rank : ranks_) {
-    stubs_.push_back(cluster::Worker::NewStub(
-        grpc::CreateCustomChannel(rank.address, grpc::InsecureChannelCredentials(), arguments)));
+    stubs_.push_back(
+        cluster::Worker::NewStub(grpc::CreateCustomChannel(rank.address, credentials, arguments)));
   }
 }
 

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,7 @@ class WorkerCalls;
 
 class ConnectedWorkerPool final : public WorkerPool {
  public:
-  explicit ConnectedWorkerPool(std::vector<WorkerAddress> ranks);
+  ConnectedWorkerPool(std::vector<WorkerAddress> ranks, const std::optional<ClusterTls>& tls);
 
   int size() const override { return static_cast<int>(ranks_.size()); }
   void Lose(const std::string& why) override;

@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "base/ids.h"
+#include "base/rpc/cluster_tls.h"
 
 namespace deeprack::coordinator {
 
@@ -22,8 +24,9 @@ struct WorkerAddress {
 
 class WorkerPool {
  public:
-  // Entry r is rank r. Connects lazily.
-  static std::unique_ptr<WorkerPool> Create(std::vector<WorkerAddress> ranks);
+  // Entry r is rank r. Connects lazily; encrypted and authenticated when there is `tls`.
+  static std::unique_ptr<WorkerPool> Create(std::vector<WorkerAddress> ranks,
+                                            const std::optional<ClusterTls>& tls = std::nullopt);
   virtual ~WorkerPool() = default;
 
   virtual int size() const = 0;

@@ -3,20 +3,34 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/rpc/address.h"
+#include "base/rpc/status.h"
+#include "base/status_macros.h"
 
 namespace deeprack::coordinator {
 namespace {
 
-grpc::Status ToGrpc(const absl::Status& status) {
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
+// Where a worker that comes from `peer` serves: what it says, or its own address when it names only a port.
+absl::StatusOr<std::string> ServingAddress(const std::string& said, const std::string& peer, bool has_tls) {
+  std::string text = said;
+  if (absl::StartsWith(said, ":")) {
+    DR_ASSIGN_OR_RETURN(const std::string host, HostOfPeer(peer));
+    text = absl::StrCat(absl::StrContains(host, ':') ? absl::StrCat("[", host, "]") : host, said);
+  }
+  DR_ASSIGN_OR_RETURN(const HostPort address, ParseHostPort(text));
+  if (address.port == 0) return absl::InvalidArgumentError(absl::StrCat("address '", text, "' has no port"));
+  DR_RETURN_IF_ERROR(CheckProtected(address, has_tls));
+  return ToString(address);
 }
 
 // Deletes itself when the stream is over.
 class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, cluster::CoordinatorMessage>,
                      public AttachStream {
  public:
-  Stream(const std::string& version, AttachHandler* handler) : version_(version), handler_(handler) {
+  Stream(const std::string& version, bool has_tls, std::string peer, AttachHandler* handler)
+      : version_(version), has_tls_(has_tls), peer_(std::move(peer)), handler_(handler) {
     StartRead(&incoming_);
   }
 
@@ -64,11 +78,12 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
                                                         ", the coordinator of ", version_,
                                                         ": use one build for both"));
     }
+    DR_ASSIGN_OR_RETURN(const std::string address, ServingAddress(hello.address(), peer_, has_tls_));
     absl::StatusOr<int> member = handler_->OnHello({.launch_rank = hello.launch_rank(),
                                                     .launch_world = hello.launch_world(),
                                                     .host = hello.host(),
                                                     .pid = hello.pid(),
-                                                    .address = hello.address(),
+                                                    .address = address,
                                                     .backend = hello.backend()},
                                                    this);
     if (!member.ok()) return member.status();
@@ -79,6 +94,8 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
   void OnDone() override { delete this; }
 
   const std::string version_;
+  const bool has_tls_;
+  const std::string peer_;
   AttachHandler* const handler_;
   // Reads come one after the other, and the handler says Welcome only between OnHello and OnEnd: no lock is
   // needed.
@@ -91,12 +108,12 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
 
 }  // namespace
 
-AttachService::AttachService(std::string version, AttachHandler* handler)
-    : version_(std::move(version)), handler_(handler) {}
+AttachService::AttachService(std::string version, bool has_tls, AttachHandler* handler)
+    : version_(std::move(version)), has_tls_(has_tls), handler_(handler) {}
 
 grpc::ServerBidiReactor<cluster::WorkerMessage, cluster::CoordinatorMessage>* AttachService::Attach(
-    grpc::CallbackServerContext*) {
-  return new Stream(version_, handler_);
+    grpc::CallbackServerContext* context) {
+  return new Stream(version_, has_tls_, context->peer(), handler_);
 }
 
 }  // namespace deeprack::coordinator

@@ -33,14 +33,16 @@ class AttachHandler {
 
 class AttachService final : public cluster::Membership::CallbackService {
  public:
-  // Workers of another `version` are turned down. `handler` outlives the service's server.
-  AttachService(std::string version, AttachHandler* handler);
+  // Workers of another `version` are turned down, and those that serve beyond loopback unless has_tls.
+  // `handler` outlives the service's server.
+  AttachService(std::string version, bool has_tls, AttachHandler* handler);
 
   grpc::ServerBidiReactor<cluster::WorkerMessage, cluster::CoordinatorMessage>* Attach(
       grpc::CallbackServerContext* context) override;
 
  private:
   const std::string version_;
+  const bool has_tls_;
   AttachHandler* const handler_;
 };
 

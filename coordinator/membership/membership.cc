@@ -6,8 +6,9 @@
 #include <mutex>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/rpc/address.h"
+#include "base/rpc/credentials.h"
 #include "base/status_macros.h"
 #include "coordinator/membership/attach_service.h"
 #include "coordinator/membership/heartbeat_loop.h"
@@ -23,22 +24,13 @@ constexpr absl::Duration kFarewellWaits = absl::Milliseconds(200);
 
 constexpr auto kShutdownWithin = std::chrono::milliseconds(500);
 
-absl::Status CheckLoopback(const std::string& address) {
-  if (absl::StartsWith(address, "127.") || absl::StartsWith(address, "localhost:") ||
-      absl::StartsWith(address, "[::1]:")) {
-    return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("address '", address, "' is open to the network, which needs mTLS; use 127.0.0.1:port"));
-}
-
 class ServingMembership final : public Membership, private AttachHandler {
  public:
   ServingMembership(const MembershipOptions& options, Clock* clock)
       : epoch_(options.epoch),
         clock_(clock),
         table_(options.layout, options.health),
-        service_(DEEPRACK_VERSION, this) {}
+        service_(DEEPRACK_VERSION, options.tls.has_value(), this) {}
 
   ~ServingMembership() override {
     ExpectDepartures();
@@ -46,10 +38,11 @@ class ServingMembership final : public Membership, private AttachHandler {
     if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kShutdownWithin);
   }
 
-  absl::Status Serve(const std::string& listen) {
-    DR_RETURN_IF_ERROR(CheckLoopback(listen));
+  absl::Status Serve(const std::string& listen, const std::optional<ClusterTls>& tls) {
+    DR_ASSIGN_OR_RETURN(const HostPort address, ParseHostPort(listen));
+    DR_RETURN_IF_ERROR(CheckProtected(address, tls.has_value()));
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port_);
+    builder.AddListeningPort(listen, ServerCredentials(tls), &port_);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
@@ -71,8 +64,7 @@ class ServingMembership final : public Membership, private AttachHandler {
     if (!losses_.empty()) return absl::UnavailableError(ToString(losses_.front()));
     if (!turned_down_.ok()) return turned_down_;
     if (!settled) {
-      return absl::DeadlineExceededError(absl::StrCat(DescribeMissing(table_.layout(), table_.nodes()),
-                                                      " (waited ", absl::FormatDuration(timeout), ")"));
+      return absl::DeadlineExceededError(DescribeMissing(table_.layout(), table_.nodes()));
     }
     std::vector<Member> members(ranks_.size());
     for (size_t i = 0; i < ranks_.size(); ++i) members[ranks_[i]] = {ranks_[i], table_.nodes()[i]};
@@ -162,7 +154,6 @@ class ServingMembership final : public Membership, private AttachHandler {
 
   // With callback_mutex_ held: each callback hears each loss once.
   void Report(const Loss& loss) {
-    spdlog::error("{}", ToString(loss));
     {
       std::lock_guard lock(mutex_);
       losses_.push_back(loss);
@@ -204,7 +195,7 @@ class ServingMembership final : public Membership, private AttachHandler {
 absl::StatusOr<std::unique_ptr<Membership>> Membership::Start(const MembershipOptions& options,
                                                               Clock* clock) {
   auto membership = std::make_unique<ServingMembership>(options, clock);
-  DR_RETURN_IF_ERROR(membership->Serve(options.listen));
+  DR_RETURN_IF_ERROR(membership->Serve(options.listen, options.tls));
   return membership;
 }
 

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,13 +12,15 @@
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/ids.h"
+#include "base/rpc/cluster_tls.h"
 #include "coordinator/membership/member_table.h"
 #include "model/layout/layout.h"
 
 namespace deeprack::coordinator {
 
 struct MembershipOptions {
-  std::string listen = "127.0.0.1:0";  // loopback only, as there is no mTLS yet; port 0: any
+  std::string listen = "127.0.0.1:0";  // port 0: any
+  std::optional<ClusterTls> tls;       // needed where `listen` is not loopback
   model::Layout layout;
   Epoch epoch = 1;
   HealthLimits health;
@@ -31,7 +34,8 @@ struct Member {
 
 class Membership {
  public:
-  // Starts to listen. InvalidArgument: not a loopback address; Unavailable: the port is in use. `clock`
+  // Starts to listen. FailedPrecondition: open to the network without tls; Unavailable: the port is
+  // in use. `clock`
   // outlives this.
   static absl::StatusOr<std::unique_ptr<Membership>> Start(const MembershipOptions& options, Clock* clock);
   virtual ~Membership() = default;  // closes all streams; no callback is made any more

@@ -18,10 +18,11 @@ START_SECONDS = 120
 class Serve:
     """A running `deeprack serve`; a context manager. Without MODEL it serves the demo model."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, prefix=(), env=None):
+        """`prefix` is put before the command line, `env` replaces the environment."""
         self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([str(BIN / "deeprack"), "serve", *map(str, arguments), "--port", "0"],
-                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen([*prefix, str(BIN / "deeprack"), "serve", *map(str, arguments), "--port", "0"],
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=env)
         self.url = None
 
     def read_log(self):

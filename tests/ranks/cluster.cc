@@ -7,8 +7,10 @@
 
 namespace deeprack {
 
-Cluster::Cluster(int ranks, coordinator::HealthLimits health) : layout_{.tp = ranks}, nodes_(ranks) {
-  auto membership = coordinator::Membership::Start({.layout = layout_, .health = health}, &clock_);
+Cluster::Cluster(int ranks, coordinator::HealthLimits health, std::optional<ClusterTls> tls)
+    : layout_{.tp = ranks}, tls_(std::move(tls)), nodes_(ranks) {
+  auto membership =
+      coordinator::Membership::Start({.tls = tls_, .layout = layout_, .health = health}, &clock_);
   EXPECT_TRUE(membership.ok()) << membership.status();
   membership_ = *std::move(membership);
   // The timeout of a world is the load's in a real worker; here the first load's deadline is never put to the
@@ -22,11 +24,22 @@ Cluster::~Cluster() {
   membership_.reset();  // before the pool, which its callbacks use
 }
 
+worker::WorkerNodeOptions Cluster::WorkerOptions(int rank) const {
+  return {.coordinator = "127.0.0.1:" + std::to_string(membership_->port()),
+          .tls = tls_,
+          .launch_rank = rank,
+          .launch_world = layout_.world_size(),
+          .connect_timeout = kPatience};
+}
+
 absl::Status Cluster::StartWorker(int rank, worker::FakeBehaviour behaviour, int world) {
-  const worker::WorkerNodeOptions options{.coordinator = "127.0.0.1:" + std::to_string(membership_->port()),
-                                          .launch_rank = rank,
-                                          .launch_world = world > 0 ? world : layout_.world_size(),
-                                          .connect_timeout = kPatience};
+  worker::WorkerNodeOptions options = WorkerOptions(rank);
+  if (world > 0) options.launch_world = world;
+  return StartWorker(options, std::move(behaviour));
+}
+
+absl::Status Cluster::StartWorker(const worker::WorkerNodeOptions& options, worker::FakeBehaviour behaviour) {
+  const int rank = options.launch_rank;
   auto node = worker::WorkerNode::Start(
       options,
       [this, rank](absl::Duration) -> absl::StatusOr<std::unique_ptr<worker::Communicator>> {
@@ -55,7 +68,7 @@ void Cluster::Connect() {
   for (const coordinator::Member& member : *members) {
     addresses.push_back({member.node.address, member.node.host, member.node.pid});
   }
-  pool_ = coordinator::WorkerPool::Create(std::move(addresses));
+  pool_ = coordinator::WorkerPool::Create(std::move(addresses), tls_);
   membership_->OnLoss([this](const coordinator::Loss& loss) { pool_->Lose(ToString(loss)); });
   executor_ = std::make_unique<coordinator::GrpcStepExecutor>(pool_.get());
 }

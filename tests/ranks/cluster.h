@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/clock.h"
@@ -22,11 +23,13 @@ class Cluster {
  public:
   // Heartbeats of a starved machine come late, so unless a test is about them they have all the patience
   // there is.
-  explicit Cluster(int ranks, coordinator::HealthLimits health = {.heartbeat_timeout = kPatience});
+  explicit Cluster(int ranks, coordinator::HealthLimits health = {.heartbeat_timeout = kPatience},
+                   std::optional<ClusterTls> tls = std::nullopt);
   ~Cluster();
 
   // Starts one worker as launch rank `rank` of `world` (all of the layout's when 0).
   absl::Status StartWorker(int rank, worker::FakeBehaviour behaviour = {}, int world = 0);
+  absl::Status StartWorker(const worker::WorkerNodeOptions& options, worker::FakeBehaviour behaviour = {});
   void StartAllWorkers(const std::vector<worker::FakeBehaviour>& behaviours);
   void StopWorker(int rank) { nodes_[rank].reset(); }
 
@@ -37,6 +40,8 @@ class Cluster {
   coordinator::Membership& membership() { return *membership_; }
   coordinator::WorkerPool& pool() { return *pool_; }
   coordinator::StepExecutor& executor() { return *executor_; }
+  // What StartWorker(rank) uses.
+  worker::WorkerNodeOptions WorkerOptions(int rank) const;
   worker::WorkerNode& node(int rank) { return *nodes_[rank]; }
   const model::Layout& layout() const { return layout_; }
 
@@ -44,6 +49,7 @@ class Cluster {
 
  private:
   const model::Layout layout_;
+  const std::optional<ClusterTls> tls_;
   SystemClock clock_;
   std::unique_ptr<coordinator::WorkerPool> pool_;
   std::unique_ptr<coordinator::StepExecutor> executor_;

@@ -108,16 +108,6 @@ TEST(RanksTest, WithoutACoordinatorAWorkerGivesUp) {
   EXPECT_THAT(MessageOf(node.status()), HasSubstr("127.0.0.1:1"));
 }
 
-TEST(RanksTest, AddressesThatAreNotLoopbackAreRefused) {
-  SystemClock clock;
-  const auto membership = coordinator::Membership::Start({.listen = "0.0.0.0:0"}, &clock);
-  EXPECT_TRUE(absl::IsInvalidArgument(membership.status())) << membership.status();
-  const auto node = worker::WorkerNode::Start(
-      {.coordinator = "127.0.0.1:1", .listen = "0.0.0.0:0"},
-      [](absl::Duration) { return absl::InternalError("not reached"); }, worker::MakeFakeEngines({}));
-  EXPECT_TRUE(absl::IsInvalidArgument(node.status())) << node.status();
-}
-
 TEST(RanksTest, APortInUseIsSaidSo) {
   SystemClock clock;
   const auto first = coordinator::Membership::Start({}, &clock);

@@ -7,10 +7,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/rpc/credentials.h"
+#include "base/rpc/status.h"
 #include "grpcpp/grpcpp.h"
 #include "proto/cluster.grpc.pb.h"
 #include "spdlog/spdlog.h"
-#include "worker/rpc/wire_status.h"
 
 namespace deeprack::worker {
 namespace {
@@ -125,17 +126,19 @@ class StreamLink final : public CoordinatorLink {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CoordinatorLink>> CoordinatorLink::Attach(
-    const std::string& coordinator, const WorkerIdentity& identity, absl::Duration connect_timeout,
-    std::function<Pulse()> pulse, std::function<void(absl::Status)> on_end) {
+    const std::string& coordinator, const std::optional<ClusterTls>& tls, const WorkerIdentity& identity,
+    absl::Duration connect_timeout, std::function<Pulse()> pulse, std::function<void(absl::Status)> on_end) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  auto channel = grpc::CreateCustomChannel(coordinator, grpc::InsecureChannelCredentials(), arguments);
+  auto channel = grpc::CreateCustomChannel(coordinator, ChannelCredentials(tls, arguments), arguments);
   if (!channel->WaitForConnected(std::chrono::system_clock::now() +
                                  absl::ToChronoMilliseconds(connect_timeout))) {
-    return absl::UnavailableError(absl::StrCat("no coordinator answers at ", coordinator, " within ",
-                                               absl::FormatDuration(connect_timeout),
-                                               ": is it running, and is the address right?"));
+    return absl::UnavailableError(absl::StrCat(
+        "no coordinator answers at ", coordinator, " within ", absl::FormatDuration(connect_timeout),
+        ": is it running, is the address right, and do both ends ",
+        tls.has_value() ? "have certificates of one authority (--cluster-tls)?"
+                        : "go without --cluster-tls?"));
   }
   return std::make_unique<StreamLink>(coordinator, std::move(channel), identity, std::move(pulse),
                                       std::move(on_end));

@@ -4,18 +4,20 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/rpc/cluster_tls.h"
 
 namespace deeprack::worker {
 
 // Who this worker is; the fields of Hello in cluster.proto.
 struct WorkerIdentity {
   std::string version;
-  std::string address;  // where this worker serves
+  std::string address;  // where this worker serves; ":port": at the address it comes from
   int32_t launch_rank = -1;
   int32_t launch_world = 1;
   std::string host;
@@ -34,11 +36,9 @@ class CoordinatorLink {
   // there. `pulse` is asked several times a second. `on_end` is called at most once, unless Leave came first,
   // with the reason: Unavailable (the coordinator went away) or the status with which it turned this worker
   // down.
-  static absl::StatusOr<std::unique_ptr<CoordinatorLink>> Attach(const std::string& coordinator,
-                                                                 const WorkerIdentity& identity,
-                                                                 absl::Duration connect_timeout,
-                                                                 std::function<Pulse()> pulse,
-                                                                 std::function<void(absl::Status)> on_end);
+  static absl::StatusOr<std::unique_ptr<CoordinatorLink>> Attach(
+      const std::string& coordinator, const std::optional<ClusterTls>& tls, const WorkerIdentity& identity,
+      absl::Duration connect_timeout, std::function<Pulse()> pulse, std::function<void(absl::Status)> on_end);
   virtual ~CoordinatorLink() = default;  // leaves, if that was not done
 
   // Says goodbye and closes the stream; bounded. After it on_end is not called.

@@ -16,6 +16,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
+#include "base/rpc/cluster_tls.h"
 #include "spdlog/spdlog.h"
 #include "worker/collectives/local/local_world.h"
 #include "worker/collectives/mpi/mpi_world.h"
@@ -149,6 +150,7 @@ int main(int argc, char** argv) {
   const LaunchWorld launch = DetectLaunchWorld();
   WorkerNodeOptions options{
       .launch_rank = launch.rank, .launch_world = launch.size, .threads = DefaultThreads()};
+  std::string cluster_tls;
   std::string log_level = "info";
 
   CLI::App app("One rank of a deeprack cluster. Start it with mpirun, one process per rank.",
@@ -156,7 +158,11 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", DEEPRACK_VERSION);
   app.add_option("--coordinator", options.coordinator, "where the coordinator listens for workers, host:port")
       ->required();
-  app.add_option("--listen", options.listen, "where this worker serves; port 0: any")->capture_default_str();
+  app.add_option("--listen", options.listen,
+                 "where this worker serves, host:port; port 0: any, host 0.0.0.0: every interface; default: "
+                 "127.0.0.1:0 when the coordinator is on loopback, 0.0.0.0:0 otherwise");
+  app.add_option("--cluster-tls", cluster_tls,
+                 "folder of ca.crt, tls.crt and tls.key; needed when an address is not loopback");
   app.add_option("--threads", options.threads, "compute threads, when the coordinator does not say")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
@@ -170,6 +176,14 @@ int main(int argc, char** argv) {
   if (const absl::Status status = InitLog(who, log_level); !status.ok()) {
     std::cerr << status.message() << "\n";
     return kUsage;
+  }
+  if (!cluster_tls.empty()) {
+    absl::StatusOr<ClusterTls> tls = LoadClusterTls(cluster_tls);
+    if (!tls.ok()) {
+      spdlog::error("{}", std::string(tls.status().message()));
+      return kConfiguration;
+    }
+    options.tls = *std::move(tls);
   }
   return Run(options, signals);
 }

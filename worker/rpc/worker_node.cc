@@ -10,6 +10,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/rpc/address.h"
+#include "base/rpc/credentials.h"
 #include "base/status_macros.h"
 #include "grpcpp/grpcpp.h"
 #include "spdlog/spdlog.h"
@@ -30,18 +32,11 @@ std::string HostName() {
   return name;
 }
 
-// host of host:port, when it names this machine only.
-absl::StatusOr<std::string> LoopbackHost(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  const std::string host = address.substr(0, colon);
-  if (colon == std::string::npos) {
-    return absl::InvalidArgumentError(absl::StrCat("address '", address, "' is not host:port"));
-  }
-  if (host != "localhost" && host != "[::1]" && !absl::StartsWith(host, "127.")) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("address '", address, "' is open to the network, which needs mTLS; use 127.0.0.1:port"));
-  }
-  return host;
+// The address to serve at. Empty: near the coordinator, see WorkerNodeOptions.
+absl::StatusOr<HostPort> ListenAddress(const std::string& listen, const HostPort& coordinator) {
+  if (!listen.empty()) return ParseHostPort(listen);
+  if (IsLoopback(coordinator.host)) return HostPort{"127.0.0.1", 0};
+  return HostPort{absl::StrContains(coordinator.host, ':') ? "::" : "0.0.0.0", 0};
 }
 
 class Node final : public WorkerNode {
@@ -60,10 +55,13 @@ class Node final : public WorkerNode {
   }
 
   absl::Status Serve(const WorkerNodeOptions& options) {
-    DR_ASSIGN_OR_RETURN(const std::string host, LoopbackHost(options.listen));
+    DR_ASSIGN_OR_RETURN(const HostPort coordinator, ParseHostPort(options.coordinator));
+    DR_ASSIGN_OR_RETURN(const HostPort listen, ListenAddress(options.listen, coordinator));
+    DR_RETURN_IF_ERROR(CheckProtected(coordinator, options.tls.has_value()));
+    DR_RETURN_IF_ERROR(CheckProtected(listen, options.tls.has_value()));
     grpc::ServerBuilder builder;
     int port = 0;
-    builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
+    builder.AddListeningPort(ToString(listen), ServerCredentials(options.tls), &port);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
     builder.SetMaxSendMessageSize(kMaxMessageBytes);
@@ -71,9 +69,10 @@ class Node final : public WorkerNode {
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port == 0) {
       return absl::UnavailableError(
-          absl::StrCat("cannot listen on ", options.listen, ": is the port in use?"));
+          absl::StrCat("cannot listen on ", ToString(listen), ": is it this machine's, and the port free?"));
     }
-    address_ = absl::StrCat(host, ":", port);
+    const HostPort bound{listen.host, static_cast<uint16_t>(port)};
+    address_ = IsWildcard(listen.host) ? absl::StrCat(":", port) : ToString(bound);
     return absl::OkStatus();
   }
 
@@ -87,7 +86,7 @@ class Node final : public WorkerNode {
                                   .backend = options.backend};
     DR_ASSIGN_OR_RETURN(link_,
                         CoordinatorLink::Attach(
-                            options.coordinator, identity, options.connect_timeout,
+                            options.coordinator, options.tls, identity, options.connect_timeout,
                             [this] {
                               return Pulse{engine_->steps_finished(), engine_->busy()};
                             },

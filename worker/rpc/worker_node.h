@@ -2,18 +2,23 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/rpc/cluster_tls.h"
 #include "worker/rpc/engine_thread.h"
 
 namespace deeprack::worker {
 
 struct WorkerNodeOptions {
-  std::string coordinator;             // host:port
-  std::string listen = "127.0.0.1:0";  // loopback only, as there is no mTLS yet; port 0: any
+  std::string coordinator;  // host:port
+  // Port 0: any. On every interface (0.0.0.0, ::) the coordinator takes the address this worker comes from.
+  // "": any port of 127.0.0.1 when the coordinator is on loopback, of every interface otherwise.
+  std::string listen;
+  std::optional<ClusterTls> tls;  // needed as soon as one of the two addresses is not loopback
   std::string backend = "cpu";
   int launch_rank = -1;  // -1: no launcher
   int launch_world = 1;
@@ -23,8 +28,8 @@ struct WorkerNodeOptions {
 
 class WorkerNode {
  public:
-  // Serves, then attaches to the coordinator. InvalidArgument (an address that is not loopback), Unavailable
-  // (the address cannot be bound; no coordinator).
+  // Serves, then attaches to the coordinator. InvalidArgument (no address), FailedPrecondition
+  // (open to the network without tls), Unavailable (the address cannot be bound; no coordinator).
   static absl::StatusOr<std::unique_ptr<WorkerNode>> Start(const WorkerNodeOptions& options, JoinWorld join,
                                                            CreateEngine create);
   virtual ~WorkerNode() = default;  // leaves the cluster; waits for the engine to let go

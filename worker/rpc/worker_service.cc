@@ -5,9 +5,9 @@
 #include <optional>
 #include <utility>
 
+#include "base/rpc/status.h"
 #include "spdlog/spdlog.h"
 #include "worker/rpc/conversions.h"
-#include "worker/rpc/wire_status.h"
 
 namespace deeprack::worker {
 namespace {

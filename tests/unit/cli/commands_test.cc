@@ -51,6 +51,19 @@ TEST(Commands, OtherMachinesAreNamedToMpirun) {
   EXPECT_THAT(line, HasSubstr("-n 4 --host a:2,b:2 w --coordinator head:4242"));
 }
 
+TEST(Commands, CertificatesReachEveryProcess) {
+  ServeOptions options;
+  options.cluster_address = "head:0";
+  EXPECT_THAT(CoordinatorCommand("c", options), testing::Not(testing::Contains("--cluster-tls")));
+  options.cluster_tls = "/tls";
+  const CoordinatorPorts ports = {.http = 1, .cluster = 4242};
+  EXPECT_THAT(absl::StrJoin(CoordinatorCommand("c", options), " "), HasSubstr("--cluster-tls /tls"));
+  EXPECT_THAT(absl::StrJoin(WorkersCommand("w", options, ports, false), " "),
+              HasSubstr("--cluster-tls /tls"));
+  EXPECT_THAT(ExternalWorkerCommand(options, ports),
+              ElementsAre("deeprack-worker", "--coordinator", "head:4242", "--cluster-tls", "/tls"));
+}
+
 TEST(Commands, AnIpv6ClusterAddressKeepsItsBrackets) {
   ServeOptions options;
   options.cluster_address = "[::1]:0";

@@ -98,6 +98,18 @@ TEST_F(PreflightTest, HostsNeedAnAddressToCallBack) {
   ExpectEnd(ExitCode::kConfiguration, "--cluster-address");
 }
 
+TEST_F(PreflightTest, ClusterAddressesMustBeUsableAndProtected) {
+  options_.cluster_address = "node1";
+  ExpectEnd(ExitCode::kConfiguration, "--cluster-address: address 'node1' is not host:port");
+  options_.cluster_address = "node1:7000";
+  ExpectEnd(ExitCode::kConfiguration, "--cluster-tls");
+  options_.hosts = {{"node1", 1}};
+  options_.cluster_address = "0.0.0.0:7000";
+  ExpectEnd(ExitCode::kConfiguration, "the address that the others can reach");
+  options_.cluster_tls = (folder_ / "none").string();
+  ExpectEnd(ExitCode::kConfiguration, "none/ca.crt: cannot be read");
+}
+
 TEST_F(PreflightTest, RefusesAContextBeyondTheModels) {
   options_.max_context = 257;
   ExpectEnd(ExitCode::kConfiguration, "--max-context 257: this model has 256 positions");
