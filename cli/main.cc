@@ -63,6 +63,10 @@ int Main(int argc, char** argv) {
   CLI::App* demo = app.add_subcommand("demo", "what `make demo` runs")->group("");
   CLI::App* version = app.add_subcommand("version", "print the version");
 
+  if (argc == 1) {
+    std::fputs(app.help().c_str(), stderr);
+    return static_cast<int>(ExitCode::kUsage);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

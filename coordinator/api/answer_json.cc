@@ -15,7 +15,8 @@ constexpr float kLeastLogprob = -9999.0f;
 
 float Finite(float logprob) { return std::max(logprob, kLeastLogprob); }
 
-// A token's text; bytes that are no whole characters are spelled out, as OpenAI does, so that two tokens differ.
+// A token's text; bytes that are no whole characters are spelled out, as OpenAI does, so that two tokens
+// differ.
 std::string TokenText(const Tokenizer& tokenizer, TokenId id) {
   const std::string_view bytes = tokenizer.TokenBytes(id, /*show_special=*/true);
   if (!FirstInvalidUtf8(bytes)) return std::string(bytes);
@@ -37,7 +38,8 @@ Json TokenLogprobJson(const Tokenizer& tokenizer, const model::TokenLogprob& ent
 }
 
 int64_t CountCharacters(std::string_view bytes) {
-  return std::count_if(bytes.begin(), bytes.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
+  return std::count_if(bytes.begin(), bytes.end(),
+                       [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
 }
 
 }  // namespace
@@ -55,7 +57,8 @@ Json UsageJson(const Usage& usage) {
 Json ChatLogprobJson(const Tokenizer& tokenizer, const model::PositionLogprobs& position) {
   Json entry = TokenLogprobJson(tokenizer, position.chosen);
   entry["top_logprobs"] = Json::array();
-  for (const model::TokenLogprob& top : position.top) entry["top_logprobs"].push_back(TokenLogprobJson(tokenizer, top));
+  for (const model::TokenLogprob& top : position.top)
+    entry["top_logprobs"].push_back(TokenLogprobJson(tokenizer, top));
   return entry;
 }
 
@@ -75,7 +78,8 @@ void CompletionLogprobs::Add(const model::PositionLogprobs& position) {
   AddToken(position.chosen.token);
   token_logprobs_.push_back(Finite(position.chosen.logprob));
   Json top = Json::object();
-  for (const model::TokenLogprob& entry : position.top) top[TokenText(*tokenizer_, entry.token)] = Finite(entry.logprob);
+  for (const model::TokenLogprob& entry : position.top)
+    top[TokenText(*tokenizer_, entry.token)] = Finite(entry.logprob);
   top[TokenText(*tokenizer_, position.chosen.token)] = Finite(position.chosen.logprob);
   top_logprobs_.push_back(std::move(top));
 }
@@ -102,6 +106,17 @@ void RespondError(HttpExchange& exchange, const ApiError& error) {
     response.headers.emplace_back("Retry-After", std::to_string(error.retry_after_seconds));
   }
   exchange.Respond(std::move(response));
+}
+
+void SendUsage(HttpExchange& exchange, Json head, const Usage& usage) {
+  head["choices"] = Json::array();
+  head["usage"] = UsageJson(usage);
+  exchange.Send(SseEvent(head));
+}
+
+void EndStream(HttpExchange& exchange) {
+  exchange.Send("data: [DONE]\n\n");
+  exchange.EndStream();
 }
 
 void EndStreamWithError(HttpExchange& exchange, const ApiError& error) {

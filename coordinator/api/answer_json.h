@@ -9,7 +9,8 @@
 
 namespace deeprack::coordinator {
 
-// prompt_tokens, completion_tokens, total_tokens, their details, and DeepSeek's prompt_cache_{hit,miss}_tokens.
+// prompt_tokens, completion_tokens, total_tokens, their details, and DeepSeek's
+// prompt_cache_{hit,miss}_tokens.
 Json UsageJson(const Usage& usage);
 
 // One entry of a chat choice's logprobs.content.
@@ -40,7 +41,6 @@ class CompletionLogprobs {
 
 // "data: {...}\n\n"
 std::string SseEvent(const Json& data);
-inline constexpr char kSseDone[] = "data: [DONE]\n\n";
 
 // Compact JSON; bytes that are no UTF-8 become U+FFFD.
 std::string Dump(const Json& json);
@@ -50,6 +50,9 @@ std::string MakeId(const std::string& prefix, ApiContext& context);
 
 // Answers with an error: at once, or as a stream's last event.
 void RespondError(HttpExchange& exchange, const ApiError& error);
+// A stream's chunk that has no choices, only the usage; and its regular last event.
+void SendUsage(HttpExchange& exchange, Json head, const Usage& usage);
+void EndStream(HttpExchange& exchange);
 void EndStreamWithError(HttpExchange& exchange, const ApiError& error);
 void RespondJson(HttpExchange& exchange, const Json& json, int status = 200);
 

@@ -24,7 +24,9 @@ class ApiContext {
 
   const ServedModel& model() const { return *model_; }
   // The KV cache holds sequences of at most so many positions.
-  void LimitContext(int32_t positions) { model_->max_context = std::min(model_->max_context.load(), positions); }
+  void LimitContext(int32_t positions) {
+    model_->max_context = std::min(model_->max_context.load(), positions);
+  }
   Readiness& readiness() { return readiness_; }
   ServingMetrics& metrics() { return metrics_; }
   Clock& clock() { return *clock_; }

@@ -10,9 +10,9 @@ namespace deeprack::coordinator {
 struct ApiError {
   int status = 400;
   std::string type = "invalid_request_error";
-  std::string code;     // machine-readable: "unknown_field", "context_length_exceeded", ...
-  std::string message;  // what was found, where, and what would do
-  std::string param;    // the field's path; empty: null
+  std::string code;             // machine-readable: "unknown_field", "context_length_exceeded", ...
+  std::string message;          // what was found, where, and what would do
+  std::string param;            // the field's path; empty: null
   int retry_after_seconds = 0;  // > 0: a Retry-After header
 
   // {"error": {"message", "type", "param", "code"}}

@@ -42,7 +42,8 @@ class ChatAnswer : public GenerationListener {
 
 class WholeChatAnswer final : public ChatAnswer {
  public:
-  WholeChatAnswer(ApiContext* context, const GenerationRequest& request, std::shared_ptr<HttpExchange> exchange)
+  WholeChatAnswer(ApiContext* context, const GenerationRequest& request,
+                  std::shared_ptr<HttpExchange> exchange)
       : ChatAnswer(context, request, std::move(exchange)), choices_(request.choices()) {}
 
   void OnUpdate(const ChoiceUpdate& update) override {
@@ -51,7 +52,8 @@ class WholeChatAnswer final : public ChatAnswer {
     choice.content += update.text.content;
     for (const ToolCall& call : update.text.tool_calls) choice.tool_calls.push_back(ToolCallJson(call));
     if (update.token && return_token_ids_) choice.token_ids.push_back(*update.token);
-    if (update.logprobs) choice.logprobs.push_back(ChatLogprobJson(*context_->model().tokenizer, *update.logprobs));
+    if (update.logprobs)
+      choice.logprobs.push_back(ChatLogprobJson(*context_->model().tokenizer, *update.logprobs));
     choice.finish_reason = update.finish_reason;
   }
 
@@ -95,7 +97,8 @@ class WholeChatAnswer final : public ChatAnswer {
 
 class StreamedChatAnswer final : public ChatAnswer {
  public:
-  StreamedChatAnswer(ApiContext* context, const GenerationRequest& request, std::shared_ptr<HttpExchange> exchange)
+  StreamedChatAnswer(ApiContext* context, const GenerationRequest& request,
+                     std::shared_ptr<HttpExchange> exchange)
       : ChatAnswer(context, request, std::move(exchange)), choices_(request.choices()) {}
 
   void OnUpdate(const ChoiceUpdate& update) override {
@@ -134,14 +137,8 @@ class StreamedChatAnswer final : public ChatAnswer {
   }
 
   void OnFinished(const Usage& usage) override {
-    if (include_usage_) {
-      Json chunk = Head("chat.completion.chunk");
-      chunk["choices"] = Json::array();
-      chunk["usage"] = UsageJson(usage);
-      exchange_->Send(SseEvent(chunk));
-    }
-    exchange_->Send(kSseDone);
-    exchange_->EndStream();
+    if (include_usage_) SendUsage(*exchange_, Head("chat.completion.chunk"), usage);
+    EndStream(*exchange_);
   }
 
   void OnFailed(const ApiError& error) override { EndStreamWithError(*exchange_, error); }
@@ -172,7 +169,8 @@ std::unique_ptr<GenerationListener> MakeWholeChatAnswer(ApiContext* context, con
   return std::make_unique<WholeChatAnswer>(context, request, std::move(exchange));
 }
 
-std::unique_ptr<GenerationListener> MakeStreamedChatAnswer(ApiContext* context, const GenerationRequest& request,
+std::unique_ptr<GenerationListener> MakeStreamedChatAnswer(ApiContext* context,
+                                                           const GenerationRequest& request,
                                                            std::shared_ptr<HttpExchange> exchange) {
   return std::make_unique<StreamedChatAnswer>(context, request, std::move(exchange));
 }

@@ -20,8 +20,9 @@ std::optional<std::string> ReadContent(JsonFields& fields) {
   if (value->is_string()) return value->get<std::string>();
   const std::string path = fields.Path("content");
   if (!value->is_array()) {
-    fields.Fail(BadRequest("invalid_type", path,
-                           absl::StrCat(path, " must be a string or an array of parts, not ", value->type_name())));
+    fields.Fail(
+        BadRequest("invalid_type", path,
+                   absl::StrCat(path, " must be a string or an array of parts, not ", value->type_name())));
     return "";
   }
   const Json* parts = fields.Array("content", kMaxContentParts);
@@ -41,7 +42,8 @@ std::optional<std::string> ReadContent(JsonFields& fields) {
                           absl::StrCat(part_path, ".type is \"", type, "\"; this model reads only \"text\""));
     }
     const std::optional<std::string> piece = inner.String("text");
-    if (!error && !piece) error = BadRequest("missing_field", part_path + ".text", part_path + ".text is missing");
+    if (!error && !piece)
+      error = BadRequest("missing_field", part_path + ".text", part_path + ".text is missing");
     inner.RefuseUnknown();
     if (error) {
       fields.Fail(*std::move(error));
@@ -86,22 +88,25 @@ std::optional<ChatRole> RoleNamed(std::string_view name) {
 ChatMessage ReadMessage(const Json& value, const std::string& path, std::optional<ApiError>& error) {
   ChatMessage message;
   if (!value.is_object()) {
-    error = BadRequest("invalid_type", path, absl::StrCat(path, " must be an object, not ", value.type_name()));
+    error =
+        BadRequest("invalid_type", path, absl::StrCat(path, " must be an object, not ", value.type_name()));
     return message;
   }
   JsonFields fields(value, path + ".", &error);
   const std::string role = fields.String("role").value_or("");
   const std::optional<ChatRole> known = RoleNamed(role);
   if (!error && !known) {
-    error = InvalidValue(path + ".role", absl::StrCat(path, ".role is \"", role,
-                                                      "\"; it must be system, developer, user, assistant or tool"));
+    error = InvalidValue(
+        path + ".role",
+        absl::StrCat(path, ".role is \"", role, "\"; it must be system, developer, user, assistant or tool"));
   }
   message.role = known.value_or(ChatRole::kUser);
   message.content = ReadContent(fields);
   fields.Refuse("name", "R1's template has no place for names");
   if (message.role == ChatRole::kAssistant) {
     message.prefix = fields.Bool("prefix", false);
-    // Past reasoning is accepted, as clients send whole messages back, and left out, as R1's template demands.
+    // Past reasoning is accepted, as clients send whole messages back, and left out, as R1's template
+    // demands.
     fields.String("reasoning_content");
     fields.String("reasoning");
     fields.Refuse("refusal", "R1's template has no place for refusals");
@@ -110,7 +115,8 @@ ChatMessage ReadMessage(const Json& value, const std::string& path, std::optiona
     fields.Refuse("function_call", "use tool_calls");
     const Json* calls = fields.Array("tool_calls", kMaxToolCalls);
     for (size_t i = 0; calls != nullptr && i < calls->size() && !error; ++i) {
-      message.tool_calls.push_back(ReadToolCall((*calls)[i], absl::StrCat(path, ".tool_calls[", i, "]"), error));
+      message.tool_calls.push_back(
+          ReadToolCall((*calls)[i], absl::StrCat(path, ".tool_calls[", i, "]"), error));
     }
   }
   if (message.role == ChatRole::kTool) fields.String("tool_call_id");  // the template goes by order
@@ -123,11 +129,13 @@ void ReadTools(JsonFields& fields, std::vector<std::string>& tools) {
   for (size_t i = 0; values != nullptr && i < values->size(); ++i) {
     const Json& tool = (*values)[i];
     const std::string path = absl::StrCat("tools[", i, "]");
-    const bool is_function = tool.is_object() && tool.value("type", Json()) == "function" && tool.contains("function") &&
-                             tool["function"].is_object() && tool["function"].value("name", Json()).is_string();
+    const bool is_function = tool.is_object() && tool.value("type", Json()) == "function" &&
+                             tool.contains("function") && tool["function"].is_object() &&
+                             tool["function"].value("name", Json()).is_string();
     if (!is_function) {
-      return fields.Fail(BadRequest(
-          "invalid_type", path, path + " must be {\"type\": \"function\", \"function\": {\"name\": ..., ...}}"));
+      return fields.Fail(
+          BadRequest("invalid_type", path,
+                     path + " must be {\"type\": \"function\", \"function\": {\"name\": ..., ...}}"));
     }
     tools.push_back(tool["function"].dump());
   }
@@ -175,7 +183,8 @@ std::optional<int64_t> ReadMaxTokens(JsonFields& fields, std::string& name) {
     }
     const int64_t value = fields.Integer(field, 1, 1, kMost);
     if (asked && *asked != value) {
-      fields.Fail(BadRequest("invalid_request", field, "max_tokens and max_completion_tokens contradict each other"));
+      fields.Fail(
+          BadRequest("invalid_request", field, "max_tokens and max_completion_tokens contradict each other"));
     }
     asked = value;
     name = field;

@@ -17,7 +17,8 @@ struct Piece {
 // Follows the choices of a request: puts the echoed prompt in front, and collects log-probabilities.
 class CompletionAnswer : public GenerationListener {
  public:
-  CompletionAnswer(ApiContext* context, const CompletionRequest& request, std::shared_ptr<HttpExchange> exchange)
+  CompletionAnswer(ApiContext* context, const CompletionRequest& request,
+                   std::shared_ptr<HttpExchange> exchange)
       : context_(context),
         exchange_(std::move(exchange)),
         id_(MakeId("cmpl-", *context)),
@@ -52,7 +53,8 @@ class CompletionAnswer : public GenerationListener {
   }
 
   Json Head() const {
-    return {{"id", id_}, {"object", "text_completion"}, {"created", created_}, {"model", context_->model().name}};
+    return {
+        {"id", id_}, {"object", "text_completion"}, {"created", created_}, {"model", context_->model().name}};
   }
 
   Json ChoiceJson(int32_t index, const Piece& piece, bool with_prompt_ids) {
@@ -89,7 +91,8 @@ class CompletionAnswer : public GenerationListener {
 
 class WholeCompletion final : public CompletionAnswer {
  public:
-  WholeCompletion(ApiContext* context, const CompletionRequest& request, std::shared_ptr<HttpExchange> exchange)
+  WholeCompletion(ApiContext* context, const CompletionRequest& request,
+                  std::shared_ptr<HttpExchange> exchange)
       : CompletionAnswer(context, request, std::move(exchange)), pieces_(request.generation.choices()) {}
 
   void OnUpdate(const ChoiceUpdate& update) override {
@@ -124,7 +127,8 @@ class StreamedCompletion final : public CompletionAnswer {
     const bool first = !started(update.choice);
     const Piece piece = Follow(update);
     Json choice = ChoiceJson(update.choice, piece, first);
-    if (piece.text.empty() && piece.token_ids.empty() && choice["logprobs"].is_null() && piece.finish_reason.empty()) {
+    if (piece.text.empty() && piece.token_ids.empty() && choice["logprobs"].is_null() &&
+        piece.finish_reason.empty()) {
       return;  // all of it is held back
     }
     Json chunk = Head();
@@ -134,14 +138,8 @@ class StreamedCompletion final : public CompletionAnswer {
   }
 
   void OnFinished(const Usage& usage) override {
-    if (include_usage_) {
-      Json chunk = Head();
-      chunk["choices"] = Json::array();
-      chunk["usage"] = UsageJson(usage);
-      exchange_->Send(SseEvent(chunk));
-    }
-    exchange_->Send(kSseDone);
-    exchange_->EndStream();
+    if (include_usage_) SendUsage(*exchange_, Head(), usage);
+    EndStream(*exchange_);
   }
 
   void OnFailed(const ApiError& error) override { EndStreamWithError(*exchange_, error); }
@@ -154,7 +152,8 @@ std::unique_ptr<GenerationListener> MakeWholeCompletion(ApiContext* context, con
   return std::make_unique<WholeCompletion>(context, request, std::move(exchange));
 }
 
-std::unique_ptr<GenerationListener> MakeStreamedCompletion(ApiContext* context, const CompletionRequest& request,
+std::unique_ptr<GenerationListener> MakeStreamedCompletion(ApiContext* context,
+                                                           const CompletionRequest& request,
                                                            std::shared_ptr<HttpExchange> exchange) {
   return std::make_unique<StreamedCompletion>(context, request, std::move(exchange));
 }

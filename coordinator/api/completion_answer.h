@@ -13,7 +13,8 @@ std::unique_ptr<GenerationListener> MakeWholeCompletion(ApiContext* context, con
                                                         std::shared_ptr<HttpExchange> exchange);
 
 // text_completion events as the text becomes certain.
-std::unique_ptr<GenerationListener> MakeStreamedCompletion(ApiContext* context, const CompletionRequest& request,
+std::unique_ptr<GenerationListener> MakeStreamedCompletion(ApiContext* context,
+                                                           const CompletionRequest& request,
                                                            std::shared_ptr<HttpExchange> exchange);
 
 }  // namespace deeprack::coordinator

@@ -16,9 +16,12 @@ constexpr int64_t kDefaultMaxTokens = 16;  // OpenAI's
 
 void AddTextPrompt(JsonFields& fields, const Json& text, const std::string& path, bool add_special_tokens,
                    const ServedModel& model, CompletionRequest& request) {
-  absl::StatusOr<std::vector<TokenId>> ids = EncodePrompt(text.get_ref<const std::string&>(), add_special_tokens, model);
-  if (!ids.ok()) return fields.Fail(BadRequest("invalid_value", path, absl::StrCat(path, ": ", ids.status().message())));
-  if (ids->empty()) return fields.Fail(BadRequest("empty_prompt", path, path + " is empty: there is nothing to continue"));
+  absl::StatusOr<std::vector<TokenId>> ids =
+      EncodePrompt(text.get_ref<const std::string&>(), add_special_tokens, model);
+  if (!ids.ok())
+    return fields.Fail(BadRequest("invalid_value", path, absl::StrCat(path, ": ", ids.status().message())));
+  if (ids->empty())
+    return fields.Fail(BadRequest("empty_prompt", path, path + " is empty: there is nothing to continue"));
   if (request.echo) request.prompt_texts.push_back(text.get<std::string>());
   request.generation.prompts.push_back(*std::move(ids));
 }
@@ -27,7 +30,8 @@ void AddTokenPrompt(JsonFields& fields, const Json& array, const std::string& pa
                     CompletionRequest& request) {
   std::optional<std::vector<TokenId>> ids = ReadTokenIds(fields, array, path, model);
   if (!ids) return;
-  if (ids->empty()) return fields.Fail(BadRequest("empty_prompt", path, path + " is empty: there is nothing to continue"));
+  if (ids->empty())
+    return fields.Fail(BadRequest("empty_prompt", path, path + " is empty: there is nothing to continue"));
   if (request.echo) {
     request.prompt_texts.push_back(model.tokenizer->Decode(*ids, request.generation.text.show_special));
   }
@@ -35,14 +39,17 @@ void AddTokenPrompt(JsonFields& fields, const Json& array, const std::string& pa
 }
 
 // prompt: a string, an array of strings, an array of token ids, or an array of such arrays.
-void ReadPrompt(JsonFields& fields, bool add_special_tokens, const ServedModel& model, CompletionRequest& request) {
+void ReadPrompt(JsonFields& fields, bool add_special_tokens, const ServedModel& model,
+                CompletionRequest& request) {
   const Json* prompt = fields.Any("prompt");
   if (prompt == nullptr) return fields.Fail(BadRequest("missing_field", "prompt", "prompt is missing"));
-  if (prompt->is_string()) return AddTextPrompt(fields, *prompt, "prompt", add_special_tokens, model, request);
+  if (prompt->is_string())
+    return AddTextPrompt(fields, *prompt, "prompt", add_special_tokens, model, request);
   if (!prompt->is_array() || prompt->empty()) {
-    return fields.Fail(BadRequest("invalid_type", "prompt",
-                                  "prompt must be a string, an array of strings, an array of token ids, or an array "
-                                  "of such arrays; none may be empty"));
+    return fields.Fail(
+        BadRequest("invalid_type", "prompt",
+                   "prompt must be a string, an array of strings, an array of token ids, or an array "
+                   "of such arrays; none may be empty"));
   }
   if (prompt->front().is_number()) return AddTokenPrompt(fields, *prompt, "prompt", model, request);
   if (fields.Array("prompt", kMaxPrompts) == nullptr) return;
@@ -54,8 +61,9 @@ void ReadPrompt(JsonFields& fields, bool add_special_tokens, const ServedModel& 
     } else if (item.is_array()) {
       AddTokenPrompt(fields, item, path, model, request);
     } else {
-      fields.Fail(BadRequest("invalid_type", path,
-                             absl::StrCat(path, " must be a string or an array of token ids, not ", item.type_name())));
+      fields.Fail(BadRequest(
+          "invalid_type", path,
+          absl::StrCat(path, " must be a string or an array of token ids, not ", item.type_name())));
     }
   }
 }
@@ -70,8 +78,8 @@ absl::StatusOr<std::vector<TokenId>> EncodePrompt(std::string_view text, bool ad
   return ids;
 }
 
-std::optional<std::vector<TokenId>> ReadTokenIds(JsonFields& fields, const Json& array, const std::string& path,
-                                                 const ServedModel& model) {
+std::optional<std::vector<TokenId>> ReadTokenIds(JsonFields& fields, const Json& array,
+                                                 const std::string& path, const ServedModel& model) {
   std::vector<TokenId> ids;
   ids.reserve(array.size());
   for (size_t i = 0; i < array.size(); ++i) {
@@ -88,7 +96,8 @@ std::optional<std::vector<TokenId>> ReadTokenIds(JsonFields& fields, const Json&
   return ids;
 }
 
-std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_view body, const ServedModel& model) {
+std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_view body,
+                                                                 const ServedModel& model) {
   std::variant<Json, ApiError> parsed = ParseBody(body);
   if (ApiError* error = std::get_if<ApiError>(&parsed)) return *std::move(error);
   std::optional<ApiError> error;
@@ -113,8 +122,9 @@ std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_vie
   fields.RefuseUnknown();
   if (error) return *std::move(error);
   if (request.choices() > kMaxChoices) {
-    return InvalidValue("n", absl::StrCat(request.prompts.size(), " prompts with n = ", request.n, " are ",
-                                          request.choices(), " answers; at most ", kMaxChoices, " are accepted"));
+    return InvalidValue(
+        "n", absl::StrCat(request.prompts.size(), " prompts with n = ", request.n, " are ", request.choices(),
+                          " answers; at most ", kMaxChoices, " are accepted"));
   }
   SettleMaxTokens(fields, model, max_tokens, "max_tokens", kDefaultMaxTokens, request);
   if (error) return *std::move(error);

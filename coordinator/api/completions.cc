@@ -9,7 +9,8 @@
 
 namespace deeprack::coordinator {
 
-void Completions(ApiContext& context, const HttpRequest& http, const std::shared_ptr<HttpExchange>& exchange) {
+void Completions(ApiContext& context, const HttpRequest& http,
+                 const std::shared_ptr<HttpExchange>& exchange) {
   std::variant<CompletionRequest, ApiError> parsed = ParseCompletionRequest(http.body, context.model());
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return RespondError(*exchange, *error);
   CompletionRequest& request = std::get<CompletionRequest>(parsed);

@@ -21,7 +21,8 @@ void Ready(ApiContext&, const HttpRequest&, const std::shared_ptr<HttpExchange>&
 void Version(ApiContext&, const HttpRequest&, const std::shared_ptr<HttpExchange>&);
 void Metrics(ApiContext&, const HttpRequest&, const std::shared_ptr<HttpExchange>&);
 
-// Routes by path and method: 404 and 405 (with Allow) are OpenAI error objects too. `context` outlives the handler.
+// Routes by path and method: 404 and 405 (with Allow) are OpenAI error objects too. `context` outlives the
+// handler.
 HttpHandler MakeRouter(ApiContext* context);
 
 // The body of an error that the HTTP core answers by itself.

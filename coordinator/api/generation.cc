@@ -23,7 +23,8 @@ std::optional<ApiError> Generation::Start(ApiContext* context, GenerationRequest
                                           std::unique_ptr<GenerationListener> listener) {
   StepLoop* loop = context->loop();
   if (loop == nullptr) {
-    return FromStatus(absl::UnavailableError(absl::StrCat("not ready: ", context->readiness().snapshot().message)));
+    return FromStatus(
+        absl::UnavailableError(absl::StrCat("not ready: ", context->readiness().snapshot().message)));
   }
   const std::shared_ptr<Generation> generation(
       new Generation(context, loop, std::move(request), std::move(exchange), std::move(listener)));
@@ -67,6 +68,7 @@ void Generation::OnEvent(int32_t index, const TokenEvent& event) {
   if (listener_ == nullptr || choices_[index].finished) return;
   Choice& choice = choices_[index];
   choice.cached_tokens = std::max<int64_t>(choice.cached_tokens, event.cached_tokens);
+  choice.times.first_scheduled = event.first_scheduled;
   if (event.finish == FinishReason::kError || event.finish == FinishReason::kCancelled) {
     Fail(FromServing(event.error));
     return;
@@ -94,7 +96,7 @@ void Generation::OnEvent(int32_t index, const TokenEvent& event) {
 void Generation::TakeToken(Choice& choice, const TokenEvent& event, ChoiceUpdate& update) {
   const absl::Time now = context_->clock().Now();
   if (choice.tokens == 0) {
-    choice.first_token = now;
+    choice.times.first_token = now;
     context_->metrics().ObserveFirstToken(now - arrival_);
   } else {
     context_->metrics().ObserveInterToken(now - choice.last_token);
@@ -105,15 +107,17 @@ void Generation::TakeToken(Choice& choice, const TokenEvent& event, ChoiceUpdate
   update.token = event.token;
   if (request_.request.sampling.top_logprobs >= 0) update.logprobs = event.logprobs;
   // The token that ended the sequence is no part of its text.
-  if (event.finish != FinishReason::kStop || request_.text.show_special) update.text = choice.text.Append(event.token);
+  if (event.finish != FinishReason::kStop || request_.text.show_special)
+    update.text = choice.text.Append(event.token);
 }
 
 void Generation::FinishChoice(Choice& choice, int32_t index, const std::string& reason) {
   choice.finished = true;
   --unfinished_;
-  const absl::Time now = context_->clock().Now();
-  context_->metrics().ObserveEnd(reason, now - arrival_, choice.tokens > 0 ? now - choice.first_token : absl::ZeroDuration(),
-                                 static_cast<int64_t>(request_.prompts[index / request_.n].size()), choice.tokens);
+  choice.times.arrival = arrival_;
+  choice.times.end = context_->clock().Now();
+  context_->metrics().ObserveEnd(
+      reason, choice.times, static_cast<int64_t>(request_.prompts[index / request_.n].size()), choice.tokens);
 }
 
 void Generation::OnDisconnect() {
@@ -149,7 +153,8 @@ Usage Generation::CountUsage() const {
   for (size_t p = 0; p < request_.prompts.size(); ++p) {
     usage.prompt_tokens += static_cast<int64_t>(request_.prompts[p].size());
     int64_t cached = 0;
-    for (int32_t i = 0; i < request_.n; ++i) cached = std::max(cached, choices_[p * request_.n + i].cached_tokens);
+    for (int32_t i = 0; i < request_.n; ++i)
+      cached = std::max(cached, choices_[p * request_.n + i].cached_tokens);
     usage.cached_tokens += cached;
   }
   for (const Choice& choice : choices_) {

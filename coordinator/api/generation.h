@@ -1,5 +1,5 @@
-// One api request's sequences, from submission to the last event: collects what the step loop says, turns it into
-// text, and tells a listener. Lives on the exchange's executor; only the events come from elsewhere.
+// One api request's sequences, from submission to the last event: collects what the step loop says, turns it
+// into text, and tells a listener. Lives on the exchange's executor; only the events come from elsewhere.
 #pragma once
 
 #include <memory>
@@ -13,13 +13,14 @@
 #include "coordinator/api/generation_request.h"
 #include "coordinator/api/http_server.h"
 #include "coordinator/api/sequence_text.h"
+#include "coordinator/api/serving_metrics.h"
 
 namespace deeprack::coordinator {
 
 struct Usage {
-  int64_t prompt_tokens = 0;      // each prompt once, whatever n is
+  int64_t prompt_tokens = 0;  // each prompt once, whatever n is
   int64_t completion_tokens = 0;
-  int64_t cached_tokens = 0;      // prompt tokens that some answer found in the prefix cache
+  int64_t cached_tokens = 0;  // prompt tokens that some answer found in the prefix cache
   int64_t reasoning_tokens = 0;
 };
 
@@ -44,8 +45,8 @@ class GenerationListener {
 
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
-  // Submits all sequences, or none: on an error those already submitted are cancelled, and the listener is never
-  // called. A client that disconnects cancels what is left. `context` outlives the generation.
+  // Submits all sequences, or none: on an error those already submitted are cancelled, and the listener is
+  // never called. A client that disconnects cancels what is left. `context` outlives the generation.
   static std::optional<ApiError> Start(ApiContext* context, GenerationRequest request,
                                        std::shared_ptr<HttpExchange> exchange,
                                        std::unique_ptr<GenerationListener> listener);
@@ -60,11 +61,12 @@ class Generation : public std::enable_shared_from_this<Generation> {
     int64_t reasoning_tokens = 0;
     int64_t cached_tokens = 0;
     bool finished = false;
-    absl::Time first_token, last_token;
+    SequenceTimes times;
+    absl::Time last_token;
   };
 
-  Generation(ApiContext* context, StepLoop* loop, GenerationRequest request, std::shared_ptr<HttpExchange> exchange,
-             std::unique_ptr<GenerationListener> listener);
+  Generation(ApiContext* context, StepLoop* loop, GenerationRequest request,
+             std::shared_ptr<HttpExchange> exchange, std::unique_ptr<GenerationListener> listener);
 
   std::optional<ApiError> Submit();
   void OnEvent(int32_t index, const TokenEvent& event);

@@ -14,8 +14,8 @@ namespace deeprack::coordinator {
 struct GenerationRequest {
   std::vector<std::vector<TokenId>> prompts;  // one, or several for /v1/completions
   int32_t n = 1;                              // answers for each; choice = prompt * n + answer
-  Request request;                            // what all sequences share; its prompt and seed are filled in later
-  std::optional<int64_t> seed;                // answer i draws with seed + i; absent: each with its own
+  Request request;              // what all sequences share; its prompt and seed are filled in later
+  std::optional<int64_t> seed;  // answer i draws with seed + i; absent: each with its own
   TextOptions text;
   bool stream = false;
   bool include_usage = false;

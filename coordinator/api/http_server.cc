@@ -27,7 +27,8 @@ constexpr int kTurnedAwayAtOnce = 64;
 
 class Server final : public HttpServer {
  public:
-  Server(HttpOptions options, HttpHandler handler, std::function<std::string(int, const std::string&)> error_body)
+  Server(HttpOptions options, HttpHandler handler,
+         std::function<std::string(int, const std::string&)> error_body)
       : io_(options.threads), acceptor_(net::make_strand(io_)) {
     shared_.options = std::move(options);
     shared_.handler = std::move(handler);
@@ -40,7 +41,8 @@ class Server final : public HttpServer {
     const HttpOptions& options = shared_.options;
     boost::system::error_code error;
     tcp::resolver resolver(io_);
-    const auto found = resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
+    const auto found =
+        resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
     if (error || found.empty()) {
       return absl::InvalidArgumentError(
           absl::StrCat("--host ", options.host, " is no address of this machine: ", error.message()));

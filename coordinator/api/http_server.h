@@ -1,8 +1,9 @@
-// The HTTP/1.1 core: connections, limits, deadlines, event streams. It knows no route and no JSON; a handler gets
-// plain values and answers through HttpExchange. Asio and Beast stay behind this header.
+// The HTTP/1.1 core: connections, limits, deadlines, event streams. It knows no route and no JSON; a handler
+// gets plain values and answers through HttpExchange. Asio and Beast stay behind this header.
 //
-// Limits: a request that is too large, too slow, or one too many is refused or cut; a stream whose client does not
-// read is cut once `stream_queue_bytes` wait for it, or a write has made no progress for `write_timeout`.
+// Limits: a request that is too large, too slow, or one too many is refused or cut; a stream whose client
+// does not read is cut once `stream_queue_bytes` wait for it, or a write has made no progress for
+// `write_timeout`.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,8 @@
 namespace deeprack::coordinator {
 
 struct HttpRequest {
-  std::string method;        // "GET"
-  std::string path;          // without the query
+  std::string method;  // "GET"
+  std::string path;    // without the query
   std::string content_type;
   std::string body;
 };
@@ -31,8 +32,9 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
-// One request's way back to its client. Owned by the connection and whoever still answers; gone before the server.
-// All methods but Post are called on the connection's executor: in the handler, or in a function handed to Post.
+// One request's way back to its client. Owned by the connection and whoever still answers; gone before the
+// server. All methods but Post are called on the connection's executor: in the handler, or in a function
+// handed to Post.
 class HttpExchange {
  public:
   virtual ~HttpExchange() = default;
@@ -71,8 +73,8 @@ using HttpHandler = std::function<void(HttpRequest, std::shared_ptr<HttpExchange
 
 class HttpServer {
  public:
-  // Binds and serves at once, on its own threads. An error message for a request that never reached the handler
-  // (413, 431, 400, 503) is made by `error_body`. AlreadyExists: the port is in use.
+  // Binds and serves at once, on its own threads. An error message for a request that never reached the
+  // handler (413, 431, 400, 503) is made by `error_body`. AlreadyExists: the port is in use.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(
       HttpOptions options, HttpHandler handler,
       std::function<std::string(int status, const std::string& message)> error_body);

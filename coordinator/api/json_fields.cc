@@ -32,7 +32,8 @@ std::optional<size_t> FindTooDeep(std::string_view body) {
   return std::nullopt;
 }
 
-// nlohmann's "[json.exception.parse_error.101] parse error at line 1, column 3: ..." without the first bracket.
+// nlohmann's "[json.exception.parse_error.101] parse error at line 1, column 3: ..." without the first
+// bracket.
 std::string Reason(const std::exception& e) {
   const std::string_view what = e.what();
   const size_t end = what.find("] ");
@@ -49,7 +50,8 @@ std::variant<Json, ApiError> ParseBody(std::string_view body) {
   try {
     Json value = Json::parse(body);
     if (!value.is_object()) {
-      return BadRequest("invalid_json", "", absl::StrCat("the body must be a JSON object, not ", value.type_name()));
+      return BadRequest("invalid_json", "",
+                        absl::StrCat("the body must be a JSON object, not ", value.type_name()));
     }
     return value;
   } catch (const Json::parse_error& e) {
@@ -90,8 +92,8 @@ int64_t JsonFields::Integer(std::string_view name, int64_t absent, int64_t min, 
   }
   const bool beyond = value->is_number_unsigned() && value->get<uint64_t>() > uint64_t{INT64_MAX};
   if (beyond || value->get<int64_t>() < min || value->get<int64_t>() > max) {
-    Fail(InvalidValue(Path(name),
-                      absl::StrCat(Path(name), " is ", value->dump(), "; it must be from ", min, " to ", max)));
+    Fail(InvalidValue(
+        Path(name), absl::StrCat(Path(name), " is ", value->dump(), "; it must be from ", min, " to ", max)));
     return absent;
   }
   return value->get<int64_t>();
@@ -106,8 +108,8 @@ double JsonFields::Number(std::string_view name, double absent, double min, doub
   }
   const double number = value->get<double>();
   if (!(number >= min && number <= max)) {
-    Fail(InvalidValue(Path(name),
-                      absl::StrCat(Path(name), " is ", value->dump(), "; it must be from ", min, " to ", max)));
+    Fail(InvalidValue(
+        Path(name), absl::StrCat(Path(name), " is ", value->dump(), "; it must be from ", min, " to ", max)));
     return absent;
   }
   return number;
@@ -131,8 +133,8 @@ const Json* JsonFields::Array(std::string_view name, size_t max_size) {
     return nullptr;
   }
   if (value->size() > max_size) {
-    Fail(InvalidValue(Path(name), absl::StrCat(Path(name), " has ", value->size(), " entries; at most ", max_size,
-                                               " are accepted")));
+    Fail(InvalidValue(Path(name), absl::StrCat(Path(name), " has ", value->size(), " entries; at most ",
+                                               max_size, " are accepted")));
     return nullptr;
   }
   return value;

@@ -1,5 +1,6 @@
-// Strict reading of a request's JSON: every field is asked for by name, type and range, and what nobody asked for is
-// an error. The first error sticks; reading goes on with defaults, so that callers check once, at the end.
+// Strict reading of a request's JSON: every field is asked for by name, type and range, and what nobody asked
+// for is an error. The first error sticks; reading goes on with defaults, so that callers check once, at the
+// end.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +17,14 @@ namespace deeprack::coordinator {
 
 using Json = nlohmann::ordered_json;
 
-// Parses a body that must be one JSON object. Invalid JSON and invalid UTF-8 are 400 with the byte's position;
-// nesting deeper than 64 is refused.
+// Parses a body that must be one JSON object. Invalid JSON and invalid UTF-8 are 400 with the byte's
+// position; nesting deeper than 64 is refused.
 std::variant<Json, ApiError> ParseBody(std::string_view body);
 
 class JsonFields {
  public:
-  // `path` is put before a field's name in messages ("messages[2]."). `object` must be an object and outlive this.
+  // `path` is put before a field's name in messages ("messages[2]."). `object` must be an object and outlive
+  // this.
   JsonFields(const Json& object, std::string path, std::optional<ApiError>* error)
       : object_(object), path_(std::move(path)), error_(*error) {}
 
@@ -35,9 +37,12 @@ class JsonFields {
   const Json* Array(std::string_view name, size_t max_size);
   const Json* Object(std::string_view name);
 
-  bool Has(std::string_view name) const { return object_.contains(name) && !object_.at(std::string(name)).is_null(); }
+  bool Has(std::string_view name) const {
+    return object_.contains(name) && !object_.at(std::string(name)).is_null();
+  }
 
-  // Names a field that this server knows of but does not honour; any value but null (or `allowed`) is an error.
+  // Names a field that this server knows of but does not honour; any value but null (or `allowed`) is an
+  // error.
   void Refuse(std::string_view name, const char* why, const Json& allowed = nullptr);
 
   // Names the first field that nobody asked for.

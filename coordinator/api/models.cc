@@ -21,7 +21,8 @@ void Models(ApiContext& context, const HttpRequest& http, const std::shared_ptr<
   RespondError(*exchange, {.status = 404,
                            .type = "not_found_error",
                            .code = "model_not_found",
-                           .message = absl::StrCat("the model \"", name, "\" is not served here; \"", model.name, "\" is"),
+                           .message = absl::StrCat("the model \"", name, "\" is not served here; \"",
+                                                   model.name, "\" is"),
                            .param = "model"});
 }
 

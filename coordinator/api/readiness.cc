@@ -71,17 +71,17 @@ std::string ToJson(const Readiness::Snapshot& snapshot) {
   const bool ready = snapshot.state == Readiness::State::kReady;
   double fraction = ready ? 1.0 : 0.0;
   if (!ready && snapshot.bytes_total > 0) {
-    fraction = std::clamp(static_cast<double>(snapshot.bytes_done) / static_cast<double>(snapshot.bytes_total), 0.0, 1.0);
+    fraction = std::clamp(
+        static_cast<double>(snapshot.bytes_done) / static_cast<double>(snapshot.bytes_total), 0.0, 1.0);
   }
-  return nlohmann::ordered_json{
-      {"ready", ready},
-      {"state", Name(snapshot.state)},
-      {"workers_joined", snapshot.workers_joined},
-      {"workers_expected", snapshot.workers_expected},
-      {"bytes_done", snapshot.bytes_done},
-      {"bytes_total", snapshot.bytes_total},
-      {"fraction", fraction},
-      {"message", snapshot.message}}
+  return nlohmann::ordered_json{{"ready", ready},
+                                {"state", Name(snapshot.state)},
+                                {"workers_joined", snapshot.workers_joined},
+                                {"workers_expected", snapshot.workers_expected},
+                                {"bytes_done", snapshot.bytes_done},
+                                {"bytes_total", snapshot.bytes_total},
+                                {"fraction", fraction},
+                                {"message", snapshot.message}}
       .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 

@@ -37,7 +37,8 @@ class Readiness {
 // "waiting_for_workers", "loading", "ready", "failed", "stopping"
 const char* Name(Readiness::State state);
 
-// The body of /ready: ready, state, workers_joined, workers_expected, bytes_done, bytes_total, fraction, message.
+// The body of /ready: ready, state, workers_joined, workers_expected, bytes_done, bytes_total, fraction,
+// message.
 std::string ToJson(const Readiness::Snapshot& snapshot);
 
 }  // namespace deeprack::coordinator

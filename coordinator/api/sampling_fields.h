@@ -13,9 +13,9 @@ void ReadModelField(JsonFields& fields, const ServedModel& model);
 // Reads everything but prompt, max_tokens, logprobs and what only one endpoint has.
 void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRequest& request);
 
-// Checks the prompts against the context, and settles max_tokens: `asked` or, when absent, what is left of the
-// context (`absent`: at most this many, when not negative).
-void SettleMaxTokens(JsonFields& fields, const ServedModel& model, std::optional<int64_t> asked, const std::string& field,
-                     int64_t absent, GenerationRequest& request);
+// Checks the prompts against the context, and settles max_tokens: `asked` or, when absent, what is left of
+// the context (`absent`: at most this many, when not negative).
+void SettleMaxTokens(JsonFields& fields, const ServedModel& model, std::optional<int64_t> asked,
+                     const std::string& field, int64_t absent, GenerationRequest& request);
 
 }  // namespace deeprack::coordinator

@@ -1,5 +1,5 @@
-// From one sequence's tokens to the text that its client sees: detokenizing, stop strings, reasoning, tool calls.
-// One order, token by token; what is not certain yet is held back. Lives on the connection's executor.
+// From one sequence's tokens to the text that its client sees: detokenizing, stop strings, reasoning, tool
+// calls. One order, token by token; what is not certain yet is held back. Lives on the connection's executor.
 #pragma once
 
 #include <optional>
@@ -16,10 +16,10 @@ namespace deeprack::coordinator {
 
 struct TextOptions {
   std::vector<std::string> stop;
-  bool include_stop = false;         // a stop string found stays in the text
-  bool show_special = false;         // special tokens as text
-  std::optional<ChatTokens> chat;    // set: the answer of a chat, with reasoning
-  bool in_reasoning = false;         // the prompt left <think> open
+  bool include_stop = false;       // a stop string found stays in the text
+  bool show_special = false;       // special tokens as text
+  std::optional<ChatTokens> chat;  // set: the answer of a chat, with reasoning
+  bool in_reasoning = false;       // the prompt left <think> open
   bool parse_tool_calls = false;
 };
 
@@ -42,7 +42,7 @@ class SequenceText {
   // What was held back, at the sequence's end.
   TextDelta Finish();
 
-  bool stopped() const { return stop_.matched(); }        // a stop string was found
+  bool stopped() const { return stop_.matched(); }  // a stop string was found
   bool in_reasoning() const { return splitter_.in_reasoning(); }
   bool called_tools() const { return called_tools_; }
 

@@ -1,5 +1,6 @@
 #include "coordinator/api/serving_metrics.h"
 
+#include <algorithm>
 #include <sstream>
 #include <vector>
 
@@ -14,13 +15,14 @@ namespace deeprack::coordinator {
 namespace {
 
 // vLLM's buckets, so that its dashboards fit.
-const std::vector<double> kFirstTokenSeconds = {0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,  0.25,  0.5,  0.75,
-                                                1.0,   2.5,   5.0,  7.5,  10,   20,   40,   80,   160,   640,  2560};
+const std::vector<double> kFirstTokenSeconds = {0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,
+                                                0.25,  0.5,   0.75, 1.0,  2.5,  5.0,  7.5,  10,
+                                                20,    40,    80,   160,  640,  2560};
 const std::vector<double> kTokenSeconds = {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5,
                                            0.75, 1.0,   2.5,  5.0,   7.5, 10,   20,  40,  80};
-const std::vector<double> kRequestSeconds = {0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5,   10,  15,  20,
+const std::vector<double> kRequestSeconds = {0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5,   10,   15,  20,
                                              30,  40,  50,  60,  120, 240, 480, 960, 1920, 7680};
-const std::vector<double> kTokenCounts = {1,   2,    5,    10,   20,   50,    100,   200,
+const std::vector<double> kTokenCounts = {1,   2,    5,    10,   20,    50,    100,   200,
                                           500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
 
 prometheus::MetricFamily Single(const std::string& model_name, std::string name, std::string help,
@@ -30,6 +32,23 @@ prometheus::MetricFamily Single(const std::string& model_name, std::string name,
   metric.gauge.value = value;
   metric.counter.value = value;
   return {.name = std::move(name), .help = std::move(help), .type = type, .metric = {metric}};
+}
+
+// A counter for each rank.
+prometheus::MetricFamily OfRanks(const std::string& model_name, std::string name, std::string help,
+                                 const std::vector<model::StepTimings>& ranks,
+                                 double model::StepTimings::*seconds) {
+  prometheus::MetricFamily family = {.name = std::move(name),
+                                     .help = std::move(help),
+                                     .type = prometheus::MetricType::Counter,
+                                     .metric = {}};
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    prometheus::ClientMetric metric;
+    metric.label = {{"model_name", model_name}, {"rank", std::to_string(rank)}};
+    metric.counter.value = ranks[rank].*seconds;
+    family.metric.push_back(std::move(metric));
+  }
+  return family;
 }
 
 }  // namespace
@@ -42,13 +61,22 @@ ServingMetrics::ServingMetrics(const std::string& model_name)
   };
   first_token_ = histogram("vllm:time_to_first_token_seconds", "From a request's arrival to its first token.",
                            kFirstTokenSeconds);
-  inter_token_ = histogram("vllm:inter_token_latency_seconds", "Between two tokens of a sequence.", kTokenSeconds);
-  per_output_token_ = histogram("vllm:request_time_per_output_token_seconds",
-                                "Mean time between a sequence's tokens, one value for each sequence.", kTokenSeconds);
-  end_to_end_ = histogram("vllm:e2e_request_latency_seconds", "From a request's arrival to its end.", kRequestSeconds);
-  decode_ = histogram("vllm:request_decode_time_seconds", "From a sequence's first token to its end.", kRequestSeconds);
+  inter_token_ =
+      histogram("vllm:inter_token_latency_seconds", "Between two tokens of a sequence.", kTokenSeconds);
+  per_output_token_ =
+      histogram("vllm:request_time_per_output_token_seconds",
+                "Mean time between a sequence's tokens, one value for each sequence.", kTokenSeconds);
+  end_to_end_ =
+      histogram("vllm:e2e_request_latency_seconds", "From a request's arrival to its end.", kRequestSeconds);
+  queue_ = histogram("vllm:request_queue_time_seconds", "From a sequence's arrival to its first step.",
+                     kRequestSeconds);
+  prefill_ = histogram("vllm:request_prefill_time_seconds",
+                       "From a sequence's first step to its first token.", kRequestSeconds);
+  decode_ = histogram("vllm:request_decode_time_seconds", "From a sequence's first token to its end.",
+                      kRequestSeconds);
   prompt_tokens_ = histogram("vllm:request_prompt_tokens", "Prompt tokens of a sequence.", kTokenCounts);
-  generation_tokens_ = histogram("vllm:request_generation_tokens", "Generated tokens of a sequence.", kTokenCounts);
+  generation_tokens_ =
+      histogram("vllm:request_generation_tokens", "Generated tokens of a sequence.", kTokenCounts);
   auto& ends = prometheus::BuildCounter()
                    .Name("vllm:request_success_total")
                    .Help("Sequences that ended, by how: abort is a client that left.")
@@ -64,20 +92,25 @@ void ServingMetrics::ObserveFirstToken(absl::Duration since_arrival) {
   first_token_->Observe(absl::ToDoubleSeconds(since_arrival));
 }
 
-void ServingMetrics::ObserveInterToken(absl::Duration gap) { inter_token_->Observe(absl::ToDoubleSeconds(gap)); }
+void ServingMetrics::ObserveInterToken(absl::Duration gap) {
+  inter_token_->Observe(absl::ToDoubleSeconds(gap));
+}
 
-void ServingMetrics::ObserveEnd(const std::string& reason, absl::Duration since_arrival,
-                                absl::Duration since_first_token, int64_t prompt_tokens, int64_t generated_tokens) {
+void ServingMetrics::ObserveEnd(const std::string& reason, const SequenceTimes& times, int64_t prompt_tokens,
+                                int64_t generated_tokens) {
   const auto counter = ends_.find(reason);
   DR_CHECK(counter != ends_.end());
   counter->second->Increment();
-  end_to_end_->Observe(absl::ToDoubleSeconds(since_arrival));
+  end_to_end_->Observe(absl::ToDoubleSeconds(times.end - times.arrival));
+  // One that never ran has queued to its end.
+  queue_->Observe(absl::ToDoubleSeconds(std::min(times.first_scheduled, times.end) - times.arrival));
   prompt_tokens_->Observe(static_cast<double>(prompt_tokens));
   generation_tokens_->Observe(static_cast<double>(generated_tokens));
-  if (generated_tokens > 0) decode_->Observe(absl::ToDoubleSeconds(since_first_token));
-  if (generated_tokens > 1) {
-    per_output_token_->Observe(absl::ToDoubleSeconds(since_first_token) / static_cast<double>(generated_tokens - 1));
-  }
+  if (generated_tokens == 0) return;
+  const double decoding = absl::ToDoubleSeconds(times.end - times.first_token);
+  prefill_->Observe(absl::ToDoubleSeconds(times.first_token - times.first_scheduled));
+  decode_->Observe(decoding);
+  if (generated_tokens > 1) per_output_token_->Observe(decoding / static_cast<double>(generated_tokens - 1));
 }
 
 std::string ServingMetrics::Render(const std::optional<ServingStats>& stats) const {
@@ -87,7 +120,8 @@ std::string ServingMetrics::Render(const std::optional<ServingStats>& stats) con
       families.push_back(Single(model_name_, name, help, prometheus::MetricType::Gauge, value));
     };
     const auto total = [&](const char* name, const char* help, int64_t value) {
-      families.push_back(Single(model_name_, name, help, prometheus::MetricType::Counter, static_cast<double>(value)));
+      families.push_back(
+          Single(model_name_, name, help, prometheus::MetricType::Counter, static_cast<double>(value)));
     };
     const double blocks = static_cast<double>(stats->blocks_total);
     gauge("vllm:num_requests_running", "Sequences that hold KV pages.", static_cast<double>(stats->running));
@@ -96,11 +130,19 @@ std::string ServingMetrics::Render(const std::optional<ServingStats>& stats) con
           blocks > 0 ? static_cast<double>(stats->blocks_used) / blocks : 0);
     total("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.",
           stats->prefix_cache_queries);
-    total("vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.", stats->prefix_cache_hits);
+    total("vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.",
+          stats->prefix_cache_hits);
     total("vllm:prompt_tokens_total", "Prompt tokens computed or found.", stats->prompt_tokens);
     total("vllm:generation_tokens_total", "Tokens generated.", stats->generation_tokens);
-    total("vllm:num_preemptions_total", "Sequences put back into the queue for lack of KV pages.", stats->preemptions);
+    total("vllm:num_preemptions_total", "Sequences put back into the queue for lack of KV pages.",
+          stats->preemptions);
     total("deeprack:steps_total", "Steps executed.", stats->steps);
+    families.push_back(OfRanks(model_name_, "deeprack:rank_step_seconds_total",
+                               "Time of each rank inside steps.", stats->ranks,
+                               &model::StepTimings::total_seconds));
+    families.push_back(OfRanks(model_name_, "deeprack:rank_collective_seconds_total",
+                               "Of that, time inside collectives, waiting for other ranks included.",
+                               stats->ranks, &model::StepTimings::collective_seconds));
   }
   std::ostringstream text;
   prometheus::TextSerializer().Serialize(text, families);

@@ -1,5 +1,5 @@
-// What /metrics shows, under vLLM's names. Counters and histograms are fed by the endpoints; the scheduler's totals
-// are read when somebody asks. Thread-safe.
+// What /metrics shows, under vLLM's names. Counters and histograms are fed by the endpoints; the scheduler's
+// totals are read when somebody asks. Thread-safe.
 #pragma once
 
 #include <map>
@@ -18,6 +18,14 @@ class Histogram;
 
 namespace deeprack::coordinator {
 
+// A sequence's way through serving; InfiniteFuture: it did not come so far.
+struct SequenceTimes {
+  absl::Time arrival;
+  absl::Time first_scheduled = absl::InfiniteFuture();
+  absl::Time first_token = absl::InfiniteFuture();
+  absl::Time end;
+};
+
 class ServingMetrics {
  public:
   explicit ServingMetrics(const std::string& model_name);
@@ -26,8 +34,8 @@ class ServingMetrics {
   void ObserveFirstToken(absl::Duration since_arrival);
   void ObserveInterToken(absl::Duration gap);
   // A sequence's end. `reason` is stop, length, tool_calls, abort or error.
-  void ObserveEnd(const std::string& reason, absl::Duration since_arrival, absl::Duration since_first_token,
-                  int64_t prompt_tokens, int64_t generated_tokens);
+  void ObserveEnd(const std::string& reason, const SequenceTimes& times, int64_t prompt_tokens,
+                  int64_t generated_tokens);
 
   // The Prometheus text format.
   std::string Render(const std::optional<ServingStats>& stats) const;
@@ -39,6 +47,8 @@ class ServingMetrics {
   prometheus::Histogram* inter_token_;
   prometheus::Histogram* per_output_token_;
   prometheus::Histogram* end_to_end_;
+  prometheus::Histogram* queue_;
+  prometheus::Histogram* prefill_;
   prometheus::Histogram* decode_;
   prometheus::Histogram* prompt_tokens_;
   prometheus::Histogram* generation_tokens_;

@@ -1,5 +1,5 @@
-// Finds the first stop string in a growing text, across the borders of its pieces: what might be the beginning of one
-// is held back until it is known.
+// Finds the first stop string in a growing text, across the borders of its pieces: what might be the
+// beginning of one is held back until it is known.
 #pragma once
 
 #include <string>

@@ -26,9 +26,7 @@ class PromptWriter {
   }
 
   // The id where the vocabulary has the token, else its text.
-  void Control(const std::optional<TokenId>& id, std::string_view text) {
-    id ? Control(*id) : Text(text);
-  }
+  void Control(const std::optional<TokenId>& id, std::string_view text) { id ? Control(*id) : Text(text); }
 
   absl::StatusOr<std::vector<TokenId>> Finish() && {
     Flush();
@@ -66,14 +64,16 @@ std::string SystemText(std::span<const ChatMessage> messages, std::span<const st
   if (tools.empty()) return text;
   if (!text.empty()) text += "\n\n";
   text +=
-      "## Tools\n\nYou may call these functions. To call one, write a tool call: the function's name, then its "
+      "## Tools\n\nYou may call these functions. To call one, write a tool call: the function's name, then "
+      "its "
       "arguments as a JSON object that fits the function's parameters.\n";
   for (const std::string& tool : tools) absl::StrAppend(&text, "\n```json\n", tool, "\n```\n");
   return text;
 }
 
 absl::Status CheckMessages(std::span<const ChatMessage> messages) {
-  if (messages.empty()) return absl::InvalidArgumentError("messages is empty: at least one message is needed");
+  if (messages.empty())
+    return absl::InvalidArgumentError("messages is empty: at least one message is needed");
   for (size_t i = 0; i < messages.size(); ++i) {
     const ChatMessage& message = messages[i];
     const bool calls_tools = message.role == ChatRole::kAssistant && !message.tool_calls.empty();
@@ -83,9 +83,9 @@ absl::Status CheckMessages(std::span<const ChatMessage> messages) {
     }
     if (!message.prefix) continue;
     if (message.role != ChatRole::kAssistant || i + 1 != messages.size() || calls_tools) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("messages[", i,
-                       "].prefix is for the last message only, which must be an assistant's without tool_calls"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "messages[", i,
+          "].prefix is for the last message only, which must be an assistant's without tool_calls"));
     }
   }
   return absl::OkStatus();
@@ -97,7 +97,8 @@ class Renderer {
   Renderer(const ChatTokens& tokens, PromptWriter* out) : tokens_(tokens), out_(*out) {}
 
   // True when <think> is open at the end.
-  bool Render(std::span<const ChatMessage> messages, std::span<const std::string> tools, bool generation_prompt) {
+  bool Render(std::span<const ChatMessage> messages, std::span<const std::string> tools,
+              bool generation_prompt) {
     out_.Control(tokens_.bos);
     out_.Text(SystemText(messages, tools));
     bool in_reasoning = false;

@@ -1,12 +1,13 @@
-// DeepSeek R1's chat template, rendered natively: messages in, token ids out. It follows the chat_template of R1's
-// tokenizer_config.json turn by turn, with one difference that is deliberate: control tokens are placed by id, and
-// what people wrote is encoded as plain text, so that a special token typed in a message never becomes one.
+// DeepSeek R1's chat template, rendered natively: messages in, token ids out. It follows the chat_template of
+// R1's tokenizer_config.json turn by turn, with one difference that is deliberate: control tokens are placed
+// by id, and what people wrote is encoded as plain text, so that a special token typed in a message never
+// becomes one.
 //
 //   <bos>system<｜User｜>question<｜Assistant｜>answer<eos><｜User｜>question<｜Assistant｜><think>\n
 //
-// As there: system messages are gathered in front; a past answer loses everything up to its last </think>; after tool
-// outputs no generation prompt is written (the model goes on right behind <｜tool▁outputs▁end｜>); and the marker that
-// opens a list of calls or outputs is written once per conversation.
+// As there: system messages are gathered in front; a past answer loses everything up to its last </think>;
+// after tool outputs no generation prompt is written (the model goes on right behind <｜tool▁outputs▁end｜>);
+// and the marker that opens a list of calls or outputs is written once per conversation.
 #pragma once
 
 #include <optional>
@@ -24,7 +25,7 @@ namespace deeprack::coordinator {
 enum class ChatRole : uint8_t { kSystem, kUser, kAssistant, kTool };
 
 struct ToolCall {
-  std::string id;         // not rendered
+  std::string id;  // not rendered
   std::string type = "function";
   std::string name;
   std::string arguments;  // JSON text, as the model wrote it
@@ -55,14 +56,15 @@ struct ChatTokens {
 
 class ChatTemplate {
  public:
-  // Looks the control tokens up by their text. FailedPrecondition naming the one that a chat cannot do without.
-  // `tokenizer` outlives the template.
+  // Looks the control tokens up by their text. FailedPrecondition naming the one that a chat cannot do
+  // without. `tokenizer` outlives the template.
   static absl::StatusOr<ChatTemplate> Create(const Tokenizer* tokenizer);
 
-  // `tools` holds one JSON text per tool; R1's template has no place for them, so they are described at the end of
-  // the system text. InvalidArgument when the messages cannot be rendered: it says which message and why.
-  absl::StatusOr<RenderedChat> Render(std::span<const ChatMessage> messages, std::span<const std::string> tools,
-                                      bool add_generation_prompt) const;
+  // `tools` holds one JSON text per tool; R1's template has no place for them, so they are described at the
+  // end of the system text. InvalidArgument when the messages cannot be rendered: it says which message and
+  // why.
+  absl::StatusOr<RenderedChat> Render(std::span<const ChatMessage> messages,
+                                      std::span<const std::string> tools, bool add_generation_prompt) const;
 
   const ChatTokens& tokens() const { return tokens_; }
 

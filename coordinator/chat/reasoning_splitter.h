@@ -1,8 +1,8 @@
 // Splits the tokens of an R1 answer into reasoning and content: everything up to </think> is reasoning.
 //
-// The boundary is found by token id, so a "</think>" that the model spells out in letters ends nothing. Line breaks
-// around the tags are layout, not text: those right after <think>, those right before </think> and those at the
-// start of the content are dropped, in streams as in whole answers.
+// The boundary is found by token id, so a "</think>" that the model spells out in letters ends nothing. Line
+// breaks around the tags are layout, not text: those right after <think>, those right before </think> and
+// those at the start of the content are dropped, in streams as in whole answers.
 #pragma once
 
 #include <optional>
@@ -15,7 +15,8 @@ namespace deeprack::coordinator {
 
 class ReasoningSplitter {
  public:
-  // `in_reasoning`: the prompt left <think> open. A tokenizer without think tokens never leaves its first state.
+  // `in_reasoning`: the prompt left <think> open. A tokenizer without think tokens never leaves its first
+  // state.
   ReasoningSplitter(std::optional<TokenId> think_begin, std::optional<TokenId> think_end, bool in_reasoning)
       : think_begin_(think_begin),
         think_end_(think_end),
@@ -31,8 +32,8 @@ class ReasoningSplitter {
   // Each token passes here, in order, after the text before it has passed Filter.
   void OnToken(TokenId id);
 
-  // What of `text`, which belongs to the state reached by the last token, may be given out now. Line breaks at the
-  // end of reasoning are held back until it is known that reasoning goes on.
+  // What of `text`, which belongs to the state reached by the last token, may be given out now. Line breaks
+  // at the end of reasoning are held back until it is known that reasoning goes on.
   std::string Filter(std::string_view text);
 
   bool in_reasoning() const { return in_reasoning_; }
@@ -40,9 +41,9 @@ class ReasoningSplitter {
  private:
   std::optional<TokenId> think_begin_, think_end_;
   bool in_reasoning_;
-  bool at_start_ = true;       // no token yet
-  bool skip_newlines_;         // no text given out since the last tag
-  size_t held_newlines_ = 0;   // of the reasoning's end
+  bool at_start_ = true;      // no token yet
+  bool skip_newlines_;        // no text given out since the last tag
+  size_t held_newlines_ = 0;  // of the reasoning's end
 };
 
 }  // namespace deeprack::coordinator

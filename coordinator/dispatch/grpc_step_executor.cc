@@ -51,9 +51,7 @@ absl::StatusOr<model::StepResult> JoinStepResults(const model::StepPlan& plan,
                                               result.epoch, " when asked for step ", plan.step, " of epoch ",
                                               plan.epoch));
     }
-    joined.timings.total_seconds = std::max(joined.timings.total_seconds, result.timings.total_seconds);
-    joined.timings.collective_seconds =
-        std::max(joined.timings.collective_seconds, result.timings.collective_seconds);
+    joined.rank_timings.push_back(result.timings);
     for (model::SequenceResult& sequence : result.sequences) {
       if (!found.emplace(sequence.sequence, &sequence).second) {
         return absl::InternalError(absl::StrCat("rank ", rank, " answered for sequence ", sequence.sequence,

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -69,6 +70,8 @@ class StepLoopThread final : public StepLoop {
   void Admit(std::vector<Submission> submissions);
   void Obey(Commands commands);
   absl::Status Step();
+  void AddTimings(const std::vector<model::StepTimings>& ranks);
+  ServingStats CurrentStats() const;
   void PublishStats();
   void Deliver(TokenEvent event);
   void EndAll();
@@ -79,7 +82,12 @@ class StepLoopThread final : public StepLoop {
 
   // The loop's thread only.
   Scheduler scheduler_;
-  std::unordered_map<SequenceId, EventSink> sinks_;
+  struct Stream {
+    EventSink sink;
+    absl::Time first_scheduled = absl::InfiniteFuture();
+  };
+  std::unordered_map<SequenceId, Stream> streams_;
+  std::vector<model::StepTimings> rank_totals_;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
@@ -130,7 +138,7 @@ void StepLoopThread::Run() {
 
 std::optional<StepLoopThread::Commands> StepLoopThread::NextCommands() {
   std::unique_lock lock(mutex_);
-  stats_ = scheduler_.Stats();
+  stats_ = CurrentStats();
   wake_.wait(lock, [this] { return !health_.ok() || !commands_.empty() || !scheduler_.idle(); });
   if (!health_.ok()) return std::nullopt;
   stats_.waiting += static_cast<int64_t>(commands_.submissions.size());
@@ -140,7 +148,7 @@ std::optional<StepLoopThread::Commands> StepLoopThread::NextCommands() {
 void StepLoopThread::Admit(std::vector<Submission> submissions) {
   for (Submission& submission : submissions) {
     DR_CHECK(scheduler_.Add(submission.id, std::move(submission.request)).ok());  // Submit has checked it
-    sinks_.emplace(submission.id, std::move(submission.sink));
+    streams_.emplace(submission.id, Stream{.sink = std::move(submission.sink)});
   }
 }
 
@@ -162,6 +170,10 @@ absl::Status StepLoopThread::Step() {
   }
   PublishStats();
   const absl::Time start = clock_->Now();
+  for (const model::SequencePlan& sequence : plan->sequences) {
+    absl::Time& first = streams_.at(sequence.sequence).first_scheduled;
+    first = std::min(first, start);
+  }
   DR_ASSIGN_OR_RETURN(const model::StepResult result, executor_->Execute(*plan));
   spdlog::trace("step {}: {} sequences, {:.1f} ms", plan->step, plan->sequences.size(),
                 absl::ToDoubleMilliseconds(clock_->Now() - start));
@@ -169,25 +181,41 @@ absl::Status StepLoopThread::Step() {
   // error.
   DR_RETURN_IF_ERROR(health());
   DR_ASSIGN_OR_RETURN(std::vector<TokenEvent> events, scheduler_.Apply(result));
+  AddTimings(result.rank_timings);
   PublishStats();  // before the events: who has seen a last one finds it counted
   for (TokenEvent& event : events) Deliver(std::move(event));
   return absl::OkStatus();
 }
 
+void StepLoopThread::AddTimings(const std::vector<model::StepTimings>& ranks) {
+  rank_totals_.resize(std::max(rank_totals_.size(), ranks.size()));
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    rank_totals_[rank].total_seconds += ranks[rank].total_seconds;
+    rank_totals_[rank].collective_seconds += ranks[rank].collective_seconds;
+  }
+}
+
+ServingStats StepLoopThread::CurrentStats() const {
+  ServingStats stats = scheduler_.Stats();
+  stats.ranks = rank_totals_;
+  return stats;
+}
+
 void StepLoopThread::PublishStats() {
   std::lock_guard lock(mutex_);
-  stats_ = scheduler_.Stats();
+  stats_ = CurrentStats();
 }
 
 void StepLoopThread::Deliver(TokenEvent event) {
-  const auto found = sinks_.find(event.sequence);
-  DR_CHECK(found != sinks_.end());
+  const auto found = streams_.find(event.sequence);
+  DR_CHECK(found != streams_.end());
+  event.first_scheduled = found->second.first_scheduled;
   if (event.finish == FinishReason::kNone) {
-    found->second(std::move(event));
+    found->second.sink(std::move(event));
     return;
   }
-  const EventSink sink = std::move(found->second);
-  sinks_.erase(found);
+  const EventSink sink = std::move(found->second.sink);
+  streams_.erase(found);
   sink(std::move(event));
 }
 

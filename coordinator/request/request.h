@@ -1,4 +1,5 @@
-// A request as the scheduler sees it: values only. The api makes it from HTTP, the scheduler turns it into sequences.
+// A request as the scheduler sees it: values only. The api makes it from HTTP, the scheduler turns it into
+// sequences.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +16,13 @@
 namespace deeprack::coordinator {
 
 struct Request {
-  std::vector<TokenId> prompt;         // never empty
+  std::vector<TokenId> prompt;  // never empty
   model::SamplingParams sampling;
-  int32_t max_tokens = 0;              // 0: only the prompt is computed (prompt log-probabilities)
+  int32_t max_tokens = 0;  // 0: only the prompt is computed (prompt log-probabilities)
   bool ignore_eos = false;
   std::vector<TokenId> stop_token_ids;  // eos ids included by the api
-  int32_t prompt_logprobs = -1;        // as in SequencePlan; turns the prefix cache off for reading
-  std::string cache_salt;              // part of the prefix cache's key
+  int32_t prompt_logprobs = -1;         // as in SequencePlan; turns the prefix cache off for reading
+  std::string cache_salt;               // part of the prefix cache's key
 };
 
 enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };
@@ -31,11 +32,12 @@ struct TokenEvent {
   SequenceId sequence = 0;
   bool has_token = false;
   TokenId token = 0;
-  model::PositionLogprobs logprobs;                       // if asked for
-  std::vector<model::PositionLogprobs> prompt_logprobs;   // those of this step's chunk, in order
-  FinishReason finish = FinishReason::kNone;              // anything but kNone: this is the sequence's last event
-  absl::Status error;                                     // with kError
-  int32_t cached_tokens = 0;                              // prompt tokens found in the prefix cache
+  model::PositionLogprobs logprobs;                      // if asked for
+  std::vector<model::PositionLogprobs> prompt_logprobs;  // those of this step's chunk, in order
+  FinishReason finish = FinishReason::kNone;  // anything but kNone: this is the sequence's last event
+  absl::Status error;                         // with kError
+  int32_t cached_tokens = 0;                  // prompt tokens found in the prefix cache
+  absl::Time first_scheduled = absl::InfiniteFuture();  // when its first step began; InfiniteFuture: none has
 };
 
 // Receives a sequence's events, in order; called on the step loop's thread, must not block.

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
+
+#include "model/step/step_result.h"
 
 namespace deeprack::coordinator {
 
@@ -12,6 +15,7 @@ struct ServingStats {
   int64_t prompt_tokens = 0, generation_tokens = 0;
   int64_t preemptions = 0;
   int64_t steps = 0;
+  std::vector<model::StepTimings> ranks;  // entry r: the sums over rank r's steps
 };
 
 }  // namespace deeprack::coordinator

@@ -40,7 +40,8 @@ struct StepResult {
   Epoch epoch = 0;
   StepId step = 0;
   std::vector<SequenceResult> sequences;
-  StepTimings timings;
+  StepTimings timings;                    // of the rank that answers
+  std::vector<StepTimings> rank_timings;  // joined: entry r is rank r's
 };
 
 }  // namespace deeprack::model

@@ -216,6 +216,8 @@ TEST_F(EndpointsTest, MetricsCount) {
                            "vllm:generation_tokens_total{model_name=\"bytes\"} 13",
                            "vllm:request_success_total{finished_reason=\"stop\",model_name=\"bytes\"} 1",
                            "vllm:time_to_first_token_seconds_count{model_name=\"bytes\"} 1",
+                           "vllm:request_queue_time_seconds_count{model_name=\"bytes\"} 1",
+                           "vllm:request_prefill_time_seconds_count{model_name=\"bytes\"} 1",
                            "vllm:inter_token_latency_seconds_count{model_name=\"bytes\"} 12"}) {
     EXPECT_THAT(metrics, HasSubstr(line));
   }

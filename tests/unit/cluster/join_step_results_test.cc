@@ -30,8 +30,10 @@ TEST(JoinStepResultsTest, AnswersComeInThePlansOrderFromWhicheverRankHasThem) {
   EXPECT_EQ(joined->sequences[0].token, 30);
   EXPECT_EQ(joined->sequences[1].token, 10);
   EXPECT_EQ(joined->sequences[2].token, 20);
-  EXPECT_EQ(joined->timings.total_seconds, 2.0);
-  EXPECT_EQ(joined->timings.collective_seconds, 1.0);
+  ASSERT_EQ(joined->rank_timings.size(), 3u);
+  EXPECT_EQ(joined->rank_timings[0].total_seconds, 0.5);
+  EXPECT_EQ(joined->rank_timings[1].total_seconds, 2.0);
+  EXPECT_EQ(joined->rank_timings[1].collective_seconds, 1.0);
 }
 
 TEST(JoinStepResultsTest, AnEmptyPlanHasAnEmptyAnswer) {
