@@ -9,7 +9,7 @@ SOURCES = $(shell git ls-files '*.h' '*.cc' '*.cu' '*.cuh')
 export OMPI_MCA_btl_vader_single_copy_mechanism := none
 export OMPI_MCA_btl_base_warn_component_unused := 0
 
-.PHONY: help packages build demo serve test test-asan test-tsan bench gpu-check format lint clean
+.PHONY: help packages build demo serve test test-asan test-tsan fuzz bench gpu-check format lint clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -56,6 +56,18 @@ test-tsan: packages  ## the multi-threaded C++ tests under ThreadSanitizer
 	@cmake --build --preset tsan -j $(JOBS) --target $(TSAN_TESTS)
 	@TSAN_OPTIONS=second_deadlock_stack=1 \
 	  ctest --test-dir build/tsan --output-on-failure --no-tests=error -R "^($$(echo $(TSAN_TESTS) | tr ' ' '|'))$$"
+
+# Every parser of what comes from outside. FUZZ_SECONDS each; what is found is left in build/fuzz/found.
+FUZZERS := safetensors_fuzz model_config_fuzz tokenizer_fuzz requests_fuzz
+FUZZ_SECONDS ?= 60
+
+fuzz: packages  ## libFuzzer on every parser (FUZZ_SECONDS=60 each)
+	@deploy/debian/install-packages clang libclang-rt-14-dev
+	@cmake --preset fuzz >/dev/null
+	@cmake --build --preset fuzz -j $(JOBS) --target $(FUZZERS)
+	@for f in $(FUZZERS); do mkdir -p build/fuzz/found build/fuzz/corpus/$$f; \
+	  build/fuzz/tests/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 \
+	    -artifact_prefix=build/fuzz/found/$$f- build/fuzz/corpus/$$f tests/fuzz/corpus/$${f%_fuzz} || exit 1; done
 
 bench: packages build/build.ninja  ## the kernels, each with its floor beside it
 	@cmake --build --preset release -j $(JOBS) --target kernels_bench

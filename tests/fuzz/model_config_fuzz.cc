@@ -1,0 +1,42 @@
+// A config.json or generation_config.json from anybody: refused, or good enough for everything that is
+// derived from it.
+#include <cstdint>
+#include <string_view>
+
+#include "base/check.h"
+#include "model/budget/budget.h"
+#include "model/config/model_config.h"
+#include "model/layout/layout.h"
+#include "model/tensors/tensor_registry.h"
+
+namespace {
+
+// The registry of a model with millions of tensors is large, not wrong; nothing is learnt from building it.
+constexpr int64_t kMostTensors = 1 << 14;
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace deeprack;
+  const std::string_view json(reinterpret_cast<const char*>(data), size);
+  if (const auto defaults = model::ParseGenerationConfig(json); !defaults.ok()) {
+    DR_CHECK(!defaults.status().message().empty());
+  }
+  const auto config = model::ParseModelConfig(json);
+  if (!config.ok()) {
+    DR_CHECK(absl::IsInvalidArgument(config.status()) && !config.status().message().empty());
+    return 0;
+  }
+  DR_CHECK(config->attention_scale() > 0);
+  const int64_t layers = config->num_hidden_layers + config->num_nextn_predict_layers;
+  if (layers > kMostTensors / (16 + 3 * config->n_routed_experts)) return 0;
+  for (const model::TensorSpec& tensor : model::TensorsOf(*config)) {
+    for (const int64_t n : tensor.shape) DR_CHECK(n > 0);
+  }
+  for (const model::Layout layout :
+       {model::Layout{}, model::Layout{.tp = 2, .ep = 2}, model::Layout{.dp = 2, .ep = 2, .pp = 2}}) {
+    if (!model::ValidateLayout(*config, layout).ok()) continue;
+    DR_CHECK(model::WeightBytes(*config, layout, 0, DType::kBF16) > 0);
+  }
+  return 0;
+}

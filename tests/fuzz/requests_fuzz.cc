@@ -1,0 +1,55 @@
+// A request's body from anybody: an error of the caller's, or a request within the bounds that the server
+// promises. The first byte says for which endpoint.
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <variant>
+
+#include "base/check.h"
+#include "coordinator/api/chat_request.h"
+#include "coordinator/api/completion_request.h"
+#include "coordinator/api/served_model.h"
+#include "model/config/model_config.h"
+#include "model/step/sampling_check.h"
+
+namespace {
+
+using namespace deeprack;
+using namespace deeprack::coordinator;
+
+const ServedModel& Model() {
+  static const std::shared_ptr<ServedModel> model = [] {
+    const std::string folder = DEEPRACK_SOURCE_DIR "/demo/model";
+    const auto config = model::ParseModelConfig(ReadTextFile(folder + "/config.json").value());
+    return LoadServedModel({.path = folder}, *config).value();
+  }();
+  return *model;
+}
+
+void CheckError(const ApiError& error) {
+  DR_CHECK(error.status >= 400 && error.status < 500 && !error.message.empty());
+}
+
+void CheckGeneration(const GenerationRequest& request) {
+  DR_CHECK(request.n >= 1 && request.n <= 128 && !request.prompts.empty());
+  for (const auto& prompt : request.prompts) {
+    for (const TokenId id : prompt) DR_CHECK(id >= 0 && id < Model().vocab_size);
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
+  const std::string_view body(reinterpret_cast<const char*>(data + 1), size - 1);
+  if (data[0] % 2 == 0) {
+    const auto parsed = ParseChatRequest(body, Model());
+    if (const auto* error = std::get_if<ApiError>(&parsed)) CheckError(*error);
+    if (const auto* request = std::get_if<GenerationRequest>(&parsed)) CheckGeneration(*request);
+  } else {
+    const auto parsed = ParseCompletionRequest(body, Model());
+    if (const auto* error = std::get_if<ApiError>(&parsed)) CheckError(*error);
+    if (const auto* request = std::get_if<CompletionRequest>(&parsed)) CheckGeneration(request->generation);
+  }
+  return 0;
+}
