@@ -1,7 +1,8 @@
 // The CPU kernels against their floors. Every line reports what it moves or computes per second; `of_floor`
 // is its share of the better of two limits measured in the same run, on the same threads, alternating: the
-// bandwidth of a plain read loop over memory, and the rate of independent fused multiply-adds in registers.
-// Weights are random and rotate through more memory than the cache holds, as a decoder's layers do.
+// bandwidth of a plain read loop over memory, and the rate of independent multiply-adds in registers (of
+// pairs of bf16, where the backend has them and the rows are bf16). Weights are random and rotate through
+// more memory than the cache holds, as a decoder's layers do.
 //
 //   kernels_bench [--benchmark_filter=...]     DEEPRACK_BENCH_THREADS (all cores), DEEPRACK_CPU_KERNELS
 #include <benchmark/benchmark.h>
@@ -96,6 +97,19 @@ __attribute__((target("avx512f"))) double MultiplyAvx512(int64_t rounds) {
   return 16 * 16 * 2;
 }
 
+__attribute__((target("avx512f,avx512bf16"))) double MultiplyPairs(int64_t rounds) {
+  __m512 sums[16];  // different ones, or the compiler keeps a single chain
+  for (int i = 0; i < 16; ++i) sums[i] = _mm512_set1_ps(static_cast<float>(i));
+  const auto factor = reinterpret_cast<__m512bh>(_mm512_set1_epi16(0x3f80)),
+             step = reinterpret_cast<__m512bh>(_mm512_set1_epi16(0x3c00));
+  for (int64_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) sums[i] = _mm512_dpbf16_ps(sums[i], factor, step);
+  }
+  benchmark::DoNotOptimize(sums);
+  return 16 * 32 * 2;
+}
+
 __attribute__((target("avx2,fma"))) double MultiplyAvx2(int64_t rounds) {
   __m256 sums[12];
   for (int i = 0; i < 12; ++i) sums[i] = _mm256_set1_ps(static_cast<float>(i));
@@ -119,10 +133,11 @@ double MultiplyGeneric(int64_t rounds) {
 }
 
 // Flops per second of multiply-adds on all threads.
-double MultiplyOnce() {
+double MultiplyOnce(bool pairs) {
   double (*multiply)(int64_t) = MultiplyGeneric;
 #if defined(__x86_64__)
-  if (CpuKernels().name == "avx512") multiply = MultiplyAvx512;
+  if (CpuKernels().name.starts_with("avx512")) multiply = MultiplyAvx512;
+  if (CpuKernels().name == "avx512_bf16" && pairs) multiply = MultiplyPairs;
   if (CpuKernels().name == "avx2") multiply = MultiplyAvx2;
 #endif
   const int64_t tasks = 2 * Threads(), rounds = 100000;
@@ -134,7 +149,7 @@ double MultiplyOnce() {
 
 // Runs `body` and, between its iterations, the two limits; reports medians.
 template <class Body>
-void Measure(benchmark::State& state, double bytes, double flops, Body body) {
+void Measure(benchmark::State& state, double bytes, double flops, bool pairs, Body body) {
   std::vector<double> times, reads, multiplies;
   body();
   for (auto _ : state) {
@@ -145,7 +160,7 @@ void Measure(benchmark::State& state, double bytes, double flops, Body body) {
     times.push_back(time);
     if (reads.size() < 15) {
       reads.push_back(ReadOnce());
-      multiplies.push_back(MultiplyOnce());
+      multiplies.push_back(MultiplyOnce(pairs));
     }
   }
   const auto median = [](std::vector<double>& values) {
@@ -156,9 +171,17 @@ void Measure(benchmark::State& state, double bytes, double flops, Body body) {
   state.counters["GB/s"] = bytes / time / 1e9;
   state.counters["GFLOPS"] = flops / time / 1e9;
   state.counters["read_GB/s"] = read / 1e9;
-  state.counters["fma_GFLOPS"] = multiply / 1e9;
+  state.counters["limit_GFLOPS"] = multiply / 1e9;
   state.counters["of_floor"] = std::max(bytes / read, flops / multiply) / time;
 }
+
+// Rows as the decoder has them: bf16 with weights of bf16 and fp8, fp32 with fp32.
+struct Rows {
+  Rows(DType weight_type, int64_t rows, int64_t cols, unsigned seed);
+  Matrix view;
+  std::vector<float> values;
+  std::vector<bf16> rounded;
+};
 
 std::vector<float> Normal(int64_t count, unsigned seed) {
   std::mt19937_64 random(seed);
@@ -166,6 +189,12 @@ std::vector<float> Normal(int64_t count, unsigned seed) {
   std::vector<float> values(count);
   for (float& value : values) value = normal(random);
   return values;
+}
+
+Rows::Rows(DType weight_type, int64_t rows, int64_t cols, unsigned seed) : values(Normal(rows * cols, seed)) {
+  for (float value : values) rounded.push_back(ToBF16(value));
+  view = weight_type == DType::kF32 ? Matrix{values.data(), DType::kF32, rows, cols, cols}
+                                    : Matrix{rounded.data(), DType::kBF16, rows, cols, cols};
 }
 
 // The i-th of the weights [n, k] that the rotation holds.
@@ -183,14 +212,12 @@ PackedWeight RotatedWeight(DType type, int64_t n, int64_t k, int64_t i) {
 
 void Linear(benchmark::State& state, DType type, int64_t n, int64_t k) {
   const int64_t m = state.range(0);
-  std::vector<float> x = Normal(m * k, 2), out(m * n);
+  const Rows x(type, m, k, 2);
+  std::vector<float> out(m * n);
   int64_t i = 0;
   const double bytes = static_cast<double>(PackedValueBytes(type, n, k));
-  Measure(state, bytes, 2.0 * static_cast<double>(m * n * k), [&] {
-    CpuKernels().linear({{x.data(), DType::kF32, m, k, k},
-                         RotatedWeight(type, n, k, i++),
-                         {out.data(), DType::kF32, m, n, n}},
-                        Exec());
+  Measure(state, bytes, 2.0 * static_cast<double>(m * n * k), type != DType::kF32, [&] {
+    CpuKernels().linear({x.view, RotatedWeight(type, n, k, i++), {out.data(), DType::kF32, m, n, n}}, Exec());
   });
 }
 
@@ -215,10 +242,11 @@ void Experts(benchmark::State& state, DType type) {
     weights.push_back(RotatedWeight(type, n, k, e));
     used += offsets[e + 1] > offsets[e];
   }
-  std::vector<float> x = Normal(tokens * k, 4), out(tokens * top_k * n);
+  const Rows x(type, tokens, k, 4);
+  std::vector<float> out(tokens * top_k * n);
   const double bytes = static_cast<double>(used * PackedValueBytes(type, n, k));
-  Measure(state, bytes, 2.0 * static_cast<double>(tokens * top_k * n * k), [&] {
-    CpuKernels().grouped_linear({{x.data(), DType::kF32, tokens, k, k},
+  Measure(state, bytes, 2.0 * static_cast<double>(tokens * top_k * n * k), type != DType::kF32, [&] {
+    CpuKernels().grouped_linear({x.view,
                                  rows.data(),
                                  offsets.data(),
                                  weights.data(),
@@ -250,7 +278,7 @@ void MlaDecode(benchmark::State& state, int64_t heads) {
                         .num_sequences = 1,
                         .out = {out.data(), DType::kF32, 1, heads * latent, heads * latent}};
   const double flops = 2.0 * static_cast<double>(heads * context * (2 * latent + rope));
-  Measure(state, static_cast<double>(cache.size() * sizeof(bf16)), flops,
+  Measure(state, static_cast<double>(cache.size() * sizeof(bf16)), flops, /*pairs=*/false,
           [&] { CpuKernels().mla_attention(args, Exec()); });
 }
 
@@ -269,7 +297,7 @@ void Register() {
     add("linear 2112x7168 " + name + " rows", [type](benchmark::State& s) { Linear(s, type, 2112, 7168); },
         {1, 2, 4, 8, 64, 512});
     add("experts 64 of 512x7168, top 8, " + name + " tokens",
-        [type](benchmark::State& s) { Experts(s, type); }, {1, 64});
+        [type](benchmark::State& s) { Experts(s, type); }, {1, 64, 512});
   }
   add("mla decode 128 heads, context", [](benchmark::State& s) { MlaDecode(s, 128); }, {4096});
   add("mla decode 16 heads, context", [](benchmark::State& s) { MlaDecode(s, 16); }, {4096});

@@ -3,7 +3,8 @@
 // suite over all tables.
 //
 // The relative errors that the operations' headers state: the largest difference in a row from the fp64
-// result, over the root mean square of that row. The CPU tables agree with each other bit for bit.
+// result, over the root mean square of that row. The CPU tables agree with each other bit for bit, but for matrix
+// products of bf16 rows in avx512_bf16, which adds pairs of columns.
 #pragma once
 
 #include <string_view>
@@ -21,7 +22,7 @@
 namespace deeprack::kernels {
 
 struct KernelSet {
-  std::string_view name;  // "generic", "avx2", "avx512"
+  std::string_view name;  // "generic", "avx2", "avx512", "avx512_bf16"
 
   void (*embedding)(const EmbeddingArgs&, const Execution&) = nullptr;
   void (*rms_norm)(const RmsNormArgs&, const Execution&) = nullptr;
@@ -42,7 +43,7 @@ struct KernelSet {
   void (*logprobs)(const LogprobsArgs&, const Execution&) = nullptr;
 };
 
-// The sets this processor can run, slowest first: generic always, then avx2, avx512.
+// The sets this processor can run, slowest first: generic always, then avx2, avx512, avx512_bf16.
 std::vector<const KernelSet*> AvailableCpuKernels();
 
 // The fastest of them, or the one that the environment's DEEPRACK_CPU_KERNELS names; chosen once.

@@ -40,5 +40,8 @@ extern const KernelSet kKernels;
 namespace avx512 {
 extern const KernelSet kKernels;
 }
+namespace avx512_bf16 {
+extern const KernelSet kKernels;
+}
 
 }  // namespace deeprack::kernels

@@ -18,6 +18,7 @@ std::vector<const KernelSet*> FindAvailable() {
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512vbmi")) {
       sets.push_back(&avx512::kKernels);
+      if (__builtin_cpu_supports("avx512bf16")) sets.push_back(&avx512_bf16::kKernels);
     }
   }
 #endif

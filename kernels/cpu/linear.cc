@@ -1,8 +1,8 @@
 // Matrix products with packed weights (kernels/api/linear.h).
 //
 // Floors: one row reads every weight once, n * k * SizeOf(type) bytes at the memory's speed; many rows are
-// bound by 2 * m * n * k flops at one vector FMA per cycle (the contract is fp32 sums in k order, which rules
-// out bf16 and int8 dot-product instructions).
+// bound by 2 * m * n * k flops at one vector FMA per cycle (the contract is fp32 sums in k order; bf16 rows
+// get twice that where the processor multiplies pairs of bf16, dot_bf16.h).
 //
 // Few rows ("direct"): weights stream from memory through registers, several panels at a time to hide the
 // FMA's latency. Many rows ("tiled"): 128 columns of a few panels are expanded to fp32 once, stay in L1, and
@@ -13,6 +13,9 @@
 #include "base/check.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/micro_kernel.h"
+#if DEEPRACK_SIMD_LEVEL >= 3
+#include "kernels/cpu/dot_bf16.h"
+#endif
 
 namespace deeprack::kernels::DEEPRACK_SIMD {
 namespace {
@@ -21,10 +24,34 @@ constexpr int64_t kTileColumns = 128;
 constexpr int64_t kChunkPanels = 12;  // a multiple of every number of panels taken at once
 constexpr int64_t kRowBlock = 192;    // rows that share an expanded tile; a multiple of every kTileRows
 
+// Whether rows of bf16 are multiplied as they are, in pairs, rather than as fp32.
+constexpr bool kMultipliesPairs = DEEPRACK_SIMD_LEVEL >= 3;
+bool InPairs(const Matrix& x, const PackedWeight& weight) {
+  return kMultipliesPairs && x.type == DType::kBF16 && weight.type != DType::kF32;
+}
+
+// How many rows the direct form takes, and how many panels at once, by the type of x's elements. What an
+// expanded tile holds.
+template <class X>
+struct Shape {
+  static constexpr int kRows = kDirectRows;
+  static constexpr int Panels(int rows, bool fp8) { return DirectPanels(rows, fp8); }
+  using Tile = float;
+};
+#if DEEPRACK_SIMD_LEVEL >= 3
+template <>
+struct Shape<bf16> {
+  static constexpr int kRows = kDotDirectRows;
+  static constexpr int Panels(int rows, bool fp8) { return DotDirectPanels(rows, fp8); }
+  using Tile = PairElement;
+};
+#endif
+
 // Rows of x times one weight. Row r of the result starts at out + r * out_stride elements.
 struct Product {
   const PackedWeight* weight;
-  const float* const* x;  // [m] rows
+  const void* const* x;  // [m] rows: of bf16 when in_pairs, of fp32 otherwise
+  bool in_pairs;
   int64_t m;
   void* out;
   int64_t out_stride;
@@ -40,8 +67,8 @@ Span ColumnSpan(const PackedWeight& w, int64_t b) {
   return {Higher(0, b * kTileColumns - offset), Lower(w.k, (b + 1) * kTileColumns - offset)};
 }
 
-template <class T, int R, int P>
-void DirectRows(const PackedWeight& w, int64_t panel, const float* const* x, Accumulators<R, P>& total) {
+template <class X, class T, int R, int P>
+void DirectRows(const PackedWeight& w, int64_t panel, const X* const* x, Accumulators<R, P>& total) {
   const int64_t panel_stride = w.k * kPanelRows;
   const T* values = static_cast<const T*>(w.data) + panel * panel_stride;
   Clear(total);
@@ -53,7 +80,7 @@ void DirectRows(const PackedWeight& w, int64_t panel, const float* const* x, Acc
       Accumulators<R, P> sum;
       Clear(sum);
       Accumulate<T, R, P>(x, span.begin, span.end - span.begin, values + span.begin * kPanelRows,
-                          panel_stride, kPanelRows, sum);
+                          panel_stride, sum);
 #pragma GCC unroll 8
       for (int p = 0; p < P; ++p) {
         const F16 scale = Load(scales + (p * blocks + b) * kPanelRows);
@@ -62,7 +89,7 @@ void DirectRows(const PackedWeight& w, int64_t panel, const float* const* x, Acc
       }
     }
   } else {
-    Accumulate<T, R, P>(x, 0, w.k, values, panel_stride, kPanelRows, total);
+    Accumulate<T, R, P>(x, 0, w.k, values, panel_stride, total);
   }
 }
 
@@ -73,25 +100,30 @@ void StoreColumns(const Product& product, int64_t row, int64_t panel, F16 value)
              product.weight->n - column);
 }
 
-template <class T, class Out, int R, int P>
+template <class X>
+const X* const* RowsOf(const Product& product) {
+  return reinterpret_cast<const X* const*>(product.x);
+}
+
+template <class X, class T, class Out, int R, int P>
 void DirectProduct(const Product& product, int64_t panel) {
   Accumulators<R, P> total;
-  DirectRows<T, R, P>(*product.weight, panel, product.x, total);
+  DirectRows<X, T, R, P>(*product.weight, panel, RowsOf<X>(product), total);
   for (int r = 0; r < R; ++r) {
     for (int p = 0; p < P; ++p) StoreColumns<Out>(product, r, panel + p, total.v[r][p]);
   }
 }
 
-template <class T, class Out, int R>
+template <class X, class T, class Out, int R>
 void Direct(const Product& product, int64_t panel, int64_t end) {
-  constexpr int kPanels = DirectPanels(R, sizeof(T) == 1);
-  for (; panel + kPanels <= end; panel += kPanels) DirectProduct<T, Out, R, kPanels>(product, panel);
-  for (; panel < end; ++panel) DirectProduct<T, Out, R, 1>(product, panel);
+  constexpr int kPanels = Shape<X>::Panels(R, sizeof(T) == 1);
+  for (; panel + kPanels <= end; panel += kPanels) DirectProduct<X, T, Out, R, kPanels>(product, panel);
+  for (; panel < end; ++panel) DirectProduct<X, T, Out, R, 1>(product, panel);
 }
 
 // One step of 128 columns for R rows and P panels: reads and writes the rows' running sums.
-template <bool kScaled, int R, int P>
-void TileRows(const float* const* x, Span span, const float* tile, int64_t panel_stride, const float* scales,
+template <class X, class Tile, bool kScaled, int R, int P>
+void TileRows(const X* const* x, Span span, const Tile* tile, int64_t panel_stride, const float* scales,
               int64_t scale_stride, float* totals) {
   Accumulators<R, P> acc;
   if constexpr (kScaled) {
@@ -103,7 +135,7 @@ void TileRows(const float* const* x, Span span, const float* tile, int64_t panel
       for (int p = 0; p < P; ++p) acc.v[r][p] = Load(totals + (r * P + p) * 16);
     }
   }
-  Accumulate<float, R, P>(x, span.begin, span.end - span.begin, tile, panel_stride, kPanelRows, acc);
+  Accumulate<Tile, R, P>(x, span.begin, span.end - span.begin, tile, panel_stride, acc);
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
@@ -118,56 +150,69 @@ void TileRows(const float* const* x, Span span, const float* tile, int64_t panel
   }
 }
 
-template <bool kScaled, int R, int P>
-void TileRemainder(int64_t rows, const float* const* x, Span span, const float* tile, int64_t panel_stride,
+template <class X, class Tile, bool kScaled, int R, int P>
+void TileRemainder(int64_t rows, const X* const* x, Span span, const Tile* tile, int64_t panel_stride,
                    const float* scales, int64_t scale_stride, float* totals) {
   if constexpr (R > 0) {
-    if (rows == R) return TileRows<kScaled, R, P>(x, span, tile, panel_stride, scales, scale_stride, totals);
-    TileRemainder<kScaled, R - 1, P>(rows, x, span, tile, panel_stride, scales, scale_stride, totals);
+    if (rows == R) {
+      return TileRows<X, Tile, kScaled, R, P>(x, span, tile, panel_stride, scales, scale_stride, totals);
+    }
+    TileRemainder<X, Tile, kScaled, R - 1, P>(rows, x, span, tile, panel_stride, scales, scale_stride,
+                                              totals);
   }
 }
 
+// fp8 and bf16 columns of a panel as fp32, 16 for each column.
+template <class T>
+void ExpandColumns(const T* from, int64_t columns, float* to) {
+  int64_t k = 0;
+  if constexpr (sizeof(T) == 1) {
+    for (; k + 4 <= columns; k += 4) {
+      F16 four[4];
+      Load4(from + k * 16, four);
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) Store(to + (k + j) * 16, four[j]);
+    }
+  }
+  for (; k < columns; ++k) Store(to + k * 16, Load(from + k * 16));
+}
+
+// The next tile's bytes travel while this one is multiplied: lines of 64 bytes, as many as this tile has.
+template <class T>
+void PrefetchAfter(const T* from, int64_t columns) {
+  const char* next = reinterpret_cast<const char*>(from + columns * kPanelRows);
+  for (int64_t i = 0; i < columns * kPanelRows * int64_t{sizeof(T)}; i += 64)
+    __builtin_prefetch(next + i, 0, 2);
+}
+
 // Panels [panel, panel + P) for rows [row, row + rows).
-template <class T, class Out, int P>
+template <class X, class T, class Out, int P>
 void TiledPanels(const Product& product, int64_t panel, int64_t row, int64_t rows) {
   constexpr bool kScaled = sizeof(T) == 1;
   constexpr bool kExpand = sizeof(T) != sizeof(float);
+  using Tile = typename Shape<X>::Tile;
   const PackedWeight& w = *product.weight;
   const int64_t source_stride = w.k * kPanelRows;
   const T* values = static_cast<const T*>(w.data) + panel * source_stride;
   const int64_t blocks = kScaled ? w.scale_blocks() : (w.k + kTileColumns - 1) / kTileColumns;
   const float* scales = kScaled ? w.scales + panel * blocks * kPanelRows : nullptr;
   float* totals = static_cast<float*>(Scratch(kTaskTotals, rows * P * 16 * int64_t{sizeof(float)}));
-  float* expanded =
-      kExpand ? static_cast<float*>(Scratch(kTaskTile, P * kTileColumns * 16 * int64_t{sizeof(float)}))
-              : nullptr;
+  Tile* expanded = kExpand
+                       ? static_cast<Tile*>(Scratch(kTaskTile, P * kTileColumns * 16 * int64_t{sizeof(Tile)}))
+                       : nullptr;
   for (int64_t i = 0; i < rows * P; ++i) Store(totals + i * 16, Set1(0.0f));
 
   for (int64_t b = 0; b < blocks; ++b) {
     const Span span = ColumnSpan(w, b);
     const int64_t columns = span.end - span.begin;
-    const float* tile = nullptr;
+    const Tile* tile = nullptr;
     int64_t panel_stride = source_stride;
     if constexpr (kExpand) {
       panel_stride = kTileColumns * kPanelRows;
       for (int p = 0; p < P; ++p) {
         const T* from = values + p * source_stride + span.begin * kPanelRows;
-        float* to = expanded + p * panel_stride;
-        // The next tile's bytes travel while this one is multiplied: lines of 64 bytes, as many as this tile
-        // has.
-        const char* next = reinterpret_cast<const char*>(from + columns * kPanelRows);
-        for (int64_t i = 0; i < columns * kPanelRows * int64_t{sizeof(T)}; i += 64)
-          __builtin_prefetch(next + i, 0, 2);
-        int64_t k = 0;
-        if constexpr (kScaled) {
-          for (; k + 4 <= columns; k += 4) {
-            F16 four[4];
-            Load4(from + k * 16, four);
-#pragma GCC unroll 4
-            for (int j = 0; j < 4; ++j) Store(to + (k + j) * 16, four[j]);
-          }
-        }
-        for (; k < columns; ++k) Store(to + k * 16, Load(from + k * 16));
+        PrefetchAfter(from, columns);
+        ExpandColumns(from, columns, expanded + p * panel_stride);
       }
       tile = expanded;
     } else {
@@ -175,9 +220,9 @@ void TiledPanels(const Product& product, int64_t panel, int64_t row, int64_t row
     }
     const float* block_scales = kScaled ? scales + b * kPanelRows : nullptr;
     for (int64_t r = 0; r < rows; r += kTileRows) {
-      TileRemainder<kScaled, kTileRows, P>(Lower(kTileRows, rows - r), product.x + row + r, span, tile,
-                                           panel_stride, block_scales, blocks * kPanelRows,
-                                           totals + r * P * 16);
+      TileRemainder<X, Tile, kScaled, kTileRows, P>(Lower(kTileRows, rows - r), RowsOf<X>(product) + row + r,
+                                                    span, tile, panel_stride, block_scales,
+                                                    blocks * kPanelRows, totals + r * P * 16);
     }
   }
   for (int64_t r = 0; r < rows; ++r) {
@@ -186,38 +231,46 @@ void TiledPanels(const Product& product, int64_t panel, int64_t row, int64_t row
   }
 }
 
-template <class T, class Out>
+template <class X, class T, class Out>
 void Tiled(const Product& product, int64_t panel, int64_t end, int64_t row, int64_t rows) {
   for (; panel + kTilePanels <= end; panel += kTilePanels) {
-    TiledPanels<T, Out, kTilePanels>(product, panel, row, rows);
+    TiledPanels<X, T, Out, kTilePanels>(product, panel, row, rows);
   }
-  for (; panel < end; ++panel) TiledPanels<T, Out, 1>(product, panel, row, rows);
+  for (; panel < end; ++panel) TiledPanels<X, T, Out, 1>(product, panel, row, rows);
 }
 
-template <class T, class Out, int R>
+template <class X, class T, class Out, int R>
 void DirectOrLess(const Product& product, int64_t panel, int64_t end) {
   if constexpr (R > 0) {
-    if (product.m == R) return Direct<T, Out, R>(product, panel, end);
-    DirectOrLess<T, Out, R - 1>(product, panel, end);
+    if (product.m == R) return Direct<X, T, Out, R>(product, panel, end);
+    DirectOrLess<X, T, Out, R - 1>(product, panel, end);
   }
 }
 
-template <class T, class Out>
+template <class X, class T, class Out>
 void RunPanels(const Product& product, int64_t panel, int64_t end, int64_t row, int64_t rows) {
-  if (product.m <= kDirectRows) {
-    DirectOrLess<T, Out, kDirectRows>(product, panel, end);
+  if (product.m <= Shape<X>::kRows) {
+    DirectOrLess<X, T, Out, Shape<X>::kRows>(product, panel, end);
   } else {
-    Tiled<T, Out>(product, panel, end, row, rows);
+    Tiled<X, T, Out>(product, panel, end, row, rows);
+  }
+}
+
+template <class X, class T>
+void RunPanelsTo(DType out, const Product& product, int64_t panel, int64_t end, int64_t row, int64_t rows) {
+  if (out == DType::kBF16) {
+    RunPanels<X, T, bf16>(product, panel, end, row, rows);
+  } else {
+    RunPanels<X, T, float>(product, panel, end, row, rows);
   }
 }
 
 template <class T>
-void RunPanelsTo(DType out, const Product& product, int64_t panel, int64_t end, int64_t row, int64_t rows) {
-  if (out == DType::kBF16) {
-    RunPanels<T, bf16>(product, panel, end, row, rows);
-  } else {
-    RunPanels<T, float>(product, panel, end, row, rows);
+void RunPanelsOf(DType out, const Product& product, int64_t panel, int64_t end, int64_t row, int64_t rows) {
+  if constexpr (kMultipliesPairs && sizeof(T) < sizeof(float)) {
+    if (product.in_pairs) return RunPanelsTo<bf16, T>(out, product, panel, end, row, rows);
   }
+  RunPanelsTo<float, T>(out, product, panel, end, row, rows);
 }
 
 int64_t RowBlocks(const Product& product) { return (product.m + kRowBlock - 1) / kRowBlock; }
@@ -258,30 +311,34 @@ void RunProducts(Product* products, int64_t count, DType out, const Execution& e
     const int64_t rows = Lower(kRowBlock, product.m - row);
     switch (product.weight->type) {
       case DType::kBF16:
-        return RunPanelsTo<bf16>(out, product, panel, end, row, rows);
+        return RunPanelsOf<bf16>(out, product, panel, end, row, rows);
       case DType::kF8E4M3:
-        return RunPanelsTo<fp8_e4m3>(out, product, panel, end, row, rows);
+        return RunPanelsOf<fp8_e4m3>(out, product, panel, end, row, rows);
       default:
-        return RunPanelsTo<float>(out, product, panel, end, row, rows);
+        return RunPanelsOf<float>(out, product, panel, end, row, rows);
     }
   });
 }
 
-// The rows of x as float: x itself, or a converted copy in the call's scratch, with room for `pointers` row
-// pointers.
-struct FloatRows {
-  const float* data;
-  int64_t stride;
-  const float** pointers;
+// The rows of x as the products take them: x itself, or as fp32 in the call's scratch, with room for
+// `pointers` row pointers.
+struct Rows {
+  const char* data;
+  int64_t stride;        // bytes
+  int64_t element_size;  // bytes
+  const void** pointers;
 };
-FloatRows PrepareRows(const Matrix& x, int64_t pointers, const Execution& execution) {
-  const int64_t pointer_bytes = (pointers * int64_t{sizeof(float*)} + 63) / 64 * 64;
-  const bool convert = x.type == DType::kBF16;
+Rows PrepareRows(const Matrix& x, bool in_pairs, int64_t pointers, const Execution& execution) {
+  const int64_t pointer_bytes = (pointers * int64_t{sizeof(void*)} + 63) / 64 * 64;
+  const bool convert = x.type == DType::kBF16 && !in_pairs;
   const int64_t stride = (x.cols + 15) / 16 * 16;
   const int64_t value_bytes = convert ? x.rows * stride * int64_t{sizeof(float)} : 0;
   char* memory = static_cast<char*>(Scratch(kCallRows, pointer_bytes + value_bytes));
-  const float** table = reinterpret_cast<const float**>(memory);
-  if (!convert) return {static_cast<const float*>(x.data), x.stride, table};
+  const void** table = reinterpret_cast<const void**>(memory);
+  if (!convert) {
+    const int64_t size = x.type == DType::kBF16 ? sizeof(bf16) : sizeof(float);
+    return {static_cast<const char*>(x.data), x.stride * size, size, table};
+  }
   float* values = reinterpret_cast<float*>(memory + pointer_bytes);
   const int64_t rows_per_task = Higher(1, 32768 / Higher(1, x.cols));
   ParallelFor(execution, (x.rows + rows_per_task - 1) / rows_per_task, [=, &x](int64_t task) {
@@ -291,7 +348,7 @@ FloatRows PrepareRows(const Matrix& x, int64_t pointers, const Execution& execut
         Store(values + r * stride + c, LoadFirst(from + c, x.cols - c));
     }
   });
-  return {values, stride, table};
+  return {memory + pointer_bytes, stride * int64_t{sizeof(float)}, sizeof(float), table};
 }
 
 void* Element(const Matrix& matrix, int64_t row, int64_t column) {
@@ -303,9 +360,10 @@ void* Element(const Matrix& matrix, int64_t row, int64_t column) {
 
 void Linear(const LinearArgs& args, const Execution& execution) {
   DR_CHECK(args.x.cols == args.weight.k && args.out.cols == args.weight.n && args.out.rows == args.x.rows);
-  const FloatRows rows = PrepareRows(args.x, args.x.rows, execution);
+  const bool in_pairs = InPairs(args.x, args.weight);
+  const Rows rows = PrepareRows(args.x, in_pairs, args.x.rows, execution);
   for (int64_t r = 0; r < args.x.rows; ++r) rows.pointers[r] = rows.data + r * rows.stride;
-  Product product{&args.weight, rows.pointers, args.x.rows, args.out.data, args.out.stride, 0};
+  Product product{&args.weight, rows.pointers, in_pairs, args.x.rows, args.out.data, args.out.stride, 0};
   RunProducts(&product, 1, args.out.type, execution);
 }
 
@@ -315,12 +373,16 @@ void HeadLinear(const HeadLinearArgs& args, const Execution& execution) {
   const int64_t n = args.weights[0].n;
   DR_CHECK(args.x_head_stride >= args.weights[0].k && args.x.cols >= args.heads * args.x_head_stride);
   DR_CHECK(args.out.cols == args.heads * n && args.out.rows == m);
-  const FloatRows rows = PrepareRows(args.x, m * args.heads, execution);
+  const bool in_pairs = InPairs(args.x, args.weights[0]);
+  const Rows rows = PrepareRows(args.x, in_pairs, m * args.heads, execution);
   Product* products = static_cast<Product*>(Scratch(kCallProducts, args.heads * int64_t{sizeof(Product)}));
   for (int64_t h = 0; h < args.heads; ++h) {
-    const float** pointers = rows.pointers + h * m;
-    for (int64_t r = 0; r < m; ++r) pointers[r] = rows.data + r * rows.stride + h * args.x_head_stride;
-    products[h] = Product{&args.weights[h], pointers, m, Element(args.out, 0, h * n), args.out.stride, 0};
+    const void** pointers = rows.pointers + h * m;
+    for (int64_t r = 0; r < m; ++r) {
+      pointers[r] = rows.data + r * rows.stride + h * args.x_head_stride * rows.element_size;
+    }
+    products[h] =
+        Product{&args.weights[h], pointers, in_pairs, m, Element(args.out, 0, h * n), args.out.stride, 0};
   }
   RunProducts(products, args.heads, args.out.type, execution);
 }
@@ -329,7 +391,8 @@ void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution) {
   const int64_t grouped_rows = args.offsets[args.experts];
   if (grouped_rows == 0) return;
   DR_CHECK(args.x.cols == args.weights[0].k && args.out.cols == args.weights[0].n);
-  const FloatRows rows = PrepareRows(args.x, grouped_rows, execution);
+  const bool in_pairs = InPairs(args.x, args.weights[0]);
+  const Rows rows = PrepareRows(args.x, in_pairs, grouped_rows, execution);
   for (int64_t r = 0; r < grouped_rows; ++r) {
     rows.pointers[r] = rows.data + (args.row_index != nullptr ? args.row_index[r] : r) * rows.stride;
   }
@@ -338,8 +401,13 @@ void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution) {
   for (int64_t e = 0; e < args.experts; ++e) {
     const int64_t begin = args.offsets[e], m = args.offsets[e + 1] - begin;
     if (m == 0) continue;
-    products[count++] =
-        Product{&args.weights[e], rows.pointers + begin, m, Element(args.out, begin, 0), args.out.stride, 0};
+    products[count++] = Product{&args.weights[e],
+                                rows.pointers + begin,
+                                in_pairs,
+                                m,
+                                Element(args.out, begin, 0),
+                                args.out.stride,
+                                0};
   }
   RunProducts(products, count, args.out.type, execution);
 }

@@ -1,6 +1,7 @@
 // The register-blocked product at the heart of the matrix products and of attention.
 #pragma once
 
+#include "kernels/api/packed_weight.h"
 #include "kernels/cpu/simd.h"
 
 namespace deeprack::kernels::DEEPRACK_SIMD {
@@ -20,7 +21,8 @@ DEEPRACK_INLINE void Clear(Accumulators<R, P>& acc) {
 }
 
 // result[r][p] += sum over k ascending of x[r][k] * W_p[k], one fused multiply-add each, where W_p[k] are the
-// sixteen values at w + p * panel_stride + k * k_stride. For fp8, k_stride must be 16.
+// sixteen values at w + p * panel_stride + k * k_stride. For fp8, k_stride must be 16, as it is in packed
+// weights.
 template <class T, int R, int P>
 DEEPRACK_INLINE void Accumulate(const float* const* x, int64_t first_k, int64_t count, const T* w,
                                 int64_t panel_stride, int64_t k_stride, Accumulators<R, P>& result) {
@@ -55,6 +57,12 @@ DEEPRACK_INLINE void Accumulate(const float* const* x, int64_t first_k, int64_t 
     }
   }
   result = acc;
+}
+
+template <class T, int R, int P>
+DEEPRACK_INLINE void Accumulate(const float* const* x, int64_t first_k, int64_t count, const T* w,
+                                int64_t panel_stride, Accumulators<R, P>& result) {
+  Accumulate<T, R, P>(x, first_k, count, w, panel_stride, kPanelRows, result);
 }
 
 }  // namespace deeprack::kernels::DEEPRACK_SIMD

@@ -30,7 +30,7 @@ DEEPRACK_INLINE uint32_t FloatToBits(float value) {
 
 }  // namespace deeprack::kernels::DEEPRACK_SIMD
 
-#if DEEPRACK_SIMD_LEVEL == 2
+#if DEEPRACK_SIMD_LEVEL >= 2
 #include "kernels/cpu/simd_avx512.h"  // IWYU pragma: export
 #elif DEEPRACK_SIMD_LEVEL == 1
 #include "kernels/cpu/simd_avx2.h"  // IWYU pragma: export

@@ -70,7 +70,7 @@ TEST_P(LinearTest, RowIsTheSameAloneAndInAnyBatch) {
 
 TEST_P(LinearTest, EveryFp8ValueIsExact) {
   // An identity times every byte: subnormals, both zeros, the largest values and NaN, in both code paths.
-  for (int64_t m : {int64_t{1}, int64_t{8}}) {
+  for (int64_t m : {1, 8, 20}) {
     const int64_t k = 256;
     TestWeight weight(DType::kF8E4M3, 16, k);
     uint8_t* values = static_cast<uint8_t*>(weight.values());
@@ -87,14 +87,16 @@ TEST_P(LinearTest, EveryFp8ValueIsExact) {
         static_cast<uint8_t*>(clean.values())[255 * 16 + lane] = 0;
       }
       for (int64_t i = 0; i < 32; ++i) clean.ScaleData()[i] = 1.0f;
-      TestMatrix x(DType::kF32, m, k), out(DType::kF32, m, 16);
-      for (int64_t r = 0; r < m; ++r) {
-        for (int64_t c = 0; c < k; ++c) reference::Set(x.view(), r, c, c == column ? 1.0 : 0.0);
-      }
-      kernels().linear({x.view(), clean.packed(), out.view()}, {});
-      for (int64_t r = 0; r < m; ++r) {
-        ASSERT_EQ(out.at(r, 3), static_cast<double>(ToFloat(fp8_e4m3{static_cast<uint8_t>(column)})))
-            << column;
+      for (DType type : kActivationTypes) {
+        TestMatrix x(type, m, k), out(DType::kF32, m, 16);
+        for (int64_t r = 0; r < m; ++r) {
+          for (int64_t c = 0; c < k; ++c) reference::Set(x.view(), r, c, c == column ? 1.0 : 0.0);
+        }
+        kernels().linear({x.view(), clean.packed(), out.view()}, {});
+        for (int64_t r = 0; r < m; ++r) {
+          ASSERT_EQ(out.at(r, 3), static_cast<double>(ToFloat(fp8_e4m3{static_cast<uint8_t>(column)})))
+              << column << ", x " << Name(type);
+        }
       }
     }
     TestMatrix x(DType::kF32, m, k), out(DType::kF32, m, 16);

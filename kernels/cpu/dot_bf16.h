@@ -1,0 +1,167 @@
+// Products of bf16 rows with bf16 or fp8 weights by the processor's own instruction for pairs, vdpbf16ps:
+// twice the multiply-adds of an fp32 FMA. Compiled where DEEPRACK_SIMD_LEVEL is 3 (AVX512-BF16).
+//
+// An output is one fp32 sum over pairs of columns (k, k + 1), ascending; products of bf16 are exact in it. An
+// odd last column pairs with zero. The instruction takes subnormal bf16 for zero: activations below 1.2e-38
+// are. Every e4m3 value is a normal bf16, so fp8 weights lose nothing; NaN, which loading refuses, reads as
+// 480.
+#pragma once
+
+#include "kernels/cpu/micro_kernel.h"
+
+namespace deeprack::kernels::DEEPRACK_SIMD {
+
+inline constexpr int64_t kPairElements = 32;  // a pair of columns of one panel
+
+// An element of expanded pairs: lane o of a register holds W[o, k] in its lower half, W[o, k + 1] in its
+// upper.
+struct PairElement {
+  uint16_t bits;
+};
+
+constexpr int DotDirectPanels(int rows, bool fp8) {
+  if (fp8) return rows <= 2 ? 6 : rows <= 4 ? 4 : 2;
+  return rows <= 2 ? 6 : rows <= 6 ? 4 : 3;
+}
+inline constexpr int kDotDirectRows = 8;
+
+// How far ahead of their use fp8 weights are asked for, in bytes: a tenth faster than the processor's own
+// guess.
+inline constexpr int64_t kPrefetchAhead = 2048;
+
+struct PairTables {
+  alignas(64) uint16_t interleave[32];  // two columns of 16 words -> pairs
+  alignas(
+      64) uint8_t spread[2][64];  // four columns of 16 bytes -> pairs, each byte in both halves of its word
+  alignas(64) uint16_t subnormal_delta[32];  // by mantissa: what turns mantissa << 4 into its bf16
+};
+
+constexpr PairTables MakePairTables() {
+  PairTables tables{};
+  for (int lane = 0; lane < 16; ++lane) {
+    for (int half = 0; half < 2; ++half) {
+      const int word = 2 * lane + half;
+      tables.interleave[word] = static_cast<uint16_t>(16 * half + lane);
+      for (int pair = 0; pair < 2; ++pair) {
+        const auto byte = static_cast<uint8_t>(16 * (2 * pair + half) + lane);
+        tables.spread[pair][2 * word] = tables.spread[pair][2 * word + 1] = byte;
+      }
+    }
+  }
+  for (int mantissa = 1; mantissa < 8; ++mantissa) {  // mantissa * 2^-9
+    int top = 0;
+    while (mantissa >> (top + 1)) ++top;
+    const int bits = (127 - 9 + top) << 7 | (mantissa - (1 << top)) << (7 - top);
+    tables.subnormal_delta[mantissa] = static_cast<uint16_t>(bits - (mantissa << 4));
+  }
+  return tables;
+}
+
+inline constexpr PairTables kPairTables = MakePairTables();
+
+// e4m3 (sign, 4 bits of exponent, 3 of mantissa), each in both halves of its word, to bf16: the word shifted
+// by four has sign and mantissa in place, and the exponent needs 120 more.
+DEEPRACK_INLINE __m512i ExpandWords(__m512i words) {
+  const __m512i fields =
+      _mm512_and_si512(_mm512_srai_epi16(words, 4), _mm512_set1_epi16(static_cast<short>(0x87f0)));
+  const __mmask32 subnormal = _mm512_testn_epi16_mask(words, _mm512_set1_epi16(0x0078));
+  const __m512i delta = _mm512_mask_permutexvar_epi16(_mm512_set1_epi16(120 << 7), subnormal, words,
+                                                      _mm512_load_si512(kPairTables.subnormal_delta));
+  return _mm512_add_epi16(fields, delta);
+}
+
+// Columns k and k + 1 of a panel, as pairs.
+DEEPRACK_INLINE __m512i LoadPair(const bf16* p) {
+  return _mm512_permutexvar_epi16(_mm512_load_si512(kPairTables.interleave), _mm512_loadu_si512(p));
+}
+DEEPRACK_INLINE __m512i LoadPair(const fp8_e4m3* p) {
+  const __m512i bytes = _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return ExpandWords(_mm512_permutexvar_epi8(_mm512_load_si512(kPairTables.spread[0]), bytes));
+}
+DEEPRACK_INLINE __m512i LoadPair(const PairElement* p) { return _mm512_load_si512(p); }
+
+// Column k, paired with zeros.
+DEEPRACK_INLINE __m512i LoadLast(const bf16* p) {
+  return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+DEEPRACK_INLINE __m512i LoadLast(const fp8_e4m3* p) {
+  const __m512i bytes = _mm512_zextsi128_si512(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  const __m512i pair = ExpandWords(_mm512_permutexvar_epi8(_mm512_load_si512(kPairTables.spread[0]), bytes));
+  return _mm512_maskz_mov_epi16(0x55555555u, pair);
+}
+DEEPRACK_INLINE __m512i LoadLast(const PairElement* p) { return LoadPair(p); }
+
+DEEPRACK_INLINE __m512i BroadcastPair(const bf16* x) {
+  int32_t pair;
+  __builtin_memcpy(&pair, x, sizeof(pair));
+  return _mm512_set1_epi32(pair);
+}
+DEEPRACK_INLINE __m512i BroadcastLast(const bf16* x) {
+  uint16_t value;
+  __builtin_memcpy(&value, x, sizeof(value));
+  return _mm512_set1_epi32(value);
+}
+
+DEEPRACK_INLINE F16 DotPair(__m512i x, __m512i w, F16 sum) {
+  return {_mm512_dpbf16_ps(sum.v, reinterpret_cast<__m512bh>(x), reinterpret_cast<__m512bh>(w))};
+}
+
+// As the Accumulate of micro_kernel.h, for rows of bf16. Where T is PairElement, w holds pairs, of
+// kPairElements each.
+template <class T, int R, int P>
+DEEPRACK_INLINE void Accumulate(const bf16* const* x, int64_t first_k, int64_t count, const T* w,
+                                int64_t panel_stride, Accumulators<R, P>& result) {
+  Accumulators<R, P> acc = result;
+  const bf16* rows[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) rows[r] = x[r] + first_k;
+  int64_t k = 0;
+  if constexpr (sizeof(T) == 1) {
+    for (; k + 4 <= count; k += 4) {
+#pragma GCC unroll 8
+      for (int p = 0; p < P; ++p) {
+        const fp8_e4m3* const from = w + p * panel_stride + k * 16;
+        __builtin_prefetch(from + kPrefetchAhead);
+        const __m512i bytes = _mm512_loadu_si512(from);
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; ++j) {
+          const __m512i pair =
+              ExpandWords(_mm512_permutexvar_epi8(_mm512_load_si512(kPairTables.spread[j]), bytes));
+#pragma GCC unroll 8
+          for (int r = 0; r < R; ++r)
+            acc.v[r][p] = DotPair(BroadcastPair(rows[r] + k + 2 * j), pair, acc.v[r][p]);
+        }
+      }
+    }
+  }
+  for (; k + 2 <= count; k += 2) {
+    __m512i pairs[P];
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) pairs[p] = LoadPair(w + p * panel_stride + k * 16);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const __m512i a = BroadcastPair(rows[r] + k);
+#pragma GCC unroll 8
+      for (int p = 0; p < P; ++p) acc.v[r][p] = DotPair(a, pairs[p], acc.v[r][p]);
+    }
+  }
+  if (k < count) {
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) {
+      const __m512i pair = LoadLast(w + p * panel_stride + k * 16);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) acc.v[r][p] = DotPair(BroadcastLast(rows[r] + k), pair, acc.v[r][p]);
+    }
+  }
+  result = acc;
+}
+
+// `columns` columns of a panel to pairs at `to`: (columns + 1) / 2 * kPairElements elements, 64-byte aligned.
+template <class T>
+DEEPRACK_INLINE void ExpandColumns(const T* from, int64_t columns, PairElement* to) {
+  int64_t k = 0;
+  for (; k + 2 <= columns; k += 2) _mm512_store_si512(to + k * 16, LoadPair(from + k * 16));
+  if (k < columns) _mm512_store_si512(to + k * 16, LoadLast(from + k * 16));
+}
+
+}  // namespace deeprack::kernels::DEEPRACK_SIMD
