@@ -9,7 +9,7 @@ SOURCES = $(shell git ls-files '*.h' '*.cc' '*.cu' '*.cuh')
 export OMPI_MCA_btl_vader_single_copy_mechanism := none
 export OMPI_MCA_btl_base_warn_component_unused := 0
 
-.PHONY: help packages build demo serve test test-asan test-tsan fuzz bench gpu-check format lint clean
+.PHONY: help packages build demo serve test test-asan test-tsan fuzz bench gpu-check gpu-programs format lint clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -73,8 +73,12 @@ bench: packages build/build.ninja  ## the kernels, each with its floor beside it
 	@cmake --build --preset release -j $(JOBS) --target kernels_bench
 	@build/bin/kernels_bench
 
-gpu-check:  ## what a GPU machine verifies (not there yet)
-	@echo "gpu-check: no program runs the CUDA kernels on a card yet; their source passes plain_kernels_test on the host"; exit 1
+gpu-check:  ## on a machine with a GPU: every kernel checked, repeated, timed (builds where nvcc is; or carry build/gpu)
+	@if [ ! -x build/gpu/gpu_kernels_bench ] || command -v nvcc >/dev/null; then $(MAKE) --no-print-directory gpu-programs; fi
+	@tests/gpu/gpu-check build/gpu
+
+gpu-programs: packages build/build.ninja
+	@cmake --build --preset release -j $(JOBS) --target gpu_kernels_test gpu_kernels_bench
 
 format:  ## clang-format over every source
 	@deploy/debian/install-packages clang-format

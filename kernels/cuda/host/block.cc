@@ -1,5 +1,6 @@
 #include "kernels/cuda/host/block.h"
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -16,16 +17,19 @@ constexpr unsigned kWarp = 32;
 
 enum class Wait : uint8_t { kNone, kBlock, kWarp, kDone };
 
+// A fiber is made once and runs one thread of one block after another. It is entered by swapcontext, which
+// sets up its stack; from then on _setjmp and _longjmp switch, which make no system calls.
 struct Fiber {
-  ucontext_t context;
+  jmp_buf place;
+  bool entered = false;
   std::unique_ptr<char[]> stack = std::make_unique<char[]>(kStackBytes);
   Wait wait = Wait::kNone;
   uint64_t slot = 0;  // what it publishes to its warp
 };
 
 struct Block {
-  std::vector<Fiber> fibers;
-  ucontext_t scheduler;
+  std::vector<std::unique_ptr<Fiber>> fibers;
+  jmp_buf scheduler;
   Position position;
   unsigned current = 0;
   unsigned threads = 0;
@@ -35,29 +39,44 @@ struct Block {
 
 thread_local Block block;
 
-void FiberMain() {
-  (*block.body)();
-  block.fibers[block.current].wait = Wait::kDone;
-  swapcontext(&block.fibers[block.current].context, &block.scheduler);
+void Pause(Wait why) {
+  Fiber& fiber = *block.fibers[block.current];
+  fiber.wait = why;
+  if (_setjmp(fiber.place) == 0) _longjmp(block.scheduler, 1);
 }
 
-void Pause(Wait why) {
-  Fiber& fiber = block.fibers[block.current];
-  fiber.wait = why;
-  swapcontext(&fiber.context, &block.scheduler);
+void FiberMain() {
+  for (;;) {
+    (*block.body)();
+    Pause(Wait::kDone);
+  }
+}
+
+void Enter(Fiber& fiber) {
+  fiber.entered = true;
+  ucontext_t start, never;
+  DR_CHECK(getcontext(&start) == 0);
+  start.uc_stack.ss_sp = fiber.stack.get();
+  start.uc_stack.ss_size = kStackBytes;
+  start.uc_link = nullptr;
+  makecontext(&start, FiberMain, 0);
+  swapcontext(&never, &start);
 }
 
 void Resume(unsigned thread) {
   block.current = thread;
   block.position.thread = {thread % block.position.block_dim.x, thread / block.position.block_dim.x, 0};
-  block.fibers[thread].wait = Wait::kNone;
-  swapcontext(&block.scheduler, &block.fibers[thread].context);
+  Fiber& fiber = *block.fibers[thread];
+  fiber.wait = Wait::kNone;
+  if (_setjmp(block.scheduler) != 0) return;
+  if (fiber.entered) _longjmp(fiber.place, 1);
+  Enter(fiber);
 }
 
 bool AllAt(unsigned begin, unsigned end, Wait wait) {
   bool any = false;
   for (unsigned t = begin; t < end; ++t) {
-    const Wait at = block.fibers[t].wait;
+    const Wait at = block.fibers[t]->wait;
     if (at != wait && at != Wait::kDone) return false;
     any |= at == wait;
   }
@@ -67,26 +86,17 @@ bool AllAt(unsigned begin, unsigned end, Wait wait) {
 // Lets threads [begin, end) that wait at a barrier of this kind go on.
 void Release(unsigned begin, unsigned end, Wait wait) {
   for (unsigned t = begin; t < end; ++t) {
-    if (block.fibers[t].wait == wait) block.fibers[t].wait = Wait::kNone;
+    if (block.fibers[t]->wait == wait) block.fibers[t]->wait = Wait::kNone;
   }
 }
 
-void Prepare(Fiber& fiber) {
-  DR_CHECK(getcontext(&fiber.context) == 0);
-  fiber.context.uc_stack.ss_sp = fiber.stack.get();
-  fiber.context.uc_stack.ss_size = kStackBytes;
-  fiber.context.uc_link = nullptr;
-  makecontext(&fiber.context, FiberMain, 0);
-  fiber.wait = Wait::kNone;
-}
-
 void RunBlock() {
-  for (unsigned t = 0; t < block.threads; ++t) Prepare(block.fibers[t]);
+  for (unsigned t = 0; t < block.threads; ++t) block.fibers[t]->wait = Wait::kNone;
   for (;;) {
     bool ran = false;
     for (unsigned i = 0; i < block.threads; ++i) {
       const unsigned t = block.reversed ? block.threads - 1 - i : i;
-      if (block.fibers[t].wait != Wait::kNone) continue;
+      if (block.fibers[t]->wait != Wait::kNone) continue;
       Resume(t);
       ran = true;
     }
@@ -104,7 +114,7 @@ void RunBlock() {
       continue;
     }
     bool done = true;
-    for (unsigned t = 0; t < block.threads; ++t) done &= block.fibers[t].wait == Wait::kDone;
+    for (unsigned t = 0; t < block.threads; ++t) done &= block.fibers[t]->wait == Wait::kDone;
     DR_CHECK(done);  // otherwise: threads wait at barriers that the others will never reach
     return;
   }
@@ -119,9 +129,9 @@ void SyncWarp() { Pause(Wait::kWarp); }
 uint64_t Exchange(uint64_t value, int source) {
   const unsigned self = block.current;
   const unsigned from = self / kWarp * kWarp + static_cast<unsigned>(source) % kWarp;
-  block.fibers[self].slot = value;
+  block.fibers[self]->slot = value;
   SyncWarp();
-  const uint64_t result = from < block.threads ? block.fibers[from].slot : value;
+  const uint64_t result = from < block.threads ? block.fibers[from]->slot : value;
   SyncWarp();  // nobody publishes again before everyone has read
   return result;
 }
@@ -129,7 +139,7 @@ uint64_t Exchange(uint64_t value, int source) {
 void RunGrid(Dim grid, Dim dim, const std::function<void()>& body) {
   block.threads = dim.x * dim.y * dim.z;
   DR_CHECK(block.threads > 0 && block.threads <= 1024 && dim.z == 1 && grid.z == 1);
-  if (block.fibers.size() < block.threads) block.fibers.resize(block.threads);
+  while (block.fibers.size() < block.threads) block.fibers.push_back(std::make_unique<Fiber>());
   block.body = &body;
   block.position.block_dim = dim;
   block.position.grid_dim = grid;

@@ -10,86 +10,76 @@ constexpr int kThreads = 256;
 constexpr int kMaxExperts = 1024;
 constexpr int kMaxGroups = 64;
 
-// The index of the largest of values[0, count), the lowest among equals, on every thread.
-// Holds barriers; every thread of the block must call it.
-__device__ inline int BlockArgMax(const float* values, int count) {
-  __shared__ float best_value[kThreads];
-  __shared__ int best_index[kThreads];
-  int index = threadIdx.x < static_cast<unsigned>(count) ? static_cast<int>(threadIdx.x) : 0;
+// Whether a goes before b; NaN goes last.
+__device__ inline bool Above(float a, float b) { return a > b || (b != b && a == a); }
+
+// The index of the largest of those values[0, count) that are not taken, the lowest among equals, on every thread; takes
+// it. There is always one left. Holds barriers; every thread of the block must call it.
+__device__ inline int TakeBest(const float* values, bool* taken, int count) {
+  __shared__ int best[kThreads];  // -1: none
+  int index = -1;
   for (int i = threadIdx.x; i < count; i += kThreads) {
-    if (values[i] > values[index]) index = i;
+    if (!taken[i] && (index < 0 || Above(values[i], values[index]))) index = i;
   }
   __syncthreads();  // the last call's readers are done
-  best_value[threadIdx.x] = values[index];
-  best_index[threadIdx.x] = index;
+  best[threadIdx.x] = index;
   __syncthreads();
   for (int half = kThreads / 2; half > 0; half /= 2) {
     if (static_cast<int>(threadIdx.x) < half) {
-      const int other = threadIdx.x + half;
-      const bool larger = best_value[other] > best_value[threadIdx.x];
-      const bool tie = best_value[other] == best_value[threadIdx.x] && best_index[other] < best_index[threadIdx.x];
-      if (larger || tie) {
-        best_value[threadIdx.x] = best_value[other];
-        best_index[threadIdx.x] = best_index[other];
-      }
+      const int mine = best[threadIdx.x];
+      const int other = best[threadIdx.x + half];
+      const bool better = other >= 0 && (mine < 0 || Above(values[other], values[mine]) ||
+                                         (!Above(values[mine], values[other]) && other < mine));
+      if (better) best[threadIdx.x] = other;
     }
     __syncthreads();
   }
-  return best_index[0];
+  const int taking = best[0];
+  if (threadIdx.x == 0) taken[taking] = true;
+  __syncthreads();
+  return taking;
 }
 
 // One block a token.
 __global__ void GateKernel(GateArgs args) {
   __shared__ float scores[kMaxExperts];
   __shared__ float biased[kMaxExperts];
+  __shared__ bool taken[kMaxExperts];
   __shared__ float groups[kMaxGroups];
-  __shared__ bool stays[kMaxGroups];
+  __shared__ bool group_taken[kMaxGroups];
   const int64_t token = blockIdx.x;
   const int experts = static_cast<int>(args.experts);
-  const int group_size = static_cast<int>(args.experts / args.n_group);
+  const int n_group = static_cast<int>(args.n_group);
+  const int group_size = experts / n_group;
   for (int e = threadIdx.x; e < experts; e += kThreads) {
     scores[e] = 1.0f / (1.0f + expf(-args.logits[token * experts + e]));
-    biased[e] = scores[e] + args.bias[e];
+    biased[e] = args.bias != nullptr ? scores[e] + args.bias[e] : scores[e];
   }
   __syncthreads();
-  if (args.topk_group < args.n_group) {
-    for (int g = threadIdx.x; g < args.n_group; g += kThreads) {
-      float first = -INFINITY;
-      float second = -INFINITY;
-      for (int e = g * group_size; e < (g + 1) * group_size; ++e) {
-        const float value = biased[e];
-        second = fmaxf(second, fminf(first, value));
-        first = fmaxf(first, value);
-      }
-      groups[g] = group_size > 1 ? first + second : first;
-      stays[g] = false;
+  for (int g = threadIdx.x; g < n_group; g += kThreads) {
+    float first = -INFINITY;
+    float second = -INFINITY;
+    for (int e = g * group_size; e < (g + 1) * group_size; ++e) {
+      const float value = biased[e];
+      second = fmaxf(second, fminf(first, value));
+      first = fmaxf(first, value);
     }
-    __syncthreads();
-    for (int64_t i = 0; i < args.topk_group; ++i) {
-      const int g = BlockArgMax(groups, static_cast<int>(args.n_group));
-      __syncthreads();
-      if (threadIdx.x == 0) {
-        stays[g] = true;
-        groups[g] = -INFINITY;
-      }
-      __syncthreads();
-    }
-    for (int e = threadIdx.x; e < experts; e += kThreads) {
-      if (!stays[e / group_size]) biased[e] = -INFINITY;
-    }
-    __syncthreads();
+    groups[g] = group_size > 1 ? first + second : first;
+    group_taken[g] = false;
   }
+  __syncthreads();
+  for (int64_t i = 0; i < args.topk_group; ++i) TakeBest(groups, group_taken, n_group);
+  // Experts outside the chosen groups count as taken.
+  for (int e = threadIdx.x; e < experts; e += kThreads) taken[e] = !group_taken[e / group_size];
+  __syncthreads();
+
   float sum = 0;
   for (int64_t c = 0; c < args.top_k; ++c) {
-    const int e = BlockArgMax(biased, experts);
+    const int e = TakeBest(biased, taken, experts);
     sum += scores[e];
-    __syncthreads();
-    if (threadIdx.x == 0) {
-      args.ids[token * args.top_k + c] = e;
-      biased[e] = -INFINITY;
-    }
-    __syncthreads();
+    if (threadIdx.x == 0) args.ids[token * args.top_k + c] = e;
   }
+  __syncthreads();
   const float scale = args.routed_scaling_factor / (args.norm_topk_prob ? sum + 1e-20f : 1.0f);
   for (int64_t c = threadIdx.x; c < args.top_k; c += kThreads) {
     args.weights[token * args.top_k + c] = scores[args.ids[token * args.top_k + c]] * scale;

@@ -18,8 +18,8 @@
 
 namespace deeprack::kernels {
 
-// What this program tests: kernels_test the CPU backends that this processor has, plain_kernels_test the source of the
-// plain CUDA kernels, run on the host.
+// What this program tests: kernels_test the CPU backends that this processor has, plain_kernels_test the
+// source of the plain CUDA kernels, run on the host.
 std::vector<const KernelSet*> KernelsUnderTest();
 
 inline std::string BackendName(const KernelSet& kernels) {
@@ -39,9 +39,9 @@ class KernelTest : public ::testing::TestWithParam<const KernelSet*> {
   }
 };
 
-#define DEEPRACK_INSTANTIATE_KERNEL_TEST(suite)                                    \
-  INSTANTIATE_TEST_SUITE_P(Cpu, suite, ::testing::ValuesIn(AvailableCpuKernels()), \
-                           [](const auto& info) { return std::string(info.param->name); })
+#define DEEPRACK_INSTANTIATE_KERNEL_TEST(suite)                                     \
+  INSTANTIATE_TEST_SUITE_P(Kernels, suite, ::testing::ValuesIn(KernelsUnderTest()), \
+                           [](const auto& info) { return BackendName(*info.param); })
 
 using Random = std::mt19937_64;
 

@@ -1,7 +1,7 @@
 // Random weights in checkpoint form and packed, with poison around everything that must not be read.
 #pragma once
 
-#include <cstdlib>
+#include <new>
 
 #include "base/checked.h"
 #include "kernels/api/packed_weight.h"
@@ -80,12 +80,13 @@ class TestWeight {
   float* ScaleData() { return reinterpret_cast<float*>(scales_.get()); }
 
  private:
+  static constexpr std::align_val_t kAlignment{64};
   struct Free {
-    void operator()(uint8_t* p) const { std::free(p); }
+    void operator()(uint8_t* p) const { ::operator delete(p, kAlignment); }
   };
   static std::unique_ptr<uint8_t, Free> Aligned(int64_t bytes) {
     const int64_t whole = RoundUp(bytes, 64) + 64;  // the last 64 are a guard of NaN
-    std::unique_ptr<uint8_t, Free> memory(static_cast<uint8_t*>(std::aligned_alloc(64, whole)));
+    std::unique_ptr<uint8_t, Free> memory(static_cast<uint8_t*>(::operator new(whole, kAlignment)));
     std::memset(memory.get(), 0xff, whole);
     return memory;
   }

@@ -1,0 +1,67 @@
+// The common kernel suite over the plain CUDA kernels on a real card: the same tests as plain_kernels_test
+// runs on the host, against the fp64 reference, with tails, poisoned padding and batch invariance, and linear
+// against the CPU's bits. Every operation is waited for, and its error is the test's.
+#include <cuda_runtime.h>
+
+#include <cstdio>
+
+#include "kernels/cuda/plain/operations.h"
+#include "tests/gpu/pinned_memory.h"
+#include "tests/unit/kernels/kernel_test.h"
+
+namespace deeprack::kernels {
+namespace {
+
+constexpr int64_t kPinnedBytes = int64_t{4} << 30;
+
+template <class Args, void (*kOperation)(const Args&, const Execution&)>
+void AndWait(const Args& args, const Execution&) {
+  kOperation(args, {});
+  const cudaError_t launch = cudaGetLastError();
+  const cudaError_t run = cudaDeviceSynchronize();
+  if (launch == cudaSuccess && run == cudaSuccess) return;
+  ADD_FAILURE() << "launch: " << cudaGetErrorString(launch) << ", run: " << cudaGetErrorString(run);
+  if (run != cudaSuccess) {  // the context is lost: nothing after it would mean anything
+    std::fprintf(stderr, "the card refuses further work after this error\n");
+    std::_Exit(1);
+  }
+}
+
+const KernelSet& WaitingKernels() {
+  static const KernelSet set = {
+      .name = "cuda-plain",
+      .embedding = AndWait<EmbeddingArgs, plain::Embedding>,
+      .rms_norm = AndWait<RmsNormArgs, plain::RmsNorm>,
+      .add_rms_norm = AndWait<AddRmsNormArgs, plain::AddRmsNorm>,
+      .add = AndWait<AddArgs, plain::Add>,
+      .linear = AndWait<LinearArgs, plain::Linear>,
+      .head_linear = AndWait<HeadLinearArgs, plain::HeadLinear>,
+      .grouped_linear = AndWait<GroupedLinearArgs, plain::GroupedLinear>,
+      .swiglu = AndWait<SwiGluArgs, plain::SwiGlu>,
+      .rope = AndWait<RopeArgs, plain::Rope>,
+      .kv_write = AndWait<KvWriteArgs, plain::KvWrite>,
+      .mla_attention = AndWait<MlaAttentionArgs, plain::MlaAttention>,
+      .gate = AndWait<GateArgs, plain::Gate>,
+      .group_by_expert = AndWait<GroupByExpertArgs, plain::GroupByExpert>,
+      .combine = AndWait<CombineArgs, plain::Combine>,
+  };
+  return set;
+}
+
+}  // namespace
+
+std::vector<const KernelSet*> KernelsUnderTest() { return {&WaitingKernels()}; }
+
+}  // namespace deeprack::kernels
+
+int main(int argc, char** argv) {
+  // Sums over a warp and the card's expf() round otherwise than the CPU's lanes and polynomial.
+  GTEST_FLAG_SET(filter, "-*AttentionTest.BackendsGiveTheSameBits/*:*RowsTest.BackendsGiveTheSameBits/*");
+  deeprack::UsePinnedMemory(deeprack::kernels::kPinnedBytes);
+  int result = 1;
+  deeprack::RunOnPinnedStack([&] {
+    ::testing::InitGoogleTest(&argc, argv);
+    result = RUN_ALL_TESTS();
+  });
+  return result;
+}
