@@ -26,7 +26,8 @@ struct RopeArgs {
   const float* sin = nullptr;
 };
 
-// Writes one layer's cache entries: slot slots[i] = [latent[i] | rope_key[i]].
+// Writes one layer's cache entries: slot slots[i] = [latent[i] | rope_key[i]]. For grouped-query attention the
+// two are the keys and the values of all key-value heads.
 struct KvWriteArgs {
   Matrix latent;                    // [m, latent_dim]
   Matrix rope_key;                  // [m, rope_dim]
@@ -58,6 +59,22 @@ struct MlaAttentionArgs {
   const AttentionSequence* sequences = nullptr;
   int64_t num_sequences = 0;
   Matrix out;                        // [m, heads * latent_dim]
+};
+
+// Grouped-query attention (arXiv:2305.13245): query head h attends with key-value head h / (heads / kv_heads). A
+// token's cache entry is [keys of all kv_heads (rotated) | their values], 2 * kv_heads * head_dim values. The
+// algorithm, its batch invariance and its error are those of the latent attention above.
+struct GqaAttentionArgs {
+  Matrix q;  // [m, heads * head_dim], rotated
+  int64_t heads = 0;
+  int64_t kv_heads = 0;  // divides heads
+  int64_t head_dim = 0;
+  float scale = 1.0f;
+  const void* cache = nullptr;  // [pages * kPageTokens, 2 * kv_heads * head_dim]
+  DType cache_type = DType::kBF16;
+  const AttentionSequence* sequences = nullptr;
+  int64_t num_sequences = 0;
+  Matrix out;  // [m, heads * head_dim]
 };
 
 }  // namespace deeprack::kernels

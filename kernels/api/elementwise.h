@@ -19,7 +19,7 @@ struct EmbeddingArgs {
 // a += b, each element rounded once.
 struct AddArgs {
   Matrix a;  // [m, d], updated
-  Matrix b;  // [m, d]
+  Matrix b;  // [m, d]; stride 0: one row that is added to all (a bias)
 };
 
 // out = silu(gate) * up, with gate_up = [gate | up] side by side (arXiv:2002.05202).

@@ -35,6 +35,8 @@ struct KernelSet {
   void (*rope)(const RopeArgs&, const Execution&) = nullptr;
   void (*kv_write)(const KvWriteArgs&, const Execution&) = nullptr;
   void (*mla_attention)(const MlaAttentionArgs&, const Execution&) = nullptr;
+  // Null where a backend lacks it: such a backend serves no model with grouped-query attention.
+  void (*gqa_attention)(const GqaAttentionArgs&, const Execution&) = nullptr;
   void (*gate)(const GateArgs&, const Execution&) = nullptr;
   void (*group_by_expert)(const GroupByExpertArgs&, const Execution&) = nullptr;
   void (*combine)(const CombineArgs&, const Execution&) = nullptr;

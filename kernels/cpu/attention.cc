@@ -8,19 +8,11 @@
 // latents. Register blocks hold heads of one query row, which see the same positions, so that each (row,
 // head)'s arithmetic is what it would be alone.
 #include "base/check.h"
+#include "kernels/cpu/attention_page.h"
 #include "kernels/cpu/backend.h"
-#include "kernels/cpu/micro_kernel.h"
 
 namespace deeprack::kernels::DEEPRACK_SIMD {
 namespace {
-
-constexpr int64_t kPositionPanels = kPageTokens / 16;
-constexpr int64_t kScoreBlock = 128;
-constexpr int64_t kItemsPerTask =
-    64;  // (row, head) pairs: amortise a page's expansion, and stay in the L2 cache
-
-int64_t RoundUp16(int64_t n) { return (n + 15) / 16 * 16; }
-int64_t Blocks(int64_t n, int64_t block) { return (n + block - 1) / block; }
 
 // How query rows and heads are cut into tasks. Results do not depend on it.
 struct Cut {
@@ -38,44 +30,6 @@ struct Task {
   int64_t row, rows;  // of the sequence's chunk
   int64_t head, heads;
 };
-
-// A task's working memory, all fp32. Item = row * heads + head, within the task.
-struct Workspace {
-  int64_t entry;      // latent_dim + rope_dim, rounded up to 16
-  int64_t latent;     // latent_dim, rounded up to 16
-  float* query;       // [items, entry]: latent | rope
-  float* sum;         // [items, latent]: weighted sum of latents so far
-  float* scores;      // [items, kPageTokens]: of the page at hand, then its weights
-  float* maximum;     // [items]: largest score so far
-  float* weight;      // [items]: sum of weights so far, relative to the maximum
-  float* correction;  // [items]: what the page's new maximum scales the old sums by
-  float* transposed;  // [kPositionPanels, entry, 16]
-  float* latents;     // [kPageTokens, latent]
-};
-
-Workspace Allocate(const MlaAttentionArgs& args, int64_t items) {
-  Workspace w;
-  w.entry = RoundUp16(args.latent_dim + args.rope_dim);
-  w.latent = RoundUp16(args.latent_dim);
-  const int64_t per_item = w.entry + w.latent + kPageTokens;
-  float* memory = static_cast<float*>(
-      Scratch(kTaskQuery, (items * per_item + 3 * RoundUp16(items)) * int64_t{sizeof(float)}));
-  w.query = memory;
-  w.sum = w.query + items * w.entry;
-  w.scores = w.sum + items * w.latent;
-  w.maximum = w.scores + items * kPageTokens;
-  w.weight = w.maximum + RoundUp16(items);
-  w.correction = w.weight + RoundUp16(items);
-  w.transposed =
-      static_cast<float*>(Scratch(kTaskPage, kPageTokens * (w.entry + w.latent) * int64_t{sizeof(float)}));
-  w.latents = w.transposed + kPageTokens * w.entry;
-  return w;
-}
-
-template <class T>
-void CopyAsFloat(const T* from, int64_t count, float* to) {
-  for (int64_t c = 0; c < count; c += 16) StoreFirst(to + c, LoadFirst(from + c, count - c), count - c);
-}
 
 template <class T>
 void LoadQueries(const MlaAttentionArgs& args, const Task& task, const Workspace& w) {
@@ -102,113 +56,10 @@ void LoadPage(const T* page, int64_t count, const MlaAttentionArgs& args, const 
 #pragma GCC unroll 16
       for (int64_t i = 0; i < 16; ++i) {
         rows[i] = first + i < count ? LoadFirst(page + (first + i) * dim + d, dim - d) : Set1(0.0f);
-        if (d < w.latent) Store(w.latents + (first + i) * w.latent + d, rows[i]);
+        if (d < w.value) Store(w.values + (first + i) * w.value + d, rows[i]);
       }
       StoreTransposed(rows, panel + d * 16);
     }
-  }
-}
-
-// scores of R heads at the positions of panels [panel, panel + P). Sums run over 128 dimensions at a time,
-// which are then added up: one chain over all 576 would cost a digit.
-template <int R, int P>
-void ScorePanels(const float* const* query, int64_t dim, const Workspace& w, int64_t panel, float* scores) {
-  for (int64_t first = 0; first < dim; first += kScoreBlock) {
-    Accumulators<R, P> acc;
-    Clear(acc);
-    Accumulate<float, R, P>(query, first, Lower(kScoreBlock, dim - first),
-                            w.transposed + (panel * w.entry + first) * 16, w.entry * 16, 16, acc);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-      for (int p = 0; p < P; ++p) {
-        float* score = scores + r * kPageTokens + (panel + p) * 16;
-        Store(score, first == 0 ? acc.v[r][p] : Add(Load(score), acc.v[r][p]));
-      }
-    }
-  }
-}
-
-// scores of R heads at the first `count` positions.
-template <int R>
-void Scores(const float* const* query, int64_t dim, int64_t count, const Workspace& w, float* scores) {
-  const int64_t panels = Blocks(count, 16);
-  int64_t panel = 0;
-  for (; panel + kTilePanels <= panels; panel += kTilePanels)
-    ScorePanels<R, kTilePanels>(query, dim, w, panel, scores);
-  for (; panel < panels; ++panel) ScorePanels<R, 1>(query, dim, w, panel, scores);
-}
-
-// Turns an item's scores of a page into weights relative to the new maximum.
-void Softmax(const Workspace& w, int64_t item, int64_t count, float scale) {
-  float* scores = w.scores + item * kPageTokens;
-  for (int64_t i = count; i < kPageTokens; ++i) scores[i] = -__builtin_inff();
-  F16 values[kPositionPanels];
-  F16 largest = Set1(-__builtin_inff());
-  for (int64_t p = 0; p < kPositionPanels; ++p) {
-    values[p] = Mul(Load(scores + p * 16), Set1(scale));
-    largest = Max(largest, values[p]);
-  }
-  const float page_maximum = MaxLanes(largest);
-  const float maximum = w.maximum[item] > page_maximum ? w.maximum[item] : page_maximum;
-  F16 sum = Set1(0.0f);
-  for (int64_t p = 0; p < kPositionPanels; ++p) {
-    const F16 weight = Exp(Sub(values[p], Set1(maximum)));
-    Store(scores + p * 16, weight);
-    sum = Add(sum, weight);
-  }
-  float correction[16];
-  Store(correction, Exp(Set1(w.maximum[item] - maximum)));
-  w.correction[item] = correction[0];
-  w.weight[item] = w.weight[item] * correction[0] + SumLanes(sum);
-  w.maximum[item] = maximum;
-}
-
-template <int R, int P>
-void AddLatentPanels(const float* const* weights, const float* correction, int64_t count, const Workspace& w,
-                     int64_t column, float* sum) {
-  Accumulators<R, P> acc;
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int p = 0; p < P; ++p) {
-      acc.v[r][p] = Mul(Load(sum + r * w.latent + column + p * 16), Set1(correction[r]));
-    }
-  }
-  Accumulate<float, R, P>(weights, 0, count, w.latents + column, 16, w.latent, acc);
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int p = 0; p < P; ++p) Store(sum + r * w.latent + column + p * 16, acc.v[r][p]);
-  }
-}
-
-// One page for R heads of one query row, items [item, item + R).
-template <int R>
-void PageForHeads(const MlaAttentionArgs& args, const Workspace& w, int64_t item, int64_t count) {
-  const float* query[R];
-  const float* weights[R];
-  for (int r = 0; r < R; ++r) {
-    query[r] = w.query + (item + r) * w.entry;
-    weights[r] = w.scores + (item + r) * kPageTokens;
-  }
-  Scores<R>(query, args.latent_dim + args.rope_dim, count, w, w.scores + item * kPageTokens);
-  for (int r = 0; r < R; ++r) Softmax(w, item + r, count, args.scale);
-  float* sum = w.sum + item * w.latent;
-  int64_t column = 0;
-  for (; column + kTilePanels * 16 <= w.latent; column += kTilePanels * 16) {
-    AddLatentPanels<R, kTilePanels>(weights, w.correction + item, count, w, column, sum);
-  }
-  for (; column < w.latent; column += 16)
-    AddLatentPanels<R, 1>(weights, w.correction + item, count, w, column, sum);
-}
-
-template <int R>
-void PageForHeadsOrLess(const MlaAttentionArgs& args, const Workspace& w, int64_t item, int64_t heads,
-                        int64_t count) {
-  if constexpr (R > 0) {
-    if (heads == R) return PageForHeads<R>(args, w, item, count);
-    PageForHeadsOrLess<R - 1>(args, w, item, heads, count);
   }
 }
 
@@ -216,32 +67,18 @@ void StoreResults(const MlaAttentionArgs& args, const Task& task, const Workspac
   for (int64_t r = 0; r < task.rows; ++r) {
     const int64_t row = task.sequence->first_row + task.row + r;
     for (int64_t h = 0; h < task.heads; ++h) {
-      const int64_t item = r * task.heads + h;
-      const int64_t first = (task.head + h) * args.latent_dim;
-      for (int64_t c = 0; c < args.latent_dim; c += 16) {
-        const F16 value = Div(Load(w.sum + item * w.latent + c), Set1(w.weight[item]));
-        if (args.out.type == DType::kBF16) {
-          StoreFirst(args.out.row<bf16>(row) + first + c, value, args.latent_dim - c);
-        } else {
-          StoreFirst(args.out.row<float>(row) + first + c, value, args.latent_dim - c);
-        }
-      }
+      StoreItem(w, r * task.heads + h, args.latent_dim, args.out, row, (task.head + h) * args.latent_dim);
     }
   }
 }
 
 void RunTask(const MlaAttentionArgs& args, const Task& task) {
   const int64_t items = task.rows * task.heads;
-  const Workspace w = Allocate(args, items);
+  const Workspace w = Allocate(args.latent_dim + args.rope_dim, args.latent_dim, items);
   if (args.q_latent.type == DType::kBF16) {
     LoadQueries<bf16>(args, task, w);
   } else {
     LoadQueries<float>(args, task, w);
-  }
-  for (int64_t i = 0; i < items * w.latent; i += 16) Store(w.sum + i, Set1(0.0f));
-  for (int64_t i = 0; i < items; ++i) {
-    w.maximum[i] = -__builtin_inff();
-    w.weight[i] = 0;
   }
 
   const int64_t first_position = task.sequence->first_position + task.row;  // of the task's first row
@@ -258,9 +95,7 @@ void RunTask(const MlaAttentionArgs& args, const Task& task) {
     for (int64_t r = 0; r < task.rows; ++r) {
       const int64_t count = Lower(kPageTokens, first_position + r + 1 - begin);
       if (count <= 0) continue;
-      for (int64_t h = 0; h < task.heads; h += kTileRows) {
-        PageForHeadsOrLess<kTileRows>(args, w, r * task.heads + h, Lower(kTileRows, task.heads - h), count);
-      }
+      PageForAll(args.scale, w, r * task.heads, task.heads, count);
     }
   }
   StoreResults(args, task, w);

@@ -19,6 +19,7 @@ constinit const KernelSet kKernels = {
     .rope = Rope,
     .kv_write = KvWrite,
     .mla_attention = MlaAttention,
+    .gqa_attention = GqaAttention,
     .gate = Gate,
     .group_by_expert = GroupByExpert,
     .combine = Combine,

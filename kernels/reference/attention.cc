@@ -67,4 +67,35 @@ void MlaAttention(const MlaAttentionArgs& args) {
   }
 }
 
+void GqaAttention(const GqaAttentionArgs& args) {
+  const int64_t dim = args.head_dim, entry = 2 * args.kv_heads * dim;
+  const Matrix cache{const_cast<void*>(args.cache), args.cache_type, 0, entry, entry};
+  for (int64_t s = 0; s < args.num_sequences; ++s) {
+    const AttentionSequence& sequence = args.sequences[s];
+    const auto slot = [&](int64_t position) {
+      return int64_t{sequence.block_table[position / kPageTokens]} * kPageTokens + position % kPageTokens;
+    };
+    for (int64_t i = 0; i < sequence.rows; ++i) {
+      const int64_t row = sequence.first_row + i;
+      for (int64_t h = 0; h < args.heads; ++h) {
+        const int64_t key = h * args.kv_heads / args.heads * dim, value = args.kv_heads * dim + key;
+        std::vector<double> weights(sequence.first_position + i + 1);
+        for (size_t p = 0; p < weights.size(); ++p) {
+          for (int64_t c = 0; c < dim; ++c)
+            weights[p] += Get(args.q, row, h * dim + c) * Get(cache, slot(p), key + c);
+          weights[p] *= static_cast<double>(args.scale);
+        }
+        const double largest = *std::max_element(weights.begin(), weights.end());
+        double total = 0;
+        for (double& weight : weights) total += weight = std::exp(weight - largest);
+        for (int64_t c = 0; c < dim; ++c) {
+          double sum = 0;
+          for (size_t p = 0; p < weights.size(); ++p) sum += weights[p] * Get(cache, slot(p), value + c);
+          Set(args.out, row, h * dim + c, sum / total);
+        }
+      }
+    }
+  }
+}
+
 }  // namespace deeprack::kernels::reference

@@ -30,6 +30,7 @@ void SwiGlu(const SwiGluArgs& args);
 void Rope(const RopeArgs& args);
 void KvWrite(const KvWriteArgs& args);
 void MlaAttention(const MlaAttentionArgs& args);
+void GqaAttention(const GqaAttentionArgs& args);
 void Gate(const GateArgs& args);
 void GroupByExpert(const GroupByExpertArgs& args);
 void Combine(const CombineArgs& args);

@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "model/budget/packed_tensors.h"
+#include "model/shard/shard.h"
 
 namespace deeprack::model {
 namespace {
@@ -27,9 +28,15 @@ int64_t PackedWeightBytes(DType type, int64_t rows, int64_t cols, int64_t col_be
   return PackedValueBytes(type, rows, cols) + PackedScaleBytes(type, rows, cols, col_begin);
 }
 
+int64_t KvEntryElements(const ModelConfig& config, const Layout& layout, Rank rank) {
+  if (config.has_latent_attention()) return config.kv_lora_rank + config.qk_rope_head_dim;
+  const auto [begin, end] = KeyValueHeadsOfRank(config, layout, CoordinatesOf(layout, rank).tp_rank);
+  return (end - begin) * (config.qk_head_dim() + config.v_head_dim);
+}
+
 int64_t KvPageBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType cache_type) {
   const auto [begin, end] = LayersOfStage(config, layout, CoordinatesOf(layout, rank).pp_rank);
-  const int64_t entry = config.kv_lora_rank + config.qk_rope_head_dim;
+  const int64_t entry = KvEntryElements(config, layout, rank);
   return (end - begin) * kPageTokens * entry * static_cast<int64_t>(SizeOf(cache_type));
 }
 

@@ -25,9 +25,12 @@ struct StepLimits {
   int64_t max_context = 0;
 };
 
-// Bytes of one KV page over all layers of the rank's stage: per token and layer kv_lora_rank +
-// qk_rope_head_dim elements of the cache type (bf16 compute: bf16, f32 compute: f32), kPageTokens tokens a
-// page.
+// Elements that the rank caches per token and layer: latent and rope key (kv_lora_rank + qk_rope_head_dim),
+// or the keys, then the values of its key-value heads.
+int64_t KvEntryElements(const ModelConfig& config, const Layout& layout, Rank rank);
+
+// Bytes of one KV page over all layers of the rank's stage: KvEntryElements of the cache type (bf16 compute:
+// bf16, f32 compute: f32) per token and layer, kPageTokens tokens a page.
 int64_t KvPageBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType cache_type);
 
 // Bytes of the rank's weights as the worker holds them (packed; vectors as fp32; kv_b expanded for

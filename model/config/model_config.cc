@@ -7,27 +7,13 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "model/config/config_bounds.h"
+#include "model/config/grouped_query_config.h"
 #include "model/config/json_fields.h"
 #include "nlohmann/json.hpp"
 
 namespace deeprack::model {
 namespace {
-
-// Bounds that every real model keeps and under which no size computed from a config overflows 63 bits: the
-// largest is all experts' fp32 bytes, kMaxExpertsOfAllLayers * 3 * kMaxExpertWidth * kMaxWidth * 4 < 2^58.
-constexpr int64_t kMaxWidth = 1 << 18;  // hidden and LoRA ranks
-constexpr int64_t kMaxIntermediate = 1 << 20;
-constexpr int64_t kMaxExpertWidth = 1 << 18;
-constexpr int64_t kMaxHeads = 1 << 12;
-constexpr int64_t kMaxHeadDim = 1 << 12;
-constexpr int64_t kMaxLayers = 1 << 10;
-constexpr int64_t kMaxExperts = 1 << 14;
-constexpr int64_t kMaxExpertsOfAllLayers = 1 << 18;
-constexpr int64_t kMaxVocab = 1 << 24;
-constexpr int64_t kMaxPositions = 1 << 24;
-constexpr int64_t kMaxMtpLayers = 16;
-constexpr double kMaxNumber = 1e12;
-constexpr NumberRange kPositive = {.min = 0, .max = kMaxNumber};
 
 // Of Fp8BlockQuantization: the size that R1 and Hugging Face's fine-grained fp8 use, and the kernels compute
 // with.
@@ -64,7 +50,7 @@ YarnScaling ReadYarn(JsonFields fields) {
 }
 
 // `rope_scaling` of DeepSeek's own files, or `rope_parameters` as transformers 5 writes it.
-void ReadRope(JsonFields fields, ModelConfig* config) {
+void ReadRope(JsonFields fields, bool serves_llama3, ModelConfig* config) {
   if (fields.Has("rope_parameters") && fields.Has("rope_scaling")) {
     fields.Fault("rope_parameters and rope_scaling are both given: keep one");
   }
@@ -83,8 +69,13 @@ void ReadRope(JsonFields fields, ModelConfig* config) {
   }
   if (!has_parameters && !fields.Has("rope_scaling")) return;
 
-  rope.RequireString("type", {"yarn", "default"});
-  rope.RequireString("rope_type", {"yarn", "default"});
+  for (const char* key : {"type", "rope_type"}) {
+    if (serves_llama3) {
+      rope.RequireString(key, {"yarn", "llama3", "default"});
+    } else {
+      rope.RequireString(key, {"yarn", "default"});
+    }
+  }
   const std::string type = rope.StringOr("rope_type", rope.StringOr("type", ""));
   if (type.empty()) {
     if (!has_parameters) rope.Fault("type is missing: yarn or default is required");
@@ -92,6 +83,8 @@ void ReadRope(JsonFields fields, ModelConfig* config) {
     rope.Fault("type and rope_type differ: keep one");
   } else if (type == "yarn") {
     config->rope_scaling = ReadYarn(rope);
+  } else if (type == "llama3") {
+    config->llama3_rope_scaling = ReadLlama3RopeScaling(rope);
   }
 }
 
@@ -106,6 +99,7 @@ void ReadAttention(JsonFields fields, ModelConfig* config) {
     fields.Fault(
         absl::StrCat("qk_rope_head_dim must be even (pairs are rotated), found ", config->qk_rope_head_dim));
   }
+  config->num_key_value_heads = config->num_attention_heads;
   // What other readers derive must be what we derive.
   fields.RequireInteger("num_key_value_heads", config->num_attention_heads,
                         "num_attention_heads: latent attention has a key and a value per head");
@@ -231,8 +225,9 @@ absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text) {
 
   ModelConfig config;
   config.model_type = fields.StringOr("model_type", "");
-  if (config.model_type.empty()) fields.Fault("model_type is missing: deepseek_v3 is required");
-  fields.RequireString("model_type", {"deepseek_v3"});
+  if (config.model_type.empty())
+    fields.Fault("model_type is missing: deepseek_v3, llama or qwen2 is required");
+  fields.RequireString("model_type", {"deepseek_v3", "llama", "qwen2"});
   if (!fault.ok()) return fault;  // another architecture's keys mean other things
 
   config.hidden_size = fields.Integer("hidden_size", {1, kMaxWidth});
@@ -243,9 +238,14 @@ absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text) {
   config.tie_word_embeddings = fields.BoolOr("tie_word_embeddings", false);
   config.bos_token_id = fields.IntegerOr("bos_token_id", {0, config.vocab_size - 1}, 0);
   config.eos_token_id = fields.Integers("eos_token_id", {0, config.vocab_size - 1});
-  ReadRope(fields, &config);
-  ReadAttention(fields, &config);
-  ReadFeedForward(fields, &config);
+  const bool grouped_query = config.model_type != "deepseek_v3";
+  ReadRope(fields, /*serves_llama3=*/grouped_query, &config);
+  if (grouped_query) {
+    ReadGroupedQueryModel(object, fields, &config);
+  } else {
+    ReadAttention(fields, &config);
+    ReadFeedForward(fields, &config);
+  }
   ReadQuantization(object, fields, &config);
   if (!fault.ok()) return fault;
   return config;

@@ -21,6 +21,15 @@ struct YarnScaling {
   double mscale_all_dim = 0;
 };
 
+// rope_scaling {rope_type: llama3}: frequencies slower than `low_freq_factor` turns over the original context
+// are divided by `factor`, those faster than `high_freq_factor` turns stay, with a linear blend between.
+struct Llama3RopeScaling {
+  double factor = 1;
+  double low_freq_factor = 1;
+  double high_freq_factor = 4;
+  int64_t original_max_position_embeddings = 0;
+};
+
 // quantization_config {quant_method: fp8, fmt: e4m3}.
 struct Fp8BlockQuantization {
   int64_t block_rows = 128;
@@ -36,12 +45,15 @@ struct ModelConfig {
   double rms_norm_eps = 0;
   double rope_theta = 0;
   std::optional<YarnScaling> rope_scaling;
+  std::optional<Llama3RopeScaling> llama3_rope_scaling;  // never beside rope_scaling
   bool rope_interleave = true;
   bool tie_word_embeddings = false;
-  bool attention_bias = false;
+  bool attention_bias = false;  // queries, keys and values have one (qwen2)
 
-  // Multi-head latent attention.
+  // Attention: latent when kv_lora_rank > 0, else grouped-query. Of grouped-query heads all of a query or key
+  // is rotated: qk_nope_head_dim is 0, qk_rope_head_dim and v_head_dim are the file's head_dim.
   int64_t num_attention_heads = 0;
+  int64_t num_key_value_heads = 0;
   std::optional<int64_t> q_lora_rank;  // null: q_proj instead of q_a_proj, q_b_proj
   int64_t kv_lora_rank = 0;
   int64_t qk_nope_head_dim = 0;
@@ -65,6 +77,7 @@ struct ModelConfig {
   std::vector<int64_t> eos_token_id;  // one or several in the file
   int64_t bos_token_id = 0;
 
+  bool has_latent_attention() const { return kv_lora_rank > 0; }
   int64_t qk_head_dim() const { return qk_nope_head_dim + qk_rope_head_dim; }
   bool is_moe_layer(int64_t layer) const { return layer >= first_k_dense_replace && n_routed_experts > 0; }
   // (qk_head_dim)^-0.5, times m^2 with m = 0.1 * mscale_all_dim * ln(factor) + 1 under YaRN.

@@ -39,6 +39,10 @@ bool HasMoeLayers(const ModelConfig& config) { return config.is_moe_layer(config
 std::string TpObstacle(const ModelConfig& config, int64_t tp) {
   if (config.num_attention_heads % tp != 0)
     return absl::StrCat(config.num_attention_heads, " attention heads");
+  if (!config.has_latent_attention() && config.num_key_value_heads % tp != 0 &&
+      tp % config.num_key_value_heads != 0) {
+    return absl::StrCat(config.num_key_value_heads, " key-value heads");
+  }
   if (HasDenseLayers(config) && config.intermediate_size % tp != 0) {
     return absl::StrCat("intermediate_size ", config.intermediate_size);
   }

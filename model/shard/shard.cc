@@ -44,6 +44,18 @@ int64_t VocabRowsPerRank(const ModelConfig& config, const Layout& layout) {
   return CeilDiv(config.vocab_size, layout.tp);
 }
 
+std::pair<int64_t, int64_t> KeyValueHeadsOfRank(const ModelConfig& config, const Layout& layout,
+                                                int32_t tp_rank) {
+  const int64_t heads = config.num_key_value_heads;
+  if (heads >= layout.tp) {
+    const Range part = EqualPart(heads, layout.tp, tp_rank);
+    return {part.begin, part.begin + part.count};
+  }
+  DR_CHECK(layout.tp % heads == 0);
+  const int64_t head = tp_rank / (layout.tp / heads);
+  return {head, head + 1};
+}
+
 std::pair<int64_t, int64_t> ExpertsOfGroup(const ModelConfig& config, const Layout& layout, int32_t group) {
   const Range experts = EqualPart(config.n_routed_experts, layout.ep, group);
   return {experts.begin, experts.begin + experts.count};
@@ -72,6 +84,12 @@ std::optional<Slice> SliceFor(const ModelConfig& config, const TensorSpec& tenso
     case ShardRole::kIntermediateRows:
       row_range = EqualPart(rows, layout.tp, at.tp_rank);
       break;
+    case ShardRole::kKeyValueHeadRows: {
+      const int64_t head_rows = rows / config.num_key_value_heads;
+      const auto [begin, end] = KeyValueHeadsOfRank(config, layout, at.tp_rank);
+      row_range = {.begin = begin * head_rows, .count = (end - begin) * head_rows};
+      break;
+    }
     case ShardRole::kHeadCols:
     case ShardRole::kIntermediateCols:
       col_range = EqualPart(cols, layout.tp, at.tp_rank);

@@ -26,6 +26,11 @@ struct Slice {
 // ceil(vocab_size / tp). So the last ranks may hold fewer; ValidateLayout refuses a tp that leaves one none.
 int64_t VocabRowsPerRank(const ModelConfig& config, const Layout& layout);
 
+// First key-value head of a tp rank and one past its last. tp divides the heads, or is a multiple of them:
+// then each is held by tp / num_key_value_heads neighbouring ranks, one head a rank.
+std::pair<int64_t, int64_t> KeyValueHeadsOfRank(const ModelConfig& config, const Layout& layout,
+                                                int32_t tp_rank);
+
 // First routed expert of an expert group and one past its last.
 std::pair<int64_t, int64_t> ExpertsOfGroup(const ModelConfig& config, const Layout& layout, int32_t group);
 

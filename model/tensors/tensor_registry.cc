@@ -37,7 +37,7 @@ class Table {
   std::vector<TensorSpec> tensors_;
 };
 
-void AddAttention(const ModelConfig& c, Table* table) {
+void AddLatentAttention(const ModelConfig& c, Table* table) {
   const int64_t heads = c.num_attention_heads;
   const int64_t query_rows = heads * c.qk_head_dim();
   if (c.q_lora_rank) {
@@ -59,6 +59,25 @@ void AddAttention(const ModelConfig& c, Table* table) {
                    heads * (c.qk_nope_head_dim + c.v_head_dim), c.kv_lora_rank, ShardRole::kHeadRows);
   table->AddLinear("self_attn.o_proj.weight", TensorKind::kOProj, c.hidden_size, heads * c.v_head_dim,
                    ShardRole::kHeadCols);
+}
+
+// llama and qwen2.
+void AddGroupedQueryAttention(const ModelConfig& c, Table* table) {
+  const int64_t query_rows = c.num_attention_heads * c.qk_head_dim();
+  const int64_t key_rows = c.num_key_value_heads * c.qk_head_dim();
+  const int64_t value_rows = c.num_key_value_heads * c.v_head_dim;
+  const ShardRole kv_rows = ShardRole::kKeyValueHeadRows;
+  table->AddLinear("self_attn.q_proj.weight", TensorKind::kQProj, query_rows, c.hidden_size,
+                   ShardRole::kHeadRows);
+  table->AddLinear("self_attn.k_proj.weight", TensorKind::kKProj, key_rows, c.hidden_size, kv_rows);
+  table->AddLinear("self_attn.v_proj.weight", TensorKind::kVProj, value_rows, c.hidden_size, kv_rows);
+  if (c.attention_bias) {
+    table->Add("self_attn.q_proj.bias", TensorKind::kQBias, {query_rows}, ShardRole::kHeadRows);
+    table->Add("self_attn.k_proj.bias", TensorKind::kKBias, {key_rows}, kv_rows);
+    table->Add("self_attn.v_proj.bias", TensorKind::kVBias, {value_rows}, kv_rows);
+  }
+  table->AddLinear("self_attn.o_proj.weight", TensorKind::kOProj, c.hidden_size,
+                   c.num_attention_heads * c.v_head_dim, ShardRole::kHeadCols);
 }
 
 void AddDenseFeedForward(const ModelConfig& c, Table* table) {
@@ -128,7 +147,11 @@ std::vector<TensorSpec> LayerTensors(const ModelConfig& config, int64_t layer) {
   Table table(absl::StrCat("model.layers.", layer, "."), layer);
   if (layer >= config.num_hidden_layers) AddMtpParts(config, &table);
   table.Add("input_layernorm.weight", TensorKind::kInputNorm, {config.hidden_size}, ShardRole::kReplicated);
-  AddAttention(config, &table);
+  if (config.has_latent_attention()) {
+    AddLatentAttention(config, &table);
+  } else {
+    AddGroupedQueryAttention(config, &table);
+  }
   table.Add("post_attention_layernorm.weight", TensorKind::kPostAttentionNorm, {config.hidden_size},
             ShardRole::kReplicated);
   if (config.is_moe_layer(layer)) {

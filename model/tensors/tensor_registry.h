@@ -15,6 +15,7 @@ enum class ShardRole : uint8_t {
   kVocabRows,          // rows (vocabulary) split over tp
   kHeadRows,           // rows grouped by attention head, split over tp
   kHeadCols,           // columns grouped by attention head, split over tp
+  kKeyValueHeadRows,   // rows grouped by key-value head, split over tp; a head on several ranks if tp is more
   kIntermediateRows,   // rows (intermediate size) split over tp
   kIntermediateCols,   // columns (intermediate size) split over tp
   kExpertRows,         // of one expert: on its expert group only, rows split over expert_tp
@@ -26,6 +27,7 @@ enum class TensorKind : uint8_t {
   kEmbedTokens, kFinalNorm, kLmHead,
   kInputNorm, kPostAttentionNorm,
   kQProj, kQAProj, kQANorm, kQBProj, kKvAProj, kKvANorm, kKvBProj, kOProj,
+  kKProj, kVProj, kQBias, kKBias, kVBias,           // grouped-query attention, besides kQProj and kOProj
   kGateProj, kUpProj, kDownProj,                    // dense feed-forward
   kRouter, kRouterBias,
   kExpertGate, kExpertUp, kExpertDown,
@@ -45,7 +47,7 @@ struct TensorSpec {
   std::string scale_name() const { return name + "_scale_inv"; }
 };
 
-// Every tensor of a deepseek_v3 checkpoint, MTP layers included.
+// Every tensor of a checkpoint, MTP layers included.
 std::vector<TensorSpec> TensorsOf(const ModelConfig& config);
 
 // Those of one decoder layer (or MTP layer), those outside the layers.

@@ -35,11 +35,11 @@ def eventually(condition, seconds=30):
 class Cluster:
     """A coordinator and its workers. `ranks` is tp; everything listens on loopback at ports of the system's choice."""
 
-    def __init__(self, ranks=2, *flags, start_workers=True):
+    def __init__(self, ranks=2, *flags, start_workers=True, model=MODEL):
         self.log = tempfile.TemporaryFile()
         self.processes = []
         self.coordinator = self._start(
-            [BIN / "deeprack-coordinator", MODEL, "--port", "0", "--tp", str(ranks), "--worker-timeout", "60", *flags],
+            [BIN / "deeprack-coordinator", model, "--port", "0", "--tp", str(ranks), "--worker-timeout", "60", *flags],
             stdout=subprocess.PIPE)
         line = self.coordinator.stdout.readline()
         assert line, self.read_log()

@@ -71,8 +71,24 @@ class Checkpoint:
         self._linear(prefix + "up_proj.weight", width, hidden)
         self._linear(prefix + "down_proj.weight", hidden, width, BRANCH_GAIN)
 
+    def _grouped_query_layer(self, prefix: str) -> None:
+        c, attention = self.config, prefix + "self_attn."
+        hidden, heads, kv_heads = c["hidden_size"], c["num_attention_heads"], c["num_key_value_heads"]
+        head_dim = c.get("head_dim", hidden // heads)
+        self._norm(prefix + "input_layernorm.weight", hidden)
+        self._norm(prefix + "post_attention_layernorm.weight", hidden)
+        for name, rows in (("q_proj", heads), ("k_proj", kv_heads), ("v_proj", kv_heads)):
+            self._linear(f"{attention}{name}.weight", rows * head_dim, hidden)
+            if c["model_type"] == "qwen2":
+                self._plain(f"{attention}{name}.bias", self._random(rows * head_dim))
+        self._linear(attention + "o_proj.weight", hidden, heads * head_dim, BRANCH_GAIN)
+        self._feed_forward(prefix + "mlp.", c["intermediate_size"])
+
     def _layer(self, layer: int) -> None:
         c, prefix = self.config, f"model.layers.{layer}."
+        if c["model_type"] != "deepseek_v3":
+            self._grouped_query_layer(prefix)
+            return
         heads, rope, nope = c["num_attention_heads"], c["qk_rope_head_dim"], c["qk_nope_head_dim"]
         attention = prefix + "self_attn."
         self._norm(prefix + "input_layernorm.weight", c["hidden_size"])
@@ -112,7 +128,8 @@ class Checkpoint:
             self._plain("lm_head.weight", self._random(vocab, hidden) * (3 / math.sqrt(hidden)))
         for layer in range(c["num_hidden_layers"]):
             self._layer(layer)
-        for layer in range(c["num_hidden_layers"], c["num_hidden_layers"] + c["num_nextn_predict_layers"]):
+        mtp_layers = c.get("num_nextn_predict_layers", 0)
+        for layer in range(c["num_hidden_layers"], c["num_hidden_layers"] + mtp_layers):
             prefix = f"model.layers.{layer}."
             self._layer(layer)
             for norm in ("enorm", "hnorm", "shared_head.norm"):

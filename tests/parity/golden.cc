@@ -83,6 +83,13 @@ absl::StatusOr<Golden> LoadGolden(const std::string& name) {
   DR_ASSIGN_OR_RETURN(const checkpoint::SafetensorsFile file,
                       checkpoint::SafetensorsFile::Open(golden.folder + "/golden.safetensors"));
   DR_RETURN_IF_ERROR(ReadPrompts(file, &golden));
+  const absl::StatusOr<checkpoint::CheckpointReader> model =
+      checkpoint::CheckpointReader::Open(golden.folder);
+  DR_RETURN_IF_ERROR(model.status());
+  golden.has_experts = false;
+  for (int layer = 0; model->Find(absl::StrCat("model.layers.", layer, ".input_layernorm.weight")); ++layer) {
+    golden.has_experts |= model->Find(absl::StrCat("model.layers.", layer, ".mlp.gate.weight")) != nullptr;
+  }
   return golden;
 }
 

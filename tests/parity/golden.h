@@ -1,4 +1,4 @@
-// What transformers' DeepseekV3ForCausalLM computed (make_goldens.py), read from
+// What transformers computed (make_goldens.py), read from
 // goldens/NAME/golden.safetensors.
 #pragma once
 
@@ -23,6 +23,7 @@ struct GoldenPrompt {
 struct Golden {
   std::string name;
   std::string folder;  // the checkpoint
+  bool has_experts = true;
   std::vector<GoldenPrompt> prompts;
 };
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "model/layout/layout.h"
+#include "tests/parity/golden.h"
 #include "worker/engine/engine.h"
 
 namespace deeprack::parity {
@@ -29,6 +30,16 @@ inline std::vector<Placement> AllPlacements() {
       }
     }
   }
+  return placements;
+}
+
+// Those that differ for the golden: without experts, how they are spread and exchanged is no difference.
+inline std::vector<Placement> PlacementsOf(const Golden& golden) {
+  std::vector<Placement> placements = AllPlacements();
+  if (golden.has_experts) return placements;
+  std::erase_if(placements, [](const Placement& placement) {
+    return placement.layout.ep != 1 || placement.exchange != worker::ExpertExchange::kReplicated;
+  });
   return placements;
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes tests/parity/goldens: small checkpoints, and what transformers' DeepseekV3ForCausalLM makes of them.
+"""Makes tests/parity/goldens: small checkpoints, and what transformers makes of them: DeepseekV3ForCausalLM,
+and LlamaForCausalLM and Qwen2ForCausalLM for the distills.
 
     pip install -r tests/parity/requirements.txt
     tests/parity/make_goldens.py [NAME ...]          all configurations, or those named
@@ -25,13 +26,15 @@ import tempfile
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from transformers import DeepseekV3ForCausalLM, DynamicCache
+from transformers import AutoModelForCausalLM, DeepseekV3ForCausalLM, DynamicCache
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3TopkRouter
 
 from checkpoint import Checkpoint, dequantize
 from configurations import CONFIGURATIONS
+from distills import DISTILLS
 
 HERE = pathlib.Path(__file__).resolve().parent
+MODELS = CONFIGURATIONS | DISTILLS
 GOLDENS = HERE / "goldens"
 DEMO_MODEL = HERE.parents[1] / "demo" / "model"
 DEMO_GOLDEN = HERE / "demo_model.safetensors"
@@ -91,10 +94,11 @@ class RoutingMargins:
         return least.view(batch, -1) if least is not None else torch.full((batch, 1), torch.inf)
 
 
-def load(folder: pathlib.Path, dtype: torch.dtype) -> DeepseekV3ForCausalLM:
-    model, report = DeepseekV3ForCausalLM.from_pretrained(
-        folder, dtype=dtype, attn_implementation="eager", experts_implementation="eager",
-        output_loading_info=True)
+def load(folder: pathlib.Path, dtype: torch.dtype):
+    is_r1 = json.loads((folder / "config.json").read_text())["model_type"] == "deepseek_v3"
+    experts = dict(experts_implementation="eager") if is_r1 else {}
+    model, report = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, attn_implementation="eager", output_loading_info=True, **experts)
     problems = {key: value for key, value in report.items() if value}
     assert not problems, problems
     return model.eval()
@@ -121,7 +125,7 @@ def choose_prompt(model, margins: RoutingMargins, length: int, generator: torch.
         margins.take(CANDIDATES)
         with torch.no_grad():
             model(input_ids=candidates, past_key_values=cache)
-        margin = margins.take(CANDIDATES)[:, -1]
+        margin = margins.take(CANDIDATES)[:, -1]  # infinite without experts
         clear = (margin >= ROUTING_MARGIN).nonzero()
         best = clear[:1, 0] if len(clear) else margin.argmax()[None]
         cache.batch_select_indices(best)
@@ -183,7 +187,7 @@ def check_against_float64(folder: pathlib.Path, tensors: dict[str, torch.Tensor]
 
 
 def make(name: str) -> None:
-    described = CONFIGURATIONS[name]
+    described = MODELS[name]
     print(name, flush=True)
     generator = torch.Generator().manual_seed(described["seed"])
     checkpoint = Checkpoint(described["config"], described["dtype"], generator)
@@ -257,14 +261,14 @@ def make_demo() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[[], *CONFIGURATIONS], metavar="NAME")
+    parser.add_argument("names", nargs="*", choices=[[], *MODELS], metavar="NAME")
     parser.add_argument("--demo", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.demo:
         make_demo()
         return
-    for name in arguments.names or CONFIGURATIONS:
+    for name in arguments.names or MODELS:
         make(name)
 
 

@@ -40,7 +40,7 @@ TEST_P(MpiParityTest, EveryLayoutOfThisManyProcesses) {
   const auto golden = LoadGolden(GetParam());
   ASSERT_TRUE(golden.ok()) << golden.status();
   int layouts = 0;
-  for (const Placement& placement : AllPlacements()) {
+  for (const Placement& placement : PlacementsOf(*golden)) {
     if (placement.layout.world_size() != worker::DetectLaunchWorld().size) continue;
     ++layouts;
     Check(*golden, placement, layouts % 4 == 0 ? DType::kBF16 : DType::kF32);

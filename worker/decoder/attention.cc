@@ -7,6 +7,7 @@
 namespace deeprack::worker {
 
 absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, const Batch& batch) {
+  if (weights.k) return GroupedQueryAttention(weights, cache, batch);
   const int64_t rows = batch.rows();
   const int64_t heads = config_.num_attention_heads / parts_.layout.tp;
   const int64_t latent_dim = config_.kv_lora_rank;

@@ -63,6 +63,7 @@ class Decoder {
 
   // Each reads workspace.normed and leaves its output, summed over the ranks, in workspace.partial.
   absl::Status Attention(const AttentionWeights& weights, void* cache, const Batch& batch);
+  absl::Status GroupedQueryAttention(const AttentionWeights& weights, void* cache, const Batch& batch);
   absl::Status DenseFeedForward(const FeedForwardWeights& weights, int64_t rows);
   absl::Status ReplicatedExperts(const MoeWeights& moe, const Batch& batch);
   absl::Status AllToAllExperts(const MoeWeights& moe, int64_t rows);

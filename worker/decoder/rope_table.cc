@@ -18,6 +18,15 @@ double PairOfTurns(const model::ModelConfig& config, double turns) {
   return dim * std::log(context / (turns * 2 * std::numbers::pi)) / (2 * std::log(config.rope_theta));
 }
 
+// The factor on a frequency under Llama 3.1's scaling (rope_type llama3 of transformers).
+double Llama3Slowing(const model::Llama3RopeScaling& scaling, double frequency) {
+  const double turns =
+      static_cast<double>(scaling.original_max_position_embeddings) * frequency / (2 * std::numbers::pi);
+  const double kept = std::clamp(
+      (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor), 0.0, 1.0);
+  return kept + (1 - kept) / scaling.factor;
+}
+
 }  // namespace
 
 std::vector<double> RopeFrequencies(const model::ModelConfig& config) {
@@ -25,6 +34,9 @@ std::vector<double> RopeFrequencies(const model::ModelConfig& config) {
   std::vector<double> frequencies(static_cast<size_t>(dim / 2));
   for (int64_t i = 0; i < dim / 2; ++i) {
     frequencies[i] = std::pow(config.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(dim));
+  }
+  if (config.llama3_rope_scaling) {
+    for (double& frequency : frequencies) frequency *= Llama3Slowing(*config.llama3_rope_scaling, frequency);
   }
   if (!config.rope_scaling) return frequencies;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/checked.h"
+#include "model/shard/shard.h"
 #include "worker/device/arena.h"
 
 namespace deeprack::worker {
@@ -76,11 +77,20 @@ class WorkspaceCutter {
 
   void CutAttention() {
     const int64_t heads = config_.num_attention_heads / spec_.layout.tp;
+    if (!config_.has_latent_attention()) return CutGroupedQueryAttention(heads);
     if (config_.q_lora_rank) workspace_.q_a = Compute(tokens_, *config_.q_lora_rank);
     workspace_.q = Compute(tokens_, heads * config_.qk_head_dim());
     workspace_.kv_a = Compute(tokens_, config_.kv_lora_rank + config_.qk_rope_head_dim);
     workspace_.q_latent = Compute(tokens_, heads * config_.kv_lora_rank);
     workspace_.attended = Compute(tokens_, heads * config_.kv_lora_rank);
+    workspace_.values = Compute(tokens_, heads * config_.v_head_dim);
+  }
+
+  void CutGroupedQueryAttention(int64_t heads) {
+    const auto [begin, end] = model::KeyValueHeadsOfRank(config_, spec_.layout, at_.tp_rank);
+    workspace_.q = Compute(tokens_, heads * config_.qk_head_dim());
+    workspace_.k = Compute(tokens_, (end - begin) * config_.qk_head_dim());
+    workspace_.v = Compute(tokens_, (end - begin) * config_.v_head_dim);
     workspace_.values = Compute(tokens_, heads * config_.v_head_dim);
   }
 

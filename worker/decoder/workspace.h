@@ -38,6 +38,8 @@ struct Workspace {
   kernels::Matrix q_latent;  // compute [T, heads * kv_lora_rank]
   kernels::Matrix attended;  // compute [T, heads * kv_lora_rank]
   kernels::Matrix values;    // compute [T, heads * v_head_dim]
+  kernels::Matrix k;         // compute [T, key-value heads * qk_head_dim], grouped-query only, as v;
+  kernels::Matrix v;  // compute [T, key-value heads * v_head_dim]: then q_a, kv_a .. attended are empty
 
   // Dense and shared feed-forward; width is the larger of the two, padded to panels.
   kernels::Matrix gate_up;     // compute [T, 2 * width]

@@ -8,8 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "checkpoint/checkpoint_check.h"
+#include "kernels/api/kernel_set.h"
 #include "model/layout/layout.h"
 #include "worker/device/arena.h"
+#include "worker/engine/kernel_check.h"
 #include "worker/engine/rank_agreement.h"
 
 namespace deeprack::worker {
@@ -75,6 +77,7 @@ absl::Status Prepare(const EngineOptions& options, Preparation& preparation) {
   DR_ASSIGN_OR_RETURN(preparation.config, ReadConfig(options.model_path));
   const model::ModelConfig& config = preparation.config;
   DR_RETURN_IF_ERROR(CheckOptions(options, config));
+  DR_RETURN_IF_ERROR(CheckKernels(config, kernels::CpuKernels()));
   DR_ASSIGN_OR_RETURN(preparation.reader, checkpoint::CheckpointReader::Open(options.model_path));
   DR_RETURN_IF_ERROR(checkpoint::CheckCheckpoint(config, *preparation.reader).status());
 

@@ -1,4 +1,4 @@
-// The latent KV cache of one pipeline stage: numbered pages of kPageTokens tokens in each of its layers. Who
+// The KV cache of one pipeline stage: numbered pages of kPageTokens tokens in each of its layers. Who
 // owns a page is the coordinator's business; here a block table is obeyed.
 #pragma once
 
@@ -19,8 +19,8 @@ class KvCache {
   static absl::StatusOr<KvCache> Create(const model::ModelConfig& config, const model::Layout& layout,
                                         Rank rank, DType type, int64_t blocks);
 
-  // One of the stage's layers, counted from its first: [blocks * kPageTokens, kv_lora_rank +
-  // qk_rope_head_dim].
+  // One of the stage's layers, counted from its first: [blocks * kPageTokens,
+  // model::KvEntryElements].
   void* layer(int64_t stage_layer) const { return base_ + stage_layer * layer_bytes_; }
   DType type() const { return type_; }
   int64_t blocks() const { return blocks_; }

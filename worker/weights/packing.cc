@@ -139,7 +139,8 @@ void FillAbsorbed(const model::ModelConfig& config, const PackingPiece& piece, c
 }
 
 bool HoldsRopeRows(TensorKind kind) {
-  return kind == TensorKind::kQProj || kind == TensorKind::kQBProj || kind == TensorKind::kKvAProj;
+  return kind == TensorKind::kQProj || kind == TensorKind::kQBProj || kind == TensorKind::kKvAProj ||
+         kind == TensorKind::kKProj || kind == TensorKind::kQBias || kind == TensorKind::kKBias;
 }
 
 // The kernels rotate pairs (2i, 2i + 1). A checkpoint with rope_interleave false pairs (i, i + r/2): its rope

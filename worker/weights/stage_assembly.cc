@@ -88,6 +88,21 @@ void PlaceTensor(const model::ModelConfig& config, const PackedTensor& tensor, c
       (tensor.form == model::WeightForm::kAbsorbedKey ? attention.absorbed_key : attention.absorbed_value) =
           PackedHeads(tensor, memory);
       break;
+    case TensorKind::kKProj:
+      attention.k = Packed(tensor, memory);
+      break;
+    case TensorKind::kVProj:
+      attention.v = Packed(tensor, memory);
+      break;
+    case TensorKind::kQBias:
+      attention.q_bias = Vector(memory);
+      break;
+    case TensorKind::kKBias:
+      attention.k_bias = Vector(memory);
+      break;
+    case TensorKind::kVBias:
+      attention.v_bias = Vector(memory);
+      break;
     case TensorKind::kOProj:
       attention.o = Packed(tensor, memory);
       break;

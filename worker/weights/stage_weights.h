@@ -20,8 +20,14 @@ struct AttentionWeights {
   const float* kv_a_norm = nullptr;                   // [L]
   std::vector<kernels::PackedWeight> absorbed_key;    // [h] of [L, n]: queries into the latent space
   std::vector<kernels::PackedWeight> absorbed_value;  // [h] of [v, L]: attended latents into values
-  kernels::PackedWeight o;                            // [H, h * v]
-  const float* post_norm = nullptr;                   // [H]
+  // Grouped-query attention instead of all but q, o and the norms; g: this rank's key-value heads.
+  std::optional<kernels::PackedWeight> k;  // [g * (n + r), H]
+  std::optional<kernels::PackedWeight> v;  // [g * v, H]
+  const float* q_bias = nullptr;           // [h * (n + r)]; null: none, as the next two
+  const float* k_bias = nullptr;           // [g * (n + r)]
+  const float* v_bias = nullptr;           // [g * v]
+  kernels::PackedWeight o;                 // [H, h * v]
+  const float* post_norm = nullptr;        // [H]
 };
 
 // SwiGLU feed-forward of this rank's `intermediate` columns.

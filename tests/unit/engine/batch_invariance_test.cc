@@ -19,13 +19,15 @@ struct Case {
   DType compute;
   model::Layout layout;
   ExpertExchange exchange;
+  bool grouped_query = false;
 };
 
 class BatchInvarianceTest : public ::testing::TestWithParam<Case> {
  protected:
   static std::string Folder() {
-    static const std::string folder = WriteTinyCheckpoint({});
-    return folder;
+    static const std::string latent = WriteTinyCheckpoint({});
+    static const std::string grouped_query = WriteTinyCheckpoint({.grouped_query = true});
+    return GetParam().grouped_query ? grouped_query : latent;
   }
 
   void SetUp() override {
@@ -158,7 +160,10 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"f32_dp2_all_to_all", DType::kF32, {.dp = 2, .ep = 2}, kAllToAll},
         Case{"bf16_pp2", DType::kBF16, {.pp = 2}, kReplicated},
         Case{"bf16_tp2_dp2_ep2_pp2", DType::kBF16, {.tp = 2, .dp = 2, .ep = 2, .pp = 2}, kReplicated},
-        Case{"bf16_tp2_dp2_ep4_all_to_all", DType::kBF16, {.tp = 2, .dp = 2, .ep = 4}, kAllToAll}),
+        Case{"bf16_tp2_dp2_ep4_all_to_all", DType::kBF16, {.tp = 2, .dp = 2, .ep = 4}, kAllToAll},
+        Case{"grouped_query_bf16", DType::kBF16, {}, kReplicated, true},
+        Case{"grouped_query_f32_tp2_pp2", DType::kF32, {.tp = 2, .pp = 2}, kReplicated, true},
+        Case{"grouped_query_bf16_tp4_dp2", DType::kBF16, {.tp = 4, .dp = 2}, kReplicated, true}),
     [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Against transformers 5's ROPE_INIT_FUNCTIONS["yarn"], 64 rope dimensions, theta 10000.
+// Against transformers 5's ROPE_INIT_FUNCTIONS, 64 rope dimensions, theta 10000.
 #include "worker/decoder/rope_table.h"
 
 #include <gtest/gtest.h>
@@ -54,6 +54,25 @@ TEST(RopeTableTest, UnequalMagnitudes) {
                              {15, 0.0033338037319481373},
                              {31, 3.333803761051968e-05}});
   EXPECT_NEAR(RopeAmplitude(config), 0.9405715251010841, 1e-12);
+}
+
+TEST(RopeTableTest, Llama3) {
+  model::ModelConfig config;
+  config.qk_rope_head_dim = 64;
+  config.rope_theta = 10000;
+  config.llama3_rope_scaling = model::Llama3RopeScaling{
+      .factor = 8, .low_freq_factor = 1, .high_freq_factor = 4, .original_max_position_embeddings = 8192};
+  ExpectFrequencies(config, {{0, 1.0},
+                             {1, 0.7498942017555237},
+                             {15, 0.01333521492779255},
+                             {20, 0.003162277862429619},
+                             {21, 0.0017432102467864752},
+                             {22, 0.0009061527671292424},
+                             {23, 0.0004539801739156246},
+                             {24, 0.00021360757818911225},
+                             {25, 9.373677312396467e-05},
+                             {31, 1.666901880525984e-05}});
+  EXPECT_EQ(RopeAmplitude(config), 1.0);
 }
 
 TEST(RopeTableTest, NoMscaleAllDim) {

@@ -97,6 +97,30 @@ class TemporaryFolder {
 }  // namespace
 
 std::string TinyModel::ConfigJson() const {
+  if (grouped_query) {
+    nlohmann::json qwen2 = {{"model_type", "qwen2"},
+                            {"hidden_size", 136},
+                            {"num_hidden_layers", layers},
+                            {"vocab_size", 131},
+                            {"max_position_embeddings", 512},
+                            {"rms_norm_eps", 1e-6},
+                            {"rope_theta", 10000},
+                            {"tie_word_embeddings", tie_word_embeddings},
+                            {"hidden_act", "silu"},
+                            {"num_attention_heads", 8},
+                            {"num_key_value_heads", 2},
+                            {"head_dim", 18},
+                            {"intermediate_size", 200},
+                            {"bos_token_id", 0},
+                            {"eos_token_id", 1}};
+    if (fp8) {
+      qwen2["quantization_config"] = {{"quant_method", "fp8"},
+                                      {"fmt", "e4m3"},
+                                      {"activation_scheme", "dynamic"},
+                                      {"weight_block_size", {128, 128}}};
+    }
+    return qwen2.dump(2);
+  }
   nlohmann::json config = {{"architectures", {"DeepseekV3ForCausalLM"}},
                            {"model_type", "deepseek_v3"},
                            {"hidden_size", 136},

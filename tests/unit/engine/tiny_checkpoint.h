@@ -1,4 +1,4 @@
-// Writes small deepseek_v3 checkpoints with random weights, stored as R1 is stored, for tests.
+// Writes small deepseek_v3 and qwen2 checkpoints with random weights, stored as R1 is stored, for tests.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,7 @@ struct TinyModel {
   int dense_layers = 1;
   int layers = 4;
   int shared_experts = 1;
+  bool grouped_query = false;  // qwen2 with two key-value heads, dense: only ties, layers and types matter
   DType plain_type = DType::kBF16;  // of what is not fp8
   uint32_t seed = 1;
 

@@ -183,7 +183,7 @@ std::string NameOf(const ::testing::TestParamInfo<Refusal>& info) { return info.
 INSTANTIATE_TEST_SUITE_P(
     Unserved, RefusalTest,
     ::testing::Values(
-        Set("Llama", "/model_type", "llama", {"model_type", "\"llama\"", "not served yet", "deepseek_v3"}),
+        Set("Mistral", "/model_type", "mistral", {"model_type", "\"mistral\"", "not served yet", "deepseek_v3"}),
         Set("Kimi", "/model_type", "kimi_k2", {"kimi_k2", "deepseek_v3"}),
         Set("V32", "/model_type", "deepseek_v32", {"deepseek_v32"}),
         Set("ModelTypeNumber", "/model_type", 3, {"model_type", "3"}),

@@ -1,0 +1,18 @@
+#include "worker/engine/kernel_check.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+
+namespace deeprack::worker {
+
+absl::Status CheckKernels(const model::ModelConfig& config, const kernels::KernelSet& kernels) {
+  if (!config.has_latent_attention() && kernels.gqa_attention == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the ", std::string(kernels.name), " kernels have no grouped-query attention, which a ",
+                     config.model_type, " model needs: serve it with --backend cpu"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace deeprack::worker

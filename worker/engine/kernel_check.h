@@ -1,0 +1,13 @@
+// Whether a backend's kernels can compute a model.
+#pragma once
+
+#include "absl/status/status.h"
+#include "kernels/api/kernel_set.h"
+#include "model/config/model_config.h"
+
+namespace deeprack::worker {
+
+// FailedPrecondition when the model needs an operation that the table lacks.
+absl::Status CheckKernels(const model::ModelConfig& config, const kernels::KernelSet& kernels);
+
+}  // namespace deeprack::worker
