@@ -18,6 +18,30 @@ std::string_view Name(DType type) {
       return "I32";
     case DType::kU8:
       return "U8";
+    case DType::kQ4_0:
+      return "Q4_0";
+    case DType::kQ4_1:
+      return "Q4_1";
+    case DType::kQ5_0:
+      return "Q5_0";
+    case DType::kQ5_1:
+      return "Q5_1";
+    case DType::kQ8_0:
+      return "Q8_0";
+    case DType::kQ2K:
+      return "Q2_K";
+    case DType::kQ3K:
+      return "Q3_K";
+    case DType::kQ4K:
+      return "Q4_K";
+    case DType::kQ5K:
+      return "Q5_K";
+    case DType::kQ6K:
+      return "Q6_K";
+    case DType::kInt4G128:
+      return "INT4_G128";
+    case DType::kInt8G128:
+      return "INT8_G128";
   }
   return "?";
 }

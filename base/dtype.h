@@ -9,9 +9,18 @@
 
 namespace deeprack {
 
-enum class DType : uint8_t { kF32, kBF16, kF16, kF8E4M3, kI64, kI32, kU8 };
+// Types of whole bytes per element first. The others are block formats (base/block_formats.h): a row of a matrix
+// is a row of blocks, each of which holds several elements and what scales them.
+// clang-format off
+enum class DType : uint8_t {
+  kF32, kBF16, kF16, kF8E4M3, kI64, kI32, kU8,
+  kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0,  // GGUF, 32 elements a block
+  kQ2K, kQ3K, kQ4K, kQ5K, kQ6K,       // GGUF, 256 elements
+  kInt4G128, kInt8G128,               // AWQ, GPTQ, compressed-tensors: 128 elements
+};
+// clang-format on
 
-// Bytes per element.
+// Bytes per element; 0 for block formats, whose sizes BlockBytes gives.
 constexpr size_t SizeOf(DType type) {
   switch (type) {
     case DType::kI64:
@@ -25,12 +34,15 @@ constexpr size_t SizeOf(DType type) {
     case DType::kF8E4M3:
     case DType::kU8:
       return 1;
+    default:
+      return 0;
   }
-  return 0;
 }
 
-// The name that the safetensors format gives the type: "F32", "BF16", "F8_E4M3", ...
+// The name that the safetensors format gives the type ("F32", "BF16", "F8_E4M3", ...), or GGUF ("Q4_K", ...),
+// or "INT4_G128", "INT8_G128".
 std::string_view Name(DType type);
+// Types that a safetensors file may hold; nullopt for every other name.
 std::optional<DType> DTypeFromName(std::string_view safetensors_name);
 
 // bfloat16: the upper half of a float. Plain storage; arithmetic happens in float.

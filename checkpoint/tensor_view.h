@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "base/dtype.h"
+#include "base/block_formats.h"
 
 namespace deeprack::checkpoint {
 
@@ -14,9 +14,11 @@ struct TensorView {
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;        // [] is a scalar
   std::span<const std::byte> bytes;  // row-major, little-endian; valid as long as the file is open
-  // The format aligns nothing: a float may lie at any address. Whoever reads elements as such takes
-  // AlignedBytes.
-  bool aligned() const { return reinterpret_cast<uintptr_t>(bytes.data()) % SizeOf(dtype) == 0; }
+  // The format aligns nothing: a float may lie at any address (block formats are read at any). Whoever reads
+  // elements as such takes AlignedBytes.
+  bool aligned() const {
+    return IsBlockFormat(dtype) || reinterpret_cast<uintptr_t>(bytes.data()) % SizeOf(dtype) == 0;
+  }
 };
 
 // The tensor's bytes at an address that its type may be read at: the mapping itself, or a copy where that is

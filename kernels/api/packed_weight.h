@@ -8,6 +8,9 @@
 // per row: scales[(panel * blocks + b) * 16 + n % 16]. Block b covers slice columns
 // [max(0, b*128 - first), min(K, (b+1)*128 - first)) with first = k_block_offset = col_begin % 128. So slices may cut
 // through blocks in both directions. Products sum a block in fp32 and add sum * scale: fp32(block sum) rounded once per block.
+//
+// Block formats (base/block_formats.h): slices are whole blocks. The order of the bits within a panel is the CPU kernels' own;
+// a panel's k / BlockElements blocks follow each other, PackedBlockBytes(type) for 16 rows each, scales included.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +26,7 @@ inline constexpr int64_t kScaleBlock = 128;
 struct PackedWeight {
   const void* data = nullptr;     // 64-byte aligned
   const float* scales = nullptr;  // fp8 only
-  DType type = DType::kF32;       // kF32, kBF16 or kF8E4M3
+  DType type = DType::kF32;       // kF32, kBF16, kF8E4M3 or a block format
   int64_t n = 0;                  // output features
   int64_t k = 0;                  // input features
   int64_t k_block_offset = 0;     // fp8: col_begin % 128
@@ -34,8 +37,8 @@ struct PackedWeight {
 
 // Where a slice of a row-major checkpoint tensor lies in memory.
 struct SourceMatrix {
-  const void* data = nullptr;  // element (0, 0) of the slice
-  int64_t row_stride = 0;      // elements from row to row of the whole tensor
+  const void* data = nullptr;  // element (0, 0) of the slice; block formats: its block
+  int64_t row_stride = 0;      // elements from row to row of the whole tensor (block formats too)
   DType type = DType::kF32;
   int64_t rows = 0;
   int64_t cols = 0;

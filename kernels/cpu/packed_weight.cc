@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 
+#include "base/block_formats.h"
 #include "base/check.h"
 #include "base/checked.h"
 
@@ -12,24 +13,10 @@ namespace {
 
 constexpr int64_t kAlignment = 64;
 
-struct Half {
-  uint16_t bits = 0;
-};
-
 float AsFloat(float value) { return value; }
 float AsFloat(bf16 value) { return ToFloat(value); }
 float AsFloat(fp8_e4m3 value) { return ToFloat(value); }
-float AsFloat(Half value) {
-  const uint32_t sign = uint32_t{value.bits & 0x8000u} << 16;
-  const uint32_t exponent = (value.bits >> 10) & 0x1fu;
-  const uint32_t mantissa = value.bits & 0x3ffu;
-  if (exponent == 0) {  // subnormal: mantissa * 2^-24
-    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  const uint32_t widened = exponent == 0x1f ? 0xffu : exponent + 112;
-  return std::bit_cast<float>(sign | (widened << 23) | (mantissa << 13));
-}
+float AsFloat(f16 value) { return ToFloat(value); }
 
 // How each pair of types is stored: unchanged, or through float (times the block's scale) and rounded once.
 template <class From, class To>
@@ -116,7 +103,7 @@ void PackRows(const SourceMatrix& source, DType type, int64_t first_row, int64_t
     case DType::kBF16:
       return PackFrom<bf16>(source, type, first_row, values);
     case DType::kF16:
-      return PackFrom<Half>(source, type, first_row, values);
+      return PackFrom<f16>(source, type, first_row, values);
     case DType::kF8E4M3:
       return PackFrom<fp8_e4m3>(source, type, first_row, values);
     default:
