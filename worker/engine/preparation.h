@@ -23,7 +23,7 @@ struct Preparation {
   int64_t workspace_bytes = 0;
 };
 
-// Reads and checks config.json, options, layout and the checkpoint's headers; computes the budget. Takes no
+// Reads and checks config, options, layout and the checkpoint's headers; computes the budget. Takes no
 // memory. Errors: NotFound, InvalidArgument, DataLoss.
 absl::Status Prepare(const EngineOptions& options, Preparation& preparation);
 

@@ -15,7 +15,7 @@
 namespace deeprack::worker {
 
 struct LoadedWeights {
-  Arena arena;  // exactly model::WeightBytes, all of it in use
+  Arena arena;  // exactly model::WeightBytes of the checkpoint's types, all of it in use
   StageWeights weights;
 };
 
