@@ -8,12 +8,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/dtype.h"
+#include "model/budget/budget.h"
 #include "model/config/model_config.h"
 #include "model/layout/layout.h"
 #include "model/step/step_plan.h"
 #include "model/step/step_result.h"
 #include "worker/collectives/communicator.h"
-#include "worker/decoder/expert_exchange.h"
+#include "model/layout/expert_exchange.h"
 
 namespace deeprack::worker {
 
@@ -23,10 +24,10 @@ struct EngineOptions {
   Rank rank = 0;
   Epoch epoch = 0;
   DType compute = DType::kBF16;  // activations and KV: kBF16 or kF32
-  ExpertExchange expert_exchange = ExpertExchange::kReplicated;
+  model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
   int64_t kv_bytes = 0;  // 0: a share of the host's free memory
-  int32_t max_step_tokens = 2048;
-  int32_t max_sequences = 256;
+  int32_t max_step_tokens = model::kDefaultMaxStepTokens;
+  int32_t max_sequences = model::kDefaultMaxSequences;
   int32_t max_context = 0;  // 0: max_position_embeddings
   int threads = 1;
 };

@@ -64,7 +64,7 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
 
 }  // namespace
 
-WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation) {
+model::WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation) {
   return {.config = preparation.config,
           .layout = options.layout,
           .rank = options.rank,
@@ -85,7 +85,7 @@ absl::Status Prepare(const EngineOptions& options, Preparation& preparation) {
       .max_step_tokens = options.max_step_tokens,
       .max_sequences = options.max_sequences,
       .max_context = options.max_context == 0 ? config.max_position_embeddings : options.max_context};
-  preparation.workspace_bytes = WorkspaceBytes(WorkspaceSpecOf(options, preparation));
+  preparation.workspace_bytes = model::WorkspaceBytes(WorkspaceSpecOf(options, preparation));
   preparation.memory = {
       .host = HostIdentity(),
       .available_bytes = AvailableHostBytes(),

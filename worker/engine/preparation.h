@@ -28,6 +28,6 @@ struct Preparation {
 absl::Status Prepare(const EngineOptions& options, Preparation& preparation);
 
 // What the decoder's workspace is sized by. Refers to the preparation's config.
-WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation);
+model::WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation);
 
 }  // namespace deeprack::worker
