@@ -6,6 +6,7 @@
 
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/device/arena.h"
+#include "worker/device/cpu_device.h"
 
 namespace deeprack::worker {
 namespace {
@@ -14,6 +15,7 @@ using testing::TinyModel;
 
 // The carved buffers lie in order, aligned, without overlap, inside what WorkspaceBytes counted.
 TEST(WorkspaceTest, CarvingUsesWhatWasCounted) {
+  const auto cpu = MakeCpuDevice(1);
   const model::ModelConfig config = TinyModel{}.Config();
   for (const model::ExpertExchange exchange :
        {model::ExpertExchange::kReplicated, model::ExpertExchange::kAllToAll}) {
@@ -27,7 +29,7 @@ TEST(WorkspaceTest, CarvingUsesWhatWasCounted) {
             .expert_exchange = exchange,
             .limits = {.max_step_tokens = 33, .max_sequences = 5, .max_context = 70}};
         const int64_t bytes = model::WorkspaceBytes(spec);
-        auto arena = Arena::Create("workspace", bytes);
+        auto arena = Arena::Create(*cpu, "workspace", bytes);
         ASSERT_TRUE(arena.ok());
         std::byte* const base = *arena->Allocate(bytes);
         const Workspace ws = CarveWorkspace(spec, base);
