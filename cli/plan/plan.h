@@ -10,9 +10,9 @@
 
 namespace deeprack::cli {
 
-// A table: a line per rank (equal neighbours as one) with its weights and the size of a KV page, and how many
-// tokens fit into options.kv_bytes if set. `types` are the checkpoint's. FailedPrecondition: the layout does
-// not fit the model.
+// A table: a line per rank (equal neighbours as one) with its weights, the workspace of a step and the size
+// of a KV page, and how many tokens fit into options.kv_bytes if set. `types` are the checkpoint's.
+// FailedPrecondition: the layout does not fit the model.
 absl::StatusOr<std::string> PlanTable(const model::ModelConfig& config, const ServeOptions& options,
                                       const model::TensorTypes& types = {});
 

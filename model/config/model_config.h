@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "model/config/group_quantization.h"
 
 namespace deeprack::model {
 
@@ -82,7 +83,8 @@ struct ModelConfig {
 
   int64_t num_nextn_predict_layers = 0;  // multi-token-prediction layers stored after the last
   std::optional<Fp8BlockQuantization> quantization_config;
-  std::vector<int64_t> eos_token_id;  // one or several in the file
+  std::optional<GroupQuantization> group_quantization;  // the file's quantization_config too; never beside it
+  std::vector<int64_t> eos_token_id;                    // one or several in the file
   int64_t bos_token_id = 0;
 
   bool has_latent_attention() const { return kv_lora_rank > 0; }
@@ -94,9 +96,9 @@ struct ModelConfig {
 };
 
 // Strict: a key whose value this engine cannot honour is refused by name with what would be accepted
-// (an unknown model_type, scoring_func, topk_method, hidden_act, rope_scaling type, quant_method, ...), and
-// so are sizes that do not fit together. Keys that cannot change the numbers are ignored. InvalidArgument on
-// error.
+// (an unknown model_type, scoring_func, topk_method, hidden_act, rope_scaling type, quant_method, bits, ...),
+// and so are sizes that do not fit together. Keys that cannot change the numbers are ignored. InvalidArgument
+// on error.
 absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json);
 
 // Sampling defaults of generation_config.json; absent fields keep OpenAI's defaults. `do_sample: false` is

@@ -50,7 +50,7 @@ absl::Status Decoder::Forward(const Batch& batch) {
     }
     if (layer.dense) {
       DR_RETURN_IF_ERROR(DenseFeedForward(*layer.dense, rows));
-    } else if (parts_.expert_exchange == ExpertExchange::kReplicated) {
+    } else if (parts_.expert_exchange == model::ExpertExchange::kReplicated) {
       DR_RETURN_IF_ERROR(ReplicatedExperts(*layer.moe, batch));
     } else {
       DR_RETURN_IF_ERROR(AllToAllExperts(*layer.moe, rows));
@@ -124,7 +124,7 @@ absl::StatusOr<const float*> Decoder::Logits(std::span<const int32_t> rows) {
                    .weight = *parts_.weights->lm_head,
                    .out = ColumnsOf(own, 0, parts_.weights->lm_head->n)},
                   execution_);
-  const int64_t block = ws_.vocab_block;
+  const int64_t block = own.cols;
   DR_RETURN_IF_ERROR(seams_.GatherLogits(own.data, ws_.logits_gathered,
                                          count * block * static_cast<int64_t>(sizeof(float))));
   for (int64_t row = 0; row < count; ++row) {

@@ -10,13 +10,13 @@
 #include "base/checked.h"
 #include "base/status_macros.h"
 #include "kernels/api/kernel_set.h"
-#include "kernels/api/thread_pool.h"
 #include "model/budget/budget.h"
 #include "worker/decoder/decoder.h"
 #include "worker/decoder/rope_table.h"
 #include "worker/decoder/seams.h"
 #include "worker/decoder/workspace.h"
 #include "worker/device/arena.h"
+#include "worker/device/cpu_device.h"
 #include "worker/engine/plan_check.h"
 #include "worker/engine/preparation.h"
 #include "worker/engine/rank_agreement.h"
@@ -35,20 +35,19 @@ int64_t MostBlocks(const model::StepLimits& limits) {
 class RankEngine final : public Engine {
  public:
   RankEngine(const EngineOptions& options, Preparation& preparation, std::unique_ptr<Seams> seams,
-             std::unique_ptr<kernels::ThreadPool> pool, LoadedWeights weights, KvCache cache, Arena workspace,
+             std::unique_ptr<Device> device, LoadedWeights weights, KvCache cache, Arena workspace,
              std::byte* workspace_base)
       : options_(options),
         config_(preparation.config),
         at_(model::CoordinatesOf(options.layout, options.rank)),
-        pool_(std::move(pool)),
-        execution_{.pool = pool_.get()},
+        device_(std::move(device)),
         seams_(std::move(seams)),
         weights_(std::move(weights)),
         cache_(std::move(cache)),
         workspace_arena_(std::move(workspace)),
         workspace_(CarveWorkspace(WorkspaceSpecOf(options_, preparation), workspace_base)),
         decoder_(PartsOf()),
-        sampler_(kernels::CpuKernels(), execution_, config_.vocab_size, workspace_.logits_scratch),
+        sampler_(device_->kernels(), device_->execution(), config_.vocab_size, workspace_.logits_scratch),
         checker_(config_.vocab_size, options_.layout, options_.epoch, preparation.limits, cache_.blocks()) {
     FillRopeTable(config_, preparation.limits.max_context, workspace_.rope_cos, workspace_.rope_sin);
     if (workspace_.dispatch_ones != nullptr) {
@@ -82,8 +81,8 @@ class RankEngine final : public Engine {
             .cache = &cache_,
             .workspace = workspace_,
             .seams = seams_.get(),
-            .kernels = &kernels::CpuKernels(),
-            .execution = execution_};
+            .kernels = &device_->kernels(),
+            .execution = device_->execution()};
   }
 
   bool answers() const { return at_.pp_rank == options_.layout.pp - 1 && at_.tp_rank == 0; }
@@ -95,8 +94,7 @@ class RankEngine final : public Engine {
   const EngineOptions options_;
   const model::ModelConfig config_;
   const model::RankCoordinates at_;
-  const std::unique_ptr<kernels::ThreadPool> pool_;
-  const kernels::Execution execution_;
+  const std::unique_ptr<Device> device_;  // outlives what follows
   const std::unique_ptr<Seams> seams_;
   const LoadedWeights weights_;
   const KvCache cache_;
@@ -205,26 +203,32 @@ absl::Status RankEngine::SampleNext(const model::StepPlan& plan,
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options, Communicator* world,
                                                        const Progress& progress) {
+  // A wrong number of threads is found with the other options, which takes a device.
+  return Create(options, MakeCpuDevice(std::max(options.threads, 1)), world, progress);
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options,
+                                                       std::unique_ptr<Device> device, Communicator* world,
+                                                       const Progress& progress) {
   if (const int ranks = world == nullptr ? 1 : world->size(); ranks != options.layout.world_size()) {
     return absl::InvalidArgumentError(absl::StrCat("layout ", ToString(options.layout), " is for ",
                                                    options.layout.world_size(), " ranks, but ", ranks,
                                                    " are here"));
   }
   Preparation preparation;
-  const absl::Status prepared = Prepare(options, preparation);
+  const absl::Status prepared = Prepare(options, *device, preparation);
   DR_ASSIGN_OR_RETURN(const int64_t blocks,
                       AgreeToLoad(prepared, preparation.memory, MostBlocks(preparation.limits), world));
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams, Seams::Create(options.layout, options.rank, world));
 
-  std::unique_ptr<kernels::ThreadPool> pool = kernels::MakeThreadPool(options.threads);
   DR_ASSIGN_OR_RETURN(LoadedWeights weights,
                       LoadWeights(preparation.config, options.layout, options.rank, options.compute,
-                                  *preparation.reader, pool.get(), progress));
-  DR_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(preparation.config, options.layout, options.rank,
-                                                     options.compute, blocks));
-  DR_ASSIGN_OR_RETURN(Arena workspace, Arena::Create("workspace", preparation.workspace_bytes));
+                                  *preparation.reader, *device, progress));
+  DR_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(*device, preparation.config, options.layout,
+                                                     options.rank, options.compute, blocks));
+  DR_ASSIGN_OR_RETURN(Arena workspace, Arena::Create(*device, "workspace", preparation.workspace_bytes));
   DR_ASSIGN_OR_RETURN(std::byte * workspace_base, workspace.Allocate(preparation.workspace_bytes));
-  return std::make_unique<RankEngine>(options, preparation, std::move(seams), std::move(pool),
+  return std::make_unique<RankEngine>(options, preparation, std::move(seams), std::move(device),
                                       std::move(weights), std::move(cache), std::move(workspace),
                                       workspace_base);
 }

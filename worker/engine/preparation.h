@@ -10,6 +10,7 @@
 #include "model/budget/budget.h"
 #include "model/config/model_config.h"
 #include "worker/decoder/workspace.h"
+#include "worker/device/device.h"
 #include "worker/engine/engine.h"
 #include "worker/kv_cache/kv_cache.h"
 
@@ -24,10 +25,11 @@ struct Preparation {
 };
 
 // Reads and checks config, options, layout and the checkpoint's headers; computes the budget. Takes no
-// memory. Errors: NotFound, InvalidArgument, DataLoss.
-absl::Status Prepare(const EngineOptions& options, Preparation& preparation);
+// memory. Errors: NotFound, InvalidArgument, DataLoss, FailedPrecondition (the device's kernels lack what the
+// model needs).
+absl::Status Prepare(const EngineOptions& options, const Device& device, Preparation& preparation);
 
 // What the decoder's workspace is sized by. Refers to the preparation's config.
-WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation);
+model::WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation);
 
 }  // namespace deeprack::worker

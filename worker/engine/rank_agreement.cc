@@ -1,9 +1,5 @@
 #include "worker/engine/rank_agreement.h"
 
-#include <unistd.h>
-
-#include <cstring>
-#include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -17,8 +13,8 @@ struct Readiness {
   RankMemory memory;
 };
 
-// Each machine has the memory that its ranks are about to take.
-absl::Status CheckMachines(const std::vector<RankMemory>& ranks, int64_t blocks) {
+// Each machine, or card, has the memory that its ranks are about to take.
+absl::Status CheckMemories(const std::vector<RankMemory>& ranks, int64_t blocks) {
   for (const RankMemory& rank : ranks) {
     int64_t needed = 0;
     int64_t neighbours = 0;
@@ -29,9 +25,9 @@ absl::Status CheckMachines(const std::vector<RankMemory>& ranks, int64_t blocks)
     }
     if (rank.available_bytes > 0 && needed > rank.available_bytes) {
       return absl::ResourceExhaustedError(
-          absl::StrCat("the ", neighbours, " ranks of one machine need ", needed,
+          absl::StrCat("the ", neighbours, " ranks of one machine or card need ", needed,
                        " bytes for weights, workspace and KV cache, but ", rank.available_bytes,
-                       " are available. Use more machines, a smaller kv_bytes or max_step_tokens"));
+                       " are available there. Use more of them, a smaller kv_bytes or max_step_tokens"));
     }
   }
   return absl::OkStatus();
@@ -63,24 +59,17 @@ absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, 
   const PageAgreement agreement = AgreeOnBlocks(memories, most_blocks);
   const RankMemory& tight = memories[static_cast<size_t>(agreement.tightest)];
   if (agreement.blocks == 0) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "no memory for the KV cache: rank ", agreement.tightest, " needs ", tight.fixed_bytes,
-        " bytes for weights and workspace and ", tight.page_bytes, " for each page of ", kPageTokens,
-        " tokens; ",
-        tight.kv_bytes > 0 ? absl::StrCat(tight.kv_bytes, " bytes are set aside for pages")
-                           : absl::StrCat(tight.available_bytes, " bytes are available on its machine"),
-        ". Use more ranks, a smaller max_step_tokens, or a machine with more memory"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("no memory for the KV cache: rank ", agreement.tightest, " needs ", tight.fixed_bytes,
+                     " bytes for weights and workspace and ", tight.page_bytes, " for each page of ",
+                     kPageTokens, " tokens; ",
+                     tight.kv_bytes > 0
+                         ? absl::StrCat(tight.kv_bytes, " bytes are set aside for pages")
+                         : absl::StrCat(tight.available_bytes, " bytes are available on its machine or card"),
+                     ". Use more ranks, a smaller max_step_tokens, or one with more memory"));
   }
-  DR_RETURN_IF_ERROR(CheckMachines(memories, agreement.blocks));
+  DR_RETURN_IF_ERROR(CheckMemories(memories, agreement.blocks));
   return agreement.blocks;
-}
-
-uint64_t HostIdentity() {
-  char name[256] = {};
-  if (gethostname(name, sizeof(name) - 1) != 0) return 0;
-  uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a: the same number in every process
-  for (const char c : std::string_view(name)) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
-  return hash;
 }
 
 }  // namespace deeprack::worker

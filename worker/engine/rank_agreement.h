@@ -17,7 +17,4 @@ namespace deeprack::worker {
 absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, int64_t most_blocks,
                                     Communicator* world);
 
-// A number for the machine that this process runs on.
-uint64_t HostIdentity();
-
 }  // namespace deeprack::worker
