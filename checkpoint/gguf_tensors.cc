@@ -2,14 +2,12 @@
 
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "base/block_formats.h"
 #include "base/message_text.h"
 #include "base/status_macros.h"
 #include "model/gguf/gguf_config.h"
 #include "model/gguf/gguf_tensor_names.h"
-#include "model/tensors/tensor_registry.h"
 
 namespace deeprack::checkpoint {
 namespace {
@@ -26,16 +24,20 @@ absl::StatusOr<GgufTensors> GgufTensors::Open(const std::string& path) {
   DR_ASSIGN_OR_RETURN(model::GgufModel model, model::GgufModel::Open(path));
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, model::ConfigOf(model));
   GgufTensors tensors(std::move(model));
-  DR_RETURN_IF_ERROR(tensors.FindAll(config));
+  DR_RETURN_IF_ERROR(tensors.FindAll(config, model::TopTensors(config)));
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    DR_RETURN_IF_ERROR(tensors.FindAll(config, model::LayerTensors(config, layer)));
+  }
+  DR_RETURN_IF_ERROR(tensors.PassOverOthers(config));
   return tensors;
 }
 
-absl::Status GgufTensors::FindAll(const model::ModelConfig& config) {
-  absl::flat_hash_set<const model::GgufTensor*> used;
-  for (const model::TensorSpec& spec : model::TensorsOf(config)) {
+absl::Status GgufTensors::FindAll(const model::ModelConfig& config,
+                                  const std::vector<model::TensorSpec>& specs) {
+  for (const model::TensorSpec& spec : specs) {
     DR_ASSIGN_OR_RETURN(const model::GgufPlace place, model::PlaceInGguf(model_, config, spec));
     if (place.tensor == nullptr) continue;
-    used.insert(place.tensor);
+    used_.insert(place.tensor);
     const model::GgufTensor& whole = *place.tensor;
     TensorView view{.dtype = whole.dtype, .shape = whole.shape, .bytes = model_.BytesOfTensor(whole)};
     if (place.is_part) {
@@ -48,8 +50,12 @@ absl::Status GgufTensors::FindAll(const model::ModelConfig& config) {
     total_bytes_ += static_cast<int64_t>(view.bytes.size());
     stored_[spec.name] = {.view = std::move(view), .whole = &whole};
   }
+  return absl::OkStatus();
+}
+
+absl::Status GgufTensors::PassOverOthers(const model::ModelConfig& config) {
   for (const model::GgufTensor& tensor : model_.tensors()) {
-    if (used.contains(&tensor)) continue;
+    if (used_.contains(&tensor)) continue;
     if (!model::MayBeIgnored(tensor, config)) {
       return absl::InvalidArgumentError(absl::StrCat(
           model_.FileOf(tensor), ": tensor ", QuotedName(tensor.name), " ", ShapeText(tensor.shape),

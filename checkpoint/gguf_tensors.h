@@ -2,12 +2,16 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "checkpoint/tensor_view.h"
+#include "model/config/model_config.h"
 #include "model/gguf/gguf_model.h"
+#include "model/tensors/tensor_registry.h"
 
 namespace deeprack::checkpoint {
 
@@ -32,10 +36,12 @@ class GgufTensors {
   };
 
   explicit GgufTensors(model::GgufModel model) : model_(std::move(model)) {}
-  absl::Status FindAll(const model::ModelConfig& config);
+  absl::Status FindAll(const model::ModelConfig& config, const std::vector<model::TensorSpec>& specs);
+  absl::Status PassOverOthers(const model::ModelConfig& config);
 
   model::GgufModel model_;
   absl::flat_hash_map<std::string, Stored> stored_;
+  absl::flat_hash_set<const model::GgufTensor*> used_;
   std::vector<std::string> ignored_;
   int64_t total_bytes_ = 0;
 };

@@ -20,7 +20,6 @@ struct YarnScaling {
   double beta_slow = 1;
   double mscale = 1;
   double mscale_all_dim = 0;
-  bool operator==(const YarnScaling&) const = default;
 };
 
 // rope_scaling {rope_type: llama3}: frequencies slower than `low_freq_factor` turns over the original context
@@ -30,14 +29,12 @@ struct Llama3RopeScaling {
   double low_freq_factor = 1;
   double high_freq_factor = 4;
   int64_t original_max_position_embeddings = 0;
-  bool operator==(const Llama3RopeScaling&) const = default;
 };
 
 // quantization_config {quant_method: fp8, fmt: e4m3}.
 struct Fp8BlockQuantization {
   int64_t block_rows = 128;
   int64_t block_cols = 128;
-  bool operator==(const Fp8BlockQuantization&) const = default;
 };
 
 struct ModelConfig {
@@ -92,7 +89,6 @@ struct ModelConfig {
   bool is_moe_layer(int64_t layer) const { return layer >= first_k_dense_replace && n_routed_experts > 0; }
   // (qk_head_dim)^-0.5, times m^2 with m = 0.1 * mscale_all_dim * ln(factor) + 1 under YaRN.
   double attention_scale() const;
-  bool operator==(const ModelConfig&) const = default;
 };
 
 // Strict: a key whose value this engine cannot honour is refused by name with what would be accepted
