@@ -11,6 +11,9 @@ namespace {
 
 using kernels::Matrix;
 
+// Rows whose logits are changed at a time before a draw: few requests ask for it, and a row is large.
+constexpr int64_t kMostAdjustedRows = 32;
+
 // Hands out consecutive pieces; without a base it only counts.
 class Carver {
  public:
@@ -134,6 +137,8 @@ class WorkspaceCutter {
     workspace_.dispatch_send = carver_.Take<std::byte>(sent * workspace_.dispatch_row_bytes);
     workspace_.dispatch_receive = carver_.Take<std::byte>(stage_tokens_ * workspace_.dispatch_row_bytes);
     workspace_.dispatch_index = carver_.Take<int32_t>(sent);
+    workspace_.dispatch_rows_to = carver_.Take<int64_t>(spec_.layout.stage_size());
+    workspace_.dispatch_counts = carver_.Take<int64_t>(spec_.layout.stage_size() * spec_.layout.stage_size());
     workspace_.dispatch_ones = carver_.Take<float>(sent);
     workspace_.expert_sums = Fp32(stage_tokens_, config_.hidden_size);
     workspace_.returned = Fp32(sent, config_.hidden_size);
@@ -149,7 +154,7 @@ class WorkspaceCutter {
       workspace_.logits_own = Fp32(rows, workspace_.vocab_block);
       workspace_.logits_gathered = carver_.Take<float>(spec_.layout.tp * rows * workspace_.vocab_block);
     }
-    workspace_.logits_scratch = carver_.Take<float>(config_.vocab_size);
+    workspace_.adjusted_logits = Fp32(std::min(rows, kMostAdjustedRows), config_.vocab_size);
   }
 
   const WorkspaceSpec& spec_;
