@@ -9,8 +9,8 @@
 
 namespace deeprack::cli {
 
-// A table: a line per rank (equal neighbours as one) with its weights and the size of a KV page, and how many
-// tokens fit into options.kv_bytes if set. FailedPrecondition: the layout does not fit the model.
+// A table: a line per rank (equal neighbours as one) with its weights, the workspace of a step
+// and the size of a KV page, and how many tokens fit into options.kv_bytes if set. FailedPrecondition: the layout does not fit the model.
 absl::StatusOr<std::string> PlanTable(const model::ModelConfig& config, const ServeOptions& options);
 
 int Plan(const ServeOptions& options);

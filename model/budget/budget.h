@@ -19,6 +19,10 @@ int64_t PackedValueBytes(DType type, int64_t rows, int64_t cols);
 int64_t PackedScaleBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin);
 int64_t PackedWeightBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin);
 
+// What a step may hold unless someone says otherwise.
+inline constexpr int32_t kDefaultMaxStepTokens = 2048;
+inline constexpr int32_t kDefaultMaxSequences = 256;
+
 struct StepLimits {
   int64_t max_step_tokens = 0;  // tokens in one step over all sequences of a dp group
   int64_t max_sequences = 0;

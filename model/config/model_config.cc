@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "model/config/config_bounds.h"
+#include "model/config/config_object.h"
 #include "model/config/grouped_query_config.h"
 #include "model/config/json_fields.h"
 #include "model/config/quantization_config.h"
@@ -174,10 +175,9 @@ double ModelConfig::attention_scale() const {
   return scale * m * m;
 }
 
-absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text) {
-  DR_ASSIGN_OR_RETURN(const nlohmann::json object, ParseJsonObject(text, "config.json"));
+absl::StatusOr<ModelConfig> ReadModelConfig(const nlohmann::json& object, const std::string& where) {
   absl::Status fault;
-  JsonFields fields(object, "config.json", &fault);
+  JsonFields fields(object, where, &fault);
 
   ModelConfig config;
   config.model_type = fields.StringOr("model_type", "");
@@ -207,10 +207,15 @@ absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text) {
   return config;
 }
 
-absl::StatusOr<GenerationDefaults> ParseGenerationConfig(std::string_view text) {
-  DR_ASSIGN_OR_RETURN(const nlohmann::json object, ParseJsonObject(text, "generation_config.json"));
+absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text) {
+  DR_ASSIGN_OR_RETURN(const nlohmann::json object, ParseJsonObject(text, "config.json"));
+  return ReadModelConfig(object, "config.json");
+}
+
+absl::StatusOr<GenerationDefaults> ReadGenerationConfig(const nlohmann::json& object,
+                                                        const std::string& where) {
   absl::Status fault;
-  JsonFields fields(object, "generation_config.json", &fault);
+  JsonFields fields(object, where, &fault);
 
   GenerationDefaults defaults;
   defaults.temperature =
@@ -221,6 +226,11 @@ absl::StatusOr<GenerationDefaults> ParseGenerationConfig(std::string_view text) 
   if (!fields.BoolOr("do_sample", true)) defaults.temperature = 0;
   if (!fault.ok()) return fault;
   return defaults;
+}
+
+absl::StatusOr<GenerationDefaults> ParseGenerationConfig(std::string_view text) {
+  DR_ASSIGN_OR_RETURN(const nlohmann::json object, ParseJsonObject(text, "generation_config.json"));
+  return ReadGenerationConfig(object, "generation_config.json");
 }
 
 }  // namespace deeprack::model

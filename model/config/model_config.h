@@ -48,6 +48,9 @@ struct ModelConfig {
   std::optional<YarnScaling> rope_scaling;
   std::optional<Llama3RopeScaling> llama3_rope_scaling;  // never beside rope_scaling
   bool rope_interleave = true;
+  // No key of a config.json: GGUF's tensor rope_freqs.weight, by which the frequency of each pair is divided.
+  // Empty: none; never beside the two scalings.
+  std::vector<float> rope_freqs;
   bool tie_word_embeddings = false;
   bool attention_bias = false;  // queries, keys and values have one (qwen2)
 
@@ -60,6 +63,8 @@ struct ModelConfig {
   int64_t qk_nope_head_dim = 0;
   int64_t qk_rope_head_dim = 0;
   int64_t v_head_dim = 0;
+  // No key of a config.json: newer GGUF files hold kv_b_proj as k_b_proj, transposed by head, and v_b_proj.
+  bool split_kv_b = false;
 
   // Feed-forward: the first first_k_dense_replace layers are dense, the rest mixtures of experts.
   int64_t intermediate_size = 0;

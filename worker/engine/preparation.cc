@@ -8,11 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "checkpoint/checkpoint_check.h"
-#include "kernels/api/kernel_set.h"
 #include "model/layout/layout.h"
-#include "worker/device/arena.h"
 #include "worker/engine/kernel_check.h"
-#include "worker/engine/rank_agreement.h"
+#include "worker/engine/step_memory.h"
+#include "worker/weights/weight_tables.h"
 
 namespace deeprack::worker {
 namespace {
@@ -64,7 +63,7 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
 
 }  // namespace
 
-WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation) {
+model::WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation) {
   return {.config = preparation.config,
           .layout = options.layout,
           .rank = options.rank,
@@ -73,11 +72,11 @@ WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& p
           .limits = preparation.limits};
 }
 
-absl::Status Prepare(const EngineOptions& options, Preparation& preparation) {
+absl::Status Prepare(const EngineOptions& options, const Device& device, Preparation& preparation) {
   DR_ASSIGN_OR_RETURN(preparation.config, ReadConfig(options.model_path));
   const model::ModelConfig& config = preparation.config;
   DR_RETURN_IF_ERROR(CheckOptions(options, config));
-  DR_RETURN_IF_ERROR(CheckKernels(config, kernels::CpuKernels()));
+  DR_RETURN_IF_ERROR(CheckKernels(config, device.kernels()));
   DR_ASSIGN_OR_RETURN(preparation.reader, checkpoint::CheckpointReader::Open(options.model_path));
   DR_RETURN_IF_ERROR(checkpoint::CheckCheckpoint(config, *preparation.reader).status());
 
@@ -85,12 +84,14 @@ absl::Status Prepare(const EngineOptions& options, Preparation& preparation) {
       .max_step_tokens = options.max_step_tokens,
       .max_sequences = options.max_sequences,
       .max_context = options.max_context == 0 ? config.max_position_embeddings : options.max_context};
-  preparation.workspace_bytes = WorkspaceBytes(WorkspaceSpecOf(options, preparation));
+  preparation.workspace_bytes = model::WorkspaceBytes(WorkspaceSpecOf(options, preparation));
+  preparation.step_bytes = StepMemoryBytes(preparation.limits, config.vocab_size);
+  preparation.table_bytes = WeightTableBytes(device, config, options.layout, options.rank);
   preparation.memory = {
-      .host = HostIdentity(),
-      .available_bytes = AvailableHostBytes(),
+      .host = device.memory_identity(),
+      .available_bytes = device.AvailableBytes(),
       .fixed_bytes = model::WeightBytes(config, options.layout, options.rank, options.compute) +
-                     preparation.workspace_bytes,
+                     preparation.table_bytes + preparation.workspace_bytes + preparation.step_bytes,
       .page_bytes = model::KvPageBytes(config, options.layout, options.rank, options.compute),
       .kv_bytes = options.kv_bytes};
   return absl::OkStatus();

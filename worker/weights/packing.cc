@@ -91,9 +91,8 @@ SourceMatrix SourceRows(SourceMatrix source, int64_t begin, int64_t rows) {
 }
 
 // The embedding: row-major in the compute type.
-void FillTable(const PackingPiece& piece, const SourceMatrix& source) {
+void FillTable(const PackingPiece& piece, const SourceMatrix& source, std::byte* out) {
   const PackedTensor& tensor = *piece.tensor;
-  std::byte* out = piece.memory + piece.row_begin * tensor.cols * static_cast<int64_t>(SizeOf(tensor.type));
   if (source.type == tensor.type && source.row_stride == tensor.cols) {
     std::memcpy(out, source.data, static_cast<size_t>(source.rows * tensor.cols) * SizeOf(tensor.type));
     return;
@@ -111,13 +110,14 @@ void FillTable(const PackingPiece& piece, const SourceMatrix& source) {
 }
 
 // kv_b holds for each head qk_nope_head_dim rows of the key, then v_head_dim rows of the value.
-void FillAbsorbed(const model::ModelConfig& config, const PackingPiece& piece, const SourceMatrix& source) {
+void FillAbsorbed(const model::ModelConfig& config, const PackingPiece& piece, const SourceMatrix& source,
+                  std::byte* values) {
   const PackedTensor& tensor = *piece.tensor;
   const int64_t nope = config.qk_nope_head_dim;
   const int64_t head_rows = nope + config.v_head_dim;
   std::vector<float> transposed(static_cast<size_t>(nope * config.kv_lora_rank));
   for (int64_t head = 0; head < tensor.count; ++head) {
-    std::byte* out = piece.memory + head * tensor.value_bytes;
+    std::byte* out = values + head * tensor.value_bytes;
     if (tensor.form == WeightForm::kAbsorbedValue) {
       const SourceMatrix value = SourceRows(source, head * head_rows + nope, config.v_head_dim);
       kernels::PackRows(value, tensor.type, 0, value.rows, out, nullptr);
@@ -178,16 +178,12 @@ void InterleaveRope(const model::ModelConfig& config, const PackedTensor& tensor
   }
 }
 
-// Packs the piece where its part begins in the matrix: whole panels further on.
-void FillPacked(const PackingPiece& piece, const SourceMatrix& source) {
+// Packs the piece, which is whole panels of its part, or the part's end with what pads it.
+void FillPacked(const PackingPiece& piece, const SourceMatrix& source, std::byte* values, std::byte* scales) {
   const PackedTensor& tensor = *piece.tensor;
-  const model::WeightPart& part = tensor.parts[piece.part];
-  const int64_t blocks = CeilDiv(tensor.col_begin % kernels::kScaleBlock + tensor.cols, kernels::kScaleBlock);
-  std::byte* values = piece.memory + part.first_row * tensor.cols * static_cast<int64_t>(SizeOf(tensor.type));
-  float* scales = tensor.scale_bytes == 0
-                      ? nullptr
-                      : reinterpret_cast<float*>(piece.memory + tensor.value_bytes) + part.first_row * blocks;
-  kernels::PackRows(source, tensor.type, piece.row_begin, part.slice.rows, values, scales);
+  const int64_t rows_left = tensor.parts[piece.part].slice.rows - piece.row_begin;
+  kernels::PackRows(source, tensor.type, 0, rows_left, values,
+                    tensor.scale_bytes == 0 ? nullptr : reinterpret_cast<float*>(scales));
 }
 
 bool PermutesRows(const model::ModelConfig& config, const PackedTensor& tensor) {
@@ -195,6 +191,32 @@ bool PermutesRows(const model::ModelConfig& config, const PackedTensor& tensor) 
 }
 
 }  // namespace
+
+PieceExtent ExtentOf(const PackingPiece& piece) {
+  const PackedTensor& tensor = *piece.tensor;
+  const int64_t row_bytes = tensor.cols * static_cast<int64_t>(SizeOf(tensor.type));
+  switch (tensor.form) {
+    case WeightForm::kAbsorbedKey:
+    case WeightForm::kAbsorbedValue:
+      return {.value_bytes = tensor.bytes()};
+    case WeightForm::kTable:
+      return {.value_begin = piece.row_begin * row_bytes, .value_bytes = piece.rows * row_bytes};
+    case WeightForm::kVector:
+    case WeightForm::kPacked:
+      break;
+  }
+  const int64_t first_row = tensor.parts[piece.part].first_row + piece.row_begin;
+  const int64_t rows = RoundUp(piece.rows, kPanelRows);
+  const int64_t scale_row_bytes =
+      tensor.scale_bytes == 0
+          ? 0
+          : CeilDiv(tensor.col_begin % kernels::kScaleBlock + tensor.cols, kernels::kScaleBlock) *
+                static_cast<int64_t>(sizeof(float));
+  return {.value_begin = first_row * row_bytes,
+          .value_bytes = rows * row_bytes,
+          .scale_begin = tensor.value_bytes + first_row * scale_row_bytes,
+          .scale_bytes = rows * scale_row_bytes};
+}
 
 void AppendPieces(const model::ModelConfig& config, const PackedTensor& tensor, std::byte* memory,
                   std::vector<PackingPiece>& pieces) {
@@ -214,25 +236,25 @@ void AppendPieces(const model::ModelConfig& config, const PackedTensor& tensor, 
 }
 
 absl::Status PackPiece(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
-                       const PackingPiece& piece) {
+                       const PackingPiece& piece, std::byte* values, std::byte* scales) {
   SliceSource source;
   DR_RETURN_IF_ERROR(OpenSlice(reader, piece, source));
   const PackedTensor& tensor = *piece.tensor;
   switch (tensor.form) {
     case WeightForm::kTable:
-      FillTable(piece, source.matrix);
+      FillTable(piece, source.matrix, values);
       break;
     case WeightForm::kAbsorbedKey:
     case WeightForm::kAbsorbedValue:
-      FillAbsorbed(config, piece, source.matrix);
+      FillAbsorbed(config, piece, source.matrix, values);
       break;
     case WeightForm::kVector:  // packed, one column is a plain vector
     case WeightForm::kPacked:
-      FillPacked(piece, source.matrix);
+      FillPacked(piece, source.matrix, values, scales);
       break;
   }
   if (PermutesRows(config, tensor)) {
-    InterleaveRope(config, tensor, piece.memory, reinterpret_cast<float*>(piece.memory + tensor.value_bytes));
+    InterleaveRope(config, tensor, values, reinterpret_cast<float*>(scales));
   }
   return absl::OkStatus();
 }
