@@ -5,8 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/checked.h"
+#include "base/message_text.h"
 #include "base/status_macros.h"
-#include "checkpoint/message_text.h"
 #include "model/tensors/tensor_registry.h"
 
 namespace deeprack::checkpoint {

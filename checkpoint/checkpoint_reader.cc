@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/mapped_file.h"
+#include "base/message_text.h"
 #include "base/status_macros.h"
-#include "checkpoint/mapped_file.h"
-#include "checkpoint/message_text.h"
 #include "checkpoint/safetensors_index.h"
 
 namespace deeprack::checkpoint {

@@ -10,6 +10,8 @@
 #include "checkpoint/checkpoint_check.h"
 #include "model/layout/layout.h"
 #include "worker/engine/kernel_check.h"
+#include "worker/engine/step_memory.h"
+#include "worker/weights/weight_tables.h"
 
 namespace deeprack::worker {
 namespace {
@@ -83,11 +85,13 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
       .max_sequences = options.max_sequences,
       .max_context = options.max_context == 0 ? config.max_position_embeddings : options.max_context};
   preparation.workspace_bytes = model::WorkspaceBytes(WorkspaceSpecOf(options, preparation));
+  preparation.step_bytes = StepMemoryBytes(preparation.limits, config.vocab_size);
+  preparation.table_bytes = WeightTableBytes(device, config, options.layout, options.rank);
   preparation.memory = {
       .host = device.memory_identity(),
       .available_bytes = device.AvailableBytes(),
       .fixed_bytes = model::WeightBytes(config, options.layout, options.rank, options.compute) +
-                     preparation.workspace_bytes,
+                     preparation.table_bytes + preparation.workspace_bytes + preparation.step_bytes,
       .page_bytes = model::KvPageBytes(config, options.layout, options.rank, options.compute),
       .kv_bytes = options.kv_bytes};
   return absl::OkStatus();

@@ -206,11 +206,11 @@ TEST_P(AttentionTest, RopeRotatesOnlyItsColumns) {
 
 TEST_P(AttentionTest, KvWriteFillsItsSlotsOnly) {
   Random random(36);
-  const std::vector<int64_t> slots = {3, 130, 64, 63};
+  const std::vector<int64_t> slots = {3, 130, 64, -1, 63};
   for (DType cache_type : kTypes) {
     for (DType type : kTypes) {
-      const TestMatrix latent = TestMatrix::Normal(type, 4, 24, random),
-                       rope = TestMatrix::Normal(type, 4, 10, random);
+      const TestMatrix latent = TestMatrix::Normal(type, 5, 24, random),
+                       rope = TestMatrix::Normal(type, 5, 10, random);
       TestMatrix cache(cache_type, 192, 34, 0), expected(cache_type, 192, 34, 0);
       kernels().kv_write({latent.view(), rope.view(), slots.data(), cache.view().data, cache_type},
                          execution());
