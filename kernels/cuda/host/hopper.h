@@ -15,6 +15,7 @@
 #include "kernels/api/execution.h"
 #include "kernels/cuda/host/block.h"
 #include "kernels/cuda/plain/device.h"
+#include "kernels/cuda/sm90/e4m3.h"
 #include "kernels/cuda/sm90/layout.h"
 #include "kernels/cuda/sm90/tensor_map.h"
 
@@ -116,6 +117,11 @@ inline uint32_t SubtractBF16x2(uint32_t a, uint32_t b) {
     d |= uint32_t{ToBF16(half(a) - half(b)).bits} << shift;
   }
   return d;
+}
+
+inline uint32_t FourE4M3(float a, float b, float c, float d) {
+  return uint32_t{ToE4M3(a).bits} | uint32_t{ToE4M3(b).bits} << 8 | uint32_t{ToE4M3(c).bits} << 16 |
+         uint32_t{ToE4M3(d).bits} << 24;
 }
 
 inline void FenceProducts() {}

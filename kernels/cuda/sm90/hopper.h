@@ -129,6 +129,14 @@ __device__ inline uint32_t SubtractBF16x2(uint32_t a, uint32_t b) {
   return d;
 }
 
+// Four values to e4m3 (e4m3.h), the first in the lowest byte.
+__device__ inline uint32_t FourE4M3(float a, float b, float c, float d) {
+  uint16_t low, high;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(low) : "f"(b), "f"(a));
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(high) : "f"(d), "f"(c));
+  return uint32_t{low} | uint32_t{high} << 16;
+}
+
 // Launches with dynamic shared memory. What goes wrong is left for cudaGetLastError, as with every launch.
 template <class Args>
 void LaunchWithShared(void (*kernel)(Args), dim3 grid, int threads, uint32_t shared_bytes,
