@@ -72,7 +72,7 @@ struct Barrier {
   uint64_t word;
 };
 
-inline constexpr uint64_t kEvictFirst = 1, kEvictLast = 2;
+inline constexpr uint64_t kEvictFirst = 1, kEvictNormal = 2, kEvictLast = 3;
 
 inline uint32_t SharedAddress(const void* p) { return host::SharedOffset(p); }
 inline uint8_t* DynamicShared() { return host::SharedMemory(); }
@@ -109,6 +109,7 @@ template <class T>
 T Shuffle(T value, int lane) {
   return host::ExchangeAs(value, lane);
 }
+inline bool AnyInWarp(bool here) { return plain::WarpMax(here ? 1.0f : 0.0f) > 0.0f; }
 inline float Exp2(float x) { return std::exp2(x); }
 inline uint32_t SubtractBF16x2(uint32_t a, uint32_t b) {
   uint32_t d = 0;

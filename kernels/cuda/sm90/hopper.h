@@ -61,6 +61,7 @@ __device__ inline void Wait(Barrier& barrier, uint32_t parity) {
 // How the L2 should treat what a copy brings: the policy words that createpolicy.fractional gives for a
 // fraction of 1.
 inline constexpr uint64_t kEvictFirst = 0x12f0000000000000ull;
+inline constexpr uint64_t kEvictNormal = 0x1000000000000000ull;
 inline constexpr uint64_t kEvictLast = 0x14f0000000000000ull;
 
 // Copies the box at (c0, c1, c2) of the map into shared memory and counts its bytes (box size, also where it
@@ -121,6 +122,7 @@ template <class T>
 __device__ inline T Shuffle(T value, int lane) {
   return __shfl_sync(0xffffffffu, value, lane);
 }
+__device__ inline bool AnyInWarp(bool here) { return __any_sync(0xffffffffu, here); }
 __device__ inline float Exp2(float x) { return exp2f(x); }
 // a - b, two bf16 at a time.
 __device__ inline uint32_t SubtractBF16x2(uint32_t a, uint32_t b) {
