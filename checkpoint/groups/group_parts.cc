@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
-#include "checkpoint/message_text.h"
+#include "base/message_text.h"
 
 namespace deeprack::checkpoint {
 namespace {
