@@ -11,9 +11,9 @@
 // through blocks in both directions. Products sum a block in fp32 and add sum * scale: fp32(block sum)
 // rounded once per block.
 //
-// Block formats (base/block_formats.h): slices are whole blocks. The order of the bits within a panel is the
-// CPU kernels' own; a panel's k / BlockElements blocks follow each other, PackedBlockBytes(type) for 16 rows
-// each, scales included.
+// Block formats (base/block_formats.h): slices are whole blocks. A panel's k / BlockElements blocks follow
+// each other, PackedBlockBytes(type) for 16 rows each: the source's bits, scales included, in the CPU
+// kernels' own order (kernels/cpu/block_layout.h).
 #pragma once
 
 #include <cstddef>
@@ -62,8 +62,8 @@ int64_t PackedScaleBytes(DType type, int64_t n, int64_t k, int64_t col_begin);
 // Packs source rows into rows [first_row, first_row + source.rows) of a packed matrix of `total_rows` rows
 // whose storage is values/scales (first_row and source.rows: multiples of 16 unless the source is the last
 // part). Several sources stack: gate over up. `type` is what to store: the source's own type, or kF32 / kBF16
-// from any type (fp8 is multiplied by its scale in fp32 and rounded once). Padding rows are zeroed with the
-// last part.
+// from any type (fp8 is multiplied by its scale in fp32 and rounded once; so are block formats after
+// Dequantize). Padding rows are zeroed with the last part.
 void PackRows(const SourceMatrix& source, DType type, int64_t first_row, int64_t total_rows, void* values,
               float* scales);
 

@@ -262,7 +262,7 @@ RankReport ServeGolden(const Golden& golden, const worker::EngineOptions& option
 }
 
 worker::EngineOptions GoldenOptions(const Golden& golden, const model::Layout& layout, DType compute,
-                                    worker::ExpertExchange exchange) {
+                                    model::ExpertExchange exchange) {
   worker::EngineOptions options;
   options.model_path = golden.folder;
   options.layout = layout;

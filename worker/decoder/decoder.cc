@@ -50,7 +50,7 @@ absl::Status Decoder::Forward(const Batch& batch) {
     }
     if (layer.dense) {
       DR_ASSIGN_OR_RETURN(output, DenseFeedForward(*layer.dense, rows));
-    } else if (parts_.expert_exchange == ExpertExchange::kReplicated) {
+    } else if (parts_.expert_exchange == model::ExpertExchange::kReplicated) {
       DR_ASSIGN_OR_RETURN(output, ReplicatedExperts(*layer.moe, batch));
     } else {
       DR_ASSIGN_OR_RETURN(output, AllToAllExperts(*layer.moe, rows));
@@ -120,7 +120,7 @@ absl::StatusOr<Matrix> Decoder::Logits(const int32_t* rows, int64_t count) {
                    .weight = *parts_.weights->lm_head,
                    .out = ColumnsOf(own, 0, parts_.weights->lm_head->n)},
                   execution_);
-  const int64_t block = ws_.vocab_block;
+  const int64_t block = own.cols;
   DR_RETURN_IF_ERROR(seams_.GatherLogits(own.data, ws_.logits_gathered,
                                          count * block * static_cast<int64_t>(sizeof(float))));
   for (int64_t tp_rank = 0; tp_rank < parts_.layout.tp; ++tp_rank) {

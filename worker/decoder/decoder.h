@@ -18,7 +18,7 @@
 #include "model/config/model_config.h"
 #include "model/layout/layout.h"
 #include "worker/decoder/batch.h"
-#include "worker/decoder/expert_exchange.h"
+#include "model/layout/expert_exchange.h"
 #include "worker/decoder/seams.h"
 #include "worker/decoder/workspace.h"
 #include "worker/kv_cache/kv_cache.h"
@@ -31,7 +31,7 @@ struct DecoderParts {
   const model::ModelConfig* config = nullptr;
   model::Layout layout;
   Rank rank = 0;
-  ExpertExchange expert_exchange = ExpertExchange::kReplicated;
+  model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
   DType compute = DType::kBF16;
   const StageWeights* weights = nullptr;
   const KvCache* cache = nullptr;

@@ -8,26 +8,27 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/dtype.h"
+#include "model/budget/budget.h"
 #include "model/config/model_config.h"
+#include "model/layout/expert_exchange.h"
 #include "model/layout/layout.h"
 #include "model/step/step_plan.h"
 #include "model/step/step_result.h"
 #include "worker/collectives/communicator.h"
-#include "worker/decoder/expert_exchange.h"
 #include "worker/device/device.h"
 
 namespace deeprack::worker {
 
 struct EngineOptions {
-  std::string model_path;  // a Hugging Face folder
+  std::string model_path;  // a Hugging Face folder or a GGUF
   model::Layout layout;
   Rank rank = 0;
   Epoch epoch = 0;
   DType compute = DType::kBF16;  // activations and KV: kBF16 or kF32
-  ExpertExchange expert_exchange = ExpertExchange::kReplicated;
+  model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
   int64_t kv_bytes = 0;  // 0: a share of the device's free memory
-  int32_t max_step_tokens = 2048;
-  int32_t max_sequences = 256;
+  int32_t max_step_tokens = model::kDefaultMaxStepTokens;
+  int32_t max_sequences = model::kDefaultMaxSequences;
   int32_t max_context = 0;  // 0: max_position_embeddings
   int threads = 1;          // of the host
 };

@@ -26,12 +26,12 @@ struct Preparation {
   int64_t table_bytes = 0;      // WeightTableBytes
 };
 
-// Reads and checks config.json, options, layout and the checkpoint's headers; computes the budget. Takes no
+// Reads and checks config, options, layout and the checkpoint's headers; computes the budget. Takes no
 // memory. Errors: NotFound, InvalidArgument, DataLoss, FailedPrecondition (the device's kernels lack what the
 // model needs).
 absl::Status Prepare(const EngineOptions& options, const Device& device, Preparation& preparation);
 
 // What the decoder's workspace is sized by. Refers to the preparation's config.
-WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation);
+model::WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation);
 
 }  // namespace deeprack::worker

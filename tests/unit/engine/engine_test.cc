@@ -44,7 +44,7 @@ TEST(EngineTest, MemoryIsTheBudgets) {
   const model::ModelConfig config = TinyModel{}.Config();
   for (const model::Layout& layout : {model::Layout{}, model::Layout{.tp = 2, .dp = 2, .ep = 2, .pp = 2}}) {
     for (const DType compute : {DType::kBF16, DType::kF32}) {
-      const EngineOptions options = TinyOptions(Folder(), compute, layout, ExpertExchange::kAllToAll);
+      const EngineOptions options = TinyOptions(Folder(), compute, layout, model::ExpertExchange::kAllToAll);
       const auto rack = MakeRack(options);
       for (Rank rank = 0; rank < rack->size(); ++rank) {
         const EngineMemory& memory = rack->engine(rank).memory();
@@ -55,13 +55,14 @@ TEST(EngineTest, MemoryIsTheBudgets) {
         const model::StepLimits limits = {.max_step_tokens = options.max_step_tokens,
                                           .max_sequences = options.max_sequences,
                                           .max_context = config.max_position_embeddings};
-        EXPECT_EQ(memory.workspace_bytes, WorkspaceBytes({.config = config,
-                                                          .layout = layout,
-                                                          .rank = rank,
-                                                          .compute = compute,
-                                                          .expert_exchange = ExpertExchange::kAllToAll,
-                                                          .limits = limits}) +
-                                              StepMemoryBytes(limits, config.vocab_size));
+        EXPECT_EQ(memory.workspace_bytes,
+                  model::WorkspaceBytes({.config = config,
+                                         .layout = layout,
+                                         .rank = rank,
+                                         .compute = compute,
+                                         .expert_exchange = model::ExpertExchange::kAllToAll,
+                                         .limits = limits}) +
+                      StepMemoryBytes(limits, config.vocab_size));
       }
     }
   }

@@ -17,16 +17,18 @@ using testing::TinyModel;
 TEST(WorkspaceTest, CarvingUsesWhatWasCounted) {
   const auto cpu = MakeCpuDevice(1);
   const model::ModelConfig config = TinyModel{}.Config();
-  for (const ExpertExchange exchange : {ExpertExchange::kReplicated, ExpertExchange::kAllToAll}) {
+  for (const model::ExpertExchange exchange :
+       {model::ExpertExchange::kReplicated, model::ExpertExchange::kAllToAll}) {
     for (const model::Layout& layout : {model::Layout{}, model::Layout{.tp = 2, .dp = 2, .ep = 2, .pp = 2}}) {
       for (Rank rank = 0; rank < layout.world_size(); ++rank) {
-        const WorkspaceSpec spec = {.config = config,
-                                    .layout = layout,
-                                    .rank = rank,
-                                    .compute = DType::kBF16,
-                                    .expert_exchange = exchange,
-                                    .limits = {.max_step_tokens = 33, .max_sequences = 5, .max_context = 70}};
-        const int64_t bytes = WorkspaceBytes(spec);
+        const model::WorkspaceSpec spec = {
+            .config = config,
+            .layout = layout,
+            .rank = rank,
+            .compute = DType::kBF16,
+            .expert_exchange = exchange,
+            .limits = {.max_step_tokens = 33, .max_sequences = 5, .max_context = 70}};
+        const int64_t bytes = model::WorkspaceBytes(spec);
         auto arena = Arena::Create(*cpu, "workspace", bytes);
         ASSERT_TRUE(arena.ok());
         std::byte* const base = *arena->Allocate(bytes);
@@ -52,7 +54,7 @@ TEST(WorkspaceTest, CarvingUsesWhatWasCounted) {
         EXPECT_EQ(ws.logits.data != nullptr, last);
         EXPECT_EQ(ws.logits.rows, last ? 5 : 0);
         EXPECT_EQ(ws.residual.rows, 33);
-        EXPECT_EQ(ws.dispatch_send != nullptr, exchange == ExpertExchange::kAllToAll);
+        EXPECT_EQ(ws.dispatch_send != nullptr, exchange == model::ExpertExchange::kAllToAll);
       }
     }
   }
