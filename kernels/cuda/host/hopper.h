@@ -10,6 +10,7 @@
 // ascending).
 #pragma once
 
+#include <bit>
 #include <cstring>
 
 #include "kernels/api/execution.h"
@@ -109,7 +110,13 @@ template <class T>
 T Shuffle(T value, int lane) {
   return host::ExchangeAs(value, lane);
 }
-inline bool AnyInWarp(bool here) { return plain::WarpMax(here ? 1.0f : 0.0f) > 0.0f; }
+inline uint32_t Ballot(bool here) {
+  uint32_t bits = here ? 1u << host::Current().thread.x % kWarp : 0u;
+  for (int mask = kWarp / 2; mask > 0; mask /= 2) bits |= __shfl_xor_sync(0xffffffffu, bits, mask);
+  return bits;
+}
+inline int CountBits(uint32_t bits) { return std::popcount(bits); }
+inline bool AnyInWarp(bool here) { return Ballot(here) != 0; }
 inline float Exp2(float x) { return std::exp2(x); }
 inline uint32_t SubtractBF16x2(uint32_t a, uint32_t b) {
   uint32_t d = 0;

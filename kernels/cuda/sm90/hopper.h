@@ -122,6 +122,9 @@ template <class T>
 __device__ inline T Shuffle(T value, int lane) {
   return __shfl_sync(0xffffffffu, value, lane);
 }
+// Bit l: whether it holds on lane l.
+__device__ inline uint32_t Ballot(bool here) { return __ballot_sync(0xffffffffu, here); }
+__device__ inline int CountBits(uint32_t bits) { return __popc(bits); }
 __device__ inline bool AnyInWarp(bool here) { return __any_sync(0xffffffffu, here); }
 __device__ inline float Exp2(float x) { return exp2f(x); }
 // a - b, two bf16 at a time.

@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 #include "kernels/cuda/sm90/e4m3.h"
-#include "kernels/cuda/sm90/hopper.h"
+#include "kernels/cuda/sm90/reduce.h"
 
 namespace deeprack::kernels::sm90 {
 namespace {
@@ -52,7 +52,7 @@ __device__ inline void StoreBlock(const QuantisedRows& out, int64_t row, int64_t
                                   const Floats4& v) {
   const int lane = threadIdx.x % kWarp;
   const float largest =
-      plain::WarpMax(fmaxf(fmaxf(fabsf(v.f[0]), fabsf(v.f[1])), fmaxf(fabsf(v.f[2]), fabsf(v.f[3]))));
+      WarpMax(fmaxf(fmaxf(fabsf(v.f[0]), fabsf(v.f[1])), fmaxf(fabsf(v.f[2]), fabsf(v.f[3]))));
   const float inverse = largest > 0.0f ? kLargestE4M3 / largest : 1.0f;
   if (lane == 0) out.scales[block * out.scale_stride + row] = largest > 0.0f ? largest / kLargestE4M3 : 1.0f;
   const int64_t column = block * kBlock + lane * 4;
@@ -94,7 +94,7 @@ __global__ void NormQuantiseKernel(NormQuantiseArgs args) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) squares = fmaf(values[i].f[j], values[i].f[j], squares);
   }
-  const float inverse = 1.0f / sqrtf(plain::BlockSum(squares) / static_cast<float>(cols) + args.eps);
+  const float inverse = 1.0f / sqrtf(BlockSum<kThreads>(squares) / static_cast<float>(cols) + args.eps);
 #pragma unroll
   for (int i = 0; i < kNormBlocks; ++i) {
     const int64_t block = i * kWarps + warp;
