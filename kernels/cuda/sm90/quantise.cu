@@ -1,7 +1,7 @@
 #include "kernels/cuda/sm90/quantise.h"
 
 #include "base/check.h"
-#include "kernels/cuda/sm90/e4m3.h"
+#include "kernels/cuda/sm90/isa/e4m3.h"
 #include "kernels/cuda/sm90/reduce.h"
 
 namespace deeprack::kernels::sm90 {

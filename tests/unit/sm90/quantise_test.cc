@@ -1,6 +1,6 @@
 #include "kernels/cuda/sm90/quantise.h"
 
-#include "kernels/cuda/sm90/e4m3.h"
+#include "kernels/cuda/sm90/isa/e4m3.h"
 #include "tests/unit/sm90/card.h"
 
 namespace deeprack::kernels::sm90 {
