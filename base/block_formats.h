@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/check.h"
 #include "base/dtype.h"
 
 namespace deeprack {
@@ -144,10 +145,51 @@ constexpr int64_t BlockBytes(DType type) {
   }
 }
 
+// Bytes that one block of each of 16 rows takes when packed for the CPU's matrix products
+// (kernels/api/packed_weight.h): the same bits in another order, without INT4_G128's unused bytes.
+constexpr int64_t PackedBlockBytes(DType type) {
+  const int64_t unused = type == DType::kInt4G128 ? sizeof(BlockInt4G128::unused) : 0;
+  return 16 * (BlockBytes(type) - unused);
+}
+
 static_assert(sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20 && sizeof(BlockQ5_0) == 22 &&
               sizeof(BlockQ5_1) == 24 && sizeof(BlockQ8_0) == 34 && sizeof(BlockQ2K) == 84 &&
               sizeof(BlockQ3K) == 110 && sizeof(BlockQ4K) == 144 && sizeof(BlockQ5K) == 176 &&
               sizeof(BlockQ6K) == 210 && sizeof(BlockInt4G128) == 72 && sizeof(BlockInt8G128) == 132);
+
+// Calls f with a null pointer to the struct of a block format.
+template <class F>
+auto DispatchBlock(DType type, F&& f) {
+  switch (type) {
+    case DType::kQ4_0:
+      return f(static_cast<BlockQ4_0*>(nullptr));
+    case DType::kQ4_1:
+      return f(static_cast<BlockQ4_1*>(nullptr));
+    case DType::kQ5_0:
+      return f(static_cast<BlockQ5_0*>(nullptr));
+    case DType::kQ5_1:
+      return f(static_cast<BlockQ5_1*>(nullptr));
+    case DType::kQ8_0:
+      return f(static_cast<BlockQ8_0*>(nullptr));
+    case DType::kQ2K:
+      return f(static_cast<BlockQ2K*>(nullptr));
+    case DType::kQ3K:
+      return f(static_cast<BlockQ3K*>(nullptr));
+    case DType::kQ4K:
+      return f(static_cast<BlockQ4K*>(nullptr));
+    case DType::kQ5K:
+      return f(static_cast<BlockQ5K*>(nullptr));
+    case DType::kQ6K:
+      return f(static_cast<BlockQ6K*>(nullptr));
+    case DType::kInt4G128:
+      return f(static_cast<BlockInt4G128*>(nullptr));
+    case DType::kInt8G128:
+      return f(static_cast<BlockInt8G128*>(nullptr));
+    default:
+      DR_CHECK(IsBlockFormat(type));
+      return f(static_cast<BlockQ8_0*>(nullptr));  // not reached
+  }
+}
 
 // Bytes of `elements` consecutive elements of a row, which must be whole blocks.
 constexpr int64_t BytesOf(DType type, int64_t elements) {
@@ -169,7 +211,34 @@ constexpr float ToFloat(f16 value) {
 // Rounds to nearest, ties to even; beyond the largest half: infinity.
 f16 ToF16(float value);
 
+// Q4_K and Q5_K pack 8 scales and 8 minima of 6 bits into 12 bytes: of groups 0..3 the scales in the low 6
+// bits of bytes 0..3 and the minima in those of bytes 4..7; of groups 4..7 the low 4 bits in bytes 8..11
+// (scale below, minimum above) and the upper 2 in the upper 2 bits of bytes 0..3 and 4..7.
+struct ScaleAndMin {
+  uint8_t scale;
+  uint8_t min;
+};
+constexpr ScaleAndMin GroupScaleAndMin(const uint8_t (&scales)[12], int group) {
+  if (group < 4) {
+    return {static_cast<uint8_t>(scales[group] & 63), static_cast<uint8_t>(scales[group + 4] & 63)};
+  }
+  const int low = scales[group + 4];
+  return {static_cast<uint8_t>((low & 15) | (scales[group - 4] >> 6 << 4)),
+          static_cast<uint8_t>((low >> 4) | (scales[group] >> 6 << 4))};
+}
+
+// Q3_K's 16 scales, -32..31: low 4 bits of groups 0..7 in the low nibbles of bytes 0..7, of 8..15 in the high
+// ones; the upper 2 bits of group g at bits g / 4 * 2 of byte 8 + g % 4.
+constexpr int GroupScale(const BlockQ3K& block, int group) {
+  const int low = block.scales[group % 8] >> (group / 8 * 4) & 15;
+  const int high = block.scales[8 + group % 4] >> (group / 4 * 2) & 3;
+  return (low | (high << 4)) - 32;
+}
+
 // `elements` elements (whole blocks) of a block format as fp32. `blocks` may lie at any address.
 void Dequantize(DType type, const void* blocks, int64_t elements, float* out);
+
+// Whether all these elements are finite, which is a matter of the blocks' scales and minima alone.
+bool BlocksAreFinite(DType type, const void* blocks, int64_t elements);
 
 }  // namespace deeprack

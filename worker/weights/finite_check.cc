@@ -1,5 +1,9 @@
 #include "worker/weights/finite_check.h"
 
+#include <cstddef>
+
+#include "base/block_formats.h"
+
 namespace deeprack::worker {
 namespace {
 
@@ -11,6 +15,14 @@ bool NoneFull(const void* data, int64_t rows, int64_t cols, int64_t row_stride, 
     bool found = false;
     for (int64_t col = 0; col < cols; ++col) found |= (values[col] & mask) == mask;
     if (found) return false;
+  }
+  return true;
+}
+
+bool RowsOfBlocksAreFinite(DType type, const void* data, int64_t rows, int64_t cols, int64_t row_stride) {
+  for (int64_t row = 0; row < rows; ++row) {
+    const std::byte* blocks = static_cast<const std::byte*>(data) + row * BytesOf(type, row_stride);
+    if (!BlocksAreFinite(type, blocks, cols)) return false;
   }
   return true;
 }
@@ -27,8 +39,12 @@ bool AllFinite(DType type, const void* data, int64_t rows, int64_t cols, int64_t
       return NoneFull<uint16_t>(data, rows, cols, row_stride, 0x7c00u);
     case DType::kF8E4M3:
       return NoneFull<uint8_t>(data, rows, cols, row_stride, 0x7fu);
-    default:  // integers; block formats are checked block by block
+    case DType::kI64:
+    case DType::kI32:
+    case DType::kU8:
       return true;
+    default:
+      return RowsOfBlocksAreFinite(type, data, rows, cols, row_stride);
   }
 }
 

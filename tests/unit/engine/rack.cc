@@ -94,7 +94,7 @@ std::vector<TokenId> RandomTokens(int64_t count, uint32_t seed) {
 }
 
 EngineOptions TinyOptions(const std::string& folder, DType compute, const model::Layout& layout,
-                          ExpertExchange exchange) {
+                          model::ExpertExchange exchange) {
   EngineOptions options;
   options.model_path = folder;
   options.layout = layout;

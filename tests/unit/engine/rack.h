@@ -49,6 +49,6 @@ std::vector<TokenId> RandomTokens(int64_t count, uint32_t seed);
 // Options for the model in `folder`, small limits.
 EngineOptions TinyOptions(const std::string& folder, DType compute = DType::kF32,
                           const model::Layout& layout = {},
-                          ExpertExchange exchange = ExpertExchange::kReplicated);
+                          model::ExpertExchange exchange = model::ExpertExchange::kReplicated);
 
 }  // namespace deeprack::worker::testing

@@ -7,10 +7,10 @@
 #include <map>
 
 #include "checkpoint/tensor_view.h"
-#include "kernels/api/thread_pool.h"
 #include "model/budget/budget.h"
 #include "model/tensors/tensor_registry.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
+#include "worker/device/cpu_device.h"
 
 namespace deeprack::worker {
 namespace {
@@ -47,8 +47,8 @@ class WeightLoaderTest : public ::testing::Test {
   }
 
   LoadedWeights Load(const model::Layout& layout, Rank rank, DType compute = DType::kF32) {
-    const auto pool = kernels::MakeThreadPool(2);
-    auto loaded = LoadWeights(config_, layout, rank, compute, *reader_, pool.get(), {});
+    const auto cpu = MakeCpuDevice(2);
+    auto loaded = LoadWeights(config_, layout, rank, compute, *reader_, *cpu, {});
     EXPECT_TRUE(loaded.ok()) << loaded.status();
     return *std::move(loaded);
   }
@@ -182,12 +182,12 @@ TEST_F(WeightLoaderTest, RopeHalvesAreInterleaved) {
 
 TEST_F(WeightLoaderTest, ProgressRisesToTheTotal) {
   Open({});
-  const auto pool = kernels::MakeThreadPool(1);
+  const auto cpu = MakeCpuDevice(1);
   int64_t last = 0;
   int64_t all = 0;
   int reports = 0;
   const auto loaded =
-      LoadWeights(config_, {}, 0, DType::kBF16, *reader_, pool.get(), [&](int64_t done, int64_t total) {
+      LoadWeights(config_, {}, 0, DType::kBF16, *reader_, *cpu, [&](int64_t done, int64_t total) {
         EXPECT_GT(done, last);
         last = done;
         all = total;

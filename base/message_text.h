@@ -4,12 +4,13 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
-namespace deeprack::checkpoint {
+namespace deeprack {
 
 // The name in quotes, escaped and shortened to one readable line, whatever the file held.
-std::string QuotedName(const std::string& name);
+std::string QuotedName(std::string_view name);
 
 std::string ShapeText(std::span<const int64_t> shape);  // "[7168, 2048]"
 
-}  // namespace deeprack::checkpoint
+}  // namespace deeprack

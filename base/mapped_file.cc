@@ -1,4 +1,4 @@
-#include "checkpoint/mapped_file.h"
+#include "base/mapped_file.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 
-namespace deeprack::checkpoint {
+namespace deeprack {
 namespace {
 
 absl::Status SystemError(const std::string& path, const char* action) {
@@ -69,4 +69,4 @@ void MappedFile::Prefetch(std::span<const std::byte> part) const {
   madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);
 }
 
-}  // namespace deeprack::checkpoint
+}  // namespace deeprack

@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 
-namespace deeprack::checkpoint {
+namespace deeprack {
 
 // The size is taken when the file is opened. A file that is truncated afterwards ends the process with SIGBUS
 // on the first touch of what is gone: a checkpoint must not change while it is served.
@@ -32,4 +32,4 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
-}  // namespace deeprack::checkpoint
+}  // namespace deeprack
