@@ -59,17 +59,19 @@ class Checker {
     if (view == nullptr) {
       return absl::NotFoundError(
           absl::StrCat(reader_.folder(), ": tensor ", tensor.name, " ", ShapeText(tensor.shape),
-                       ", which config.json calls for, is missing; fetch the shard that holds "
-                       "it, or correct config.json"));
+                       ", which the config calls for, is missing; fetch the shard that holds "
+                       "it, or correct the config"));
     }
     const bool fp8 = tensor.quantized && config_.quantization_config.has_value();
     if (fp8 && view->dtype != DType::kF8E4M3) {
-      return WrongType(tensor.name, view->dtype, "F8_E4M3 (config.json has a quantization_config)");
+      return WrongType(tensor.name, view->dtype, "F8_E4M3 (the config has a quantization_config)");
     }
-    if (!fp8 && view->dtype != DType::kBF16 && view->dtype != DType::kF16 && view->dtype != DType::kF32) {
+    const bool is_matrix = tensor.shape.size() > 1;
+    if (!fp8 && view->dtype != DType::kBF16 && view->dtype != DType::kF16 && view->dtype != DType::kF32 &&
+        !(is_matrix && IsBlockFormat(view->dtype))) {
       return WrongType(tensor.name, view->dtype,
-                       tensor.quantized ? "BF16, F16 or F32 (config.json has no quantization_config)"
-                                        : "BF16, F16 or F32");
+                       absl::StrCat(is_matrix ? "BF16, F16, F32 or a block format" : "BF16, F16 or F32",
+                                    tensor.quantized ? " (the config has no quantization_config)" : ""));
     }
     DR_RETURN_IF_ERROR(CheckShape(tensor.name, *view, tensor.shape));
     Count(*view);
@@ -102,7 +104,7 @@ class Checker {
     if (view.shape == expected) return absl::OkStatus();
     return absl::InvalidArgumentError(absl::StrCat(reader_.FileOf(name), ": tensor ", name, " has shape ",
                                                    ShapeText(view.shape), ", expected ", ShapeText(expected),
-                                                   " by config.json: the two are not of one model"));
+                                                   " by the config: the two are not of one model"));
   }
 
   void Count(const TensorView& view) {

@@ -11,6 +11,7 @@
 #include "cli/demo/demo.h"
 #include "cli/perplexity/perplexity.h"
 #include "cli/plan/plan.h"
+#include "cli/quantize/quantize.h"
 #include "cli/serve/serve.h"
 #include "cli/serve/with_server.h"
 #include "cli/terminal/exit_code.h"
@@ -118,6 +119,14 @@ struct PerplexityFlags {
   }
 };
 
+void AddOptions(QuantizeOptions& options, CLI::App& command) {
+  command.add_option("IN", options.in, "Hugging Face folder or GGUF")->required();
+  command.add_option("OUT", options.out, "file to write, named *.gguf")->required();
+  command.add_option("--type", options.type, QuantTypeNames())->capture_default_str();
+  command.add_option("--threads", options.threads, "0: as many as this machine has")
+      ->check(CLI::Range(0, 4096));
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("deeprack serves DeepSeek R1 from a rack of machines.", "deeprack");
   app.require_subcommand(1);
@@ -130,6 +139,11 @@ int Main(int argc, char** argv) {
   serve_flags.AddTo(*serve);
   CLI::App* plan = app.add_subcommand("plan", "bytes per rank for a model and a layout");
   plan_flags.AddTo(*plan);
+
+  QuantizeOptions quantize_options;
+  CLI::App* quantize =
+      app.add_subcommand("quantize", "write a model as one GGUF file with fewer bits a weight");
+  AddOptions(quantize_options, *quantize);
 
   BenchFlags bench_flags;
   CLI::App* bench = app.add_subcommand(
@@ -163,6 +177,7 @@ int Main(int argc, char** argv) {
   }
   if (*serve) return WithOptions(serve_flags, Serve);
   if (*plan) return WithOptions(plan_flags, Plan);
+  if (*quantize) return Quantize(quantize_options);
   if (*bench) return bench_flags.Run();
   if (*perplexity) {
     return WithOptions(perplexity_flags.serve, [&](const ServeOptions& serve) {

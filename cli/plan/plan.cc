@@ -4,11 +4,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/status_macros.h"
+#include "checkpoint/checkpoint_reader.h"
 #include "cli/serve/preflight.h"
 #include "cli/terminal/exit_code.h"
 #include "cli/terminal/terminal.h"
 #include "model/budget/budget.h"
 #include "model/budget/workspace.h"
+#include "model/gguf/gguf_model.h"
 
 namespace deeprack::cli {
 namespace {
@@ -24,7 +27,8 @@ model::StepLimits LimitsOf(const model::ModelConfig& config, const ServeOptions&
 
 }  // namespace
 
-absl::StatusOr<std::string> PlanTable(const model::ModelConfig& config, const ServeOptions& options) {
+absl::StatusOr<std::string> PlanTable(const model::ModelConfig& config, const ServeOptions& options,
+                                      const model::TensorTypes& types) {
   const model::Layout layout = options.layout();
   if (const absl::Status status = model::ValidateLayout(config, layout); !status.ok()) {
     return absl::FailedPreconditionError(status.message());
@@ -41,7 +45,7 @@ absl::StatusOr<std::string> PlanTable(const model::ModelConfig& config, const Se
     bool operator==(const Row&) const = default;
   };
   const auto row_of = [&](Rank rank) {
-    return Row{model::WeightBytes(config, layout, rank, compute),
+    return Row{model::WeightBytes(config, layout, rank, compute, types),
                model::WorkspaceBytes({.config = config,
                                       .layout = layout,
                                       .rank = rank,
@@ -71,9 +75,21 @@ absl::StatusOr<std::string> PlanTable(const model::ModelConfig& config, const Se
   return table;
 }
 
+namespace {
+
+// A folder's config says all; of a GGUF, each tensor's type is its own.
+absl::StatusOr<std::string> TableOf(const ServeOptions& options) {
+  DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(options.model));
+  if (!model::IsGgufPath(options.model)) return PlanTable(config, options);
+  DR_ASSIGN_OR_RETURN(const checkpoint::CheckpointReader reader,
+                      checkpoint::CheckpointReader::Open(options.model));
+  return PlanTable(config, options, reader.BlockTypes());
+}
+
+}  // namespace
+
 int Plan(const ServeOptions& options) {
-  const auto config = ReadModelConfig(options.model);
-  const auto table = config.ok() ? PlanTable(*config, options) : absl::StatusOr<std::string>(config.status());
+  const auto table = TableOf(options);
   if (!table.ok()) {
     std::fprintf(stderr, "deeprack: %s\n", std::string(table.status().message()).c_str());
     return static_cast<int>(ExitCodeOf(table.status()));

@@ -36,8 +36,8 @@ struct KvWriteArgs {
   DType cache_type = DType::kBF16;  // kBF16 or kF32
 };
 
-// The chunk of one sequence in the batch: query rows [first_row, first_row + rows) at positions
-// [first_position, first_position + rows).
+// The chunk of one sequence in the batch (a batch's are in the order of their rows): query rows [first_row,
+// first_row + rows) at positions [first_position, first_position + rows).
 struct AttentionSequence {
   int32_t first_row = 0;
   int32_t rows = 0;

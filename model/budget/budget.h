@@ -6,6 +6,7 @@
 
 #include "base/dtype.h"
 #include "model/layout/layout.h"
+#include "model/tensors/tensor_types.h"
 
 namespace deeprack::model {
 
@@ -39,6 +40,7 @@ int64_t KvPageBytes(const ModelConfig& config, const Layout& layout, Rank rank, 
 
 // Bytes of the rank's weights as the worker holds them (packed; vectors as fp32; kv_b expanded for
 // absorption): the sum over PackedTensorsOf (model/budget/packed_tensors.h). Without MTP layers.
-int64_t WeightBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType compute);
+int64_t WeightBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType compute,
+                    const TensorTypes& types = {});
 
 }  // namespace deeprack::model

@@ -20,7 +20,7 @@
 namespace deeprack::worker {
 
 struct EngineOptions {
-  std::string model_path;  // a Hugging Face folder
+  std::string model_path;  // a Hugging Face folder or a GGUF
   model::Layout layout;
   Rank rank = 0;
   Epoch epoch = 0;

@@ -1,13 +1,11 @@
 #include "worker/engine/preparation.h"
 
-#include <fstream>
-#include <sstream>
 #include <string>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "checkpoint/checkpoint_check.h"
+#include "model/files/model_files.h"
 #include "model/layout/layout.h"
 #include "worker/engine/kernel_check.h"
 #include "worker/engine/step_memory.h"
@@ -15,25 +13,6 @@
 
 namespace deeprack::worker {
 namespace {
-
-// Far beyond any config.json, and no danger to memory.
-constexpr int64_t kMaxConfigBytes = 16 << 20;
-
-absl::StatusOr<model::ModelConfig> ReadConfig(const std::string& folder) {
-  const std::string path = folder + "/config.json";
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file) return absl::NotFoundError(absl::StrCat(path, ": not there or not readable"));
-  const int64_t size = static_cast<int64_t>(file.tellg());
-  if (size > kMaxConfigBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": ", size, " bytes, which no config.json has"));
-  }
-  file.seekg(0);
-  std::stringstream text;
-  text << file.rdbuf();
-  absl::StatusOr<model::ModelConfig> config = model::ParseModelConfig(text.str());
-  if (config.ok()) return config;
-  return absl::Status(config.status().code(), absl::StrCat(path, ": ", config.status().message()));
-}
 
 absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig& config) {
   if (options.compute != DType::kBF16 && options.compute != DType::kF32) {
@@ -73,7 +52,7 @@ model::WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Prepara
 }
 
 absl::Status Prepare(const EngineOptions& options, const Device& device, Preparation& preparation) {
-  DR_ASSIGN_OR_RETURN(preparation.config, ReadConfig(options.model_path));
+  DR_ASSIGN_OR_RETURN(preparation.config, model::LoadModelConfig(options.model_path));
   const model::ModelConfig& config = preparation.config;
   DR_RETURN_IF_ERROR(CheckOptions(options, config));
   DR_RETURN_IF_ERROR(CheckKernels(config, device.kernels()));
@@ -90,7 +69,8 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
   preparation.memory = {
       .host = device.memory_identity(),
       .available_bytes = device.AvailableBytes(),
-      .fixed_bytes = model::WeightBytes(config, options.layout, options.rank, options.compute) +
+      .fixed_bytes = model::WeightBytes(config, options.layout, options.rank, options.compute,
+                                        preparation.reader->BlockTypes()) +
                      preparation.table_bytes + preparation.workspace_bytes + preparation.step_bytes,
       .page_bytes = model::KvPageBytes(config, options.layout, options.rank, options.compute),
       .kv_bytes = options.kv_bytes};

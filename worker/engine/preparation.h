@@ -26,7 +26,7 @@ struct Preparation {
   int64_t table_bytes = 0;      // WeightTableBytes
 };
 
-// Reads and checks config.json, options, layout and the checkpoint's headers; computes the budget. Takes no
+// Reads and checks config, options, layout and the checkpoint's headers; computes the budget. Takes no
 // memory. Errors: NotFound, InvalidArgument, DataLoss, FailedPrecondition (the device's kernels lack what the
 // model needs).
 absl::Status Prepare(const EngineOptions& options, const Device& device, Preparation& preparation);

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "base/block_formats.h"
 #include "base/check.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
@@ -32,6 +33,8 @@ int64_t PackedIndex(int64_t row, int64_t col, int64_t cols) {
 struct SliceSource {
   std::optional<checkpoint::AlignedBytes> values;
   std::optional<checkpoint::AlignedBytes> scales;
+  std::vector<float> expanded;       // what blocks stand for
+  std::vector<std::byte> reordered;  // rows in another order than the file's
   SourceMatrix matrix;
 };
 
@@ -40,14 +43,30 @@ absl::Status NotFinite(const std::string& name, const checkpoint::CheckpointRead
                                           " holds NaN or infinity: the file is damaged; fetch it again"));
 }
 
-// The piece's rows as they lie in the file, checked.
+// The rows as fp32, of the whole blocks around the slice's columns: where ranks share a matrix, a slice may
+// cut through blocks.
+void Expand(const checkpoint::TensorView& view, int64_t all_cols, SliceSource& source) {
+  SourceMatrix& matrix = source.matrix;
+  const int64_t block = BlockElements(view.dtype);
+  const int64_t first = matrix.col_begin / block * block;
+  const int64_t cols = RoundUp(matrix.col_begin + matrix.cols, block) - first;
+  source.expanded.resize(static_cast<size_t>(matrix.rows * cols));
+  for (int64_t row = 0; row < matrix.rows; ++row) {
+    const int64_t begin = (matrix.row_begin + row) * all_cols + first;
+    Dequantize(view.dtype, view.bytes.data() + BytesOf(view.dtype, begin), cols,
+               source.expanded.data() + row * cols);
+  }
+  matrix.type = DType::kF32;
+  matrix.row_stride = cols;
+  matrix.data = source.expanded.data() + (matrix.col_begin - first);
+}
+
+// The piece's rows as they lie in the file, or expanded if the matrix is not to keep their blocks; checked.
 absl::Status OpenSlice(const checkpoint::CheckpointReader& reader, const PackingPiece& piece,
                        SliceSource& source) {
   const model::WeightPart& part = piece.tensor->parts[piece.part];
   const std::string& name = part.tensor.name;
   DR_ASSIGN_OR_RETURN(const checkpoint::TensorView view, reader.Get(name));
-  source.values.emplace(view);
-
   SourceMatrix& matrix = source.matrix;
   matrix.type = view.dtype;
   matrix.rows = piece.rows;
@@ -55,9 +74,13 @@ absl::Status OpenSlice(const checkpoint::CheckpointReader& reader, const Packing
   matrix.row_stride = part.tensor.shape.size() > 1 ? part.tensor.shape[1] : 1;
   matrix.row_begin = part.slice.row_begin + piece.row_begin;
   matrix.col_begin = part.slice.col_begin;
-  matrix.data =
-      static_cast<const std::byte*>(source.values->data()) +
-      (matrix.row_begin * matrix.row_stride + matrix.col_begin) * static_cast<int64_t>(SizeOf(view.dtype));
+  if (IsBlockFormat(view.dtype) && piece.tensor->type != view.dtype) {
+    Expand(view, matrix.row_stride, source);
+  } else {
+    source.values.emplace(view);
+    matrix.data = static_cast<const std::byte*>(source.values->data()) +
+                  BytesOf(view.dtype, matrix.row_begin * matrix.row_stride + matrix.col_begin);
+  }
   if (!AllFinite(matrix.type, matrix.data, matrix.rows, matrix.cols, matrix.row_stride)) {
     return NotFinite(name, reader);
   }
@@ -83,8 +106,7 @@ std::vector<float> ToPackedFloats(const SourceMatrix& source) {
 
 // Rows [begin, begin + rows) of a source.
 SourceMatrix SourceRows(SourceMatrix source, int64_t begin, int64_t rows) {
-  source.data = static_cast<const std::byte*>(source.data) +
-                begin * source.row_stride * static_cast<int64_t>(SizeOf(source.type));
+  source.data = static_cast<const std::byte*>(source.data) + BytesOf(source.type, begin * source.row_stride);
   source.row_begin += begin;
   source.rows = rows;
   return source;
@@ -109,18 +131,21 @@ void FillTable(const PackingPiece& piece, const SourceMatrix& source, std::byte*
   });
 }
 
-// kv_b holds for each head qk_nope_head_dim rows of the key, then v_head_dim rows of the value.
+// kv_b holds for each head qk_nope_head_dim rows of the key, then v_head_dim rows of the value. Its halves
+// k_b and v_b hold the forms themselves, head after head.
 void FillAbsorbed(const model::ModelConfig& config, const PackingPiece& piece, const SourceMatrix& source,
                   std::byte* values) {
   const PackedTensor& tensor = *piece.tensor;
   const int64_t nope = config.qk_nope_head_dim;
   const int64_t head_rows = nope + config.v_head_dim;
+  const bool is_half = tensor.parts[piece.part].tensor.kind != TensorKind::kKvBProj;
   std::vector<float> transposed(static_cast<size_t>(nope * config.kv_lora_rank));
   for (int64_t head = 0; head < tensor.count; ++head) {
     std::byte* out = values + head * tensor.value_bytes;
-    if (tensor.form == WeightForm::kAbsorbedValue) {
-      const SourceMatrix value = SourceRows(source, head * head_rows + nope, config.v_head_dim);
-      kernels::PackRows(value, tensor.type, 0, value.rows, out, nullptr);
+    if (is_half || tensor.form == WeightForm::kAbsorbedValue) {
+      const int64_t first_row = is_half ? head * tensor.rows : head * head_rows + nope;
+      const SourceMatrix as_stored = SourceRows(source, first_row, tensor.rows);
+      kernels::PackRows(as_stored, tensor.type, 0, as_stored.rows, out, nullptr);
       continue;
     }
     const std::vector<float> key = ToPackedFloats(SourceRows(source, head * head_rows, nope));
@@ -145,37 +170,58 @@ bool HoldsRopeRows(TensorKind kind) {
 
 // The kernels rotate pairs (2i, 2i + 1). A checkpoint with rope_interleave false pairs (i, i + r/2): its rope
 // rows are moved together, in queries and keys alike, which leaves every score as it was.
+bool PermutesRows(const model::ModelConfig& config, const PackedTensor& tensor) {
+  return !config.rope_interleave && HoldsRopeRows(tensor.kind);
+}
+
+// Rope row i of the kernels is this one of the checkpoint.
+int64_t RopeRow(int64_t i, int64_t rope_dim) { return i / 2 + i % 2 * (rope_dim / 2); }
+
+// Calls visit(first row, rope_dim) for the rope rows of each head.
+template <class Visit>
+void ForRopeRows(const model::ModelConfig& config, const PackedTensor& tensor, const Visit& visit) {
+  const int64_t rope = config.qk_rope_head_dim;
+  const int64_t stride = tensor.kind == TensorKind::kKvAProj ? tensor.rows : config.qk_head_dim();
+  for (int64_t end = stride; end <= tensor.rows; end += stride) visit(end - rope, rope);
+}
+
+// Before packing: blocks cannot be taken apart afterwards.
+void ReorderSource(const model::ModelConfig& config, const PackedTensor& tensor, SliceSource& source) {
+  SourceMatrix& matrix = source.matrix;
+  const int64_t row_bytes = BytesOf(matrix.type, matrix.cols);
+  const auto* from = static_cast<const std::byte*>(matrix.data);
+  const auto copy = [&](int64_t to, int64_t row) {
+    std::memcpy(source.reordered.data() + to * row_bytes,
+                from + BytesOf(matrix.type, row * matrix.row_stride), static_cast<size_t>(row_bytes));
+  };
+  source.reordered.resize(static_cast<size_t>(matrix.rows * row_bytes));
+  for (int64_t row = 0; row < matrix.rows; ++row) copy(row, row);
+  ForRopeRows(config, tensor, [&](int64_t first, int64_t rope) {
+    for (int64_t i = 0; i < rope; ++i) copy(first + i, first + RopeRow(i, rope));
+  });
+  matrix.data = source.reordered.data();
+  matrix.row_stride = matrix.cols;
+}
+
 template <class T>
-void InterleaveRows(T* packed, int64_t cols, int64_t first_row, int64_t rope_dim) {
+void ReorderPackedRows(T* packed, int64_t cols, int64_t first_row, int64_t rope_dim) {
   std::vector<T> halves(static_cast<size_t>(rope_dim));
   for (int64_t col = 0; col < cols; ++col) {
     for (int64_t i = 0; i < rope_dim; ++i) halves[i] = packed[PackedIndex(first_row + i, col, cols)];
     for (int64_t i = 0; i < rope_dim; ++i) {
-      packed[PackedIndex(first_row + i, col, cols)] = halves[i / 2 + i % 2 * (rope_dim / 2)];
+      packed[PackedIndex(first_row + i, col, cols)] = halves[RopeRow(i, rope_dim)];
     }
   }
 }
 
-void InterleaveRope(const model::ModelConfig& config, const PackedTensor& tensor, std::byte* values,
-                    float* scales) {
-  const int64_t rope = config.qk_rope_head_dim;
-  const int64_t stride = tensor.kind == TensorKind::kKvAProj ? tensor.rows : config.qk_head_dim();
-  for (int64_t end = stride; end <= tensor.rows; end += stride) {
-    const int64_t first = end - rope;
-    switch (SizeOf(tensor.type)) {
-      case 1:
-        InterleaveRows(reinterpret_cast<uint8_t*>(values), tensor.cols, first, rope);
-        InterleaveRows(scales,
-                       CeilDiv(tensor.col_begin % kernels::kScaleBlock + tensor.cols, kernels::kScaleBlock),
-                       first, rope);
-        break;
-      case 2:
-        InterleaveRows(reinterpret_cast<uint16_t*>(values), tensor.cols, first, rope);
-        break;
-      default:
-        InterleaveRows(reinterpret_cast<float*>(values), tensor.cols, first, rope);
-    }
-  }
+// After packing, which gives each fp8 row the scale of the block that it lies in.
+void ReorderPackedFp8(const model::ModelConfig& config, const PackedTensor& tensor, std::byte* values,
+                      float* scales) {
+  const int64_t blocks = CeilDiv(tensor.col_begin % kernels::kScaleBlock + tensor.cols, kernels::kScaleBlock);
+  ForRopeRows(config, tensor, [&](int64_t first, int64_t rope) {
+    ReorderPackedRows(reinterpret_cast<uint8_t*>(values), tensor.cols, first, rope);
+    ReorderPackedRows(scales, blocks, first, rope);
+  });
 }
 
 // Packs the piece, which is whole panels of its part, or the part's end with what pads it.
@@ -184,10 +230,6 @@ void FillPacked(const PackingPiece& piece, const SourceMatrix& source, std::byte
   const int64_t rows_left = tensor.parts[piece.part].slice.rows - piece.row_begin;
   kernels::PackRows(source, tensor.type, 0, rows_left, values,
                     tensor.scale_bytes == 0 ? nullptr : reinterpret_cast<float*>(scales));
-}
-
-bool PermutesRows(const model::ModelConfig& config, const PackedTensor& tensor) {
-  return !config.rope_interleave && HoldsRopeRows(tensor.kind);
 }
 
 }  // namespace
@@ -240,6 +282,8 @@ absl::Status PackPiece(const model::ModelConfig& config, const checkpoint::Check
   SliceSource source;
   DR_RETURN_IF_ERROR(OpenSlice(reader, piece, source));
   const PackedTensor& tensor = *piece.tensor;
+  const bool is_fp8 = tensor.type == DType::kF8E4M3;
+  if (PermutesRows(config, tensor) && !is_fp8) ReorderSource(config, tensor, source);
   switch (tensor.form) {
     case WeightForm::kTable:
       FillTable(piece, source.matrix, values);
@@ -253,8 +297,8 @@ absl::Status PackPiece(const model::ModelConfig& config, const checkpoint::Check
       FillPacked(piece, source.matrix, values, scales);
       break;
   }
-  if (PermutesRows(config, tensor)) {
-    InterleaveRope(config, tensor, values, reinterpret_cast<float*>(scales));
+  if (PermutesRows(config, tensor) && is_fp8) {
+    ReorderPackedFp8(config, tensor, values, reinterpret_cast<float*>(scales));
   }
   return absl::OkStatus();
 }

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/block_formats.h"
 #include "base/check.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
@@ -24,7 +25,7 @@ constexpr int64_t kStagingBytes = int64_t{128} << 20;
 
 int64_t SourceBytes(const checkpoint::CheckpointReader& reader, const PackingPiece& piece) {
   const checkpoint::TensorView* view = reader.Find(piece.tensor->parts[piece.part].tensor.name);
-  return view == nullptr ? 0 : piece.source_elements() * static_cast<int64_t>(SizeOf(view->dtype));
+  return view == nullptr ? 0 : BytesOf(view->dtype, piece.source_elements());
 }
 
 // Asks for a tensor ahead of time if this rank reads all of it; slices are left to the system's read-ahead.
@@ -33,7 +34,7 @@ void PrefetchIfWhole(const checkpoint::CheckpointReader& reader, const PackingPi
   const checkpoint::TensorView* view = reader.Find(part.tensor.name);
   const int64_t elements = part.slice.rows * part.slice.cols;
   if (view == nullptr || piece.row_begin > 0) return;
-  if (elements * static_cast<int64_t>(SizeOf(view->dtype)) == static_cast<int64_t>(view->bytes.size())) {
+  if (BytesOf(view->dtype, elements) == static_cast<int64_t>(view->bytes.size())) {
     reader.Prefetch(part.tensor.name);
   }
 }
@@ -102,9 +103,11 @@ absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, cons
                                           Rank rank, DType compute,
                                           const checkpoint::CheckpointReader& reader, Device& device,
                                           const LoadProgress& progress) {
-  DR_ASSIGN_OR_RETURN(Arena arena,
-                      Arena::Create(device, "weights", model::WeightBytes(config, layout, rank, compute)));
-  const std::vector<model::PackedTensor> tensors = model::PackedTensorsOf(config, layout, rank, compute);
+  const model::TensorTypes types = reader.BlockTypes();
+  DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "weights",
+                                                 model::WeightBytes(config, layout, rank, compute, types)));
+  const std::vector<model::PackedTensor> tensors =
+      model::PackedTensorsOf(config, layout, rank, compute, types);
   const int64_t first_layer =
       model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank).first;
 

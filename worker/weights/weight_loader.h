@@ -15,7 +15,8 @@
 namespace deeprack::worker {
 
 struct LoadedWeights {
-  Arena arena;  // exactly model::WeightBytes of the device's memory, all of it in use
+  // exactly model::WeightBytes of the checkpoint's types, of the device's memory, all of it in use
+  Arena arena;
   StageWeights weights;
 };
 

@@ -143,7 +143,7 @@ TEST_P(AttentionTest, ResultDoesNotDependOnChunkingOrBatch) {
     }
     // Beside another sequence, which takes the last 30 rows, and without a pool.
     TestMatrix mixed(type, tokens, heads * latent_dim);
-    const AttentionSequence both[2] = {{170, 30, 60, other_table.data()}, {0, 170, 0, table.data()}};
+    const AttentionSequence both[2] = {{0, 170, 0, table.data()}, {170, 30, 60, other_table.data()}};
     kernels().mla_attention(queries.Args(cache, 0, tokens, both, 2, mixed.view()), {});
     for (int64_t r = 0; r < 170; ++r) ASSERT_EQ(mixed.RowBytes(r), whole.RowBytes(r)) << r;
   }
