@@ -145,6 +145,13 @@ constexpr int64_t BlockBytes(DType type) {
   }
 }
 
+// Bytes that one block of each of 16 rows takes when packed for the CPU's matrix products
+// (kernels/api/packed_weight.h): the same bits in another order, without INT4_G128's unused bytes.
+constexpr int64_t PackedBlockBytes(DType type) {
+  const int64_t unused = type == DType::kInt4G128 ? sizeof(BlockInt4G128::unused) : 0;
+  return 16 * (BlockBytes(type) - unused);
+}
+
 static_assert(sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20 && sizeof(BlockQ5_0) == 22 &&
               sizeof(BlockQ5_1) == 24 && sizeof(BlockQ8_0) == 34 && sizeof(BlockQ2K) == 84 &&
               sizeof(BlockQ3K) == 110 && sizeof(BlockQ4K) == 144 && sizeof(BlockQ5K) == 176 &&

@@ -9,7 +9,9 @@
 #include "cli/bench/bench.h"
 #include "cli/chat/chat.h"
 #include "cli/demo/demo.h"
+#include "cli/perplexity/perplexity.h"
 #include "cli/plan/plan.h"
+#include "cli/quantize/quantize.h"
 #include "cli/serve/serve.h"
 #include "cli/serve/with_server.h"
 #include "cli/terminal/exit_code.h"
@@ -92,6 +94,39 @@ struct BenchFlags {
   }
 };
 
+struct PerplexityFlags {
+  ServeFlags serve;
+  PerplexityOptions options;
+
+  void AddTo(CLI::App& command) {
+    serve.AddTo(command);
+    command.add_option("--text", options.text, "the text, a file")->required();
+    command
+        .add_option("--context", options.context, "tokens of a window; those of its second half are scored")
+        ->check(CLI::Range(4, 1 << 20))
+        ->capture_default_str();
+    command.add_option("--windows", options.windows, "measure only so many windows, 0: all")
+        ->check(CLI::Range(0, 1 << 30))
+        ->capture_default_str();
+    command.add_option("--reference", options.reference,
+                       "also compare with this model, which is served first");
+    command
+        .add_option("--top", options.top,
+                    "tokens of each distribution that are compared; the vocabulary's size makes "
+                    "the divergence exact")
+        ->check(CLI::Range(1, 4096))
+        ->capture_default_str();
+  }
+};
+
+void AddOptions(QuantizeOptions& options, CLI::App& command) {
+  command.add_option("IN", options.in, "Hugging Face folder or GGUF")->required();
+  command.add_option("OUT", options.out, "file to write, named *.gguf")->required();
+  command.add_option("--type", options.type, QuantTypeNames())->capture_default_str();
+  command.add_option("--threads", options.threads, "0: as many as this machine has")
+      ->check(CLI::Range(0, 4096));
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("deeprack serves DeepSeek R1 from a rack of machines.", "deeprack");
   app.require_subcommand(1);
@@ -105,10 +140,20 @@ int Main(int argc, char** argv) {
   CLI::App* plan = app.add_subcommand("plan", "bytes per rank for a model and a layout");
   plan_flags.AddTo(*plan);
 
+  QuantizeOptions quantize_options;
+  CLI::App* quantize =
+      app.add_subcommand("quantize", "write a model as one GGUF file with fewer bits a weight");
+  AddOptions(quantize_options, *quantize);
+
   BenchFlags bench_flags;
   CLI::App* bench = app.add_subcommand(
       "bench", "serve a model, send it requests at several concurrencies, print throughput and latencies");
   bench_flags.AddTo(*bench);
+
+  PerplexityFlags perplexity_flags;
+  CLI::App* perplexity = app.add_subcommand(
+      "perplexity", "how well a model predicts a text, and how far it is from a reference model");
+  perplexity_flags.AddTo(*perplexity);
 
   ChatOptions chat_options;
   CLI::App* chat =
@@ -132,7 +177,13 @@ int Main(int argc, char** argv) {
   }
   if (*serve) return WithOptions(serve_flags, Serve);
   if (*plan) return WithOptions(plan_flags, Plan);
+  if (*quantize) return Quantize(quantize_options);
   if (*bench) return bench_flags.Run();
+  if (*perplexity) {
+    return WithOptions(perplexity_flags.serve, [&](const ServeOptions& serve) {
+      return Perplexity(perplexity_flags.options, serve);
+    });
+  }
   if (*chat) return Chat(chat_options);
   if (*demo) return Demo();
   if (*version) std::printf("deeprack %s\n", DEEPRACK_VERSION);

@@ -39,7 +39,7 @@ class Shape:
 @dataclasses.dataclass
 class Tensor:
     """A tensor by its name in a GGUF file and in a Hugging Face folder."""
-    gguf: str
+    gguf: str          # "" where that form has it in another shape
     hugging_face: str
     shape: tuple           # row-major; the last dimension is summed over
     kind: str = "matrix"   # matrix: in the slice's type; wide: where few bits would hurt; norm, router, bias: F32
@@ -52,7 +52,7 @@ def tensors_of(shape):
     yield Tensor("token_embd.weight", "model.embed_tokens.weight", (shape.vocab_size, h))
     for i in range(shape.num_hidden_layers):
         def tensor(gguf, hugging_face, *dims, kind="matrix"):
-            return Tensor(f"blk.{i}.{gguf}", f"model.layers.{i}.{hugging_face}", dims, kind)
+            return Tensor(gguf and f"blk.{i}.{gguf}", hugging_face and f"model.layers.{i}.{hugging_face}", dims, kind)
 
         yield tensor("attn_norm.weight", "input_layernorm.weight", h, kind="norm")
         yield tensor("attn_q_a.weight", "self_attn.q_a_proj.weight", shape.q_lora_rank, h)

@@ -16,7 +16,7 @@ std::vector<const KernelSet*> FindAvailable() {
     sets.push_back(&avx2::kKernels);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512vbmi")) {
+        __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni")) {
       sets.push_back(&avx512::kKernels);
       if (__builtin_cpu_supports("avx512bf16")) sets.push_back(&avx512_bf16::kKernels);
     }

@@ -10,9 +10,11 @@
 // in the same order.
 #include "kernels/api/linear.h"
 
+#include "base/block_formats.h"
 #include "base/check.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/micro_kernel.h"
+#include "kernels/cpu/product.h"
 #if DEEPRACK_SIMD_LEVEL >= 3
 #include "kernels/cpu/dot_bf16.h"
 #endif
@@ -23,6 +25,8 @@ namespace {
 constexpr int64_t kTileColumns = 128;
 constexpr int64_t kChunkPanels = 12;  // a multiple of every number of panels taken at once
 constexpr int64_t kRowBlock = 192;    // rows that share an expanded tile; a multiple of every kTileRows
+constexpr int64_t kBlockFormatRowBlock =
+    64;  // the same for block formats: quantised rows that fit the L2 cache
 
 // Whether rows of bf16 are multiplied as they are, in pairs, rather than as fp32.
 constexpr bool kMultipliesPairs = DEEPRACK_SIMD_LEVEL >= 3;
@@ -46,17 +50,6 @@ struct Shape<bf16> {
   using Tile = PairElement;
 };
 #endif
-
-// Rows of x times one weight. Row r of the result starts at out + r * out_stride elements.
-struct Product {
-  const PackedWeight* weight;
-  const void* const* x;  // [m] rows: of bf16 when in_pairs, of fp32 otherwise
-  bool in_pairs;
-  int64_t m;
-  void* out;
-  int64_t out_stride;
-  int64_t first_task;
-};
 
 // The columns [begin, end) of fp8 scale block b; for other types, of tile b.
 struct Span {
@@ -91,13 +84,6 @@ void DirectRows(const PackedWeight& w, int64_t panel, const X* const* x, Accumul
   } else {
     Accumulate<T, R, P>(x, 0, w.k, values, panel_stride, total);
   }
-}
-
-template <class Out>
-void StoreColumns(const Product& product, int64_t row, int64_t panel, F16 value) {
-  const int64_t column = panel * kPanelRows;
-  StoreFirst(static_cast<Out*>(product.out) + row * product.out_stride + column, value,
-             product.weight->n - column);
 }
 
 template <class X>
@@ -273,7 +259,13 @@ void RunPanelsOf(DType out, const Product& product, int64_t panel, int64_t end, 
   RunPanelsTo<float, T>(out, product, panel, end, row, rows);
 }
 
-int64_t RowBlocks(const Product& product) { return (product.m + kRowBlock - 1) / kRowBlock; }
+int64_t RowBlockOf(const PackedWeight& weight) {
+  return IsBlockFormat(weight.type) ? kBlockFormatRowBlock : kRowBlock;
+}
+int64_t RowBlocks(const Product& product) {
+  const int64_t block = RowBlockOf(*product.weight);
+  return (product.m + block - 1) / block;
+}
 
 // Runs products that share one weight shape and out type, cut into tasks over (product, row block, panel
 // range).
@@ -306,9 +298,11 @@ void RunProducts(Product* products, int64_t count, DType out, const Execution& e
     const Product& product = products[low];
     const int64_t index = task - product.first_task;
     const int64_t panel = index % chunks * chunk;
-    const int64_t row = index / chunks * kRowBlock;
+    const int64_t row_block = RowBlockOf(*product.weight);
+    const int64_t row = index / chunks * row_block;
     const int64_t end = Lower(panels, panel + chunk);
-    const int64_t rows = Lower(kRowBlock, product.m - row);
+    const int64_t rows = Lower(row_block, product.m - row);
+    if (IsBlockFormat(product.weight->type)) return MultiplyBlocks(out, product, panel, end, row, rows);
     switch (product.weight->type) {
       case DType::kBF16:
         return RunPanelsOf<bf16>(out, product, panel, end, row, rows);
@@ -320,35 +314,47 @@ void RunProducts(Product* products, int64_t count, DType out, const Execution& e
   });
 }
 
-// The rows of x as the products take them: x itself, or as fp32 in the call's scratch, with room for
-// `pointers` row pointers.
+// The rows of x as products with a type of weight take them: x itself, or, converted, in the call's scratch;
+// with room for `pointers` row pointers.
 struct Rows {
   const char* data;
   int64_t stride;        // bytes
   int64_t element_size;  // bytes
   const void** pointers;
 };
-Rows PrepareRows(const Matrix& x, bool in_pairs, int64_t pointers, const Execution& execution) {
+
+// Converts every row by convert(row, to) to `stride` bytes.
+template <class Convert>
+Rows ConvertRows(const Matrix& x, int64_t stride, int64_t pointers, const Execution& execution,
+                 Convert convert) {
   const int64_t pointer_bytes = (pointers * int64_t{sizeof(void*)} + 63) / 64 * 64;
-  const bool convert = x.type == DType::kBF16 && !in_pairs;
-  const int64_t stride = (x.cols + 15) / 16 * 16;
-  const int64_t value_bytes = convert ? x.rows * stride * int64_t{sizeof(float)} : 0;
-  char* memory = static_cast<char*>(Scratch(kCallRows, pointer_bytes + value_bytes));
-  const void** table = reinterpret_cast<const void**>(memory);
-  if (!convert) {
-    const int64_t size = x.type == DType::kBF16 ? sizeof(bf16) : sizeof(float);
-    return {static_cast<const char*>(x.data), x.stride * size, size, table};
-  }
-  float* values = reinterpret_cast<float*>(memory + pointer_bytes);
+  char* memory = static_cast<char*>(Scratch(kCallRows, pointer_bytes + x.rows * stride));
+  char* values = memory + pointer_bytes;
   const int64_t rows_per_task = Higher(1, 32768 / Higher(1, x.cols));
   ParallelFor(execution, (x.rows + rows_per_task - 1) / rows_per_task, [=, &x](int64_t task) {
-    for (int64_t r = task * rows_per_task; r < Lower(x.rows, (task + 1) * rows_per_task); ++r) {
-      const bf16* from = x.row<bf16>(r);
-      for (int64_t c = 0; c < x.cols; c += 16)
-        Store(values + r * stride + c, LoadFirst(from + c, x.cols - c));
-    }
+    for (int64_t r = task * rows_per_task; r < Lower(x.rows, (task + 1) * rows_per_task); ++r)
+      convert(r, values + r * stride);
   });
-  return {memory + pointer_bytes, stride * int64_t{sizeof(float)}, sizeof(float), table};
+  return {values, stride, sizeof(float), reinterpret_cast<const void**>(memory)};
+}
+
+Rows PrepareRows(const Matrix& x, const PackedWeight& weight, int64_t pointers, const Execution& execution) {
+  if (IsBlockFormat(weight.type)) {
+    const int64_t stride = (QuantizedRowBytes(weight.type, x.cols) + 63) / 64 * 64;
+    return ConvertRows(x, stride, pointers, execution,
+                       [type = weight.type, &x](int64_t row, char* to) { QuantizeRow(type, x, row, to); });
+  }
+  if (x.type == DType::kBF16 && !InPairs(x, weight)) {
+    const int64_t stride = (x.cols + 15) / 16 * 16 * int64_t{sizeof(float)};
+    return ConvertRows(x, stride, pointers, execution, [&x](int64_t row, char* to) {
+      const bf16* from = x.row<bf16>(row);
+      for (int64_t c = 0; c < x.cols; c += 16)
+        Store(reinterpret_cast<float*>(to) + c, LoadFirst(from + c, x.cols - c));
+    });
+  }
+  const int64_t size = x.type == DType::kBF16 ? sizeof(bf16) : sizeof(float);
+  return {static_cast<const char*>(x.data), x.stride * size, size,
+          static_cast<const void**>(Scratch(kCallRows, pointers * int64_t{sizeof(void*)}))};
 }
 
 void* Element(const Matrix& matrix, int64_t row, int64_t column) {
@@ -361,7 +367,7 @@ void* Element(const Matrix& matrix, int64_t row, int64_t column) {
 void Linear(const LinearArgs& args, const Execution& execution) {
   DR_CHECK(args.x.cols == args.weight.k && args.out.cols == args.weight.n && args.out.rows == args.x.rows);
   const bool in_pairs = InPairs(args.x, args.weight);
-  const Rows rows = PrepareRows(args.x, in_pairs, args.x.rows, execution);
+  const Rows rows = PrepareRows(args.x, args.weight, args.x.rows, execution);
   for (int64_t r = 0; r < args.x.rows; ++r) rows.pointers[r] = rows.data + r * rows.stride;
   Product product{&args.weight, rows.pointers, in_pairs, args.x.rows, args.out.data, args.out.stride, 0};
   RunProducts(&product, 1, args.out.type, execution);
@@ -371,10 +377,11 @@ void HeadLinear(const HeadLinearArgs& args, const Execution& execution) {
   const int64_t m = args.x.rows;
   if (args.heads == 0 || m == 0) return;
   const int64_t n = args.weights[0].n;
+  DR_CHECK(!IsBlockFormat(args.weights[0].type));
   DR_CHECK(args.x_head_stride >= args.weights[0].k && args.x.cols >= args.heads * args.x_head_stride);
   DR_CHECK(args.out.cols == args.heads * n && args.out.rows == m);
   const bool in_pairs = InPairs(args.x, args.weights[0]);
-  const Rows rows = PrepareRows(args.x, in_pairs, m * args.heads, execution);
+  const Rows rows = PrepareRows(args.x, args.weights[0], m * args.heads, execution);
   Product* products = static_cast<Product*>(Scratch(kCallProducts, args.heads * int64_t{sizeof(Product)}));
   for (int64_t h = 0; h < args.heads; ++h) {
     const void** pointers = rows.pointers + h * m;
@@ -391,8 +398,10 @@ void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution) {
   const int64_t grouped_rows = args.offsets[args.experts];
   if (grouped_rows == 0) return;
   DR_CHECK(args.x.cols == args.weights[0].k && args.out.cols == args.weights[0].n);
-  const bool in_pairs = InPairs(args.x, args.weights[0]);
-  const Rows rows = PrepareRows(args.x, in_pairs, grouped_rows, execution);
+  Matrix x = args.x;  // it may have room for more rows than there are
+  if (args.row_index == nullptr) x.rows = Lower(x.rows, grouped_rows);
+  const bool in_pairs = InPairs(x, args.weights[0]);
+  const Rows rows = PrepareRows(x, args.weights[0], grouped_rows, execution);
   for (int64_t r = 0; r < grouped_rows; ++r) {
     rows.pointers[r] = rows.data + (args.row_index != nullptr ? args.row_index[r] : r) * rows.stride;
   }

@@ -7,6 +7,7 @@
 #include "base/block_formats.h"
 #include "base/check.h"
 #include "base/checked.h"
+#include "kernels/cpu/pack_blocks.h"
 
 namespace deeprack::kernels {
 namespace {
@@ -64,6 +65,30 @@ void PackScales(const SourceMatrix& source, int64_t first_row, float* scales) {
   }
 }
 
+// Block formats as fp32 or bf16, a block's width of 16 rows at a time.
+template <class To>
+void PackDequantized(const SourceMatrix& source, int64_t first_row, To* values) {
+  const int64_t elements = BlockElements(source.type);
+  DR_CHECK(source.cols % elements == 0 && source.row_stride % elements == 0);
+  const auto* data = static_cast<const std::byte*>(source.data);
+  float blocks[kPanelRows][256] = {};
+  for (int64_t row = 0; row < source.rows; row += kPanelRows) {
+    const int64_t rows = std::min(kPanelRows, source.rows - row);
+    To* panel = values + (first_row + row) / kPanelRows * kPanelRows * source.cols;
+    for (int64_t r = rows; r < kPanelRows; ++r) std::fill_n(blocks[r], elements, 0.0f);
+    for (int64_t k = 0; k < source.cols; k += elements) {
+      for (int64_t r = 0; r < rows; ++r) {
+        Dequantize(source.type, data + BytesOf(source.type, (row + r) * source.row_stride + k), elements,
+                   blocks[r]);
+      }
+      for (int64_t i = 0; i < elements; ++i) {
+        for (int64_t r = 0; r < kPanelRows; ++r)
+          panel[(k + i) * kPanelRows + r] = FromFloat<To>(blocks[r][i]);
+      }
+    }
+  }
+}
+
 template <class From>
 void PackFrom(const SourceMatrix& source, DType type, int64_t first_row, void* values) {
   if (type == DType::kF32) {
@@ -76,7 +101,8 @@ void PackFrom(const SourceMatrix& source, DType type, int64_t first_row, void* v
 }  // namespace
 
 int64_t PackedValueBytes(DType type, int64_t n, int64_t k) {
-  return RoundUp(RoundUp(n, kPanelRows) * k * static_cast<int64_t>(SizeOf(type)), kAlignment);
+  const int64_t blocks = CeilDiv(n, kPanelRows) * (k / BlockElements(type));  // of a panel's rows
+  return RoundUp(blocks * PackedBlockBytes(type), kAlignment);
 }
 
 int64_t PackedScaleBytes(DType type, int64_t n, int64_t k, int64_t col_begin) {
@@ -91,11 +117,17 @@ void PackRows(const SourceMatrix& source, DType type, int64_t first_row, int64_t
   DR_CHECK(first_row % kPanelRows == 0);
   DR_CHECK(source.rows % kPanelRows == 0 || first_row + source.rows == total_rows);
   DR_CHECK(source.type != DType::kF8E4M3 || source.scales != nullptr);
-  DR_CHECK(type == DType::kF32 || type == DType::kBF16 || (type == DType::kF8E4M3 && source.type == type));
+  DR_CHECK(type == DType::kF32 || type == DType::kBF16 ||
+           (source.type == type && (type == DType::kF8E4M3 || IsBlockFormat(type))));
   if (type == DType::kF8E4M3) {
     PackValues<fp8_e4m3>(source, first_row, static_cast<fp8_e4m3*>(values));
     PackScales(source, first_row, scales);
     return;
+  }
+  if (IsBlockFormat(type)) return PackBlocks(source, first_row, static_cast<uint8_t*>(values));
+  if (IsBlockFormat(source.type)) {
+    if (type == DType::kF32) return PackDequantized(source, first_row, static_cast<float*>(values));
+    return PackDequantized(source, first_row, static_cast<bf16*>(values));
   }
   switch (source.type) {
     case DType::kF32:
@@ -107,7 +139,7 @@ void PackRows(const SourceMatrix& source, DType type, int64_t first_row, int64_t
     case DType::kF8E4M3:
       return PackFrom<fp8_e4m3>(source, type, first_row, values);
     default:
-      DR_CHECK(!"a weight's values are F32, BF16, F16 or F8_E4M3");
+      DR_CHECK(!"a weight's values are F32, BF16, F16, F8_E4M3 or of a block format");
   }
 }
 

@@ -1,5 +1,6 @@
 #include "model/budget/budget.h"
 
+#include "base/block_formats.h"
 #include "base/checked.h"
 #include "model/budget/packed_tensors.h"
 #include "model/shard/shard.h"
@@ -12,8 +13,8 @@ constexpr int64_t kScaleBlock = 128;
 }  // namespace
 
 int64_t PackedValueBytes(DType type, int64_t rows, int64_t cols) {
-  const int64_t element = static_cast<int64_t>(SizeOf(type));
-  return RoundUp(RoundUp(rows, kPanelRows) * cols * element, kWeightAlignment);
+  const int64_t blocks = CeilDiv(rows, kPanelRows) * (cols / BlockElements(type));  // of a panel's rows
+  return RoundUp(blocks * PackedBlockBytes(type), kWeightAlignment);
 }
 
 int64_t PackedScaleBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin) {

@@ -9,6 +9,9 @@
 namespace deeprack::model {
 namespace {
 
+// Rows whose logits are changed at a time before a draw: few requests ask for it, and a row is large.
+constexpr int64_t kMostAdjustedRows = 32;
+
 class Listing {
  public:
   explicit Listing(const WorkspaceSpec& spec)
@@ -103,6 +106,8 @@ class Listing {
     Add(Buffer::kDispatchSend, DType::kU8, share * fanout, row_bytes);
     Add(Buffer::kDispatchReceive, DType::kU8, stage_tokens_, row_bytes);
     Int32(Buffer::kDispatchIndex, share, fanout);
+    Add(Buffer::kDispatchRowsTo, DType::kI64, 1, spec_.layout.stage_size());
+    Add(Buffer::kDispatchCounts, DType::kI64, spec_.layout.stage_size(), spec_.layout.stage_size());
     Fp32(Buffer::kDispatchOnes, share, fanout);
     Fp32(Buffer::kExpertSums, stage_tokens_, config_.hidden_size);
     Fp32(Buffer::kReturned, share * fanout, config_.hidden_size);
@@ -118,7 +123,7 @@ class Listing {
       Fp32(Buffer::kLogitsOwn, rows, own);
       Fp32(Buffer::kLogitsGathered, spec_.layout.tp * rows, own);
     }
-    Fp32(Buffer::kLogitsScratch, 1, config_.vocab_size);
+    Fp32(Buffer::kAdjustedLogits, std::min(rows, kMostAdjustedRows), config_.vocab_size);
   }
 
   const WorkspaceSpec& spec_;

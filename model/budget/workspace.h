@@ -63,6 +63,8 @@ enum class Buffer : uint8_t {
   kDispatchSend,     // bytes [C * F, a row's]
   kDispatchReceive,  // bytes [S, a row's]
   kDispatchIndex,    // int32 [C, F]: where the row was sent from, -1 beyond the last
+  kDispatchRowsTo,   // int64 [1, ranks of the stage]
+  kDispatchCounts,   // int64 [ranks of the stage, ranks of the stage]
   kDispatchOnes,     // [C, F]: 1, the weights of the final sum
   kExpertSums,       // [S, H]: this rank's sums for the rows it received
   kReturned,         // [C * F, H]
@@ -73,7 +75,7 @@ enum class Buffer : uint8_t {
   kLogits,          // [R, vocab_size]
   kLogitsOwn,       // [R, vocabulary rows of a tp rank], tp > 1
   kLogitsGathered,  // [tp * R, vocabulary rows of a tp rank], tp > 1
-  kLogitsScratch,   // [1, vocab_size]: one row that sampling may change
+  kAdjustedLogits,  // [some of R, vocab_size]: rows that sampling may change
 };
 
 struct BufferShape {

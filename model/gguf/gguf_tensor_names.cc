@@ -11,8 +11,60 @@
 namespace deeprack::model {
 namespace {
 
-// Without "blk.N." before it; nullptr: GGUF has no such tensor.
-const char* NameOf(TensorKind kind) {
+// One tensor for several of a layer: rows [first_row, first_row + rows) of the `all_rows` of each expert.
+struct Fused {
+  const char* name;
+  int64_t first_row;
+  int64_t all_rows;
+};
+
+std::optional<Fused> FusedPlace(const ModelConfig& c, TensorKind kind) {
+  const int64_t query = c.num_attention_heads * c.qk_head_dim();
+  const int64_t key = c.num_key_value_heads * c.qk_head_dim();
+  const int64_t all = query + key + c.num_key_value_heads * c.v_head_dim;
+  const int64_t width = c.moe_intermediate_size;
+  switch (kind) {
+    case TensorKind::kExpertGate:
+      return Fused{"ffn_gate_up_exps.weight", 0, 2 * width};
+    case TensorKind::kExpertUp:
+      return Fused{"ffn_gate_up_exps.weight", width, 2 * width};
+    case TensorKind::kQProj:
+      return Fused{"attn_qkv.weight", 0, all};
+    case TensorKind::kKProj:
+      return Fused{"attn_qkv.weight", query, all};
+    case TensorKind::kVProj:
+      return Fused{"attn_qkv.weight", query + key, all};
+    case TensorKind::kQBias:
+      return Fused{"attn_qkv.bias", 0, all};
+    case TensorKind::kKBias:
+      return Fused{"attn_qkv.bias", query, all};
+    case TensorKind::kVBias:
+      return Fused{"attn_qkv.bias", query + key, all};
+    default:
+      return std::nullopt;
+  }
+}
+
+// The place of a part of a tensor that holds `experts` times `all_rows` rows of spec's columns.
+absl::StatusOr<GgufPlace> PartOf(const GgufModel& model, const GgufTensor& tensor, const TensorSpec& spec,
+                                 int64_t experts, int64_t all_rows, int64_t first_row) {
+  const int64_t cols = spec.shape.size() > 1 ? spec.shape[1] : 1;
+  std::vector<int64_t> expected = {all_rows};
+  if (spec.shape.size() > 1) expected.push_back(cols);
+  if (spec.expert >= 0) expected.insert(expected.begin(), experts);
+  if (tensor.shape != expected) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        model.FileOf(tensor), ": tensor ", QuotedName(tensor.name), " has shape ", ShapeText(tensor.shape),
+        ", expected ", ShapeText(expected), " by the metadata: the two are not of one model"));
+  }
+  const int64_t expert = spec.expert >= 0 ? spec.expert : 0;
+  return GgufPlace{
+      .tensor = &tensor, .is_part = true, .first_element = (expert * all_rows + first_row) * cols};
+}
+
+}  // namespace
+
+const char* GgufTensorName(TensorKind kind) {
   switch (kind) {
     case TensorKind::kEmbedTokens:
       return "token_embd.weight";
@@ -81,63 +133,10 @@ const char* NameOf(TensorKind kind) {
   }
 }
 
-// One tensor for several of a layer: rows [first_row, first_row + rows) of the `all_rows` of each expert.
-struct Fused {
-  const char* name;
-  int64_t first_row;
-  int64_t all_rows;
-};
-
-std::optional<Fused> FusedPlace(const ModelConfig& c, TensorKind kind) {
-  const int64_t query = c.num_attention_heads * c.qk_head_dim();
-  const int64_t key = c.num_key_value_heads * c.qk_head_dim();
-  const int64_t all = query + key + c.num_key_value_heads * c.v_head_dim;
-  const int64_t width = c.moe_intermediate_size;
-  switch (kind) {
-    case TensorKind::kExpertGate:
-      return Fused{"ffn_gate_up_exps.weight", 0, 2 * width};
-    case TensorKind::kExpertUp:
-      return Fused{"ffn_gate_up_exps.weight", width, 2 * width};
-    case TensorKind::kQProj:
-      return Fused{"attn_qkv.weight", 0, all};
-    case TensorKind::kKProj:
-      return Fused{"attn_qkv.weight", query, all};
-    case TensorKind::kVProj:
-      return Fused{"attn_qkv.weight", query + key, all};
-    case TensorKind::kQBias:
-      return Fused{"attn_qkv.bias", 0, all};
-    case TensorKind::kKBias:
-      return Fused{"attn_qkv.bias", query, all};
-    case TensorKind::kVBias:
-      return Fused{"attn_qkv.bias", query + key, all};
-    default:
-      return std::nullopt;
-  }
-}
-
-// The place of a part of a tensor that holds `experts` times `all_rows` rows of spec's columns.
-absl::StatusOr<GgufPlace> PartOf(const GgufModel& model, const GgufTensor& tensor, const TensorSpec& spec,
-                                 int64_t experts, int64_t all_rows, int64_t first_row) {
-  const int64_t cols = spec.shape.size() > 1 ? spec.shape[1] : 1;
-  std::vector<int64_t> expected = {all_rows};
-  if (spec.shape.size() > 1) expected.push_back(cols);
-  if (spec.expert >= 0) expected.insert(expected.begin(), experts);
-  if (tensor.shape != expected) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        model.FileOf(tensor), ": tensor ", QuotedName(tensor.name), " has shape ", ShapeText(tensor.shape),
-        ", expected ", ShapeText(expected), " by the metadata: the two are not of one model"));
-  }
-  const int64_t expert = spec.expert >= 0 ? spec.expert : 0;
-  return GgufPlace{
-      .tensor = &tensor, .is_part = true, .first_element = (expert * all_rows + first_row) * cols};
-}
-
-}  // namespace
-
 absl::StatusOr<GgufPlace> PlaceInGguf(const GgufModel& model, const ModelConfig& config,
                                       const TensorSpec& spec) {
   const std::string layer = spec.layer >= 0 ? absl::StrCat("blk.", spec.layer, ".") : "";
-  const char* name = NameOf(spec.kind);
+  const char* name = GgufTensorName(spec.kind);
   const GgufTensor* tensor = name == nullptr ? nullptr : model.FindTensor(layer + name);
   if (tensor != nullptr) {
     if (spec.expert < 0) return GgufPlace{.tensor = tensor};

@@ -13,6 +13,10 @@
 
 namespace deeprack::model {
 
+// Without "blk.N." before it, of tensors in a layer; experts have one for all of theirs. nullptr: GGUF has no
+// such tensor.
+const char* GgufTensorName(TensorKind kind);
+
 // A GGUF keeps the experts of a layer in one tensor, one after the other, and may keep gate and up, or
 // queries, keys and values, in one.
 struct GgufPlace {

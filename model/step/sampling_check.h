@@ -7,6 +7,9 @@
 
 namespace deeprack::model {
 
+// Of the likeliest tokens at a position, as many as may be asked for.
+inline constexpr int32_t kMostTopLogprobs = 128;
+
 // InvalidArgument names the parameter, its value and its range. Token ids are not checked: they need a
 // vocabulary.
 absl::Status CheckSampling(const SamplingParams& params);

@@ -99,6 +99,12 @@ void Place(model::Buffer buffer, const kernels::Matrix& m, Workspace& ws) {
       ws.dispatch_index = m.row<int32_t>(0);
       ws.dispatch_fanout = m.cols;
       return;
+    case Buffer::kDispatchRowsTo:
+      ws.dispatch_rows_to = m.row<int64_t>(0);
+      return;
+    case Buffer::kDispatchCounts:
+      ws.dispatch_counts = m.row<int64_t>(0);
+      return;
     case Buffer::kDispatchOnes:
       ws.dispatch_ones = m.row<float>(0);
       return;
@@ -123,8 +129,8 @@ void Place(model::Buffer buffer, const kernels::Matrix& m, Workspace& ws) {
     case Buffer::kLogitsGathered:
       ws.logits_gathered = m.row<float>(0);
       return;
-    case Buffer::kLogitsScratch:
-      ws.logits_scratch = m.row<float>(0);
+    case Buffer::kAdjustedLogits:
+      ws.adjusted_logits = m;
       return;
   }
 }

@@ -53,6 +53,8 @@ struct Workspace {
   std::byte* dispatch_send = nullptr;     // [C * F] rows
   std::byte* dispatch_receive = nullptr;  // [S] rows
   int32_t* dispatch_index = nullptr;      // [C, F]: where the row was sent from, -1 beyond the last
+  int64_t* dispatch_rows_to = nullptr;    // [ranks of the stage]
+  int64_t* dispatch_counts = nullptr;     // [ranks of the stage, ranks of the stage]
   float* dispatch_ones = nullptr;         // [C, F]: 1, the weights of the final sum; filled by whoever carves
   kernels::Matrix expert_sums;            // fp32 [S, H]: this rank's sums for the rows it received
   kernels::Matrix returned;               // fp32 [C * F, H]
@@ -63,7 +65,7 @@ struct Workspace {
   kernels::Matrix logits;            // fp32 [R, vocab_size]
   kernels::Matrix logits_own;        // fp32 [R, vocabulary rows of a tp rank], tp > 1
   float* logits_gathered = nullptr;  // fp32 [tp, R, vocabulary rows of a tp rank], tp > 1
-  float* logits_scratch = nullptr;   // [vocab_size]: one row that sampling may change
+  kernels::Matrix adjusted_logits;   // fp32 [some of R, vocab_size]: rows that sampling may change
 };
 
 // Cuts `base` (model::WorkspaceBytes long, kArenaAlignment-aligned) into the buffers.

@@ -38,7 +38,7 @@ struct EngineMemory {
   int32_t kv_blocks = 0;
   int64_t weight_bytes = 0;
   int64_t kv_bytes = 0;
-  int64_t workspace_bytes = 0;
+  int64_t workspace_bytes = 0;  // and what a step brings and takes back
 };
 
 class Engine {
@@ -67,7 +67,7 @@ class Engine {
   // The raw logits (fp32, vocab_size) of the last Execute at the last chunk position of the plan's sequence
   // with this index, on the rank that answers for it; nullptr on other ranks and if the sequence did not
   // sample. Valid until the next Execute. For parity tests.
-  virtual const float* LastLogits(int64_t sequence_index) const = 0;
+  virtual const float* LastLogits(int64_t sequence_index) = 0;
 
   virtual const EngineMemory& memory() const = 0;
   virtual const model::ModelConfig& config() const = 0;

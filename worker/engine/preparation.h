@@ -21,7 +21,9 @@ struct Preparation {
   std::optional<checkpoint::CheckpointReader> reader;  // open and checked against the config
   model::StepLimits limits;
   RankMemory memory;
-  int64_t workspace_bytes = 0;
+  int64_t workspace_bytes = 0;  // of the decoder
+  int64_t step_bytes = 0;       // StepMemory
+  int64_t table_bytes = 0;      // WeightTableBytes
 };
 
 // Reads and checks config, options, layout and the checkpoint's headers; computes the budget. Takes no

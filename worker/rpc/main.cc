@@ -119,9 +119,9 @@ int Run(const WorkerNodeOptions& options, const sigset_t& signals) {
   };
   if (options.launch_world > 1) join = JoinMpiWorld;
 
-  const CreateEngine create = [](const EngineOptions& engine_options, Communicator* world,
+  const CreateEngine create = [](const EngineOptions& engine, Communicator* world,
                                  const Engine::Progress& progress) {
-    return Engine::Create(engine_options, world, progress);
+    return Engine::Create(engine, world, progress);
   };
   absl::StatusOr<std::unique_ptr<WorkerNode>> node = WorkerNode::Start(options, join, create);
   if (!node.ok()) {

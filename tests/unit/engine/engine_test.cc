@@ -12,6 +12,7 @@
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/collectives/local/local_world.h"
 #include "worker/decoder/workspace.h"
+#include "worker/engine/step_memory.h"
 
 namespace deeprack::worker::testing {
 namespace {
@@ -51,15 +52,17 @@ TEST(EngineTest, MemoryIsTheBudgets) {
         EXPECT_EQ(memory.kv_bytes, memory.kv_blocks * model::KvPageBytes(config, layout, rank, compute));
         EXPECT_LE(memory.kv_bytes, options.kv_bytes);
         EXPECT_EQ(memory.kv_blocks, rack->engine(0).memory().kv_blocks);
+        const model::StepLimits limits = {.max_step_tokens = options.max_step_tokens,
+                                          .max_sequences = options.max_sequences,
+                                          .max_context = config.max_position_embeddings};
         EXPECT_EQ(memory.workspace_bytes,
                   model::WorkspaceBytes({.config = config,
-                                  .layout = layout,
-                                  .rank = rank,
-                                  .compute = compute,
-                                  .expert_exchange = model::ExpertExchange::kAllToAll,
-                                  .limits = {.max_step_tokens = options.max_step_tokens,
-                                             .max_sequences = options.max_sequences,
-                                             .max_context = config.max_position_embeddings}}));
+                                         .layout = layout,
+                                         .rank = rank,
+                                         .compute = compute,
+                                         .expert_exchange = model::ExpertExchange::kAllToAll,
+                                         .limits = limits}) +
+                      StepMemoryBytes(limits, config.vocab_size));
       }
     }
   }

@@ -37,11 +37,11 @@ TEST(WorkspaceTest, CarvingUsesWhatWasCounted) {
 
         std::byte* end = base;
         for (const kernels::Matrix& m :
-             {ws.residual,   ws.normed,      ws.partial,    ws.gathered,       ws.q_a,
-              ws.q,          ws.kv_a,        ws.q_latent,   ws.attended,       ws.values,
-              ws.gate_up,    ws.activated,   ws.shared_out, ws.expert_gate_up, ws.expert_activated,
-              ws.expert_out, ws.expert_sums, ws.returned,   ws.share_out,      ws.head_rows,
-              ws.logits,     ws.logits_own}) {
+             {ws.residual,   ws.normed,      ws.partial,        ws.gathered,       ws.q_a,
+              ws.q,          ws.kv_a,        ws.q_latent,       ws.attended,       ws.values,
+              ws.gate_up,    ws.activated,   ws.shared_out,     ws.expert_gate_up, ws.expert_activated,
+              ws.expert_out, ws.expert_sums, ws.returned,       ws.share_out,      ws.head_rows,
+              ws.logits,     ws.logits_own,  ws.adjusted_logits}) {
           if (m.data == nullptr) continue;
           std::byte* const data = static_cast<std::byte*>(m.data);
           EXPECT_GE(data, end);

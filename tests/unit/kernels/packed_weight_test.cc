@@ -1,6 +1,6 @@
 #include "kernels/api/packed_weight.h"
 
-#include "tests/unit/kernels/weights.h"
+#include "tests/unit/kernels/block_weights.h"
 
 namespace deeprack::kernels {
 namespace {
@@ -77,10 +77,46 @@ TEST(PackedWeight, ReadsHalfPrecision) {
   for (int64_t k = 0; k < 6; ++k) EXPECT_EQ(reference::Get(weight.packed(), 0, k), expected[k]);
 }
 
+TEST(PackedWeight, ExpandsBlockFormats) {
+  Random random(6);
+  for (DType from : kBlockTypes) {
+    const BlockTensor tensor(from, 60, 1024, random);
+    for (DType to : {DType::kF32, DType::kBF16}) {
+      const TestWeight weight = tensor.Packed(to, 20, 35, 512, 256);
+      for (int64_t n = 0; n < 48; ++n) {
+        const std::vector<float> row = n < 35 ? tensor.Row(20 + n) : std::vector<float>(1024);
+        for (int64_t k = 0; k < 256; ++k) {
+          const float expected = to == DType::kF32 ? row[512 + k] : ToFloat(ToBF16(row[512 + k]));
+          ASSERT_EQ(reference::Get(weight.packed(), n, k), expected) << Name(from) << " " << n << " " << k;
+        }
+      }
+    }
+  }
+}
+
+TEST(PackedWeight, StacksBlocks) {
+  Random random(7);
+  for (DType type : kBlockTypes) {
+    const BlockTensor gate(type, 48, 512, random), up(type, 41, 512, random);
+    TestWeight stacked(type, 48 + 41, 512);
+    PackRows(gate.Slice(0, 48, 0, 512), type, 0, 89, stacked.values(), nullptr);
+    PackRows(up.Slice(0, 41, 0, 512), type, 48, 89, stacked.values(), nullptr);
+    const int64_t panel = PackedValueBytes(type, 16, 512);
+    const uint8_t* bytes = static_cast<const uint8_t*>(stacked.packed().data);
+    EXPECT_EQ(std::memcmp(bytes, gate.Packed(type).packed().data, 3 * panel), 0) << Name(type);
+    EXPECT_EQ(std::memcmp(bytes + 3 * panel, up.Packed(type).packed().data, 3 * panel), 0) << Name(type);
+    EXPECT_EQ(bytes[6 * panel], 0xff);  // the guard
+  }
+}
+
 TEST(PackedWeight, BytesAreTheLayoutsPaddedTo64) {
   EXPECT_EQ(PackedValueBytes(DType::kBF16, 17, 3), 192);
   EXPECT_EQ(PackedValueBytes(DType::kF8E4M3, 1, 5), 128);
+  EXPECT_EQ(PackedValueBytes(DType::kQ8_0, 17, 64), 2 * 2 * 16 * 34);
+  EXPECT_EQ(PackedValueBytes(DType::kQ6K, 1, 256), 16 * 210 + 32);
+  EXPECT_EQ(PackedValueBytes(DType::kInt4G128, 16, 128), 16 * 69 + 48);
   EXPECT_EQ(PackedScaleBytes(DType::kBF16, 17, 3, 0), 0);
+  EXPECT_EQ(PackedScaleBytes(DType::kQ4K, 17, 256, 0), 0);
   EXPECT_EQ(PackedScaleBytes(DType::kF8E4M3, 17, 128, 0), 2 * 64);
   EXPECT_EQ(PackedScaleBytes(DType::kF8E4M3, 17, 128, 130), 2 * 2 * 64);
 }

@@ -1,4 +1,5 @@
 // model/budget and kernels/ may not include each other, but must agree about a packed matrix to the byte.
+#include "base/block_formats.h"
 #include "gtest/gtest.h"
 #include "kernels/api/packed_weight.h"
 #include "model/budget/budget.h"
@@ -20,6 +21,19 @@ TEST(PackedGeometryTest, BudgetAndKernelsAgreeOnAnySize) {
                     kernels::PackedScaleBytes(type, rows, cols, begin))
               << rows << " x " << cols << " from " << begin;
         }
+      }
+    }
+  }
+}
+
+TEST(PackedGeometryTest, BudgetAndKernelsAgreeOnBlockFormats) {
+  for (DType type : {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ2K,
+                     DType::kQ3K, DType::kQ4K, DType::kQ5K, DType::kQ6K, DType::kInt4G128, DType::kInt8G128}) {
+    for (int64_t rows = 1; rows < 70; rows += 3) {
+      for (int64_t blocks = 1; blocks < 7; ++blocks) {
+        const int64_t cols = blocks * BlockElements(type);
+        EXPECT_EQ(PackedValueBytes(type, rows, cols), kernels::PackedValueBytes(type, rows, cols));
+        EXPECT_EQ(PackedScaleBytes(type, rows, cols, cols), 0);
       }
     }
   }

@@ -1,0 +1,206 @@
+// Where a product with blocks takes its weights from: a block as it lies in memory, or one that was expanded
+// to bytes and 32-bit scales once, for many rows. Both hand out the same integers.
+#pragma once
+
+#include "kernels/cpu/block_form.h"
+#include "kernels/cpu/bytes.h"
+
+namespace deeprack::kernels::DEEPRACK_SIMD {
+namespace {
+
+constexpr int kUnit = 32;  // columns that are unpacked at once: eight quads
+
+// A packed block (block_layout.h).
+template <DType kType>
+class PackedBlock {
+ public:
+  static constexpr BlockForm kForm = FormOf(kType);
+  static constexpr int64_t kBytes = PackedBlockBytes(kType);
+
+  explicit PackedBlock(const uint8_t* p) : p_(p) {}
+
+  // Calls sink(j, bytes) for the quads j = 0 to 7 of a unit, in order.
+  template <class Sink>
+  [[gnu::always_inline]] void Unpack(int64_t unit, Sink sink) const {
+    sink(0, Quad<0>(unit));
+    sink(1, Quad<1>(unit));
+    sink(2, Quad<2>(unit));
+    sink(3, Quad<3>(unit));
+    sink(4, Quad<4>(unit));
+    sink(5, Quad<5>(unit));
+    sink(6, Quad<6>(unit));
+    sink(7, Quad<7>(unit));
+  }
+
+  // The integer scales of a quad of groups, one group after the other.
+  class Scales {
+   public:
+    explicit Scales(Bytes quad) : quad_(quad) {}
+    [[gnu::always_inline]] I16 Next() {
+      I16 scale;
+      if constexpr (kForm.scales_are_signed) {
+        scale = FirstSignedByte(quad_);
+      } else {
+        scale = FirstByte(quad_);
+      }
+      quad_ = DropByte(quad_);
+      return scale;
+    }
+
+   private:
+    Bytes quad_;
+  };
+  template <int kQuad>
+  [[gnu::always_inline]] Scales ScalesOf() const {
+    if constexpr (kType == DType::kQ6K) return Scales(LoadBytes(p_ + kLayout.scales + kQuad * 64));
+    if constexpr (kType == DType::kQ2K) return Scales(And<15>(LoadBytes(p_ + kLayout.scales + kQuad * 64)));
+    if constexpr (kType == DType::kQ3K) return Scales(AddBytes(SixBits<kQuad>(), -32));
+    return Scales(SixBits<kQuad>());
+  }
+  // The minima of a quad of groups.
+  template <int kQuad>
+  [[gnu::always_inline]] Bytes MinimaOf() const {
+    if constexpr (kType == DType::kQ2K)
+      return And<15>(ShiftRight<4>(LoadBytes(p_ + kLayout.scales + kQuad * 64)));
+    return SixBits<2 + kQuad>();
+  }
+
+  [[gnu::always_inline]] F16 d() const {
+    if constexpr (kForm.scales_are_f32) return Load(reinterpret_cast<const float*>(p_ + kLayout.d));
+    return Load(reinterpret_cast<const f16*>(p_ + kLayout.d));
+  }
+  [[gnu::always_inline]] F16 m() const { return Load(reinterpret_cast<const f16*>(p_ + kLayout.m)); }
+  [[gnu::always_inline]] I16 zero() const { return Load(p_ + kLayout.m); }
+
+ private:
+  static constexpr BlockLayout kLayout = LayoutOf(kType);
+
+  template <int kIndex>
+  [[gnu::always_inline]] Bytes Quad(int64_t unit) const {
+    const uint8_t* low = p_ + unit * (kUnit * 2 * kLayout.low_bits);  // 16 rows / 8 bits
+    if constexpr (kLayout.low_bits == 8) {
+      return LoadBytes(low + kIndex * 64);
+    } else {
+      Bytes quad;
+      if constexpr (kLayout.low_bits == 4) {
+        quad = And<15>(ShiftRight<kIndex % 2 * 4>(LoadBytes(low + kIndex / 2 * 64)));
+      } else {
+        quad = And<3>(ShiftRight<kIndex % 4 * 2>(LoadBytes(low + kIndex / 4 * 64)));
+      }
+      if constexpr (kLayout.high_bits != 0) {
+        constexpr int kInRegister = 8 / kLayout.high_bits;
+        constexpr int kFrom = kIndex % kInRegister * kLayout.high_bits;  // bit where it lies, and belongs
+        constexpr int kTo = kLayout.low_bits;
+        constexpr uint8_t kMask = ((1 << kLayout.high_bits) - 1) << kTo;
+        const Bytes plane =
+            LoadBytes(p_ + kLayout.high + unit * (kUnit * 2 * kLayout.high_bits) + kIndex / kInRegister * 64);
+        if constexpr (kFrom >= kTo) {
+          quad = OrMasked<kMask>(quad, ShiftRight<kFrom - kTo>(plane));
+        } else {
+          quad = OrMasked<kMask>(quad, ShiftLeft<kTo - kFrom>(plane));
+        }
+      }
+      return quad;
+    }
+  }
+
+  template <int kQuad>
+  [[gnu::always_inline]] Bytes SixBits() const {
+    const uint8_t* p = p_ + kLayout.scales;
+    if constexpr (kQuad < 3) {
+      return And<63>(LoadBytes(p + kQuad * 64));
+    } else {
+      const Bytes low = And<3>(ShiftRight<6>(LoadBytes(p)));
+      const Bytes middle = OrMasked<12>(low, ShiftRight<4>(LoadBytes(p + 64)));
+      return OrMasked<48>(middle, ShiftRight<2>(LoadBytes(p + 128)));
+    }
+  }
+
+  const uint8_t* p_;
+};
+
+// A block expanded for many rows.
+template <BlockForm kBlockForm>
+class ExpandedBlock {
+  static constexpr int kGroups = kBlockForm.group == 0 ? 0 : kBlockForm.elements / kBlockForm.group;
+  static constexpr bool kHasMinima = kBlockForm.minimum == Minimum::kOfGroups;
+  // Where the parts lie.
+  static constexpr int64_t kScales = kBlockForm.elements * 16;
+  static constexpr int64_t kMinima = kScales + kGroups * 64;
+  static constexpr int64_t kD = kMinima + (kHasMinima ? kGroups * 16 : 0);
+  static constexpr int64_t kM = kD + 64;
+
+ public:
+  static constexpr BlockForm kForm = kBlockForm;
+  static constexpr int64_t kBytes = kM + (kForm.minimum == Minimum::kNone ? 0 : 64);
+
+  explicit ExpandedBlock(const uint8_t* p) : p_(p) {}
+
+  // Writes kBytes bytes, 64-byte aligned.
+  template <DType kType>
+  static void Expand(const PackedBlock<kType>& block, uint8_t* to) {
+    for (int64_t unit = 0; unit < kForm.elements / kUnit; ++unit) {
+      block.Unpack(
+          unit, [ to, unit ](int j, Bytes quad)
+                    __attribute__((always_inline)) { StoreBytes(to + (unit * 8 + j) * 64, quad); });
+    }
+    if constexpr (kGroups != 0) {
+      ExpandQuad<0>(block, to);
+      ExpandQuad<1>(block, to);
+    }
+    if constexpr (kGroups == 16) {
+      ExpandQuad<2>(block, to);
+      ExpandQuad<3>(block, to);
+    }
+    Store(reinterpret_cast<float*>(to + kD), block.d());
+    if constexpr (kForm.minimum == Minimum::kZeroPoint) {
+      Store(reinterpret_cast<int32_t*>(to + kM), block.zero());
+    } else if constexpr (kForm.minimum != Minimum::kNone) {
+      Store(reinterpret_cast<float*>(to + kM), block.m());
+    }
+  }
+
+  template <class Sink>
+  [[gnu::always_inline]] void Unpack(int64_t unit, Sink sink) const {
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; ++j) sink(j, LoadBytes(p_ + (unit * 8 + j) * 64));
+  }
+
+  class Scales {
+   public:
+    explicit Scales(const uint8_t* p) : next_(reinterpret_cast<const int32_t*>(p)) {}
+    [[gnu::always_inline]] I16 Next() {
+      const I16 scale = Load(next_);
+      next_ += 16;
+      return scale;
+    }
+
+   private:
+    const int32_t* next_;
+  };
+  template <int kQuad>
+  [[gnu::always_inline]] Scales ScalesOf() const {
+    return Scales(p_ + kScales + kQuad * 256);
+  }
+  template <int kQuad>
+  [[gnu::always_inline]] Bytes MinimaOf() const {
+    return LoadBytes(p_ + kMinima + kQuad * 64);
+  }
+  [[gnu::always_inline]] F16 d() const { return Load(reinterpret_cast<const float*>(p_ + kD)); }
+  [[gnu::always_inline]] F16 m() const { return Load(reinterpret_cast<const float*>(p_ + kM)); }
+  [[gnu::always_inline]] I16 zero() const { return Load(reinterpret_cast<const int32_t*>(p_ + kM)); }
+
+ private:
+  template <int kQuad, DType kType>
+  static void ExpandQuad(const PackedBlock<kType>& block, uint8_t* to) {
+    auto scales = block.template ScalesOf<kQuad>();
+    for (int g = 0; g < 4; ++g)
+      Store(reinterpret_cast<int32_t*>(to + kScales + kQuad * 256 + g * 64), scales.Next());
+    if constexpr (kHasMinima) StoreBytes(to + kMinima + kQuad * 64, block.template MinimaOf<kQuad>());
+  }
+
+  const uint8_t* p_;
+};
+
+}  // namespace
+}  // namespace deeprack::kernels::DEEPRACK_SIMD
