@@ -23,6 +23,8 @@ namespace deeprack::kernels {
 
 struct KernelSet {
   std::string_view name;  // "generic", "avx2", "avx512", "avx512_bf16"
+  // Whether linear and grouped_linear take block formats; where not, such weights are expanded at load.
+  bool multiplies_blocks = false;
 
   void (*embedding)(const EmbeddingArgs&, const Execution&) = nullptr;
   void (*rms_norm)(const RmsNormArgs&, const Execution&) = nullptr;
