@@ -74,6 +74,7 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadModelFolder(const CoordinatorOp
   return LoadServedModel({.path = options.model,
                           .name = options.served_model_name,
                           .max_context = options.max_context,
+                          .max_logprobs = options.max_logprobs,
                           .use_generation_config = options.generation_config,
                           .created = absl::ToUnixSeconds(clock.Now())},
                          *config);

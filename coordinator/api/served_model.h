@@ -16,22 +16,26 @@
 
 namespace deeprack::coordinator {
 
+inline constexpr int32_t kDefaultMaxLogprobs = 20;  // OpenAI's
+
 struct ServedModel {
   std::string name;  // the id in /v1/models
   std::unique_ptr<const Tokenizer> tokenizer;
   std::optional<ChatTemplate> chat_template;  // absent: the tokenizer has no chat tokens
   model::GenerationDefaults defaults;
   std::vector<TokenId> eos_token_ids;
-  std::optional<TokenId> bos_token_id;  // put before a text prompt of /v1/completions
-  int32_t vocab_size = 0;               // of the model: ids below it are valid
-  std::atomic<int32_t> max_context{0};  // prompt and output; lowered once if the KV cache holds less
-  int64_t created = 0;                  // Unix seconds
+  std::optional<TokenId> bos_token_id;         // put before a text prompt of /v1/completions
+  int32_t vocab_size = 0;                      // of the model: ids below it are valid
+  std::atomic<int32_t> max_context{0};         // prompt and output; lowered once if the KV cache holds less
+  int32_t max_logprobs = kDefaultMaxLogprobs;  // a request may ask for so many at each position
+  int64_t created = 0;                         // Unix seconds
 };
 
 struct ServedModelOptions {
   std::string path;
   std::string name;         // empty: the folder's name
   int32_t max_context = 0;  // 0: config.json's max_position_embeddings
+  int32_t max_logprobs = kDefaultMaxLogprobs;
   bool use_generation_config = true;
   int64_t created = 0;
 };

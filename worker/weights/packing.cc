@@ -24,8 +24,6 @@ using model::PackedTensor;
 using model::TensorKind;
 using model::WeightForm;
 
-constexpr int64_t kPieceElements = 4 << 20;
-
 // Where element (row, col) of a packed matrix lies.
 int64_t PackedIndex(int64_t row, int64_t col, int64_t cols) {
   return (row / kPanelRows * cols + col) * kPanelRows + row % kPanelRows;
@@ -294,12 +292,12 @@ PieceExtent ExtentOf(const PackingPiece& piece) {
 }
 
 void AppendPieces(const model::ModelConfig& config, const PackedTensor& tensor, std::byte* memory,
-                  std::vector<PackingPiece>& pieces) {
+                  std::vector<PackingPiece>& pieces, int64_t piece_elements) {
   const bool whole = tensor.form == WeightForm::kAbsorbedKey || tensor.form == WeightForm::kAbsorbedValue ||
                      PermutesRows(config, tensor);
   for (size_t part = 0; part < tensor.parts.size(); ++part) {
     const model::Slice& slice = tensor.parts[part].slice;
-    const int64_t step = whole ? slice.rows : RoundUp(CeilDiv(kPieceElements, slice.cols), kPanelRows);
+    const int64_t step = whole ? slice.rows : RoundUp(CeilDiv(piece_elements, slice.cols), kPanelRows);
     for (int64_t begin = 0; begin < slice.rows; begin += step) {
       pieces.push_back({.tensor = &tensor,
                         .part = part,
