@@ -11,14 +11,14 @@ namespace {
 
 class CpuDevice final : public Device {
  public:
-  explicit CpuDevice(int threads)
-      : pool_(kernels::MakeThreadPool(threads)), execution_{.pool = pool_.get()} {}
+  CpuDevice(int threads, const kernels::KernelSet& kernels)
+      : kernels_(kernels), pool_(kernels::MakeThreadPool(threads)), execution_{.pool = pool_.get()} {}
 
   std::string_view backend() const override { return "cpu"; }
   std::string description() const override {
-    return absl::StrCat("cpu, ", pool_->threads(), " threads, ", std::string(kernels().name), " kernels");
+    return absl::StrCat("cpu, ", pool_->threads(), " threads, ", std::string(kernels_.name), " kernels");
   }
-  const kernels::KernelSet& kernels() const override { return kernels::CpuKernels(); }
+  const kernels::KernelSet& kernels() const override { return kernels_; }
   const kernels::Execution& execution() const override { return execution_; }
 
   bool shares_host_memory() const override { return true; }
@@ -45,12 +45,15 @@ class CpuDevice final : public Device {
   absl::Status Synchronize() override { return absl::OkStatus(); }
 
  private:
+  const kernels::KernelSet& kernels_;
   const std::unique_ptr<kernels::ThreadPool> pool_;
   const kernels::Execution execution_;
 };
 
 }  // namespace
 
-std::unique_ptr<Device> MakeCpuDevice(int threads) { return std::make_unique<CpuDevice>(threads); }
+std::unique_ptr<Device> MakeCpuDevice(int threads, const kernels::KernelSet& kernels) {
+  return std::make_unique<CpuDevice>(threads, kernels);
+}
 
 }  // namespace deeprack::worker

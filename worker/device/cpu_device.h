@@ -7,7 +7,7 @@
 
 namespace deeprack::worker {
 
-// With a pool of `threads` (>= 1) computing threads.
-std::unique_ptr<Device> MakeCpuDevice(int threads);
+// With a pool of `threads` (>= 1) computing threads. `kernels` outlive it.
+std::unique_ptr<Device> MakeCpuDevice(int threads, const kernels::KernelSet& kernels = kernels::CpuKernels());
 
 }  // namespace deeprack::worker

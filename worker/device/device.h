@@ -34,8 +34,8 @@ class Device {
   virtual uint64_t memory_identity() const = 0;
   virtual int64_t AvailableBytes() const = 0;  // 0: unknown
 
-  // Both are zero at first, aligned to kArenaAlignment at least, and are called only at start-up.
-  // ResourceExhausted, naming `purpose`, when there is not so much. The device outlives what it gave.
+  // Both are zero at first and aligned to kArenaAlignment at least. ResourceExhausted, naming `purpose`, when
+  // there is not so much. The device outlives what it gave. Allocate is called only at start-up.
   virtual absl::StatusOr<Memory> Allocate(const std::string& purpose, int64_t bytes) = 0;
   // Host memory that copies take without a detour (pinned).
   virtual absl::StatusOr<Memory> AllocateStaging(const std::string& purpose, int64_t bytes) = 0;

@@ -33,9 +33,13 @@ struct PieceExtent {
 };
 PieceExtent ExtentOf(const PackingPiece& piece);
 
-// Cuts a tensor into pieces of some megabytes, or leaves it whole where rows do not stay where they are.
+// Enough for the threads to share, and for copies to be worth their while.
+inline constexpr int64_t kPieceElements = 4 << 20;
+
+// Cuts a tensor into pieces of about so many elements, or leaves it whole where rows do not stay where they
+// are.
 void AppendPieces(const model::ModelConfig& config, const model::PackedTensor& tensor, std::byte* memory,
-                  std::vector<PackingPiece>& pieces);
+                  std::vector<PackingPiece>& pieces, int64_t piece_elements = kPieceElements);
 
 // Reads, checks and packs one piece to `values` and `scales`, host memory as large as its extent. Thread-safe
 // for different pieces. DataLoss names a tensor that holds NaN or infinity; NotFound a missing one.

@@ -1,7 +1,7 @@
 #include "kernels/cuda/sm90/quantise.h"
 
 #include "base/check.h"
-#include "kernels/cuda/sm90/e4m3.h"
+#include "kernels/cuda/sm90/isa/e4m3.h"
 #include "kernels/cuda/sm90/reduce.h"
 
 namespace deeprack::kernels::sm90 {
@@ -134,6 +134,20 @@ __global__ void GatherKernel(GatherArgs args) {
   }
 }
 
+__global__ void GatherQuantisedKernel(GatherQuantisedArgs args) {
+  const int64_t row = blockIdx.x;
+  if (!Exists(args.exist, row)) return;
+  const int64_t source = args.row_index[row];
+  const fp8_e4m3* from = args.x.data + source * args.x.stride;
+  fp8_e4m3* to = args.out.data + row * args.out.stride;
+  for (int64_t c = threadIdx.x * 16; c < args.cols; c += kThreads * 16) {
+    *reinterpret_cast<Words4*>(to + c) = *reinterpret_cast<const Words4*>(from + c);
+  }
+  for (int64_t b = threadIdx.x; b * kBlock < args.cols; b += kThreads) {
+    args.out.scales[b * args.out.scale_stride + row] = args.x.scales[b * args.x.scale_stride + source];
+  }
+}
+
 bool InFours(const Matrix& matrix) {
   return matrix.data == nullptr || (matrix.cols % 4 == 0 && matrix.stride % 4 == 0);
 }
@@ -172,6 +186,12 @@ void Gather(const GatherArgs& args, const Execution& execution) {
   DR_CHECK(args.x.cols % 8 == 0 && args.x.stride % 8 == 0 && args.out.stride % 8 == 0);
   if (args.out.rows == 0) return;
   DR_LAUNCH(GatherKernel, dim3(args.out.rows), dim3(kThreads), execution, args);
+}
+
+void GatherQuantised(const GatherQuantisedArgs& args, const Execution& execution) {
+  DR_CHECK(args.cols % 16 == 0 && args.x.stride % 16 == 0 && args.out.stride % 16 == 0);
+  if (args.rows == 0) return;
+  DR_LAUNCH(GatherQuantisedKernel, dim3(args.rows), dim3(kThreads), execution, args);
 }
 
 }  // namespace deeprack::kernels::sm90

@@ -67,4 +67,15 @@ struct GatherArgs {
 };
 void Gather(const GatherArgs& args, const Execution& execution);
 
+// The same for rows that are quantised already: values and scales. cols: multiple of 16.
+struct GatherQuantisedArgs {
+  QuantisedRows x;
+  int64_t cols = 0;
+  const int32_t* row_index = nullptr;
+  int64_t rows = 0;  // of out
+  RowsThatExist exist;
+  QuantisedRows out;
+};
+void GatherQuantised(const GatherQuantisedArgs& args, const Execution& execution);
+
 }  // namespace deeprack::kernels::sm90

@@ -16,9 +16,9 @@
 #include "kernels/api/execution.h"
 #include "kernels/cuda/host/block.h"
 #include "kernels/cuda/plain/device.h"
-#include "kernels/cuda/sm90/e4m3.h"
-#include "kernels/cuda/sm90/layout.h"
-#include "kernels/cuda/sm90/tensor_map.h"
+#include "kernels/cuda/sm90/isa/e4m3.h"
+#include "kernels/cuda/sm90/isa/layout.h"
+#include "kernels/cuda/sm90/isa/tensor_map.h"
 
 #define __grid_constant__
 #define __launch_bounds__(...)

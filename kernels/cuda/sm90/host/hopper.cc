@@ -1,4 +1,4 @@
-#include "kernels/cuda/host/hopper.h"
+#include "kernels/cuda/sm90/host/hopper.h"
 
 #include <algorithm>
 #include <memory>
