@@ -15,6 +15,7 @@
 #include "cli/serve/serve.h"
 #include "cli/serve/with_server.h"
 #include "cli/terminal/exit_code.h"
+#include "model/step/sampling_check.h"
 
 namespace deeprack::cli {
 namespace {
@@ -114,7 +115,7 @@ struct PerplexityFlags {
         .add_option("--top", options.top,
                     "tokens of each distribution that are compared; the vocabulary's size makes "
                     "the divergence exact")
-        ->check(CLI::Range(1, 4096))
+        ->check(CLI::Range(1, model::kMostTopLogprobs))
         ->capture_default_str();
   }
 };

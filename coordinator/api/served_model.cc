@@ -1,5 +1,6 @@
 #include "coordinator/api/served_model.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "coordinator/tokenizer/gguf_tokenizer.h"
 #include "model/files/model_files.h"
 #include "model/gguf/gguf_model.h"
+#include "model/step/sampling_check.h"
 #include "nlohmann/json.hpp"
 
 namespace deeprack::coordinator {
@@ -69,7 +71,7 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOp
   }
 
   served->vocab_size = static_cast<int32_t>(config.vocab_size);
-  served->max_logprobs = std::min(options.max_logprobs, served->vocab_size);
+  served->max_logprobs = std::min({options.max_logprobs, served->vocab_size, model::kMostTopLogprobs});
   served->max_context =
       options.max_context > 0 ? options.max_context : static_cast<int32_t>(config.max_position_embeddings);
   if (options.max_context > config.max_position_embeddings) {
