@@ -119,6 +119,12 @@ inline uint32_t Ballot(bool here) {
 inline int CountBits(uint32_t bits) { return std::popcount(bits); }
 inline bool AnyInWarp(bool here) { return Ballot(here) != 0; }
 inline float Exp2(float x) { return std::exp2(x); }
+inline void StoreForPeers(uint32_t* at, uint32_t value) { *at = value; }
+inline uint32_t LoadFromPeers(const uint32_t* at) { return *at; }
+inline uint64_t Nanoseconds() {
+  static thread_local uint64_t now = 0;
+  return now += 1000;
+}
 inline uint32_t SubtractBF16x2(uint32_t a, uint32_t b) {
   uint32_t d = 0;
   for (int shift = 0; shift < 32; shift += 16) {
