@@ -22,7 +22,8 @@
 namespace deeprack::kernels {
 
 struct KernelSet {
-  std::string_view name;  // "generic", "avx2", "avx512", "avx512_bf16"
+  std::string_view name;       // "generic", "avx2", "avx512", "avx512_bf16", "cuda-plain"
+  bool block_formats = false;  // whether matrix products take weights of block formats as they are stored
 
   void (*embedding)(const EmbeddingArgs&, const Execution&) = nullptr;
   void (*rms_norm)(const RmsNormArgs&, const Execution&) = nullptr;

@@ -58,6 +58,10 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
   DR_RETURN_IF_ERROR(CheckKernels(config, device.kernels()));
   DR_ASSIGN_OR_RETURN(preparation.reader, checkpoint::CheckpointReader::Open(options.model_path));
   DR_RETURN_IF_ERROR(checkpoint::CheckCheckpoint(config, *preparation.reader).status());
+  DR_RETURN_IF_ERROR(
+      CheckWeightTypes(model::PackedTensorsOf(config, options.layout, options.rank, options.compute,
+                                              preparation.reader->BlockTypes()),
+                       device.kernels()));
 
   preparation.limits = {
       .max_step_tokens = options.max_step_tokens,
