@@ -192,40 +192,6 @@ bool FiniteAll(const void* blocks, int64_t count) {
   return finite;
 }
 
-// Calls f with a null pointer to the struct of a block format.
-template <class F>
-auto DispatchBlock(DType type, F&& f) {
-  switch (type) {
-    case DType::kQ4_0:
-      return f(static_cast<BlockQ4_0*>(nullptr));
-    case DType::kQ4_1:
-      return f(static_cast<BlockQ4_1*>(nullptr));
-    case DType::kQ5_0:
-      return f(static_cast<BlockQ5_0*>(nullptr));
-    case DType::kQ5_1:
-      return f(static_cast<BlockQ5_1*>(nullptr));
-    case DType::kQ8_0:
-      return f(static_cast<BlockQ8_0*>(nullptr));
-    case DType::kQ2K:
-      return f(static_cast<BlockQ2K*>(nullptr));
-    case DType::kQ3K:
-      return f(static_cast<BlockQ3K*>(nullptr));
-    case DType::kQ4K:
-      return f(static_cast<BlockQ4K*>(nullptr));
-    case DType::kQ5K:
-      return f(static_cast<BlockQ5K*>(nullptr));
-    case DType::kQ6K:
-      return f(static_cast<BlockQ6K*>(nullptr));
-    case DType::kInt4G128:
-      return f(static_cast<BlockInt4G128*>(nullptr));
-    case DType::kInt8G128:
-      return f(static_cast<BlockInt8G128*>(nullptr));
-    default:
-      DR_CHECK(IsBlockFormat(type));
-      return f(static_cast<BlockQ8_0*>(nullptr));  // not reached
-  }
-}
-
 }  // namespace
 
 f16 ToF16(float value) {

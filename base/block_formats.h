@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/check.h"
 #include "base/dtype.h"
 
 namespace deeprack {
@@ -155,6 +156,40 @@ static_assert(sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20 && sizeof(Block
               sizeof(BlockQ5_1) == 24 && sizeof(BlockQ8_0) == 34 && sizeof(BlockQ2K) == 84 &&
               sizeof(BlockQ3K) == 110 && sizeof(BlockQ4K) == 144 && sizeof(BlockQ5K) == 176 &&
               sizeof(BlockQ6K) == 210 && sizeof(BlockInt4G128) == 72 && sizeof(BlockInt8G128) == 132);
+
+// Calls f with a null pointer to the struct of a block format.
+template <class F>
+auto DispatchBlock(DType type, F&& f) {
+  switch (type) {
+    case DType::kQ4_0:
+      return f(static_cast<BlockQ4_0*>(nullptr));
+    case DType::kQ4_1:
+      return f(static_cast<BlockQ4_1*>(nullptr));
+    case DType::kQ5_0:
+      return f(static_cast<BlockQ5_0*>(nullptr));
+    case DType::kQ5_1:
+      return f(static_cast<BlockQ5_1*>(nullptr));
+    case DType::kQ8_0:
+      return f(static_cast<BlockQ8_0*>(nullptr));
+    case DType::kQ2K:
+      return f(static_cast<BlockQ2K*>(nullptr));
+    case DType::kQ3K:
+      return f(static_cast<BlockQ3K*>(nullptr));
+    case DType::kQ4K:
+      return f(static_cast<BlockQ4K*>(nullptr));
+    case DType::kQ5K:
+      return f(static_cast<BlockQ5K*>(nullptr));
+    case DType::kQ6K:
+      return f(static_cast<BlockQ6K*>(nullptr));
+    case DType::kInt4G128:
+      return f(static_cast<BlockInt4G128*>(nullptr));
+    case DType::kInt8G128:
+      return f(static_cast<BlockInt8G128*>(nullptr));
+    default:
+      DR_CHECK(IsBlockFormat(type));
+      return f(static_cast<BlockQ8_0*>(nullptr));  // not reached
+  }
+}
 
 // Bytes of `elements` consecutive elements of a row, which must be whole blocks.
 constexpr int64_t BytesOf(DType type, int64_t elements) {

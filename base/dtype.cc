@@ -16,6 +16,8 @@ std::string_view Name(DType type) {
       return "I64";
     case DType::kI32:
       return "I32";
+    case DType::kI8:
+      return "I8";
     case DType::kU8:
       return "U8";
     case DType::kQ4_0:
@@ -47,7 +49,8 @@ std::string_view Name(DType type) {
 }
 
 std::optional<DType> DTypeFromName(std::string_view name) {
-  for (DType type : {DType::kF32, DType::kBF16, DType::kF16, DType::kF8E4M3, DType::kI64, DType::kI32, DType::kU8}) {
+  for (DType type : {DType::kF32, DType::kBF16, DType::kF16, DType::kF8E4M3, DType::kI64, DType::kI32, DType::kI8,
+                     DType::kU8}) {
     if (Name(type) == name) return type;
   }
   return std::nullopt;

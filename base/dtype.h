@@ -13,7 +13,7 @@ namespace deeprack {
 // is a row of blocks, each of which holds several elements and what scales them.
 // clang-format off
 enum class DType : uint8_t {
-  kF32, kBF16, kF16, kF8E4M3, kI64, kI32, kU8,
+  kF32, kBF16, kF16, kF8E4M3, kI64, kI32, kI8, kU8,
   kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0,  // GGUF, 32 elements a block
   kQ2K, kQ3K, kQ4K, kQ5K, kQ6K,       // GGUF, 256 elements
   kInt4G128, kInt8G128,               // AWQ, GPTQ, compressed-tensors: 128 elements
@@ -32,6 +32,7 @@ constexpr size_t SizeOf(DType type) {
     case DType::kF16:
       return 2;
     case DType::kF8E4M3:
+    case DType::kI8:
     case DType::kU8:
       return 1;
     default:

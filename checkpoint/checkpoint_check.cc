@@ -5,8 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/checked.h"
+#include "base/message_text.h"
 #include "base/status_macros.h"
-#include "checkpoint/message_text.h"
+#include "checkpoint/groups/group_parts.h"
+#include "model/tensors/group_types.h"
 #include "model/tensors/tensor_registry.h"
 
 namespace deeprack::checkpoint {
@@ -32,7 +34,8 @@ class Checker {
     const TensorSpec* present = nullptr;
     const TensorSpec* absent = nullptr;
     for (const TensorSpec& tensor : tensors) {
-      (reader_.Find(tensor.name) != nullptr ? present : absent) = &tensor;
+      const bool stored = reader_.Find(tensor.name) != nullptr || !AnyGroupPart(reader_, tensor.name).empty();
+      (stored ? present : absent) = &tensor;
     }
     if (present == nullptr) {
       summary_.has_mtp = false;
@@ -55,26 +58,43 @@ class Checker {
 
  private:
   absl::Status Check(const TensorSpec& tensor) {
+    if (model::IsStoredInGroups(config_, tensor)) return CheckGroups(tensor);
     const TensorView* view = reader_.Find(tensor.name);
     if (view == nullptr) {
+      if (const std::string part = AnyGroupPart(reader_, tensor.name); !part.empty()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(reader_.FileOf(part), ": holds ", part, ", but by the config ", tensor.name,
+                         " is not quantised: correct the config's quantization_config"));
+      }
       return absl::NotFoundError(
           absl::StrCat(reader_.folder(), ": tensor ", tensor.name, " ", ShapeText(tensor.shape),
-                       ", which config.json calls for, is missing; fetch the shard that holds "
-                       "it, or correct config.json"));
+                       ", which the config calls for, is missing; fetch the shard that holds "
+                       "it, or correct the config"));
     }
     const bool fp8 = tensor.quantized && config_.quantization_config.has_value();
     if (fp8 && view->dtype != DType::kF8E4M3) {
-      return WrongType(tensor.name, view->dtype, "F8_E4M3 (config.json has a quantization_config)");
+      return WrongType(tensor.name, view->dtype, "F8_E4M3 (the config has a quantization_config)");
     }
-    if (!fp8 && view->dtype != DType::kBF16 && view->dtype != DType::kF16 && view->dtype != DType::kF32) {
+    const bool is_matrix = tensor.shape.size() > 1;
+    if (!fp8 && view->dtype != DType::kBF16 && view->dtype != DType::kF16 && view->dtype != DType::kF32 &&
+        !(is_matrix && IsBlockFormat(view->dtype))) {
       return WrongType(tensor.name, view->dtype,
-                       tensor.quantized ? "BF16, F16 or F32 (config.json has no quantization_config)"
-                                        : "BF16, F16 or F32");
+                       absl::StrCat(is_matrix ? "BF16, F16, F32 or a block format" : "BF16, F16 or F32",
+                                    tensor.quantized ? " (the config has no quantization_config)" : ""));
     }
     DR_RETURN_IF_ERROR(CheckShape(tensor.name, *view, tensor.shape));
     Count(*view);
     summary_.parameters += *CheckedProduct(tensor.shape);
     return fp8 ? CheckScale(tensor) : absl::OkStatus();
+  }
+
+  absl::Status CheckGroups(const TensorSpec& tensor) {
+    DR_ASSIGN_OR_RETURN(
+        const GroupParts parts,
+        FindGroupParts(reader_, *config_.group_quantization, tensor.name, tensor.shape[0], tensor.shape[1]));
+    for (const GroupPart* part : parts.All()) Count(part->view);
+    summary_.parameters += *CheckedProduct(tensor.shape);
+    return absl::OkStatus();
   }
 
   absl::Status CheckScale(const TensorSpec& tensor) {
@@ -102,7 +122,7 @@ class Checker {
     if (view.shape == expected) return absl::OkStatus();
     return absl::InvalidArgumentError(absl::StrCat(reader_.FileOf(name), ": tensor ", name, " has shape ",
                                                    ShapeText(view.shape), ", expected ", ShapeText(expected),
-                                                   " by config.json: the two are not of one model"));
+                                                   " by the config: the two are not of one model"));
   }
 
   void Count(const TensorView& view) {

@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/mapped_file.h"
+#include "base/message_text.h"
 #include "base/status_macros.h"
-#include "checkpoint/mapped_file.h"
-#include "checkpoint/message_text.h"
 #include "checkpoint/safetensors_index.h"
 
 namespace deeprack::checkpoint {
@@ -26,6 +26,11 @@ std::string InFolder(const std::string& folder, const std::string& name) {
 }  // namespace
 
 absl::StatusOr<CheckpointReader> CheckpointReader::Open(const std::string& folder) {
+  if (model::IsGgufPath(folder)) {
+    CheckpointReader reader(folder);
+    DR_ASSIGN_OR_RETURN(reader.gguf_, GgufTensors::Open(folder));
+    return reader;
+  }
   std::error_code ignored;
   if (!std::filesystem::is_directory(folder, ignored)) {
     return absl::NotFoundError(absl::StrCat(folder, ": no such folder; give one that holds ", kIndexFileName,
@@ -98,6 +103,7 @@ absl::Status CheckpointReader::AddFile(SafetensorsFile file) {
 }
 
 const TensorView* CheckpointReader::Find(const std::string& name) const {
+  if (gguf_) return gguf_->Find(name);
   const auto found = file_of_.find(name);
   return found == file_of_.end() ? nullptr : files_[found->second].Find(name);
 }
@@ -108,11 +114,13 @@ absl::StatusOr<TensorView> CheckpointReader::Get(const std::string& name) const 
 }
 
 std::string CheckpointReader::FileOf(const std::string& name) const {
+  if (gguf_) return gguf_->FileOf(name);
   const auto found = file_of_.find(name);
   return found == file_of_.end() ? "" : files_[found->second].path();
 }
 
 void CheckpointReader::Prefetch(const std::string& name) const {
+  if (gguf_) return gguf_->Prefetch(name);
   const auto found = file_of_.find(name);
   if (found == file_of_.end()) return;
   const SafetensorsFile& file = files_[found->second];
@@ -121,10 +129,25 @@ void CheckpointReader::Prefetch(const std::string& name) const {
 
 std::vector<std::string> CheckpointReader::names() const {
   std::vector<std::string> names;
-  names.reserve(file_of_.size());
+  if (gguf_) names = gguf_->names();
   for (const auto& [name, file] : file_of_) names.push_back(name);
   std::sort(names.begin(), names.end());
   return names;
+}
+
+int64_t CheckpointReader::tensor_count() const {
+  return gguf_ ? gguf_->tensor_count() : static_cast<int64_t>(file_of_.size());
+}
+
+int64_t CheckpointReader::total_bytes() const { return gguf_ ? gguf_->total_bytes() : total_bytes_; }
+
+model::TensorTypes CheckpointReader::BlockTypes() const {
+  model::TensorTypes types;
+  for (const std::string& name : names()) {
+    const TensorView* tensor = Find(name);
+    if (tensor != nullptr && IsBlockFormat(tensor->dtype)) types.Set(name, tensor->dtype);
+  }
+  return types;
 }
 
 }  // namespace deeprack::checkpoint

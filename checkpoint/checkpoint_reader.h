@@ -1,14 +1,18 @@
-// A model folder's weights: model.safetensors, or several files and model.safetensors.index.json.
+// A model's weights: a folder's model.safetensors, or several files and model.safetensors.index.json; or a
+// GGUF, whose tensors have here the names and shapes that they have in a folder.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "checkpoint/gguf_tensors.h"
 #include "checkpoint/safetensors_file.h"
 #include "checkpoint/tensor_view.h"
+#include "model/tensors/tensor_types.h"
 
 namespace deeprack::checkpoint {
 
@@ -19,8 +23,9 @@ class CheckpointReader {
  public:
   // Opens every file and holds the index against what they contain: the same tensors, each in the file that
   // the index says. The index goes before a single file. Errors: NotFound (folder, file or shard),
-  // InvalidArgument (an index that names paths), DataLoss (damaged, or index and files disagree).
-  static absl::StatusOr<CheckpointReader> Open(const std::string& folder);
+  // InvalidArgument (an index that names paths), DataLoss (damaged, or index and files disagree). A GGUF:
+  // GgufTensors::Open.
+  static absl::StatusOr<CheckpointReader> Open(const std::string& path);
 
   const TensorView* Find(const std::string& name) const;  // nullptr: no such tensor
   // NotFound with the folder's name.
@@ -32,9 +37,12 @@ class CheckpointReader {
   void Prefetch(const std::string& name) const;
 
   std::vector<std::string> names() const;  // sorted
-  int64_t tensor_count() const { return static_cast<int64_t>(file_of_.size()); }
-  int64_t total_bytes() const { return total_bytes_; }
-  const std::string& folder() const { return folder_; }
+  int64_t tensor_count() const;
+  int64_t total_bytes() const;
+  const std::string& folder() const { return folder_; }  // or the GGUF's path
+
+  // Of the tensors that are stored in block formats.
+  model::TensorTypes BlockTypes() const;
 
  private:
   explicit CheckpointReader(std::string folder) : folder_(std::move(folder)) {}
@@ -42,6 +50,7 @@ class CheckpointReader {
   absl::Status OpenIndexed(const std::string& index_path);
 
   std::string folder_;
+  std::optional<GgufTensors> gguf_;  // instead of all below
   std::vector<SafetensorsFile> files_;
   absl::flat_hash_map<std::string, size_t> file_of_;  // tensor -> position in files_
   int64_t total_bytes_ = 0;

@@ -10,8 +10,8 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "base/checked.h"
+#include "base/message_text.h"
 #include "base/status_macros.h"
-#include "checkpoint/message_text.h"
 #include "nlohmann/json.hpp"
 
 namespace deeprack::checkpoint {

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "checkpoint/message_text.h"
+#include "base/message_text.h"
 #include "nlohmann/json.hpp"
 
 namespace deeprack::checkpoint {

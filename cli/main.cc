@@ -1,13 +1,21 @@
 // The `deeprack` command.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <string>
 
+#include "absl/strings/str_cat.h"
+#include "cli/bench/bench.h"
 #include "cli/chat/chat.h"
 #include "cli/demo/demo.h"
+#include "cli/perplexity/perplexity.h"
 #include "cli/plan/plan.h"
+#include "cli/quantize/quantize.h"
 #include "cli/serve/serve.h"
+#include "cli/serve/with_server.h"
 #include "cli/terminal/exit_code.h"
+#include "model/step/sampling_check.h"
 
 namespace deeprack::cli {
 namespace {
@@ -20,7 +28,7 @@ struct ServeFlags {
   void AddTo(CLI::App& command) {
     command.add_option_function<std::string>(
         "MODEL", [this](const std::string& value) { values["model"] = value; },
-        "model folder; without one: the demo model");
+        "model folder or GGUF; without one: the demo model");
     command.add_option("--config", config, "YAML file of settings");
     for (const Setting& setting : ServeSettings()) {
       const std::string name(setting.name);
@@ -31,12 +39,93 @@ struct ServeFlags {
   }
 };
 
-int WithOptions(const ServeFlags& flags, int (*run)(const ServeOptions&)) {
+int WithOptions(const ServeFlags& flags, const std::function<int(const ServeOptions&)>& run) {
   const auto options = LoadServeOptions(flags.values, flags.config);
   if (options.ok()) return run(*options);
   std::fprintf(stderr, "deeprack: %s\n", std::string(options.status().message()).c_str());
   const bool flag = absl::IsInvalidArgument(options.status());
   return static_cast<int>(flag ? ExitCode::kUsage : ExitCodeOf(options.status()));
+}
+
+int UsageError(const std::string& message) {
+  std::fprintf(stderr, "deeprack: %s\n", message.c_str());
+  return static_cast<int>(ExitCode::kUsage);
+}
+
+struct BenchFlags {
+  ServeFlags serve;
+  BenchOptions options;
+
+  void AddTo(CLI::App& command) {
+    serve.AddTo(command);
+    command.add_option("--url", options.url, "measure the server that runs there, instead of starting one");
+    command.add_option("--concurrency", options.concurrency, "streams at once, one level after the other")
+        ->delimiter(',')
+        ->check(CLI::Range(1, 4096))
+        ->capture_default_str();
+    command.add_option("--prompt-tokens", options.prompt_tokens, "length of each prompt")
+        ->check(CLI::Range(1, 1 << 20))
+        ->capture_default_str();
+    command.add_option("--output-tokens", options.output_tokens, "tokens generated for each prompt")
+        ->check(CLI::Range(1, 1 << 20))
+        ->capture_default_str();
+    command
+        .add_option("--requests", options.requests,
+                    "requests of each level; default: twice its streams, 4 at least")
+        ->check(CLI::Range(1, 1 << 20));
+    command.add_option("--seed", options.seed, "of the random prompts")->capture_default_str();
+  }
+
+  int Run() {
+    const int32_t most = *std::max_element(options.concurrency.begin(), options.concurrency.end());
+    if (options.requests > 0 && options.requests < most) {
+      return UsageError(absl::StrCat("--requests ", options.requests, " cannot keep the ", most,
+                                     " streams of --concurrency busy; ask for ", most, " at least"));
+    }
+    const ServerWork work = [this](const Url& url, const Cancelled& cancelled) {
+      return Bench(options, url, cancelled);
+    };
+    if (!options.url.empty()) {
+      if (serve.values.empty() && serve.config.empty()) return WithServer(options.url, work);
+      return UsageError(
+          "--url measures a server that runs already: MODEL and the flags of `serve` do not go with it");
+    }
+    serve.values.emplace("port", "0");
+    return WithOptions(serve, [&](const ServeOptions& with) { return WithCluster(with, work); });
+  }
+};
+
+struct PerplexityFlags {
+  ServeFlags serve;
+  PerplexityOptions options;
+
+  void AddTo(CLI::App& command) {
+    serve.AddTo(command);
+    command.add_option("--text", options.text, "the text, a file")->required();
+    command
+        .add_option("--context", options.context, "tokens of a window; those of its second half are scored")
+        ->check(CLI::Range(4, 1 << 20))
+        ->capture_default_str();
+    command.add_option("--windows", options.windows, "measure only so many windows, 0: all")
+        ->check(CLI::Range(0, 1 << 30))
+        ->capture_default_str();
+    command.add_option("--reference", options.reference,
+                       "also compare with this model, which is served first");
+    command
+        .add_option("--top", options.top,
+                    "tokens of each distribution that are compared; the vocabulary's size makes "
+                    "the divergence exact")
+        ->check(CLI::Range(1, model::kMostTopLogprobs))
+        ->capture_default_str();
+  }
+};
+
+void AddOptions(QuantizeOptions& options, CLI::App& command) {
+  command.add_option("IN", options.in, "Hugging Face folder or GGUF")->required();
+  command.add_option("OUT", options.out, "file to write, named *.gguf")->required();
+  command.add_option("--type", options.type, QuantTypeNames())->capture_default_str();
+  command.add_option("--threads", options.threads, "0: as many as this machine has")
+      ->check(CLI::Range(0, 4096));
 }
 
 int Main(int argc, char** argv) {
@@ -51,6 +140,21 @@ int Main(int argc, char** argv) {
   serve_flags.AddTo(*serve);
   CLI::App* plan = app.add_subcommand("plan", "bytes per rank for a model and a layout");
   plan_flags.AddTo(*plan);
+
+  QuantizeOptions quantize_options;
+  CLI::App* quantize =
+      app.add_subcommand("quantize", "write a model as one GGUF file with fewer bits a weight");
+  AddOptions(quantize_options, *quantize);
+
+  BenchFlags bench_flags;
+  CLI::App* bench = app.add_subcommand(
+      "bench", "serve a model, send it requests at several concurrencies, print throughput and latencies");
+  bench_flags.AddTo(*bench);
+
+  PerplexityFlags perplexity_flags;
+  CLI::App* perplexity = app.add_subcommand(
+      "perplexity", "how well a model predicts a text, and how far it is from a reference model");
+  perplexity_flags.AddTo(*perplexity);
 
   ChatOptions chat_options;
   CLI::App* chat =
@@ -74,6 +178,13 @@ int Main(int argc, char** argv) {
   }
   if (*serve) return WithOptions(serve_flags, Serve);
   if (*plan) return WithOptions(plan_flags, Plan);
+  if (*quantize) return Quantize(quantize_options);
+  if (*bench) return bench_flags.Run();
+  if (*perplexity) {
+    return WithOptions(perplexity_flags.serve, [&](const ServeOptions& serve) {
+      return Perplexity(perplexity_flags.options, serve);
+    });
+  }
   if (*chat) return Chat(chat_options);
   if (*demo) return Demo();
   if (*version) std::printf("deeprack %s\n", DEEPRACK_VERSION);

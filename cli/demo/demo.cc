@@ -1,22 +1,16 @@
 #include "cli/demo/demo.h"
 
-#include <unistd.h>
-
-#include <atomic>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "cli/chat/answer_printer.h"
 #include "cli/demo/questions.h"
 #include "cli/http/chat_stream.h"
-#include "cli/serve/cluster.h"
-#include "cli/serve/preflight.h"
 #include "cli/serve/programs.h"
-#include "cli/serve/serve.h"
+#include "cli/serve/with_server.h"
 #include "cli/terminal/exit_code.h"
 #include "cli/terminal/terminal.h"
 
@@ -73,33 +67,15 @@ int Demo() {
   options.served_model_name = "demo";
   options.tp = 2;
   options.port = 0;
-  if (const absl::Status status = Preflight(options); !status.ok()) return fail(status);
 
-  StopSignals signals;
-  Cluster cluster(options, &signals);
-  std::optional<ServeEnd> end = BringUp(cluster);
-  absl::StatusOr<int> right = 0;
-  if (!end.has_value()) {
+  return WithCluster(options, [&](const Url& url, const Cancelled& cancelled) {
     std::printf("deeprack: %d ranks serve the demo model on http://%s\n", options.layout().world_size(),
-                cluster.url().authority().c_str());
-    // The processes are watched while the questions are asked.
-    std::atomic<bool> asked = false, give_up = false;
-    std::thread asking([&] {
-      right = AskAll(cluster.url(), *questions, [&] { return give_up.load(); });
-      asked = true;
-    });
-    end = cluster.Watch([&] { return asked.load(); });
-    give_up = true;
-    asking.join();
-  }
-  cluster.Stop();
-  if (end.has_value()) {
-    if (!end->message.empty()) std::fprintf(stderr, "deeprack: %s\n", end->message.c_str());
-    return end->exit_code != 0 ? end->exit_code : 128 + SIGINT;  // stopped by hand: it has not shown anything
-  }
-  if (!right.ok()) return fail(right.status());
-  std::printf("\ndemo: %d of %zu answers right\n", *right, questions->size());
-  return *right == static_cast<int>(questions->size()) ? 0 : static_cast<int>(ExitCode::kInternal);
+                url.authority().c_str());
+    const absl::StatusOr<int> right = AskAll(url, *questions, cancelled);
+    if (!right.ok()) return fail(right.status());
+    std::printf("\ndemo: %d of %zu answers right\n", *right, questions->size());
+    return *right == static_cast<int>(questions->size()) ? 0 : static_cast<int>(ExitCode::kInternal);
+  });
 }
 
 }  // namespace deeprack::cli

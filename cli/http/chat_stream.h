@@ -33,8 +33,7 @@ struct ChatListener {
   std::function<void(absl::string_view)> on_content;
 };
 
-// Streams one answer. Errors: those of HttpPostStreaming; Internal when the server reports an error within
-// the stream or it ends before its last event. `partial` always holds what came, also on error.
+// Streams one answer. Errors: those of PostForEvents. `partial` always holds what came, also on error.
 absl::Status StreamChat(const Url& url, const ChatRequest& request, const ChatListener& listener,
                         const Cancelled& cancelled, ChatAnswer& partial);
 

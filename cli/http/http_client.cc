@@ -24,6 +24,7 @@ using ErrorCode = boost::system::error_code;
 
 constexpr auto kLookAround = std::chrono::milliseconds(50);
 constexpr uint64_t kMaxBody = uint64_t{64} << 20;
+constexpr uint64_t kMaxPostAnswer = uint64_t{1} << 30;
 
 // One connection. Operations are asynchronous underneath, so that each can be given up: at a deadline, or
 // when the user has had enough.
@@ -157,6 +158,21 @@ absl::Status HttpPostStreaming(const Url& url, const std::string& target, const 
     }
   }
   return status == 200 ? absl::OkStatus() : StatusOfAnswer(status, error_body);
+}
+
+absl::StatusOr<std::string> HttpPost(const Url& url, const std::string& target, const std::string& json,
+                                     absl::Duration silence, const Cancelled& cancelled) {
+  std::string body;
+  const auto on_data = [&](absl::string_view data) {
+    body.append(data.data(), data.size());
+    return body.size() <= kMaxPostAnswer;
+  };
+  DR_RETURN_IF_ERROR(HttpPostStreaming(url, target, json, silence, on_data, cancelled));
+  if (body.size() > kMaxPostAnswer) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(url.authority(), target, ": the answer has more than ", kMaxPostAnswer, " bytes"));
+  }
+  return body;
 }
 
 }  // namespace deeprack::cli

@@ -31,4 +31,8 @@ absl::Status HttpPostStreaming(const Url& url, const std::string& target, const 
                                absl::Duration silence, const std::function<bool(absl::string_view)>& on_data,
                                const Cancelled& cancelled);
 
+// As HttpPostStreaming, with the body of a 200 answer as a whole. ResourceExhausted beyond 1 GiB.
+absl::StatusOr<std::string> HttpPost(const Url& url, const std::string& target, const std::string& json,
+                                     absl::Duration silence, const Cancelled& cancelled);
+
 }  // namespace deeprack::cli

@@ -1,8 +1,5 @@
 #include "cli/serve/preflight.h"
 
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +8,7 @@
 #include "base/status_macros.h"
 #include "checkpoint/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
+#include "model/files/model_files.h"
 #include "model/layout/layout.h"
 
 namespace deeprack::cli {
@@ -59,9 +57,9 @@ absl::Status CheckClusterAddress(const ServeOptions& options) {
   return CheckProtected(*address, !options.cluster_tls.empty());
 }
 
-absl::Status CheckWeights(const model::ModelConfig& config, const std::string& folder) {
+absl::Status CheckWeights(const model::ModelConfig& config, const std::string& path) {
   const auto damaged = [](const absl::Status& status) { return absl::DataLossError(status.message()); };
-  const auto reader = checkpoint::CheckpointReader::Open(folder);
+  const auto reader = checkpoint::CheckpointReader::Open(path);
   if (!reader.ok()) return damaged(reader.status());
   const auto summary = checkpoint::CheckCheckpoint(config, *reader);
   if (!summary.ok()) return damaged(summary.status());
@@ -70,20 +68,10 @@ absl::Status CheckWeights(const model::ModelConfig& config, const std::string& f
 
 }  // namespace
 
-absl::StatusOr<model::ModelConfig> ReadModelConfig(const std::string& folder) {
-  std::error_code ignored;
-  if (!std::filesystem::is_directory(folder, ignored)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(folder, ": no such folder; a Hugging Face model folder with config.json is expected"));
-  }
-  const std::string path = (std::filesystem::path(folder) / "config.json").string();
-  std::ifstream file(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file)
-    return absl::FailedPreconditionError(absl::StrCat(path, ": cannot be read; is this a model folder?"));
-  absl::StatusOr<model::ModelConfig> config = model::ParseModelConfig(text);
-  if (!config.ok()) return absl::FailedPreconditionError(absl::StrCat(path, ": ", config.status().message()));
-  return config;
+absl::StatusOr<model::ModelConfig> ReadModelConfig(const std::string& path) {
+  absl::StatusOr<model::ModelConfig> config = model::LoadModelConfig(path);
+  if (config.ok() || absl::IsDataLoss(config.status())) return config;
+  return absl::FailedPreconditionError(config.status().message());
 }
 
 absl::Status Preflight(const ServeOptions& options) {

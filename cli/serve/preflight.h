@@ -1,4 +1,4 @@
-// Everything that can be known to fail before a process is started: the folder, its config, the layout, the
+// Everything that can be known to fail before a process is started: the model, its config, the layout, the
 // headers of its weights, and what this build can do.
 #pragma once
 
@@ -11,11 +11,11 @@
 
 namespace deeprack::cli {
 
-// Reads and parses folder/config.json. FailedPrecondition: no such folder or file, or a config that cannot be
-// honoured.
-absl::StatusOr<model::ModelConfig> ReadModelConfig(const std::string& folder);
+// The config of a model folder or GGUF. FailedPrecondition: no such folder or file, or a config that cannot
+// be honoured. DataLoss: a damaged GGUF.
+absl::StatusOr<model::ModelConfig> ReadModelConfig(const std::string& path);
 
-// FailedPrecondition: folder, config, layout or options. DataLoss: weights that are damaged or incomplete.
+// FailedPrecondition: model, config, layout or options. DataLoss: weights that are damaged or incomplete.
 absl::Status Preflight(const ServeOptions& options);
 
 }  // namespace deeprack::cli

@@ -11,6 +11,7 @@
 #include "base/dtype.h"
 #include "base/ids.h"
 #include "coordinator/dispatch/worker_pool.h"
+#include "model/budget/budget.h"
 #include "model/layout/layout.h"
 
 namespace deeprack::coordinator {
@@ -22,9 +23,9 @@ struct LoadOptions {
   DType compute = DType::kBF16;                // kBF16 or kF32
   std::string expert_exchange = "replicated";  // or all_to_all
   int64_t kv_bytes = 0;                        // per rank; 0: the worker chooses from its free memory
-  int32_t max_step_tokens = 2048;
+  int32_t max_step_tokens = model::kDefaultMaxStepTokens;
   int32_t max_context = 0;  // 0: what the model allows
-  int32_t max_sequences = 256;
+  int32_t max_sequences = model::kDefaultMaxSequences;
   int32_t threads = 0;  // per rank; 0: the worker's share of its host's cores
   absl::Duration collective_timeout = absl::Seconds(60);
 };

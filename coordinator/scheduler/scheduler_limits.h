@@ -3,11 +3,13 @@
 
 #include <cstdint>
 
+#include "model/budget/budget.h"
+
 namespace deeprack::coordinator {
 
 struct SchedulerLimits {
-  int32_t max_step_tokens = 2048;  // per dp group and step
-  int32_t max_sequences = 256;     // running at once, over all dp groups
+  int32_t max_step_tokens = model::kDefaultMaxStepTokens;  // per dp group and step
+  int32_t max_sequences = model::kDefaultMaxSequences;     // running at once, over all dp groups
   int32_t max_waiting = 1024;      // queued; beyond it Submit answers ResourceExhausted
   int32_t max_context = 0;         // prompt + output positions of a sequence
   int32_t dp = 1;

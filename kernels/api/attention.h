@@ -1,11 +1,11 @@
 // Multi-head latent attention (arXiv:2405.04434) over a paged cache, in absorbed form.
 //
-// A token's cache entry is [latent (normed) | rope key (rotated)], latent_dim + rope_dim values, shared by all heads.
-// Query head h: q_latent = W_uk,h^T q_nope (latent_dim) and q_rope (rotated). Score of position s:
-// (q_latent . latent_s + q_rope . rope_s) * scale; output: sum of softmax weights times latent_s; W_uv,h then maps it
-// to values. One algorithm for prefill chunks and decodes, walking pages in order with an online softmax, so that
-// a query's result depends only on its position and its own cache: batch-invariant under any chunking.
-// Relative error against fp64: 1e-5 with an fp32 cache.
+// A token's cache entry is [latent (normed) | rope key (rotated)], latent_dim + rope_dim values, shared by
+// all heads. Query head h: q_latent = W_uk,h^T q_nope (latent_dim) and q_rope (rotated). Score of position s:
+// (q_latent . latent_s + q_rope . rope_s) * scale; output: sum of softmax weights times latent_s; W_uv,h then
+// maps it to values. One algorithm for prefill chunks and decodes, walking pages in order with an online
+// softmax, so that a query's result depends only on its position and its own cache: batch-invariant under any
+// chunking. Relative error against fp64: 1e-5 with an fp32 cache.
 #pragma once
 
 #include "base/ids.h"
@@ -16,7 +16,7 @@ namespace deeprack::kernels {
 // Rotary embedding of interleaved pairs: (x[2i], x[2i+1]) is rotated by the angle of position p, frequency i.
 // Every row's head h is rotated at columns [h * head_stride + offset, + rope_dim).
 struct RopeArgs {
-  Matrix x;                          // [m, heads * head_stride], updated in place
+  Matrix x;  // [m, heads * head_stride], updated in place
   int64_t heads = 1;
   int64_t head_stride = 0;
   int64_t offset = 0;
@@ -26,18 +26,18 @@ struct RopeArgs {
   const float* sin = nullptr;
 };
 
-// Writes one layer's cache entries: slot slots[i] = [latent[i] | rope_key[i]]. For grouped-query attention the
-// two are the keys and the values of all key-value heads.
+// Writes one layer's cache entries: slot slots[i] = [latent[i] | rope_key[i]]. For grouped-query attention
+// the two are the keys and the values of all key-value heads.
 struct KvWriteArgs {
   Matrix latent;                    // [m, latent_dim]
   Matrix rope_key;                  // [m, rope_dim]
-  const int64_t* slots = nullptr;   // [m]: page * kPageTokens + offset in page
+  const int64_t* slots = nullptr;   // [m]: page * kPageTokens + offset in page; below 0: the row is not kept
   void* cache = nullptr;            // [pages * kPageTokens, latent_dim + rope_dim]
   DType cache_type = DType::kBF16;  // kBF16 or kF32
 };
 
-// The chunk of one sequence in the batch: query rows [first_row, first_row + rows) at positions
-// [first_position, first_position + rows).
+// The chunk of one sequence in the batch (a batch's are in the order of their rows): query rows [first_row,
+// first_row + rows) at positions [first_position, first_position + rows).
 struct AttentionSequence {
   int32_t first_row = 0;
   int32_t rows = 0;
@@ -46,8 +46,8 @@ struct AttentionSequence {
 };
 
 struct MlaAttentionArgs {
-  Matrix q_latent;                   // [m, heads * latent_dim]
-  Matrix q_rope;                     // [m, heads * q_rope_head_stride]; rope values of head h at h * stride + q_rope_offset
+  Matrix q_latent;  // [m, heads * latent_dim]
+  Matrix q_rope;    // [m, heads * q_rope_head_stride]; rope values of head h at h * stride + q_rope_offset
   int64_t q_rope_head_stride = 0;
   int64_t q_rope_offset = 0;
   int64_t heads = 0;
@@ -58,12 +58,12 @@ struct MlaAttentionArgs {
   DType cache_type = DType::kBF16;
   const AttentionSequence* sequences = nullptr;
   int64_t num_sequences = 0;
-  Matrix out;                        // [m, heads * latent_dim]
+  Matrix out;  // [m, heads * latent_dim]
 };
 
-// Grouped-query attention (arXiv:2305.13245): query head h attends with key-value head h / (heads / kv_heads). A
-// token's cache entry is [keys of all kv_heads (rotated) | their values], 2 * kv_heads * head_dim values. The
-// algorithm, its batch invariance and its error are those of the latent attention above.
+// Grouped-query attention (arXiv:2305.13245): query head h attends with key-value head h / (heads /
+// kv_heads). A token's cache entry is [keys of all kv_heads (rotated) | their values], 2 * kv_heads *
+// head_dim values. The algorithm, its batch invariance and its error are those of the latent attention above.
 struct GqaAttentionArgs {
   Matrix q;  // [m, heads * head_dim], rotated
   int64_t heads = 0;

@@ -1,4 +1,4 @@
-// Embedding, residual addition and SwiGLU.
+// Embedding, residual addition, SwiGLU and copies of rows.
 #pragma once
 
 #include "base/ids.h"
@@ -26,6 +26,15 @@ struct AddArgs {
 struct SwiGluArgs {
   Matrix gate_up;  // [m, 2 * d]
   Matrix out;      // [m, d]
+  // Where the kernels run: rows at and beyond this count are left alone. Null: all rows count.
+  const int32_t* row_count = nullptr;
+};
+
+// out[i] = x[index[i]], of the same type; without an index x[i].
+struct CopyRowsArgs {
+  Matrix x;                        // [.., d]
+  const int32_t* index = nullptr;  // [m]
+  Matrix out;                      // [m, d]; overlaps x not at all
 };
 
 }  // namespace deeprack::kernels

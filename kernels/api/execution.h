@@ -12,11 +12,13 @@ class ThreadPool {
  public:
   virtual ~ThreadPool() = default;
   virtual int threads() const = 0;
-  // Calls body(i) once for each i in [0, tasks) and returns when all are done. Not reentrant; one caller at a time.
+  // Calls body(i) once for each i in [0, tasks) and returns when all are done. Not reentrant; one caller at a
+  // time.
   virtual void ParallelFor(int64_t tasks, const std::function<void(int64_t)>& body) = 0;
 };
 
-// Handed to every operation. CPU: operations are synchronous and use `pool`. CUDA: they are enqueued on `stream`.
+// Handed to every operation. CPU: operations are synchronous and use `pool`. CUDA: they are enqueued on
+// `stream`.
 struct Execution {
   ThreadPool* pool = nullptr;
   void* stream = nullptr;

@@ -3,8 +3,8 @@
 // suite over all tables.
 //
 // The relative errors that the operations' headers state: the largest difference in a row from the fp64
-// result, over the root mean square of that row. The CPU tables agree with each other bit for bit, but for matrix
-// products of bf16 rows in avx512_bf16, which adds pairs of columns.
+// result, over the root mean square of that row. The CPU tables agree with each other bit for bit, but for
+// matrix products of bf16 rows in avx512_bf16, which adds pairs of columns.
 #pragma once
 
 #include <string_view>
@@ -22,7 +22,9 @@
 namespace deeprack::kernels {
 
 struct KernelSet {
-  std::string_view name;  // "generic", "avx2", "avx512", "avx512_bf16"
+  std::string_view name;  // "generic", "avx2", "avx512", "avx512_bf16", "cuda-plain"
+  // Whether linear and grouped_linear take block formats; where not, such weights are expanded at load.
+  bool multiplies_blocks = false;
 
   void (*embedding)(const EmbeddingArgs&, const Execution&) = nullptr;
   void (*rms_norm)(const RmsNormArgs&, const Execution&) = nullptr;
@@ -40,8 +42,12 @@ struct KernelSet {
   void (*gate)(const GateArgs&, const Execution&) = nullptr;
   void (*group_by_expert)(const GroupByExpertArgs&, const Execution&) = nullptr;
   void (*combine)(const CombineArgs&, const Execution&) = nullptr;
+  void (*copy_rows)(const CopyRowsArgs&, const Execution&) = nullptr;
+  void (*plan_dispatch)(const PlanDispatchArgs&, const Execution&) = nullptr;
+  void (*pack_dispatch)(const PackDispatchArgs&, const Execution&) = nullptr;
+  void (*unpack_dispatch)(const UnpackDispatchArgs&, const Execution&) = nullptr;
   void (*adjust_logits)(const AdjustLogitsArgs&, const Execution&) = nullptr;
-  TokenId (*sample)(const SampleArgs&, const Execution&) = nullptr;
+  void (*sample)(const SampleArgs&, const Execution&) = nullptr;
   void (*logprobs)(const LogprobsArgs&, const Execution&) = nullptr;
 };
 

@@ -9,7 +9,7 @@ struct RmsNormArgs {
   Matrix x;                       // [m, d]
   const float* weight = nullptr;  // [d]
   float eps = 1e-6f;
-  Matrix out;                     // [m, d]; may be x
+  Matrix out;  // [m, d]; may be x
 };
 
 // residual += x (rounded once to the residual's type), then out = RMSNorm(residual).
@@ -18,7 +18,7 @@ struct AddRmsNormArgs {
   Matrix residual;  // [m, d], updated
   const float* weight = nullptr;
   float eps = 1e-6f;
-  Matrix out;       // [m, d]
+  Matrix out;  // [m, d]
 };
 
 }  // namespace deeprack::kernels

@@ -1,17 +1,19 @@
 // A weight matrix repacked for the matrix products. W is N x K (rows are output features), y = x W^T.
 //
 // Layout: panels of 16 rows. Within a panel, column k's 16 values are neighbours: element (n, k) is at
-// panel (n / 16), offset (k * 16 + n % 16). Rows past N are zero. So a product walks k in order and keeps 16 outputs
-// in one vector; every output is one sum over k in ascending order, in fp32, whatever the number of rows of x.
+// panel (n / 16), offset (k * 16 + n % 16). Rows past N are zero. So a product walks k in order and keeps 16
+// outputs in one vector; every output is one sum over k in ascending order, in fp32, whatever the number of
+// rows of x.
 //
-// fp8: for each panel and each 128-column block of the *original* tensor that the slice touches, 16 fp32 scales, one
-// per row: scales[(panel * blocks + b) * 16 + n % 16]. Block b covers slice columns
-// [max(0, b*128 - first), min(K, (b+1)*128 - first)) with first = k_block_offset = col_begin % 128. So slices may cut
-// through blocks in both directions. Products sum a block in fp32 and add sum * scale: fp32(block sum) rounded once per block.
+// fp8: for each panel and each 128-column block of the *original* tensor that the slice touches, 16 fp32
+// scales, one per row: scales[(panel * blocks + b) * 16 + n % 16]. Block b covers slice columns [max(0, b*128
+// - first), min(K, (b+1)*128 - first)) with first = k_block_offset = col_begin % 128. So slices may cut
+// through blocks in both directions. Products sum a block in fp32 and add sum * scale: fp32(block sum)
+// rounded once per block.
 //
-// Block formats (base/block_formats.h): slices are whole blocks. A panel's k / BlockElements blocks follow each other,
-// PackedBlockBytes(type) for 16 rows each: the source's bits, scales included, in the CPU kernels' own order
-// (kernels/cpu/block_layout.h).
+// Block formats (base/block_formats.h): slices are whole blocks. A panel's k / BlockElements blocks follow
+// each other, PackedBlockBytes(type) for 16 rows each: the source's bits, scales included, in the CPU
+// kernels' own order (kernels/cpu/block_layout.h).
 #pragma once
 
 #include <cstddef>
@@ -33,7 +35,9 @@ struct PackedWeight {
   int64_t k_block_offset = 0;     // fp8: col_begin % 128
 
   constexpr int64_t panels() const { return (n + kPanelRows - 1) / kPanelRows; }
-  constexpr int64_t scale_blocks() const { return type == DType::kF8E4M3 ? (k_block_offset + k + kScaleBlock - 1) / kScaleBlock : 0; }
+  constexpr int64_t scale_blocks() const {
+    return type == DType::kF8E4M3 ? (k_block_offset + k + kScaleBlock - 1) / kScaleBlock : 0;
+  }
 };
 
 // Where a slice of a row-major checkpoint tensor lies in memory.
@@ -43,7 +47,8 @@ struct SourceMatrix {
   DType type = DType::kF32;
   int64_t rows = 0;
   int64_t cols = 0;
-  // fp8: the whole tensor's scales, row-major [scale_rows, scale_cols], and where the slice begins in the tensor.
+  // fp8: the whole tensor's scales, row-major [scale_rows, scale_cols], and where the slice begins in the
+  // tensor.
   const float* scales = nullptr;
   int64_t scale_cols = 0;
   int64_t row_begin = 0;
@@ -54,10 +59,12 @@ struct SourceMatrix {
 int64_t PackedValueBytes(DType type, int64_t n, int64_t k);
 int64_t PackedScaleBytes(DType type, int64_t n, int64_t k, int64_t col_begin);
 
-// Packs source rows into rows [first_row, first_row + source.rows) of a packed matrix of `total_rows` rows whose
-// storage is values/scales (first_row and source.rows: multiples of 16 unless the source is the last part). Several
-// sources stack: gate over up. `type` is what to store: the source's own type, or kF32 / kBF16 from any type
-// (fp8 is multiplied by its scale in fp32 and rounded once; so are block formats after Dequantize). Padding rows are zeroed with the last part.
-void PackRows(const SourceMatrix& source, DType type, int64_t first_row, int64_t total_rows, void* values, float* scales);
+// Packs source rows into rows [first_row, first_row + source.rows) of a packed matrix of `total_rows` rows
+// whose storage is values/scales (first_row and source.rows: multiples of 16 unless the source is the last
+// part). Several sources stack: gate over up. `type` is what to store: the source's own type, or kF32 / kBF16
+// from any type (fp8 is multiplied by its scale in fp32 and rounded once; so are block formats after
+// Dequantize). Padding rows are zeroed with the last part.
+void PackRows(const SourceMatrix& source, DType type, int64_t first_row, int64_t total_rows, void* values,
+              float* scales);
 
 }  // namespace deeprack::kernels

@@ -8,6 +8,7 @@ namespace deeprack::kernels::DEEPRACK_SIMD {
 // Constant-initialised: no code of this unit runs before the choice is made.
 constinit const KernelSet kKernels = {
     .name = DEEPRACK_NAME(DEEPRACK_SIMD),
+    .multiplies_blocks = true,
     .embedding = Embedding,
     .rms_norm = RmsNorm,
     .add_rms_norm = AddRmsNorm,
@@ -23,6 +24,10 @@ constinit const KernelSet kKernels = {
     .gate = Gate,
     .group_by_expert = GroupByExpert,
     .combine = Combine,
+    .copy_rows = CopyRows,
+    .plan_dispatch = PlanDispatch,
+    .pack_dispatch = PackDispatch,
+    .unpack_dispatch = UnpackDispatch,
     .adjust_logits = AdjustLogits,
     .sample = Sample,
     .logprobs = Logprobs,

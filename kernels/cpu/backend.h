@@ -20,7 +20,7 @@ void MlaAttention(const MlaAttentionArgs& args, const Execution& execution);
 void GqaAttention(const GqaAttentionArgs& args, const Execution& execution);
 void Gate(const GateArgs& args, const Execution& execution);
 void Combine(const CombineArgs& args, const Execution& execution);
-TokenId Sample(const SampleArgs& args, const Execution& execution);
+void Sample(const SampleArgs& args, const Execution& execution);
 void Logprobs(const LogprobsArgs& args, const Execution& execution);
 
 }  // namespace deeprack::kernels::DEEPRACK_SIMD
@@ -30,6 +30,10 @@ namespace deeprack::kernels {
 
 // Operations without vector code.
 void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution);
+void CopyRows(const CopyRowsArgs& args, const Execution& execution);
+void PlanDispatch(const PlanDispatchArgs& args, const Execution& execution);
+void PackDispatch(const PackDispatchArgs& args, const Execution& execution);
+void UnpackDispatch(const UnpackDispatchArgs& args, const Execution& execution);
 void AdjustLogits(const AdjustLogitsArgs& args, const Execution& execution);
 
 namespace generic {

@@ -4,7 +4,7 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/cpu/philox.h"
+#include "kernels/draw/mass.h"
 
 namespace deeprack::kernels {
 namespace {
@@ -20,75 +20,68 @@ bool Better(const Candidate& a, const Candidate& b) {
 
 // The likeliest tokens, best first: at least all that top_k, top_p and min_p keep. Sorting the whole
 // vocabulary is avoided by collecting only what exceeds a threshold, lowered until enough is above it.
-void CollectCandidates(const float* weights, const SampleArgs& args, double total,
+void CollectCandidates(const float* weights, int64_t vocab, const Draw& draw, Mass total,
                        std::vector<Candidate>& candidates) {
   for (float threshold : {0x1p-4f, 0x1p-8f, 0x1p-16f, 0.0f}) {
     // Without top_k nothing below min_p matters: the mass that top_p is a part of is known.
-    const bool floor = args.top_k <= 0 && threshold <= args.min_p;
-    if (floor) threshold = args.min_p;
+    const bool floor = draw.top_k <= 0 && threshold <= draw.min_p;
+    if (floor) threshold = draw.min_p;
     candidates.clear();
-    double mass = 0;
-    for (int64_t i = 0; i < args.vocab; ++i) {
+    Mass mass = 0;
+    for (int64_t i = 0; i < vocab; ++i) {
       if (weights[i] >= threshold && weights[i] > 0) {
         candidates.push_back({weights[i], static_cast<TokenId>(i)});
-        mass += weights[i];
+        mass += MassOf(weights[i]);
       }
     }
-    const bool enough = args.top_k > 0 ? static_cast<int64_t>(candidates.size()) >= args.top_k
-                                       : args.top_p < 1 && mass >= args.top_p * total;
+    const bool enough = draw.top_k > 0 ? static_cast<int64_t>(candidates.size()) >= draw.top_k
+                                       : draw.top_p < 1 && mass >= NeededMass(draw.top_p, total);
     if (floor || enough) break;
   }
-  const size_t keep = args.top_k > 0 ? std::min<size_t>(args.top_k, candidates.size()) : candidates.size();
+  const size_t keep = draw.top_k > 0 ? std::min<size_t>(draw.top_k, candidates.size()) : candidates.size();
   std::partial_sort(candidates.begin(), candidates.begin() + keep, candidates.end(), Better);
   candidates.resize(keep);
 }
 
 // Cuts sorted candidates to the smallest prefix with top_p of the mass, and to those of at least min_p of the
-// best.
-void Truncate(const SampleArgs& args, double total, std::vector<Candidate>& candidates) {
-  if (args.top_k > 0) {
+// best. The mass of what is left.
+Mass Truncate(const Draw& draw, Mass total, std::vector<Candidate>& candidates) {
+  if (draw.top_k > 0) {
     total = 0;
-    for (const Candidate& candidate : candidates) total += candidate.weight;
+    for (const Candidate& candidate : candidates) total += MassOf(candidate.weight);
   }
+  const Mass needed = draw.top_p < 1 ? NeededMass(draw.top_p, total) : total;
   size_t keep = 0;
-  double mass = 0;
+  Mass mass = 0;
   while (keep < candidates.size()) {
-    if (keep > 0 && args.top_p < 1 && mass >= args.top_p * total) break;
-    if (candidates[keep].weight < args.min_p * candidates[0].weight) break;
-    mass += candidates[keep++].weight;
+    if (keep > 0 && draw.top_p < 1 && mass >= needed) break;
+    if (candidates[keep].weight < draw.min_p * candidates[0].weight) break;
+    mass += MassOf(candidates[keep++].weight);
   }
   candidates.resize(keep);
+  return mass;
 }
 
 }  // namespace
 
-TokenId DrawToken(const float* weights, const SampleArgs& args) {
-  double total = 0;
-  for (int64_t i = 0; i < args.vocab; ++i) total += weights[i];
-  const double uniform = UniformDraw(args.seed, args.position);
-  const bool all = (args.top_k <= 0 || args.top_k >= args.vocab) && args.top_p >= 1 && args.min_p <= 0;
-  TokenId last = 0;  // also the answer when rounding leaves the target just above the last sum
-  double sum = 0;
+TokenId DrawToken(const float* weights, int64_t vocab, const Draw& draw) {
+  Mass total = 0;
+  for (int64_t i = 0; i < vocab; ++i) total += MassOf(weights[i]);
+  if (total == 0) return -1;
+  const bool all = (draw.top_k <= 0 || draw.top_k >= vocab) && draw.top_p >= 1 && draw.min_p <= 0;
+  Mass sum = 0;
   if (all) {
-    for (int64_t i = 0; i < args.vocab; ++i) {
-      if (!(weights[i] > 0)) continue;
-      last = static_cast<TokenId>(i);
-      sum += weights[i];
-      if (sum > uniform * total) break;
-    }
-    return last;
+    const Mass drawn = DrawnMass(draw.seed, draw.position, total);
+    int64_t token = 0;
+    while ((sum += MassOf(weights[token])) <= drawn) ++token;
+    return static_cast<TokenId>(token);
   }
   std::vector<Candidate> candidates;
-  CollectCandidates(weights, args, total, candidates);
-  Truncate(args, total, candidates);
-  double mass = 0;
-  for (const Candidate& candidate : candidates) mass += candidate.weight;
-  for (const Candidate& candidate : candidates) {
-    last = candidate.token;
-    sum += candidate.weight;
-    if (sum > uniform * mass) break;
-  }
-  return last;
+  CollectCandidates(weights, vocab, draw, total, candidates);
+  const Mass drawn = DrawnMass(draw.seed, draw.position, Truncate(draw, total, candidates));
+  size_t place = 0;
+  while ((sum += MassOf(candidates[place].weight)) <= drawn) ++place;
+  return candidates[place].token;
 }
 
 void LargestLogits(const float* logits, int64_t vocab, int32_t count, TokenId* ids, float* values) {

@@ -8,9 +8,9 @@
 
 namespace deeprack::kernels {
 
-// A token by args' top_k, top_p, min_p, seed and position. weights: [vocab], exp((logit - largest) /
-// temperature).
-TokenId DrawToken(const float* weights, const SampleArgs& args);
+// A token by the draw's top_k, top_p, min_p, seed and position. weights: [vocab], exp((logit - largest) /
+// temperature). -1 when nothing has mass.
+TokenId DrawToken(const float* weights, int64_t vocab, const Draw& draw);
 
 // The `count` largest logits, best first, the lower id first among equals; ids -1 and -infinity when there
 // are fewer.

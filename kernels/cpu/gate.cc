@@ -33,6 +33,13 @@ float GroupValue(const float* values, int64_t count) {
 }
 
 void GateRow(const GateArgs& args, int64_t row) {
+  if (args.row_count != nullptr && row >= *args.row_count) {
+    for (int64_t i = row * args.top_k; i < (row + 1) * args.top_k; ++i) {
+      args.ids[i] = -1;
+      args.weights[i] = 0;
+    }
+    return;
+  }
   const int64_t padded = (args.experts + 15) / 16 * 16;
   float* scores = static_cast<float*>(
       Scratch(kTaskTile, (2 * padded + args.n_group) * int64_t{sizeof(float)} + args.experts + args.n_group));

@@ -398,8 +398,10 @@ void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution) {
   const int64_t grouped_rows = args.offsets[args.experts];
   if (grouped_rows == 0) return;
   DR_CHECK(args.x.cols == args.weights[0].k && args.out.cols == args.weights[0].n);
-  const bool in_pairs = InPairs(args.x, args.weights[0]);
-  const Rows rows = PrepareRows(args.x, args.weights[0], grouped_rows, execution);
+  Matrix x = args.x;  // it may have room for more rows than there are
+  if (args.row_index == nullptr) x.rows = Lower(x.rows, grouped_rows);
+  const bool in_pairs = InPairs(x, args.weights[0]);
+  const Rows rows = PrepareRows(x, args.weights[0], grouped_rows, execution);
   for (int64_t r = 0; r < grouped_rows; ++r) {
     rows.pointers[r] = rows.data + (args.row_index != nullptr ? args.row_index[r] : r) * rows.stride;
   }

@@ -3,6 +3,7 @@
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/draw.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/draw/mass.h"
 
 namespace deeprack::kernels::DEEPRACK_SIMD {
 namespace {
@@ -18,50 +19,69 @@ float Largest(const float* logits, int64_t vocab) {
   return result;
 }
 
-// Below this temperature a draw is the largest logit: one divided by it would not be safely finite.
-constexpr float kGreedyTemperature = 1e-5f;
-
-}  // namespace
-
-TokenId Sample(const SampleArgs& args, const Execution& execution) {
-  const float largest = Largest(args.logits, args.vocab);
-  if (args.temperature < kGreedyTemperature || largest == -__builtin_inff()) {
-    for (int64_t i = 0; i < args.vocab; ++i) {
-      if (args.logits[i] == largest) return static_cast<TokenId>(i);
-    }
-    return 0;  // every logit is NaN
+TokenId FirstWith(const float* logits, int64_t vocab, float largest) {
+  for (int64_t i = 0; i < vocab; ++i) {
+    if (logits[i] == largest) return static_cast<TokenId>(i);
   }
-  float* weights = static_cast<float*>(Scratch(kCallLogits, (args.vocab + 16) * int64_t{sizeof(float)}));
-  const F16 inverse = Set1(1.0f / args.temperature);
-  for (int64_t i = 0; i < args.vocab; i += 16) {
-    const F16 logit = LoadFirst(args.logits + i, args.vocab - i);
-    Store(weights + i, Exp(Mul(Sub(logit, Set1(largest)), inverse)));
-  }
-  return DrawToken(weights, args);
+  return 0;  // every logit is NaN
 }
 
-void Logprobs(const LogprobsArgs& args, const Execution& execution) {
+TokenId SampleRow(const float* logits, int64_t vocab, const Draw& draw) {
+  const float largest = Largest(logits, vocab);
+  if (draw.temperature < kGreedyTemperature || largest == -__builtin_inff()) {
+    return FirstWith(logits, vocab, largest);
+  }
+  float* weights = static_cast<float*>(Scratch(kTaskTile, (vocab + 16) * int64_t{sizeof(float)}));
+  const F16 inverse = Set1(1.0f / draw.temperature);
+  for (int64_t i = 0; i < vocab; i += 16) {
+    const F16 logit = LoadFirst(logits + i, vocab - i);
+    Store(weights + i, Exp(Mul(Sub(logit, Set1(largest)), inverse)));
+  }
+  const TokenId token = DrawToken(weights, vocab, draw);
+  return token >= 0 ? token : FirstWith(logits, vocab, largest);
+}
+
+// log of the sum of exponentials.
+double LogSum(const float* logits, int64_t vocab) {
   constexpr int64_t kBlock = 1024;  // summed in float by lanes; blocks are summed in double
-  const float largest = Largest(args.logits, args.vocab);
+  const float largest = Largest(logits, vocab);
   double sum = 0;
-  for (int64_t begin = 0; begin < args.vocab; begin += kBlock) {
-    const int64_t end = Lower(args.vocab, begin + kBlock);
+  for (int64_t begin = 0; begin < vocab; begin += kBlock) {
+    const int64_t end = Lower(vocab, begin + kBlock);
     F16 block = Set1(0.0f);
     int64_t i = begin;
-    for (; i + 16 <= end; i += 16) block = Add(block, Exp(Sub(Load(args.logits + i), Set1(largest))));
+    for (; i + 16 <= end; i += 16) block = Add(block, Exp(Sub(Load(logits + i), Set1(largest))));
     if (i < end) {
       float lanes[16];
-      for (int64_t j = 0; j < 16; ++j) lanes[j] = i + j < end ? args.logits[i + j] : -__builtin_inff();
+      for (int64_t j = 0; j < 16; ++j) lanes[j] = i + j < end ? logits[i + j] : -__builtin_inff();
       block = Add(block, Exp(Sub(Load(lanes), Set1(largest))));
     }
     sum += static_cast<double>(SumLanes(block));
   }
-  const double log_sum = static_cast<double>(largest) + __builtin_log(sum);
-  *args.logprob = static_cast<float>(static_cast<double>(args.logits[args.token]) - log_sum);
-  LargestLogits(args.logits, args.vocab, args.num_top, args.top_ids, args.top_logprobs);
-  for (int32_t i = 0; i < args.num_top; ++i) {
-    args.top_logprobs[i] = static_cast<float>(static_cast<double>(args.top_logprobs[i]) - log_sum);
-  }
+  return static_cast<double>(largest) + __builtin_log(sum);
+}
+
+}  // namespace
+
+void Sample(const SampleArgs& args, const Execution& execution) {
+  ParallelFor(execution, args.logits.rows, [&args](int64_t row) {
+    args.tokens[row] = SampleRow(args.logits.row<float>(row), args.logits.cols, args.draws[row]);
+  });
+}
+
+void Logprobs(const LogprobsArgs& args, const Execution& execution) {
+  ParallelFor(execution, args.m, [&args](int64_t i) {
+    const ScoredRow& scored = args.rows[i];
+    const float* const logits = args.logits.row<float>(scored.row);
+    const TokenId token = scored.token >= 0 ? scored.token : args.drawn[scored.row];
+    const double log_sum = LogSum(logits, args.logits.cols);
+    args.logprobs[i] = static_cast<float>(static_cast<double>(logits[token]) - log_sum);
+    float* const top = args.top_logprobs + scored.first_top;
+    LargestLogits(logits, args.logits.cols, scored.num_top, args.top_ids + scored.first_top, top);
+    for (int32_t j = 0; j < scored.num_top; ++j) {
+      top[j] = static_cast<float>(static_cast<double>(top[j]) - log_sum);
+    }
+  });
 }
 
 }  // namespace deeprack::kernels::DEEPRACK_SIMD

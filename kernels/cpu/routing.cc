@@ -32,19 +32,26 @@ void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution) {
 }
 
 void AdjustLogits(const AdjustLogitsArgs& args, const Execution& execution) {
-  for (int64_t i = 0; i < args.num_biases; ++i) {
-    const TokenId token = args.biases[i].token;
-    if (token >= 0 && token < args.vocab) args.logits[token] += args.biases[i].bias;
-  }
-  for (int64_t i = 0; i < args.num_counts; ++i) {
-    const LogitPenaltyCount& count = args.counts[i];
-    if (count.token < 0 || count.token >= args.vocab) continue;
-    float& logit = args.logits[count.token];
-    if (count.in_prompt > 0 || count.in_output > 0) {
-      logit = logit > 0 ? logit / args.repetition_penalty : logit * args.repetition_penalty;
+  const int64_t vocab = args.logits.cols;
+  for (int64_t row = 0; row < args.logits.rows; ++row) {
+    const LogitAdjustment& adjustment = args.rows[row];
+    float* const logits = args.logits.row<float>(row);
+    const LogitBias* const biases = args.biases + adjustment.first_bias;
+    for (int64_t i = 0; i < adjustment.num_biases; ++i) {
+      const TokenId token = biases[i].token;
+      if (token >= 0 && token < vocab) logits[token] += biases[i].bias;
     }
-    logit -= args.frequency_penalty * static_cast<float>(count.in_output);
-    if (count.in_output > 0) logit -= args.presence_penalty;
+    const LogitPenaltyCount* const counts = args.counts + adjustment.first_count;
+    for (int64_t i = 0; i < adjustment.num_counts; ++i) {
+      const LogitPenaltyCount& count = counts[i];
+      if (count.token < 0 || count.token >= vocab) continue;
+      float& logit = logits[count.token];
+      if (count.in_prompt > 0 || count.in_output > 0) {
+        logit = logit > 0 ? logit / adjustment.repetition_penalty : logit * adjustment.repetition_penalty;
+      }
+      logit -= adjustment.frequency_penalty * static_cast<float>(count.in_output);
+      if (count.in_output > 0) logit -= adjustment.presence_penalty;
+    }
   }
 }
 

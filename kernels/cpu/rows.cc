@@ -107,7 +107,8 @@ void Add(const AddArgs& args, const Execution& execution) {
 void SwiGlu(const SwiGluArgs& args, const Execution& execution) {
   const int64_t d = args.out.cols;
   DR_CHECK(args.gate_up.cols == 2 * d);
-  ForRows(execution, args.out.rows, d, [&args, d](int64_t row) {
+  const int64_t rows = args.row_count != nullptr ? Lower(args.out.rows, *args.row_count) : args.out.rows;
+  ForRows(execution, rows, d, [&args, d](int64_t row) {
     const F16 one = Set1(1.0f);
     for (int64_t c = 0; c < d; c += 16) {
       const F16 gate = LoadColumns(args.gate_up, row, c, d - c);
@@ -129,6 +130,7 @@ void Rope(const RopeArgs& args, const Execution& execution) {
 void KvWrite(const KvWriteArgs& args, const Execution& execution) {
   const int64_t latent = args.latent.cols, rope = args.rope_key.cols;
   ForRows(execution, args.latent.rows, latent + rope, [=, &args](int64_t row) {
+    if (args.slots[row] < 0) return;
     const Matrix entry{args.cache, args.cache_type, 0, latent + rope, latent + rope};
     for (int64_t c = 0; c < latent; c += 16) {
       StoreColumns(entry, args.slots[row], c, LoadColumns(args.latent, row, c, latent - c), latent - c);

@@ -25,6 +25,7 @@ void KvWrite(const KvWriteArgs& args) {
   const int64_t latent = args.latent.cols, dim = latent + args.rope_key.cols;
   const Matrix cache{args.cache, args.cache_type, 0, dim, dim};
   for (int64_t r = 0; r < args.latent.rows; ++r) {
+    if (args.slots[r] < 0) continue;
     for (int64_t c = 0; c < dim; ++c) {
       Set(cache, args.slots[r], c, c < latent ? Get(args.latent, r, c) : Get(args.rope_key, r, c - latent));
     }

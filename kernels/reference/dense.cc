@@ -107,6 +107,7 @@ void GroupedLinear(const GroupedLinearArgs& args) {
 void SwiGlu(const SwiGluArgs& args) {
   const int64_t d = args.out.cols;
   for (int64_t r = 0; r < args.out.rows; ++r) {
+    if (args.row_count != nullptr && r >= *args.row_count) return;
     for (int64_t c = 0; c < d; ++c) {
       const double gate = Get(args.gate_up, r, c);
       Set(args.out, r, c, gate / (1 + std::exp(-gate)) * Get(args.gate_up, r, d + c));

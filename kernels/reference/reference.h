@@ -34,11 +34,12 @@ void GqaAttention(const GqaAttentionArgs& args);
 void Gate(const GateArgs& args);
 void GroupByExpert(const GroupByExpertArgs& args);
 void Combine(const CombineArgs& args);
+void PlanDispatch(const PlanDispatchArgs& args);
 void AdjustLogits(const AdjustLogitsArgs& args);
 void Logprobs(const LogprobsArgs& args);
 
-// The distribution that a draw is made from: [vocab] probabilities, zero for what top_k, top_p and min_p
-// remove.
-std::vector<double> SampleDistribution(const SampleArgs& args);
+// The distribution that a draw from [vocab] logits is made from: probabilities, zero for what top_k, top_p
+// and min_p remove.
+std::vector<double> SampleDistribution(const float* logits, int64_t vocab, const Draw& draw);
 
 }  // namespace deeprack::kernels::reference

@@ -20,6 +20,11 @@ std::vector<int64_t> Descending(const std::vector<double>& values) {
 void Gate(const GateArgs& args) {
   const int64_t group_size = args.experts / args.n_group;
   for (int64_t t = 0; t < args.m; ++t) {
+    if (args.row_count != nullptr && t >= *args.row_count) {
+      std::fill_n(args.ids + t * args.top_k, args.top_k, -1);
+      std::fill_n(args.weights + t * args.top_k, args.top_k, 0.0f);
+      continue;
+    }
     std::vector<double> scores(args.experts), biased(args.experts), group_values;
     for (int64_t e = 0; e < args.experts; ++e) {
       scores[e] = 1 / (1 + std::exp(-static_cast<double>(args.logits[t * args.experts + e])));
@@ -72,6 +77,24 @@ void Combine(const CombineArgs& args) {
         if (row >= 0) sum += static_cast<double>(args.weights[t * args.top_k + choice]) * Get(args.y, row, c);
       }
       Set(args.out, t, c, sum);
+    }
+  }
+}
+
+void PlanDispatch(const PlanDispatchArgs& args) {
+  std::fill_n(args.index, args.m * args.fanout, -1);
+  std::vector<int64_t> reached(args.m, 0);
+  int32_t place = 0;
+  for (int64_t rank = 0; rank < args.ranks; ++rank) {
+    args.rows_to[rank] = 0;
+    for (int64_t t = 0; t < args.m; ++t) {
+      const int32_t* ids = args.ids + t * args.top_k;
+      const bool goes = std::any_of(ids, ids + args.top_k, [&](int32_t id) {
+        return id / args.group_experts == rank / args.group_ranks;
+      });
+      if (!goes) continue;
+      args.index[t * args.fanout + reached[t]++] = place++;
+      ++args.rows_to[rank];
     }
   }
 }

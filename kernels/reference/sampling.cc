@@ -17,36 +17,43 @@ std::vector<TokenId> BestFirst(const float* logits, int64_t vocab) {
 }  // namespace
 
 void AdjustLogits(const AdjustLogitsArgs& args) {
-  for (int64_t i = 0; i < args.num_biases; ++i) args.logits[args.biases[i].token] += args.biases[i].bias;
-  for (int64_t i = 0; i < args.num_counts; ++i) {
-    const LogitPenaltyCount& count = args.counts[i];
-    double logit = static_cast<double>(args.logits[count.token]);
-    const double repetition = static_cast<double>(args.repetition_penalty);
-    if (count.in_prompt + count.in_output > 0) logit = logit > 0 ? logit / repetition : logit * repetition;
-    logit -= static_cast<double>(args.frequency_penalty) * count.in_output;
-    if (count.in_output > 0) logit -= static_cast<double>(args.presence_penalty);
-    args.logits[count.token] = static_cast<float>(logit);
+  for (int64_t row = 0; row < args.logits.rows; ++row) {
+    const LogitAdjustment& adjustment = args.rows[row];
+    float* logits = args.logits.row<float>(row);
+    for (int64_t i = 0; i < adjustment.num_biases; ++i) {
+      const LogitBias& bias = args.biases[adjustment.first_bias + i];
+      logits[bias.token] += bias.bias;
+    }
+    for (int64_t i = 0; i < adjustment.num_counts; ++i) {
+      const LogitPenaltyCount& count = args.counts[adjustment.first_count + i];
+      double logit = static_cast<double>(logits[count.token]);
+      const double repetition = static_cast<double>(adjustment.repetition_penalty);
+      if (count.in_prompt + count.in_output > 0) logit = logit > 0 ? logit / repetition : logit * repetition;
+      logit -= static_cast<double>(adjustment.frequency_penalty) * count.in_output;
+      if (count.in_output > 0) logit -= static_cast<double>(adjustment.presence_penalty);
+      logits[count.token] = static_cast<float>(logit);
+    }
   }
 }
 
-std::vector<double> SampleDistribution(const SampleArgs& args) {
-  const std::vector<TokenId> order = BestFirst(args.logits, args.vocab);
-  std::vector<double> probabilities(args.vocab, 0.0);
-  if (args.temperature == 0) {
+std::vector<double> SampleDistribution(const float* logits, int64_t vocab, const Draw& draw) {
+  const std::vector<TokenId> order = BestFirst(logits, vocab);
+  std::vector<double> probabilities(vocab, 0.0);
+  if (draw.temperature == 0) {
     probabilities[order[0]] = 1;
     return probabilities;
   }
   const auto weight = [&](TokenId token) {
-    return std::exp((static_cast<double>(args.logits[token]) - static_cast<double>(args.logits[order[0]])) /
-                    static_cast<double>(args.temperature));
+    return std::exp((static_cast<double>(logits[token]) - static_cast<double>(logits[order[0]])) /
+                    static_cast<double>(draw.temperature));
   };
-  const int64_t top_k = args.top_k > 0 ? std::min<int64_t>(args.top_k, args.vocab) : args.vocab;
+  const int64_t top_k = draw.top_k > 0 ? std::min<int64_t>(draw.top_k, vocab) : vocab;
   double total = 0;
   for (int64_t i = 0; i < top_k; ++i) total += weight(order[i]);
   double mass = 0;
   for (int64_t i = 0; i < top_k; ++i) {
-    if (i > 0 && args.top_p < 1 && mass >= static_cast<double>(args.top_p) * total) break;
-    if (weight(order[i]) < static_cast<double>(args.min_p)) break;
+    if (i > 0 && draw.top_p < 1 && mass >= static_cast<double>(draw.top_p) * total) break;
+    if (weight(order[i]) < static_cast<double>(draw.min_p)) break;
     mass += probabilities[order[i]] = weight(order[i]);
   }
   for (double& probability : probabilities) probability /= mass;
@@ -54,15 +61,22 @@ std::vector<double> SampleDistribution(const SampleArgs& args) {
 }
 
 void Logprobs(const LogprobsArgs& args) {
-  const std::vector<TokenId> order = BestFirst(args.logits, args.vocab);
-  const double largest = static_cast<double>(args.logits[order[0]]);
-  double sum = 0;
-  for (int64_t i = 0; i < args.vocab; ++i) sum += std::exp(static_cast<double>(args.logits[i]) - largest);
-  const double log_sum = largest + std::log(sum);
-  *args.logprob = static_cast<float>(static_cast<double>(args.logits[args.token]) - log_sum);
-  for (int32_t i = 0; i < args.num_top; ++i) {
-    args.top_ids[i] = order[i];
-    args.top_logprobs[i] = static_cast<float>(static_cast<double>(args.logits[order[i]]) - log_sum);
+  const int64_t vocab = args.logits.cols;
+  for (int64_t entry = 0; entry < args.m; ++entry) {
+    const ScoredRow& scored = args.rows[entry];
+    const float* logits = args.logits.row<float>(scored.row);
+    const TokenId token = scored.token >= 0 ? scored.token : args.drawn[scored.row];
+    const std::vector<TokenId> order = BestFirst(logits, vocab);
+    const double largest = static_cast<double>(logits[order[0]]);
+    double sum = 0;
+    for (int64_t i = 0; i < vocab; ++i) sum += std::exp(static_cast<double>(logits[i]) - largest);
+    const double log_sum = largest + std::log(sum);
+    args.logprobs[entry] = static_cast<float>(static_cast<double>(logits[token]) - log_sum);
+    for (int32_t i = 0; i < scored.num_top; ++i) {
+      args.top_ids[scored.first_top + i] = order[i];
+      args.top_logprobs[scored.first_top + i] =
+          static_cast<float>(static_cast<double>(logits[order[i]]) - log_sum);
+    }
   }
 }
 

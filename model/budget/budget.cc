@@ -41,9 +41,12 @@ int64_t KvPageBytes(const ModelConfig& config, const Layout& layout, Rank rank, 
   return (end - begin) * kPageTokens * entry * static_cast<int64_t>(SizeOf(cache_type));
 }
 
-int64_t WeightBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType compute) {
+int64_t WeightBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType compute,
+                    const TensorTypes& types) {
   int64_t bytes = 0;
-  for (const PackedTensor& tensor : PackedTensorsOf(config, layout, rank, compute)) bytes += tensor.bytes();
+  for (const PackedTensor& tensor : PackedTensorsOf(config, layout, rank, compute, types)) {
+    bytes += tensor.bytes();
+  }
   return bytes;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/dtype.h"
 #include "model/layout/layout.h"
+#include "model/tensors/tensor_types.h"
 
 namespace deeprack::model {
 
@@ -18,6 +19,10 @@ inline constexpr int64_t kWeightAlignment = 64;
 int64_t PackedValueBytes(DType type, int64_t rows, int64_t cols);
 int64_t PackedScaleBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin);
 int64_t PackedWeightBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin);
+
+// What a step may hold unless someone says otherwise.
+inline constexpr int32_t kDefaultMaxStepTokens = 2048;
+inline constexpr int32_t kDefaultMaxSequences = 256;
 
 struct StepLimits {
   int64_t max_step_tokens = 0;  // tokens in one step over all sequences of a dp group
@@ -35,6 +40,7 @@ int64_t KvPageBytes(const ModelConfig& config, const Layout& layout, Rank rank, 
 
 // Bytes of the rank's weights as the worker holds them (packed; vectors as fp32; kv_b expanded for
 // absorption): the sum over PackedTensorsOf (model/budget/packed_tensors.h). Without MTP layers.
-int64_t WeightBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType compute);
+int64_t WeightBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType compute,
+                    const TensorTypes& types = {});
 
 }  // namespace deeprack::model

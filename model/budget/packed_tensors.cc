@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/block_formats.h"
 #include "base/check.h"
 #include "base/checked.h"
 #include "model/budget/budget.h"
@@ -28,8 +29,8 @@ std::optional<TensorKind> StackedBelow(TensorKind kind) {
 
 class Packing {
  public:
-  Packing(const ModelConfig& config, const Layout& layout, Rank rank, DType compute)
-      : config_(config), layout_(layout), rank_(rank), compute_(compute) {}
+  Packing(const ModelConfig& config, const Layout& layout, Rank rank, DType compute, const TensorTypes& types)
+      : config_(config), layout_(layout), rank_(rank), compute_(compute), types_(types) {}
 
   // `tensors` in the registry's order: up follows gate.
   void Add(const std::vector<TensorSpec>& tensors) {
@@ -48,16 +49,26 @@ class Packing {
 
   // `kind` may differ from the tensor's own: a tied head is made of the embedding.
   void AddMatrix(const TensorSpec& tensor, const Slice& slice, TensorKind kind) {
-    PackedTensor packed = Begin(tensor, slice, kind, WeightForm::kPacked, LinearType(tensor));
+    PackedTensor packed = Begin(tensor, slice, kind, WeightForm::kPacked, compute_);
+    packed.type = LinearType(packed);
     Finish(std::move(packed));
   }
 
   std::vector<PackedTensor> Take() { return std::move(packed_); }
 
  private:
-  DType LinearType(const TensorSpec& tensor) const {
+  // Of a matrix whose parts are known.
+  DType LinearType(const PackedTensor& matrix) const {
+    const TensorSpec& tensor = matrix.parts[0].tensor;
     if (tensor.kind == TensorKind::kRouter) return DType::kF32;
-    return tensor.quantized && config_.quantization_config ? DType::kF8E4M3 : compute_;
+    if (tensor.quantized && config_.quantization_config) return DType::kF8E4M3;
+    const std::optional<DType> stored = types_.Of(tensor.name);
+    if (compute_ == DType::kF32 || !stored) return compute_;
+    for (const WeightPart& part : matrix.parts) {
+      if (types_.Of(part.tensor.name) != stored) return compute_;
+    }
+    const int64_t block = BlockElements(*stored);
+    return matrix.col_begin % block == 0 && matrix.cols % block == 0 ? *stored : compute_;
   }
 
   static PackedTensor Begin(const TensorSpec& tensor, const Slice& slice, TensorKind kind, WeightForm form,
@@ -90,51 +101,53 @@ class Packing {
     } else if (tensor.kind == TensorKind::kEmbedTokens) {
       Finish(Begin(tensor, slice, tensor.kind, WeightForm::kTable, compute_));
     } else if (tensor.kind == TensorKind::kKvBProj) {
-      AddAbsorbed(tensor, slice);
+      AddAbsorbed(tensor, slice, WeightForm::kAbsorbedKey);
+      AddAbsorbed(tensor, slice, WeightForm::kAbsorbedValue);
+    } else if (tensor.kind == TensorKind::kKBProj) {
+      AddAbsorbed(tensor, slice, WeightForm::kAbsorbedKey);
+    } else if (tensor.kind == TensorKind::kVBProj) {
+      AddAbsorbed(tensor, slice, WeightForm::kAbsorbedValue);
     } else {
       AddMatrix(tensor, slice, tensor.kind);
     }
   }
 
   void AddGateUp(const TensorSpec& gate, const TensorSpec& up, const Slice& slice) {
-    PackedTensor packed = Begin(gate, slice, gate.kind, WeightForm::kPacked, LinearType(gate));
+    PackedTensor packed = Begin(gate, slice, gate.kind, WeightForm::kPacked, compute_);
     const int64_t up_row = RoundUp(slice.rows, kPanelRows);
     packed.rows = up_row + slice.rows;
     packed.parts.push_back({.tensor = up, .slice = slice, .first_row = up_row});
+    packed.type = LinearType(packed);
     Finish(std::move(packed));
   }
 
-  // Rows of kv_b: per head qk_nope_head_dim of the key, then v_head_dim of the value.
-  void AddAbsorbed(const TensorSpec& kv_b, const Slice& slice) {
-    const int64_t heads = config_.num_attention_heads / layout_.tp;
-    PackedTensor key = Begin(kv_b, slice, kv_b.kind, WeightForm::kAbsorbedKey, compute_);
-    key.count = heads;
-    key.rows = config_.kv_lora_rank;
-    key.cols = config_.qk_nope_head_dim;
-    Finish(std::move(key));
-
-    PackedTensor value = Begin(kv_b, slice, kv_b.kind, WeightForm::kAbsorbedValue, compute_);
-    value.count = heads;
-    value.rows = config_.v_head_dim;
-    value.cols = config_.kv_lora_rank;
-    Finish(std::move(value));
+  // Of kv_b, whose rows are per head qk_nope_head_dim of the key, then v_head_dim of the value; or of the
+  // half that holds this form alone.
+  void AddAbsorbed(const TensorSpec& tensor, const Slice& slice, WeightForm form) {
+    const bool key = form == WeightForm::kAbsorbedKey;
+    PackedTensor packed = Begin(tensor, slice, TensorKind::kKvBProj, form, compute_);
+    packed.count = config_.num_attention_heads / layout_.tp;
+    packed.rows = key ? config_.kv_lora_rank : config_.v_head_dim;
+    packed.cols = key ? config_.qk_nope_head_dim : config_.kv_lora_rank;
+    Finish(std::move(packed));
   }
 
   const ModelConfig& config_;
   const Layout& layout_;
   const Rank rank_;
   const DType compute_;
+  const TensorTypes& types_;
   std::vector<PackedTensor> packed_;
 };
 
 }  // namespace
 
 std::vector<PackedTensor> PackedTensorsOf(const ModelConfig& config, const Layout& layout, Rank rank,
-                                          DType compute) {
+                                          DType compute, const TensorTypes& types) {
   DR_CHECK(compute == DType::kBF16 || compute == DType::kF32);
   const int32_t stage = CoordinatesOf(layout, rank).pp_rank;
   const auto [first_layer, end_layer] = LayersOfStage(config, layout, stage);
-  Packing packing(config, layout, rank, compute);
+  Packing packing(config, layout, rank, compute, types);
 
   std::vector<TensorSpec> after_layers;
   for (TensorSpec& tensor : TopTensors(config)) {

@@ -1,11 +1,13 @@
 // What a rank's weights become in memory: one entry for each allocation. The budget sums these and the worker
 // allocates and fills exactly these, so that the two cannot disagree.
 //
-// Types. Linear weights are kept as the checkpoint's config says: fp8 stays fp8; every other one is stored in
-// the compute type (bf16 compute: bf16 stays, f16 and f32 become bf16; f32 compute: f32). Norms and the
-// router's bias are fp32 vectors, the router's weight a packed fp32 matrix. kv_b is stored twice per head in
-// the compute type, in the two forms that absorbed attention multiplies by. MTP layers have no entries: they
-// are not loaded until speculation uses them.
+// Types. Linear weights are kept as the checkpoint's config says: fp8 stays fp8. With bf16 compute, so do
+// block formats that the kernels multiply, where the rank's columns are whole blocks and all parts of the
+// matrix are of one type. Every other one is stored in the compute type (bf16 compute: bf16 stays, f16, f32
+// and other blocks become bf16; f32 compute: f32). Norms and the router's bias are fp32 vectors, the router's
+// weight a packed fp32 matrix; the embedding is in the compute type. kv_b is stored twice per head in the
+// compute type, in the two forms that absorbed attention multiplies by. MTP layers have no entries: they are
+// not loaded until speculation uses them.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +18,7 @@
 #include "model/layout/layout.h"
 #include "model/shard/shard.h"
 #include "model/tensors/tensor_registry.h"
+#include "model/tensors/tensor_types.h"
 
 namespace deeprack::model {
 
@@ -56,8 +59,9 @@ struct PackedTensor {
 };
 
 // In the order of the layers: the embedding, each layer's weights, final norm and head. `compute` is kBF16 or
-// kF32.
+// kF32; `types` are the checkpoint's, or empty
+// where the kernels multiply no block formats.
 std::vector<PackedTensor> PackedTensorsOf(const ModelConfig& config, const Layout& layout, Rank rank,
-                                          DType compute);
+                                          DType compute, const TensorTypes& types = {});
 
 }  // namespace deeprack::model

@@ -4,20 +4,17 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "model/config/config_bounds.h"
+#include "model/config/config_object.h"
 #include "model/config/grouped_query_config.h"
 #include "model/config/json_fields.h"
+#include "model/config/quantization_config.h"
 #include "nlohmann/json.hpp"
 
 namespace deeprack::model {
 namespace {
-
-// Of Fp8BlockQuantization: the size that R1 and Hugging Face's fine-grained fp8 use, and the kernels compute
-// with.
-constexpr int64_t kScaleBlock = 128;
 
 constexpr IntegerRange kTokenIds = {0, kMaxVocab - 1};
 
@@ -169,46 +166,6 @@ void ReadFeedForward(JsonFields fields, ModelConfig* config) {
   CheckRouting(*config, fields);
 }
 
-// modules_to_not_convert may name what R1 keeps unquantised anyway.
-void CheckUnquantisedModules(const nlohmann::json& quantization, JsonFields fields) {
-  const auto modules = quantization.find("modules_to_not_convert");
-  if (modules == quantization.end() || modules->is_null()) return;
-  if (!modules->is_array()) {
-    fields.Fault("modules_to_not_convert must be an array of strings");
-    return;
-  }
-  for (const nlohmann::json& module : *modules) {
-    const std::string name = module.is_string() ? module.get<std::string>() : "";
-    const auto ends_in = [&](const char* suffix) { return absl::EndsWith(name, suffix); };
-    const bool unquantised = ends_in("lm_head") || ends_in("embed_tokens") || ends_in("eh_proj") ||
-                             ends_in("mlp.gate") || ends_in("norm") || name == "gate";
-    if (!unquantised) {
-      fields.Fault(
-          absl::StrCat("modules_to_not_convert holds \"", name.substr(0, 60),
-                       "\": only embeddings, lm_head, norms, mlp.gate and eh_proj may stay unquantised"));
-      return;
-    }
-  }
-}
-
-void ReadQuantization(const nlohmann::json& object, JsonFields parent, ModelConfig* config) {
-  if (!parent.Has("quantization_config")) return;
-  JsonFields fields = parent.Object("quantization_config");
-  if (!fields.ok()) return;
-  fields.RequireString("quant_method", {"fp8"});
-  if (!fields.Has("quant_method")) fields.Fault("quant_method is missing: fp8 is required");
-  fields.RequireString("fmt", {"e4m3"});
-  fields.RequireString("activation_scheme", {"dynamic"});
-  // How activations' scales are rounded; activations are not quantised here.
-  fields.RequireString("scale_fmt", {"float", "ue8m0"});
-  const std::vector<int64_t> block = fields.Integers("weight_block_size", {1, kMaxWidth});
-  if (block != std::vector<int64_t>{kScaleBlock, kScaleBlock}) {
-    fields.Fault(absl::StrCat("weight_block_size must be [", kScaleBlock, ", ", kScaleBlock, "]"));
-  }
-  CheckUnquantisedModules(object.at("quantization_config"), fields);
-  config->quantization_config = Fp8BlockQuantization{.block_rows = kScaleBlock, .block_cols = kScaleBlock};
-}
-
 }  // namespace
 
 double ModelConfig::attention_scale() const {
@@ -218,10 +175,9 @@ double ModelConfig::attention_scale() const {
   return scale * m * m;
 }
 
-absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text) {
-  DR_ASSIGN_OR_RETURN(const nlohmann::json object, ParseJsonObject(text, "config.json"));
+absl::StatusOr<ModelConfig> ReadModelConfig(const nlohmann::json& object, const std::string& where) {
   absl::Status fault;
-  JsonFields fields(object, "config.json", &fault);
+  JsonFields fields(object, where, &fault);
 
   ModelConfig config;
   config.model_type = fields.StringOr("model_type", "");
@@ -251,10 +207,15 @@ absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text) {
   return config;
 }
 
-absl::StatusOr<GenerationDefaults> ParseGenerationConfig(std::string_view text) {
-  DR_ASSIGN_OR_RETURN(const nlohmann::json object, ParseJsonObject(text, "generation_config.json"));
+absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view text) {
+  DR_ASSIGN_OR_RETURN(const nlohmann::json object, ParseJsonObject(text, "config.json"));
+  return ReadModelConfig(object, "config.json");
+}
+
+absl::StatusOr<GenerationDefaults> ReadGenerationConfig(const nlohmann::json& object,
+                                                        const std::string& where) {
   absl::Status fault;
-  JsonFields fields(object, "generation_config.json", &fault);
+  JsonFields fields(object, where, &fault);
 
   GenerationDefaults defaults;
   defaults.temperature =
@@ -265,6 +226,11 @@ absl::StatusOr<GenerationDefaults> ParseGenerationConfig(std::string_view text) 
   if (!fields.BoolOr("do_sample", true)) defaults.temperature = 0;
   if (!fault.ok()) return fault;
   return defaults;
+}
+
+absl::StatusOr<GenerationDefaults> ParseGenerationConfig(std::string_view text) {
+  DR_ASSIGN_OR_RETURN(const nlohmann::json object, ParseJsonObject(text, "generation_config.json"));
+  return ReadGenerationConfig(object, "generation_config.json");
 }
 
 }  // namespace deeprack::model

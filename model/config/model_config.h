@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "model/config/group_quantization.h"
 
 namespace deeprack::model {
 
@@ -47,6 +48,9 @@ struct ModelConfig {
   std::optional<YarnScaling> rope_scaling;
   std::optional<Llama3RopeScaling> llama3_rope_scaling;  // never beside rope_scaling
   bool rope_interleave = true;
+  // No key of a config.json: GGUF's tensor rope_freqs.weight, by which the frequency of each pair is divided.
+  // Empty: none; never beside the two scalings.
+  std::vector<float> rope_freqs;
   bool tie_word_embeddings = false;
   bool attention_bias = false;  // queries, keys and values have one (qwen2)
 
@@ -59,6 +63,8 @@ struct ModelConfig {
   int64_t qk_nope_head_dim = 0;
   int64_t qk_rope_head_dim = 0;
   int64_t v_head_dim = 0;
+  // No key of a config.json: newer GGUF files hold kv_b_proj as k_b_proj, transposed by head, and v_b_proj.
+  bool split_kv_b = false;
 
   // Feed-forward: the first first_k_dense_replace layers are dense, the rest mixtures of experts.
   int64_t intermediate_size = 0;
@@ -74,7 +80,8 @@ struct ModelConfig {
 
   int64_t num_nextn_predict_layers = 0;  // multi-token-prediction layers stored after the last
   std::optional<Fp8BlockQuantization> quantization_config;
-  std::vector<int64_t> eos_token_id;  // one or several in the file
+  std::optional<GroupQuantization> group_quantization;  // the file's quantization_config too; never beside it
+  std::vector<int64_t> eos_token_id;                    // one or several in the file
   int64_t bos_token_id = 0;
 
   bool has_latent_attention() const { return kv_lora_rank > 0; }
@@ -85,9 +92,9 @@ struct ModelConfig {
 };
 
 // Strict: a key whose value this engine cannot honour is refused by name with what would be accepted
-// (an unknown model_type, scoring_func, topk_method, hidden_act, rope_scaling type, quant_method, ...), and
-// so are sizes that do not fit together. Keys that cannot change the numbers are ignored. InvalidArgument on
-// error.
+// (an unknown model_type, scoring_func, topk_method, hidden_act, rope_scaling type, quant_method, bits, ...),
+// and so are sizes that do not fit together. Keys that cannot change the numbers are ignored. InvalidArgument
+// on error.
 absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json);
 
 // Sampling defaults of generation_config.json; absent fields keep OpenAI's defaults. `do_sample: false` is

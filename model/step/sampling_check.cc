@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 
 namespace deeprack::model {
@@ -26,9 +27,14 @@ absl::Status CheckSampling(const SamplingParams& p) {
   if (!std::isnormal(p.repetition_penalty) || p.repetition_penalty < 0) {
     return Wrong("repetition_penalty", p.repetition_penalty, "above 0");
   }
-  if (p.top_logprobs < -1)
-    return absl::InvalidArgumentError(absl::StrCat("top_logprobs ", p.top_logprobs, " is below -1"));
+  if (p.top_logprobs < -1 || p.top_logprobs > kMostTopLogprobs) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("top_logprobs ", p.top_logprobs, " is not in [-1, ", kMostTopLogprobs, "]"));
+  }
+  absl::flat_hash_set<TokenId> biased;
   for (const auto& [token, bias] : p.logit_bias) {
+    if (!biased.insert(token).second)
+      return absl::InvalidArgumentError(absl::StrCat("logit_bias names token ", token, " twice"));
     if (std::isnan(bias)) {
       return absl::InvalidArgumentError(absl::StrCat("logit_bias of token ", token, " is not a number"));
     }

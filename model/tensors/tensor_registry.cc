@@ -55,8 +55,15 @@ void AddLatentAttention(const ModelConfig& c, Table* table) {
                    c.kv_lora_rank + c.qk_rope_head_dim, c.hidden_size, ShardRole::kReplicated);
   table->Add("self_attn.kv_a_layernorm.weight", TensorKind::kKvANorm, {c.kv_lora_rank},
              ShardRole::kReplicated);
-  table->AddLinear("self_attn.kv_b_proj.weight", TensorKind::kKvBProj,
-                   heads * (c.qk_nope_head_dim + c.v_head_dim), c.kv_lora_rank, ShardRole::kHeadRows);
+  if (c.split_kv_b) {  // by head: the key's part transposed, the value's as it is
+    table->AddLinear("self_attn.k_b_proj.weight", TensorKind::kKBProj, heads * c.kv_lora_rank,
+                     c.qk_nope_head_dim, ShardRole::kHeadRows);
+    table->AddLinear("self_attn.v_b_proj.weight", TensorKind::kVBProj, heads * c.v_head_dim, c.kv_lora_rank,
+                     ShardRole::kHeadRows);
+  } else {
+    table->AddLinear("self_attn.kv_b_proj.weight", TensorKind::kKvBProj,
+                     heads * (c.qk_nope_head_dim + c.v_head_dim), c.kv_lora_rank, ShardRole::kHeadRows);
+  }
   table->AddLinear("self_attn.o_proj.weight", TensorKind::kOProj, c.hidden_size, heads * c.v_head_dim,
                    ShardRole::kHeadCols);
 }

@@ -27,6 +27,7 @@ enum class TensorKind : uint8_t {
   kEmbedTokens, kFinalNorm, kLmHead,
   kInputNorm, kPostAttentionNorm,
   kQProj, kQAProj, kQANorm, kQBProj, kKvAProj, kKvANorm, kKvBProj, kOProj,
+  kKBProj, kVBProj,                                 // kKvBProj in two (ModelConfig::split_kv_b)
   kKProj, kVProj, kQBias, kKBias, kVBias,           // grouped-query attention, besides kQProj and kOProj
   kGateProj, kUpProj, kDownProj,                    // dense feed-forward
   kRouter, kRouterBias,

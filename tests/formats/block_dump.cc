@@ -1,6 +1,7 @@
-// The conversions of base/block_formats.h as a filter, for the comparison with the `gguf` package
-// (test_block_formats.py).
+// The conversions of base/block_formats.h and base/quantize as a filter, for the comparison with the `gguf`
+// package (test_block_formats.py).
 //   block_dump dequantize TYPE < blocks > floats
+//   block_dump quantize TYPE < floats > blocks
 //   block_dump to_f16 < floats > halves
 //   block_dump finite TYPE < blocks > bytes      one a block: 1 when all its values are finite
 #include <cstdio>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/block_formats.h"
+#include "base/quantize/block_quantize.h"
 
 namespace {
 
@@ -43,13 +45,23 @@ int Finite(DType type, const std::string& blocks) {
   return Write(finite);
 }
 
+std::vector<float> Floats(const std::string& bytes) {
+  std::vector<float> values(bytes.size() / sizeof(float));
+  bytes.copy(reinterpret_cast<char*>(values.data()), values.size() * sizeof(float));
+  return values;
+}
+
+int Quantize(DType type, const std::string& bytes) {
+  const std::vector<float> values = Floats(bytes);
+  const auto count = static_cast<int64_t>(values.size());
+  std::vector<char> blocks(static_cast<size_t>(deeprack::BytesOf(type, count)));
+  deeprack::Quantize(type, values.data(), count, blocks.data());
+  return Write(blocks);
+}
+
 int ToF16(const std::string& bytes) {
   std::vector<deeprack::f16> halves;
-  for (size_t at = 0; at < bytes.size(); at += sizeof(float)) {
-    float value = 0;
-    bytes.copy(reinterpret_cast<char*>(&value), sizeof(float), at);
-    halves.push_back(deeprack::ToF16(value));
-  }
+  for (float value : Floats(bytes)) halves.push_back(deeprack::ToF16(value));
   return Write(halves);
 }
 
@@ -64,9 +76,11 @@ int main(int argc, char** argv) {
   for (DType type : kTypes) {
     if (deeprack::Name(type) != type_name) continue;
     if (command == "dequantize") return Dequantize(type, input);
+    if (command == "quantize") return Quantize(type, input);
     if (command == "finite") return Finite(type, input);
   }
-  std::fputs("usage: block_dump dequantize|finite TYPE, or block_dump to_f16; data on standard input\n",
-             stderr);
+  std::fputs(
+      "usage: block_dump dequantize|quantize|finite TYPE, or block_dump to_f16; data on standard input\n",
+      stderr);
   return 64;
 }

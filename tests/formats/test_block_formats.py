@@ -77,3 +77,23 @@ def test_rounding_to_half(dump) -> None:
     assert np.array_equal(dump("to_f16", values, np.uint16), expected.view(np.uint16))
     nan = np.array([0x7F800001, 0x7FC00000, 0xFFFFFFFF], dtype=np.uint32).view(np.float32)
     assert np.isnan(dump("to_f16", nan, np.float16)).all()
+
+
+def edge_rows(rng: np.random.Generator) -> np.ndarray:
+    """Rows of 256 that round-to-nearest may get wrong: ties, constants, zeros of both signs, tiny values."""
+    ties = np.arange(256, dtype=np.float32) % 16 - 8 + 0.5
+    tied_extremes = np.where(np.arange(256) % 2, 3.0, -3.0)
+    rows = [ties, ties * 0.25, tied_extremes, np.zeros(256), np.full(256, -0.0), np.full(256, 1.25),
+            np.full(256, -1.25), rng.standard_normal(256) * 1e-6, rng.standard_normal(256) * 1e-8]
+    return np.array(rows, dtype=np.float32)
+
+
+@pytest.mark.parametrize("name", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"])
+def test_rounding_to_nearest_gives_the_bytes_of_the_gguf_package(dump, name: str) -> None:
+    rng = np.random.default_rng(3)
+    normal = rng.standard_normal((1000, 256), dtype=np.float32) * 0.02
+    values = np.concatenate([normal, rng.laplace(size=(1000, 256)).astype(np.float32), edge_rows(rng)])
+    expected = gguf.quants.quantize(values, gguf.GGMLQuantizationType[name])
+    ours = dump(f"quantize {name}", values, np.uint8).reshape(expected.shape)
+    wrong = np.flatnonzero((ours != expected).any(axis=1))
+    assert wrong.size == 0, f"{wrong.size} rows differ, the first: {wrong[0]}"

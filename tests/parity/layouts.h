@@ -12,7 +12,7 @@ namespace deeprack::parity {
 
 struct Placement {
   model::Layout layout;
-  worker::ExpertExchange exchange = worker::ExpertExchange::kReplicated;
+  model::ExpertExchange exchange = model::ExpertExchange::kReplicated;
 };
 
 // Every combination of tp 1, 2, 4; dp 1, 2; ep 1, 2, 4 (where it divides tp x dp); pp 1, 2; both exchanges.
@@ -23,7 +23,7 @@ inline std::vector<Placement> AllPlacements() {
       for (int32_t tp : {1, 2, 4}) {
         for (int32_t ep : {1, 2, 4}) {
           if (tp * dp % ep != 0) continue;
-          for (auto exchange : {worker::ExpertExchange::kReplicated, worker::ExpertExchange::kAllToAll}) {
+          for (auto exchange : {model::ExpertExchange::kReplicated, model::ExpertExchange::kAllToAll}) {
             placements.push_back({{.tp = tp, .dp = dp, .ep = ep, .pp = pp}, exchange});
           }
         }
@@ -38,14 +38,14 @@ inline std::vector<Placement> PlacementsOf(const Golden& golden) {
   std::vector<Placement> placements = AllPlacements();
   if (golden.has_experts) return placements;
   std::erase_if(placements, [](const Placement& placement) {
-    return placement.layout.ep != 1 || placement.exchange != worker::ExpertExchange::kReplicated;
+    return placement.layout.ep != 1 || placement.exchange != model::ExpertExchange::kReplicated;
   });
   return placements;
 }
 
 inline std::string Describe(const Placement& placement) {
   return model::ToString(placement.layout) +
-         (placement.exchange == worker::ExpertExchange::kReplicated ? " replicated" : " all_to_all");
+         (placement.exchange == model::ExpertExchange::kReplicated ? " replicated" : " all_to_all");
 }
 
 }  // namespace deeprack::parity

@@ -94,8 +94,8 @@ TEST_F(DemoParityTest, F32) {
   for (const model::Layout& layout :
        {model::Layout{.tp = 2, .ep = 2}, model::Layout{.tp = 1, .dp = 2, .ep = 2},
         model::Layout{.tp = 4, .ep = 2}, model::Layout{.tp = 2, .ep = 1, .pp = 2}}) {
-    Check({layout, worker::ExpertExchange::kReplicated}, DType::kF32, Chunking::kMixed, kSomeGreedyTokens);
-    Check({layout, worker::ExpertExchange::kAllToAll}, DType::kF32, Chunking::kMixed, kSomeGreedyTokens);
+    Check({layout, model::ExpertExchange::kReplicated}, DType::kF32, Chunking::kMixed, kSomeGreedyTokens);
+    Check({layout, model::ExpertExchange::kAllToAll}, DType::kF32, Chunking::kMixed, kSomeGreedyTokens);
   }
 }
 

@@ -156,7 +156,7 @@ class Server {
     }
   }
 
-  void CheckLogits(const Engine& engine, const model::SequencePlan& chunk, size_t place) {
+  void CheckLogits(Engine& engine, const model::SequencePlan& chunk, size_t place) {
     const float* logits = engine.LastLogits(static_cast<int64_t>(place));
     if (logits == nullptr) return;
     const size_t index = chunk.sequence - 1;
@@ -262,7 +262,7 @@ RankReport ServeGolden(const Golden& golden, const worker::EngineOptions& option
 }
 
 worker::EngineOptions GoldenOptions(const Golden& golden, const model::Layout& layout, DType compute,
-                                    worker::ExpertExchange exchange) {
+                                    model::ExpertExchange exchange) {
   worker::EngineOptions options;
   options.model_path = golden.folder;
   options.layout = layout;

@@ -30,7 +30,7 @@ class FakeEngine final : public Engine {
     return result;
   }
 
-  const float* LastLogits(int64_t) const override { return nullptr; }
+  const float* LastLogits(int64_t) override { return nullptr; }
   const EngineMemory& memory() const override { return memory_; }
   const model::ModelConfig& config() const override { return config_; }
 

@@ -11,7 +11,7 @@
 //  buffer's type,
 //    whatever the size of the buffer and however it is cut into messages. This is what lets logits be bitwise
 //    the same under any batching.
-//  - Buffers are host memory for local and mpi, device memory for nccl.
+//  - Buffers are host memory for local and mpi, a device's memory for nccl and staged.
 #pragma once
 
 #include <cstddef>

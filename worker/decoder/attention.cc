@@ -8,7 +8,7 @@ namespace deeprack::worker {
 
 absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, const Batch& batch) {
   if (weights.k) return GroupedQueryAttention(weights, cache, batch);
-  const int64_t rows = batch.rows();
+  const int64_t rows = batch.rows;
   const int64_t heads = config_.num_attention_heads / parts_.layout.tp;
   const int64_t latent_dim = config_.kv_lora_rank;
   const int64_t rope_dim = config_.qk_rope_head_dim;
@@ -38,7 +38,7 @@ absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, co
                  .head_stride = config_.qk_head_dim(),
                  .offset = nope_dim,
                  .rope_dim = rope_dim,
-                 .positions = batch.positions.data(),
+                 .positions = batch.positions,
                  .cos = ws_.rope_cos,
                  .sin = ws_.rope_sin},
                 execution_);
@@ -51,13 +51,13 @@ absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, co
                  .head_stride = rope_dim,
                  .offset = 0,
                  .rope_dim = rope_dim,
-                 .positions = batch.positions.data(),
+                 .positions = batch.positions,
                  .cos = ws_.rope_cos,
                  .sin = ws_.rope_sin},
                 execution_);
   kernels_.kv_write({.latent = latent,
                      .rope_key = rope_key,
-                     .slots = batch.slots.data(),
+                     .slots = batch.slots,
                      .cache = cache,
                      .cache_type = parts_.cache->type()},
                     execution_);
@@ -66,7 +66,8 @@ absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, co
                         .x_head_stride = config_.qk_head_dim(),
                         .weights = weights.absorbed_key.data(),
                         .heads = heads,
-                        .out = q_latent},
+                        .out = q_latent,
+                        .device_weights = weights.device_absorbed_key},
                        execution_);
   kernels_.mla_attention({.q_latent = q_latent,
                           .q_rope = q,
@@ -78,15 +79,16 @@ absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, co
                           .scale = static_cast<float>(config_.attention_scale()),
                           .cache = cache,
                           .cache_type = parts_.cache->type(),
-                          .sequences = batch.sequences.data(),
-                          .num_sequences = static_cast<int64_t>(batch.sequences.size()),
+                          .sequences = batch.sequences,
+                          .num_sequences = batch.num_sequences,
                           .out = attended},
                          execution_);
   kernels_.head_linear({.x = attended,
                         .x_head_stride = latent_dim,
                         .weights = weights.absorbed_value.data(),
                         .heads = heads,
-                        .out = values},
+                        .out = values,
+                        .device_weights = weights.device_absorbed_value},
                        execution_);
   kernels_.linear({.x = values, .weight = weights.o, .out = partial}, execution_);
   return seams_.AttentionOut(partial);

@@ -1,39 +1,73 @@
 #include "worker/decoder/batch.h"
 
+#include <algorithm>
 #include <numeric>
 
+#include "base/checked.h"
+
 namespace deeprack::worker {
+namespace {
+
+// The pages that hold a sequence's positions at the end of its chunk.
+int64_t PagesOf(const model::SequencePlan& sequence) {
+  return CeilDiv(sequence.num_computed + static_cast<int64_t>(sequence.token_ids.size()), kPageTokens);
+}
+
+}  // namespace
 
 int64_t Batch::rows_of_all_groups() const {
   return std::accumulate(rows_of_group.begin(), rows_of_group.end(), int64_t{0});
 }
 
-void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, Batch& batch) {
-  batch.token_ids.clear();
-  batch.positions.clear();
-  batch.slots.clear();
-  batch.sequences.clear();
-  batch.plan_index.clear();
-  batch.rows_of_group.assign(static_cast<size_t>(dp), 0);
+int64_t BatchBytes(const model::StepLimits& limits) {
+  const int64_t rows = limits.max_step_tokens;
+  const int64_t sequences = std::min(rows, limits.max_sequences);
+  return StagedArea::BytesOf<TokenId>(rows) + StagedArea::BytesOf<int32_t>(rows) +
+         StagedArea::BytesOf<int64_t>(rows) + StagedArea::BytesOf<kernels::AttentionSequence>(sequences) +
+         sequences * StagedArea::BytesOf<BlockId>(CeilDiv(limits.max_context, kPageTokens));
+}
 
+void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, StagedArea& area, Batch& batch) {
+  batch.chunks.clear();
+  batch.rows_of_group.assign(static_cast<size_t>(dp), 0);
+  batch.rows = 0;
   for (size_t index = 0; index < plan.sequences.size(); ++index) {
     const model::SequencePlan& sequence = plan.sequences[index];
     const int32_t rows = static_cast<int32_t>(sequence.token_ids.size());
     batch.rows_of_group[sequence.dp_rank] += rows;
     if (sequence.dp_rank != dp_rank) continue;
-    batch.plan_index.push_back(static_cast<int32_t>(index));
-    batch.sequences.push_back({.first_row = static_cast<int32_t>(batch.rows()),
-                               .rows = rows,
-                               .first_position = sequence.num_computed,
-                               .block_table = sequence.block_table.data()});
-    for (int32_t i = 0; i < rows; ++i) {
-      const int32_t position = sequence.num_computed + i;
+    batch.chunks.push_back({.plan_index = static_cast<int32_t>(index),
+                            .first_row = static_cast<int32_t>(batch.rows),
+                            .rows = rows});
+    batch.rows += rows;
+  }
+  batch.num_sequences = static_cast<int64_t>(batch.chunks.size());
+
+  const Staged<TokenId> token_ids = area.Take<TokenId>(batch.rows);
+  const Staged<int32_t> positions = area.Take<int32_t>(batch.rows);
+  const Staged<int64_t> slots = area.Take<int64_t>(batch.rows);
+  const auto sequences = area.Take<kernels::AttentionSequence>(batch.num_sequences);
+  for (size_t i = 0; i < batch.chunks.size(); ++i) {
+    const Batch::Chunk& chunk = batch.chunks[i];
+    const model::SequencePlan& sequence = plan.sequences[static_cast<size_t>(chunk.plan_index)];
+    const Staged<BlockId> table = area.Take<BlockId>(PagesOf(sequence));
+    std::copy_n(sequence.block_table.begin(), PagesOf(sequence), table.host);
+    sequences.host[i] = {.first_row = chunk.first_row,
+                         .rows = chunk.rows,
+                         .first_position = sequence.num_computed,
+                         .block_table = table.device};
+    for (int32_t r = 0; r < chunk.rows; ++r) {
+      const int32_t position = sequence.num_computed + r;
       const int64_t page = sequence.block_table[position / kPageTokens];
-      batch.token_ids.push_back(sequence.token_ids[i]);
-      batch.positions.push_back(position);
-      batch.slots.push_back(page * kPageTokens + position % kPageTokens);
+      token_ids.host[chunk.first_row + r] = sequence.token_ids[r];
+      positions.host[chunk.first_row + r] = position;
+      slots.host[chunk.first_row + r] = page * kPageTokens + position % kPageTokens;
     }
   }
+  batch.token_ids = token_ids.device;
+  batch.positions = positions.device;
+  batch.slots = slots.device;
+  batch.sequences = sequences.device;
 }
 
 }  // namespace deeprack::worker

@@ -1,7 +1,6 @@
 #include "worker/decoder/decoder.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "base/check.h"
@@ -22,12 +21,13 @@ Decoder::Decoder(DecoderParts parts)
       seams_(*parts_.seams) {}
 
 absl::Status Decoder::Forward(const Batch& batch) {
-  const int64_t rows = batch.rows();
+  const int64_t rows = batch.rows;
   if (batch.rows_of_all_groups() == 0) return absl::OkStatus();
   const float eps = static_cast<float>(config_.rms_norm_eps);
   const Matrix residual = FirstRows(ws_.residual, rows);
   const Matrix normed = FirstRows(ws_.normed, rows);
   const Matrix partial = FirstRows(ws_.partial, rows);
+  Matrix output = partial;  // of the last block
 
   DR_RETURN_IF_ERROR(BeginStage(batch));
   const std::vector<LayerWeights>& layers = parts_.weights->layers;
@@ -40,7 +40,7 @@ absl::Status Decoder::Forward(const Batch& batch) {
                           execution_);
       } else {
         kernels_.add_rms_norm(
-            {.x = partial, .residual = residual, .weight = attention.input_norm, .eps = eps, .out = normed},
+            {.x = output, .residual = residual, .weight = attention.input_norm, .eps = eps, .out = normed},
             execution_);
       }
       DR_RETURN_IF_ERROR(Attention(attention, parts_.cache->layer(static_cast<int64_t>(i)), batch));
@@ -49,20 +49,20 @@ absl::Status Decoder::Forward(const Batch& batch) {
           execution_);
     }
     if (layer.dense) {
-      DR_RETURN_IF_ERROR(DenseFeedForward(*layer.dense, rows));
-    } else if (parts_.expert_exchange == ExpertExchange::kReplicated) {
-      DR_RETURN_IF_ERROR(ReplicatedExperts(*layer.moe, batch));
+      DR_ASSIGN_OR_RETURN(output, DenseFeedForward(*layer.dense, rows));
+    } else if (parts_.expert_exchange == model::ExpertExchange::kReplicated) {
+      DR_ASSIGN_OR_RETURN(output, ReplicatedExperts(*layer.moe, batch));
     } else {
-      DR_RETURN_IF_ERROR(AllToAllExperts(*layer.moe, rows));
+      DR_ASSIGN_OR_RETURN(output, AllToAllExperts(*layer.moe, rows));
     }
   }
-  return EndStage(rows);
+  return EndStage(output);
 }
 
 // residual = the embedding, or what the previous stage sent: each rank a share of the rows, as all its tp
 // ranks hold the same, joined here over the stage's faster links.
 absl::Status Decoder::BeginStage(const Batch& batch) {
-  const int64_t rows = batch.rows();
+  const int64_t rows = batch.rows;
   if (rows == 0) return absl::OkStatus();
   const Matrix residual = FirstRows(ws_.residual, rows);
   if (at_.pp_rank == 0) {
@@ -70,7 +70,7 @@ absl::Status Decoder::BeginStage(const Batch& batch) {
                         .table_type = parts_.weights->embedding_type,
                         .vocab_begin = parts_.weights->vocab_begin,
                         .vocab_rows = parts_.weights->vocab_rows,
-                        .ids = batch.token_ids.data(),
+                        .ids = batch.token_ids,
                         .out = residual},
                        execution_);
     return seams_.EmbeddingSum(residual);
@@ -84,9 +84,10 @@ absl::Status Decoder::BeginStage(const Batch& batch) {
 }
 
 // Adds the last block's output, and hands this rank's share of the rows to the next stage if there is one.
-absl::Status Decoder::EndStage(int64_t rows) {
+absl::Status Decoder::EndStage(const Matrix& last_output) {
+  const int64_t rows = last_output.rows;
   if (rows == 0) return absl::OkStatus();
-  kernels_.add({.a = FirstRows(ws_.residual, rows), .b = FirstRows(ws_.partial, rows)}, execution_);
+  kernels_.add({.a = FirstRows(ws_.residual, rows), .b = last_output}, execution_);
   if (at_.pp_rank == parts_.layout.pp - 1) return absl::OkStatus();
   const int64_t begin = ShareBegin(rows, at_.tp_rank);
   const int64_t own = ShareBegin(rows, at_.tp_rank + 1) - begin;
@@ -95,25 +96,20 @@ absl::Status Decoder::EndStage(int64_t rows) {
   return seams_.SendToNextStage(RowsOf(ws_.residual, begin, own).data, own * row_bytes);
 }
 
-absl::StatusOr<const float*> Decoder::Logits(std::span<const int32_t> rows) {
-  const int64_t count = static_cast<int64_t>(rows.size());
+absl::StatusOr<Matrix> Decoder::Logits(const int32_t* rows, int64_t count) {
   DR_CHECK(at_.pp_rank == parts_.layout.pp - 1 && count <= max_logit_rows());
-  const float* const logits = static_cast<const float*>(ws_.logits.data);
+  const Matrix logits = FirstRows(ws_.logits, count);
   if (count == 0) return logits;
 
   const Matrix head_rows = FirstRows(ws_.head_rows, count);
-  const size_t row_bytes = static_cast<size_t>(config_.hidden_size) * SizeOf(parts_.compute);
-  for (int64_t i = 0; i < count; ++i) {
-    std::memcpy(RowsOf(head_rows, i, 1).data, RowsOf(ws_.residual, rows[i], 1).data, row_bytes);
-  }
+  kernels_.copy_rows({.x = ws_.residual, .index = rows, .out = head_rows}, execution_);
   kernels_.rms_norm({.x = head_rows,
                      .weight = parts_.weights->final_norm,
                      .eps = static_cast<float>(config_.rms_norm_eps),
                      .out = head_rows},
                     execution_);
   if (parts_.layout.tp == 1) {
-    kernels_.linear({.x = head_rows, .weight = *parts_.weights->lm_head, .out = FirstRows(ws_.logits, count)},
-                    execution_);
+    kernels_.linear({.x = head_rows, .weight = *parts_.weights->lm_head, .out = logits}, execution_);
     return logits;
   }
 
@@ -124,16 +120,17 @@ absl::StatusOr<const float*> Decoder::Logits(std::span<const int32_t> rows) {
                    .weight = *parts_.weights->lm_head,
                    .out = ColumnsOf(own, 0, parts_.weights->lm_head->n)},
                   execution_);
-  const int64_t block = ws_.vocab_block;
+  const int64_t block = own.cols;
   DR_RETURN_IF_ERROR(seams_.GatherLogits(own.data, ws_.logits_gathered,
                                          count * block * static_cast<int64_t>(sizeof(float))));
-  for (int64_t row = 0; row < count; ++row) {
-    for (int64_t tp_rank = 0; tp_rank < parts_.layout.tp; ++tp_rank) {
-      const int64_t begin = tp_rank * block;
-      const int64_t columns = std::min(block, config_.vocab_size - begin);
-      std::memcpy(ws_.logits.row<float>(row) + begin, ws_.logits_gathered + (tp_rank * count + row) * block,
-                  static_cast<size_t>(columns) * sizeof(float));
-    }
+  for (int64_t tp_rank = 0; tp_rank < parts_.layout.tp; ++tp_rank) {
+    const int64_t begin = tp_rank * block;
+    const Matrix gathered = {.data = ws_.logits_gathered + tp_rank * count * block,
+                             .type = DType::kF32,
+                             .rows = count,
+                             .cols = std::min(block, config_.vocab_size - begin),
+                             .stride = block};
+    kernels_.copy_rows({.x = gathered, .out = ColumnsOf(logits, begin, gathered.cols)}, execution_);
   }
   return logits;
 }

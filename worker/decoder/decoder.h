@@ -18,7 +18,7 @@
 #include "model/config/model_config.h"
 #include "model/layout/layout.h"
 #include "worker/decoder/batch.h"
-#include "worker/decoder/expert_exchange.h"
+#include "model/layout/expert_exchange.h"
 #include "worker/decoder/seams.h"
 #include "worker/decoder/workspace.h"
 #include "worker/kv_cache/kv_cache.h"
@@ -31,7 +31,7 @@ struct DecoderParts {
   const model::ModelConfig* config = nullptr;
   model::Layout layout;
   Rank rank = 0;
-  ExpertExchange expert_exchange = ExpertExchange::kReplicated;
+  model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
   DType compute = DType::kBF16;
   const StageWeights* weights = nullptr;
   const KvCache* cache = nullptr;
@@ -49,24 +49,26 @@ class Decoder {
   // dp group without rows. Errors are the communicator's.
   absl::Status Forward(const Batch& batch);
 
-  // Last stage, after Forward: the logits (fp32, raw) of these batch rows, at most max_logit_rows().
-  // Collective over the tp group. Valid until the next call; row i belongs to rows[i], vocab_size values
-  // each.
-  absl::StatusOr<const float*> Logits(std::span<const int32_t> rows);
+  // Last stage, after Forward: the raw logits, fp32 [count, vocab_size], of the batch rows that `rows` (in
+  // the device's memory) names, at most max_logit_rows(). Collective over the tp group. Valid until the next
+  // call.
+  absl::StatusOr<kernels::Matrix> Logits(const int32_t* rows, int64_t count);
   int64_t max_logit_rows() const { return ws_.logits.rows; }
 
  private:
   using Matrix = kernels::Matrix;
 
   absl::Status BeginStage(const Batch& batch);
-  absl::Status EndStage(int64_t rows);
+  absl::Status EndStage(const Matrix& last_output);
 
-  // Each reads workspace.normed and leaves its output, summed over the ranks, in workspace.partial.
+  // Reads workspace.normed and leaves its output, summed over the ranks, in the first rows of
+  // workspace.partial.
   absl::Status Attention(const AttentionWeights& weights, void* cache, const Batch& batch);
   absl::Status GroupedQueryAttention(const AttentionWeights& weights, void* cache, const Batch& batch);
-  absl::Status DenseFeedForward(const FeedForwardWeights& weights, int64_t rows);
-  absl::Status ReplicatedExperts(const MoeWeights& moe, const Batch& batch);
-  absl::Status AllToAllExperts(const MoeWeights& moe, int64_t rows);
+  // Read workspace.normed and return their output, summed over the ranks: rows of workspace.partial.
+  absl::StatusOr<Matrix> DenseFeedForward(const FeedForwardWeights& weights, int64_t rows);
+  absl::StatusOr<Matrix> ReplicatedExperts(const MoeWeights& moe, const Batch& batch);
+  absl::StatusOr<Matrix> AllToAllExperts(const MoeWeights& moe, int64_t rows);
 
   // out (fp32) = this rank's columns of a SwiGLU feed-forward of x.
   void FeedForward(const FeedForwardWeights& weights, const Matrix& x, const Matrix& out);
@@ -76,9 +78,10 @@ class Decoder {
   // where none of them is here. At most max_step_tokens rows.
   void LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix& out);
 
-  // All-to-all: counts the rows for each rank and fills workspace.dispatch_index, then the send buffer.
-  void PlanDispatch(int64_t tokens, std::span<int64_t> rows_to);
-  void PackDispatch(const Matrix& x);
+  // All-to-all: fills workspace.dispatch_rows_to and dispatch_index, then the send buffer.
+  void Dispatch(const MoeWeights& moe, const Matrix& x);
+  // The sums of the received rows, as many at a time as the expert buffers hold.
+  void SumReceived(const MoeWeights& moe, int64_t received);
 
   // Consecutive rows of a dp group, one share for each tp rank.
   int64_t ShareBegin(int64_t rows, int64_t tp_rank) const { return rows * tp_rank / parts_.layout.tp; }

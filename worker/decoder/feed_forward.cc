@@ -1,5 +1,8 @@
 // SwiGLU feed-forward, routing, and the experts that this rank holds.
+#include <algorithm>
+
 #include "base/checked.h"
+#include "base/status_macros.h"
 #include "worker/decoder/decoder.h"
 #include "worker/decoder/matrix_view.h"
 
@@ -39,11 +42,12 @@ void Decoder::FeedForward(const FeedForwardWeights& weights, const Matrix& x, co
   kernels_.linear({.x = buffers.inner, .weight = weights.down, .out = out}, execution_);
 }
 
-absl::Status Decoder::DenseFeedForward(const FeedForwardWeights& weights, int64_t rows) {
-  if (rows == 0) return absl::OkStatus();
+absl::StatusOr<Matrix> Decoder::DenseFeedForward(const FeedForwardWeights& weights, int64_t rows) {
   const Matrix partial = FirstRows(ws_.partial, rows);
+  if (rows == 0) return partial;
   FeedForward(weights, FirstRows(ws_.normed, rows), partial);
-  return seams_.FeedForwardOut(partial);
+  DR_RETURN_IF_ERROR(seams_.FeedForwardOut(partial));
+  return partial;
 }
 
 void Decoder::Route(const MoeWeights& moe, const Matrix& x) {
@@ -77,25 +81,28 @@ void Decoder::LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix&
                             .row_index = ws_.row_index,
                             .pair_to_row = ws_.pair_to_row},
                            execution_);
-  const int64_t grouped_rows = ws_.expert_offsets[experts];
-  const Matrix y = FirstRows(ws_.expert_out, grouped_rows);
-  if (grouped_rows > 0) {
-    const SwiGluBuffers buffers(ws_.expert_gate_up, ws_.expert_activated, grouped_rows, moe.intermediate);
-    kernels_.grouped_linear({.x = x,
-                             .row_index = ws_.row_index,
-                             .offsets = ws_.expert_offsets,
-                             .weights = moe.gate_up.data(),
-                             .experts = experts,
-                             .out = buffers.product},
-                            execution_);
-    kernels_.swiglu({.gate_up = buffers.gate_up, .out = buffers.activated}, execution_);
-    kernels_.grouped_linear({.x = buffers.inner,
-                             .offsets = ws_.expert_offsets,
-                             .weights = moe.down.data(),
-                             .experts = experts,
-                             .out = y},
-                            execution_);
-  }
+  // How many rows the experts get only the kernels know: the buffers hold the most there could be.
+  const int64_t most_rows = std::min(x.rows * std::min(top_k, experts), ws_.expert_out.rows);
+  const Matrix y = FirstRows(ws_.expert_out, most_rows);
+  const SwiGluBuffers buffers(ws_.expert_gate_up, ws_.expert_activated, most_rows, moe.intermediate);
+  kernels_.grouped_linear({.x = x,
+                           .row_index = ws_.row_index,
+                           .offsets = ws_.expert_offsets,
+                           .weights = moe.gate_up.data(),
+                           .experts = experts,
+                           .out = buffers.product,
+                           .device_weights = moe.device_gate_up},
+                          execution_);
+  kernels_.swiglu(
+      {.gate_up = buffers.gate_up, .out = buffers.activated, .row_count = ws_.expert_offsets + experts},
+      execution_);
+  kernels_.grouped_linear({.x = buffers.inner,
+                           .offsets = ws_.expert_offsets,
+                           .weights = moe.down.data(),
+                           .experts = experts,
+                           .out = y,
+                           .device_weights = moe.device_down},
+                          execution_);
   kernels_.combine({.y = y,
                     .pair_to_row = ws_.pair_to_row,
                     .weights = ws_.expert_weights,

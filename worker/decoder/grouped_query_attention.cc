@@ -10,7 +10,7 @@ using kernels::Matrix;
 
 absl::Status Decoder::GroupedQueryAttention(const AttentionWeights& weights, void* cache,
                                             const Batch& batch) {
-  const int64_t rows = batch.rows();
+  const int64_t rows = batch.rows;
   const int64_t head_dim = config_.qk_head_dim();
   const int64_t heads = weights.q.n / head_dim;
   const int64_t kv_heads = weights.k->n / head_dim;
@@ -35,7 +35,7 @@ absl::Status Decoder::GroupedQueryAttention(const AttentionWeights& weights, voi
                    .head_stride = head_dim,
                    .offset = 0,
                    .rope_dim = head_dim,
-                   .positions = batch.positions.data(),
+                   .positions = batch.positions,
                    .cos = ws_.rope_cos,
                    .sin = ws_.rope_sin},
                   execution_);
@@ -47,12 +47,9 @@ absl::Status Decoder::GroupedQueryAttention(const AttentionWeights& weights, voi
   rotate(k, kv_heads);
 
   // The cache entry: [keys of all heads, rotated | values of all heads].
-  kernels_.kv_write({.latent = k,
-                     .rope_key = v,
-                     .slots = batch.slots.data(),
-                     .cache = cache,
-                     .cache_type = parts_.cache->type()},
-                    execution_);
+  kernels_.kv_write(
+      {.latent = k, .rope_key = v, .slots = batch.slots, .cache = cache, .cache_type = parts_.cache->type()},
+      execution_);
   kernels_.gqa_attention({.q = q,
                           .heads = heads,
                           .kv_heads = kv_heads,
@@ -60,8 +57,8 @@ absl::Status Decoder::GroupedQueryAttention(const AttentionWeights& weights, voi
                           .scale = static_cast<float>(config_.attention_scale()),
                           .cache = cache,
                           .cache_type = parts_.cache->type(),
-                          .sequences = batch.sequences.data(),
-                          .num_sequences = static_cast<int64_t>(batch.sequences.size()),
+                          .sequences = batch.sequences,
+                          .num_sequences = batch.num_sequences,
                           .out = values},
                          execution_);
   kernels_.linear({.x = values, .weight = weights.o, .out = partial}, execution_);

@@ -3,7 +3,6 @@
 // ride along. With several they are summed over tp apart: else the order of a token's sum, and so its last
 // bit, would depend on the dp group that happens to hold its sequence.
 #include <algorithm>
-#include <cstring>
 
 #include "base/status_macros.h"
 #include "worker/decoder/decoder.h"
@@ -11,8 +10,10 @@
 
 namespace deeprack::worker {
 
-absl::Status Decoder::ReplicatedExperts(const MoeWeights& moe, const Batch& batch) {
-  const int64_t rows = batch.rows();
+using kernels::Matrix;
+
+absl::StatusOr<Matrix> Decoder::ReplicatedExperts(const MoeWeights& moe, const Batch& batch) {
+  const int64_t rows = batch.rows;
   const int64_t all_rows = batch.rows_of_all_groups();
   int64_t own_begin = 0;
   for (int32_t group = 0; group < at_.dp_rank; ++group) own_begin += batch.rows_of_group[group];
@@ -31,24 +32,19 @@ absl::Status Decoder::ReplicatedExperts(const MoeWeights& moe, const Batch& batc
     Route(moe, x);
     LocalExperts(moe, x, RowsOf(ws_.partial, begin, count));
   }
+  const Matrix output = RowsOf(ws_.partial, own_begin, rows);
   const Matrix shared_out = FirstRows(ws_.shared_out, rows);
   const bool fold_shared = parts_.layout.dp == 1;
   if (moe.shared && rows > 0) {
     FeedForward(*moe.shared, own, shared_out);
-    if (fold_shared) kernels_.add({.a = FirstRows(ws_.partial, rows), .b = shared_out}, execution_);
+    if (fold_shared) kernels_.add({.a = output, .b = shared_out}, execution_);
   }
   DR_RETURN_IF_ERROR(seams_.ExpertsOut(FirstRows(ws_.partial, all_rows)));
-  if (rows == 0) return absl::OkStatus();
-
-  if (own_begin > 0) {  // onto the front, where every block leaves its output
-    const Matrix from = RowsOf(ws_.partial, own_begin, rows);
-    std::memmove(ws_.partial.data, from.data, static_cast<size_t>(rows * from.stride) * sizeof(float));
-  }
-  if (moe.shared && !fold_shared) {
+  if (moe.shared && rows > 0 && !fold_shared) {
     DR_RETURN_IF_ERROR(seams_.FeedForwardOut(shared_out));
-    kernels_.add({.a = FirstRows(ws_.partial, rows), .b = shared_out}, execution_);
+    kernels_.add({.a = output, .b = shared_out}, execution_);
   }
-  return absl::OkStatus();
+  return output;
 }
 
 }  // namespace deeprack::worker

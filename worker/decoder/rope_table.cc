@@ -35,6 +35,7 @@ std::vector<double> RopeFrequencies(const model::ModelConfig& config) {
   for (int64_t i = 0; i < dim / 2; ++i) {
     frequencies[i] = std::pow(config.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(dim));
   }
+  for (size_t i = 0; i < config.rope_freqs.size(); ++i) frequencies[i] /= double{config.rope_freqs[i]};
   if (config.llama3_rope_scaling) {
     for (double& frequency : frequencies) frequency *= Llama3Slowing(*config.llama3_rope_scaling, frequency);
   }

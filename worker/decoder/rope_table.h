@@ -12,7 +12,7 @@ namespace deeprack::worker {
 // The angle per position of each of the qk_rope_head_dim / 2 pairs. Under YaRN, pair i turns at
 // rope_theta^(-2i/dim), slowed by `factor` where it makes fewer than beta_slow turns over the original
 // context, unchanged where it makes more than beta_fast, and a linear blend between. Under llama3 the same
-// with its own factors and a blend that is linear in turns.
+// with its own factors and a blend that is linear in turns. rope_freqs divide them as they say.
 std::vector<double> RopeFrequencies(const model::ModelConfig& config);
 
 // The factor on cosines and sines: mscale(factor, mscale) / mscale(factor, mscale_all_dim) if both are set,

@@ -1,6 +1,5 @@
 #include "worker/decoder/seams.h"
 
-#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -38,14 +37,14 @@ absl::StatusOr<std::unique_ptr<Communicator>> SplitUnlessAlone(Communicator* fro
 
 }  // namespace
 
-Seams::Seams(const model::Layout& layout, Rank rank, Communicator* world)
-    : layout_(layout), rank_(rank), world_(world) {}
+Seams::Seams(const model::Layout& layout, Rank rank, Communicator* world, Device* device)
+    : layout_(layout), rank_(rank), world_(world), device_(device) {}
 
 absl::StatusOr<std::unique_ptr<Seams>> Seams::Create(const model::Layout& layout, Rank rank,
-                                                     Communicator* world) {
+                                                     Communicator* world, Device* device) {
   DR_CHECK(world != nullptr || layout.world_size() == 1);
   DR_CHECK(world == nullptr || (world->size() == layout.world_size() && world->rank() == rank));
-  std::unique_ptr<Seams> seams(new Seams(layout, rank, world));
+  std::unique_ptr<Seams> seams(new Seams(layout, rank, world, device));
   const model::RankCoordinates at = model::CoordinatesOf(layout, rank);
   DR_ASSIGN_OR_RETURN(seams->stage_, SplitUnlessAlone(world, at.pp_rank, layout.stage_size()));
   DR_ASSIGN_OR_RETURN(seams->tp_, SplitUnlessAlone(seams->stage_.get(), at.dp_rank, layout.tp));
@@ -67,20 +66,23 @@ absl::Status Seams::GatherTokens(const kernels::Matrix& own, const kernels::Matr
   return dp_->AllGatherV(own.data, all.data, Scaled(tokens_of, RowBytes(own)));
 }
 
-absl::Status Seams::ExchangeCounts(std::span<const int64_t> rows_to, std::span<int64_t> out) {
-  if (stage_ == nullptr) {
-    out[0] = rows_to[0];
-    return absl::OkStatus();
+absl::Status Seams::ExchangeCounts(const int64_t* rows_to, int64_t* counts, std::span<int64_t> host_counts) {
+  const int64_t* from = rows_to;
+  if (stage_ != nullptr) {
+    const Stopwatch watch(elapsed_);
+    DR_RETURN_IF_ERROR(
+        stage_->AllGather(rows_to, counts, layout_.stage_size() * static_cast<int64_t>(sizeof(int64_t))));
+    from = counts;
   }
-  const Stopwatch watch(elapsed_);
-  return stage_->AllGather(rows_to.data(), out.data(), static_cast<int64_t>(rows_to.size_bytes()));
+  DR_RETURN_IF_ERROR(
+      device_->CopyOut(host_counts.data(), from, static_cast<int64_t>(host_counts.size_bytes())));
+  return device_->Synchronize();
 }
 
 absl::Status Seams::AllToAllRows(const void* send, std::span<const int64_t> rows_to, void* receive,
                                  std::span<const int64_t> rows_from, int64_t row_bytes) {
   if (stage_ == nullptr) {
-    std::memcpy(receive, send, static_cast<size_t>(rows_to[0] * row_bytes));
-    return absl::OkStatus();
+    return device_->CopyWithin(receive, send, rows_to[0] * row_bytes);
   }
   const Stopwatch watch(elapsed_);
   return stage_->AllToAllV(send, Scaled(rows_to, row_bytes), receive, Scaled(rows_from, row_bytes));

@@ -1,8 +1,9 @@
 // Every place where the decoder meets other ranks, by name. Nothing else in the decoder communicates.
 //
 // Groups of a rank: its stage (tp * dp ranks), its tp group (one dp group of the stage), its dp group (the
-// ranks of the stage with its tp rank). All matrices are contiguous (stride == cols). A seam over one rank
-// costs nothing. Errors are the communicator's: DeadlineExceeded or Aborted, after which the epoch is over.
+// ranks of the stage with its tp rank). All matrices are contiguous (stride == cols), and all buffers the
+// device's memory, which `world` exchanges. A seam over one rank costs nothing. Errors are the
+// communicator's: DeadlineExceeded or Aborted, after which the epoch is over.
 #pragma once
 
 #include <cstdint>
@@ -15,15 +16,16 @@
 #include "kernels/api/matrix.h"
 #include "model/layout/layout.h"
 #include "worker/collectives/communicator.h"
+#include "worker/device/device.h"
 
 namespace deeprack::worker {
 
 class Seams {
  public:
-  // Splits `world` (collective over it). `world` may be null when the layout has one rank; it must outlive
-  // the seams.
+  // Splits `world` (collective over it). `world` may be null when the layout has one rank; it and the device
+  // outlive the seams.
   static absl::StatusOr<std::unique_ptr<Seams>> Create(const model::Layout& layout, Rank rank,
-                                                       Communicator* world);
+                                                       Communicator* world, Device* device);
 
   // Sums over the tp group: vocabulary-parallel embeddings, attention outputs, feed-forward outputs.
   absl::Status EmbeddingSum(const kernels::Matrix& x) { return SumOver(tp_.get(), x); }
@@ -36,9 +38,9 @@ class Seams {
                             std::span<const int64_t> tokens_of);
   absl::Status ExpertsOut(const kernels::Matrix& x) { return SumOver(stage_.get(), x); }
 
-  // All-to-all experts, over the stage. ExchangeCounts: out[r * stage_size + c] = rows that rank r sends to
-  // rank c.
-  absl::Status ExchangeCounts(std::span<const int64_t> rows_to, std::span<int64_t> out);
+  // All-to-all experts, over the stage. ExchangeCounts: counts[r * stage_size + c] = rows that rank r sends
+  // to rank c, also in `host_counts`: waits for the device.
+  absl::Status ExchangeCounts(const int64_t* rows_to, int64_t* counts, std::span<int64_t> host_counts);
   // MoE dispatch and MoE combine: rows of row_bytes each, grouped by peer in rank order.
   absl::Status MoeDispatch(const void* send, std::span<const int64_t> rows_to, void* receive,
                            std::span<const int64_t> rows_from, int64_t row_bytes);
@@ -59,7 +61,7 @@ class Seams {
   absl::Duration TakeElapsed();
 
  private:
-  Seams(const model::Layout& layout, Rank rank, Communicator* world);
+  Seams(const model::Layout& layout, Rank rank, Communicator* world, Device* device);
   absl::Status SumOver(Communicator* group, const kernels::Matrix& x);
   absl::Status AllToAllRows(const void* send, std::span<const int64_t> rows_to, void* receive,
                             std::span<const int64_t> rows_from, int64_t row_bytes);
@@ -67,6 +69,7 @@ class Seams {
   const model::Layout layout_;
   const Rank rank_;
   Communicator* const world_;
+  Device* const device_;
   // Null for groups of one.
   std::unique_ptr<Communicator> stage_;
   std::unique_ptr<Communicator> tp_;

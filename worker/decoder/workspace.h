@@ -1,28 +1,16 @@
-// The decoder's scratch memory: every buffer of a step, taken once, sized by the limits of a step.
+// The decoder's scratch memory: every buffer of a step, taken once, of the sizes in model/budget/workspace.h.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "kernels/api/matrix.h"
-#include "model/budget/budget.h"
-#include "model/config/model_config.h"
-#include "model/layout/layout.h"
-#include "worker/decoder/expert_exchange.h"
+#include "model/budget/workspace.h"
 
 namespace deeprack::worker {
 
-struct WorkspaceSpec {
-  const model::ModelConfig& config;
-  model::Layout layout;
-  Rank rank = 0;
-  DType compute = DType::kBF16;
-  ExpertExchange expert_exchange = ExpertExchange::kReplicated;
-  model::StepLimits limits;
-};
-
-// T: limits.max_step_tokens. S: all tokens of a stage, dp * T. H: hidden_size. "compute": of the compute
-// type. Buffers that this rank never uses are empty.
+// T: the step's most tokens; S: those of a stage; H: hidden_size; the other letters and the conditions as in
+// model::Buffer. "compute": of the compute type. Buffers that this rank never uses are empty.
 struct Workspace {
   // Rotary tables [max_context, qk_rope_head_dim / 2]; filled by whoever carves.
   float* rope_cos = nullptr;
@@ -30,7 +18,7 @@ struct Workspace {
 
   kernels::Matrix residual;  // compute [T, H]
   kernels::Matrix normed;    // compute [T, H]
-  kernels::Matrix partial;   // fp32 [S, H]: a block's output, this rank's part of it until its seam
+  kernels::Matrix partial;   // fp32 [T or S, H]: a block's output, this rank's part of it until its seam
 
   kernels::Matrix q_a;       // compute [T, q_lora_rank]
   kernels::Matrix q;         // compute [T, heads * qk_head_dim]
@@ -65,6 +53,8 @@ struct Workspace {
   std::byte* dispatch_send = nullptr;     // [C * F] rows
   std::byte* dispatch_receive = nullptr;  // [S] rows
   int32_t* dispatch_index = nullptr;      // [C, F]: where the row was sent from, -1 beyond the last
+  int64_t* dispatch_rows_to = nullptr;    // [ranks of the stage]
+  int64_t* dispatch_counts = nullptr;     // [ranks of the stage, ranks of the stage]
   float* dispatch_ones = nullptr;         // [C, F]: 1, the weights of the final sum; filled by whoever carves
   kernels::Matrix expert_sums;            // fp32 [S, H]: this rank's sums for the rows it received
   kernels::Matrix returned;               // fp32 [C * F, H]
@@ -73,16 +63,12 @@ struct Workspace {
   // Logits, R = min(T, max_sequences) rows at a time.
   kernels::Matrix head_rows;         // compute [R, H]
   kernels::Matrix logits;            // fp32 [R, vocab_size]
-  int64_t vocab_block = 0;           // vocabulary rows of a tp rank (the last may have fewer)
-  kernels::Matrix logits_own;        // fp32 [R, vocab_block], tp > 1
-  float* logits_gathered = nullptr;  // fp32 [tp, R, vocab_block], tp > 1
-  float* logits_scratch = nullptr;   // [vocab_size]: one row that sampling may change
+  kernels::Matrix logits_own;        // fp32 [R, vocabulary rows of a tp rank], tp > 1
+  float* logits_gathered = nullptr;  // fp32 [tp, R, vocabulary rows of a tp rank], tp > 1
+  kernels::Matrix adjusted_logits;   // fp32 [some of R, vocab_size]: rows that sampling may change
 };
 
-// The bytes that CarveWorkspace uses. Pure.
-int64_t WorkspaceBytes(const WorkspaceSpec& spec);
-
-// Cuts `base` (WorkspaceBytes long, kArenaAlignment-aligned) into the buffers.
-Workspace CarveWorkspace(const WorkspaceSpec& spec, std::byte* base);
+// Cuts `base` (model::WorkspaceBytes long, kArenaAlignment-aligned) into the buffers.
+Workspace CarveWorkspace(const model::WorkspaceSpec& spec, std::byte* base);
 
 }  // namespace deeprack::worker

@@ -6,44 +6,36 @@
 #include <cstdint>
 #include <string>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "worker/device/device.h"
 
 namespace deeprack::worker {
 
 // Every allocation begins on such a boundary and is rounded up to it, so that sizes add up to the budget's.
 inline constexpr int64_t kArenaAlignment = 64;
 
-// One mapping of host memory of exactly the budgeted size, cut from front to back. Movable; frees the mapping
-// at the end. Pages are zero until first written.
+// One run of a device's memory of exactly the budgeted size, cut from front to back. Movable; gives the
+// memory back at the end. Zero until first written.
 class Arena {
  public:
-  // ResourceExhausted when the system refuses the memory; `purpose` stands in every message.
-  static absl::StatusOr<Arena> Create(std::string purpose, int64_t bytes);
+  // ResourceExhausted when the device refuses the memory; `purpose` stands in every message.
+  static absl::StatusOr<Arena> Create(Device& device, std::string purpose, int64_t bytes);
 
-  Arena(Arena&& other) noexcept;
-  Arena& operator=(Arena&& other) noexcept;
-  Arena(const Arena&) = delete;
-  Arena& operator=(const Arena&) = delete;
-  ~Arena();
+  Arena(Arena&&) noexcept = default;
+  Arena& operator=(Arena&&) noexcept = default;
 
   // The next `bytes`, aligned. ResourceExhausted beyond the budget, with the numbers. Owned by the arena.
   absl::StatusOr<std::byte*> Allocate(int64_t bytes);
 
   int64_t used() const { return used_; }
-  int64_t capacity() const { return capacity_; }
+  int64_t capacity() const { return memory_.bytes(); }
 
  private:
-  Arena(std::string purpose, std::byte* base, int64_t capacity);
-  void Release();
+  Arena(std::string purpose, Memory memory);
 
   std::string purpose_;
-  std::byte* base_ = nullptr;
-  int64_t capacity_ = 0;
+  Memory memory_;
   int64_t used_ = 0;
 };
-
-// Memory that the host can give without swapping (MemAvailable of /proc/meminfo), in bytes; 0 when unknown.
-int64_t AvailableHostBytes();
 
 }  // namespace deeprack::worker

@@ -8,27 +8,29 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/dtype.h"
+#include "model/budget/budget.h"
 #include "model/config/model_config.h"
+#include "model/layout/expert_exchange.h"
 #include "model/layout/layout.h"
 #include "model/step/step_plan.h"
 #include "model/step/step_result.h"
 #include "worker/collectives/communicator.h"
-#include "worker/decoder/expert_exchange.h"
+#include "worker/device/device.h"
 
 namespace deeprack::worker {
 
 struct EngineOptions {
-  std::string model_path;  // a Hugging Face folder
+  std::string model_path;  // a Hugging Face folder or a GGUF
   model::Layout layout;
   Rank rank = 0;
   Epoch epoch = 0;
   DType compute = DType::kBF16;  // activations and KV: kBF16 or kF32
-  ExpertExchange expert_exchange = ExpertExchange::kReplicated;
-  int64_t kv_bytes = 0;  // 0: a share of the host's free memory
-  int32_t max_step_tokens = 2048;
-  int32_t max_sequences = 256;
+  model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
+  int64_t kv_bytes = 0;  // 0: a share of the device's free memory
+  int32_t max_step_tokens = model::kDefaultMaxStepTokens;
+  int32_t max_sequences = model::kDefaultMaxSequences;
   int32_t max_context = 0;  // 0: max_position_embeddings
-  int threads = 1;
+  int threads = 1;          // of the host
 };
 
 // What loading took; kv_blocks pages of kPageTokens tokens are ready for use.
@@ -36,18 +38,23 @@ struct EngineMemory {
   int32_t kv_blocks = 0;
   int64_t weight_bytes = 0;
   int64_t kv_bytes = 0;
-  int64_t workspace_bytes = 0;
+  int64_t workspace_bytes = 0;  // and what a step brings and takes back
 };
 
 class Engine {
  public:
   using Progress = std::function<void(int64_t bytes_done, int64_t bytes_total)>;
 
-  // Reads this rank's slices of the checkpoint and takes all memory it will ever need. `world` has
-  // layout.world_size() members, this one at `rank`, and may be null if that is 1; it is split into the
-  // groups of the layout (collective: all ranks create their engines together; after that, loading meets
-  // nobody). Errors: NotFound, InvalidArgument, DataLoss (a damaged checkpoint), ResourceExhausted (the
-  // budget does not fit, with the numbers), FailedPrecondition (another rank cannot load).
+  // Reads this rank's slices of the checkpoint and takes all memory it will ever need, on `device`. `world`
+  // exchanges that device's memory, has layout.world_size() members, this one at `rank`, and may be null if
+  // that is 1; it is split into the groups of the layout (collective: all ranks create their engines
+  // together; after that, loading meets nobody). Errors: NotFound, InvalidArgument, DataLoss (a damaged
+  // checkpoint), ResourceExhausted (the budget does not fit, with the numbers), FailedPrecondition (another
+  // rank cannot load).
+  static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options,
+                                                        std::unique_ptr<Device> device, Communicator* world,
+                                                        const Progress& progress);
+  // On the CPU, with options.threads.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options, Communicator* world,
                                                         const Progress& progress);
   virtual ~Engine() = default;
@@ -60,7 +67,7 @@ class Engine {
   // The raw logits (fp32, vocab_size) of the last Execute at the last chunk position of the plan's sequence
   // with this index, on the rank that answers for it; nullptr on other ranks and if the sequence did not
   // sample. Valid until the next Execute. For parity tests.
-  virtual const float* LastLogits(int64_t sequence_index) const = 0;
+  virtual const float* LastLogits(int64_t sequence_index) = 0;
 
   virtual const EngineMemory& memory() const = 0;
   virtual const model::ModelConfig& config() const = 0;

@@ -27,6 +27,9 @@ absl::Status CheckSampling(const model::SequencePlan& sequence, int64_t vocab_si
     if (token < 0 || token >= vocab_size)
       return Wrong(sequence, "logit_bias of token ", token, " of ", vocab_size);
   }
+  if (std::ssize(sequence.token_counts) > vocab_size) {
+    return Wrong(sequence, sequence.token_counts.size(), " token counts for a vocabulary of ", vocab_size);
+  }
   for (const model::TokenCount& count : sequence.token_counts) {
     if (count.token < 0 || count.token >= vocab_size || count.in_prompt < 0 || count.in_output < 0) {
       return Wrong(sequence, "token count ", count.token, " (", count.in_prompt, ", ", count.in_output,
@@ -93,9 +96,9 @@ absl::Status PlanChecker::CheckSequence(const model::SequencePlan& sequence) con
   for (const BlockId block : sequence.block_table) {
     if (block < 0 || block >= blocks_) return Wrong(sequence, "block ", block, " of ", blocks_);
   }
-  if (sequence.prompt_logprobs < -1 || sequence.prompt_logprobs > vocab_size_) {
-    return Wrong(sequence, "prompt_logprobs ", sequence.prompt_logprobs, " is not in [-1, ", vocab_size_,
-                 "]");
+  const int64_t most = std::min<int64_t>(vocab_size_, model::kMostTopLogprobs);
+  if (sequence.prompt_logprobs < -1 || sequence.prompt_logprobs > most) {
+    return Wrong(sequence, "prompt_logprobs ", sequence.prompt_logprobs, " is not in [-1, ", most, "]");
   }
   if (sequence.next_prompt_token < -1 || sequence.next_prompt_token >= vocab_size_) {
     return Wrong(sequence, "next_prompt_token ", sequence.next_prompt_token, " of ", vocab_size_);

@@ -1,40 +1,19 @@
 #include "worker/engine/preparation.h"
 
-#include <fstream>
-#include <sstream>
 #include <string>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "checkpoint/checkpoint_check.h"
-#include "kernels/api/kernel_set.h"
+#include "model/files/model_files.h"
 #include "model/layout/layout.h"
-#include "worker/device/arena.h"
 #include "worker/engine/kernel_check.h"
-#include "worker/engine/rank_agreement.h"
+#include "worker/engine/step_memory.h"
+#include "worker/weights/weight_loader.h"
+#include "worker/weights/weight_tables.h"
 
 namespace deeprack::worker {
 namespace {
-
-// Far beyond any config.json, and no danger to memory.
-constexpr int64_t kMaxConfigBytes = 16 << 20;
-
-absl::StatusOr<model::ModelConfig> ReadConfig(const std::string& folder) {
-  const std::string path = folder + "/config.json";
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file) return absl::NotFoundError(absl::StrCat(path, ": not there or not readable"));
-  const int64_t size = static_cast<int64_t>(file.tellg());
-  if (size > kMaxConfigBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": ", size, " bytes, which no config.json has"));
-  }
-  file.seekg(0);
-  std::stringstream text;
-  text << file.rdbuf();
-  absl::StatusOr<model::ModelConfig> config = model::ParseModelConfig(text.str());
-  if (config.ok()) return config;
-  return absl::Status(config.status().code(), absl::StrCat(path, ": ", config.status().message()));
-}
 
 absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig& config) {
   if (options.compute != DType::kBF16 && options.compute != DType::kF32) {
@@ -64,7 +43,7 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
 
 }  // namespace
 
-WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation) {
+model::WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation) {
   return {.config = preparation.config,
           .layout = options.layout,
           .rank = options.rank,
@@ -73,24 +52,27 @@ WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& p
           .limits = preparation.limits};
 }
 
-absl::Status Prepare(const EngineOptions& options, Preparation& preparation) {
-  DR_ASSIGN_OR_RETURN(preparation.config, ReadConfig(options.model_path));
+absl::Status Prepare(const EngineOptions& options, const Device& device, Preparation& preparation) {
+  DR_ASSIGN_OR_RETURN(preparation.config, model::LoadModelConfig(options.model_path));
   const model::ModelConfig& config = preparation.config;
   DR_RETURN_IF_ERROR(CheckOptions(options, config));
-  DR_RETURN_IF_ERROR(CheckKernels(config, kernels::CpuKernels()));
+  DR_RETURN_IF_ERROR(CheckKernels(config, device.kernels()));
   DR_ASSIGN_OR_RETURN(preparation.reader, checkpoint::CheckpointReader::Open(options.model_path));
   DR_RETURN_IF_ERROR(checkpoint::CheckCheckpoint(config, *preparation.reader).status());
+  DR_ASSIGN_OR_RETURN(const model::TensorTypes types, KeptTypes(config, *preparation.reader, device));
 
   preparation.limits = {
       .max_step_tokens = options.max_step_tokens,
       .max_sequences = options.max_sequences,
       .max_context = options.max_context == 0 ? config.max_position_embeddings : options.max_context};
-  preparation.workspace_bytes = WorkspaceBytes(WorkspaceSpecOf(options, preparation));
+  preparation.workspace_bytes = model::WorkspaceBytes(WorkspaceSpecOf(options, preparation));
+  preparation.step_bytes = StepMemoryBytes(preparation.limits, config.vocab_size);
+  preparation.table_bytes = WeightTableBytes(device, config, options.layout, options.rank);
   preparation.memory = {
-      .host = HostIdentity(),
-      .available_bytes = AvailableHostBytes(),
-      .fixed_bytes = model::WeightBytes(config, options.layout, options.rank, options.compute) +
-                     preparation.workspace_bytes,
+      .host = device.memory_identity(),
+      .available_bytes = device.AvailableBytes(),
+      .fixed_bytes = model::WeightBytes(config, options.layout, options.rank, options.compute, types) +
+                     preparation.table_bytes + preparation.workspace_bytes + preparation.step_bytes,
       .page_bytes = model::KvPageBytes(config, options.layout, options.rank, options.compute),
       .kv_bytes = options.kv_bytes};
   return absl::OkStatus();

@@ -10,6 +10,7 @@
 #include "model/budget/budget.h"
 #include "model/config/model_config.h"
 #include "worker/decoder/workspace.h"
+#include "worker/device/device.h"
 #include "worker/engine/engine.h"
 #include "worker/kv_cache/kv_cache.h"
 
@@ -20,14 +21,17 @@ struct Preparation {
   std::optional<checkpoint::CheckpointReader> reader;  // open and checked against the config
   model::StepLimits limits;
   RankMemory memory;
-  int64_t workspace_bytes = 0;
+  int64_t workspace_bytes = 0;  // of the decoder
+  int64_t step_bytes = 0;       // StepMemory
+  int64_t table_bytes = 0;      // WeightTableBytes
 };
 
-// Reads and checks config.json, options, layout and the checkpoint's headers; computes the budget. Takes no
-// memory. Errors: NotFound, InvalidArgument, DataLoss.
-absl::Status Prepare(const EngineOptions& options, Preparation& preparation);
+// Reads and checks config, options, layout and the checkpoint's headers; computes the budget. Takes no
+// memory. Errors: NotFound, InvalidArgument, DataLoss, FailedPrecondition (the device's kernels lack what the
+// model needs).
+absl::Status Prepare(const EngineOptions& options, const Device& device, Preparation& preparation);
 
 // What the decoder's workspace is sized by. Refers to the preparation's config.
-WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation);
+model::WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation);
 
 }  // namespace deeprack::worker

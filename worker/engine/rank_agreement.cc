@@ -1,13 +1,12 @@
 #include "worker/engine/rank_agreement.h"
 
-#include <unistd.h>
-
-#include <cstring>
-#include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/checked.h"
 #include "base/status_macros.h"
+#include "worker/device/arena.h"
+#include "worker/device/staged_area.h"
 
 namespace deeprack::worker {
 namespace {
@@ -17,8 +16,8 @@ struct Readiness {
   RankMemory memory;
 };
 
-// Each machine has the memory that its ranks are about to take.
-absl::Status CheckMachines(const std::vector<RankMemory>& ranks, int64_t blocks) {
+// Each machine, or card, has the memory that its ranks are about to take.
+absl::Status CheckMemories(const std::vector<RankMemory>& ranks, int64_t blocks) {
   for (const RankMemory& rank : ranks) {
     int64_t needed = 0;
     int64_t neighbours = 0;
@@ -29,24 +28,42 @@ absl::Status CheckMachines(const std::vector<RankMemory>& ranks, int64_t blocks)
     }
     if (rank.available_bytes > 0 && needed > rank.available_bytes) {
       return absl::ResourceExhaustedError(
-          absl::StrCat("the ", neighbours, " ranks of one machine need ", needed,
+          absl::StrCat("the ", neighbours, " ranks of one machine or card need ", needed,
                        " bytes for weights, workspace and KV cache, but ", rank.available_bytes,
-                       " are available. Use more machines, a smaller kv_bytes or max_step_tokens"));
+                       " are available there. Use more of them, a smaller kv_bytes or max_step_tokens"));
     }
   }
+  return absl::OkStatus();
+}
+
+// Every rank's readiness, by way of the device.
+absl::Status Exchange(const Readiness& mine, Communicator& world, Device& device,
+                      std::vector<Readiness>& all) {
+  const int64_t ranks = world.size();
+  const int64_t bytes =
+      RoundUp(StagedArea::BytesOf<Readiness>(1) + StagedArea::BytesOf<Readiness>(ranks), kArenaAlignment);
+  DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "the ranks' agreement", bytes));
+  DR_ASSIGN_OR_RETURN(std::byte * memory, arena.Allocate(bytes));
+  DR_ASSIGN_OR_RETURN(StagedArea area, StagedArea::Create(device, "the ranks' agreement", memory, bytes));
+  const auto own = area.Take<Readiness>(1);
+  const auto everyone = area.Take<Readiness>(ranks);
+  *own.host = mine;
+  DR_RETURN_IF_ERROR(area.Send());
+  DR_RETURN_IF_ERROR(world.AllGather(own.device, everyone.device, sizeof(Readiness)));
+  DR_RETURN_IF_ERROR(area.Fetch());
+  DR_RETURN_IF_ERROR(device.Synchronize());
+  all.assign(everyone.host, everyone.host + ranks);
   return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, int64_t most_blocks,
-                                    Communicator* world) {
+                                    Communicator* world, Device& device) {
   const Readiness mine = {.ready = own.ok() ? 1 : 0, .memory = memory};
-  std::vector<Readiness> all(world == nullptr ? 1 : static_cast<size_t>(world->size()));
-  if (world == nullptr) {
-    all[0] = mine;
-  } else {
-    const absl::Status gathered = world->AllGather(&mine, all.data(), sizeof(Readiness));
+  std::vector<Readiness> all = {mine};
+  if (world != nullptr) {
+    const absl::Status gathered = Exchange(mine, *world, device, all);
     DR_RETURN_IF_ERROR(own);  // the cause, rather than that its peers left meanwhile
     DR_RETURN_IF_ERROR(gathered);
   }
@@ -63,24 +80,17 @@ absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, 
   const PageAgreement agreement = AgreeOnBlocks(memories, most_blocks);
   const RankMemory& tight = memories[static_cast<size_t>(agreement.tightest)];
   if (agreement.blocks == 0) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "no memory for the KV cache: rank ", agreement.tightest, " needs ", tight.fixed_bytes,
-        " bytes for weights and workspace and ", tight.page_bytes, " for each page of ", kPageTokens,
-        " tokens; ",
-        tight.kv_bytes > 0 ? absl::StrCat(tight.kv_bytes, " bytes are set aside for pages")
-                           : absl::StrCat(tight.available_bytes, " bytes are available on its machine"),
-        ". Use more ranks, a smaller max_step_tokens, or a machine with more memory"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("no memory for the KV cache: rank ", agreement.tightest, " needs ", tight.fixed_bytes,
+                     " bytes for weights and workspace and ", tight.page_bytes, " for each page of ",
+                     kPageTokens, " tokens; ",
+                     tight.kv_bytes > 0
+                         ? absl::StrCat(tight.kv_bytes, " bytes are set aside for pages")
+                         : absl::StrCat(tight.available_bytes, " bytes are available on its machine or card"),
+                     ". Use more ranks, a smaller max_step_tokens, or one with more memory"));
   }
-  DR_RETURN_IF_ERROR(CheckMachines(memories, agreement.blocks));
+  DR_RETURN_IF_ERROR(CheckMemories(memories, agreement.blocks));
   return agreement.blocks;
-}
-
-uint64_t HostIdentity() {
-  char name[256] = {};
-  if (gethostname(name, sizeof(name) - 1) != 0) return 0;
-  uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a: the same number in every process
-  for (const char c : std::string_view(name)) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
-  return hash;
 }
 
 }  // namespace deeprack::worker

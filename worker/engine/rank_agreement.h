@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "worker/collectives/communicator.h"
+#include "worker/device/device.h"
 #include "worker/kv_cache/kv_cache.h"
 
 namespace deeprack::worker {
@@ -14,10 +15,8 @@ namespace deeprack::worker {
 // as it is, and to the others as FailedPrecondition naming the rank. Otherwise the agreed number of pages, at
 // least 1; ResourceExhausted, with the numbers of the tightest rank, when it would be 0. All memory values
 // are agreed on before anything is taken, so that loading needs no further meeting.
+// `world` exchanges the device's memory.
 absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, int64_t most_blocks,
-                                    Communicator* world);
-
-// A number for the machine that this process runs on.
-uint64_t HostIdentity();
+                                    Communicator* world, Device& device);
 
 }  // namespace deeprack::worker

@@ -15,9 +15,9 @@ namespace deeprack::worker {
 
 class KvCache {
  public:
-  // `blocks` pages; blocks * model::KvPageBytes bytes in all.
-  static absl::StatusOr<KvCache> Create(const model::ModelConfig& config, const model::Layout& layout,
-                                        Rank rank, DType type, int64_t blocks);
+  // `blocks` pages; blocks * model::KvPageBytes bytes of the device's memory in all.
+  static absl::StatusOr<KvCache> Create(Device& device, const model::ModelConfig& config,
+                                        const model::Layout& layout, Rank rank, DType type, int64_t blocks);
 
   // One of the stage's layers, counted from its first: [blocks * kPageTokens,
   // model::KvEntryElements].
@@ -38,11 +38,11 @@ class KvCache {
 
 // What one rank brings to the agreement on the number of pages.
 struct RankMemory {
-  uint64_t host = 0;            // equal for ranks of one machine
-  int64_t available_bytes = 0;  // of the machine, before this rank's allocations
+  uint64_t host = 0;            // equal for ranks that share a memory: a machine's, a card's
+  int64_t available_bytes = 0;  // of that memory, before this rank's allocations
   int64_t fixed_bytes = 0;      // weights and workspace
   int64_t page_bytes = 0;       // one page over the rank's layers
-  int64_t kv_bytes = 0;         // asked for; 0: a share of the machine's memory
+  int64_t kv_bytes = 0;         // asked for; 0: a share of that memory
 };
 
 struct PageAgreement {
@@ -51,7 +51,7 @@ struct PageAgreement {
 };
 
 // The pages that every rank can hold: the least over the ranks, at most `most_blocks`. A rank without a wish
-// gets an equal part of nine tenths of its machine's available memory, less its weights and workspace.
+// gets an equal part of nine tenths of the available memory it shares, less its weights and workspace.
 PageAgreement AgreeOnBlocks(std::span<const RankMemory> ranks, int64_t most_blocks);
 
 }  // namespace deeprack::worker

@@ -78,9 +78,9 @@ absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest&
         absl::StrCat("compute type '", request.compute(), "': use bf16 or f32"));
   }
   if (request.expert_exchange() == "replicated") {
-    options.expert_exchange = ExpertExchange::kReplicated;
+    options.expert_exchange = model::ExpertExchange::kReplicated;
   } else if (request.expert_exchange() == "all_to_all") {
-    options.expert_exchange = ExpertExchange::kAllToAll;
+    options.expert_exchange = model::ExpertExchange::kAllToAll;
   } else {
     return absl::InvalidArgumentError(
         absl::StrCat("expert exchange '", request.expert_exchange(), "': use replicated or all_to_all"));

@@ -119,7 +119,11 @@ int Run(const WorkerNodeOptions& options, const sigset_t& signals) {
   };
   if (options.launch_world > 1) join = JoinMpiWorld;
 
-  absl::StatusOr<std::unique_ptr<WorkerNode>> node = WorkerNode::Start(options, join, Engine::Create);
+  const CreateEngine create = [](const EngineOptions& engine, Communicator* world,
+                                 const Engine::Progress& progress) {
+    return Engine::Create(engine, world, progress);
+  };
+  absl::StatusOr<std::unique_ptr<WorkerNode>> node = WorkerNode::Start(options, join, create);
   if (!node.ok()) {
     spdlog::error("{}", std::string(node.status().message()));
     return ExitCodeOfEnd(node.status());

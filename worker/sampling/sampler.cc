@@ -1,67 +1,241 @@
 #include "worker/sampling/sampler.h"
 
-#include <cstring>
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "model/step/sampling_check.h"
 
 namespace deeprack::worker {
+namespace {
 
-Sampler::Sampler(const kernels::KernelSet& kernels, const kernels::Execution& execution, int64_t vocab,
-                 float* scratch)
-    : kernels_(kernels), execution_(execution), vocab_(vocab), scratch_(scratch) {}
+using kernels::LogitAdjustment;
+using kernels::LogitBias;
+using kernels::LogitPenaltyCount;
+using kernels::Matrix;
 
-void Sampler::Sample(const model::SequencePlan& plan, const float* logits, model::SequenceResult& result) {
-  const model::SamplingParams& params = plan.sampling;
-  const float* adjusted = logits;
-  if (!params.logit_bias.empty() || params.uses_penalties()) {
-    biases_.clear();
-    for (const auto& [token, bias] : params.logit_bias) biases_.push_back({.token = token, .bias = bias});
-    counts_.clear();
-    for (const model::TokenCount& count : plan.token_counts) {
-      counts_.push_back({.token = count.token, .in_prompt = count.in_prompt, .in_output = count.in_output});
-    }
-    // A copy: log-probabilities are of the raw logits.
-    std::memcpy(scratch_, logits, static_cast<size_t>(vocab_) * sizeof(float));
-    kernels_.adjust_logits({.logits = scratch_,
-                            .vocab = vocab_,
-                            .biases = biases_.data(),
-                            .num_biases = static_cast<int64_t>(biases_.size()),
-                            .counts = counts_.data(),
-                            .num_counts = static_cast<int64_t>(counts_.size()),
-                            .presence_penalty = params.presence_penalty,
-                            .frequency_penalty = params.frequency_penalty,
-                            .repetition_penalty = params.repetition_penalty},
-                           execution_);
-    adjusted = scratch_;
-  }
-  const uint64_t position = static_cast<uint64_t>(plan.num_computed) + plan.token_ids.size();
-  result.sampled = true;
-  result.token = kernels_.sample({.logits = adjusted,
-                                  .vocab = vocab_,
-                                  .temperature = params.temperature,
-                                  .top_k = params.top_k,
-                                  .top_p = params.top_p,
-                                  .min_p = params.min_p,
-                                  .seed = params.seed,
-                                  .position = position},
-                                 execution_);
-  if (params.top_logprobs >= 0) result.logprobs = Logprobs(logits, result.token, params.top_logprobs);
+// Beyond what one row can take: the adjustments of many requests fit in one go.
+constexpr int64_t kSpareAdjustmentBytes = int64_t{1} << 20;
+
+bool IsAdjusted(const model::SamplingParams& params) {
+  return !params.logit_bias.empty() || params.uses_penalties();
 }
 
-model::PositionLogprobs Sampler::Logprobs(const float* logits, TokenId token, int32_t num_top) {
-  model::PositionLogprobs result;
-  result.chosen.token = token;
-  top_ids_.resize(static_cast<size_t>(num_top));
-  top_logprobs_.resize(static_cast<size_t>(num_top));
+Matrix Rows(const Matrix& x, int64_t begin, int64_t rows) {
+  Matrix part = x;
+  part.data = x.row<float>(begin);
+  part.rows = rows;
+  return part;
+}
+
+}  // namespace
+
+int64_t Sampler::InputBytes(const model::StepLimits& limits) {
+  const int64_t samples = std::min(limits.max_step_tokens, limits.max_sequences);
+  return StagedArea::BytesOf<int32_t>(limits.max_step_tokens) + StagedArea::BytesOf<int32_t>(samples) +
+         StagedArea::BytesOf<kernels::Draw>(samples) +
+         StagedArea::BytesOf<kernels::ScoredRow>(limits.max_step_tokens + samples);
+}
+
+int64_t Sampler::ResultBytes(const model::StepLimits& limits) {
+  const int64_t samples = std::min(limits.max_step_tokens, limits.max_sequences);
+  const int64_t scored = limits.max_step_tokens + samples;
+  return StagedArea::BytesOf<TokenId>(samples) + StagedArea::BytesOf<float>(scored) +
+         StagedArea::BytesOf<TokenId>(scored * model::kMostTopLogprobs) +
+         StagedArea::BytesOf<float>(scored * model::kMostTopLogprobs);
+}
+
+int64_t Sampler::AdjustmentBytes(int64_t vocab) {
+  return StagedArea::BytesOf<LogitAdjustment>(1) + StagedArea::BytesOf<LogitBias>(vocab) +
+         StagedArea::BytesOf<LogitPenaltyCount>(vocab) + kSpareAdjustmentBytes;
+}
+
+Sampler::Sampler(Device& device, int64_t logit_rows, const Matrix& adjusted, StagedArea& inputs,
+                 StagedArea& results, StagedArea& adjustments)
+    : device_(device),
+      kernels_(device.kernels()),
+      execution_(device.execution()),
+      logit_rows_(logit_rows),
+      adjusted_(adjusted),
+      inputs_(inputs),
+      results_(results),
+      adjustments_(adjustments) {}
+
+void Sampler::Plan(std::span<const ScoreRequest> scores, std::span<const SampleRequest> samples) {
+  scored_.clear();
+  num_scores_ = std::ssize(scores);
+  const Staged<int32_t> rows = inputs_.Take<int32_t>(num_scores_);
+  for (size_t i = 0; i < scores.size(); ++i) {
+    rows.host[i] = scores[i].batch_row;
+    scored_.push_back({.token = scores[i].token, .num_top = scores[i].num_top});
+  }
+  score_rows_ = rows.device;
+  PlanSamples(samples);
+
+  const int64_t entries = std::ssize(scored_);
+  scored_rows_ = inputs_.Take<kernels::ScoredRow>(entries);
+  int32_t top = 0;
+  for (Scored& scored : scored_) {
+    scored.first_top = top;
+    top += scored.num_top;
+  }
+  tokens_ = results_.Take<TokenId>(std::ssize(samples));
+  logprobs_ = results_.Take<float>(entries);
+  top_ids_ = results_.Take<TokenId>(top);
+  top_logprobs_ = results_.Take<float>(top);
+  for (int64_t i = 0; i < num_scores_; ++i) {
+    const Scored& scored = scored_[static_cast<size_t>(i)];
+    scored_rows_.host[i] = {.row = static_cast<int32_t>(i % logit_rows_),
+                            .token = scored.token,
+                            .num_top = scored.num_top,
+                            .first_top = scored.first_top};
+  }
+  for (size_t row = 0; row < entry_of_row_.size(); ++row) {
+    if (entry_of_row_[row] < 0) continue;
+    const Scored& scored = scored_[static_cast<size_t>(entry_of_row_[row])];
+    scored_rows_.host[entry_of_row_[row]] = {.row = static_cast<int32_t>(row),
+                                             .token = -1,
+                                             .num_top = scored.num_top,
+                                             .first_top = scored.first_top};
+  }
+}
+
+// Rows as they are first, then those that are adjusted, which pass through a buffer of their own.
+void Sampler::PlanSamples(std::span<const SampleRequest> samples) {
+  const int64_t count = std::ssize(samples);
+  const Staged<int32_t> rows = inputs_.Take<int32_t>(count);
+  draws_ = inputs_.Take<kernels::Draw>(count);
+  sample_rows_ = rows.device;
+  plan_of_row_.clear();
+  row_of_sample_.assign(samples.size(), 0);
+  entry_of_row_.clear();
+  for (const bool adjusted : {false, true}) {
+    if (adjusted) first_adjusted_ = std::ssize(plan_of_row_);
+    for (size_t i = 0; i < samples.size(); ++i) {
+      const model::SequencePlan& plan = *samples[i].plan;
+      const model::SamplingParams& params = plan.sampling;
+      if (IsAdjusted(params) != adjusted) continue;
+      const size_t row = plan_of_row_.size();
+      row_of_sample_[i] = static_cast<int32_t>(row);
+      plan_of_row_.push_back(&plan);
+      rows.host[row] = samples[i].batch_row;
+      draws_.host[row] = {.temperature = params.temperature,
+                          .top_k = params.top_k,
+                          .top_p = params.top_p,
+                          .min_p = params.min_p,
+                          .seed = params.seed,
+                          .position = static_cast<uint64_t>(plan.num_computed) + plan.token_ids.size()};
+      entry_of_row_.push_back(params.top_logprobs < 0 ? -1 : static_cast<int32_t>(scored_.size()));
+      if (params.top_logprobs >= 0) scored_.push_back({.num_top = params.top_logprobs});
+    }
+  }
+}
+
+void Sampler::Score(const Matrix& logits, int64_t first) {
   kernels_.logprobs({.logits = logits,
-                     .vocab = vocab_,
-                     .token = token,
-                     .num_top = num_top,
-                     .logprob = &result.chosen.logprob,
-                     .top_ids = top_ids_.data(),
-                     .top_logprobs = top_logprobs_.data()},
+                     .rows = scored_rows_.device + first,
+                     .m = logits.rows,
+                     .logprobs = logprobs_.device + first,
+                     .top_ids = top_ids_.device,
+                     .top_logprobs = top_logprobs_.device},
                     execution_);
-  for (int32_t i = 0; i < num_top; ++i)
-    result.top.push_back({.token = top_ids_[i], .logprob = top_logprobs_[i]});
+}
+
+absl::Status Sampler::Sample(const Matrix& logits) {
+  if (first_adjusted_ > 0) {
+    kernels_.sample(
+        {.logits = Rows(logits, 0, first_adjusted_), .draws = draws_.device, .tokens = tokens_.device},
+        execution_);
+  }
+  bool area_in_use = false;
+  for (int64_t row = first_adjusted_; row < logits.rows;) {
+    if (area_in_use) DR_RETURN_IF_ERROR(device_.Synchronize());
+    kernels::AdjustLogitsArgs args;
+    const int64_t count = LayOutAdjustments(row, args);
+    DR_RETURN_IF_ERROR(adjustments_.Send());
+    area_in_use = true;
+    // A copy: log-probabilities are of the raw logits.
+    const Matrix copy = Rows(adjusted_, 0, count);
+    args.logits = copy;
+    kernels_.copy_rows({.x = Rows(logits, row, count), .out = copy}, execution_);
+    kernels_.adjust_logits(args, execution_);
+    kernels_.sample({.logits = copy, .draws = draws_.device + row, .tokens = tokens_.device + row},
+                    execution_);
+    row += count;
+  }
+  if (const int64_t entries = std::ssize(scored_) - num_scores_; entries > 0) {
+    kernels_.logprobs({.logits = logits,
+                       .rows = scored_rows_.device + num_scores_,
+                       .m = entries,
+                       .drawn = tokens_.device,
+                       .logprobs = logprobs_.device + num_scores_,
+                       .top_ids = top_ids_.device,
+                       .top_logprobs = top_logprobs_.device},
+                      execution_);
+  }
+  return absl::OkStatus();
+}
+
+int64_t Sampler::LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args) {
+  const auto bytes = [](int64_t rows, int64_t biases, int64_t counts) {
+    return StagedArea::BytesOf<LogitAdjustment>(rows) + StagedArea::BytesOf<LogitBias>(biases) +
+           StagedArea::BytesOf<LogitPenaltyCount>(counts);
+  };
+  adjustments_.Clear();
+  int64_t rows = 0, biases = 0, counts = 0;
+  while (row + rows < std::ssize(plan_of_row_) && rows < adjusted_.rows) {
+    const model::SequencePlan& plan = *plan_of_row_[static_cast<size_t>(row + rows)];
+    const int64_t more_biases = biases + std::ssize(plan.sampling.logit_bias);
+    const int64_t more_counts = counts + std::ssize(plan.token_counts);
+    if (bytes(rows + 1, more_biases, more_counts) > adjustments_.room()) break;
+    ++rows;
+    biases = more_biases;
+    counts = more_counts;
+  }
+  DR_CHECK(rows > 0);  // the area holds any one row's
+
+  const auto adjustment = adjustments_.Take<LogitAdjustment>(rows);
+  const auto bias = adjustments_.Take<LogitBias>(biases);
+  const auto penalty = adjustments_.Take<LogitPenaltyCount>(counts);
+  int32_t bias_at = 0, count_at = 0;
+  for (int64_t i = 0; i < rows; ++i) {
+    const model::SequencePlan& plan = *plan_of_row_[static_cast<size_t>(row + i)];
+    const model::SamplingParams& params = plan.sampling;
+    adjustment.host[i] = {.first_bias = bias_at,
+                          .num_biases = static_cast<int32_t>(params.logit_bias.size()),
+                          .first_count = count_at,
+                          .num_counts = static_cast<int32_t>(plan.token_counts.size()),
+                          .presence_penalty = params.presence_penalty,
+                          .frequency_penalty = params.frequency_penalty,
+                          .repetition_penalty = params.repetition_penalty};
+    for (const auto& [token, value] : params.logit_bias)
+      bias.host[bias_at++] = {.token = token, .bias = value};
+    for (const model::TokenCount& count : plan.token_counts) {
+      penalty.host[count_at++] = {
+          .token = count.token, .in_prompt = count.in_prompt, .in_output = count.in_output};
+    }
+  }
+  args.rows = adjustment.device;
+  args.biases = bias.device;
+  args.counts = penalty.device;
+  return rows;
+}
+
+model::PositionLogprobs Sampler::Logprobs(size_t entry, TokenId token) const {
+  const Scored& scored = scored_[entry];
+  model::PositionLogprobs result;
+  result.chosen = {.token = token, .logprob = logprobs_.host[entry]};
+  for (int32_t i = scored.first_top; i < scored.first_top + scored.num_top; ++i) {
+    result.top.push_back({.token = top_ids_.host[i], .logprob = top_logprobs_.host[i]});
+  }
   return result;
+}
+
+model::PositionLogprobs Sampler::ScoreOf(size_t score) const { return Logprobs(score, scored_[score].token); }
+
+model::PositionLogprobs Sampler::LogprobsOf(size_t sample) const {
+  const int32_t entry = entry_of_row_[static_cast<size_t>(row_of_sample_[sample])];
+  return entry < 0 ? model::PositionLogprobs{} : Logprobs(static_cast<size_t>(entry), TokenOf(sample));
 }
 
 }  // namespace deeprack::worker

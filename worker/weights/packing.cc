@@ -5,11 +5,14 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "base/block_formats.h"
 #include "base/check.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
+#include "checkpoint/groups/group_quantized.h"
 #include "checkpoint/tensor_view.h"
 #include "kernels/api/packed_weight.h"
+#include "model/tensors/group_types.h"
 #include "worker/weights/finite_check.h"
 
 namespace deeprack::worker {
@@ -21,8 +24,6 @@ using model::PackedTensor;
 using model::TensorKind;
 using model::WeightForm;
 
-constexpr int64_t kPieceElements = 4 << 20;
-
 // Where element (row, col) of a packed matrix lies.
 int64_t PackedIndex(int64_t row, int64_t col, int64_t cols) {
   return (row / kPanelRows * cols + col) * kPanelRows + row % kPanelRows;
@@ -32,6 +33,9 @@ int64_t PackedIndex(int64_t row, int64_t col, int64_t cols) {
 struct SliceSource {
   std::optional<checkpoint::AlignedBytes> values;
   std::optional<checkpoint::AlignedBytes> scales;
+  std::vector<std::byte> blocks;     // brought together from what integers in groups are stored as
+  std::vector<float> expanded;       // what blocks stand for
+  std::vector<std::byte> reordered;  // rows in another order than the file's
   SourceMatrix matrix;
 };
 
@@ -40,14 +44,59 @@ absl::Status NotFinite(const std::string& name, const checkpoint::CheckpointRead
                                           " holds NaN or infinity: the file is damaged; fetch it again"));
 }
 
-// The piece's rows as they lie in the file, checked.
-absl::Status OpenSlice(const checkpoint::CheckpointReader& reader, const PackingPiece& piece,
-                       SliceSource& source) {
+// The rows as fp32, of the whole blocks around the slice's columns: where ranks share a matrix, a slice may
+// cut through blocks.
+void Expand(const checkpoint::TensorView& view, int64_t all_cols, SliceSource& source) {
+  SourceMatrix& matrix = source.matrix;
+  const int64_t block = BlockElements(view.dtype);
+  const int64_t first = matrix.col_begin / block * block;
+  const int64_t cols = RoundUp(matrix.col_begin + matrix.cols, block) - first;
+  source.expanded.resize(static_cast<size_t>(matrix.rows * cols));
+  for (int64_t row = 0; row < matrix.rows; ++row) {
+    const int64_t begin = (matrix.row_begin + row) * all_cols + first;
+    Dequantize(view.dtype, view.bytes.data() + BytesOf(view.dtype, begin), cols,
+               source.expanded.data() + row * cols);
+  }
+  matrix.type = DType::kF32;
+  matrix.row_stride = cols;
+  matrix.data = source.expanded.data() + (matrix.col_begin - first);
+}
+
+// The rows as blocks if the matrix is to keep them, else as fp32.
+absl::Status ReadGroups(const model::GroupQuantization& quantization,
+                        const checkpoint::CheckpointReader& reader, const PackingPiece& piece,
+                        SliceSource& source) {
+  const model::WeightPart& part = piece.tensor->parts[piece.part];
+  DR_ASSIGN_OR_RETURN(
+      const checkpoint::GroupQuantizedWeight weight,
+      checkpoint::GroupQuantizedWeight::Open(reader, quantization, part.tensor.name, part.tensor.shape[0],
+                                             part.tensor.shape[1]));
+  const model::Slice slice = {.row_begin = part.slice.row_begin + piece.row_begin,
+                              .rows = piece.rows,
+                              .col_begin = part.slice.col_begin,
+                              .cols = part.slice.cols};
+  source.matrix = {.row_stride = slice.cols, .rows = slice.rows, .cols = slice.cols};
+  if (piece.tensor->type == weight.block_type()) {
+    source.blocks.resize(static_cast<size_t>(BytesOf(weight.block_type(), slice.rows * slice.cols)));
+    source.matrix.type = weight.block_type();
+    source.matrix.data = source.blocks.data();
+    return weight.ReadBlocks(slice, source.blocks.data());
+  }
+  source.expanded.resize(static_cast<size_t>(slice.rows * slice.cols));
+  source.matrix.type = DType::kF32;
+  source.matrix.data = source.expanded.data();
+  return weight.ReadValues(slice, source.expanded.data());
+}
+
+// The piece's rows as they lie in the file, or expanded if the matrix is not to keep their blocks; checked.
+absl::Status OpenSlice(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
+                       const PackingPiece& piece, SliceSource& source) {
   const model::WeightPart& part = piece.tensor->parts[piece.part];
   const std::string& name = part.tensor.name;
+  if (model::IsStoredInGroups(config, part.tensor)) {
+    return ReadGroups(*config.group_quantization, reader, piece, source);
+  }
   DR_ASSIGN_OR_RETURN(const checkpoint::TensorView view, reader.Get(name));
-  source.values.emplace(view);
-
   SourceMatrix& matrix = source.matrix;
   matrix.type = view.dtype;
   matrix.rows = piece.rows;
@@ -55,9 +104,13 @@ absl::Status OpenSlice(const checkpoint::CheckpointReader& reader, const Packing
   matrix.row_stride = part.tensor.shape.size() > 1 ? part.tensor.shape[1] : 1;
   matrix.row_begin = part.slice.row_begin + piece.row_begin;
   matrix.col_begin = part.slice.col_begin;
-  matrix.data =
-      static_cast<const std::byte*>(source.values->data()) +
-      (matrix.row_begin * matrix.row_stride + matrix.col_begin) * static_cast<int64_t>(SizeOf(view.dtype));
+  if (IsBlockFormat(view.dtype) && piece.tensor->type != view.dtype) {
+    Expand(view, matrix.row_stride, source);
+  } else {
+    source.values.emplace(view);
+    matrix.data = static_cast<const std::byte*>(source.values->data()) +
+                  BytesOf(view.dtype, matrix.row_begin * matrix.row_stride + matrix.col_begin);
+  }
   if (!AllFinite(matrix.type, matrix.data, matrix.rows, matrix.cols, matrix.row_stride)) {
     return NotFinite(name, reader);
   }
@@ -83,17 +136,15 @@ std::vector<float> ToPackedFloats(const SourceMatrix& source) {
 
 // Rows [begin, begin + rows) of a source.
 SourceMatrix SourceRows(SourceMatrix source, int64_t begin, int64_t rows) {
-  source.data = static_cast<const std::byte*>(source.data) +
-                begin * source.row_stride * static_cast<int64_t>(SizeOf(source.type));
+  source.data = static_cast<const std::byte*>(source.data) + BytesOf(source.type, begin * source.row_stride);
   source.row_begin += begin;
   source.rows = rows;
   return source;
 }
 
 // The embedding: row-major in the compute type.
-void FillTable(const PackingPiece& piece, const SourceMatrix& source) {
+void FillTable(const PackingPiece& piece, const SourceMatrix& source, std::byte* out) {
   const PackedTensor& tensor = *piece.tensor;
-  std::byte* out = piece.memory + piece.row_begin * tensor.cols * static_cast<int64_t>(SizeOf(tensor.type));
   if (source.type == tensor.type && source.row_stride == tensor.cols) {
     std::memcpy(out, source.data, static_cast<size_t>(source.rows * tensor.cols) * SizeOf(tensor.type));
     return;
@@ -110,17 +161,21 @@ void FillTable(const PackingPiece& piece, const SourceMatrix& source) {
   });
 }
 
-// kv_b holds for each head qk_nope_head_dim rows of the key, then v_head_dim rows of the value.
-void FillAbsorbed(const model::ModelConfig& config, const PackingPiece& piece, const SourceMatrix& source) {
+// kv_b holds for each head qk_nope_head_dim rows of the key, then v_head_dim rows of the value. Its halves
+// k_b and v_b hold the forms themselves, head after head.
+void FillAbsorbed(const model::ModelConfig& config, const PackingPiece& piece, const SourceMatrix& source,
+                  std::byte* values) {
   const PackedTensor& tensor = *piece.tensor;
   const int64_t nope = config.qk_nope_head_dim;
   const int64_t head_rows = nope + config.v_head_dim;
+  const bool is_half = tensor.parts[piece.part].tensor.kind != TensorKind::kKvBProj;
   std::vector<float> transposed(static_cast<size_t>(nope * config.kv_lora_rank));
   for (int64_t head = 0; head < tensor.count; ++head) {
-    std::byte* out = piece.memory + head * tensor.value_bytes;
-    if (tensor.form == WeightForm::kAbsorbedValue) {
-      const SourceMatrix value = SourceRows(source, head * head_rows + nope, config.v_head_dim);
-      kernels::PackRows(value, tensor.type, 0, value.rows, out, nullptr);
+    std::byte* out = values + head * tensor.value_bytes;
+    if (is_half || tensor.form == WeightForm::kAbsorbedValue) {
+      const int64_t first_row = is_half ? head * tensor.rows : head * head_rows + nope;
+      const SourceMatrix as_stored = SourceRows(source, first_row, tensor.rows);
+      kernels::PackRows(as_stored, tensor.type, 0, as_stored.rows, out, nullptr);
       continue;
     }
     const std::vector<float> key = ToPackedFloats(SourceRows(source, head * head_rows, nope));
@@ -145,64 +200,104 @@ bool HoldsRopeRows(TensorKind kind) {
 
 // The kernels rotate pairs (2i, 2i + 1). A checkpoint with rope_interleave false pairs (i, i + r/2): its rope
 // rows are moved together, in queries and keys alike, which leaves every score as it was.
-template <class T>
-void InterleaveRows(T* packed, int64_t cols, int64_t first_row, int64_t rope_dim) {
-  std::vector<T> halves(static_cast<size_t>(rope_dim));
-  for (int64_t col = 0; col < cols; ++col) {
-    for (int64_t i = 0; i < rope_dim; ++i) halves[i] = packed[PackedIndex(first_row + i, col, cols)];
-    for (int64_t i = 0; i < rope_dim; ++i) {
-      packed[PackedIndex(first_row + i, col, cols)] = halves[i / 2 + i % 2 * (rope_dim / 2)];
-    }
-  }
-}
-
-void InterleaveRope(const model::ModelConfig& config, const PackedTensor& tensor, std::byte* values,
-                    float* scales) {
-  const int64_t rope = config.qk_rope_head_dim;
-  const int64_t stride = tensor.kind == TensorKind::kKvAProj ? tensor.rows : config.qk_head_dim();
-  for (int64_t end = stride; end <= tensor.rows; end += stride) {
-    const int64_t first = end - rope;
-    switch (SizeOf(tensor.type)) {
-      case 1:
-        InterleaveRows(reinterpret_cast<uint8_t*>(values), tensor.cols, first, rope);
-        InterleaveRows(scales,
-                       CeilDiv(tensor.col_begin % kernels::kScaleBlock + tensor.cols, kernels::kScaleBlock),
-                       first, rope);
-        break;
-      case 2:
-        InterleaveRows(reinterpret_cast<uint16_t*>(values), tensor.cols, first, rope);
-        break;
-      default:
-        InterleaveRows(reinterpret_cast<float*>(values), tensor.cols, first, rope);
-    }
-  }
-}
-
-// Packs the piece where its part begins in the matrix: whole panels further on.
-void FillPacked(const PackingPiece& piece, const SourceMatrix& source) {
-  const PackedTensor& tensor = *piece.tensor;
-  const model::WeightPart& part = tensor.parts[piece.part];
-  const int64_t blocks = CeilDiv(tensor.col_begin % kernels::kScaleBlock + tensor.cols, kernels::kScaleBlock);
-  std::byte* values = piece.memory + part.first_row * tensor.cols * static_cast<int64_t>(SizeOf(tensor.type));
-  float* scales = tensor.scale_bytes == 0
-                      ? nullptr
-                      : reinterpret_cast<float*>(piece.memory + tensor.value_bytes) + part.first_row * blocks;
-  kernels::PackRows(source, tensor.type, piece.row_begin, part.slice.rows, values, scales);
-}
-
 bool PermutesRows(const model::ModelConfig& config, const PackedTensor& tensor) {
   return !config.rope_interleave && HoldsRopeRows(tensor.kind);
 }
 
+// Rope row i of the kernels is this one of the checkpoint.
+int64_t RopeRow(int64_t i, int64_t rope_dim) { return i / 2 + i % 2 * (rope_dim / 2); }
+
+// Calls visit(first row, rope_dim) for the rope rows of each head.
+template <class Visit>
+void ForRopeRows(const model::ModelConfig& config, const PackedTensor& tensor, const Visit& visit) {
+  const int64_t rope = config.qk_rope_head_dim;
+  const int64_t stride = tensor.kind == TensorKind::kKvAProj ? tensor.rows : config.qk_head_dim();
+  for (int64_t end = stride; end <= tensor.rows; end += stride) visit(end - rope, rope);
+}
+
+// Before packing: blocks cannot be taken apart afterwards.
+void ReorderSource(const model::ModelConfig& config, const PackedTensor& tensor, SliceSource& source) {
+  SourceMatrix& matrix = source.matrix;
+  const int64_t row_bytes = BytesOf(matrix.type, matrix.cols);
+  const auto* from = static_cast<const std::byte*>(matrix.data);
+  const auto copy = [&](int64_t to, int64_t row) {
+    std::memcpy(source.reordered.data() + to * row_bytes,
+                from + BytesOf(matrix.type, row * matrix.row_stride), static_cast<size_t>(row_bytes));
+  };
+  source.reordered.resize(static_cast<size_t>(matrix.rows * row_bytes));
+  for (int64_t row = 0; row < matrix.rows; ++row) copy(row, row);
+  ForRopeRows(config, tensor, [&](int64_t first, int64_t rope) {
+    for (int64_t i = 0; i < rope; ++i) copy(first + i, first + RopeRow(i, rope));
+  });
+  matrix.data = source.reordered.data();
+  matrix.row_stride = matrix.cols;
+}
+
+template <class T>
+void ReorderPackedRows(T* packed, int64_t cols, int64_t first_row, int64_t rope_dim) {
+  std::vector<T> halves(static_cast<size_t>(rope_dim));
+  for (int64_t col = 0; col < cols; ++col) {
+    for (int64_t i = 0; i < rope_dim; ++i) halves[i] = packed[PackedIndex(first_row + i, col, cols)];
+    for (int64_t i = 0; i < rope_dim; ++i) {
+      packed[PackedIndex(first_row + i, col, cols)] = halves[RopeRow(i, rope_dim)];
+    }
+  }
+}
+
+// After packing, which gives each fp8 row the scale of the block that it lies in.
+void ReorderPackedFp8(const model::ModelConfig& config, const PackedTensor& tensor, std::byte* values,
+                      float* scales) {
+  const int64_t blocks = CeilDiv(tensor.col_begin % kernels::kScaleBlock + tensor.cols, kernels::kScaleBlock);
+  ForRopeRows(config, tensor, [&](int64_t first, int64_t rope) {
+    ReorderPackedRows(reinterpret_cast<uint8_t*>(values), tensor.cols, first, rope);
+    ReorderPackedRows(scales, blocks, first, rope);
+  });
+}
+
+// Packs the piece, which is whole panels of its part, or the part's end with what pads it.
+void FillPacked(const PackingPiece& piece, const SourceMatrix& source, std::byte* values, std::byte* scales) {
+  const PackedTensor& tensor = *piece.tensor;
+  const int64_t rows_left = tensor.parts[piece.part].slice.rows - piece.row_begin;
+  kernels::PackRows(source, tensor.type, 0, rows_left, values,
+                    tensor.scale_bytes == 0 ? nullptr : reinterpret_cast<float*>(scales));
+}
+
 }  // namespace
 
+PieceExtent ExtentOf(const PackingPiece& piece) {
+  const PackedTensor& tensor = *piece.tensor;
+  const int64_t row_bytes = tensor.cols * static_cast<int64_t>(SizeOf(tensor.type));
+  switch (tensor.form) {
+    case WeightForm::kAbsorbedKey:
+    case WeightForm::kAbsorbedValue:
+      return {.value_bytes = tensor.bytes()};
+    case WeightForm::kTable:
+      return {.value_begin = piece.row_begin * row_bytes, .value_bytes = piece.rows * row_bytes};
+    case WeightForm::kVector:
+    case WeightForm::kPacked:
+      break;
+  }
+  const int64_t first_row = tensor.parts[piece.part].first_row + piece.row_begin;
+  const int64_t rows = RoundUp(piece.rows, kPanelRows);
+  const int64_t panel_bytes = tensor.cols / BlockElements(tensor.type) * PackedBlockBytes(tensor.type);
+  const int64_t scale_row_bytes =
+      tensor.scale_bytes == 0
+          ? 0
+          : CeilDiv(tensor.col_begin % kernels::kScaleBlock + tensor.cols, kernels::kScaleBlock) *
+                static_cast<int64_t>(sizeof(float));
+  return {.value_begin = first_row / kPanelRows * panel_bytes,
+          .value_bytes = rows / kPanelRows * panel_bytes,
+          .scale_begin = tensor.value_bytes + first_row * scale_row_bytes,
+          .scale_bytes = rows * scale_row_bytes};
+}
+
 void AppendPieces(const model::ModelConfig& config, const PackedTensor& tensor, std::byte* memory,
-                  std::vector<PackingPiece>& pieces) {
+                  std::vector<PackingPiece>& pieces, int64_t piece_elements) {
   const bool whole = tensor.form == WeightForm::kAbsorbedKey || tensor.form == WeightForm::kAbsorbedValue ||
                      PermutesRows(config, tensor);
   for (size_t part = 0; part < tensor.parts.size(); ++part) {
     const model::Slice& slice = tensor.parts[part].slice;
-    const int64_t step = whole ? slice.rows : RoundUp(CeilDiv(kPieceElements, slice.cols), kPanelRows);
+    const int64_t step = whole ? slice.rows : RoundUp(CeilDiv(piece_elements, slice.cols), kPanelRows);
     for (int64_t begin = 0; begin < slice.rows; begin += step) {
       pieces.push_back({.tensor = &tensor,
                         .part = part,
@@ -214,25 +309,27 @@ void AppendPieces(const model::ModelConfig& config, const PackedTensor& tensor, 
 }
 
 absl::Status PackPiece(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
-                       const PackingPiece& piece) {
+                       const PackingPiece& piece, std::byte* values, std::byte* scales) {
   SliceSource source;
-  DR_RETURN_IF_ERROR(OpenSlice(reader, piece, source));
+  DR_RETURN_IF_ERROR(OpenSlice(config, reader, piece, source));
   const PackedTensor& tensor = *piece.tensor;
+  const bool is_fp8 = tensor.type == DType::kF8E4M3;
+  if (PermutesRows(config, tensor) && !is_fp8) ReorderSource(config, tensor, source);
   switch (tensor.form) {
     case WeightForm::kTable:
-      FillTable(piece, source.matrix);
+      FillTable(piece, source.matrix, values);
       break;
     case WeightForm::kAbsorbedKey:
     case WeightForm::kAbsorbedValue:
-      FillAbsorbed(config, piece, source.matrix);
+      FillAbsorbed(config, piece, source.matrix, values);
       break;
     case WeightForm::kVector:  // packed, one column is a plain vector
     case WeightForm::kPacked:
-      FillPacked(piece, source.matrix);
+      FillPacked(piece, source.matrix, values, scales);
       break;
   }
-  if (PermutesRows(config, tensor)) {
-    InterleaveRope(config, tensor, piece.memory, reinterpret_cast<float*>(piece.memory + tensor.value_bytes));
+  if (PermutesRows(config, tensor) && is_fp8) {
+    ReorderPackedFp8(config, tensor, values, reinterpret_cast<float*>(scales));
   }
   return absl::OkStatus();
 }

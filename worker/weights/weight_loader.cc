@@ -4,10 +4,15 @@
 #include <utility>
 #include <vector>
 
+#include "base/block_formats.h"
 #include "base/check.h"
+#include "base/checked.h"
 #include "base/status_macros.h"
+#include "checkpoint/groups/block_types.h"
+#include "checkpoint/groups/group_parts.h"
 #include "model/budget/budget.h"
 #include "model/budget/packed_tensors.h"
+#include "model/tensors/group_types.h"
 #include "worker/weights/packing.h"
 #include "worker/weights/stage_assembly.h"
 
@@ -17,31 +22,109 @@ namespace {
 // Pieces between two progress reports, for each thread.
 constexpr int64_t kPiecesPerThread = 4;
 
-int64_t SourceBytes(const checkpoint::CheckpointReader& reader, const PackingPiece& piece) {
-  const checkpoint::TensorView* view = reader.Find(piece.tensor->parts[piece.part].tensor.name);
-  return view == nullptr ? 0 : piece.source_elements() * static_cast<int64_t>(SizeOf(view->dtype));
+// Of staging memory for the pieces that are packed while the last ones are copied, unless one alone is
+// larger. Pinning more memory takes longer than it saves.
+constexpr int64_t kStagingBytes = int64_t{128} << 20;
+
+int64_t SourceBytes(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
+                    const PackingPiece& piece) {
+  const model::TensorSpec& tensor = piece.tensor->parts[piece.part].tensor;
+  if (model::IsStoredInGroups(config, tensor)) {
+    return piece.source_elements() / (config.group_quantization->type() == DType::kInt4G128 ? 2 : 1);
+  }
+  const checkpoint::TensorView* view = reader.Find(tensor.name);
+  return view == nullptr ? 0 : BytesOf(view->dtype, piece.source_elements());
 }
 
 // Asks for a tensor ahead of time if this rank reads all of it; slices are left to the system's read-ahead.
-void PrefetchIfWhole(const checkpoint::CheckpointReader& reader, const PackingPiece& piece) {
+void PrefetchIfWhole(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
+                     const PackingPiece& piece) {
   const model::WeightPart& part = piece.tensor->parts[piece.part];
-  const checkpoint::TensorView* view = reader.Find(part.tensor.name);
   const int64_t elements = part.slice.rows * part.slice.cols;
-  if (view == nullptr || piece.row_begin > 0) return;
-  if (elements * static_cast<int64_t>(SizeOf(view->dtype)) == static_cast<int64_t>(view->bytes.size())) {
-    reader.Prefetch(part.tensor.name);
-  }
+  if (piece.row_begin > 0 || elements != CheckedProduct(part.tensor.shape)) return;
+  if (!model::IsStoredInGroups(config, part.tensor)) return reader.Prefetch(part.tensor.name);
+  const auto parts = checkpoint::FindGroupParts(reader, *config.group_quantization, part.tensor.name,
+                                                part.tensor.shape[0], part.tensor.shape[1]);
+  if (!parts.ok()) return;  // to be said where it is read
+  for (const checkpoint::GroupPart* stored : parts->All()) reader.Prefetch(stored->name);
 }
+
+// Where pieces are packed: in the device's memory itself, or in one half of staging memory while the other
+// half is being copied.
+class PackingPlaces {
+ public:
+  PackingPlaces(Device& device, const std::vector<PackingPiece>& pieces) : device_(device) {
+    for (const PackingPiece& piece : pieces) largest_ = std::max(largest_, StagedBytes(ExtentOf(piece)));
+  }
+
+  absl::Status Open() {
+    if (device_.shares_host_memory()) return absl::OkStatus();
+    half_bytes_ = std::max(kStagingBytes, largest_);
+    DR_ASSIGN_OR_RETURN(staging_, device_.AllocateStaging("staging of weights", 2 * half_bytes_));
+    return absl::OkStatus();
+  }
+
+  // Begins a round: its pieces are packed to the other half.
+  void Begin() {
+    used_ = 0;
+    half_ = 1 - half_;
+  }
+
+  struct Place {
+    std::byte* values = nullptr;
+    std::byte* scales = nullptr;
+  };
+  // Where to pack a piece in this round, or a place without values when no room is left.
+  Place Take(const PackingPiece& piece) {
+    const PieceExtent extent = ExtentOf(piece);
+    if (device_.shares_host_memory()) {
+      return {piece.memory + extent.value_begin, piece.memory + extent.scale_begin};
+    }
+    if (used_ + StagedBytes(extent) > half_bytes_) return {};
+    std::byte* const values = staging_.data() + half_ * half_bytes_ + used_;
+    used_ += StagedBytes(extent);
+    return {values, values + RoundUp(extent.value_bytes, kArenaAlignment)};
+  }
+
+  // Queues the copy of a piece, once those of the last round are done.
+  absl::Status Copy(const PackingPiece& piece, const Place& place) {
+    if (device_.shares_host_memory()) return absl::OkStatus();
+    const PieceExtent extent = ExtentOf(piece);
+    DR_RETURN_IF_ERROR(device_.CopyIn(piece.memory + extent.value_begin, place.values, extent.value_bytes));
+    return device_.CopyIn(piece.memory + extent.scale_begin, place.scales, extent.scale_bytes);
+  }
+
+ private:
+  static int64_t StagedBytes(const PieceExtent& extent) {
+    return RoundUp(extent.value_bytes, kArenaAlignment) + RoundUp(extent.scale_bytes, kArenaAlignment);
+  }
+
+  Device& device_;
+  int64_t largest_ = 0;
+  int64_t half_bytes_ = 0;
+  Memory staging_;
+  int64_t half_ = 0;
+  int64_t used_ = 0;  // of the half
+};
 
 }  // namespace
 
+absl::StatusOr<model::TensorTypes> KeptTypes(const model::ModelConfig& config,
+                                             const checkpoint::CheckpointReader& reader,
+                                             const Device& device) {
+  if (!device.kernels().multiplies_blocks) return model::TensorTypes{};
+  return checkpoint::BlockTypesOf(config, reader);
+}
+
 absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, const model::Layout& layout,
                                           Rank rank, DType compute,
-                                          const checkpoint::CheckpointReader& reader,
-                                          kernels::ThreadPool* pool, const LoadProgress& progress) {
-  DR_ASSIGN_OR_RETURN(Arena arena,
-                      Arena::Create("weights", model::WeightBytes(config, layout, rank, compute)));
-  const std::vector<model::PackedTensor> tensors = model::PackedTensorsOf(config, layout, rank, compute);
+                                          const checkpoint::CheckpointReader& reader, Device& device,
+                                          const LoadProgress& progress) {
+  DR_ASSIGN_OR_RETURN(const model::TensorTypes types, KeptTypes(config, reader, device));
+  DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "weights",
+                                                 model::WeightBytes(config, layout, rank, compute, types)));
+  const std::vector<model::PackedTensor> tensors =
+      model::PackedTensorsOf(config, layout, rank, compute, types);
   const int64_t first_layer =
       model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank).first;
 
@@ -53,22 +136,38 @@ absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, cons
     AppendPieces(config, tensor, memory, pieces);
   }
   DR_CHECK(arena.used() == arena.capacity());
+  PackingPlaces packing(device, pieces);
+  DR_RETURN_IF_ERROR(packing.Open());
 
   int64_t total = 0;
-  for (const PackingPiece& piece : pieces) total += SourceBytes(reader, piece);
+  for (const PackingPiece& piece : pieces) total += SourceBytes(config, reader, piece);
   int64_t done = 0;
+  kernels::ThreadPool* const pool = device.execution().pool;
   const size_t round = static_cast<size_t>(kPiecesPerThread * pool->threads());
+  std::vector<PackingPlaces::Place> places;
   std::vector<absl::Status> verdicts;
-  for (size_t begin = 0; begin < pieces.size(); begin += round) {
-    const size_t end = std::min(begin + round, pieces.size());
-    for (size_t i = end; i < std::min(end + round, pieces.size()); ++i) PrefetchIfWhole(reader, pieces[i]);
-    verdicts.assign(end - begin, absl::OkStatus());
-    pool->ParallelFor(static_cast<int64_t>(end - begin),
-                      [&](int64_t i) { verdicts[i] = PackPiece(config, reader, pieces[begin + i]); });
+  for (size_t begin = 0; begin < pieces.size(); begin += places.size()) {
+    packing.Begin();
+    places.clear();
+    while (begin + places.size() < pieces.size() && places.size() < round) {
+      const PackingPlaces::Place place = packing.Take(pieces[begin + places.size()]);
+      if (place.values == nullptr) break;
+      places.push_back(place);
+    }
+    const size_t end = begin + places.size();
+    for (size_t i = end; i < std::min(end + round, pieces.size()); ++i)
+      PrefetchIfWhole(config, reader, pieces[i]);
+    verdicts.assign(places.size(), absl::OkStatus());
+    pool->ParallelFor(static_cast<int64_t>(places.size()), [&](int64_t i) {
+      verdicts[i] = PackPiece(config, reader, pieces[begin + i], places[i].values, places[i].scales);
+    });
     for (const absl::Status& verdict : verdicts) DR_RETURN_IF_ERROR(verdict);
-    for (size_t i = begin; i < end; ++i) done += SourceBytes(reader, pieces[i]);
+    DR_RETURN_IF_ERROR(device.Synchronize());  // the last round's copies, which ran meanwhile
+    for (size_t i = 0; i < places.size(); ++i) DR_RETURN_IF_ERROR(packing.Copy(pieces[begin + i], places[i]));
+    for (size_t i = begin; i < end; ++i) done += SourceBytes(config, reader, pieces[i]);
     if (progress) progress(done, total);
   }
+  DR_RETURN_IF_ERROR(device.Synchronize());
   return LoadedWeights{.arena = std::move(arena), .weights = std::move(weights)};
 }
 

@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kStackBytes = 64 << 10;
 constexpr unsigned kWarp = 32;
 
-enum class Wait : uint8_t { kNone, kBlock, kWarp, kDone };
+enum class Wait : uint8_t { kNone, kBlock, kWarp, kCondition, kDone };
 
 // A fiber is made once and runs one thread of one block after another. It is entered by swapcontext, which
 // sets up its stack; from then on _setjmp and _longjmp switch, which make no system calls.
@@ -25,6 +25,7 @@ struct Fiber {
   std::unique_ptr<char[]> stack = std::make_unique<char[]>(kStackBytes);
   Wait wait = Wait::kNone;
   uint64_t slot = 0;  // what it publishes to its warp
+  const std::function<bool()>* ready = nullptr;  // what it waits for with kCondition
 };
 
 struct Block {
@@ -35,6 +36,8 @@ struct Block {
   unsigned threads = 0;
   bool reversed = false;
   const std::function<void()>* body = nullptr;
+  std::function<bool()> beside;
+  std::function<void()> begin, end;
 };
 
 thread_local Block block;
@@ -96,7 +99,8 @@ void RunBlock() {
     bool ran = false;
     for (unsigned i = 0; i < block.threads; ++i) {
       const unsigned t = block.reversed ? block.threads - 1 - i : i;
-      if (block.fibers[t]->wait != Wait::kNone) continue;
+      const Fiber& fiber = *block.fibers[t];
+      if (fiber.wait != Wait::kNone && !(fiber.wait == Wait::kCondition && (*fiber.ready)())) continue;
       Resume(t);
       ran = true;
     }
@@ -113,6 +117,7 @@ void RunBlock() {
       Release(0, block.threads, Wait::kBlock);
       continue;
     }
+    if (block.beside && block.beside()) continue;
     bool done = true;
     for (unsigned t = 0; t < block.threads; ++t) done &= block.fibers[t]->wait == Wait::kDone;
     DR_CHECK(done);  // otherwise: threads wait at barriers that the others will never reach
@@ -125,6 +130,12 @@ void RunBlock() {
 const Position& Current() { return block.position; }
 void SyncBlock() { Pause(Wait::kBlock); }
 void SyncWarp() { Pause(Wait::kWarp); }
+
+void WaitUntil(const std::function<bool()>& ready) {
+  if (ready()) return;
+  block.fibers[block.current]->ready = &ready;
+  Pause(Wait::kCondition);
+}
 
 uint64_t Exchange(uint64_t value, int source) {
   const unsigned self = block.current;
@@ -146,11 +157,18 @@ void RunGrid(Dim grid, Dim dim, const std::function<void()>& body) {
   for (unsigned y = 0; y < grid.y; ++y) {
     for (unsigned x = 0; x < grid.x; ++x) {
       block.position.block = {x, y, 0};
+      if (block.begin) block.begin();
       RunBlock();
+      if (block.end) block.end();
     }
   }
 }
 
 void SetReversed(bool reversed) { block.reversed = reversed; }
+void SetWorkBesideThreads(std::function<bool()> work) { block.beside = std::move(work); }
+void SetBlockHooks(std::function<void()> begin, std::function<void()> end) {
+  block.begin = std::move(begin);
+  block.end = std::move(end);
+}
 
 }  // namespace deeprack::kernels::host

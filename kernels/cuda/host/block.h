@@ -29,6 +29,16 @@ const Position& Current();
 void SyncBlock();
 void SyncWarp();
 
+// Waits until ready() holds. It is asked between other threads' turns, and must not wait itself.
+void WaitUntil(const std::function<bool()>& ready);
+
+// Called when every thread of the block waits and no barrier is complete: does one piece of the work that runs beside the
+// threads (copies) and returns true, or returns false: then the block would wait for ever, which is a failed check.
+void SetWorkBesideThreads(std::function<bool()> work);
+
+// Called before the first thread of each block runs, and after its last has ended.
+void SetBlockHooks(std::function<void()> begin, std::function<void()> end);
+
 // Publishes 8 bytes for the warp's other lanes and returns those of lane `source`.
 uint64_t Exchange(uint64_t value, int source);
 

@@ -2,6 +2,7 @@
 // order with an online softmax. A position's scores and sums depend only on its own row: batch-invariant.
 // Bytes: every page once for each row and head (the Hopper kernel shares it among heads).
 #include "base/check.h"
+#include "kernels/cuda/plain/attention_page.h"
 #include "kernels/cuda/plain/device.h"
 #include "kernels/cuda/plain/operations.h"
 
@@ -9,8 +10,6 @@ namespace deeprack::kernels::plain {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kWarps = kThreads / kWarp;
-constexpr int kMaxLatent = 1024;
 
 template <class T>
 __global__ void RopeKernel(RopeArgs args) {
@@ -31,6 +30,7 @@ __global__ void RopeKernel(RopeArgs args) {
 template <class L, class K, class C>
 __global__ void KvWriteKernel(KvWriteArgs args) {
   const int64_t width = args.latent.cols + args.rope_key.cols;
+  if (args.slots[blockIdx.x] < 0) return;
   C* entry = static_cast<C*>(args.cache) + args.slots[blockIdx.x] * width;
   const L* latent = args.latent.row<L>(blockIdx.x);
   const K* rope = args.rope_key.row<K>(blockIdx.x);
@@ -39,71 +39,28 @@ __global__ void KvWriteKernel(KvWriteArgs args) {
   }
 }
 
-// The sequence that owns a query row; sequences lie in row order.
-__device__ inline const AttentionSequence& SequenceOf(const MlaAttentionArgs& args, int64_t row) {
-  int64_t low = 0;
-  int64_t high = args.num_sequences - 1;
-  while (low < high) {
-    const int64_t middle = (low + high + 1) / 2;
-    if (args.sequences[middle].first_row <= row) {
-      low = middle;
-    } else {
-      high = middle - 1;
-    }
-  }
-  return args.sequences[low];
-}
-
 // blockIdx.x: query row, blockIdx.y: head.
 template <class Q, class C, class O>
 __global__ void MlaAttentionKernel(MlaAttentionArgs args) {
-  __shared__ float query[kMaxLatent + 256];
-  __shared__ float weights[kPageTokens];
+  __shared__ float query[kMaxKeyDim];
   const int64_t row = blockIdx.x;
   const int64_t head = blockIdx.y;
   const int64_t width = args.latent_dim + args.rope_dim;
   const Q* q_latent = args.q_latent.row<Q>(row) + head * args.latent_dim;
   const Q* q_rope = args.q_rope.row<Q>(row) + head * args.q_rope_head_stride + args.q_rope_offset;
-  for (int64_t i = threadIdx.x; i < width; i += kThreads) {
+  for (int64_t i = threadIdx.x; i < width; i += kAttentionThreads) {
     query[i] = i < args.latent_dim ? ToFloat(q_latent[i]) : ToFloat(q_rope[i - args.latent_dim]);
   }
-  const AttentionSequence& sequence = SequenceOf(args, row);
-  const int64_t keys = sequence.first_position + (row - sequence.first_row) + 1;
-  const int lane = threadIdx.x % kWarp;
-  const int warp = threadIdx.x / kWarp;
-
-  float best = -INFINITY;
-  float total = 0;
-  float sums[kMaxLatent / kThreads] = {};
-  for (int64_t begin = 0; begin < keys; begin += kPageTokens) {
+  const AttentionSequence& sequence = SequenceOf(args.sequences, args.num_sequences, row);
+  const int64_t positions = sequence.first_position + (row - sequence.first_row) + 1;
+  Attended attended;
+  for (int64_t begin = 0; begin < positions; begin += kPageTokens) {
     const int64_t page = sequence.block_table[begin / kPageTokens];
     const C* entries = static_cast<const C*>(args.cache) + page * kPageTokens * width;
-    const int count = static_cast<int>(keys - begin < kPageTokens ? keys - begin : kPageTokens);
-    __syncthreads();  // the last page's weights have been read; the query is there
-    for (int s = warp; s < count; s += kWarps) {
-      float dot = 0;
-      for (int64_t i = lane; i < width; i += kWarp) dot = fmaf(query[i], ToFloat(entries[s * width + i]), dot);
-      dot = WarpSum(dot);
-      if (lane == 0) weights[s] = dot * args.scale;
-    }
-    __syncthreads();
-    float page_best = best;
-    for (int s = 0; s < count; ++s) page_best = fmaxf(page_best, weights[s]);
-    const float shrink = expf(best - page_best);  // 0 for the first page
-    best = page_best;
-    __syncthreads();  // everyone has the maximum before scores become weights
-    for (int s = threadIdx.x; s < count; s += kThreads) weights[s] = expf(weights[s] - best);
-    __syncthreads();
-    total *= shrink;
-    for (int s = 0; s < count; ++s) total += weights[s];
-    for (int64_t d = threadIdx.x; d < args.latent_dim; d += kThreads) {
-      float sum = sums[d / kThreads] * shrink;
-      for (int s = 0; s < count; ++s) sum = fmaf(weights[s], ToFloat(entries[s * width + d]), sum);
-      sums[d / kThreads] = sum;
-    }
+    const int count = static_cast<int>(positions - begin < kPageTokens ? positions - begin : kPageTokens);
+    AttendPage(query, width, entries, args.latent_dim, entries, width, count, args.scale, attended);
   }
-  O* out = args.out.row<O>(row) + head * args.latent_dim;
-  for (int64_t d = threadIdx.x; d < args.latent_dim; d += kThreads) out[d] = FromFloat<O>(sums[d / kThreads] / total);
+  StoreAttended(attended, args.latent_dim, args.out.row<O>(row) + head * args.latent_dim);
 }
 
 }  // namespace
@@ -129,12 +86,12 @@ void KvWrite(const KvWriteArgs& args, const Execution& execution) {
 
 void MlaAttention(const MlaAttentionArgs& args, const Execution& execution) {
   if (args.q_latent.rows == 0) return;
-  DR_CHECK(args.latent_dim <= kMaxLatent && args.rope_dim <= 256);
+  DR_CHECK(args.latent_dim <= kMaxValueDim && args.latent_dim + args.rope_dim <= kMaxKeyDim);
   DispatchActivation(args.q_latent.type, [&](auto q) {
     DispatchActivation(args.cache_type, [&](auto cache) {
       DispatchActivation(args.out.type, [&](auto out) {
         DR_LAUNCH((MlaAttentionKernel<decltype(q), decltype(cache), decltype(out)>), dim3(args.q_latent.rows, args.heads),
-                  dim3(kThreads), execution, args);
+                  dim3(kAttentionThreads), execution, args);
       });
     });
   });

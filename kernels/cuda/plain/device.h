@@ -1,7 +1,11 @@
 // One source for the card and for the host: what a plain kernel may use. Compiled by nvcc it is CUDA itself; compiled by
 // the C++ compiler it is the shim of kernels/cuda/host, with the same meaning.
+//
+// Neither compiler fuses multiplications and additions by itself, and both divide and take roots as IEEE 754 says: where a
+// kernel adds in the CPU kernels' order, it gives their bits.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 
@@ -13,10 +17,14 @@
 
 #define DR_LAUNCH(kernel, grid, block, execution, ...) \
   kernel<<<grid, block, 0, static_cast<cudaStream_t>((execution).stream)>>>(__VA_ARGS__)
+#define DR_UNROLL _Pragma("unroll")
 
 #else
 
 #include "kernels/cuda/host/block.h"
+#include "kernels/cuda/host/stream.h"
+
+#define DR_UNROLL
 
 #define __global__ static
 #define __device__
@@ -39,6 +47,14 @@ T __shfl_xor_sync(unsigned, T value, int lane_mask) {
   return host::ExchangeAs(value, static_cast<int>(host::Current().thread.x % 32) ^ lane_mask);
 }
 
+// Threads take turns: an addition is whole by itself.
+template <class T>
+T atomicAdd(T* sum, T value) {
+  const T before = *sum;
+  *sum += value;
+  return before;
+}
+
 }  // namespace deeprack::kernels::plain
 
 #define threadIdx (::deeprack::kernels::host::Current().thread)
@@ -46,8 +62,9 @@ T __shfl_xor_sync(unsigned, T value, int lane_mask) {
 #define blockDim (::deeprack::kernels::host::Current().block_dim)
 #define gridDim (::deeprack::kernels::host::Current().grid_dim)
 
+// The arguments are copied, as for a card: a stream runs the kernel later.
 #define DR_LAUNCH(kernel, grid, block, execution, ...) \
-  (static_cast<void>(execution), ::deeprack::kernels::host::RunGrid(grid, block, [&] { kernel(__VA_ARGS__); }))
+  ::deeprack::kernels::host::Launch((execution).stream, grid, block, [=] { kernel(__VA_ARGS__); })
 
 #endif
 
@@ -55,31 +72,25 @@ namespace deeprack::kernels::plain {
 
 inline constexpr int kWarp = 32;
 
-// Sum and maximum over a warp's 32 lanes, the same on every lane, in a fixed order.
-__device__ inline float WarpSum(float value) {
-  for (int mask = kWarp / 2; mask > 0; mask /= 2) value += __shfl_xor_sync(0xffffffffu, value, mask);
-  return value;
-}
-
-__device__ inline float WarpMax(float value) {
-  for (int mask = kWarp / 2; mask > 0; mask /= 2) value = fmaxf(value, __shfl_xor_sync(0xffffffffu, value, mask));
-  return value;
-}
-
-// Sum over the block's `threads` threads (a multiple of 32, at most 1024), the same on every thread, in a fixed order.
-// Holds two barriers; every thread of the block must call it.
-__device__ inline float BlockSum(float value) {
-  __shared__ float partial[kWarp];
-  const int lane = threadIdx.x % kWarp;
-  const int warp = threadIdx.x / kWarp;
-  const int warps = blockDim.x / kWarp;
-  value = WarpSum(value);
-  __syncthreads();  // the last call's readers are done
-  if (lane == 0) partial[warp] = value;
-  __syncthreads();
-  float sum = 0;
-  for (int w = 0; w < warps; ++w) sum += partial[w];
-  return sum;
+// e^x by the polynomial of the CPU kernels (kernels/cpu/simd.h), bit for bit: relative error below 2e-7, 0 below -87,
+// e^88 above 88, NaN for NaN.
+__device__ inline float Exp(float x) {
+  const float not_above = 88.0f < x ? 88.0f : x;
+  const float y = -87.0f > not_above ? -87.0f : not_above;
+  const float rounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  const float shifted = fmaf(y, 1.44269504088896341f, rounder);
+  const float n = shifted - rounder;
+  float r = fmaf(n, -0.693359375f, y);
+  r = fmaf(n, 2.12194440e-4f, r);
+  float p = 1.0f / 5040;
+  p = fmaf(p, r, 1.0f / 720);
+  p = fmaf(p, r, 1.0f / 120);
+  p = fmaf(p, r, 1.0f / 24);
+  p = fmaf(p, r, 1.0f / 6);
+  p = fmaf(p, r, 0.5f);
+  p = fmaf(p, r, 1.0f);
+  p = fmaf(p, r, 1.0f);
+  return x < -87.0f ? 0.0f : std::bit_cast<float>(std::bit_cast<uint32_t>(p) + (std::bit_cast<uint32_t>(shifted) << 23));
 }
 
 }  // namespace deeprack::kernels::plain

@@ -16,9 +16,17 @@ const KernelSet& Kernels() {
       .rope = Rope,
       .kv_write = KvWrite,
       .mla_attention = MlaAttention,
+      .gqa_attention = GqaAttention,
       .gate = Gate,
       .group_by_expert = GroupByExpert,
       .combine = Combine,
+      .copy_rows = CopyRows,
+      .plan_dispatch = PlanDispatch,
+      .pack_dispatch = PackDispatch,
+      .unpack_dispatch = UnpackDispatch,
+      .adjust_logits = AdjustLogits,
+      .sample = Sample,
+      .logprobs = Logprobs,
   };
   return set;
 }

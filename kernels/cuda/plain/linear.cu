@@ -2,6 +2,7 @@
 // same fused multiply-adds in the same order, so the results are bitwise the CPU's. Activations pass through shared memory
 // a block of 128 at a time; a panel's 16 values of one k are read by 16 neighbouring threads.
 // Bytes: the weights once for every kRows rows. Trusted, not fast: the Hopper kernels are judged against it.
+#include "base/check.h"
 #include "kernels/cuda/plain/device.h"
 #include "kernels/cuda/plain/operations.h"
 
@@ -16,6 +17,11 @@ template <class W>
 __device__ float WeightAt(const PackedWeight& weight, int64_t n, int64_t k) {
   const W* panel = static_cast<const W*>(weight.data) + n / kPanelRows * (weight.k * kPanelRows);
   return ToFloat(panel[k * kPanelRows + n % kPanelRows]);
+}
+
+template <class Args>
+__device__ const PackedWeight* OnDevice(const Args& args) {
+  return args.device_weights != nullptr ? args.device_weights : args.weights;
 }
 
 // kThreads features of up to kRows rows: x_row(r) gives the first input of the tile's row r, out_row(r) its outputs.
@@ -76,7 +82,7 @@ __global__ void HeadLinearKernel(HeadLinearArgs args, int64_t row_tiles) {
   const int64_t head = blockIdx.x / row_tiles;
   const int64_t first = blockIdx.x % row_tiles * kRows;
   const int rows = static_cast<int>(args.x.rows - first < kRows ? args.x.rows - first : kRows);
-  const PackedWeight weight = args.weights[head];
+  const PackedWeight weight = OnDevice(args)[head];
   Product<W, X, O>(
       weight, rows,
       [&](int r) {
@@ -85,16 +91,23 @@ __global__ void HeadLinearKernel(HeadLinearArgs args, int64_t row_tiles) {
       [&](int r) { return static_cast<O*>(args.out.data) + (first + r) * args.out.stride + head * weight.n; });
 }
 
-// blockIdx.x: (expert, tile of its rows); tiles past the expert's rows do nothing: counts are read on the device.
+// blockIdx.x: a tile of rows, counted through all experts; blocks past the last tile do nothing: only the device knows how
+// many rows each expert has.
 template <class W, class X, class O>
-__global__ void GroupedLinearKernel(GroupedLinearArgs args, int64_t row_tiles) {
-  const int64_t expert = blockIdx.x / row_tiles;
+__global__ void GroupedLinearKernel(GroupedLinearArgs args) {
+  int64_t tile = blockIdx.x;
+  int64_t expert = 0;
+  for (; expert < args.experts; ++expert) {
+    const int64_t tiles = (args.offsets[expert + 1] - args.offsets[expert] + kRows - 1) / kRows;
+    if (tile < tiles) break;
+    tile -= tiles;
+  }
+  if (expert == args.experts) return;
+  const int64_t first = args.offsets[expert] + tile * kRows;
   const int64_t end = args.offsets[expert + 1];
-  const int64_t first = args.offsets[expert] + blockIdx.x % row_tiles * kRows;
-  if (first >= end) return;
   const int rows = static_cast<int>(end - first < kRows ? end - first : kRows);
   Product<W, X, O>(
-      args.weights[expert], rows,
+      OnDevice(args)[expert], rows,
       [&](int r) {
         const int64_t row = args.row_index ? args.row_index[first + r] : first + r;
         return static_cast<const X*>(args.x.data) + row * args.x.stride;
@@ -105,6 +118,7 @@ __global__ void GroupedLinearKernel(GroupedLinearArgs args, int64_t row_tiles) {
 // Calls f<W, X, O>() with the C++ types of weight, input and output.
 template <class F>
 void DispatchTypes(DType weight, DType x, DType out, F&& f) {
+  DR_CHECK(SizeOf(weight) > 0);  // block formats are refused when a model is loaded
   DispatchActivation(x, [&](auto x_value) {
     DispatchActivation(out, [&](auto out_value) {
       if (weight == DType::kF8E4M3) {
@@ -141,14 +155,12 @@ void HeadLinear(const HeadLinearArgs& args, const Execution& execution) {
 }
 
 void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution) {
-  // Only the device knows the counts. A token chooses an expert once at most, so x.rows bounds an expert's rows.
-  const int64_t most = args.row_index ? args.x.rows : args.out.rows;
-  if (most == 0 || args.experts == 0) return;
-  const int64_t row_tiles = (most + kRows - 1) / kRows;
-  const dim3 grid(args.experts * row_tiles, FeatureTiles(args.weights[0]));
+  if (args.out.rows == 0 || args.experts == 0) return;
+  // The most tiles there could be: every expert may have one that is not full.
+  const int64_t experts_with_rows = args.experts < args.out.rows ? args.experts : args.out.rows;
+  const dim3 grid((args.out.rows - experts_with_rows) / kRows + experts_with_rows, FeatureTiles(args.weights[0]));
   DispatchTypes(args.weights[0].type, args.x.type, args.out.type, [&](auto w, auto x, auto o) {
-    DR_LAUNCH((GroupedLinearKernel<decltype(w), decltype(x), decltype(o)>), grid, dim3(kThreads), execution, args,
-              row_tiles);
+    DR_LAUNCH((GroupedLinearKernel<decltype(w), decltype(x), decltype(o)>), grid, dim3(kThreads), execution, args);
   });
 }
 

@@ -1,4 +1,4 @@
-// Routing and the movement of rows to experts and back, plain.
+// Routing, and the sum of the experts' outputs, plain.
 #include "base/check.h"
 #include "kernels/cuda/plain/device.h"
 #include "kernels/cuda/plain/operations.h"
@@ -48,11 +48,18 @@ __global__ void GateKernel(GateArgs args) {
   __shared__ float groups[kMaxGroups];
   __shared__ bool group_taken[kMaxGroups];
   const int64_t token = blockIdx.x;
+  if (args.row_count != nullptr && token >= *args.row_count) {
+    for (int64_t c = threadIdx.x; c < args.top_k; c += kThreads) {
+      args.ids[token * args.top_k + c] = -1;
+      args.weights[token * args.top_k + c] = 0;
+    }
+    return;
+  }
   const int experts = static_cast<int>(args.experts);
   const int n_group = static_cast<int>(args.n_group);
   const int group_size = experts / n_group;
   for (int e = threadIdx.x; e < experts; e += kThreads) {
-    scores[e] = 1.0f / (1.0f + expf(-args.logits[token * experts + e]));
+    scores[e] = 1.0f / (1.0f + Exp(0.0f - args.logits[token * experts + e]));
     biased[e] = args.bias != nullptr ? scores[e] + args.bias[e] : scores[e];
   }
   __syncthreads();
@@ -80,9 +87,10 @@ __global__ void GateKernel(GateArgs args) {
     if (threadIdx.x == 0) args.ids[token * args.top_k + c] = e;
   }
   __syncthreads();
-  const float scale = args.routed_scaling_factor / (args.norm_topk_prob ? sum + 1e-20f : 1.0f);
   for (int64_t c = threadIdx.x; c < args.top_k; c += kThreads) {
-    args.weights[token * args.top_k + c] = scores[args.ids[token * args.top_k + c]] * scale;
+    const float score = scores[args.ids[token * args.top_k + c]];
+    args.weights[token * args.top_k + c] =
+        (args.norm_topk_prob ? score / (sum + 1e-20f) : score) * args.routed_scaling_factor;
   }
 }
 

@@ -1,5 +1,5 @@
-// Operations that touch each element of a row once: embedding, norms, residual addition, SwiGLU. One block a row; bytes to
-// move are the rows themselves.
+// Operations that touch each element of a row once: embedding, norms, residual addition, SwiGLU, copies. One block a row;
+// bytes to move are the rows themselves.
 #include "kernels/cuda/plain/device.h"
 #include "kernels/cuda/plain/operations.h"
 
@@ -18,15 +18,28 @@ __global__ void EmbeddingKernel(EmbeddingArgs args) {
   for (int64_t i = threadIdx.x; i < args.out.cols; i += kThreads) to[i] = FromFloat<O>(here ? ToFloat(from[i]) : 0.0f);
 }
 
-// 1 / sqrt(mean(x^2) + eps) of a row, on every thread.
+// 1 / sqrt(mean(x^2) + eps) of a row, on every thread. Partial sum p adds columns p, p + 64, ... in order; then halves are
+// folded onto each other: the CPU's order. Holds barriers.
 template <class T>
 __device__ float InverseRms(const T* x, int64_t cols, float eps) {
-  float sum = 0;
-  for (int64_t i = threadIdx.x; i < cols; i += kThreads) {
-    const float value = ToFloat(x[i]);
-    sum = fmaf(value, value, sum);
+  constexpr int kPartials = 64;
+  __shared__ float partial[kPartials];
+  const int p = static_cast<int>(threadIdx.x);
+  __syncthreads();  // what other threads wrote of x is there
+  if (p < kPartials) {
+    float sum = 0;
+    for (int64_t i = p; i < cols; i += kPartials) {
+      const float value = ToFloat(x[i]);
+      sum = fmaf(value, value, sum);
+    }
+    partial[p] = sum;
   }
-  return 1.0f / sqrtf(BlockSum(sum) / static_cast<float>(cols) + eps);
+  for (int half = kPartials / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (p < half) partial[p] += partial[p + half];
+  }
+  __syncthreads();
+  return 1.0f / sqrtf(partial[0] / static_cast<float>(cols) + eps);
 }
 
 template <class X, class O>
@@ -44,7 +57,6 @@ __global__ void AddRmsNormKernel(AddRmsNormArgs args) {
   const X* x = args.x.row<X>(blockIdx.x);
   R* residual = args.residual.row<R>(blockIdx.x);
   O* out = args.out.row<O>(blockIdx.x);
-  // A thread reads back only what it wrote itself: no barrier is needed between the two loops.
   for (int64_t i = threadIdx.x; i < args.x.cols; i += kThreads) {
     residual[i] = FromFloat<R>(ToFloat(residual[i]) + ToFloat(x[i]));
   }
@@ -63,13 +75,22 @@ __global__ void AddKernel(AddArgs args) {
 
 template <class X, class O>
 __global__ void SwiGluKernel(SwiGluArgs args) {
+  if (args.row_count != nullptr && static_cast<int64_t>(blockIdx.x) >= *args.row_count) return;
   const X* gate = args.gate_up.row<X>(blockIdx.x);
   const X* up = gate + args.gate_up.cols / 2;
   O* out = args.out.row<O>(blockIdx.x);
   for (int64_t i = threadIdx.x; i < args.out.cols; i += kThreads) {
     const float g = ToFloat(gate[i]);
-    out[i] = FromFloat<O>(g / (1.0f + expf(-g)) * ToFloat(up[i]));
+    out[i] = FromFloat<O>(g / (1.0f + Exp(0.0f - g)) * ToFloat(up[i]));
   }
+}
+
+// T: an element's bits.
+template <class T>
+__global__ void CopyRowsKernel(CopyRowsArgs args) {
+  const T* from = args.x.row<T>(args.index != nullptr ? args.index[blockIdx.x] : static_cast<int64_t>(blockIdx.x));
+  T* to = args.out.row<T>(blockIdx.x);
+  for (int64_t i = threadIdx.x; i < args.out.cols; i += kThreads) to[i] = from[i];
 }
 
 }  // namespace
@@ -120,6 +141,15 @@ void SwiGlu(const SwiGluArgs& args, const Execution& execution) {
       DR_LAUNCH((SwiGluKernel<decltype(x), decltype(out)>), dim3(args.out.rows), dim3(kThreads), execution, args);
     });
   });
+}
+
+void CopyRows(const CopyRowsArgs& args, const Execution& execution) {
+  if (args.out.rows == 0) return;
+  if (SizeOf(args.out.type) == sizeof(uint16_t)) {
+    DR_LAUNCH((CopyRowsKernel<uint16_t>), dim3(args.out.rows), dim3(kThreads), execution, args);
+  } else {
+    DR_LAUNCH((CopyRowsKernel<uint32_t>), dim3(args.out.rows), dim3(kThreads), execution, args);
+  }
 }
 
 }  // namespace deeprack::kernels::plain

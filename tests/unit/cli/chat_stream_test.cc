@@ -4,56 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/read_until.hpp>
-#include <boost/asio/streambuf.hpp>
-#include <boost/asio/write.hpp>
-#include <thread>
+#include "tests/unit/cli/scripted_server.h"
 
 namespace deeprack::cli {
 namespace {
 
-namespace asio = boost::asio;
-using asio::ip::tcp;
 using ::testing::HasSubstr;
-
-// Accepts one connection, reads the request's head, writes the pieces, and closes (or stays silent until it
-// goes).
-class ScriptedServer {
- public:
-  explicit ScriptedServer(std::vector<std::string> pieces, bool close = true)
-      : acceptor_(context_, tcp::endpoint(asio::ip::make_address("127.0.0.1"), 0)),
-        thread_([this, pieces = std::move(pieces), close] { Run(pieces, close); }) {}
-  ~ScriptedServer() {
-    leave_ = true;
-    thread_.join();
-  }
-  Url url() const { return {.host = "127.0.0.1", .port = std::to_string(acceptor_.local_endpoint().port())}; }
-
- private:
-  void Run(const std::vector<std::string>& pieces, bool close) {
-    boost::system::error_code error;
-    tcp::socket socket = acceptor_.accept(error);
-    asio::streambuf request;
-    asio::read_until(socket, request, "\r\n\r\n", error);
-    for (const std::string& piece : pieces) asio::write(socket, asio::buffer(piece), error);
-    while (!close && !leave_) std::this_thread::yield();
-    socket.shutdown(tcp::socket::shutdown_send, error);
-    std::string rest(1024, '\0');
-    while (socket.read_some(asio::buffer(rest), error) > 0 && !error) {
-    }
-  }
-
-  std::atomic<bool> leave_ = false;
-  asio::io_context context_;
-  tcp::acceptor acceptor_;
-  std::thread thread_;
-};
-
-const std::string kStreamHead =
-    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
 
 absl::Status Ask(const Url& url, ChatAnswer& answer, const Cancelled& cancelled = nullptr) {
   const ChatListener listener = {.on_reasoning = [](absl::string_view) {},
@@ -110,9 +66,11 @@ TEST(StreamChat, StopsWhenTheUserHasHadEnough) {
 TEST(StreamChat, SaysThatNobodyIsThere) {
   uint16_t port = 0;
   {
-    asio::io_context context;
-    port =
-        tcp::acceptor(context, tcp::endpoint(asio::ip::make_address("127.0.0.1"), 0)).local_endpoint().port();
+    boost::asio::io_context context;
+    using boost::asio::ip::tcp;
+    port = tcp::acceptor(context, tcp::endpoint(boost::asio::ip::make_address("127.0.0.1"), 0))
+               .local_endpoint()
+               .port();
   }
   ChatAnswer answer;
   const absl::Status status = Ask({.host = "127.0.0.1", .port = std::to_string(port)}, answer);

@@ -4,7 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_split.h"
-#include "model/budget/budget.h"
+#include "cli/terminal/terminal.h"
+#include "model/budget/workspace.h"
 
 namespace deeprack::cli {
 namespace {
@@ -37,11 +38,30 @@ TEST(Plan, HasALineForEachKindOfRank) {
   ASSERT_TRUE(table.ok()) << table.status();
   const std::vector<std::string> lines = absl::StrSplit(*table, '\n', absl::SkipEmpty());
   ASSERT_EQ(lines.size(), 5u) << *table;
-  EXPECT_EQ(lines[0], "tp=1 dp=1 ep=1 pp=2, bf16 compute, 2 ranks");
+  EXPECT_EQ(lines[0],
+            "tp=1 dp=1 ep=1 pp=2, bf16 compute, 2 ranks, steps of 2048 tokens, 256 sequences, context 256");
   // Two layers of 64 tokens x 20 values x 2 bytes: 5,120 bytes a page, 204 pages in a MiB.
   EXPECT_THAT(lines[2], testing::HasSubstr("5.0 KiB"));
   EXPECT_THAT(lines[2], testing::HasSubstr("13056"));
   EXPECT_EQ(lines[3][0], '1');
+}
+
+// The worker sizes its memory by the same functions; a smaller step needs less of it.
+TEST(Plan, CountsTheWorkspaceOfTheStep) {
+  ServeOptions options;
+  options.max_step_tokens = 100;
+  options.max_sequences = 7;
+  options.max_context = 64;
+  const model::ModelConfig config = SmallConfig();
+  const int64_t bytes =
+      model::WorkspaceBytes({.config = config,
+                             .limits = {.max_step_tokens = 100, .max_sequences = 7, .max_context = 64}});
+  const auto table = PlanTable(config, options);
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_THAT(*table, testing::HasSubstr(" " + FormatBytes(static_cast<double>(bytes)) + " "));
+  const auto larger = PlanTable(config, ServeOptions{});
+  ASSERT_TRUE(larger.ok());
+  EXPECT_THAT(*larger, testing::Not(testing::HasSubstr(" " + FormatBytes(static_cast<double>(bytes)) + " ")));
 }
 
 TEST(Plan, RefusesALayoutThatDoesNotFit) {

@@ -122,7 +122,7 @@ TEST(ConversionsTest, ALoadRequestBecomesEngineOptions) {
   EXPECT_EQ(options->rank, 5);
   EXPECT_EQ(options->epoch, 3u);
   EXPECT_EQ(options->compute, DType::kBF16);
-  EXPECT_EQ(options->expert_exchange, worker::ExpertExchange::kAllToAll);
+  EXPECT_EQ(options->expert_exchange, model::ExpertExchange::kAllToAll);
   EXPECT_EQ(options->kv_bytes, int64_t{1} << 40);
   EXPECT_EQ(options->max_step_tokens, 512);
 }

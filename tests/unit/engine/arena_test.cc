@@ -6,13 +6,15 @@
 #include <string>
 #include <utility>
 
+#include "worker/device/cpu_device.h"
 #include "worker/kv_cache/kv_cache.h"
 
 namespace deeprack::worker {
 namespace {
 
 TEST(ArenaTest, PiecesAreAlignedApartAndZero) {
-  auto arena = Arena::Create("weights", 64 + 128 + 64);
+  const auto cpu = MakeCpuDevice(1);
+  auto arena = Arena::Create(*cpu, "weights", 64 + 128 + 64);
   ASSERT_TRUE(arena.ok());
   std::byte* pieces[] = {*arena->Allocate(1), *arena->Allocate(65), *arena->Allocate(64)};
   for (const std::byte* piece : pieces) EXPECT_EQ(reinterpret_cast<uintptr_t>(piece) % kArenaAlignment, 0u);
@@ -23,7 +25,8 @@ TEST(ArenaTest, PiecesAreAlignedApartAndZero) {
 }
 
 TEST(ArenaTest, BeyondTheBudgetIsAnErrorWithNumbers) {
-  auto arena = Arena::Create("KV cache", 128);
+  const auto cpu = MakeCpuDevice(1);
+  auto arena = Arena::Create(*cpu, "KV cache", 128);
   ASSERT_TRUE(arena.ok());
   ASSERT_TRUE(arena->Allocate(64).ok());
   for (const int64_t bytes : {int64_t{65}, INT64_MAX, int64_t{-1}}) {
@@ -36,11 +39,14 @@ TEST(ArenaTest, BeyondTheBudgetIsAnErrorWithNumbers) {
 }
 
 TEST(ArenaTest, WhatTheSystemRefusesIsAnError) {
-  EXPECT_EQ(Arena::Create("weights", INT64_MAX / 2).status().code(), absl::StatusCode::kResourceExhausted);
+  const auto cpu = MakeCpuDevice(1);
+  EXPECT_EQ(Arena::Create(*cpu, "weights", INT64_MAX / 2).status().code(),
+            absl::StatusCode::kResourceExhausted);
 }
 
 TEST(ArenaTest, MovesWithItsMemory) {
-  auto arena = Arena::Create("workspace", 64);
+  const auto cpu = MakeCpuDevice(1);
+  auto arena = Arena::Create(*cpu, "workspace", 64);
   ASSERT_TRUE(arena.ok());
   std::byte* piece = *arena->Allocate(64);
   Arena other = *std::move(arena);

@@ -18,7 +18,7 @@ struct Case {
   const char* name;
   DType compute;
   model::Layout layout;
-  ExpertExchange exchange;
+  model::ExpertExchange exchange;
   bool grouped_query = false;
 };
 
@@ -146,8 +146,8 @@ TEST_P(BatchInvarianceTest, PrefixOfAnotherSequence) {
   }
 }
 
-constexpr auto kReplicated = ExpertExchange::kReplicated;
-constexpr auto kAllToAll = ExpertExchange::kAllToAll;
+constexpr auto kReplicated = model::ExpertExchange::kReplicated;
+constexpr auto kAllToAll = model::ExpertExchange::kAllToAll;
 
 INSTANTIATE_TEST_SUITE_P(
     Layouts, BatchInvarianceTest,

@@ -12,6 +12,7 @@
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/collectives/local/local_world.h"
 #include "worker/decoder/workspace.h"
+#include "worker/engine/step_memory.h"
 
 namespace deeprack::worker::testing {
 namespace {
@@ -43,7 +44,7 @@ TEST(EngineTest, MemoryIsTheBudgets) {
   const model::ModelConfig config = TinyModel{}.Config();
   for (const model::Layout& layout : {model::Layout{}, model::Layout{.tp = 2, .dp = 2, .ep = 2, .pp = 2}}) {
     for (const DType compute : {DType::kBF16, DType::kF32}) {
-      const EngineOptions options = TinyOptions(Folder(), compute, layout, ExpertExchange::kAllToAll);
+      const EngineOptions options = TinyOptions(Folder(), compute, layout, model::ExpertExchange::kAllToAll);
       const auto rack = MakeRack(options);
       for (Rank rank = 0; rank < rack->size(); ++rank) {
         const EngineMemory& memory = rack->engine(rank).memory();
@@ -51,15 +52,17 @@ TEST(EngineTest, MemoryIsTheBudgets) {
         EXPECT_EQ(memory.kv_bytes, memory.kv_blocks * model::KvPageBytes(config, layout, rank, compute));
         EXPECT_LE(memory.kv_bytes, options.kv_bytes);
         EXPECT_EQ(memory.kv_blocks, rack->engine(0).memory().kv_blocks);
+        const model::StepLimits limits = {.max_step_tokens = options.max_step_tokens,
+                                          .max_sequences = options.max_sequences,
+                                          .max_context = config.max_position_embeddings};
         EXPECT_EQ(memory.workspace_bytes,
-                  WorkspaceBytes({.config = config,
-                                  .layout = layout,
-                                  .rank = rank,
-                                  .compute = compute,
-                                  .expert_exchange = ExpertExchange::kAllToAll,
-                                  .limits = {.max_step_tokens = options.max_step_tokens,
-                                             .max_sequences = options.max_sequences,
-                                             .max_context = config.max_position_embeddings}}));
+                  model::WorkspaceBytes({.config = config,
+                                         .layout = layout,
+                                         .rank = rank,
+                                         .compute = compute,
+                                         .expert_exchange = model::ExpertExchange::kAllToAll,
+                                         .limits = limits}) +
+                      StepMemoryBytes(limits, config.vocab_size));
       }
     }
   }

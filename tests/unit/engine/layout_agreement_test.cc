@@ -67,9 +67,10 @@ TEST_P(LayoutAgreementTest, LogitsOfEveryLayout) {
                                    {.tp = 2, .dp = 1, .ep = 2, .pp = 2}, {.tp = 2, .dp = 2, .ep = 2, .pp = 2},
                                    {.tp = 1, .dp = 1, .ep = 1, .pp = 4}};
   for (const model::Layout& layout : layouts) {
-    for (const ExpertExchange exchange : {ExpertExchange::kReplicated, ExpertExchange::kAllToAll}) {
+    for (const model::ExpertExchange exchange :
+         {model::ExpertExchange::kReplicated, model::ExpertExchange::kAllToAll}) {
       SCOPED_TRACE(ToString(layout) +
-                   (exchange == ExpertExchange::kReplicated ? " replicated" : " all_to_all"));
+                   (exchange == model::ExpertExchange::kReplicated ? " replicated" : " all_to_all"));
       auto rack = Rack::Create(TinyOptions(folder, DType::kF32, layout, exchange));
       ASSERT_TRUE(rack.ok()) << rack.status();
       const std::vector<Logits> actual = Serve(**rack, layout.dp);

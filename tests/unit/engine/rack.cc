@@ -8,6 +8,8 @@
 
 #include "base/status_macros.h"
 #include "worker/collectives/local/local_world.h"
+#include "worker/collectives/staged/staged_communicator.h"
+#include "worker/device/cpu_device.h"
 
 namespace deeprack::worker::testing {
 namespace {
@@ -21,7 +23,8 @@ void OnEveryRank(int ranks, const std::function<void(int)>& body) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Rack>> Rack::Create(const EngineOptions& options) {
+absl::StatusOr<std::unique_ptr<Rack>> Rack::Create(const EngineOptions& options,
+                                                   const MakeDevice& make_device) {
   auto rack = std::make_unique<Rack>();
   const int ranks = options.layout.world_size();
   rack->world_ = MakeLocalWorld(ranks, absl::Seconds(60));
@@ -29,8 +32,10 @@ absl::StatusOr<std::unique_ptr<Rack>> Rack::Create(const EngineOptions& options)
   OnEveryRank(ranks, [&](int rank) {
     EngineOptions own = options;
     own.rank = rank;
-    engines[static_cast<size_t>(rank)] =
-        Engine::Create(own, rack->world_[static_cast<size_t>(rank)].get(), {});
+    std::unique_ptr<Communicator>& world = rack->world_[static_cast<size_t>(rank)];
+    std::unique_ptr<Device> device = make_device ? make_device() : MakeCpuDevice(own.threads);
+    if (!device->shares_host_memory()) world = MakeStagedCommunicator(*device, std::move(world));
+    engines[static_cast<size_t>(rank)] = Engine::Create(own, std::move(device), world.get(), {});
   });
   for (auto& engine : engines) {
     if (!engine.ok()) return engine.status();
@@ -60,6 +65,10 @@ absl::StatusOr<std::vector<model::SequenceResult>> Rack::Execute(const model::St
 std::vector<Logits> Rack::LogitsOf(const model::StepPlan& plan) {
   const auto results = Execute(plan);
   EXPECT_TRUE(results.ok()) << results.status();
+  return LastLogits(plan);
+}
+
+std::vector<Logits> Rack::LastLogits(const model::StepPlan& plan) {
   std::vector<Logits> logits(plan.sequences.size());
   for (size_t i = 0; i < logits.size(); ++i) {
     int answers = 0;
@@ -94,7 +103,7 @@ std::vector<TokenId> RandomTokens(int64_t count, uint32_t seed) {
 }
 
 EngineOptions TinyOptions(const std::string& folder, DType compute, const model::Layout& layout,
-                          ExpertExchange exchange) {
+                          model::ExpertExchange exchange) {
   EngineOptions options;
   options.model_path = folder;
   options.layout = layout;

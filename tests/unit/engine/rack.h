@@ -1,12 +1,14 @@
 // Every rank of a layout as a thread of the test, driven with one plan at a time.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "worker/collectives/communicator.h"
+#include "worker/device/device.h"
 #include "worker/engine/engine.h"
 
 namespace deeprack::worker::testing {
@@ -15,14 +17,22 @@ using Logits = std::vector<float>;
 
 class Rack {
  public:
-  // Creates an engine for each rank of options.layout. The error of the first rank (by number) that has one.
-  static absl::StatusOr<std::unique_ptr<Rack>> Create(const EngineOptions& options);
+  // What each rank computes on.
+  using MakeDevice = std::function<std::unique_ptr<Device>()>;
+
+  // Creates an engine for each rank of options.layout, on the CPU or on what make_device gives. The error of
+  // the first rank (by number) that has one.
+  static absl::StatusOr<std::unique_ptr<Rack>> Create(const EngineOptions& options,
+                                                      const MakeDevice& make_device = nullptr);
 
   // Runs the plan on all ranks; the joined results in the plan's order. The first rank's error, as above.
   absl::StatusOr<std::vector<model::SequenceResult>> Execute(const model::StepPlan& plan);
 
-  // Executes and returns the logits after each sequence's last position, in the plan's order. Every sequence
-  // must sample. Fails the test on an error.
+  // The logits after each sequence's last position of the plan executed last, in its order. Every sequence
+  // must sample.
+  std::vector<Logits> LastLogits(const model::StepPlan& plan);
+
+  // Executes and returns the logits. Fails the test on an error.
   std::vector<Logits> LogitsOf(const model::StepPlan& plan);
 
   Engine& engine(Rank rank) { return *engines_[static_cast<size_t>(rank)]; }
@@ -49,6 +59,6 @@ std::vector<TokenId> RandomTokens(int64_t count, uint32_t seed);
 // Options for the model in `folder`, small limits.
 EngineOptions TinyOptions(const std::string& folder, DType compute = DType::kF32,
                           const model::Layout& layout = {},
-                          ExpertExchange exchange = ExpertExchange::kReplicated);
+                          model::ExpertExchange exchange = model::ExpertExchange::kReplicated);
 
 }  // namespace deeprack::worker::testing

@@ -7,10 +7,12 @@
 #include <map>
 
 #include "checkpoint/tensor_view.h"
-#include "kernels/api/thread_pool.h"
 #include "model/budget/budget.h"
+#include "model/budget/packed_tensors.h"
 #include "model/tensors/tensor_registry.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
+#include "worker/device/cpu_device.h"
+#include "worker/weights/packing.h"
 
 namespace deeprack::worker {
 namespace {
@@ -47,8 +49,8 @@ class WeightLoaderTest : public ::testing::Test {
   }
 
   LoadedWeights Load(const model::Layout& layout, Rank rank, DType compute = DType::kF32) {
-    const auto pool = kernels::MakeThreadPool(2);
-    auto loaded = LoadWeights(config_, layout, rank, compute, *reader_, pool.get(), {});
+    const auto cpu = MakeCpuDevice(2);
+    auto loaded = LoadWeights(config_, layout, rank, compute, *reader_, *cpu, {});
     EXPECT_TRUE(loaded.ok()) << loaded.status();
     return *std::move(loaded);
   }
@@ -180,14 +182,41 @@ TEST_F(WeightLoaderTest, RopeHalvesAreInterleaved) {
   ExpectSlice(attention.kv_a, 0, "model.layers.1.self_attn.kv_a_proj_with_mqa.weight", 0, 40, 0);
 }
 
+// Pieces that were packed apart, each to memory of its own, and copied to their places make what whole
+// tensors make in place.
+TEST_F(WeightLoaderTest, PiecesOfAnySizeFillTheSameBytes) {
+  for (const bool fp8 : {true, false}) {
+    Open({.fp8 = fp8});
+    const model::Layout layout = {.tp = 2, .ep = 2};
+    for (const model::PackedTensor& tensor : model::PackedTensorsOf(config_, layout, 1, DType::kBF16)) {
+      const auto pack = [&](int64_t piece_elements) {
+        std::vector<std::byte> memory(static_cast<size_t>(tensor.bytes()));
+        std::vector<PackingPiece> pieces;
+        AppendPieces(config_, tensor, memory.data(), pieces, piece_elements);
+        for (const PackingPiece& piece : pieces) {
+          const PieceExtent extent = ExtentOf(piece);
+          std::vector<std::byte> values(static_cast<size_t>(extent.value_bytes), std::byte{0xff});
+          std::vector<std::byte> scales(static_cast<size_t>(extent.scale_bytes), std::byte{0xff});
+          const absl::Status packed = PackPiece(config_, *reader_, piece, values.data(), scales.data());
+          EXPECT_TRUE(packed.ok()) << packed;
+          std::copy(values.begin(), values.end(), memory.begin() + extent.value_begin);
+          std::copy(scales.begin(), scales.end(), memory.begin() + extent.scale_begin);
+        }
+        return memory;
+      };
+      EXPECT_EQ(pack(1), pack(1 << 20)) << tensor.parts[0].tensor.name;
+    }
+  }
+}
+
 TEST_F(WeightLoaderTest, ProgressRisesToTheTotal) {
   Open({});
-  const auto pool = kernels::MakeThreadPool(1);
+  const auto cpu = MakeCpuDevice(1);
   int64_t last = 0;
   int64_t all = 0;
   int reports = 0;
   const auto loaded =
-      LoadWeights(config_, {}, 0, DType::kBF16, *reader_, pool.get(), [&](int64_t done, int64_t total) {
+      LoadWeights(config_, {}, 0, DType::kBF16, *reader_, *cpu, [&](int64_t done, int64_t total) {
         EXPECT_GT(done, last);
         last = done;
         all = total;

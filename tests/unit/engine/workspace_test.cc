@@ -6,6 +6,7 @@
 
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/device/arena.h"
+#include "worker/device/cpu_device.h"
 
 namespace deeprack::worker {
 namespace {
@@ -14,18 +15,21 @@ using testing::TinyModel;
 
 // The carved buffers lie in order, aligned, without overlap, inside what WorkspaceBytes counted.
 TEST(WorkspaceTest, CarvingUsesWhatWasCounted) {
+  const auto cpu = MakeCpuDevice(1);
   const model::ModelConfig config = TinyModel{}.Config();
-  for (const ExpertExchange exchange : {ExpertExchange::kReplicated, ExpertExchange::kAllToAll}) {
+  for (const model::ExpertExchange exchange :
+       {model::ExpertExchange::kReplicated, model::ExpertExchange::kAllToAll}) {
     for (const model::Layout& layout : {model::Layout{}, model::Layout{.tp = 2, .dp = 2, .ep = 2, .pp = 2}}) {
       for (Rank rank = 0; rank < layout.world_size(); ++rank) {
-        const WorkspaceSpec spec = {.config = config,
-                                    .layout = layout,
-                                    .rank = rank,
-                                    .compute = DType::kBF16,
-                                    .expert_exchange = exchange,
-                                    .limits = {.max_step_tokens = 33, .max_sequences = 5, .max_context = 70}};
-        const int64_t bytes = WorkspaceBytes(spec);
-        auto arena = Arena::Create("workspace", bytes);
+        const model::WorkspaceSpec spec = {
+            .config = config,
+            .layout = layout,
+            .rank = rank,
+            .compute = DType::kBF16,
+            .expert_exchange = exchange,
+            .limits = {.max_step_tokens = 33, .max_sequences = 5, .max_context = 70}};
+        const int64_t bytes = model::WorkspaceBytes(spec);
+        auto arena = Arena::Create(*cpu, "workspace", bytes);
         ASSERT_TRUE(arena.ok());
         std::byte* const base = *arena->Allocate(bytes);
         const Workspace ws = CarveWorkspace(spec, base);
@@ -33,11 +37,11 @@ TEST(WorkspaceTest, CarvingUsesWhatWasCounted) {
 
         std::byte* end = base;
         for (const kernels::Matrix& m :
-             {ws.residual,   ws.normed,      ws.partial,    ws.gathered,       ws.q_a,
-              ws.q,          ws.kv_a,        ws.q_latent,   ws.attended,       ws.values,
-              ws.gate_up,    ws.activated,   ws.shared_out, ws.expert_gate_up, ws.expert_activated,
-              ws.expert_out, ws.expert_sums, ws.returned,   ws.share_out,      ws.head_rows,
-              ws.logits,     ws.logits_own}) {
+             {ws.residual,   ws.normed,      ws.partial,        ws.gathered,       ws.q_a,
+              ws.q,          ws.kv_a,        ws.q_latent,       ws.attended,       ws.values,
+              ws.gate_up,    ws.activated,   ws.shared_out,     ws.expert_gate_up, ws.expert_activated,
+              ws.expert_out, ws.expert_sums, ws.returned,       ws.share_out,      ws.head_rows,
+              ws.logits,     ws.logits_own,  ws.adjusted_logits}) {
           if (m.data == nullptr) continue;
           std::byte* const data = static_cast<std::byte*>(m.data);
           EXPECT_GE(data, end);
@@ -50,7 +54,7 @@ TEST(WorkspaceTest, CarvingUsesWhatWasCounted) {
         EXPECT_EQ(ws.logits.data != nullptr, last);
         EXPECT_EQ(ws.logits.rows, last ? 5 : 0);
         EXPECT_EQ(ws.residual.rows, 33);
-        EXPECT_EQ(ws.dispatch_send != nullptr, exchange == ExpertExchange::kAllToAll);
+        EXPECT_EQ(ws.dispatch_send != nullptr, exchange == model::ExpertExchange::kAllToAll);
       }
     }
   }

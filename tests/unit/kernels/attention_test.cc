@@ -143,7 +143,7 @@ TEST_P(AttentionTest, ResultDoesNotDependOnChunkingOrBatch) {
     }
     // Beside another sequence, which takes the last 30 rows, and without a pool.
     TestMatrix mixed(type, tokens, heads * latent_dim);
-    const AttentionSequence both[2] = {{170, 30, 60, other_table.data()}, {0, 170, 0, table.data()}};
+    const AttentionSequence both[2] = {{0, 170, 0, table.data()}, {170, 30, 60, other_table.data()}};
     kernels().mla_attention(queries.Args(cache, 0, tokens, both, 2, mixed.view()), {});
     for (int64_t r = 0; r < 170; ++r) ASSERT_EQ(mixed.RowBytes(r), whole.RowBytes(r)) << r;
   }
@@ -206,11 +206,11 @@ TEST_P(AttentionTest, RopeRotatesOnlyItsColumns) {
 
 TEST_P(AttentionTest, KvWriteFillsItsSlotsOnly) {
   Random random(36);
-  const std::vector<int64_t> slots = {3, 130, 64, 63};
+  const std::vector<int64_t> slots = {3, 130, 64, -1, 63};
   for (DType cache_type : kTypes) {
     for (DType type : kTypes) {
-      const TestMatrix latent = TestMatrix::Normal(type, 4, 24, random),
-                       rope = TestMatrix::Normal(type, 4, 10, random);
+      const TestMatrix latent = TestMatrix::Normal(type, 5, 24, random),
+                       rope = TestMatrix::Normal(type, 5, 10, random);
       TestMatrix cache(cache_type, 192, 34, 0), expected(cache_type, 192, 34, 0);
       kernels().kv_write({latent.view(), rope.view(), slots.data(), cache.view().data, cache_type},
                          execution());

@@ -101,8 +101,8 @@ TEST_P(GqaAttentionTest, ResultDoesNotDependOnChunkingOrBatch) {
     }
     // Beside another sequence, which takes the last 30 rows, and without a pool.
     TestMatrix mixed(type, tokens, width);
-    const std::vector<AttentionSequence> both = {{170, 30, 60, cache.tables[1].data()},
-                                                 {0, 170, 0, cache.tables[0].data()}};
+    const std::vector<AttentionSequence> both = {{0, 170, 0, cache.tables[0].data()},
+                                                 {170, 30, 60, cache.tables[1].data()}};
     kernels().gqa_attention(cache.Args(shape, q.view(), both, mixed.view()), {});
     for (int64_t r = 0; r < 170; ++r) ASSERT_EQ(mixed.RowBytes(r), whole.RowBytes(r)) << r;
   }

@@ -81,6 +81,20 @@ TEST_P(MoeTest, GateOfNaNStillNamesDistinctExperts) {
   EXPECT_LT(ids.back(), 8);
 }
 
+TEST_P(MoeTest, RowsBeyondTheCountChooseNobody) {
+  Random random(44);
+  const std::vector<int32_t> count = {2};
+  const GateArgs all{.m = 4, .experts = 8, .n_group = 2, .topk_group = 1, .top_k = 2};
+  GateArgs some = all;
+  some.row_count = count.data();
+  const std::vector<float> logits = NormalValues(4 * 8, random);
+  const Choice of_all = Gate(all, logits, {}), of_some = Gate(some, logits, {});
+  for (size_t i = 0; i < 8; ++i) {
+    EXPECT_EQ(of_some.ids[i], i < 4 ? of_all.ids[i] : -1);
+    EXPECT_EQ(of_some.weights[i], i < 4 ? of_all.weights[i] : 0.0f);
+  }
+}
+
 TEST_P(MoeTest, GroupsByExpertInTokenOrder) {
   Random random(42);
   for (int64_t m : {0, 1, 60}) {
@@ -136,6 +150,64 @@ TEST_P(MoeTest, CombineAgreesWithReferenceAndSkipsAbsentExperts) {
                          top_k, last, alone.view()},
                         {});
       EXPECT_EQ(alone.RowBytes(0), out.RowBytes(m - 1));
+    }
+  }
+}
+
+// Two ranks for each of five groups of four experts: plan, pack, and at the other end unpack.
+TEST_P(MoeTest, RowsTravelToEveryRankOfTheirGroups) {
+  Random random(45);
+  const int64_t top_k = 3, ranks = 10, fanout = 6, d = 6, row_bytes = 64;
+  for (int64_t m : {1, 50}) {
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < m * top_k; ++i) ids.push_back(static_cast<int32_t>(random() % 20));
+    const std::vector<float> weights = NormalValues(m * top_k, random);
+    struct Plan {
+      std::vector<int32_t> index;
+      std::vector<int64_t> rows_to;
+    } actual{std::vector<int32_t>(m * fanout, -9), std::vector<int64_t>(ranks, -9)};
+    Plan expected = actual;
+    const auto args = [&](Plan& plan) {
+      return PlanDispatchArgs{.ids = ids.data(),
+                              .m = m,
+                              .top_k = top_k,
+                              .ranks = ranks,
+                              .group_ranks = 2,
+                              .group_experts = 4,
+                              .fanout = fanout,
+                              .index = plan.index.data(),
+                              .rows_to = plan.rows_to.data()};
+    };
+    kernels().plan_dispatch(args(actual), execution());
+    reference::PlanDispatch(args(expected));
+    EXPECT_EQ(actual.index, expected.index);
+    EXPECT_EQ(actual.rows_to, expected.rows_to);
+
+    for (DType type : {DType::kF32, DType::kBF16}) {
+      const TestMatrix x = TestMatrix::Normal(type, m, d, random);
+      int64_t sent = 0;
+      for (const int64_t rows : actual.rows_to) sent += rows;
+      std::vector<uint8_t> buffer(sent * row_bytes, 0xee);
+      kernels().pack_dispatch({x.view(), ids.data(), weights.data(), top_k, actual.index.data(), fanout,
+                               buffer.data(), row_bytes},
+                              execution());
+      const int64_t activation_bytes = d * static_cast<int64_t>(SizeOf(type));
+      std::vector<int32_t> received_ids(sent * top_k);
+      std::vector<float> received_weights(sent * top_k);
+      kernels().unpack_dispatch({buffer.data(), sent, row_bytes, activation_bytes, top_k, received_ids.data(),
+                                 received_weights.data()},
+                                execution());
+      for (int64_t i = 0; i < m * fanout; ++i) {
+        const int64_t place = actual.index[i], token = i / fanout;
+        if (place < 0) continue;
+        const char* row = reinterpret_cast<const char*>(buffer.data()) + place * row_bytes;
+        EXPECT_EQ(std::string(row, activation_bytes), x.RowBytes(token));
+        for (int64_t c = 0; c < top_k; ++c) {
+          EXPECT_EQ(received_ids[place * top_k + c], ids[token * top_k + c]);
+          EXPECT_EQ(received_weights[place * top_k + c], weights[token * top_k + c]);
+        }
+        EXPECT_EQ(static_cast<uint8_t>(row[row_bytes - 1]), 0xee);
+      }
     }
   }
 }

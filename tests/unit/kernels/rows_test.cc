@@ -85,6 +85,34 @@ TEST_P(RowsTest, SwiGluAgreesWithReference) {
   }
 }
 
+TEST_P(RowsTest, SwiGluLeavesRowsBeyondTheCountAlone) {
+  Random random(27);
+  const std::vector<int32_t> count = {2};
+  const TestMatrix gate_up = TestMatrix::Normal(DType::kF32, 3, 40, random);
+  TestMatrix all(DType::kF32, 3, 20), some(DType::kF32, 3, 20);
+  kernels().swiglu({gate_up.view(), all.view()}, execution());
+  kernels().swiglu({gate_up.view(), some.view(), count.data()}, execution());
+  for (int64_t r = 0; r < 2; ++r) EXPECT_EQ(some.RowBytes(r), all.RowBytes(r));
+  EXPECT_TRUE(std::isnan(some.at(2, 0)));
+}
+
+TEST_P(RowsTest, CopiesRowsByIndex) {
+  Random random(28);
+  const std::vector<int32_t> index = {4, 0, 4, 2};
+  for (DType type : kTypes) {
+    const TestMatrix x = TestMatrix::Normal(type, 5, 33, random);
+    TestMatrix out(type, 4, 33), first(type, 4, 33);
+    kernels().copy_rows({x.view(), index.data(), out.view()}, execution());
+    kernels().copy_rows({x.view(), nullptr, first.view()}, execution());
+    for (int64_t r = 0; r < 4; ++r) {
+      EXPECT_EQ(out.RowBytes(r), x.RowBytes(index[r]));
+      EXPECT_EQ(first.RowBytes(r), x.RowBytes(r));
+    }
+    EXPECT_TRUE(out.PaddingIntact());
+    EXPECT_TRUE(first.PaddingIntact());
+  }
+}
+
 TEST_P(RowsTest, SwiGluIsFiniteAtTheExtremes) {
   const std::vector<float> gates = {-3e38f, -1e4f, -100, -88, -87,  -1e-30f, 0,
                                     1e-30f, 87,    88,   100, 1e4f, 3e38f};

@@ -1,6 +1,6 @@
 #include "kernels/api/sampling.h"
 
-#include "kernels/cpu/philox.h"
+#include "kernels/draw/mass.h"
 #include "tests/unit/kernels/kernel_test.h"
 
 namespace deeprack::kernels {
@@ -30,14 +30,41 @@ TEST(Philox, DrawsDependOnEveryBitOfSeedAndPosition) {
   EXPECT_EQ(std::unique(draws.begin(), draws.end()), draws.end());
 }
 
+TEST(Mass, SharesAreRoundedUpAndDrawsStayBelowTheTotal) {
+  EXPECT_EQ(MassOf(1.0f), Mass{1} << 32);
+  EXPECT_EQ(MassOf(0x1p-33f), 0u);
+  EXPECT_EQ(MassOf(std::nanf("")), 0u);
+  EXPECT_EQ(NeededMass(0.5f, 7), 4u);
+  EXPECT_EQ(NeededMass(0.5f, 8), 4u);
+  for (const Mass total : {Mass{1}, Mass{3}, Mass{1} << 32, (Mass{1} << 50) - 1}) {
+    for (uint64_t position = 0; position < 200; ++position) EXPECT_LT(DrawnMass(7, position, total), total);
+  }
+}
+
+Matrix RowsOfLogits(const std::vector<float>& logits, int64_t vocab) {
+  return {const_cast<float*>(logits.data()), DType::kF32, std::ssize(logits) / vocab, vocab, vocab};
+}
+
 class SamplingTest : public KernelTest {
  protected:
-  TokenId Draw(SampleArgs args, const std::vector<float>& logits, uint64_t position) {
-    args.logits = logits.data();
-    args.vocab = static_cast<int64_t>(logits.size());
-    args.seed = 1234;
-    args.position = position;
-    return kernels().sample(args, execution());
+  // One draw for each position from 0 up, all from the same row.
+  std::vector<TokenId> Draws(Draw draw, const std::vector<float>& logits, int64_t count) {
+    return DrawsOf(kernels(), draw, logits, count);
+  }
+  static std::vector<TokenId> DrawsOf(const KernelSet& set, Draw draw, const std::vector<float>& logits,
+                                      int64_t count) {
+    Matrix rows = RowsOfLogits(logits, std::ssize(logits));
+    rows.rows = count;
+    rows.stride = 0;
+    std::vector<Draw> draws;
+    for (int64_t i = 0; i < count; ++i) {
+      draw.seed = 1234;
+      draw.position = static_cast<uint64_t>(i);
+      draws.push_back(draw);
+    }
+    std::vector<TokenId> tokens(static_cast<size_t>(count), -9);
+    set.sample({rows, draws.data(), tokens.data()}, execution());
+    return tokens;
   }
 };
 DEEPRACK_INSTANTIATE_KERNEL_TEST(SamplingTest);
@@ -47,7 +74,7 @@ TEST_P(SamplingTest, ZeroTemperatureTakesTheLargestAndLowest) {
     Random random(51);
     std::vector<float> logits = NormalValues(vocab, random);
     logits[vocab / 2] = logits[vocab - 1] = 50.0f;
-    EXPECT_EQ(Draw({.temperature = 0}, logits, 0), vocab / 2);
+    EXPECT_EQ(Draws({.temperature = 0}, logits, 1)[0], vocab / 2);
   }
 }
 
@@ -80,30 +107,26 @@ void ExpectDistribution(const std::vector<double>& probabilities, const std::vec
 
 TEST_P(SamplingTest, DrawsFollowTheDistribution) {
   Random random(52);
-  const int draws = 10000;
+  const int draws = 4000;
   const std::vector<float> logits = NormalValues(60, random, 2.0f);
-  for (const SampleArgs& args :
-       {SampleArgs{}, SampleArgs{.temperature = 0.6f, .top_p = 0.95f}, SampleArgs{.top_k = 5},
-        SampleArgs{.top_k = 1}, SampleArgs{.temperature = 1.5f, .top_k = 40, .top_p = 0.8f, .min_p = 0.05f},
-        SampleArgs{.min_p = 0.2f}, SampleArgs{.top_p = 0.01f},
-        SampleArgs{.temperature = 0.3f, .top_k = 1000, .top_p = 0.5f}}) {
-    SampleArgs reference_args = args;
-    reference_args.logits = logits.data();
-    reference_args.vocab = 60;
+  for (const Draw& draw :
+       {Draw{}, Draw{.temperature = 0.6f, .top_p = 0.95f}, Draw{.top_k = 5}, Draw{.top_k = 1},
+        Draw{.temperature = 1.5f, .top_k = 40, .top_p = 0.8f, .min_p = 0.05f}, Draw{.min_p = 0.2f},
+        Draw{.top_p = 0.01f}, Draw{.temperature = 0.3f, .top_k = 1000, .top_p = 0.5f}}) {
     std::vector<int> counts(60, 0);
-    for (int i = 0; i < draws; ++i) ++counts[Draw(args, logits, i)];
-    SCOPED_TRACE(testing::Message() << "temperature " << args.temperature << " top_k " << args.top_k
-                                    << " top_p " << args.top_p << " min_p " << args.min_p);
-    ExpectDistribution(reference::SampleDistribution(reference_args), counts, draws);
+    for (const TokenId token : Draws(draw, logits, draws)) ++counts[token];
+    SCOPED_TRACE(testing::Message() << "temperature " << draw.temperature << " top_k " << draw.top_k
+                                    << " top_p " << draw.top_p << " min_p " << draw.min_p);
+    ExpectDistribution(reference::SampleDistribution(logits.data(), 60, draw), counts, draws);
   }
 }
 
 TEST_P(SamplingTest, KeepsExactlyTheSupportThatIsAsked) {
   // Probabilities 0.5, 0.25, 0.125, 0.125: a mass of exactly 0.75 needs two tokens, just above it three.
   const std::vector<float> logits = {0.0f, std::log(2.0f), std::log(4.0f), 0.0f};
-  const auto support = [&](const SampleArgs& args) {
+  const auto support = [&](const Draw& draw) {
     std::vector<bool> seen(4, false);
-    for (int i = 0; i < 300; ++i) seen[Draw(args, logits, i)] = true;
+    for (const TokenId token : Draws(draw, logits, 300)) seen[token] = true;
     return seen;
   };
   EXPECT_EQ(support({}), (std::vector<bool>{true, true, true, true}));
@@ -120,21 +143,34 @@ TEST_P(SamplingTest, KeepsExactlyTheSupportThatIsAsked) {
 TEST_P(SamplingTest, BackendsDrawTheSameTokensFromALargeVocabulary) {
   Random random(53);
   for (float deviation : {0.01f, 1.0f, 6.0f}) {
-    const std::vector<float> logits = NormalValues(20011, random, deviation);
-    for (const SampleArgs& args : {SampleArgs{}, SampleArgs{.temperature = 0.6f, .top_p = 0.95f},
-                                   SampleArgs{.top_k = 50, .top_p = 0.9f}, SampleArgs{.min_p = 0.1f}}) {
-      SampleArgs full = args;
-      full.logits = logits.data();
-      full.vocab = 20011;
-      full.seed = 1234;
-      const std::vector<double> probabilities = reference::SampleDistribution(full);
-      for (uint64_t position = 0; position < 8; ++position) {
-        full.position = position;
-        const TokenId token = Draw(args, logits, position);
-        EXPECT_GT(probabilities[token], 0.0);
-        EXPECT_EQ(token, AvailableCpuKernels().front()->sample(full, execution()));
-      }
+    std::vector<float> logits = NormalValues(20011, random, deviation);
+    for (size_t i = 0; i < 2000; ++i) logits[random() % 20011] = logits[i];  // equals
+    for (const Draw& draw : {Draw{}, Draw{.temperature = 0.6f, .top_p = 0.95f},
+                             Draw{.top_k = 50, .top_p = 0.9f}, Draw{.min_p = 0.1f}, Draw{.top_k = 5000}}) {
+      const std::vector<double> probabilities = reference::SampleDistribution(logits.data(), 20011, draw);
+      const std::vector<TokenId> tokens = Draws(draw, logits, 8);
+      for (const TokenId token : tokens) EXPECT_GT(probabilities[token], 0.0);
+      EXPECT_EQ(tokens, DrawsOf(*AvailableCpuKernels().front(), draw, logits, 8));
     }
+  }
+}
+
+TEST_P(SamplingTest, ARowsTokenDoesNotDependOnTheOthers) {
+  Random random(56);
+  const int64_t vocab = 300;
+  std::vector<float> logits = NormalValues(5 * vocab, random, 2.0f);
+  const std::vector<Draw> draws = {{.seed = 1},
+                                   {.temperature = 0},
+                                   {.top_k = 9, .seed = 2},
+                                   {.top_p = 0.5f, .seed = 3},
+                                   {.min_p = 0.3f, .seed = 4}};
+  std::vector<TokenId> together(5);
+  kernels().sample({RowsOfLogits(logits, vocab), draws.data(), together.data()}, execution());
+  for (int64_t row = 0; row < 5; ++row) {
+    const Matrix alone = {logits.data() + row * vocab, DType::kF32, 1, vocab, vocab};
+    TokenId token = -9;
+    kernels().sample({alone, &draws[row], &token}, execution());
+    EXPECT_EQ(token, together[row]) << row;
   }
 }
 
@@ -142,56 +178,79 @@ TEST_P(SamplingTest, BannedTokensNeverComeUp) {
   const float banned = -std::numeric_limits<float>::infinity();
   std::vector<float> logits(40, banned);
   logits[17] = -3.0f;
-  for (int i = 0; i < 50; ++i) EXPECT_EQ(Draw({.temperature = 2.0f}, logits, i), 17);
-  EXPECT_EQ(Draw({.top_k = 5}, logits, 0), 17);
+  EXPECT_EQ(Draws({.temperature = 2.0f}, logits, 50), std::vector<TokenId>(50, 17));
+  EXPECT_EQ(Draws({.top_k = 5}, logits, 1)[0], 17);
+}
+
+TEST_P(SamplingTest, WhatIsNoNumberIsNeverDrawn) {
+  std::vector<float> logits(40, std::nanf(""));
+  EXPECT_EQ(Draws({}, logits, 1)[0], 0);  // nothing else is there
+  logits[23] = 1.0f;
+  logits[31] = 1.0f;
+  EXPECT_EQ(Draws({.temperature = 0}, logits, 1)[0], 23);
+  for (const TokenId token : Draws({.top_p = 0.9f}, logits, 20)) EXPECT_TRUE(token == 23 || token == 31);
+  logits[35] = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(Draws({}, logits, 1)[0], 35);
 }
 
 TEST_P(SamplingTest, AdjustLogitsAgreesWithReference) {
   Random random(54);
-  const std::vector<float> logits = NormalValues(50, random);
-  const LogitBias biases[] = {{3, 2.5f}, {49, -100.0f}, {3, 0.5f}};
-  const LogitPenaltyCount counts[] = {{0, 1, 0}, {7, 0, 3}, {8, 2, 2}, {49, 0, 1}, {20, 0, 0}};
+  const std::vector<float> logits = NormalValues(150, random);
+  const std::vector<LogitBias> biases = {{3, 2.5f}, {49, -100.0f}, {7, 0.5f}};
+  const std::vector<LogitPenaltyCount> counts = {{0, 1, 0}, {7, 0, 3}, {8, 2, 2}, {49, 0, 1}, {20, 0, 0}};
+  const std::vector<LogitAdjustment> rows = {
+      {0, 3, 0, 5, 0.4f, 0.3f, 1.2f}, {}, {1, 2, 3, 2, -0.4f, 0.1f, 0.7f}};
   std::vector<float> actual = logits, expected = logits;
-  const auto args = [&](std::vector<float>& v) {
-    return AdjustLogitsArgs{v.data(), 50, biases, 3, counts, 5, 0.4f, 0.3f, 1.2f};
-  };
-  kernels().adjust_logits(args(actual), execution());
-  reference::AdjustLogits(args(expected));
-  for (int i = 0; i < 50; ++i) EXPECT_NEAR(actual[i], expected[i], 1e-5f) << i;
-  EXPECT_FLOAT_EQ(actual[3], logits[3] + 3.0f);
+  kernels().adjust_logits({RowsOfLogits(actual, 50), rows.data(), biases.data(), counts.data()}, execution());
+  reference::AdjustLogits({RowsOfLogits(expected, 50), rows.data(), biases.data(), counts.data()});
+  for (int i = 0; i < 150; ++i) EXPECT_NEAR(actual[i], expected[i], 1e-5f) << i;
+  EXPECT_FLOAT_EQ(actual[3], logits[3] + 2.5f);
   EXPECT_EQ(actual[20], logits[20]);
+  for (int i = 50; i < 100; ++i) EXPECT_EQ(actual[i], logits[i]);
 }
 
 TEST_P(SamplingTest, AdjustLogitsIgnoresTokensOutsideTheVocabulary) {
   std::vector<float> logits(4, 1.0f);
-  const LogitBias biases[] = {{4, 2.5f}, {-1, 1.0f}};
-  const LogitPenaltyCount counts[] = {{1000, 1, 1}, {-5, 1, 1}};
-  kernels().adjust_logits({logits.data(), 4, biases, 2, counts, 2, 1.0f, 1.0f, 2.0f}, execution());
+  const std::vector<LogitBias> biases = {{4, 2.5f}, {-1, 1.0f}};
+  const std::vector<LogitPenaltyCount> counts = {{1000, 1, 1}, {-5, 1, 1}};
+  const std::vector<LogitAdjustment> rows = {{0, 2, 0, 2, 1.0f, 1.0f, 2.0f}};
+  kernels().adjust_logits({RowsOfLogits(logits, 4), rows.data(), biases.data(), counts.data()}, execution());
   EXPECT_EQ(logits, std::vector<float>(4, 1.0f));
 }
 
 TEST_P(SamplingTest, LogprobsAgreeWithReference) {
   Random random(55);
   for (int64_t vocab : {1, 17, 1030, 20000}) {
-    std::vector<float> logits = NormalValues(vocab, random, 5.0f);
+    std::vector<float> logits = NormalValues(2 * vocab, random, 5.0f);
     if (vocab > 10) logits[2] = logits[9];  // equals: the lower id first
     const int32_t num_top = static_cast<int32_t>(std::min<int64_t>(vocab, 20));
+    // A given token of row 0, the drawn one of row 1, and row 0 again without others.
+    const std::vector<ScoredRow> rows = {
+        {0, static_cast<TokenId>(vocab / 3), num_top, 0}, {1, -1, num_top, num_top}, {0, 0, 0, 2 * num_top}};
+    const std::vector<TokenId> drawn = {-5, static_cast<TokenId>(vocab / 2)};
     struct Result {
-      float logprob = 0;
+      std::vector<float> logprobs;
       std::vector<TokenId> ids;
       std::vector<float> values;
-    } actual{0, std::vector<TokenId>(num_top), std::vector<float>(num_top)};
+    } actual{std::vector<float>(3), std::vector<TokenId>(2 * num_top), std::vector<float>(2 * num_top)};
     Result expected = actual;
     const auto args = [&](Result& r) {
-      return LogprobsArgs{logits.data(), vocab,          static_cast<TokenId>(vocab / 3), num_top, &r.logprob,
-                          r.ids.data(),  r.values.data()};
+      return LogprobsArgs{RowsOfLogits(logits, vocab),
+                          rows.data(),
+                          3,
+                          drawn.data(),
+                          r.logprobs.data(),
+                          r.ids.data(),
+                          r.values.data()};
     };
     kernels().logprobs(args(actual), execution());
     reference::Logprobs(args(expected));
-    EXPECT_NEAR(actual.logprob, expected.logprob, 2e-6f * (1 + std::abs(expected.logprob)));
+    const auto near = [](const std::vector<float>& a, const std::vector<float>& b) {
+      for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 2e-6f * (1 + std::abs(b[i]))) << i;
+    };
+    near(actual.logprobs, expected.logprobs);
     EXPECT_EQ(actual.ids, expected.ids);
-    for (int32_t i = 0; i < num_top; ++i)
-      EXPECT_NEAR(actual.values[i], expected.values[i], 2e-6f * (1 + std::abs(expected.values[i])));
+    near(actual.values, expected.values);
   }
 }
 

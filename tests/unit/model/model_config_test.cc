@@ -212,7 +212,7 @@ INSTANTIATE_TEST_SUITE_P(
         Set("YarnFactor", "/rope_scaling/factor", 0.5, {"factor", "0.5"}),
         Set("YarnBetas", "/rope_scaling/beta_slow", 64, {"beta_fast", "beta_slow"}),
         Set("YarnTruncate", "/rope_scaling/truncate", false, {"truncate"}),
-        Set("QuantMethod", "/quantization_config/quant_method", "awq", {"quantization_config", "awq", "fp8"}),
+        Set("QuantMethod", "/quantization_config/quant_method", "int3", {"quantization_config", "int3", "fp8"}),
         Set("QuantFormat", "/quantization_config/fmt", "e5m2", {"fmt", "e5m2", "e4m3"}),
         Set("QuantActivation", "/quantization_config/activation_scheme", "static",
             {"activation_scheme", "dynamic"}),

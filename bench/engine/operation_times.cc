@@ -1,0 +1,159 @@
+#include "bench/engine/operation_times.h"
+
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+
+namespace deeprack::bench {
+namespace {
+
+using kernels::Execution;
+using kernels::KernelSet;
+using kernels::PackedWeight;
+
+// What the wrapped operations know; functions without state can reach nothing else.
+struct State {
+  const KernelSet* inner = nullptr;
+  OperationTimes* times = nullptr;
+  KernelSet timed;
+};
+State state;
+
+struct Work {
+  std::string name;
+  double weight_bytes = 0, cache_bytes = 0, flops = 0;
+};
+
+double BytesOf(const PackedWeight& weight) {
+  return static_cast<double>(
+      kernels::PackedValueBytes(weight.type, weight.n, weight.k) +
+      kernels::PackedScaleBytes(weight.type, weight.n, weight.k, weight.k_block_offset));
+}
+
+double FlopsOf(const PackedWeight& weight, int64_t rows) {
+  return 2.0 * static_cast<double>(rows) * static_cast<double>(weight.n) * static_cast<double>(weight.k);
+}
+
+std::string ShapeOf(const PackedWeight& weight) {
+  return absl::StrCat(" ", weight.n, "x", weight.k, " ", std::string(Name(weight.type)));
+}
+
+template <class Args>
+Work WorkOf(const char* name, const Args&) {
+  return {.name = name};
+}
+
+Work WorkOf(const char* name, const kernels::LinearArgs& args) {
+  return {.name = name + ShapeOf(args.weight),
+          .weight_bytes = BytesOf(args.weight),
+          .flops = FlopsOf(args.weight, args.x.rows)};
+}
+
+Work WorkOf(const char* name, const kernels::HeadLinearArgs& args) {
+  const double heads = static_cast<double>(args.heads);
+  return {.name = name + ShapeOf(args.weights[0]),
+          .weight_bytes = heads * BytesOf(args.weights[0]),
+          .flops = heads * FlopsOf(args.weights[0], args.x.rows)};
+}
+
+Work WorkOf(const char* name, const kernels::GroupedLinearArgs& args) {
+  Work work = {.name = name + ShapeOf(args.weights[0]),
+               .flops = FlopsOf(args.weights[0], args.offsets[args.experts])};
+  for (int64_t e = 0; e < args.experts; ++e) {
+    if (args.offsets[e + 1] > args.offsets[e]) work.weight_bytes += BytesOf(args.weights[e]);
+  }
+  return work;
+}
+
+// Positions that a chunk's queries read, and positions in its cache.
+Work AttentionWork(const char* name, const kernels::AttentionSequence* sequences, int64_t count,
+                   double entry_bytes, double flops_per_position) {
+  Work work = {.name = name};
+  for (int64_t i = 0; i < count; ++i) {
+    const double rows = sequences[i].rows, first = sequences[i].first_position;
+    work.cache_bytes += (first + rows) * entry_bytes;
+    work.flops += (rows * first + rows * (rows + 1) / 2) * flops_per_position;
+  }
+  return work;
+}
+
+Work WorkOf(const char* name, const kernels::MlaAttentionArgs& args) {
+  const double entry = static_cast<double>(args.latent_dim + args.rope_dim);
+  const double flops = 2.0 * static_cast<double>(args.heads) * (entry + static_cast<double>(args.latent_dim));
+  return AttentionWork(name, args.sequences, args.num_sequences,
+                       entry * static_cast<double>(SizeOf(args.cache_type)), flops);
+}
+
+Work WorkOf(const char* name, const kernels::GqaAttentionArgs& args) {
+  const double entry = 2.0 * static_cast<double>(args.kv_heads * args.head_dim);
+  const double flops = 4.0 * static_cast<double>(args.heads * args.head_dim);
+  return AttentionWork(name, args.sequences, args.num_sequences,
+                       entry * static_cast<double>(SizeOf(args.cache_type)), flops);
+}
+
+// Times one call from construction to destruction.
+class Call {
+ public:
+  explicit Call(const Work& work) : time_((*state.times)[work.name]) {
+    time_.calls += 1;
+    time_.weight_bytes += work.weight_bytes;
+    time_.cache_bytes += work.cache_bytes;
+    time_.flops += work.flops;
+    start_ = std::chrono::steady_clock::now();
+  }
+  ~Call() {
+    time_.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  OperationTime& time_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+template <auto kOperation>
+struct Timed;
+template <class Result, class Args, Result (*KernelSet::*kOperation)(const Args&, const Execution&)>
+struct Timed<kOperation> {
+  static inline const char* name = nullptr;
+  static Result Run(const Args& args, const Execution& execution) {
+    const Call call(WorkOf(name, args));
+    return (state.inner->*kOperation)(args, execution);
+  }
+};
+
+template <auto kOperation>
+void Wrap(const char* name) {
+  Timed<kOperation>::name = name;
+  if (state.inner->*kOperation != nullptr) state.timed.*kOperation = Timed<kOperation>::Run;
+}
+
+}  // namespace
+
+const KernelSet& TimedKernels(const KernelSet& inner, OperationTimes* times) {
+  state = {.inner = &inner, .times = times, .timed = inner};
+  Wrap<&KernelSet::embedding>("embedding");
+  Wrap<&KernelSet::rms_norm>("rms_norm");
+  Wrap<&KernelSet::add_rms_norm>("add_rms_norm");
+  Wrap<&KernelSet::add>("add");
+  Wrap<&KernelSet::linear>("linear");
+  Wrap<&KernelSet::head_linear>("head_linear");
+  Wrap<&KernelSet::grouped_linear>("grouped_linear");
+  Wrap<&KernelSet::swiglu>("swiglu");
+  Wrap<&KernelSet::rope>("rope");
+  Wrap<&KernelSet::kv_write>("kv_write");
+  Wrap<&KernelSet::mla_attention>("mla_attention");
+  Wrap<&KernelSet::gqa_attention>("gqa_attention");
+  Wrap<&KernelSet::gate>("gate");
+  Wrap<&KernelSet::group_by_expert>("group_by_expert");
+  Wrap<&KernelSet::combine>("combine");
+  Wrap<&KernelSet::copy_rows>("copy_rows");
+  Wrap<&KernelSet::plan_dispatch>("plan_dispatch");
+  Wrap<&KernelSet::pack_dispatch>("pack_dispatch");
+  Wrap<&KernelSet::unpack_dispatch>("unpack_dispatch");
+  Wrap<&KernelSet::adjust_logits>("adjust_logits");
+  Wrap<&KernelSet::sample>("sample");
+  Wrap<&KernelSet::logprobs>("logprobs");
+  return state.timed;
+}
+
+}  // namespace deeprack::bench

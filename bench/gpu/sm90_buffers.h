@@ -1,0 +1,47 @@
+// Device memory in the shapes that the Hopper kernels take, with random contents of moderate size: for
+// benchmarks.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "bench/gpu/device_memory.h"
+#include "kernels/cuda/sm90/gemm.h"
+#include "kernels/cuda/sm90/mla.h"
+#include "kernels/cuda/sm90/quantise.h"
+
+namespace deeprack::bench {
+
+// Owns what it hands out until it is destroyed.
+class Sm90Buffers {
+ public:
+  void* Bytes(int64_t bytes);
+  kernels::Matrix Activations(int64_t rows, int64_t cols, DType type = DType::kBF16);
+  // Room for quantised rows, and the same as the products' input.
+  kernels::sm90::QuantisedRows Quantised(int64_t rows, int64_t cols);
+  static kernels::sm90::Rows AsInput(const kernels::sm90::QuantisedRows& quantised, int64_t rows);
+  static kernels::sm90::Rows AsInput(const kernels::Matrix& matrix);
+  // fp8 scales are near 0.01; int4 tiles hold sensible scales and zeros.
+  kernels::sm90::RowWeight Weight(DType type, int64_t groups, int64_t n, int64_t k);
+  // The same size at another place of `memory`, for weights that rotate.
+  template <class T>
+  T* Copy(const std::vector<T>& values) {
+    held_.push_back(OnDevice(values));
+    return static_cast<T*>(held_.back().get());
+  }
+  // Workspaces of a product; fills in partials and arrivals.
+  void GiveWorkspace(kernels::sm90::GemmArgs& args);
+
+  // A batch of sequences of `context` tokens with one query row each (rows > 1: a chunk that ends there),
+  // over its own cache.
+  kernels::sm90::MlaArgs Attention(int64_t heads, int64_t batch, int64_t rows, int64_t context);
+
+ private:
+  std::vector<DeviceMemory> held_;
+};
+
+// Bytes of a weight as the products read it.
+double WeightBytes(const kernels::sm90::RowWeight& weight);
+
+}  // namespace deeprack::bench

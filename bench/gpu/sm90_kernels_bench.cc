@@ -1,0 +1,273 @@
+// The Hopper kernels at R1's sizes, against the marks of the design: one line each, then how many gave the
+// same bits twice. Weights rotate through more memory than the cache holds.
+#include <cuda_runtime.h>
+
+#include <cstdio>
+#include <random>
+
+#include "bench/gpu/graph_timer.h"
+#include "bench/gpu/sm90_buffers.h"
+#include "kernels/cuda/sm90/route.h"
+
+namespace deeprack::bench {
+namespace {
+
+using namespace kernels;
+using namespace kernels::sm90;
+
+constexpr int64_t kHidden = 7168, kExpertWidth = 2048;
+constexpr int64_t kRotation = int64_t{512} << 20;  // bytes of weights to go through
+
+struct Bench {
+  CardLimits limits;
+  int passed = 0, failed = 0;
+  void Time(const GraphCase& kernel) { ++(TimeInGraph(kernel, limits) ? passed : failed); }
+};
+
+double BytesOf(const Matrix& m) {
+  return static_cast<double>(m.rows * m.cols * static_cast<int64_t>(SizeOf(m.type)));
+}
+
+const char* NameOf(DType type) {
+  return type == DType::kF8E4M3 ? "fp8" : type == DType::kBF16 ? "bf16" : "int4";
+}
+
+// The same product over several copies of its weight.
+std::vector<GemmArgs> Copies(Sm90Buffers& buffers, const GemmArgs& args) {
+  std::vector<GemmArgs> copies = {args};
+  for (double bytes = WeightBytes(args.weight);
+       bytes * static_cast<double>(copies.size()) < static_cast<double>(kRotation);) {
+    copies.push_back(args);
+    copies.back().weight = buffers.Weight(args.weight.type, args.weight.groups, args.weight.n, args.weight.k);
+  }
+  return copies;
+}
+
+void Dense(Bench& bench, DType type, int64_t n, int64_t k, int64_t m) {
+  Sm90Buffers buffers;
+  const bool fp8 = type == DType::kF8E4M3;
+  GemmArgs args{.weight = buffers.Weight(type, 1, n, k),
+                .x = fp8 ? Sm90Buffers::AsInput(buffers.Quantised(m, k), m)
+                         : Sm90Buffers::AsInput(buffers.Activations(m, k)),
+                .out = buffers.Activations(m, n)};
+  buffers.GiveWorkspace(args);
+  const std::vector<GemmArgs> copies = Copies(buffers, args);
+  const GemmConfig config = ChooseGemm(1, n, k, m);
+  char name[96];
+  std::snprintf(name, sizeof(name), "%s %ldx%ld, %ld rows (tile %d, K in %d)", NameOf(type), n, k, m,
+                config.tokens, config.splits);
+  bench.Time(
+      {.name = name,
+       .bytes = WeightBytes(args.weight) + static_cast<double>(m * k * (fp8 ? 1 : 2)) + BytesOf(args.out),
+       .flops = 2.0 * static_cast<double>(m * n * k),
+       .fp8 = fp8,
+       .run = [&](int64_t i, const Execution& e) { Gemm(copies[static_cast<size_t>(i) % copies.size()], e); },
+       .out = args.out.data,
+       .out_bytes = static_cast<int64_t>(BytesOf(args.out))});
+}
+
+// Experts of gate and up, masked, with SwiGLU and quantisation behind it.
+void Experts(Bench& bench, DType type, int64_t experts, int64_t rows_each) {
+  Sm90Buffers buffers;
+  const int64_t group_rows = (rows_each + 15) / 16 * 16, rows = experts * group_rows, n = 2 * kExpertWidth,
+                k = kHidden;
+  const bool fp8 = type == DType::kF8E4M3;
+  const Matrix middle = buffers.Activations(rows, kExpertWidth);
+  const QuantisedRows out = buffers.Quantised(rows, kExpertWidth);
+  const int32_t* const counts =
+      buffers.Copy(std::vector<int32_t>(static_cast<size_t>(experts), static_cast<int32_t>(rows_each)));
+  GemmArgs args{.weight = buffers.Weight(type, experts, n, k),
+                .x = fp8 ? Sm90Buffers::AsInput(buffers.Quantised(rows, k), rows)
+                         : Sm90Buffers::AsInput(buffers.Activations(rows, k)),
+                .grouping = Grouping::kMasked,
+                .counts = counts,
+                .group_rows = group_rows,
+                .rows_per_group = rows_each,
+                .out = middle,
+                .swiglu = true};
+  const std::vector<GemmArgs> copies = Copies(buffers, args);
+  char name[96];
+  std::snprintf(name, sizeof(name), "%s %ld experts of %ldx%ld, %ld rows each, SwiGLU%s", NameOf(type),
+                experts, n, k, rows_each, fp8 ? ", quantised" : "");
+  const double real = static_cast<double>(experts * rows_each);
+  bench.Time(
+      {.name = name,
+       .bytes = WeightBytes(args.weight) + real * static_cast<double>(k * (fp8 ? 1 : 2) + kExpertWidth),
+       .flops = 2.0 * real * static_cast<double>(n * k),
+       .fp8 = fp8,
+       .run =
+           [&](int64_t i, const Execution& e) {
+             Gemm(copies[static_cast<size_t>(i) % copies.size()], e);
+             if (fp8) Quantise({middle, nullptr, rows, {counts, group_rows}, out}, e);
+           },
+       .out = middle.data,
+       .out_bytes = rows_each * kExpertWidth * 2});
+}
+
+void Heads(Bench& bench, int64_t n, int64_t k, int64_t x_stride, int64_t m) {
+  Sm90Buffers buffers;
+  const int64_t heads = 128;
+  const GemmArgs args{.weight = buffers.Weight(DType::kBF16, heads, n, k),
+                      .x = Sm90Buffers::AsInput(buffers.Activations(m, heads * x_stride)),
+                      .grouping = Grouping::kHeads,
+                      .x_group_stride = x_stride,
+                      .out = buffers.Activations(m, heads * n)};
+  const std::vector<GemmArgs> copies = Copies(buffers, args);
+  char name[96];
+  std::snprintf(name, sizeof(name), "bf16 128 heads of %ldx%ld, %ld rows", n, k, m);
+  bench.Time(
+      {.name = name,
+       .bytes = WeightBytes(args.weight) + static_cast<double>(m * heads * k * 2) + BytesOf(args.out),
+       .flops = 2.0 * static_cast<double>(m * heads * n * k),
+       .run = [&](int64_t i, const Execution& e) { Gemm(copies[static_cast<size_t>(i) % copies.size()], e); },
+       .out = args.out.data,
+       .out_bytes = static_cast<int64_t>(BytesOf(args.out))});
+}
+
+void Attention(Bench& bench, int64_t heads, int64_t batch, int64_t rows, int64_t context) {
+  Sm90Buffers buffers;
+  const MlaArgs args = buffers.Attention(heads, batch, rows, context);
+  char name[96];
+  std::snprintf(name, sizeof(name), "mla %ld heads, %ld x %ld rows, context %ld (%ld parts)", heads, batch,
+                rows, context, args.max_items);
+  // A query row sees what stands before it: on average half a chunk less than the context.
+  const double seen =
+      static_cast<double>(batch * rows) * (static_cast<double>(context) - static_cast<double>(rows - 1) / 2);
+  bench.Time({.name = name,
+              .bytes = static_cast<double>(batch * context * (kLatent + kRope) * 2) + BytesOf(args.q_latent) +
+                       BytesOf(args.out),
+              .flops = 2.0 * seen * static_cast<double>(heads * (2 * kLatent + kRope)),
+              .run = [&](int64_t, const Execution& e) { Mla(args, e); },
+              .out = args.out.data,
+              .out_bytes = static_cast<int64_t>(BytesOf(args.out))});
+}
+
+void Rows(Bench& bench, int64_t m) {
+  Sm90Buffers buffers;
+  const QuantisedRows out = buffers.Quantised(m, kHidden);
+  const Matrix residual = buffers.Activations(m, kHidden), normed = buffers.Activations(m, kHidden);
+  // Zeros: the residual stays what it is from run to run.
+  const Matrix x{buffers.Copy(std::vector<bf16>(static_cast<size_t>(m * kHidden))), DType::kBF16, m, kHidden,
+                 kHidden};
+  const float* const weight = buffers.Copy(std::vector<float>(kHidden, 1.0f));
+  char name[96];
+  std::snprintf(name, sizeof(name), "residual + norm + quantise, %ld rows of %ld", m, kHidden);
+  bench.Time({.name = name,
+              .bytes = 4 * BytesOf(x) + BytesOf(x) / 2,
+              .run =
+                  [&](int64_t, const Execution& e) {
+                    NormQuantise({x, residual, weight, 1e-6f, normed, out}, e);
+                  },
+              .out = normed.data,
+              .out_bytes = static_cast<int64_t>(BytesOf(normed))});
+  const Matrix gate_up = buffers.Activations(m * 8, 2 * kExpertWidth);
+  const QuantisedRows middle = buffers.Quantised(m * 8, kExpertWidth);
+  std::snprintf(name, sizeof(name), "SwiGLU + quantise, %ld rows of %ld", m * 8, kExpertWidth);
+  bench.Time({.name = name,
+              .bytes = BytesOf(gate_up) * 1.25,
+              .run =
+                  [&](int64_t, const Execution& e) {
+                    SwiGluQuantise({gate_up, {}, middle}, e);
+                  },
+              .out = middle.data,
+              .out_bytes = m * 8 * kExpertWidth});
+}
+
+void Routing(Bench& bench, int64_t m) {
+  Sm90Buffers buffers;
+  constexpr int64_t kExperts = 256, kTopK = 8;
+  std::vector<float> logits(static_cast<size_t>(m * kExperts));
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal;
+  for (float& logit : logits) logit = normal(random);
+  int32_t* const ids = buffers.Copy(std::vector<int32_t>(static_cast<size_t>(m * kTopK)));
+  float* const weights = buffers.Copy(std::vector<float>(static_cast<size_t>(m * kTopK)));
+  const GateArgs gate{.logits = buffers.Copy(logits),
+                      .bias = buffers.Copy(std::vector<float>(kExperts, 0.1f)),
+                      .m = m,
+                      .experts = kExperts,
+                      .n_group = 8,
+                      .topk_group = 4,
+                      .top_k = kTopK,
+                      .routed_scaling_factor = 2.5f,
+                      .ids = ids,
+                      .weights = weights};
+  char name[96];
+  std::snprintf(name, sizeof(name), "gate of 256 experts, %ld rows", m);
+  bench.Time({.name = name,
+              .bytes = static_cast<double>(m * (kExperts * 4 + kTopK * 8)),
+              .run = [&](int64_t, const Execution& e) { Gate(gate, e); },
+              .out = weights,
+              .out_bytes = m * kTopK * 4});
+  int32_t* const pairs = buffers.Copy(std::vector<int32_t>(static_cast<size_t>(m * kTopK), -1));
+  const GroupRowsArgs group{.ids = ids,
+                            .m = m,
+                            .top_k = kTopK,
+                            .experts = kExperts,
+                            .offsets = buffers.Copy(std::vector<int32_t>(kExperts + 1)),
+                            .row_index = buffers.Copy(std::vector<int32_t>(static_cast<size_t>(m * kTopK))),
+                            .pair_to_row = pairs};
+  std::snprintf(name, sizeof(name), "rows grouped by 256 experts, %ld rows", m);
+  bench.Time({.name = name,
+              .bytes = static_cast<double>(m * kTopK * 12),
+              .run = [&](int64_t, const Execution& e) { GroupRows(group, e); },
+              .out = pairs,
+              .out_bytes = m * kTopK * 4});
+  const Matrix y = buffers.Activations(m * kTopK, kHidden), out = buffers.Activations(m, kHidden);
+  std::snprintf(name, sizeof(name), "combine of 8, %ld rows", m);
+  bench.Time({.name = name,
+              .bytes = BytesOf(y) + BytesOf(out),
+              .run =
+                  [&](int64_t, const Execution& e) {
+                    Combine({y, pairs, weights, kTopK, {}, out}, e);
+                  },
+              .out = out.data,
+              .out_bytes = static_cast<int64_t>(BytesOf(out))});
+}
+
+int Main() {
+  cudaDeviceProp card;
+  Check(cudaGetDeviceProperties(&card, 0), "no card");
+  if (card.major != 9) {
+    std::fprintf(stderr, "%s has no sm_90a: its kernels were not timed\n", card.name);
+    return 69;
+  }
+  Bench bench{MeasureCard()};
+  for (const auto& [n, k] : {std::pair<int64_t, int64_t>{2112, 7168},
+                             {24576, 1536},
+                             {32768, 512},
+                             {7168, 16384},
+                             {4096, 7168},
+                             {7168, 2048}}) {
+    for (const int64_t m : {1, 16, 64, 128, 4096}) Dense(bench, DType::kF8E4M3, n, k, m);
+  }
+  for (const int64_t m : {1, 64}) Dense(bench, DType::kInt4G128, 7168, 2048, m);
+  for (const int64_t m : {1, 64, 128}) Dense(bench, DType::kBF16, 129280, 7168, m);
+  for (const int64_t m : {1, 64, 4096}) Dense(bench, DType::kBF16, 256, 7168, m);
+  for (const DType type : {DType::kF8E4M3, DType::kInt4G128}) {
+    for (const int64_t rows : {1, 16, 32, 48, 512}) Experts(bench, type, 8, rows);
+    for (const int64_t rows : {1, 8, 64}) Experts(bench, type, 32, rows);
+  }
+  for (const int64_t m : {1, 64}) {
+    Heads(bench, 512, 128, 192, m);
+    Heads(bench, 128, 512, 512, m);
+  }
+  for (const int64_t context : {1024, 4096, 32768}) {
+    for (const int64_t batch : {1, 8, 32, 128}) {
+      if (batch * context <= 32 * 32768) Attention(bench, 128, batch, 1, context);
+    }
+  }
+  for (const int64_t batch : {1, 32, 128}) Attention(bench, 16, batch, 1, 4096);
+  Attention(bench, 128, 32, 2, 4096);
+  Attention(bench, 16, 32, 4, 4096);
+  Attention(bench, 128, 1, 4096, 4096);
+  for (const int64_t m : {1, 64, 4096}) Rows(bench, m);
+  for (const int64_t m : {1, 64, 4096}) Routing(bench, m);
+  std::printf("%d passed, %d failed (the same bits twice)\n", bench.passed, bench.failed);
+  return bench.failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace deeprack::bench
+
+int main() { return deeprack::bench::Main(); }

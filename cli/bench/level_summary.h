@@ -1,0 +1,39 @@
+// What the requests of one concurrency level add up to. Pure.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace deeprack::cli {
+
+// When one successful request's tokens came. output_tokens >= 1.
+struct RequestTimes {
+  absl::Time sent;  // before its connection was made
+  absl::Time first_token;
+  absl::Time last_token;
+  int64_t prompt_tokens = 0;
+  int64_t output_tokens = 0;
+};
+
+// Rates are tokens per second, times are seconds. A value that the requests do not give is NaN: all of them
+// without requests, those of time per token with one output token each.
+struct LevelSummary {
+  double output_rate =
+      0;  // all streams: output tokens over the time from the first sending to the last token
+  double stream_rate = 0;  // one stream, once it flows: the median of 1 / time per output token
+  double prompt_rate = 0;  // prompt tokens over the time in which any request waited for its first token
+  double first_token_p50 = 0, first_token_p99 = 0;
+  double output_token_p50 = 0,
+         output_token_p99 = 0;  // (last - first token) / (output tokens - 1), by request
+};
+
+LevelSummary Summarise(std::span<const RequestTimes> requests);
+
+// The value below which `percent` of 100 lie, between neighbours linear (as numpy's percentile). NaN for
+// none.
+double Percentile(std::vector<double> values, double percent);
+
+}  // namespace deeprack::cli

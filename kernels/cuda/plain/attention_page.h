@@ -1,0 +1,101 @@
+// One page of keys and values for one query of one head: what latent and grouped-query attention have in common. The order of
+// every sum is the CPU kernels' (kernels/cpu/attention_page.h), so the bits are theirs.
+#pragma once
+
+#include "base/ids.h"
+#include "kernels/api/attention.h"
+#include "kernels/cuda/plain/device.h"
+
+namespace deeprack::kernels::plain {
+
+inline constexpr int kAttentionThreads = 128;
+inline constexpr int kMaxKeyDim = 1280;
+inline constexpr int kMaxValueDim = 1024;
+inline constexpr int kScoreBlock = 128;
+
+// The sequence that owns a query row; sequences lie in row order.
+__device__ inline const AttentionSequence& SequenceOf(const AttentionSequence* sequences, int64_t count, int64_t row) {
+  int64_t low = 0;
+  int64_t high = count - 1;
+  while (low < high) {
+    const int64_t middle = (low + high + 1) / 2;
+    if (sequences[middle].first_row <= row) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  return sequences[low];
+}
+
+// The online softmax of one query, on every thread of its block: thread t sums value dimensions t, t + 128, ...
+struct Attended {
+  float sums[kMaxValueDim / kAttentionThreads] = {};
+  float maximum = -INFINITY;
+  float weight = 0;
+};
+
+// The sum of 2 * kHalf lanes in lanes[0]: halves folded onto each other.
+template <int kHalf>
+__device__ void FoldHalf(float (&lanes)[16]) {
+  DR_UNROLL
+  for (int lane = 0; lane < kHalf; ++lane) lanes[lane] += lanes[lane + kHalf];
+  if constexpr (kHalf > 1) FoldHalf<kHalf / 2>(lanes);
+}
+
+// Adds the first `count` positions of a page. Keys and values of a position lie `stride` after those of the last. Holds
+// barriers; every thread of the block must call it.
+template <class C>
+__device__ void AttendPage(const float* query, int64_t key_dim, const C* keys, int64_t value_dim, const C* values, int64_t stride,
+                           int count, float scale, Attended& attended) {
+  __shared__ float scores[kPageTokens];
+  const int thread = static_cast<int>(threadIdx.x);
+  __syncthreads();  // the last page's weights have been read; the query is there
+  if (thread < kPageTokens) {
+    // Sums run over 128 dimensions at a time, which are then added up: one chain over all would cost a digit.
+    float score = 0;
+    const C* key = keys + thread * stride;
+    for (int64_t first = 0; first < key_dim && thread < count; first += kScoreBlock) {
+      const int64_t end = key_dim < first + kScoreBlock ? key_dim : first + kScoreBlock;
+      float sum = 0;
+      for (int64_t i = first; i < end; ++i) sum = fmaf(query[i], ToFloat(key[i]), sum);
+      score = first == 0 ? sum : score + sum;
+    }
+    scores[thread] = thread < count ? score * scale : -INFINITY;
+  }
+  __syncthreads();
+  float maximum = attended.maximum;
+  for (int s = 0; s < count; ++s) maximum = scores[s] > maximum ? scores[s] : maximum;
+  __syncthreads();  // everyone has the maximum before scores become weights
+  if (thread < kPageTokens) scores[thread] = Exp(scores[thread] - maximum);
+  __syncthreads();
+  float lanes[16];
+  DR_UNROLL
+  for (int lane = 0; lane < 16; ++lane) {
+    lanes[lane] = scores[lane];
+    for (int s = 16 + lane; s < kPageTokens; s += 16) lanes[lane] += scores[s];
+  }
+  FoldHalf<8>(lanes);
+  const float correction = Exp(attended.maximum - maximum);  // 0 for the first page
+  attended.weight = attended.weight * correction + lanes[0];
+  attended.maximum = maximum;
+  DR_UNROLL
+  for (int i = 0; i < kMaxValueDim / kAttentionThreads; ++i) {
+    const int64_t d = thread + i * kAttentionThreads;
+    if (d >= value_dim) continue;
+    float sum = attended.sums[i] * correction;
+    for (int s = 0; s < count; ++s) sum = fmaf(scores[s], ToFloat(values[s * stride + d]), sum);
+    attended.sums[i] = sum;
+  }
+}
+
+template <class O>
+__device__ void StoreAttended(const Attended& attended, int64_t value_dim, O* out) {
+  DR_UNROLL
+  for (int i = 0; i < kMaxValueDim / kAttentionThreads; ++i) {
+    const int64_t d = static_cast<int64_t>(threadIdx.x) + i * kAttentionThreads;
+    if (d < value_dim) out[d] = FromFloat<O>(attended.sums[i] / attended.weight);
+  }
+}
+
+}  // namespace deeprack::kernels::plain

@@ -1,0 +1,92 @@
+#include "kernels/cuda/sm90/gemm.h"
+
+#include "base/check.h"
+#include "kernels/cuda/sm90/gemm_launch.h"
+
+namespace deeprack::kernels::sm90 {
+namespace {
+
+int64_t ElementBytes(DType type) { return static_cast<int64_t>(SizeOf(type)); }
+
+bool Aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
+int64_t GroupRows(const GemmArgs& args) {
+  return args.rows_per_group > 0 ? args.rows_per_group : args.x.rows;
+}
+
+}  // namespace
+
+const char* WhyNotGemm(const GemmArgs& args) {
+  const RowWeight& weight = args.weight;
+  if (const char* why = WhyNotRowWeight(weight.type, weight.n, weight.k, 0, 0)) return why;
+  if (weight.groups > kMaxGroups) return "more groups than the kernel keeps in shared memory";
+  if (args.x.type != (weight.type == DType::kF8E4M3 ? DType::kF8E4M3 : DType::kBF16))
+    return "x is of another type than the product takes";
+  if (!Aligned(args.x.data) || args.x.stride * ElementBytes(args.x.type) % 16 != 0)
+    return "x is not aligned to 16 bytes";
+  if (args.x.type == DType::kF8E4M3 &&
+      (args.x.scale_stride % 4 != 0 || args.x.scale_stride < args.x.rows || !Aligned(args.x.scales))) {
+    return "the scales of x are not aligned to 16 bytes";
+  }
+  if (args.grouping == Grouping::kHeads &&
+      (args.x_group_stride * ElementBytes(args.x.type) % 16 != 0 || args.x.type != DType::kBF16)) {
+    return "heads are not bf16 aligned to 16 bytes";
+  }
+  if (args.grouping == Grouping::kDense && weight.groups != 1) return "a dense product of several groups";
+  if (!Aligned(args.out.data) || args.out.stride * ElementBytes(args.out.type) % 16 != 0)
+    return "out is not aligned to 16 bytes";
+  return nullptr;
+}
+
+void Gemm(const GemmArgs& args, const Execution& execution) {
+  DR_CHECK(WhyNotGemm(args) == nullptr);
+  if (args.x.rows == 0) return;
+  const RowWeight& weight = args.weight;
+  const bool fp8 = weight.type == DType::kF8E4M3, int4 = weight.type == DType::kInt4G128;
+  const GemmConfig config = ChooseGemm(weight.groups, weight.n, weight.k, GroupRows(args));
+  DR_CHECK(!config.parallel || (args.partials != nullptr && args.arrivals != nullptr));
+  const auto panel = static_cast<int32_t>(kSwizzleBytes / ElementBytes(args.x.type));
+  const int64_t x_bytes = ElementBytes(args.x.type),
+                x_groups = args.grouping == Grouping::kHeads ? weight.groups : 1;
+  const TensorMapSpec x{
+      args.x.data,
+      {weight.k, x_groups, args.x.rows},
+      {x_groups > 1 ? args.x_group_stride * x_bytes : args.x.stride * x_bytes, args.x.stride * x_bytes},
+      {panel, 1, config.tokens},
+      args.x.type,
+      true};
+  GemmLaunch launch{
+      .x = EncodeTensorMap(x),
+      .weight_scales = weight.scales,
+      .tiles = static_cast<const uint8_t*>(weight.data),
+      .offsets = args.offsets,
+      .counts = args.counts,
+      .out = args.out.data,
+      .partials = static_cast<float*>(args.partials),
+      .arrivals = args.arrivals,
+      .out_stride = args.out.stride,
+      .rows = static_cast<int32_t>(args.x.rows),
+      .n = static_cast<int32_t>(weight.n),
+      .k_blocks = static_cast<int32_t>(fp8 || int4 ? ScaleBlocks(weight.k) : (weight.k + panel - 1) / panel),
+      .groups = static_cast<int32_t>(weight.groups),
+      .feature_tiles = static_cast<int32_t>((weight.n + kTileRows - 1) / kTileRows),
+      .splits = config.splits,
+      .group_rows = static_cast<int32_t>(args.group_rows),
+      .grouping = args.grouping,
+      .out_bf16 = args.out.type == DType::kBF16,
+      .swiglu = args.swiglu,
+      .weights_stay = GroupRows(args) > config.tokens,
+  };
+  if (!int4) {
+    launch.weight = EncodeTensorMap(MatrixMap(weight.data, weight.type, weight.groups * weight.n, weight.k,
+                                              weight.k, kTileRows, panel, true));
+  }
+  if (fp8) {
+    launch.scales = EncodeTensorMap(MatrixMap(args.x.scales, DType::kF32, ScaleBlocks(weight.k), args.x.rows,
+                                              args.x.scale_stride, 1, config.tokens, false));
+  }
+  const auto start = fp8 ? LaunchE4M3 : int4 ? LaunchInt4 : LaunchBF16;
+  start(config.tokens, args.blocks > 0 ? args.blocks : kStreamingMultiprocessors, launch, execution);
+}
+
+}  // namespace deeprack::kernels::sm90

@@ -1,0 +1,116 @@
+// The weight formats of the matrix product: what a step of K is in shared memory, and how a warpgroup sums
+// steps.
+#pragma once
+
+#include "kernels/cuda/sm90/gemm_kernel.h"
+
+namespace deeprack::kernels::sm90 {
+
+// The stage is read: lets the producer fill it again. By all math threads.
+template <class Shared>
+__device__ inline void Release(const Shared& shared, int stage) {
+  __syncwarp();
+  if (threadIdx.x % kWarp == 0) Arrive(shared.empty(stage));
+}
+
+struct E4M3Format {
+  static constexpr int kBlockK = 128, kPanelK = 128, kXPanels = 1;
+  static constexpr bool kXScales = true;
+  static constexpr uint32_t kWeightBytes = kTileRows * kSwizzleBytes, kWeightCopied = kWeightBytes;
+
+  __device__ static void CopyWeight(const GemmLaunch& launch, uint8_t* to, const GemmUnit& unit, int block,
+                                    Barrier& full, uint64_t policy) {
+    CopyBox(to, launch.weight, block * kBlockK,
+            unit.group * launch.n + unit.feature_tile * static_cast<int>(kTileRows), 0, full, policy);
+  }
+
+  // sums = over the blocks: (e4m3 products of the block) * (scale of x * scale of W).
+  template <int kTokens, class Shared, class Stages>
+  __device__ static void Sum(const GemmLaunch& launch, const Shared& shared, const GemmUnit& unit,
+                             BlockRange range, Stages& ring, float (&sums)[kTokens / 2]) {
+    const int thread = static_cast<int>(threadIdx.x) - kWarpgroup;
+    const int lane = thread % kWarp;
+    const int panels = launch.n / static_cast<int>(kPanelRows);
+    int panel = unit.feature_tile * static_cast<int>(kTileRows / kPanelRows) + thread / kWarp;
+    if (panel >= panels) panel = panels - 1;  // rows that are not stored
+    const float* const scales =
+        launch.weight_scales + (int64_t{unit.group} * panels + panel) * launch.k_blocks * 2;
+#pragma unroll
+    for (int i = 0; i < kTokens / 2; ++i) sums[i] = 0.0f;
+    float lane_low = 0.0f, lane_high = 0.0f;  // of block range.begin + 32 * j + lane
+    for (int b = range.begin; b < range.end; ++b) {
+      const int within = (b - range.begin) % kWarp;
+      if (within == 0 && b + lane < range.end) {
+        lane_low = LoadConstant(scales + 2 * (b + lane));
+        lane_high = LoadConstant(scales + 2 * (b + lane) + 1);
+      }
+      const float low = Shuffle(lane_low, within), high = Shuffle(lane_high, within);
+      Wait(shared.full(ring.stage), ring.parity);
+      const uint64_t w = KMajor(SharedAddress(shared.weight(ring.stage)) +
+                                static_cast<uint32_t>(thread / kWarpgroup) * 64 * kSwizzleBytes);
+      const uint64_t x = KMajor(SharedAddress(shared.x(ring.stage)));
+      float products[kTokens / 2];
+      FenceProducts();
+#pragma unroll
+      for (int j = 0; j < 4; ++j)
+        ProductE4M3<kTokens>(products, Advance(w, j * 32), Advance(x, j * 32), j > 0);
+      CommitProducts();
+      WaitProducts<0>();
+      KeepInPlace(products);
+      const float* const x_scales = shared.scales(ring.stage) + lane % 4 * 2;
+#pragma unroll
+      for (int i = 0; i < kTokens / 8; ++i) {
+        const Floats2 s = *reinterpret_cast<const Floats2*>(x_scales + 8 * i);
+        sums[4 * i] = fmaf(products[4 * i], s.f[0] * low, sums[4 * i]);
+        sums[4 * i + 1] = fmaf(products[4 * i + 1], s.f[1] * low, sums[4 * i + 1]);
+        sums[4 * i + 2] = fmaf(products[4 * i + 2], s.f[0] * high, sums[4 * i + 2]);
+        sums[4 * i + 3] = fmaf(products[4 * i + 3], s.f[1] * high, sums[4 * i + 3]);
+      }
+      Release(shared, ring.stage);
+      ring.Next();
+    }
+  }
+};
+
+struct BF16Format {
+  static constexpr int kBlockK = 64, kPanelK = 64, kXPanels = 1;
+  static constexpr bool kXScales = false;
+  static constexpr uint32_t kWeightBytes = kTileRows * kSwizzleBytes, kWeightCopied = kWeightBytes;
+
+  __device__ static void CopyWeight(const GemmLaunch& launch, uint8_t* to, const GemmUnit& unit, int block,
+                                    Barrier& full, uint64_t policy) {
+    CopyBox(to, launch.weight, block * kBlockK,
+            unit.group * launch.n + unit.feature_tile * static_cast<int>(kTileRows), 0, full, policy);
+  }
+
+  // One sum over all blocks; one group of products is in flight while the next is issued.
+  template <int kTokens, class Shared, class Stages>
+  __device__ static void Sum(const GemmLaunch&, const Shared& shared, const GemmUnit&, BlockRange range,
+                             Stages& ring, float (&sums)[kTokens / 2]) {
+    const int thread = static_cast<int>(threadIdx.x) - kWarpgroup;
+    int last = 0;
+    for (int b = range.begin; b < range.end; ++b) {
+      Wait(shared.full(ring.stage), ring.parity);
+      const uint64_t w = KMajor(SharedAddress(shared.weight(ring.stage)) +
+                                static_cast<uint32_t>(thread / kWarpgroup) * 64 * kSwizzleBytes);
+      const uint64_t x = KMajor(SharedAddress(shared.x(ring.stage)));
+      KeepInPlace(sums);
+      FenceProducts();
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        ProductBF16<kTokens, false, false>(sums, Advance(w, j * 32), Advance(x, j * 32),
+                                           b > range.begin || j > 0);
+      }
+      CommitProducts();
+      WaitProducts<1>();
+      if (b > range.begin) Release(shared, last);
+      last = ring.stage;
+      ring.Next();
+    }
+    WaitProducts<0>();
+    KeepInPlace(sums);
+    Release(shared, last);
+  }
+};
+
+}  // namespace deeprack::kernels::sm90

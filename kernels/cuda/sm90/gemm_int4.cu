@@ -1,0 +1,81 @@
+#include "kernels/cuda/sm90/gemm_formats.h"
+#include "kernels/cuda/sm90/gemm_launch.h"
+#include "kernels/cuda/sm90/int4_weight.h"
+
+namespace deeprack::kernels::sm90 {
+namespace {
+
+// The weights pass through registers: each lane's 16 bytes hold its operand of four instructions.
+struct Int4Format {
+  static constexpr int kBlockK = 128, kPanelK = 64, kXPanels = 2;
+  static constexpr bool kXScales = false;
+  static constexpr uint32_t kWeightBytes = 9216, kWeightCopied = kInt4TileBytes;
+  static_assert(kWeightBytes >= kWeightCopied);
+
+  __device__ static void CopyWeight(const GemmLaunch& launch, uint8_t* to, const GemmUnit& unit, int block,
+                                    Barrier& full, uint64_t policy) {
+    const int64_t tile =
+        (int64_t{unit.group} * launch.feature_tiles + unit.feature_tile) * launch.k_blocks + block;
+    CopyBytes(to, launch.tiles + tile * kInt4TileBytes, kInt4TileBytes, full, policy);
+  }
+
+  // sums = over the groups of columns: (products of q - zero, exact in bf16) * scale.
+  template <int kTokens, class Shared, class Stages>
+  __device__ static void Sum(const GemmLaunch&, const Shared& shared, const GemmUnit&, BlockRange range,
+                             Stages& ring, float (&sums)[kTokens / 2]) {
+    const int thread = static_cast<int>(threadIdx.x) - kWarpgroup;
+    const int lane = thread % kWarp, panel = thread / kWarp;
+    const int row = panel * 16 + lane / 4;
+#pragma unroll
+    for (int i = 0; i < kTokens / 2; ++i) sums[i] = 0.0f;
+    for (int b = range.begin; b < range.end; ++b) {
+      Wait(shared.full(ring.stage), ring.parity);
+      const uint8_t* const tile = shared.weight(ring.stage);
+      const float low = reinterpret_cast<const float*>(tile)[row],
+                  high = reinterpret_cast<const float*>(tile)[row + 8];
+      // 128 + zero, twice, as bf16: 0x4300 is 128, and there the last bit is 1.
+      const uint32_t zeros[2] = {(0x4300u + tile[kInt4ZeroOffset + row]) * 0x10001u,
+                                 (0x4300u + tile[kInt4ZeroOffset + row + 8]) * 0x10001u};
+      const uint64_t x = KMajor(SharedAddress(shared.x(ring.stage)));
+      float products[kTokens / 2];
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const Words4 words =
+            reinterpret_cast<const Words4*>(tile + kInt4ValueOffset)[(panel * 2 + half) * kWarp + lane];
+        uint32_t a[4][4];
+#pragma unroll
+        for (int step = 0; step < 4; ++step) {
+#pragma unroll
+          for (int j = 0; j < 4; ++j) {
+            a[step][j] =
+                SubtractBF16x2(((words.w[step] >> (4 * j)) & 0x000f000fu) | 0x43004300u, zeros[j % 2]);
+          }
+        }
+        FenceProducts();
+#pragma unroll
+        for (int step = 0; step < 4; ++step) {
+          ProductBF16Registers<kTokens>(products, a[step],
+                                        Advance(x, half * (kTokens * kSwizzleBytes) + step * 32),
+                                        half > 0 || step > 0);
+        }
+        CommitProducts();
+        if constexpr (kTokens == 128)
+          WaitProducts<0>();  // else both halves' operands are held: registers are few here
+      }
+      WaitProducts<0>();
+      KeepInPlace(products);
+#pragma unroll
+      for (int i = 0; i < kTokens / 2; ++i) sums[i] = fmaf(products[i], i / 2 % 2 == 0 ? low : high, sums[i]);
+      Release(shared, ring.stage);
+      ring.Next();
+    }
+  }
+};
+
+}  // namespace
+
+void LaunchInt4(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution) {
+  LaunchGemm<Int4Format>(tokens, blocks, launch, execution);
+}
+
+}  // namespace deeprack::kernels::sm90

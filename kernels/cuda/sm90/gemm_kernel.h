@@ -1,0 +1,281 @@
+// The matrix product's kernel: a persistent grid; in each block one warp of a first warpgroup feeds a ring of
+// tiles by TMA, and two warpgroups multiply 64 rows of W each.
+#pragma once
+
+#include "kernels/cuda/sm90/gemm.h"
+#include "kernels/cuda/sm90/wgmma.h"
+
+namespace deeprack::kernels::sm90 {
+
+inline constexpr int kMathWarpgroups = 2;
+inline constexpr int kMathThreads = kMathWarpgroups * kWarpgroup;
+inline constexpr int kGemmThreads = kWarpgroup + kMathThreads;
+inline constexpr int kMathWarps = kMathThreads / kWarp;
+inline constexpr int kChunk = 32;      // tokens that a warp turns round at a time
+inline constexpr int kTurnPitch = 20;  // floats from token to token there: 16 features and no bank conflict
+inline constexpr uint32_t kTurnBytes = kMathWarps * kChunk * kTurnPitch * sizeof(float);
+
+// What the kernel is given: GemmArgs made ready by the host.
+struct GemmLaunch {
+  TensorMap weight;  // fp8: [groups * n, k] bytes, boxes 128 x 128; bf16: boxes 128 rows x 64
+  TensorMap x;       // [rows, groups, k], boxes of 128 bytes of k, tokens rows
+  TensorMap scales;  // fp8: [k / 128, rows], boxes of tokens
+  const float* weight_scales;
+  const uint8_t* tiles;  // int4
+  const int32_t* offsets;
+  const int32_t* counts;
+  void* out;
+  float* partials;
+  int* arrivals;
+  int64_t out_stride;
+  int32_t rows, n, k_blocks, groups, feature_tiles, splits, group_rows;
+  Grouping grouping;
+  bool out_bf16, swiglu, weights_stay;  // weights_stay: several token tiles read them
+};
+
+// Shared memory: first and rows of each group, the barriers, the tiles, the scales, the warps' turning space.
+template <class Format, int kTokens>
+struct GemmShared {
+  static constexpr uint32_t kXBytes = kTokens * kSwizzleBytes * Format::kXPanels;
+  static constexpr uint32_t kScaleBytes = Format::kXScales ? (kTokens * sizeof(float) + 127) / 128 * 128 : 0;
+  static constexpr uint32_t kGroupBytes = kMaxGroups * 2 * sizeof(int32_t);
+  static constexpr uint32_t kHeadBytes = kGroupBytes + 1024;  // barriers and a flag in the last 1024
+  static constexpr uint32_t kStageBytes = Format::kWeightBytes + kXBytes + kScaleBytes;
+  static constexpr int kStages =
+      static_cast<int>((kSharedBytes - kHeadBytes - kTurnBytes) / kStageBytes) < 12
+          ? static_cast<int>((kSharedBytes - kHeadBytes - kTurnBytes) / kStageBytes)
+          : 12;
+  static constexpr uint32_t kBytes = kHeadBytes + kStages * kStageBytes + kTurnBytes;
+  static_assert(kStages >= 4 && kGroupBytes % 1024 == 0 && Format::kWeightBytes % 1024 == 0 &&
+                kXBytes % 1024 == 0);
+  static_assert(2 * kStages * sizeof(Barrier) + sizeof(int) <= 1024);
+
+  uint8_t* base;
+  __device__ int32_t* groups() const { return reinterpret_cast<int32_t*>(base); }
+  __device__ Barrier& full(int stage) const { return reinterpret_cast<Barrier*>(base + kGroupBytes)[stage]; }
+  __device__ Barrier& empty(int stage) const {
+    return reinterpret_cast<Barrier*>(base + kGroupBytes)[kStages + stage];
+  }
+  __device__ int& flag() const { return *reinterpret_cast<int*>(base + kHeadBytes - sizeof(int)); }
+  __device__ uint8_t* weight(int stage) const { return base + kHeadBytes + stage * Format::kWeightBytes; }
+  __device__ uint8_t* x(int stage) const { return weight(kStages) + stage * kXBytes; }
+  __device__ float* scales(int stage) const {
+    return reinterpret_cast<float*>(x(kStages) + stage * kScaleBytes);
+  }
+  __device__ float* turn(int warp) const {
+    return reinterpret_cast<float*>(x(kStages) + kStages * kScaleBytes) + warp * kChunk * kTurnPitch;
+  }
+};
+
+// Group g: rows [first, first + count) of x; kept in shared memory as pairs.
+__device__ inline void LoadGroups(const GemmLaunch& launch, int32_t* groups) {
+  for (int g = static_cast<int>(threadIdx.x); g < launch.groups; g += kGemmThreads) {
+    int32_t first = 0, count = launch.rows;
+    if (launch.grouping == Grouping::kRanges) {
+      first = launch.offsets[g];
+      count = launch.offsets[g + 1] - first;
+    } else if (launch.grouping == Grouping::kMasked) {
+      first = g * launch.group_rows;
+      count = launch.counts[g] < launch.group_rows ? launch.counts[g] : launch.group_rows;
+    }
+    groups[2 * g] = first;
+    groups[2 * g + 1] = count;
+  }
+}
+
+template <class Format, int kTokens>
+__device__ inline void Produce(const GemmLaunch& launch, const GemmShared<Format, kTokens>& shared,
+                               GemmWalk walk) {
+  using Shared = GemmShared<Format, kTokens>;
+  const int32_t* const groups = shared.groups();
+  const auto rows_of = [&](int g) { return groups[2 * g + 1]; };
+  const int parts = kTokens == 128 ? 1 : launch.splits;
+  const uint64_t policy = launch.weights_stay ? kEvictLast : kEvictFirst;
+  Ring<Shared::kStages> ring;
+  GemmUnit unit;
+  for (int64_t number = blockIdx.x; walk.Find(number, rows_of, unit); number += gridDim.x) {
+    const int token = groups[2 * unit.group] + unit.token_tile * kTokens;
+    const int x_group = launch.grouping == Grouping::kHeads ? unit.group : 0;
+    const BlockRange range = SplitRange(launch.k_blocks, parts, unit.split);
+    for (int b = range.begin; b < range.end; ++b) {
+      Barrier& full = shared.full(ring.stage);
+      Wait(shared.empty(ring.stage), ring.parity ^ 1);
+      ArriveExpectBytes(
+          full, Format::kWeightCopied + Shared::kXBytes + (Format::kXScales ? kTokens * sizeof(float) : 0));
+      Format::CopyWeight(launch, shared.weight(ring.stage), unit, b, full, policy);
+      for (int p = 0; p < Format::kXPanels; ++p) {
+        CopyBox(shared.x(ring.stage) + p * kTokens * kSwizzleBytes, launch.x,
+                b * Format::kBlockK + p * Format::kPanelK, x_group, token, full, kEvictLast);
+      }
+      if constexpr (Format::kXScales)
+        CopyBox(shared.scales(ring.stage), launch.scales, token, b, 0, full, kEvictLast);
+      ring.Next();
+    }
+  }
+}
+
+// Adds this unit's sums to the workspace; true in the block that comes last, whose sums are then those of all
+// parts, in order.
+template <int kTokens>
+__device__ inline bool AddParts(const GemmLaunch& launch, const GemmUnit& unit, int& flag,
+                                float (&sums)[kTokens / 2]) {
+  const int thread = static_cast<int>(threadIdx.x) - kWarpgroup;
+  const int tile = unit.feature_tile * unit.token_tiles + unit.token_tile;
+  Floats4* const parts = reinterpret_cast<Floats4*>(launch.partials) +
+                         int64_t{tile} * launch.splits * (kTokens / 8) * kMathThreads + thread;
+#pragma unroll
+  for (int i = 0; i < kTokens / 8; ++i) {
+    parts[(unit.split * (kTokens / 8) + i) * kMathThreads] = {sums[4 * i], sums[4 * i + 1], sums[4 * i + 2],
+                                                              sums[4 * i + 3]};
+  }
+  ThreadFence();
+  SyncNamed(1, kMathThreads);
+  if (thread == 0) {
+    const bool last = AtomicAdd(launch.arrivals + tile, 1) == launch.splits - 1;
+    if (last) launch.arrivals[tile] = 0;
+    flag = last;
+  }
+  SyncNamed(1, kMathThreads);
+  const bool last = flag != 0;
+  SyncNamed(1, kMathThreads);  // the flag has been read before the next unit writes it
+  if (!last) return false;
+  ThreadFence();
+  for (int s = 0; s < launch.splits; ++s) {
+#pragma unroll
+    for (int i = 0; i < kTokens / 8; ++i) {
+      const Floats4 part = LoadThroughL2(parts + (s * (kTokens / 8) + i) * kMathThreads);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) sums[4 * i + j] = s == 0 ? part.f[j] : sums[4 * i + j] + part.f[j];
+    }
+  }
+  return true;
+}
+
+__device__ inline uint32_t TwoBF16(float low, float high) {
+  return uint32_t{ToBF16(low).bits} | uint32_t{ToBF16(high).bits} << 16;
+}
+
+// Writes `count` (8 or 16) neighbouring features of one token.
+template <int kCount>
+__device__ inline void StoreFeatures(const GemmLaunch& launch, int64_t at, const float (&values)[kCount]) {
+  if (launch.out_bf16) {
+    Words4* const out = reinterpret_cast<Words4*>(static_cast<bf16*>(launch.out) + at);
+#pragma unroll
+    for (int i = 0; i < kCount / 8; ++i) {
+      const float* const v = values + 8 * i;
+      out[i] = {TwoBF16(v[0], v[1]), TwoBF16(v[2], v[3]), TwoBF16(v[4], v[5]), TwoBF16(v[6], v[7])};
+    }
+  } else {
+    Floats4* const out = reinterpret_cast<Floats4*>(static_cast<float*>(launch.out) + at);
+#pragma unroll
+    for (int i = 0; i < kCount / 4; ++i)
+      out[i] = {values[4 * i], values[4 * i + 1], values[4 * i + 2], values[4 * i + 3]};
+  }
+}
+
+// Turns each warp's 16 features x 32 tokens round in shared memory, so that a lane writes one token's
+// features.
+template <int kTokens>
+__device__ inline void Store(const GemmLaunch& launch, const GemmUnit& unit, int first_row, int count,
+                             float* turn, const float (&sums)[kTokens / 2]) {
+  constexpr int kTurned = kTokens < kChunk ? kTokens : kChunk;
+  const int thread = static_cast<int>(threadIdx.x) - kWarpgroup;
+  const int lane = thread % kWarp;
+  const int panel = unit.feature_tile * static_cast<int>(kTileRows / kPanelRows) + thread / kWarp;
+  if (panel * kPanelRows >= launch.n) return;
+  const int features = launch.swiglu ? 8 : 16;
+  const int64_t column =
+      int64_t{panel} * features + (launch.grouping == Grouping::kHeads ? int64_t{unit.group} * launch.n : 0);
+#pragma unroll
+  for (int chunk = 0; chunk < kTokens; chunk += kTurned) {
+    __syncwarp();  // the last chunk has been read
+#pragma unroll
+    for (int i = chunk / 2; i < (chunk + kTurned) / 2; i += 4) {
+#pragma unroll
+      for (int pair = 0; pair < 2; ++pair) {
+        float* const at = turn + (AccumulatorColumn(lane, i + pair) - chunk) * kTurnPitch + lane / 4;
+        const float low = sums[i + pair], high = sums[i + pair + 2];
+        if (launch.swiglu) {
+          at[0] = low / (1.0f + expf(-low)) * high;
+        } else {
+          at[0] = low;
+          at[8] = high;
+        }
+      }
+    }
+    __syncwarp();
+    const int token = unit.token_tile * kTokens + chunk + lane;
+    if (lane < kTurned && token < count) {
+      const float* const from = turn + lane * kTurnPitch;
+      const int64_t at = (int64_t{first_row} + token) * launch.out_stride + column;
+      if (launch.swiglu) {
+        float values[8];
+#pragma unroll
+        for (int i = 0; i < 8; ++i) values[i] = from[i];
+        StoreFeatures(launch, at, values);
+      } else {
+        float values[16];
+#pragma unroll
+        for (int i = 0; i < 16; ++i) values[i] = from[i];
+        StoreFeatures(launch, at, values);
+      }
+    }
+  }
+}
+
+template <class Format, int kTokens>
+__device__ inline void Multiply(const GemmLaunch& launch, const GemmShared<Format, kTokens>& shared,
+                                GemmWalk walk) {
+  using Shared = GemmShared<Format, kTokens>;
+  constexpr bool kSerialParts = kTokens == 128;
+  const int thread = static_cast<int>(threadIdx.x) - kWarpgroup;
+  const int32_t* const groups = shared.groups();
+  const auto rows_of = [&](int g) { return groups[2 * g + 1]; };
+  Ring<Shared::kStages> ring;
+  GemmUnit unit;
+  for (int64_t number = blockIdx.x; walk.Find(number, rows_of, unit); number += gridDim.x) {
+    float sums[kTokens / 2];
+    if (kSerialParts && launch.splits > 1) {
+      float part[kTokens / 2];
+#pragma unroll 1
+      for (int s = 0; s < launch.splits; ++s) {
+        Format::template Sum<kTokens>(launch, shared, unit, SplitRange(launch.k_blocks, launch.splits, s),
+                                      ring, part);
+#pragma unroll
+        for (int i = 0; i < kTokens / 2; ++i) sums[i] = s == 0 ? part[i] : sums[i] + part[i];
+      }
+    } else {
+      const int parts = kSerialParts ? 1 : launch.splits;
+      Format::template Sum<kTokens>(launch, shared, unit, SplitRange(launch.k_blocks, parts, unit.split),
+                                    ring, sums);
+    }
+    if (!kSerialParts && launch.splits > 1 && !AddParts<kTokens>(launch, unit, shared.flag(), sums)) continue;
+    Store<kTokens>(launch, unit, groups[2 * unit.group], groups[2 * unit.group + 1],
+                   shared.turn(thread / kWarp), sums);
+  }
+}
+
+template <class Format, int kTokens>
+__global__ void __launch_bounds__(kGemmThreads, 1) GemmKernel(const __grid_constant__ GemmLaunch launch) {
+  using Shared = GemmShared<Format, kTokens>;
+  const Shared shared{DynamicShared()};
+  LoadGroups(launch, shared.groups());
+  if (threadIdx.x == 0) {
+    for (int s = 0; s < Shared::kStages; ++s) {
+      InitBarrier(shared.full(s), 1);
+      InitBarrier(shared.empty(s), kMathWarps);
+    }
+    FenceBarrierInit();
+  }
+  __syncthreads();
+  const GemmWalk walk(launch.groups, launch.feature_tiles, kTokens == 128 ? 1 : launch.splits, kTokens);
+  if (threadIdx.x < kWarpgroup) {
+    LowerRegisters<24>();
+    if (threadIdx.x == 0) Produce<Format, kTokens>(launch, shared, walk);
+  } else {
+    RaiseRegisters<240>();
+    Multiply<Format, kTokens>(launch, shared, walk);
+  }
+}
+
+}  // namespace deeprack::kernels::sm90

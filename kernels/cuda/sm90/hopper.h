@@ -1,0 +1,194 @@
+// The instructions of sm_90a that these kernels stand on, one function each. Compiled by nvcc they are PTX;
+// compiled by the C++ compiler they are the emulation of kernels/cuda/sm90/host/hopper.h, which checks what
+// the hardware would not forgive: barriers' counts, descriptors, operands overwritten or read too early.
+#pragma once
+
+#include "kernels/api/execution.h"
+#include "kernels/cuda/plain/device.h"
+#include "kernels/cuda/sm90/isa/layout.h"
+#include "kernels/cuda/sm90/isa/tensor_map.h"
+
+#if !defined(__CUDACC__)
+#include "kernels/cuda/sm90/host/hopper.h"
+#else
+
+namespace deeprack::kernels::sm90 {
+
+// An mbarrier: a phase ends when all expected threads have arrived and all expected bytes have been written.
+// Waiting takes the parity of the phase to wait for: 0 for the first, 1 for the second, ...; parity 1 passes
+// at once on a new barrier.
+struct Barrier {
+  uint64_t word;
+};
+
+__device__ inline uint32_t SharedAddress(const void* p) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
+}
+
+extern __shared__ __align__(1024) uint8_t dynamic_shared[];
+__device__ inline uint8_t* DynamicShared() { return dynamic_shared; }
+
+__device__ inline void InitBarrier(Barrier& barrier, uint32_t arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(SharedAddress(&barrier)), "r"(arrivals));
+}
+// After InitBarrier, before any other thread or the copy engine uses the barriers (a __syncthreads follows).
+__device__ inline void FenceBarrierInit() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+__device__ inline void Arrive(Barrier& barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(SharedAddress(&barrier)) : "memory");
+}
+// Arrives, and lets the phase wait for `bytes` more bytes of copies.
+__device__ inline void ArriveExpectBytes(Barrier& barrier, uint32_t bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(SharedAddress(&barrier)),
+               "r"(bytes)
+               : "memory");
+}
+__device__ inline void Wait(Barrier& barrier, uint32_t parity) {
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "again:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+      "@done bra ready;\n"
+      "bra again;\n"
+      "ready:\n"
+      "}" ::"r"(SharedAddress(&barrier)),
+      "r"(parity)
+      : "memory");
+}
+
+// How the L2 should treat what a copy brings: the policy words that createpolicy.fractional gives for a
+// fraction of 1.
+inline constexpr uint64_t kEvictFirst = 0x12f0000000000000ull;
+inline constexpr uint64_t kEvictNormal = 0x1000000000000000ull;
+inline constexpr uint64_t kEvictLast = 0x14f0000000000000ull;
+
+// Copies the box at (c0, c1, c2) of the map into shared memory and counts its bytes (box size, also where it
+// reaches beyond the tensor) at the barrier. By one thread.
+__device__ inline void CopyBox(void* to, const TensorMap& map, int c0, int c1, int c2, Barrier& barrier,
+                               uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, "
+      "{%2, %3, %4}], "
+      "[%5], %6;" ::"r"(SharedAddress(to)),
+      "l"(&map), "r"(c0), "r"(c1), "r"(c2), "r"(SharedAddress(&barrier)), "l"(policy)
+      : "memory");
+}
+// `bytes` contiguous bytes; both addresses and the size multiples of 16.
+__device__ inline void CopyBytes(void* to, const void* from, uint32_t bytes, Barrier& barrier,
+                                 uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, "
+      "[%3], %4;" ::"r"(SharedAddress(to)),
+      "l"(from), "r"(bytes), "r"(SharedAddress(&barrier)), "l"(policy)
+      : "memory");
+}
+__device__ inline void PrefetchMap(const TensorMap& map) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
+}
+
+// Makes ordinary stores to shared memory visible to copies and matrix products (the asynchronous proxy): by
+// each thread that stored, before the barrier after which the product is issued.
+__device__ inline void FenceForAsync() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
+// Waits for `threads` threads (a multiple of 32) at barrier `id` (1 to 15; 0 is __syncthreads).
+__device__ inline void SyncNamed(int id, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+// Registers per thread, by all warps of a warpgroup.
+template <int kRegisters>
+__device__ inline void RaiseRegisters() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+template <int kRegisters>
+__device__ inline void LowerRegisters() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
+__device__ inline void ThreadFence() { __threadfence(); }
+__device__ inline int AtomicAdd(int* at, int value) { return atomicAdd(at, value); }
+// Reads what other blocks have written (past the L1), and what nobody writes during the kernel.
+__device__ inline Floats4 LoadThroughL2(const Floats4* p) {
+  const float4 value = __ldcg(reinterpret_cast<const float4*>(p));
+  return {value.x, value.y, value.z, value.w};
+}
+template <class T>
+__device__ inline T LoadConstant(const T* p) {
+  return __ldg(p);
+}
+template <class T>
+__device__ inline T Shuffle(T value, int lane) {
+  return __shfl_sync(0xffffffffu, value, lane);
+}
+// Bit l: whether it holds on lane l.
+__device__ inline uint32_t Ballot(bool here) { return __ballot_sync(0xffffffffu, here); }
+__device__ inline int CountBits(uint32_t bits) { return __popc(bits); }
+__device__ inline bool AnyInWarp(bool here) { return __any_sync(0xffffffffu, here); }
+__device__ inline float Exp2(float x) { return exp2f(x); }
+// Words that other cards read and write. What the block's threads have done before a __syncthreads, and
+// earlier kernels, is seen by whoever has seen the word.
+__device__ inline void StoreForPeers(uint32_t* at, uint32_t value) {
+  asm volatile("fence.acq_rel.sys;\nst.release.sys.global.u32 [%0], %1;" ::"l"(at), "r"(value) : "memory");
+}
+__device__ inline uint32_t LoadFromPeers(const uint32_t* at) {
+  uint32_t value;
+  asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(at) : "memory");
+  return value;
+}
+__device__ inline uint64_t Nanoseconds() {
+  uint64_t now;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+  return now;
+}
+
+// a - b, two bf16 at a time.
+__device__ inline uint32_t SubtractBF16x2(uint32_t a, uint32_t b) {
+  uint32_t d;
+  asm("sub.rn.bf16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+  return d;
+}
+
+// Four values to e4m3 (e4m3.h), the first in the lowest byte.
+__device__ inline uint32_t FourE4M3(float a, float b, float c, float d) {
+  uint16_t low, high;
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(low) : "f"(b), "f"(a));
+  asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(high) : "f"(d), "f"(c));
+  return uint32_t{low} | uint32_t{high} << 16;
+}
+
+// Launches with dynamic shared memory. What goes wrong is left for cudaGetLastError, as with every launch.
+template <class Args>
+void LaunchWithShared(void (*kernel)(Args), dim3 grid, int threads, uint32_t shared_bytes,
+                      const Execution& execution, const Args& args) {
+  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = dim3(threads);
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = static_cast<cudaStream_t>(execution.stream);
+  cudaLaunchKernelEx(&config, kernel, args);
+}
+
+}  // namespace deeprack::kernels::sm90
+
+#endif
+
+namespace deeprack::kernels::sm90 {
+
+// Where a ring of kStages buffers stands: the buffer, and the parity to wait with for it to be full (or, for
+// its producer, the opposite: to be free).
+template <int kStages>
+struct Ring {
+  int stage = 0;
+  uint32_t parity = 0;
+  constexpr void Next() {
+    if (++stage == kStages) {
+      stage = 0;
+      parity ^= 1;
+    }
+  }
+};
+
+}  // namespace deeprack::kernels::sm90

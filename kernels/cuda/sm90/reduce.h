@@ -1,0 +1,33 @@
+// Sums and maxima over a warp and a block, the same on every thread, in a fixed order.
+#pragma once
+
+#include "kernels/cuda/sm90/hopper.h"
+
+namespace deeprack::kernels::sm90 {
+
+__device__ inline float WarpSum(float value) {
+  for (int mask = kWarp / 2; mask > 0; mask /= 2) value += __shfl_xor_sync(0xffffffffu, value, mask);
+  return value;
+}
+
+__device__ inline float WarpMax(float value) {
+  for (int mask = kWarp / 2; mask > 0; mask /= 2)
+    value = fmaxf(value, __shfl_xor_sync(0xffffffffu, value, mask));
+  return value;
+}
+
+// Of kThreads threads, all of the block. Holds two barriers.
+template <int kThreads>
+__device__ inline float BlockSum(float value) {
+  __shared__ float of_warps[kThreads / kWarp];
+  value = WarpSum(value);
+  __syncthreads();  // the last call's readers are done
+  if (threadIdx.x % kWarp == 0) of_warps[threadIdx.x / kWarp] = value;
+  __syncthreads();
+  float sum = 0;
+#pragma unroll
+  for (int w = 0; w < kThreads / kWarp; ++w) sum += of_warps[w];
+  return sum;
+}
+
+}  // namespace deeprack::kernels::sm90

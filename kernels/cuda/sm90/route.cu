@@ -1,0 +1,217 @@
+#include "kernels/cuda/sm90/route.h"
+
+#include "base/check.h"
+#include "kernels/cuda/sm90/reduce.h"
+
+namespace deeprack::kernels::sm90 {
+namespace {
+
+constexpr int kThreads = 256;
+
+// Whether (value a, index i) goes before (value b, index j): the larger, the lower index among equals; NaN
+// goes last.
+__device__ inline bool Before(float a, int i, float b, int j) {
+  if (a > b || (b != b && a == a)) return true;
+  if (b > a || (a != a && b == b)) return false;
+  return i < j;
+}
+
+// The first of the warp's candidates, on every lane. An index below 0 is no candidate.
+__device__ inline int FirstOfWarp(float value, int index) {
+  for (int mask = kWarp / 2; mask > 0; mask /= 2) {
+    const float other = __shfl_xor_sync(0xffffffffu, value, mask);
+    const int at = __shfl_xor_sync(0xffffffffu, index, mask);
+    if (at >= 0 && (index < 0 || Before(other, at, value, index))) {
+      value = other;
+      index = at;
+    }
+  }
+  return index;
+}
+
+// A warp a token; lane l holds experts [l * kPerLane, + kPerLane).
+template <int kPerLane>
+__global__ void GateKernel(GateArgs args) {
+  const int64_t token = int64_t{blockIdx.x} * (kThreads / kWarp) + threadIdx.x / kWarp;
+  if (token >= args.m) return;
+  const int lane = threadIdx.x % kWarp, first = lane * kPerLane;
+  float scores[kPerLane], biased[kPerLane];
+  // The lane's two best, as those of its group.
+  float best = -INFINITY, second = -INFINITY;
+#pragma unroll
+  for (int i = 0; i < kPerLane; ++i) {
+    scores[i] = 1.0f / (1.0f + expf(-args.logits[token * args.experts + first + i]));
+    biased[i] = args.bias != nullptr ? scores[i] + args.bias[first + i] : scores[i];
+    second = fmaxf(second, fminf(best, biased[i]));
+    best = fmaxf(best, biased[i]);
+  }
+  const int lanes_of_group = kWarp / static_cast<int>(args.n_group);
+  for (int mask = 1; mask < lanes_of_group; mask *= 2) {
+    const float other = __shfl_xor_sync(0xffffffffu, best, mask);
+    const float other_second = __shfl_xor_sync(0xffffffffu, second, mask);
+    second = fmaxf(fmaxf(second, other_second), fminf(best, other));
+    best = fmaxf(best, other);
+  }
+  const float of_group = lanes_of_group * kPerLane > 1 ? best + second : best;
+  const int group = lane / lanes_of_group;
+  bool open = false;  // the lane's experts may be chosen
+  bool taken = false;
+  for (int64_t g = 0; g < args.topk_group; ++g) {
+    const int chosen = FirstOfWarp(of_group, taken ? -1 : group);
+    if (chosen == group) open = taken = true;
+  }
+
+  uint32_t chosen_here = open ? 0u : ~0u;  // a bit for each of the lane's experts
+  float sum = 0.0f, score = 0.0f;          // score: of the choice that this lane writes
+  int id = 0;
+  for (int64_t c = 0; c < args.top_k; ++c) {
+    float value = 0.0f;
+    int index = -1;
+#pragma unroll
+    for (int i = 0; i < kPerLane; ++i) {
+      if ((chosen_here >> i & 1u) == 0 && (index < 0 || Before(biased[i], first + i, value, index))) {
+        value = biased[i];
+        index = first + i;
+      }
+    }
+    const int expert = FirstOfWarp(value, index);
+    float mine = 0.0f;
+#pragma unroll
+    for (int i = 0; i < kPerLane; ++i) {
+      if (expert == first + i) {
+        chosen_here |= 1u << i;
+        mine = scores[i];
+      }
+    }
+    const float of_chosen = Shuffle(mine, expert / kPerLane);
+    sum += of_chosen;
+    if (lane == c) {
+      score = of_chosen;
+      id = expert;
+    }
+  }
+  if (lane < args.top_k) {
+    args.ids[token * args.top_k + lane] = id;
+    args.weights[token * args.top_k + lane] =
+        score * (args.routed_scaling_factor / (args.norm_topk_prob ? sum + 1e-20f : 1.0f));
+  }
+}
+
+// A block an expert: it counts the pairs of the experts before its own and places its own.
+__global__ void GroupRowsKernel(GroupRowsArgs args) {
+  __shared__ int of_warps[kThreads / kWarp];
+  const int64_t pairs = args.m * args.top_k;
+  const int expert = static_cast<int>(blockIdx.x);
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  // Two walks: the rows before this expert's, then its own. With group_rows the first is known.
+  int base = expert * static_cast<int>(args.group_rows);
+  if (args.group_rows == 0) {
+    int before = 0;
+    for (int64_t p = threadIdx.x; p < pairs; p += kThreads) {
+      const int64_t local = args.ids[p] - args.expert_begin;
+      before += local >= 0 && local < expert;
+    }
+    // fp32 sums of so few pairs are exact.
+    base = static_cast<int>(BlockSum<kThreads>(static_cast<float>(before)));
+  }
+  int count = 0;
+  for (int64_t begin = 0; begin < pairs; begin += kThreads) {
+    const int64_t p = begin + threadIdx.x;
+    const bool mine = p < pairs && args.ids[p] == args.expert_begin + expert;
+    const uint32_t votes = Ballot(mine);
+    __syncthreads();  // the last round's counts have been read
+    if (lane == 0) of_warps[warp] = CountBits(votes);
+    __syncthreads();
+    int before = count, all = 0;
+    for (int w = 0; w < kThreads / kWarp; ++w) {
+      before += w < warp ? of_warps[w] : 0;
+      all += of_warps[w];
+    }
+    const int place = before + CountBits(votes & ((1u << lane) - 1u));
+    if (mine && (args.group_rows == 0 || place < args.group_rows)) {
+      args.row_index[base + place] = static_cast<int32_t>(p / args.top_k);
+      args.pair_to_row[p] = base + place;
+    }
+    count += all;
+  }
+  if (threadIdx.x != 0) return;
+  if (args.group_rows > 0) {
+    args.counts[expert] = count < args.group_rows ? count : static_cast<int32_t>(args.group_rows);
+  } else {
+    args.offsets[expert] = base;
+    if (expert + 1 == args.experts) args.offsets[args.experts] = base + count;
+  }
+}
+
+__device__ inline void AddEight(float (&sums)[8], const bf16* from, float weight) {
+  const Words4 words = *reinterpret_cast<const Words4*>(from);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    sums[2 * i] = fmaf(weight, ToFloat(bf16{static_cast<uint16_t>(words.w[i])}), sums[2 * i]);
+    sums[2 * i + 1] = fmaf(weight, ToFloat(bf16{static_cast<uint16_t>(words.w[i] >> 16)}), sums[2 * i + 1]);
+  }
+}
+
+// blockIdx.x: token; a thread 8 columns.
+template <class O>
+__global__ void CombineKernel(CombineArgs args) {
+  const int64_t token = blockIdx.x;
+  for (int64_t column = int64_t{threadIdx.x} * 8; column < args.out.cols; column += kThreads * 8) {
+    float sums[8] = {};
+    if (args.add.data != nullptr) AddEight(sums, args.add.row<bf16>(token) + column, 1.0f);
+    for (int64_t c = 0; c < args.top_k; ++c) {
+      const int32_t row = args.pair_to_row[token * args.top_k + c];
+      if (row >= 0) AddEight(sums, args.y.row<bf16>(row) + column, args.weights[token * args.top_k + c]);
+    }
+    O* const out = args.out.row<O>(token) + column;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) out[i] = FromFloat<O>(sums[i]);
+  }
+}
+
+}  // namespace
+
+const char* WhyNotGate(int64_t experts, int64_t n_group, int64_t top_k) {
+  if (experts != 32 && experts != 64 && experts != 128 && experts != 256)
+    return "its experts are not 32, 64, 128 or 256";
+  if (n_group < 1 || n_group > kWarp || kWarp % n_group != 0) return "its groups do not divide 32";
+  if (top_k > kWarp) return "it chooses more than 32 experts";
+  return nullptr;
+}
+
+void Gate(const GateArgs& args, const Execution& execution) {
+  DR_CHECK(WhyNotGate(args.experts, args.n_group, args.top_k) == nullptr);
+  if (args.m == 0) return;
+  const dim3 grid(static_cast<unsigned>((args.m + kThreads / kWarp - 1) / (kThreads / kWarp)));
+  switch (args.experts) {
+    case 32:
+      DR_LAUNCH(GateKernel<1>, grid, dim3(kThreads), execution, args);
+      break;
+    case 64:
+      DR_LAUNCH(GateKernel<2>, grid, dim3(kThreads), execution, args);
+      break;
+    case 128:
+      DR_LAUNCH(GateKernel<4>, grid, dim3(kThreads), execution, args);
+      break;
+    default:
+      DR_LAUNCH(GateKernel<8>, grid, dim3(kThreads), execution, args);
+  }
+}
+
+void GroupRows(const GroupRowsArgs& args, const Execution& execution) {
+  DR_CHECK(args.m * args.top_k < int64_t{1} << 24);  // counted exactly in fp32
+  if (args.experts == 0) return;
+  DR_LAUNCH(GroupRowsKernel, dim3(static_cast<unsigned>(args.experts)), dim3(kThreads), execution, args);
+}
+
+void Combine(const CombineArgs& args, const Execution& execution) {
+  DR_CHECK(args.y.type == DType::kBF16 && (args.add.data == nullptr || args.add.type == DType::kBF16));
+  DR_CHECK(args.out.cols % 8 == 0 && args.y.stride % 8 == 0 && args.add.stride % 8 == 0);
+  if (args.out.rows == 0) return;
+  DispatchActivation(args.out.type, [&](auto out) {
+    DR_LAUNCH((CombineKernel<decltype(out)>), dim3(static_cast<unsigned>(args.out.rows)), dim3(kThreads),
+              execution, args);
+  });
+}
+
+}  // namespace deeprack::kernels::sm90

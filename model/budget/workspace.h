@@ -1,0 +1,95 @@
+// The buffers of a step: what the decoder writes between a plan and its result, sized by the limits of a
+// step. The worker takes them as one allocation of exactly WorkspaceBytes and cuts it as WorkspaceBuffers
+// says.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/dtype.h"
+#include "model/budget/budget.h"
+#include "model/config/model_config.h"
+#include "model/layout/expert_exchange.h"
+#include "model/layout/layout.h"
+
+namespace deeprack::model {
+
+struct WorkspaceSpec {
+  const ModelConfig& config;
+  Layout layout;
+  Rank rank = 0;
+  DType compute = DType::kBF16;
+  ExpertExchange expert_exchange = ExpertExchange::kReplicated;
+  StepLimits limits;
+};
+
+// T: limits.max_step_tokens. S: all tokens of a stage, dp * T. H: hidden_size. "compute": of the compute
+// type; all else fp32 unless it says so. Each is [rows, cols].
+enum class Buffer : uint8_t {
+  kRopeCos,  // [max_context, qk_rope_head_dim / 2], as kRopeSin: the rotary tables
+  kRopeSin,
+  kResidual,  // compute [T, H]
+  kNormed,    // compute [T, H]
+  kPartial,   // [T or S, H]: a block's output, this rank's part of it until its seam
+  kGathered,  // compute [S, H]: the stage's tokens (replicated experts, dp > 1)
+
+  kQA,        // compute [T, q_lora_rank]
+  kQ,         // compute [T, heads * qk_head_dim]
+  kKvA,       // compute [T, kv_lora_rank + qk_rope_head_dim]
+  kQLatent,   // compute [T, heads * kv_lora_rank]
+  kAttended,  // compute [T, heads * kv_lora_rank]
+  kK,         // compute [T, key-value heads * qk_head_dim], grouped-query only, as kV;
+  kV,         // compute [T, key-value heads * v_head_dim]: then kQA, kKvA .. kAttended are absent
+  kValues,    // compute [T, heads * v_head_dim]
+
+  // Dense and shared feed-forward; width is the larger of the two, padded to panels.
+  kGateUp,     // compute [T, 2 * width]
+  kActivated,  // compute [T, width]
+  kSharedOut,  // [T, H]
+
+  // Routed experts, T tokens at a time. P = T * min(num_experts_per_tok, experts of the group).
+  kRouterLogits,   // [T, n_routed_experts]
+  kExpertIds,      // int32 [T, num_experts_per_tok], as kRowIndex and kPairToRow
+  kExpertWeights,  // [T, num_experts_per_tok]
+  kExpertOffsets,  // int32 [1, experts of the group + 1]
+  kRowIndex,
+  kPairToRow,
+  kExpertGateUp,     // compute [P, 2 * expert width]
+  kExpertActivated,  // compute [P, expert width]
+  kExpertOut,        // [P, H]
+
+  // All-to-all experts. A row travels as H compute values, its expert ids and weights: whole cache lines of
+  // bytes. F: ranks that one token can reach; C: this rank's share of T.
+  kDispatchSend,     // bytes [C * F, a row's]
+  kDispatchReceive,  // bytes [S, a row's]
+  kDispatchIndex,    // int32 [C, F]: where the row was sent from, -1 beyond the last
+  kDispatchRowsTo,   // int64 [1, ranks of the stage]
+  kDispatchCounts,   // int64 [ranks of the stage, ranks of the stage]
+  kDispatchOnes,     // [C, F]: 1, the weights of the final sum
+  kExpertSums,       // [S, H]: this rank's sums for the rows it received
+  kReturned,         // [C * F, H]
+  kShareOut,         // [C, H]
+
+  // Last stage, R = min(T, max_sequences) rows at a time.
+  kHeadRows,        // compute [R, H]
+  kLogits,          // [R, vocab_size]
+  kLogitsOwn,       // [R, vocabulary rows of a tp rank], tp > 1
+  kLogitsGathered,  // [tp * R, vocabulary rows of a tp rank], tp > 1
+  kAdjustedLogits,  // [some of R, vocab_size]: rows that sampling may change
+};
+
+struct BufferShape {
+  Buffer buffer;
+  DType type = DType::kF32;  // kU8 for bytes
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t offset = 0;  // bytes from the workspace's begin, a multiple of kWeightAlignment
+};
+
+// The buffers that this rank uses, in the order in which they lie. The layout must be valid.
+std::vector<BufferShape> WorkspaceBuffers(const WorkspaceSpec& spec);
+
+// Where the last of them ends, rounded up to kWeightAlignment.
+int64_t WorkspaceBytes(const WorkspaceSpec& spec);
+
+}  // namespace deeprack::model

@@ -1,0 +1,150 @@
+// The whole engine on an emulated card: the plain CUDA kernels' source, memory that the host cannot touch,
+// and a stream that runs when it is waited for. Logits are the CPU's, bit for bit; so are tokens.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+
+#include "kernels/api/kernel_set.h"
+#include "tests/unit/engine/rack.h"
+#include "tests/unit/engine/tiny_checkpoint.h"
+#include "worker/device/cpu_device.h"
+#include "worker/device/emulated/emulated_device.h"
+
+namespace deeprack::worker::testing {
+namespace {
+
+constexpr Epoch kEpoch = 7;
+
+std::unique_ptr<Device> Emulated() { return MakeEmulatedDevice(1); }
+// The plain kernels add in the order of the CPU table that every processor runs.
+std::unique_ptr<Device> Generic() { return MakeCpuDevice(1, *kernels::AvailableCpuKernels().front()); }
+
+std::unique_ptr<Rack> MakeRack(const EngineOptions& options, const Rack::MakeDevice& make) {
+  auto rack = Rack::Create(options, make);
+  EXPECT_TRUE(rack.ok()) << rack.status();
+  return *std::move(rack);
+}
+
+// Prefills across a page's end, decodes beside a prefill, and draws of every kind.
+std::vector<model::StepPlan> Steps(int32_t dp) {
+  Sequence a = {.id = 1, .tokens = RandomTokens(72, 31), .blocks = {3, 1}};
+  Sequence b = {.id = 2, .tokens = RandomTokens(9, 32), .blocks = {4}, .dp_rank = dp - 1};
+  Sequence c = {.id = 3, .tokens = RandomTokens(5, 33), .blocks = {6}};
+  std::vector<model::StepPlan> plans;
+  plans.push_back({.epoch = kEpoch, .sequences = {a.Chunk(0, 70), b.Chunk(0, 8)}});
+  plans[0].sequences[1].prompt_logprobs = 2;
+  plans[0].sequences[1].next_prompt_token = b.tokens[8];
+  plans.push_back({.epoch = kEpoch, .sequences = {a.Chunk(70, 71), c.Chunk(0, 5), b.Chunk(8, 9)}});
+  model::SamplingParams& penalised = plans[1].sequences[0].sampling;
+  penalised.temperature = 0.8f;
+  penalised.seed = 5;
+  penalised.presence_penalty = 0.5f;
+  penalised.logit_bias = {{7, 3.0f}, {9, -100.0f}};
+  penalised.top_logprobs = 3;
+  plans[1].sequences[0].token_counts = {{7, 1, 2}, {20, 0, 1}};
+  plans[1].sequences[1].sampling.temperature = 1.3f;
+  plans[1].sequences[1].sampling.top_p = 0.7f;
+  plans[1].sequences[2].sampling.temperature = 1.0f;
+  plans[1].sequences[2].sampling.top_k = 20;
+  plans.push_back({.epoch = kEpoch, .sequences = {a.Chunk(71, 72)}});
+  return plans;
+}
+
+void ExpectSameAnswers(const model::SequenceResult& actual, const model::SequenceResult& expected) {
+  EXPECT_EQ(actual.sequence, expected.sequence);
+  EXPECT_EQ(actual.token, expected.token);
+  const auto same = [](const model::PositionLogprobs& a, const model::PositionLogprobs& b) {
+    EXPECT_EQ(a.chosen.token, b.chosen.token);
+    EXPECT_NEAR(a.chosen.logprob, b.chosen.logprob, 1e-5);
+    ASSERT_EQ(a.top.size(), b.top.size());
+    for (size_t i = 0; i < a.top.size(); ++i) {
+      EXPECT_EQ(a.top[i].token, b.top[i].token);
+      EXPECT_NEAR(a.top[i].logprob, b.top[i].logprob, 1e-5);
+    }
+  };
+  same(actual.logprobs, expected.logprobs);
+  ASSERT_EQ(actual.prompt_logprobs.size(), expected.prompt_logprobs.size());
+  for (size_t i = 0; i < actual.prompt_logprobs.size(); ++i)
+    same(actual.prompt_logprobs[i], expected.prompt_logprobs[i]);
+}
+
+struct Case {
+  const char* name;
+  TinyModel model;
+  DType compute = DType::kBF16;
+  model::Layout layout;
+  model::ExpertExchange exchange = model::ExpertExchange::kReplicated;
+};
+
+class EmulatedEngineTest : public ::testing::TestWithParam<Case> {};
+
+TEST_P(EmulatedEngineTest, GivesTheCpusLogitsBitForBit) {
+  const Case& c = GetParam();
+  EngineOptions options = TinyOptions(WriteTinyCheckpoint(c.model), c.compute, c.layout, c.exchange);
+  options.max_step_tokens = 80;
+  const auto emulated = MakeRack(options, Emulated);
+  const auto cpu = MakeRack(options, Generic);
+  for (const model::StepPlan& plan : Steps(c.layout.dp)) {
+    const auto actual = emulated->Execute(plan);
+    const auto expected = cpu->Execute(plan);
+    ASSERT_TRUE(actual.ok()) << actual.status();
+    ASSERT_TRUE(expected.ok()) << expected.status();
+    for (size_t i = 0; i < expected->size(); ++i) ExpectSameAnswers((*actual)[i], (*expected)[i]);
+    const std::vector<Logits> actual_logits = emulated->LastLogits(plan);
+    const std::vector<Logits> expected_logits = cpu->LastLogits(plan);
+    for (size_t i = 0; i < expected_logits.size(); ++i) {
+      ASSERT_EQ(actual_logits[i].size(), expected_logits[i].size());
+      EXPECT_EQ(std::memcmp(actual_logits[i].data(), expected_logits[i].data(),
+                            expected_logits[i].size() * sizeof(float)),
+                0)
+          << "sequence " << i;
+    }
+  }
+}
+
+constexpr auto kAllToAll = model::ExpertExchange::kAllToAll;
+
+INSTANTIATE_TEST_SUITE_P(
+    Layouts, EmulatedEngineTest,
+    ::testing::Values(Case{"bf16", {}}, Case{"f32_no_q_lora", {.q_lora = false, .fp8 = false}, DType::kF32},
+                      Case{"grouped_query", {.grouped_query = true}},
+                      Case{"grouped_query_f32_tp2", {.grouped_query = true}, DType::kF32, {.tp = 2}},
+                      Case{"all_to_all_alone", {}, DType::kBF16, {}, kAllToAll},
+                      Case{"tp2_ep2", {}, DType::kBF16, {.tp = 2, .ep = 2}},
+                      Case{"tp2_ep2_all_to_all", {}, DType::kF32, {.tp = 2, .ep = 2}, kAllToAll},
+                      Case{"dp2_ep2", {}, DType::kBF16, {.dp = 2, .ep = 2}},
+                      Case{"dp2_ep2_all_to_all", {}, DType::kBF16, {.dp = 2, .ep = 2}, kAllToAll},
+                      Case{"pp2", {}, DType::kF32, {.pp = 2}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+// Greedy, one token at a time, on one rank and on two: the same text.
+TEST(EmulatedEngineTest, TheDemoModelWritesTheSame) {
+  std::vector<std::vector<TokenId>> texts;
+  for (const model::Layout& layout : {model::Layout{}, model::Layout{.tp = 2, .ep = 2}}) {
+    EngineOptions options = TinyOptions(DEEPRACK_SOURCE_DIR "/demo/model", DType::kBF16, layout);
+    options.max_step_tokens = 64;
+    options.max_context = 128;
+    for (const Rack::MakeDevice& make : {Rack::MakeDevice(Emulated), Rack::MakeDevice(Generic)}) {
+      const auto rack = MakeRack(options, make);
+      Sequence s = {.id = 1, .tokens = RandomTokens(40, 3), .blocks = {1, 0}};
+      std::vector<TokenId> text;
+      int64_t computed = 0;
+      while (text.size() < 10) {
+        const int64_t end = static_cast<int64_t>(s.tokens.size());
+        const auto results = rack->Execute({.epoch = kEpoch, .sequences = {s.Chunk(computed, end)}});
+        ASSERT_TRUE(results.ok()) << results.status();
+        computed = end;
+        text.push_back((*results)[0].token);
+        s.tokens.push_back(text.back());
+      }
+      texts.push_back(std::move(text));
+    }
+  }
+  EXPECT_EQ(texts[0], texts[1]);
+  EXPECT_EQ(texts[2], texts[3]);
+  EXPECT_EQ(texts[0], texts[2]);
+}
+
+}  // namespace
+}  // namespace deeprack::worker::testing

@@ -1,0 +1,133 @@
+// The whole of `deeprack quantize` on small models. What a file's tensors must be is compared with numpy and
+// the `gguf` package in tests/formats.
+#include "cli/quantize/quantize.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "checkpoint/checkpoint_reader.h"
+#include "tests/unit/checkpoint/checkpoint_files.h"
+
+namespace deeprack::cli {
+namespace {
+
+using checkpoint::ReadBytes;
+using checkpoint::TestFolder;
+using testing::HasSubstr;
+
+const std::string kGoldens = absl::StrCat(DEEPRACK_SOURCE_DIR, "/tests/parity/goldens/");
+const std::string kDemo = absl::StrCat(DEEPRACK_SOURCE_DIR, "/demo/model");
+
+absl::StatusOr<std::string> Written(const std::string& in, const std::string& out, const std::string& type,
+                                    int threads = 2) {
+  return RunQuantize({.in = in, .out = out, .type = type, .threads = threads});
+}
+
+// A copy of a golden's folder in which the first tensor of the first file begins with these bytes.
+void CopyDamaged(const std::string& golden, const std::string& folder, const std::string& bytes) {
+  std::filesystem::copy(kGoldens + golden, folder, std::filesystem::copy_options::recursive);
+  const std::string path = folder + "/model-00001-of-00002.safetensors";
+  std::string file = ReadBytes(path);
+  uint64_t header = 0;
+  std::memcpy(&header, file.data(), sizeof(header));
+  file.replace(8 + header, bytes.size(), bytes);
+  checkpoint::WriteBytes(path, file);
+}
+
+TEST(Quantize, SaysWhatItWrote) {
+  const TestFolder folder;
+  const auto said = Written(kDemo, folder / "demo.gguf", "q8_0");
+  ASSERT_TRUE(said.ok()) << said.status();
+  EXPECT_THAT(*said, HasSubstr("routed experts            2359296     8.50      2.4 MiB  Q8_0\n"));
+  EXPECT_THAT(*said, HasSubstr("norms, routers              15264    32.00     59.6 KiB  F32\n"));
+  EXPECT_THAT(*said, HasSubstr("left out: the multi-token-prediction layer"));
+  const auto reader = checkpoint::CheckpointReader::Open(folder / "demo.gguf");
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  EXPECT_EQ(reader->Find("model.layers.1.mlp.experts.3.up_proj.weight")->dtype, DType::kQ8_0);
+}
+
+TEST(Quantize, ThreadsDoNotChangeTheFile) {
+  const TestFolder folder;
+  ASSERT_TRUE(Written(kDemo, folder / "one.gguf", "Q4_K_M", 1).ok());
+  ASSERT_TRUE(Written(kDemo, folder / "three.gguf", "Q4_K_M", 3).ok());
+  EXPECT_EQ(ReadBytes(folder / "one.gguf"), ReadBytes(folder / "three.gguf"));
+}
+
+TEST(Quantize, AGgufOfTheSameTypeStaysAsItIs) {
+  const TestFolder folder;
+  ASSERT_TRUE(Written(kDemo, folder / "first.gguf", "Q5_K_M").ok());
+  const auto said = Written(folder / "first.gguf", folder / "second.gguf", "Q5_K_M");
+  ASSERT_TRUE(said.ok()) << said.status();
+  EXPECT_THAT(*said, HasSubstr("was quantised already"));
+  ASSERT_TRUE(Written(folder / "second.gguf", folder / "third.gguf", "Q5_K_M").ok());
+  EXPECT_EQ(ReadBytes(folder / "second.gguf"), ReadBytes(folder / "third.gguf"));
+  const auto first = checkpoint::CheckpointReader::Open(folder / "first.gguf");
+  const auto second = checkpoint::CheckpointReader::Open(folder / "second.gguf");
+  ASSERT_TRUE(first.ok() && second.ok());
+  ASSERT_EQ(first->names(), second->names());
+  for (const std::string& name : first->names()) {
+    const auto a = first->Find(name)->bytes;
+    const auto b = second->Find(name)->bytes;
+    EXPECT_TRUE(std::equal(a.begin(), a.end(), b.begin(), b.end())) << name;
+  }
+}
+
+TEST(Quantize, FromFoldersAndGgufsOfEveryArchitecture) {
+  const TestFolder folder;
+  for (const char* golden : {"r1", "plain", "llama_grouped", "qwen2_tied"}) {
+    for (const char* type : {"BF16", "Q6_K", "Q2_K_S"}) {
+      EXPECT_TRUE(Written(kGoldens + golden, folder / "a.gguf", type).ok()) << golden;
+      EXPECT_TRUE(Written(folder / "a.gguf", folder / "b.gguf", "Q4_K_S").ok()) << golden;
+    }
+  }
+}
+
+TEST(Quantize, OptionsThatCannotBe) {
+  const TestFolder folder;
+  const auto type = Written(kDemo, folder / "a.gguf", "Q4_0");
+  EXPECT_TRUE(absl::IsInvalidArgument(type.status()));
+  EXPECT_THAT(type.status().message(), HasSubstr("--type Q4_0 is unknown; there are: F16, BF16, Q8_0"));
+  const auto name = Written(kDemo, folder / "a.bin", "Q8_0");
+  EXPECT_TRUE(absl::IsInvalidArgument(name.status()));
+  const auto nowhere = Written(folder / "none", folder / "a.gguf", "Q8_0");
+  EXPECT_TRUE(absl::IsFailedPrecondition(nowhere.status()));
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(Quantize, WhatGgufHasNoWordsFor) {
+  const TestFolder folder;
+  const auto said = Written(kGoldens + "yarn_amplitude", folder / "a.gguf", "Q8_0");
+  EXPECT_TRUE(absl::IsFailedPrecondition(said.status()));
+  EXPECT_THAT(said.status().message(), HasSubstr("mscale 1 beside mscale_all_dim 0 cannot be said"));
+}
+
+TEST(Quantize, DamagedWeights) {
+  for (const char* golden : {"llama_grouped", "fp8"}) {  // a weight; a scale
+    const TestFolder folder;
+    CopyDamaged(golden, folder.path(), "\xc0\x7f\xc0\x7f");  // NaN in bf16 and in fp32
+    const auto said = Written(folder.path(), folder / "a.gguf", "Q4_K_M");
+    EXPECT_TRUE(absl::IsDataLoss(said.status())) << said.status();
+    EXPECT_THAT(said.status().message(), HasSubstr("holds NaN or infinity"));
+    EXPECT_FALSE(std::filesystem::exists(folder / "a.gguf"));
+    EXPECT_FALSE(std::filesystem::exists(folder / "a.gguf.partial"));
+
+    std::filesystem::remove(folder / "model-00002-of-00002.safetensors");
+    EXPECT_TRUE(absl::IsDataLoss(Written(folder.path(), folder / "a.gguf", "Q4_K_M").status()));
+  }
+}
+
+TEST(Quantize, WeightsThatHalvesCannotHold) {
+  const TestFolder folder;
+  CopyDamaged("llama_grouped", folder.path(), std::string("\x00\x48", 2));  // 131072
+  const auto said = Written(folder.path(), folder / "a.gguf", "F16");
+  EXPECT_TRUE(absl::IsFailedPrecondition(said.status())) << said.status();
+  EXPECT_THAT(said.status().message(), HasSubstr("holds 131072, which F16 cannot"));
+  EXPECT_TRUE(Written(folder.path(), folder / "a.gguf", "BF16").ok());
+}
+
+}  // namespace
+}  // namespace deeprack::cli

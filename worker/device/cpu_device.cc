@@ -1,0 +1,59 @@
+#include "worker/device/cpu_device.h"
+
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/api/thread_pool.h"
+#include "worker/device/host_memory.h"
+
+namespace deeprack::worker {
+namespace {
+
+class CpuDevice final : public Device {
+ public:
+  CpuDevice(int threads, const kernels::KernelSet& kernels)
+      : kernels_(kernels), pool_(kernels::MakeThreadPool(threads)), execution_{.pool = pool_.get()} {}
+
+  std::string_view backend() const override { return "cpu"; }
+  std::string description() const override {
+    return absl::StrCat("cpu, ", pool_->threads(), " threads, ", std::string(kernels_.name), " kernels");
+  }
+  const kernels::KernelSet& kernels() const override { return kernels_; }
+  const kernels::Execution& execution() const override { return execution_; }
+
+  bool shares_host_memory() const override { return true; }
+  uint64_t memory_identity() const override { return HostIdentity(); }
+  int64_t AvailableBytes() const override { return AvailableHostBytes(); }
+
+  absl::StatusOr<Memory> Allocate(const std::string& purpose, int64_t bytes) override {
+    return MapHostMemory(purpose, bytes);
+  }
+  absl::StatusOr<Memory> AllocateStaging(const std::string& purpose, int64_t bytes) override {
+    return MapHostMemory(purpose, bytes);
+  }
+
+  absl::Status CopyIn(void* to, const void* from, int64_t bytes) override {
+    return CopyWithin(to, from, bytes);
+  }
+  absl::Status CopyOut(void* to, const void* from, int64_t bytes) override {
+    return CopyWithin(to, from, bytes);
+  }
+  absl::Status CopyWithin(void* to, const void* from, int64_t bytes) override {
+    if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
+    return absl::OkStatus();
+  }
+  absl::Status Synchronize() override { return absl::OkStatus(); }
+
+ private:
+  const kernels::KernelSet& kernels_;
+  const std::unique_ptr<kernels::ThreadPool> pool_;
+  const kernels::Execution execution_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> MakeCpuDevice(int threads, const kernels::KernelSet& kernels) {
+  return std::make_unique<CpuDevice>(threads, kernels);
+}
+
+}  // namespace deeprack::worker

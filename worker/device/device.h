@@ -1,0 +1,54 @@
+// What a rank computes on: its memory, its kernels, and the order in which things happen there.
+//
+// A device has one stream. Kernels (through execution()) and copies are queued on it in the order of the
+// calls and run one after the other; the host goes on at once and learns of failures in Synchronize. On the
+// CPU, which shares the host's memory, everything happens before the call returns. One thread at a time uses
+// a device.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/api/kernel_set.h"
+#include "worker/device/memory.h"
+
+namespace deeprack::worker {
+
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  virtual std::string_view backend() const = 0;  // "cpu", "cuda"
+  virtual std::string description() const = 0;   // for people
+  virtual const kernels::KernelSet& kernels() const = 0;
+  // For the kernels: the stream, and the host's threads for work on host memory.
+  virtual const kernels::Execution& execution() const = 0;
+
+  // Whether the host may read and write the device's memory in place. If not, only kernels and copies touch
+  // it.
+  virtual bool shares_host_memory() const = 0;
+  // Equal for ranks that take their memory from the same place: a machine's, a card's.
+  virtual uint64_t memory_identity() const = 0;
+  virtual int64_t AvailableBytes() const = 0;  // 0: unknown
+
+  // Both are zero at first and aligned to kArenaAlignment at least. ResourceExhausted, naming `purpose`, when
+  // there is not so much. The device outlives what it gave. Allocate is called only at start-up.
+  virtual absl::StatusOr<Memory> Allocate(const std::string& purpose, int64_t bytes) = 0;
+  // Host memory that copies take without a detour (pinned).
+  virtual absl::StatusOr<Memory> AllocateStaging(const std::string& purpose, int64_t bytes) = 0;
+
+  // Queued. Host memory is left alone until the next Synchronize; other than staging memory may make the call
+  // wait. CopyWithin: the two runs do not overlap.
+  virtual absl::Status CopyIn(void* to, const void* from_host, int64_t bytes) = 0;
+  virtual absl::Status CopyOut(void* to_host, const void* from, int64_t bytes) = 0;
+  virtual absl::Status CopyWithin(void* to, const void* from, int64_t bytes) = 0;
+
+  // Waits for all that is queued. Internal: something of it failed (the first failure), and the device is of
+  // no use any more.
+  virtual absl::Status Synchronize() = 0;
+};
+
+}  // namespace deeprack::worker

@@ -1,0 +1,96 @@
+#include "worker/device/emulated/emulated_device.h"
+
+#include <sys/mman.h>
+
+#include <cstring>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "kernels/api/thread_pool.h"
+#include "kernels/cuda/host/stream.h"
+#include "kernels/cuda/plain/operations.h"
+#include "worker/device/host_memory.h"
+
+namespace deeprack::worker {
+namespace {
+
+constexpr int kPoison = 0xee;
+
+class EmulatedDevice final : public Device {
+ public:
+  explicit EmulatedDevice(int threads)
+      : pool_(kernels::MakeThreadPool(threads)), execution_{.pool = pool_.get(), .stream = &stream_} {}
+
+  std::string_view backend() const override { return "cuda-host"; }
+  std::string description() const override { return "the plain CUDA kernels, run on the host"; }
+  const kernels::KernelSet& kernels() const override { return kernels::plain::Kernels(); }
+  const kernels::Execution& execution() const override { return execution_; }
+
+  bool shares_host_memory() const override { return false; }
+  uint64_t memory_identity() const override { return HostIdentity(); }
+  int64_t AvailableBytes() const override { return AvailableHostBytes(); }
+
+  absl::StatusOr<Memory> Allocate(const std::string& purpose, int64_t bytes) override {
+    DR_ASSIGN_OR_RETURN(Memory mapped, MapHostMemory(purpose, bytes));
+    std::byte* const data = mapped.data();
+    if (data == nullptr) return mapped;
+    closed_[data] = bytes;
+    Protect(data, bytes, PROT_NONE);
+    auto kept = std::make_shared<Memory>(std::move(mapped));
+    return Memory(data, bytes, [this, kept](std::byte* memory, int64_t) { closed_.erase(memory); });
+  }
+  absl::StatusOr<Memory> AllocateStaging(const std::string& purpose, int64_t bytes) override {
+    return MapHostMemory(purpose, bytes);
+  }
+
+  absl::Status CopyIn(void* to, const void* from_host, int64_t bytes) override {
+    sent_.emplace_back(static_cast<const std::byte*>(from_host), bytes);
+    return CopyWithin(to, from_host, bytes);
+  }
+  absl::Status CopyOut(void* to_host, const void* from, int64_t bytes) override {
+    std::byte* const to = static_cast<std::byte*>(to_host);
+    if (bytes > 0 && !IsToBeSent(to, bytes)) std::memset(to, kPoison, static_cast<size_t>(bytes));
+    return CopyWithin(to_host, from, bytes);
+  }
+  absl::Status CopyWithin(void* to, const void* from, int64_t bytes) override {
+    if (bytes > 0) stream_.Enqueue([=] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
+    return absl::OkStatus();
+  }
+
+  absl::Status Synchronize() override {
+    for (const auto& [data, bytes] : closed_) Protect(data, bytes, PROT_READ | PROT_WRITE);
+    stream_.Run();
+    for (const auto& [data, bytes] : closed_) Protect(data, bytes, PROT_NONE);
+    sent_.clear();
+    return absl::OkStatus();
+  }
+
+ private:
+  // Whether a queued copy to the device will read any of it.
+  bool IsToBeSent(const std::byte* data, int64_t bytes) const {
+    for (const auto& [begin, count] : sent_) {
+      if (begin < data + bytes && data < begin + count) return true;
+    }
+    return false;
+  }
+
+  static void Protect(std::byte* data, int64_t bytes, int access) {
+    DR_CHECK(mprotect(data, static_cast<size_t>(bytes), access) == 0);
+  }
+
+  const std::unique_ptr<kernels::ThreadPool> pool_;
+  kernels::host::Stream stream_;
+  const kernels::Execution execution_;
+  std::map<std::byte*, int64_t> closed_;                    // the device's memory
+  std::vector<std::pair<const std::byte*, int64_t>> sent_;  // host memory that queued copies read
+};
+
+}  // namespace
+
+std::unique_ptr<Device> MakeEmulatedDevice(int threads) { return std::make_unique<EmulatedDevice>(threads); }
+
+}  // namespace deeprack::worker

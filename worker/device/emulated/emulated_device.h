@@ -1,0 +1,19 @@
+// A card that is none: the plain CUDA kernels' own source, run on the host by kernels/cuda/host. For tests of
+// everything that is to work on a card: in no program.
+//
+// It is as strict as a card, or stricter. Kernels and copies run only when somebody waits for them, so a
+// result that is read, or an input that is overwritten, too early is wrong; what a copy to the host will fill
+// is poisoned until then. And the device's memory cannot be touched by the host at all: outside of its own
+// kernels and copies such an access ends the program.
+#pragma once
+
+#include <memory>
+
+#include "worker/device/device.h"
+
+namespace deeprack::worker {
+
+// `threads` of the host for work on host memory.
+std::unique_ptr<Device> MakeEmulatedDevice(int threads);
+
+}  // namespace deeprack::worker

@@ -1,0 +1,52 @@
+#include "worker/device/host_memory.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+
+namespace deeprack::worker {
+
+absl::StatusOr<Memory> MapHostMemory(const std::string& purpose, int64_t bytes) {
+  if (bytes < 0) return absl::InvalidArgumentError(absl::StrCat(purpose, ": ", bytes, " bytes asked for"));
+  if (bytes == 0) return Memory();
+  void* base = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) {
+    return absl::ResourceExhaustedError(absl::StrCat(purpose, ": the system refused ", bytes, " bytes (",
+                                                     std::strerror(errno), "); ", AvailableHostBytes(),
+                                                     " bytes are available"));
+  }
+  // Weights and cache are read in long runs; huge pages save TLB misses. Best effort: not every kernel has
+  // them.
+  madvise(base, static_cast<size_t>(bytes), MADV_HUGEPAGE);
+  return Memory(static_cast<std::byte*>(base), bytes,
+                [](std::byte* data, int64_t size) { munmap(data, static_cast<size_t>(size)); });
+}
+
+int64_t AvailableHostBytes() {
+  std::ifstream meminfo("/proc/meminfo");
+  std::string key;
+  int64_t kibibytes = 0;
+  std::string unit;
+  while (meminfo >> key >> kibibytes) {
+    if (key == "MemAvailable:") return kibibytes * 1024;
+    std::getline(meminfo, unit);
+  }
+  return 0;
+}
+
+uint64_t HostIdentity() {
+  char name[256] = {};
+  if (gethostname(name, sizeof(name) - 1) != 0) return 0;
+  uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a: the same number in every process
+  for (const char c : std::string_view(name)) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
+  return hash;
+}
+
+}  // namespace deeprack::worker

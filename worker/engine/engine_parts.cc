@@ -1,0 +1,58 @@
+#include "worker/engine/engine_parts.h"
+
+#include <utility>
+#include <vector>
+
+#include "base/status_macros.h"
+#include "worker/decoder/rope_table.h"
+#include "worker/weights/weight_tables.h"
+
+namespace deeprack::worker {
+namespace {
+
+// Fills the buffers that never change.
+absl::Status FillConstants(const model::ModelConfig& config, int64_t max_context, Device& device,
+                           const Workspace& workspace) {
+  const size_t angles = static_cast<size_t>(max_context * (config.qk_rope_head_dim / 2));
+  std::vector<float> cos(angles);
+  std::vector<float> sin(angles);
+  FillRopeTable(config, max_context, cos.data(), sin.data());
+  const std::vector<float> ones(static_cast<size_t>(workspace.returned.rows), 1.0f);
+  const auto copy = [&](float* to, const std::vector<float>& from) {
+    return device.CopyIn(to, from.data(), static_cast<int64_t>(from.size() * sizeof(float)));
+  };
+  DR_RETURN_IF_ERROR(copy(workspace.rope_cos, cos));
+  DR_RETURN_IF_ERROR(copy(workspace.rope_sin, sin));
+  DR_RETURN_IF_ERROR(copy(workspace.dispatch_ones, ones));
+  return device.Synchronize();
+}
+
+}  // namespace
+
+absl::StatusOr<EngineParts> MakeParts(const EngineOptions& options, const Preparation& preparation,
+                                      int64_t blocks, Device& device, Communicator* world,
+                                      const Engine::Progress& progress) {
+  const model::ModelConfig& config = preparation.config;
+  DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams,
+                      Seams::Create(options.layout, options.rank, world, &device));
+  DR_ASSIGN_OR_RETURN(LoadedWeights weights,
+                      LoadWeights(config, options.layout, options.rank, options.compute, *preparation.reader,
+                                  device, progress));
+  DR_ASSIGN_OR_RETURN(Arena tables, PlaceWeightTables(device, preparation.table_bytes, weights.weights));
+  DR_ASSIGN_OR_RETURN(KvCache cache,
+                      KvCache::Create(device, config, options.layout, options.rank, options.compute, blocks));
+  DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "workspace", preparation.workspace_bytes));
+  DR_ASSIGN_OR_RETURN(std::byte * base, arena.Allocate(preparation.workspace_bytes));
+  const Workspace workspace = CarveWorkspace(WorkspaceSpecOf(options, preparation), base);
+  DR_RETURN_IF_ERROR(FillConstants(config, preparation.limits.max_context, device, workspace));
+  DR_ASSIGN_OR_RETURN(StepMemory step, StepMemory::Create(device, preparation.limits, config.vocab_size));
+  return EngineParts{.seams = std::move(seams),
+                     .weights = std::move(weights),
+                     .weight_tables = std::move(tables),
+                     .cache = std::move(cache),
+                     .workspace_arena = std::move(arena),
+                     .workspace = workspace,
+                     .step = std::move(step)};
+}
+
+}  // namespace deeprack::worker

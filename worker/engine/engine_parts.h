@@ -1,0 +1,37 @@
+// What an engine is made of, each part with its memory, which is all taken here.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "worker/collectives/communicator.h"
+#include "worker/decoder/seams.h"
+#include "worker/decoder/workspace.h"
+#include "worker/device/arena.h"
+#include "worker/device/device.h"
+#include "worker/engine/engine.h"
+#include "worker/engine/preparation.h"
+#include "worker/engine/step_memory.h"
+#include "worker/kv_cache/kv_cache.h"
+#include "worker/weights/weight_loader.h"
+
+namespace deeprack::worker {
+
+struct EngineParts {
+  std::unique_ptr<Seams> seams;
+  LoadedWeights weights;
+  Arena weight_tables;
+  KvCache cache;
+  Arena workspace_arena;
+  Workspace workspace;
+  StepMemory step;
+};
+
+// Takes the budgeted memory with `blocks` KV pages on the device, loads the weights, and fills the buffers
+// that never change. `world` is split (collective); it and the device outlive the parts.
+absl::StatusOr<EngineParts> MakeParts(const EngineOptions& options, const Preparation& preparation,
+                                      int64_t blocks, Device& device, Communicator* world,
+                                      const Engine::Progress& progress);
+
+}  // namespace deeprack::worker
