@@ -29,7 +29,7 @@ struct ServeFlags {
   void AddTo(CLI::App& command) {
     command.add_option_function<std::string>(
         "MODEL", [this](const std::string& value) { values["model"] = value; },
-        "model folder; without one: the demo model");
+        "model folder or GGUF; without one: the demo model");
     command.add_option("--config", config, "YAML file of settings");
     for (const Setting& setting : ServeSettings()) {
       const std::string name(setting.name);

@@ -30,7 +30,7 @@ void AddFlags(CLI::App& app, CoordinatorOptions& o, std::string& config_file) {
     return app.add_option(flag, field, help)->envname(VariableOf(flag))->capture_default_str();
   };
   const auto positive = CLI::Range(1, 4096);
-  app.add_option("model", o.model, "A Hugging Face model folder")->required();
+  app.add_option("model", o.model, "A Hugging Face model folder or a GGUF")->required();
   option("--config", config_file, "A YAML file with any of these settings");
   option("--host", o.host, "Address of the HTTP server");
   option("--port", o.port, "Port of the HTTP server, 0: any");
