@@ -11,7 +11,9 @@
 #include "cli/demo/demo.h"
 #include "cli/perplexity/perplexity.h"
 #include "cli/plan/plan.h"
+#include "cli/quantize/quant_type.h"
 #include "cli/quantize/quantize.h"
+#include "cli/quantize/quantize_folder.h"
 #include "cli/serve/serve.h"
 #include "cli/serve/with_server.h"
 #include "cli/terminal/exit_code.h"
@@ -121,8 +123,9 @@ struct PerplexityFlags {
 
 void AddOptions(QuantizeOptions& options, CLI::App& command) {
   command.add_option("IN", options.in, "Hugging Face folder or GGUF")->required();
-  command.add_option("OUT", options.out, "file to write, named *.gguf")->required();
-  command.add_option("--type", options.type, QuantTypeNames())->capture_default_str();
+  command.add_option("OUT", options.out, "file to write, named *.gguf; with INT4 and INT8 a folder")->required();
+  command.add_option("--type", options.type, QuantTypeNames() + "; for a folder " + kFolderTypeNames)
+      ->capture_default_str();
   command.add_option("--threads", options.threads, "0: as many as this machine has")
       ->check(CLI::Range(0, 4096));
 }
@@ -142,7 +145,7 @@ int Main(int argc, char** argv) {
 
   QuantizeOptions quantize_options;
   CLI::App* quantize =
-      app.add_subcommand("quantize", "write a model as one GGUF file with fewer bits a weight");
+      app.add_subcommand("quantize", "write a model with fewer bits a weight, as one GGUF file or as a folder");
   AddOptions(quantize_options, *quantize);
 
   BenchFlags bench_flags;
