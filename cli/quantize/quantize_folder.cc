@@ -12,7 +12,7 @@
 #include "base/block_formats.h"
 #include "base/mapped_file.h"
 #include "base/status_macros.h"
-#include "checkpoint/checkpoint_check.h"
+#include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/groups/compressed_tensors_writer.h"
 #include "cli/quantize/parallel_units.h"
 #include "cli/quantize/quantize_progress.h"
