@@ -12,7 +12,9 @@
 #include "cli/perplexity/perplexity.h"
 #include "cli/plan/plan.h"
 #include "cli/quantize/quality_table.h"
+#include "cli/quantize/quant_type.h"
 #include "cli/quantize/quantize.h"
+#include "cli/quantize/quantize_folder.h"
 #include "cli/serve/serve.h"
 #include "cli/serve/with_server.h"
 #include "cli/terminal/exit_code.h"
@@ -137,9 +139,11 @@ struct QuantizeFlags {
   void AddTo(CLI::App& command) {
     command.add_option("IN", options.in, "Hugging Face folder or GGUF")->required();
     command.add_option("OUT", options.out,
-                       "file to write, named *.gguf; with --table: folder for the files while they are "
+                       "file to write, named *.gguf; with INT4 and INT8 a folder; with --table: folder for "
+                       "the files while they are "
                        "measured, default: the system's temporary one");
-    command.add_option("--type", options.type, QuantTypeNames())->capture_default_str();
+    command.add_option("--type", options.type, QuantTypeNames() + "; for a folder " + kFolderTypeNames)
+        ->capture_default_str();
     command.add_option("--threads", options.threads, "0: as many as this machine has")
         ->check(CLI::Range(0, 4096));
     command.add_flag("--table", wants_table,
@@ -178,8 +182,8 @@ int Main(int argc, char** argv) {
   plan_flags.AddTo(*plan);
 
   QuantizeFlags quantize_flags;
-  CLI::App* quantize =
-      app.add_subcommand("quantize", "write a model as one GGUF file with fewer bits a weight");
+  CLI::App* quantize = app.add_subcommand(
+      "quantize", "write a model with fewer bits a weight, as one GGUF file or as a folder");
   quantize_flags.AddTo(*quantize);
 
   BenchFlags bench_flags;

@@ -1,37 +1,34 @@
 #include "cli/quantize/quantize.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/status_macros.h"
 #include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "checkpoint/gguf_writer.h"
 #include "cli/quantize/metadata.h"
+#include "cli/quantize/quant_type.h"
+#include "cli/quantize/quantize_folder.h"
+#include "cli/quantize/quantize_progress.h"
 #include "cli/quantize/quantize_tensors.h"
 #include "cli/quantize/weight_source.h"
 #include "cli/serve/preflight.h"
 #include "cli/terminal/exit_code.h"
-#include "cli/terminal/progress.h"
 #include "cli/terminal/terminal.h"
 
 namespace deeprack::cli {
 namespace {
 
-constexpr absl::Duration kQuiet = absl::Seconds(2);           // what is done by then shows no progress
-constexpr absl::Duration kBetween = absl::Milliseconds(100);  // updates of the bar
-
 absl::StatusOr<QuantType> CheckOptions(const QuantizeOptions& options) {
   const auto type = QuantTypeFromName(options.type);
   if (!type) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--type ", options.type, " is unknown; there are: ", QuantTypeNames()));
+    return absl::InvalidArgumentError(absl::StrCat("--type ", options.type,
+                                                   " is unknown; there are: ", QuantTypeNames(),
+                                                   ", and for a folder ", kFolderTypeNames));
   }
   if (!absl::EndsWithIgnoreCase(options.out, ".gguf")) {
     return absl::InvalidArgumentError(absl::StrCat(options.out, ": the file to write must be named *.gguf"));
@@ -53,34 +50,43 @@ absl::Status WriteFile(const QuantizeOptions& options, const checkpoint::GgufMet
   }
   DR_ASSIGN_OR_RETURN(const auto writer, checkpoint::CreateGguf(options.out, metadata, records));
 
-  const absl::Time start = absl::Now();
-  Progress progress("quantizing", IsTerminal(STDERR_FILENO), start);
-  absl::Time last = start;
-  const auto report = [&](int64_t written) {
-    const absl::Time now = absl::Now();
-    if (now - start < kQuiet || (now - last < kBetween && written < bytes)) return;
-    last = now;
-    std::fputs(progress.Update(written, bytes, now).c_str(), stderr);
-  };
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  const absl::Status status =
-      QuantizeTensors(plan, source, options.threads > 0 ? options.threads : cores, *writer, report);
-  std::fputs(progress.Finish().c_str(), stderr);
-  DR_RETURN_IF_ERROR(status);
+  {
+    QuantizeProgress progress(bytes, FormatBytes);
+    DR_RETURN_IF_ERROR(QuantizeTensors(plan, source, ThreadsOf(options), *writer, progress));
+  }
   return writer->Commit();
+}
+
+std::vector<WrittenTensor> WrittenOf(const std::vector<PlannedTensor>& plan) {
+  std::vector<WrittenTensor> written;
+  for (const PlannedTensor& tensor : plan) {
+    written.push_back({.kind = tensor.kind,
+                       .type = tensor.record.dtype,
+                       .parameters = tensor.parameters(),
+                       .bytes = BytesOf(tensor.record)});
+  }
+  return written;
 }
 
 }  // namespace
 
+int ThreadsOf(const QuantizeOptions& options) {
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return options.threads > 0 ? options.threads : cores;
+}
+
+bool IsQuantisedAlready(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader) {
+  return config.group_quantization.has_value() || !reader.BlockTypes().empty();
+}
+
+std::string QuantisedAlreadyNote(const std::string& in) {
+  return absl::StrCat("note: ", in, " was quantised already; what that lost is not back\n");
+}
+
 absl::StatusOr<std::string> RunQuantize(const QuantizeOptions& options) {
+  if (const auto type = FolderTypeFromName(options.type)) return QuantizeToFolder(options, *type);
   DR_ASSIGN_OR_RETURN(const QuantType type, CheckOptions(options));
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(options.in));
-  if (config.group_quantization) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        options.in,
-        ": its weights are integers in groups (config.json's quantization_config), which are not "
-        "read here: start from the checkpoint that they were made of"));
-  }
   checkpoint::GgufMetadata metadata;
   if (const absl::Status added = AddMetadata(options.in, config, type, metadata); !added.ok()) {
     return absl::FailedPreconditionError(absl::StrCat(options.in, ": ", added.message()));
@@ -91,16 +97,14 @@ absl::StatusOr<std::string> RunQuantize(const QuantizeOptions& options) {
   DR_RETURN_IF_ERROR(Damaged(checked.status()));
 
   const std::vector<PlannedTensor> plan = PlanTensors(config, type);
-  DR_RETURN_IF_ERROR(WriteFile(options, metadata, plan, WeightSource(&*reader)));
+  DR_RETURN_IF_ERROR(WriteFile(options, metadata, plan, WeightSource(&config, &*reader)));
 
-  std::string said = QuantizationSummary(plan);
+  std::string said = QuantizationSummary(WrittenOf(plan));
   absl::StrAppend(&said, "written: ", options.out, "\n");
   if (checked->has_mtp) {
     absl::StrAppend(&said, "left out: the multi-token-prediction layer, which GGUF's deepseek2 lacks\n");
   }
-  if (!reader->BlockTypes().empty()) {
-    absl::StrAppend(&said, "note: ", options.in, " was quantised already; what that lost is not back\n");
-  }
+  if (IsQuantisedAlready(config, *reader)) absl::StrAppend(&said, QuantisedAlreadyNote(options.in));
   return said;
 }
 

@@ -1,24 +1,40 @@
-// `deeprack quantize IN OUT --type T`: a model as one GGUF file, with weights of fewer bits.
+// `deeprack quantize IN OUT --type T`: a model as one GGUF file, or as a folder (quantize_folder.h), with
+// weights of fewer bits.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "cli/quantize/quant_type.h"
-#include "cli/quantize/tensor_plan.h"
+#include "base/dtype.h"
+#include "checkpoint/checkpoint_reader.h"
+#include "model/config/model_config.h"
+#include "model/tensors/tensor_registry.h"
 
 namespace deeprack::cli {
 
 struct QuantizeOptions {
   std::string in;   // a Hugging Face folder or a GGUF
-  std::string out;  // a name that ends in .gguf
+  std::string out;  // a name that ends in .gguf; with --type INT4 and INT8 a folder, empty or not yet there
   std::string type = "Q4_K_M";
   int threads = 0;  // 0: as many as the machine has
 };
 
+int ThreadsOf(const QuantizeOptions& options);
+
+struct WrittenTensor {
+  model::TensorKind kind;
+  DType type = DType::kF32;
+  int64_t parameters = 0;
+  int64_t bytes = 0;
+};
+
 // Bits per weight and bytes of each kind of tensor and of the whole, as a table.
-std::string QuantizationSummary(const std::vector<PlannedTensor>& plan);
+std::string QuantizationSummary(const std::vector<WrittenTensor>& tensors);
+
+// Whether the input has fewer bits than it was trained with, and what to say then.
+bool IsQuantisedAlready(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader);
+std::string QuantisedAlreadyNote(const std::string& in);
 
 // The whole command but its exit code: what it has to say at the end. InvalidArgument (the options),
 // FailedPrecondition (a model that cannot be written), DataLoss (damaged or incomplete weights), Unavailable

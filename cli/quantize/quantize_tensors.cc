@@ -1,12 +1,9 @@
 #include "cli/quantize/quantize_tensors.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
-#include <mutex>
 #include <string>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "base/block_formats.h"
@@ -14,6 +11,7 @@
 #include "base/checked.h"
 #include "base/quantize/block_quantize.h"
 #include "base/status_macros.h"
+#include "cli/quantize/parallel_units.h"
 
 namespace deeprack::cli {
 namespace {
@@ -98,9 +96,9 @@ absl::Status Encode(DType type, std::span<const float> values, const std::string
 
 class Run {
  public:
-  Run(const std::vector<PlannedTensor>& plan, const WeightSource& source, checkpoint::TensorFileWriter& writer,
-      const std::function<void(int64_t)>& report)
-      : plan_(plan), source_(source), writer_(writer), report_(report), units_(UnitsOf(plan, source)) {}
+  Run(const std::vector<PlannedTensor>& plan, const WeightSource& source,
+      checkpoint::TensorFileWriter& writer, QuantizeProgress& progress)
+      : plan_(plan), source_(source), writer_(writer), progress_(progress), units_(UnitsOf(plan, source)) {}
 
   absl::Status Work(int threads) {
     for (size_t index = 0; index < plan_.size(); ++index) {
@@ -110,23 +108,12 @@ class Run {
       DR_RETURN_IF_ERROR(Encode(record.dtype, plan_[index].values, record.name, bytes));
       DR_RETURN_IF_ERROR(Write(index, 0, bytes));
     }
-    std::vector<std::thread> workers;
-    for (int i = 0; i < threads; ++i) workers.emplace_back([this] { TakeUnits(); });
-    for (std::thread& worker : workers) worker.join();
-    return status_;
+    return ForUnits(units_.size(), threads, [this]() -> UnitWork {
+      return [this, buffers = Buffers()](size_t unit) mutable { return Do(units_[unit], buffers); };
+    });
   }
 
  private:
-  void TakeUnits() {
-    Buffers buffers;
-    for (size_t next = next_++; next < units_.size() && !failed_; next = next_++) {
-      const absl::Status status = Do(units_[next], buffers);
-      if (status.ok()) continue;
-      const std::lock_guard lock(mutex_);
-      if (!failed_.exchange(true)) status_ = status;
-    }
-  }
-
   struct Buffers {
     std::vector<float> read, arranged;
     std::vector<std::byte> bytes;
@@ -154,31 +141,22 @@ class Run {
 
   absl::Status Write(size_t tensor, int64_t offset, std::span<const std::byte> bytes) {
     DR_RETURN_IF_ERROR(writer_.Write(tensor, offset, bytes));
-    const std::lock_guard lock(mutex_);
-    written_ += static_cast<int64_t>(bytes.size());
-    report_(written_);
+    progress_.Add(static_cast<int64_t>(bytes.size()));
     return absl::OkStatus();
   }
 
   const std::vector<PlannedTensor>& plan_;
   const WeightSource& source_;
   checkpoint::TensorFileWriter& writer_;
-  const std::function<void(int64_t)>& report_;
+  QuantizeProgress& progress_;
   const std::vector<Unit> units_;
-  std::atomic<size_t> next_ = 0;
-  std::atomic<bool> failed_ = false;
-  std::mutex mutex_;
-  int64_t written_ = 0;
-  absl::Status status_;
 };
 
 }  // namespace
 
 absl::Status QuantizeTensors(const std::vector<PlannedTensor>& plan, const WeightSource& source, int threads,
-                             checkpoint::TensorFileWriter& writer,
-                             const std::function<void(int64_t written)>& report) {
-  DR_CHECK(threads > 0);
-  return Run(plan, source, writer, report).Work(threads);
+                             checkpoint::TensorFileWriter& writer, QuantizeProgress& progress) {
+  return Run(plan, source, writer, progress).Work(threads);
 }
 
 }  // namespace deeprack::cli

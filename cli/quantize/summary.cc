@@ -85,15 +85,15 @@ std::string Line(const char* name, const Row& row) {
 
 }  // namespace
 
-std::string QuantizationSummary(const std::vector<PlannedTensor>& plan) {
+std::string QuantizationSummary(const std::vector<WrittenTensor>& tensors) {
   std::map<Class, Row> rows;
   Row all;
-  for (const PlannedTensor& tensor : plan) {
+  for (const WrittenTensor& tensor : tensors) {
     for (Row* row : {&rows[ClassOf(tensor.kind)], &all}) {
-      row->parameters += tensor.parameters();
-      row->bytes += checkpoint::BytesOf(tensor.record);
+      row->parameters += tensor.parameters;
+      row->bytes += tensor.bytes;
     }
-    rows[ClassOf(tensor.kind)].types.insert(tensor.record.dtype);
+    rows[ClassOf(tensor.kind)].types.insert(tensor.type);
   }
   std::string table =
       absl::StrFormat("%-16s %16s %8s %12s  %s\n", "", "weights", "bits each", "size", "types");

@@ -137,6 +137,12 @@ DType WeightType(const ModelConfig& config, const TensorSpec& spec, QuantType ty
   return DType::kF32;
 }
 
+bool InFolderPolicy(const ModelConfig& config, const TensorSpec& spec, DType type) {
+  if (!spec.quantized) return false;
+  if (type == DType::kInt8G128) return true;
+  return spec.shape[1] % BlockElements(type) == 0 && (config.n_routed_experts == 0 || spec.expert >= 0);
+}
+
 DType FitToRow(DType type, int64_t cols) {
   if (cols % BlockElements(type) == 0) return type;
   DType shorter = DType::kF16;

@@ -27,6 +27,12 @@ namespace deeprack::cli {
 // Only spec's kind and layer count.
 DType WeightType(const model::ModelConfig& config, const model::TensorSpec& spec, QuantType type);
 
+// Whether a folder of integers in groups of `type` (kInt4G128, kInt8G128) has this weight quantised: its
+// linear weights, of int4 with rows of whole groups, and of a mixture of experts the routed experts alone.
+// There is no wider type than bf16 to give the rest: compressed-tensors' readers expect one kind of integers
+// a model.
+bool InFolderPolicy(const model::ModelConfig& config, const model::TensorSpec& spec, DType type);
+
 // `type`, or what rows of `cols` elements can have instead, as llama.cpp chooses: a block format whose blocks
 // of 256 do not fill the row becomes the 32-element format of the next more bits, one that needs 32 F16.
 DType FitToRow(DType type, int64_t cols);

@@ -2,12 +2,16 @@
 
 #include <cmath>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/block_formats.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "checkpoint/groups/group_quantized.h"
 #include "checkpoint/tensor_view.h"
+#include "model/tensors/group_types.h"
 
 namespace deeprack::cli {
 namespace {
@@ -34,13 +38,22 @@ bool AllFinite(const float* values, int64_t count) {
 
 }  // namespace
 
+WeightSource::WeightSource(const model::ModelConfig* config, const checkpoint::CheckpointReader* reader)
+    : config_(*config), reader_(*reader) {
+  for (model::TensorSpec& tensor : model::TensorsOf(config_)) {
+    if (model::IsStoredInGroups(config_, tensor)) in_groups_.emplace(tensor.name, std::move(tensor));
+  }
+}
+
 int64_t WeightSource::Columns(const std::string& name) const {
+  if (const auto groups = in_groups_.find(name); groups != in_groups_.end()) return groups->second.shape[1];
   const checkpoint::TensorView* view = reader_.Find(name);
   DR_CHECK(view != nullptr && !view->shape.empty());
   return view->shape.back();
 }
 
 DType WeightSource::Type(const std::string& name) const {
+  if (in_groups_.contains(name)) return config_.group_quantization->type();
   const checkpoint::TensorView* view = reader_.Find(name);
   DR_CHECK(view != nullptr);
   return view->dtype;
@@ -58,6 +71,13 @@ std::span<const std::byte> WeightSource::StoredRows(const std::string& name, int
 
 absl::Status WeightSource::ReadRows(const std::string& name, int64_t row_begin, int64_t rows,
                                     float* out) const {
+  if (const auto groups = in_groups_.find(name); groups != in_groups_.end()) {
+    const std::vector<int64_t>& shape = groups->second.shape;
+    DR_ASSIGN_OR_RETURN(const auto weight,
+                        checkpoint::GroupQuantizedWeight::Open(reader_, *config_.group_quantization, name,
+                                                               shape[0], shape[1]));
+    return weight.ReadValues({row_begin, rows, 0, shape[1]}, out);
+  }
   const std::span<const std::byte> bytes = StoredRows(name, row_begin, rows);
   const DType type = Type(name);
   const int64_t elements = rows * Columns(name);

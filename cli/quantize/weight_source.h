@@ -6,33 +6,40 @@
 #include <span>
 #include <string>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "base/dtype.h"
 #include "checkpoint/checkpoint_reader.h"
+#include "model/config/model_config.h"
+#include "model/tensors/tensor_registry.h"
 
 namespace deeprack::cli {
 
 // Over a checkpoint that CheckCheckpoint has accepted: the tensors asked for are there, fp8 ones with their
-// scales. A tensor is seen as rows of its last dimension; a vector is one row. Thread-safe.
+// scales, integers in groups with their parts. A tensor is seen as rows of its last dimension; a vector is
+// one row. Thread-safe.
 class WeightSource {
  public:
-  // `reader` is borrowed.
-  explicit WeightSource(const checkpoint::CheckpointReader* reader) : reader_(*reader) {}
+  // Both are borrowed.
+  WeightSource(const model::ModelConfig* config, const checkpoint::CheckpointReader* reader);
 
   // Rows [row_begin, row_begin + rows) into `out`, row after row. DataLoss names a tensor with NaN or
   // infinity.
   absl::Status ReadRows(const std::string& name, int64_t row_begin, int64_t rows, float* out) const;
 
   int64_t Columns(const std::string& name) const;
+  // Of integers in groups the block type, whatever the order of their columns.
   DType Type(const std::string& name) const;
 
-  // These rows' bytes as they are stored.
+  // These rows' bytes as they are stored; not of integers in groups, which are stored in several tensors.
   std::span<const std::byte> StoredRows(const std::string& name, int64_t row_begin, int64_t rows) const;
 
  private:
   absl::Status ReadFp8Rows(const std::string& name, int64_t row_begin, int64_t rows, float* out) const;
 
+  const model::ModelConfig& config_;
   const checkpoint::CheckpointReader& reader_;
+  absl::flat_hash_map<std::string, model::TensorSpec> in_groups_;  // by name
 };
 
 }  // namespace deeprack::cli

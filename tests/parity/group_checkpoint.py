@@ -181,6 +181,25 @@ def parts(module: str, w: Integers, scheme: Scheme) -> dict[str, np.ndarray]:
     return tensors
 
 
+def is_linear(module: str) -> bool:
+    return module.endswith(("_proj", "_proj_with_mqa"))
+
+
+def unpacked(module: str, stored: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The values of a module in a symmetric compressed-tensors folder, and the step between levels of each."""
+    scales = from_bf16(stored[module + ".weight_scale"])
+    if module + ".weight" in stored:
+        q = stored[module + ".weight"].astype(np.float32)
+        steps = np.broadcast_to(scales, q.shape)
+    else:
+        rows, cols = stored[module + ".weight_shape"]
+        words = stored[module + ".weight_packed"].view(np.uint32)
+        q = (words[:, :, None] >> (4 * np.arange(8, dtype=np.uint32)) & 15).reshape(rows, -1)[:, :cols]
+        q = q.astype(np.float32) - 8
+        steps = scales.repeat(GROUP, 1)
+    return q * steps, steps
+
+
 DTYPES = {"float32": "F32", "float16": "F16", "uint16": "BF16", "int32": "I32", "int64": "I64", "int8": "I8"}
 
 
@@ -196,6 +215,20 @@ def write_folder(folder: pathlib.Path, config: dict, tensors: dict[str, np.ndarr
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def read_folder(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    types = {stored: np.dtype(name) for name, stored in DTYPES.items()}
+    tensors = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        data = file.read_bytes()
+        (length,) = struct.unpack("<Q", data[:8])
+        for name, entry in json.loads(data[8 : 8 + length]).items():
+            if name != "__metadata__":
+                begin, end = entry["data_offsets"]
+                raw = data[8 + length + begin : 8 + length + end]
+                tensors[name] = np.frombuffer(raw, types[entry["dtype"]]).reshape(entry["shape"])
+    return tensors
 
 
 def write_pair(folder: pathlib.Path, model: str, scheme: Scheme, seed: int = 1) -> tuple[pathlib.Path, pathlib.Path]:

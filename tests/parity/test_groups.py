@@ -1,15 +1,20 @@
 """Models of integers in groups against the same models in fp32. DEEPRACK_BUILD names the build folder (default: build)."""
 
+import json
 import os
 import pathlib
 import subprocess
 
+import gguf
+import numpy as np
 import pytest
 
-from group_checkpoint import MODELS, Scheme, write_pair
+from group_checkpoint import MODELS, Scheme, is_linear, read_folder, unpacked, write_folder, write_pair
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = ROOT / os.environ.get("DEEPRACK_BUILD", "build") / "tests" / "gguf_parity"
+BUILD = ROOT / os.environ.get("DEEPRACK_BUILD", "build")
+PARITY = BUILD / "tests" / "gguf_parity"
+DEEPRACK = BUILD / "bin" / "deeprack"
 
 AWQ = dict(quant_method="awq", bits=4, group_size=128, version="gemm", zero_point=True, modules_to_not_convert=None)
 GPTQ = dict(quant_method="gptq", bits=4, group_size=128, checkpoint_format="gptq", desc_act=False, sym=False)
@@ -43,10 +48,54 @@ CASES = [("deepseek_v3", scheme) for scheme in SCHEMES] + [
     ("qwen2", "gptq"), ("qwen2", "gptq_act_order"), ("qwen2", "packed_asymmetric"), ("qwen2", "int8")]
 
 
+def run(*command) -> None:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+
+
 @pytest.mark.parametrize("model, scheme", CASES)
 def test_logits_are_those_of_the_values(tmp_path: pathlib.Path, model: str, scheme: str) -> None:
     """Bitwise, fp32 compute, one rank and two."""
     assert model in MODELS
     quantised, twin = write_pair(tmp_path, model, SCHEMES[scheme])
-    done = subprocess.run([PROGRAM, "same", quantised, twin], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    run(PARITY, "same", quantised, twin)
+
+
+@pytest.mark.parametrize("scheme", ["awq", "gptq_act_order", "packed_asymmetric"])
+def test_integers_are_quantised_again_as_their_values_are(tmp_path: pathlib.Path, scheme: str) -> None:
+    quantised, twin = write_pair(tmp_path, "deepseek_v3", SCHEMES[scheme])
+    run(DEEPRACK, "quantize", quantised, tmp_path / "quantised.gguf", "--type", "Q8_0")
+    run(DEEPRACK, "quantize", twin, tmp_path / "twin.gguf", "--type", "Q8_0")
+    ours, theirs = (gguf.GGUFReader(tmp_path / name).tensors for name in ["quantised.gguf", "twin.gguf"])
+    assert [tensor.name for tensor in ours] == [tensor.name for tensor in theirs]
+    for a, b in zip(ours, theirs):
+        assert a.tensor_type == b.tensor_type and (a.data == b.data).all(), a.name
+
+
+# Of int4 the weights whose rows are whole groups, and of a mixture of experts the routed experts alone.
+@pytest.mark.parametrize("model, kind, count", [("deepseek_v3", "INT4", 12), ("llama", "INT4", 14), ("deepseek_v3", "INT8", 28),
+                                                ("llama", "INT8", 14), ("qwen2", "INT8", 14)])
+def test_what_quantize_writes(tmp_path: pathlib.Path, model: str, kind: str, count: int) -> None:
+    """Unpacked here by the definition: near what went in, and the logits are those of these values."""
+    _, source = write_pair(tmp_path, model, SCHEMES["int8"], seed=3)
+    run(DEEPRACK, "quantize", source, tmp_path / "out", "--type", kind)
+    before, stored = read_folder(source), read_folder(tmp_path / "out")
+    ignored = set(json.loads((tmp_path / "out" / "config.json").read_text())["quantization_config"]["ignore"])
+    values, quantised = {}, 0
+    for name, value in before.items():
+        module = name.removesuffix(".weight")
+        if name in stored and stored[name].dtype != np.int8:
+            assert stored[name].dtype == np.float32 and (stored[name] == value).all()
+            assert module in ignored or not is_linear(module)
+            values[name] = value
+            continue
+        assert module not in ignored
+        values[name], step = unpacked(module, stored)
+        # Half a level; more where the largest value of a group lies beyond the last level.
+        assert (np.abs(values[name] - value) <= step * (1.5 if kind == "INT4" else 0.8)).all()
+        assert np.abs(values[name] - value).mean() < 0.3 * step.mean()
+        quantised += 1
+    assert quantised == count
+    config = json.loads((source / "config.json").read_text())
+    write_folder(tmp_path / "values", config, values)
+    run(PARITY, "same", tmp_path / "out", tmp_path / "values")

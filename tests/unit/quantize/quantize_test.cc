@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "tests/unit/checkpoint/checkpoint_files.h"
 
@@ -84,6 +85,52 @@ TEST(Quantize, FromFoldersAndGgufsOfEveryArchitecture) {
       EXPECT_TRUE(Written(folder / "a.gguf", folder / "b.gguf", "Q4_K_S").ok()) << golden;
     }
   }
+}
+
+TEST(Quantize, Int8FoldersOfEveryArchitectureAreAccepted) {
+  for (const char* golden : {"r1", "mtp", "llama_grouped", "qwen2_tied"}) {
+    const TestFolder folder;
+    const auto said = Written(kGoldens + golden, folder / "one", "int8", 1);
+    ASSERT_TRUE(said.ok()) << said.status();
+    ASSERT_TRUE(Written(kGoldens + golden, folder / "three", "INT8", 3).ok());
+    EXPECT_EQ(ReadBytes(folder / "one/model.safetensors"), ReadBytes(folder / "three/model.safetensors"));
+    const auto config = model::ParseModelConfig(ReadBytes(folder / "one/config.json"));
+    ASSERT_TRUE(config.ok()) << config.status();
+    const auto reader = checkpoint::CheckpointReader::Open(folder / "one");
+    ASSERT_TRUE(reader.ok()) << reader.status();
+    const auto checked = checkpoint::CheckCheckpoint(*config, *reader);
+    EXPECT_TRUE(checked.ok()) << checked.status();
+    EXPECT_EQ(checked->ignored_tensors, 0);
+    EXPECT_EQ(checked->has_mtp, config->num_nextn_predict_layers > 0);
+    EXPECT_EQ(reader->Find("model.layers.0.self_attn.o_proj.weight")->dtype, DType::kI8);
+    // Once more, from integers to a GGUF.
+    const auto again = Written(folder / "one", folder / "model.gguf", "Q8_0");
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_THAT(*again, HasSubstr("was quantised already"));
+  }
+}
+
+TEST(Quantize, FoldersKeepTheirTexts) {
+  const TestFolder folder;
+  ASSERT_TRUE(Written(kDemo, folder / "out", "INT8").ok());
+  for (const char* name : {"tokenizer.json", "generation_config.json"}) {
+    EXPECT_EQ(ReadBytes(kDemo + "/" + name), ReadBytes(folder / "out/" + name)) << name;
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "out/model.safetensors.index.json"));
+}
+
+TEST(Quantize, FoldersThatCannotBe) {
+  const TestFolder folder;
+  const auto no_groups = Written(kDemo, folder / "out", "INT4");  // hidden 192
+  EXPECT_TRUE(absl::IsFailedPrecondition(no_groups.status()));
+  EXPECT_THAT(no_groups.status().message(), HasSubstr("whole groups of 128"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "out"));
+  EXPECT_TRUE(absl::IsInvalidArgument(Written(kDemo, folder / "a.gguf", "INT8").status()));
+  ASSERT_TRUE(Written(kDemo, folder / "a.gguf", "Q8_0").ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(Written(folder / "a.gguf", folder / "out", "INT8").status()));
+  const auto full = Written(kDemo, folder.path(), "INT8");
+  EXPECT_TRUE(absl::IsFailedPrecondition(full.status()));
+  EXPECT_THAT(full.status().message(), HasSubstr("holds something already"));
 }
 
 TEST(Quantize, OptionsThatCannotBe) {

@@ -34,6 +34,32 @@ TEST(WeightPolicy, VectorsAndRoutersStayF32) {
   }
 }
 
+TEST(WeightPolicy, OfFolders) {
+  const auto in_folder = [](const model::ModelConfig& config, const std::string& name, DType type) {
+    for (const model::TensorSpec& spec : model::TensorsOf(config)) {
+      if (spec.name == name) return InFolderPolicy(config, spec, type);
+    }
+    ADD_FAILURE() << name;
+    return false;
+  };
+  const model::ModelConfig r1 = R1Config();
+  EXPECT_TRUE(in_folder(r1, "model.layers.3.mlp.experts.7.down_proj.weight", DType::kInt4G128));
+  EXPECT_FALSE(in_folder(r1, "model.layers.3.mlp.shared_experts.up_proj.weight", DType::kInt4G128));
+  EXPECT_FALSE(in_folder(r1, "model.layers.0.mlp.up_proj.weight", DType::kInt4G128));
+  EXPECT_FALSE(in_folder(r1, "model.layers.9.self_attn.o_proj.weight", DType::kInt4G128));
+  EXPECT_TRUE(in_folder(r1, "model.layers.9.self_attn.o_proj.weight", DType::kInt8G128));
+  EXPECT_TRUE(in_folder(LlamaConfig(), "model.layers.9.self_attn.o_proj.weight", DType::kInt4G128));
+  for (const DType type : {DType::kInt4G128, DType::kInt8G128}) {
+    EXPECT_FALSE(in_folder(r1, "lm_head.weight", type));
+    EXPECT_FALSE(in_folder(r1, "model.embed_tokens.weight", type));
+    EXPECT_FALSE(in_folder(r1, "model.layers.3.mlp.gate.weight", type));
+    EXPECT_FALSE(in_folder(r1, "model.norm.weight", type));
+  }
+  model::ModelConfig narrow = LlamaConfig();
+  narrow.intermediate_size = 200;
+  EXPECT_FALSE(in_folder(narrow, "model.layers.0.mlp.down_proj.weight", DType::kInt4G128));
+}
+
 TEST(WeightPolicy, OfR1) {
   struct Row {
     QuantType type;
