@@ -9,6 +9,7 @@
 #include "cli/bench/bench.h"
 #include "cli/chat/chat.h"
 #include "cli/demo/demo.h"
+#include "cli/pack/pack.h"
 #include "cli/perplexity/perplexity.h"
 #include "cli/plan/plan.h"
 #include "cli/quantize/quantize.h"
@@ -119,6 +120,17 @@ struct PerplexityFlags {
   }
 };
 
+// MODEL, OUT, and the flags of `serve` but for those that OUT stands for.
+void AddPackOptions(ServeFlags& flags, CLI::App& command) {
+  flags.AddTo(command);
+  for (const char* flag : {"--packed", "--packed-check"}) command.remove_option(command.get_option(flag));
+  command
+      .add_option_function<std::string>(
+          "OUT", [&flags](const std::string& value) { flags.values["packed"] = value; },
+          "folder for the packed files, one for each rank")
+      ->required();
+}
+
 void AddOptions(QuantizeOptions& options, CLI::App& command) {
   command.add_option("IN", options.in, "Hugging Face folder or GGUF")->required();
   command.add_option("OUT", options.out, "file to write, named *.gguf")->required();
@@ -139,6 +151,11 @@ int Main(int argc, char** argv) {
   serve_flags.AddTo(*serve);
   CLI::App* plan = app.add_subcommand("plan", "bytes per rank for a model and a layout");
   plan_flags.AddTo(*plan);
+
+  ServeFlags pack_flags;
+  CLI::App* pack =
+      app.add_subcommand("pack", "prepare a model's weights so that `serve --packed` starts at once");
+  AddPackOptions(pack_flags, *pack);
 
   QuantizeOptions quantize_options;
   CLI::App* quantize =
@@ -177,6 +194,7 @@ int Main(int argc, char** argv) {
   }
   if (*serve) return WithOptions(serve_flags, Serve);
   if (*plan) return WithOptions(plan_flags, Plan);
+  if (*pack) return WithOptions(pack_flags, Pack);
   if (*quantize) return Quantize(quantize_options);
   if (*bench) return bench_flags.Run();
   if (*perplexity) {

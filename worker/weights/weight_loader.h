@@ -15,7 +15,8 @@
 namespace deeprack::worker {
 
 struct LoadedWeights {
-  // exactly model::WeightBytes of the checkpoint's types, of the device's memory, all of it in use
+  // Exactly model::WeightBytes of the checkpoint's types, of the device's memory, all of it in use. Read-only
+  // where it is a mapped file (packed_weights.h).
   Arena arena;
   StageWeights weights;
 };
