@@ -58,7 +58,7 @@ test-tsan: packages  ## the multi-threaded C++ tests under ThreadSanitizer
 	  ctest --test-dir build/tsan --output-on-failure --no-tests=error -R "^($$(echo $(TSAN_TESTS) | tr ' ' '|'))$$"
 
 # Every parser of what comes from outside. FUZZ_SECONDS each; what is found is left in build/fuzz/found.
-FUZZERS := safetensors_fuzz model_config_fuzz tokenizer_fuzz requests_fuzz
+FUZZERS := safetensors_fuzz gguf_fuzz model_config_fuzz tokenizer_fuzz requests_fuzz
 FUZZ_SECONDS ?= 60
 
 fuzz: packages  ## libFuzzer on every parser (FUZZ_SECONDS=60 each)

@@ -16,6 +16,7 @@
 #include "cli/serve/serve.h"
 #include "cli/serve/with_server.h"
 #include "cli/terminal/exit_code.h"
+#include "model/step/sampling_check.h"
 
 namespace deeprack::cli {
 namespace {
@@ -28,7 +29,7 @@ struct ServeFlags {
   void AddTo(CLI::App& command) {
     command.add_option_function<std::string>(
         "MODEL", [this](const std::string& value) { values["model"] = value; },
-        "model folder; without one: the demo model");
+        "model folder or GGUF; without one: the demo model");
     command.add_option("--config", config, "YAML file of settings");
     for (const Setting& setting : ServeSettings()) {
       const std::string name(setting.name);
@@ -115,7 +116,7 @@ struct PerplexityFlags {
         .add_option("--top", options.top,
                     "tokens of each distribution that are compared; the vocabulary's size makes "
                     "the divergence exact")
-        ->check(CLI::Range(1, 4096))
+        ->check(CLI::Range(1, model::kMostTopLogprobs))
         ->capture_default_str();
   }
 };

@@ -27,10 +27,6 @@ namespace {
 
 constexpr int64_t kTokensOfRequest = 4096;
 constexpr int64_t kWindowsOfRequest = 64;  // the server takes 128 prompts
-// A step's answer travels in one message of at most 64 MiB; a token with its log-probability takes 12 bytes
-// of it.
-constexpr int64_t kBytesOfStep = int64_t{48} << 20;
-constexpr int64_t kBytesOfEntry = 12;
 
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "deeprack: %s\n", std::string(status.message()).c_str());
@@ -70,9 +66,6 @@ class Scoring {
     serve.host = "127.0.0.1";
     serve.max_logprobs = std::max(top_, 1);
     if (serve.max_context == 0) serve.max_context = options_.context;
-    if (serve.max_step_tokens == 0 && top_ > 0) {
-      serve.max_step_tokens = std::min<int64_t>(2048, kBytesOfStep / (kBytesOfEntry * (top_ + 1)));
-    }
     return serve;
   }
 
@@ -173,9 +166,9 @@ int Perplexity(const PerplexityOptions& options, const ServeOptions& serve) {
   std::printf("%s: %lld tokens scored, the second half of each of %lld windows of %lld\n",
               result.model.c_str(), static_cast<long long>(result.loss.count()),
               static_cast<long long>(result.windows), static_cast<long long>(options.context));
-  std::printf("perplexity      %.4f +/- %.4f\n", result.perplexity(), result.perplexity_error());
+  std::printf("perplexity      %.6f +/- %.6f\n", result.perplexity(), result.perplexity_error());
   if (options.reference.empty()) return 0;
-  std::printf("reference       %.4f (%s)\n", std::exp(result.reference_loss.value()),
+  std::printf("reference       %.6f (%s)\n", std::exp(result.reference_loss.value()),
               options.reference.c_str());
   std::printf("KL divergence   %.6f +/- %.6f%s\n", result.kl.value(), result.kl.standard_error(),
               result.whole ? "" : ", at least");

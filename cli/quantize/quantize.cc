@@ -51,7 +51,7 @@ absl::Status WriteFile(const QuantizeOptions& options, const checkpoint::GgufMet
     records.push_back(tensor.record);
     bytes += BytesOf(tensor.record);
   }
-  DR_ASSIGN_OR_RETURN(const auto writer, checkpoint::GgufWriter::Create(options.out, metadata, records));
+  DR_ASSIGN_OR_RETURN(const auto writer, checkpoint::CreateGguf(options.out, metadata, records));
 
   const absl::Time start = absl::Now();
   Progress progress("quantizing", IsTerminal(STDERR_FILENO), start);

@@ -1,4 +1,4 @@
-// The model folder as the api sees it: tokenizer, template, limits, defaults. Immutable but for the context's
+// The model as the api sees it: tokenizer, template, limits, defaults. Immutable but for the context's
 // limit.
 #pragma once
 
@@ -33,15 +33,15 @@ struct ServedModel {
 
 struct ServedModelOptions {
   std::string path;
-  std::string name;         // empty: the folder's name
-  int32_t max_context = 0;  // 0: config.json's max_position_embeddings
+  std::string name;         // empty: model::ModelNameOf
+  int32_t max_context = 0;  // 0: the config's max_position_embeddings
   int32_t max_logprobs = kDefaultMaxLogprobs;
   bool use_generation_config = true;
   int64_t created = 0;
 };
 
-// Reads tokenizer.json, tokenizer_config.json and generation_config.json beside a config.json already read.
-// The last two may be missing. Errors name the file.
+// Reads tokenizer.json, tokenizer_config.json and generation_config.json beside a config.json already read;
+// the last two may be missing. Or what a GGUF says of them. Errors name the file.
 absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOptions& options,
                                                              const model::ModelConfig& config);
 

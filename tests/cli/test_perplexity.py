@@ -12,9 +12,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "api"))
 from serve_command import ROOT, run  # noqa: E402
 
 DEMO = ROOT / "demo" / "model"
-PARITY = ROOT / "tests" / "parity"
-TEXT = PARITY / "perplexity.txt"
-GOLDEN = json.loads((PARITY / "perplexity.json").read_text())
+TEXT = ROOT / "tests" / "parity" / "perplexity.txt"
+GOLDEN = json.loads((ROOT / "tests" / "parity" / "perplexity.json").read_text())
 WINDOWED = ("--text", TEXT, "--context", GOLDEN["context"])
 
 
@@ -58,10 +57,12 @@ def test_partial_distributions_bound_the_divergence_from_below(other):
     assert re.search(r"KL divergence.*, at least$", result.stdout, re.MULTILINE)
 
 
-def test_the_first_windows_only():
-    result = run("perplexity", DEMO, *WINDOWED, "--windows", 2)
+def test_the_demo_model_knows_its_trade():
+    result = run("perplexity", "--text", ROOT / "demo" / "held_out.txt", "--context", 128, "--windows", 40)
     assert result.returncode == 0, result.stderr
-    assert f"{2 * (GOLDEN['context'] // 2 - 1)} tokens scored" in result.stdout
+    assert "2520 tokens scored, the second half of each of 40 windows of 128" in result.stdout
+    perplexity, error = measured(result.stdout, "perplexity")
+    assert 1 < perplexity < 1.01 and error < 0.005
 
 
 def test_a_text_too_short_for_a_window(tmp_path):

@@ -5,11 +5,11 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "checkpoint/checkpoint_check.h"
-#include "checkpoint/groups/block_types.h"
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"
 #include "worker/engine/kernel_check.h"
 #include "worker/engine/step_memory.h"
+#include "worker/weights/weight_loader.h"
 #include "worker/weights/weight_tables.h"
 
 namespace deeprack::worker {
@@ -59,7 +59,7 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
   DR_RETURN_IF_ERROR(CheckKernels(config, device.kernels()));
   DR_ASSIGN_OR_RETURN(preparation.reader, checkpoint::CheckpointReader::Open(options.model_path));
   DR_RETURN_IF_ERROR(checkpoint::CheckCheckpoint(config, *preparation.reader).status());
-  DR_ASSIGN_OR_RETURN(const model::TensorTypes types, checkpoint::BlockTypesOf(config, *preparation.reader));
+  DR_ASSIGN_OR_RETURN(const model::TensorTypes types, KeptTypes(config, *preparation.reader, device));
 
   preparation.limits = {
       .max_step_tokens = options.max_step_tokens,

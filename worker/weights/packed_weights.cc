@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
 #include "base/status_macros.h"
-#include "checkpoint/groups/block_types.h"
 #include "model/budget/budget.h"
 #include "model/budget/packed_tensors.h"
 #include "spdlog/spdlog.h"
@@ -56,7 +56,7 @@ absl::StatusOr<LoadedWeights> LoadPackedWeights(const model::ModelConfig& config
                                                 const LoadProgress& progress) {
   if (packed.folder.empty()) return LoadWeights(config, layout, rank, compute, reader, device, progress);
 
-  DR_ASSIGN_OR_RETURN(const model::TensorTypes types, checkpoint::BlockTypesOf(config, reader));
+  DR_ASSIGN_OR_RETURN(const model::TensorTypes types, KeptTypes(config, reader, device));
   const std::vector<model::PackedTensor> tensors =
       model::PackedTensorsOf(config, layout, rank, compute, types);
   const int64_t bytes = model::WeightBytes(config, layout, rank, compute, types);

@@ -109,11 +109,18 @@ class PackingPlaces {
 
 }  // namespace
 
+absl::StatusOr<model::TensorTypes> KeptTypes(const model::ModelConfig& config,
+                                             const checkpoint::CheckpointReader& reader,
+                                             const Device& device) {
+  if (!device.kernels().multiplies_blocks) return model::TensorTypes{};
+  return checkpoint::BlockTypesOf(config, reader);
+}
+
 absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, const model::Layout& layout,
                                           Rank rank, DType compute,
                                           const checkpoint::CheckpointReader& reader, Device& device,
                                           const LoadProgress& progress) {
-  DR_ASSIGN_OR_RETURN(const model::TensorTypes types, checkpoint::BlockTypesOf(config, reader));
+  DR_ASSIGN_OR_RETURN(const model::TensorTypes types, KeptTypes(config, reader, device));
   DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "weights",
                                                  model::WeightBytes(config, layout, rank, compute, types)));
   const std::vector<model::PackedTensor> tensors =
@@ -148,7 +155,8 @@ absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, cons
       places.push_back(place);
     }
     const size_t end = begin + places.size();
-    for (size_t i = end; i < std::min(end + round, pieces.size()); ++i) PrefetchIfWhole(config, reader, pieces[i]);
+    for (size_t i = end; i < std::min(end + round, pieces.size()); ++i)
+      PrefetchIfWhole(config, reader, pieces[i]);
     verdicts.assign(places.size(), absl::OkStatus());
     pool->ParallelFor(static_cast<int64_t>(places.size()), [&](int64_t i) {
       verdicts[i] = PackPiece(config, reader, pieces[begin + i], places[i].values, places[i].scales);

@@ -44,8 +44,8 @@ struct NormQuantiseArgs {
   Matrix residual;  // kBF16 or kF32
   const float* weight = nullptr;
   float eps = 1e-6f;
-  Matrix normed;  // kBF16, or no data
-  QuantisedRows out;
+  Matrix normed;      // kBF16, or no data
+  QuantisedRows out;  // or no data: normed alone
 };
 void NormQuantise(const NormQuantiseArgs& args, const Execution& execution);
 

@@ -1,0 +1,62 @@
+#include "kernels/cuda/choice/kernel_choice.h"
+
+#include <algorithm>
+
+namespace deeprack::kernels {
+namespace {
+
+constexpr int kOldestMajor = 8;  // bf16 in hardware
+
+constexpr SpecialKernel kSpecial[] = {
+    {"sm90 fp8 product", "linear with fp8 weights", 9, 0},
+    {"sm90 bf16 product", "linear with bf16 weights", 9, 0},
+    {"sm90 int4 product", "linear with int4 weights", 9, 0},
+    {"sm90 latent attention", "mla_attention", 9, 0},
+};
+
+std::string Names(const std::vector<SpecialKernel>& kernels) {
+  std::string names;
+  for (const SpecialKernel& kernel : kernels) names.append(names.empty() ? "" : ", ").append(kernel.name);
+  return names;
+}
+
+}  // namespace
+
+std::span<const SpecialKernel> SpecialKernels() { return kSpecial; }
+
+std::span<const std::string_view> VerifiedKernels() { return {}; }
+
+KernelChoice ChooseKernels(const CardProperties& card, std::span<const SpecialKernel> kernels,
+                           std::span<const std::string_view> verified) {
+  KernelChoice choice;
+  for (const SpecialKernel& kernel : kernels) {
+    if (kernel.major != card.major || kernel.minor != card.minor) continue;
+    const bool proven = std::find(verified.begin(), verified.end(), kernel.name) != verified.end();
+    const bool taken = std::any_of(choice.used.begin(), choice.used.end(), [&](const SpecialKernel& other) {
+      return other.operation == kernel.operation;
+    });
+    if (!proven) {
+      choice.unverified.push_back(kernel);
+    } else if (!taken) {
+      choice.used.push_back(kernel);
+    }
+  }
+  return choice;
+}
+
+std::string KernelChoice::Describe() const {
+  std::string text =
+      used.empty() ? "plain kernels for every operation" : Names(used) + ", and plain kernels for all else";
+  if (!unverified.empty()) {
+    text += "; not used, as they have not passed `make gpu-check` on a card yet: " + Names(unverified);
+  }
+  return text;
+}
+
+std::string WhyNotServed(const CardProperties& card) {
+  if (card.major >= kOldestMajor) return "";
+  return card.name + " has compute capability " + std::to_string(card.major) + "." + std::to_string(card.minor) + "; " +
+         std::to_string(kOldestMajor) + ".0 is the oldest that is served";
+}
+
+}  // namespace deeprack::kernels

@@ -1,0 +1,164 @@
+#include "worker/device/cuda/cuda_device.h"
+
+#include <cuda_runtime_api.h>
+
+#include <string>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "kernels/api/thread_pool.h"
+#include "kernels/cuda/plain/operations.h"
+#include "worker/device/host_memory.h"
+
+namespace deeprack::worker {
+namespace {
+
+// What the card or the driver says about work that was queued: nothing on this card can be relied upon
+// afterwards.
+absl::Status Failed(cudaError_t error, std::string_view what) {
+  return absl::InternalError(absl::StrCat("the card failed in ", std::string(what), ": ",
+                                          cudaGetErrorString(error), " (", cudaGetErrorName(error), ")"));
+}
+
+absl::Status Check(cudaError_t error, std::string_view what) {
+  return error == cudaSuccess ? absl::OkStatus() : Failed(error, what);
+}
+
+uint64_t IdentityOf(int index) {
+  char bus[64] = {};
+  cudaDeviceGetPCIBusId(bus, sizeof(bus), index);
+  uint64_t hash = HostIdentity();
+  for (const char c : std::string_view(bus)) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
+  return hash;
+}
+
+class CudaDevice final : public Device {
+ public:
+  CudaDevice(int index, kernels::CardProperties card, cudaStream_t stream, int threads)
+      : index_(index),
+        card_(std::move(card)),
+        stream_(stream),
+        pool_(kernels::MakeThreadPool(threads)),
+        execution_{.pool = pool_.get(), .stream = stream} {}
+  ~CudaDevice() override { cudaStreamDestroy(stream_); }
+
+  std::string_view backend() const override { return "cuda"; }
+  std::string description() const override {
+    return absl::StrCat("cuda ", index_, ", ", card_.name, ", compute capability ", card_.major, ".",
+                        card_.minor);
+  }
+  const kernels::KernelSet& kernels() const override { return kernels::plain::Kernels(); }
+  const kernels::Execution& execution() const override { return execution_; }
+
+  bool shares_host_memory() const override { return false; }
+  uint64_t memory_identity() const override { return IdentityOf(index_); }
+  int64_t AvailableBytes() const override {
+    size_t available = 0;
+    size_t total = 0;
+    return cudaMemGetInfo(&available, &total) == cudaSuccess ? static_cast<int64_t>(available) : 0;
+  }
+
+  absl::StatusOr<Memory> Allocate(const std::string& purpose, int64_t bytes) override {
+    if (bytes == 0) return Memory();
+    void* data = nullptr;
+    if (const cudaError_t error = cudaMalloc(&data, static_cast<size_t>(bytes)); error != cudaSuccess) {
+      return Refused(purpose, bytes, error,
+                     absl::StrCat(AvailableBytes(), " bytes of the card's memory are free"));
+    }
+    Memory memory(static_cast<std::byte*>(data), bytes, [](std::byte* p, int64_t) { cudaFree(p); });
+    DR_RETURN_IF_ERROR(
+        Check(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), stream_), "clearing memory"));
+    return memory;
+  }
+
+  absl::StatusOr<Memory> AllocateStaging(const std::string& purpose, int64_t bytes) override {
+    if (bytes == 0) return Memory();
+    void* data = nullptr;
+    if (const cudaError_t error = cudaHostAlloc(&data, static_cast<size_t>(bytes), cudaHostAllocPortable);
+        error != cudaSuccess) {
+      return Refused(purpose, bytes, error,
+                     absl::StrCat("it is to be pinned, and ", AvailableHostBytes(),
+                                  " bytes of the host's memory are free"));
+    }
+    return Memory(static_cast<std::byte*>(data), bytes, [](std::byte* p, int64_t) { cudaFreeHost(p); });
+  }
+
+  absl::Status CopyIn(void* to, const void* from_host, int64_t bytes) override {
+    return Copy(to, from_host, bytes, cudaMemcpyHostToDevice, "a copy to the card");
+  }
+  absl::Status CopyOut(void* to_host, const void* from, int64_t bytes) override {
+    return Copy(to_host, from, bytes, cudaMemcpyDeviceToHost, "a copy from the card");
+  }
+  absl::Status CopyWithin(void* to, const void* from, int64_t bytes) override {
+    return Copy(to, from, bytes, cudaMemcpyDeviceToDevice, "a copy within the card");
+  }
+
+  absl::Status Synchronize() override {
+    // A launch that was refused shows only here.
+    const cudaError_t launch = cudaGetLastError();
+    const cudaError_t run = cudaStreamSynchronize(stream_);
+    DR_RETURN_IF_ERROR(Check(launch, "a kernel's launch"));
+    return Check(run, "a kernel or a copy");
+  }
+
+ private:
+  static absl::Status Refused(const std::string& purpose, int64_t bytes, cudaError_t error,
+                              const std::string& more) {
+    cudaGetLastError();  // it has been reported, and is no failure of queued work
+    return absl::ResourceExhaustedError(absl::StrCat(purpose, ": the driver refused ", bytes, " bytes (",
+                                                     cudaGetErrorString(error), "); ", more));
+  }
+
+  absl::Status Copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind, std::string_view what) {
+    if (bytes == 0) return absl::OkStatus();
+    return Check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, stream_), what);
+  }
+
+  const int index_;
+  const kernels::CardProperties card_;
+  const cudaStream_t stream_;
+  const std::unique_ptr<kernels::ThreadPool> pool_;
+  const kernels::Execution execution_;
+};
+
+}  // namespace
+
+absl::StatusOr<int> CountCards() {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaSuccess && count > 0) return count;
+  cudaGetLastError();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "no CUDA card can be used here: ", error == cudaSuccess ? "there is none" : cudaGetErrorString(error),
+      ". Install the NVIDIA driver, or use --backend cpu, which runs every model"));
+}
+
+absl::StatusOr<kernels::CardProperties> PropertiesOfCard(int index) {
+  DR_ASSIGN_OR_RETURN(const int count, CountCards());
+  if (index < 0 || index >= count) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("card ", index, ": this machine has ", count, ", numbered from 0"));
+  }
+  cudaDeviceProp properties;
+  DR_RETURN_IF_ERROR(Check(cudaGetDeviceProperties(&properties, index), "asking for its properties"));
+  kernels::CardProperties card = {.name = properties.name,
+                                  .major = properties.major,
+                                  .minor = properties.minor,
+                                  .multiprocessors = properties.multiProcessorCount};
+  if (const std::string why = kernels::WhyNotServed(card); !why.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(why, ". Use --backend cpu, which runs every model"));
+  }
+  return card;
+}
+
+absl::StatusOr<std::unique_ptr<Device>> OpenCudaDevice(int index, int threads) {
+  DR_ASSIGN_OR_RETURN(kernels::CardProperties card, PropertiesOfCard(index));
+  DR_RETURN_IF_ERROR(Check(cudaSetDevice(index), "being opened"));
+  cudaStream_t stream = nullptr;
+  DR_RETURN_IF_ERROR(Check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream"));
+  return std::make_unique<CudaDevice>(index, std::move(card), stream, threads);
+}
+
+}  // namespace deeprack::worker

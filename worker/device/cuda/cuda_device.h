@@ -1,0 +1,23 @@
+// A CUDA card as a device. In a build without CUDA everything here answers that it is one.
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "kernels/cuda/choice/kernel_choice.h"
+#include "worker/device/device.h"
+
+namespace deeprack::worker {
+
+// How many cards there are, at least 1. FailedPrecondition says why there is none: a build without CUDA, no
+// driver or one that is too old, no card.
+absl::StatusOr<int> CountCards();
+
+// FailedPrecondition: as above, or no card of that index, or one that is too old.
+absl::StatusOr<kernels::CardProperties> PropertiesOfCard(int index);
+
+// Opens a card for the calling thread, which is the one that uses it; `threads` of the host pack weights. Its
+// execution()'s stream is a cudaStream_t.
+absl::StatusOr<std::unique_ptr<Device>> OpenCudaDevice(int index, int threads);
+
+}  // namespace deeprack::worker
