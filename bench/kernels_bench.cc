@@ -1,8 +1,8 @@
 // The CPU kernels against their floors. Every line reports what it moves or computes per second; `of_floor`
 // is its share of the better of two limits measured in the same run, on the same threads, alternating: the
-// bandwidth of a plain read loop over memory, and the rate of independent multiply-adds in registers (of
-// pairs of bf16, where the backend has them and the rows are bf16). Weights are random and rotate through
-// more memory than the cache holds, as a decoder's layers do.
+// bandwidth of a plain read loop over memory, and the rate of independent multiply-adds in registers: of
+// fp32, of pairs of bf16 where the backend has them and the rows are bf16, of bytes for block formats.
+// Weights are random and rotate through more memory than the cache holds, as a decoder's layers do.
 //
 //   kernels_bench [--benchmark_filter=...]     DEEPRACK_BENCH_THREADS (all cores), DEEPRACK_CPU_KERNELS
 #include <benchmark/benchmark.h>
@@ -20,6 +20,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/block_formats.h"
 #include "kernels/api/kernel_set.h"
 #include "kernels/api/thread_pool.h"
 
@@ -110,6 +111,37 @@ __attribute__((target("avx512f,avx512bf16"))) double MultiplyPairs(int64_t round
   return 16 * 32 * 2;
 }
 
+__attribute__((target("avx512f,avx512vnni"))) double MultiplyBytes(int64_t rounds) {
+  __m512i sums[16];
+  for (int i = 0; i < 16; ++i) sums[i] = _mm512_set1_epi32(i);
+  __m512i factor = _mm512_set1_epi8(3), step = _mm512_set1_epi8(5);
+  for (int64_t round = 0; round < rounds; ++round) {
+    asm volatile("" : "+v"(factor), "+v"(step));  // or the products leave the loop
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) sums[i] = _mm512_dpbusd_epi32(sums[i], factor, step);
+  }
+  benchmark::DoNotOptimize(sums);
+  return 16 * 64 * 2;
+}
+
+__attribute__((target("avx2"))) double MultiplyBytesAvx2(int64_t rounds) {
+  __m256i sums[8];
+  for (int i = 0; i < 8; ++i) sums[i] = _mm256_set1_epi32(i);
+  __m256i factor = _mm256_set1_epi8(3), step = _mm256_set1_epi8(5);
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int64_t round = 0; round < rounds; ++round) {
+    asm volatile("" : "+x"(factor), "+x"(step));
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      const __m256i pairs = _mm256_maddubs_epi16(factor, step);
+      sums[i] = _mm256_add_epi32(sums[i], _mm256_madd_epi16(pairs, ones));
+      asm volatile("" : "+x"(factor));
+    }
+  }
+  benchmark::DoNotOptimize(sums);
+  return 8 * 32 * 2;
+}
+
 __attribute__((target("avx2,fma"))) double MultiplyAvx2(int64_t rounds) {
   __m256 sums[12];
   for (int i = 0; i < 12; ++i) sums[i] = _mm256_set1_ps(static_cast<float>(i));
@@ -132,13 +164,17 @@ double MultiplyGeneric(int64_t rounds) {
   return 8 * 2;
 }
 
+// What a benchmark's multiply-adds are made of.
+enum class Arithmetic { kFloat, kPairs, kBytes };
+
 // Flops per second of multiply-adds on all threads.
-double MultiplyOnce(bool pairs) {
+double MultiplyOnce(Arithmetic arithmetic) {
   double (*multiply)(int64_t) = MultiplyGeneric;
 #if defined(__x86_64__)
-  if (CpuKernels().name.starts_with("avx512")) multiply = MultiplyAvx512;
-  if (CpuKernels().name == "avx512_bf16" && pairs) multiply = MultiplyPairs;
-  if (CpuKernels().name == "avx2") multiply = MultiplyAvx2;
+  const bool bytes = arithmetic == Arithmetic::kBytes;
+  if (CpuKernels().name.starts_with("avx512")) multiply = bytes ? MultiplyBytes : MultiplyAvx512;
+  if (CpuKernels().name == "avx512_bf16" && arithmetic == Arithmetic::kPairs) multiply = MultiplyPairs;
+  if (CpuKernels().name == "avx2") multiply = bytes ? MultiplyBytesAvx2 : MultiplyAvx2;
 #endif
   const int64_t tasks = 2 * Threads(), rounds = 100000;
   std::vector<double> flops(tasks);
@@ -149,7 +185,7 @@ double MultiplyOnce(bool pairs) {
 
 // Runs `body` and, between its iterations, the two limits; reports medians.
 template <class Body>
-void Measure(benchmark::State& state, double bytes, double flops, bool pairs, Body body) {
+void Measure(benchmark::State& state, double bytes, double flops, Arithmetic arithmetic, Body body) {
   std::vector<double> times, reads, multiplies;
   body();
   for (auto _ : state) {
@@ -160,7 +196,7 @@ void Measure(benchmark::State& state, double bytes, double flops, bool pairs, Bo
     times.push_back(time);
     if (reads.size() < 15) {
       reads.push_back(ReadOnce());
-      multiplies.push_back(MultiplyOnce(pairs));
+      multiplies.push_back(MultiplyOnce(arithmetic));
     }
   }
   const auto median = [](std::vector<double>& values) {
@@ -175,7 +211,12 @@ void Measure(benchmark::State& state, double bytes, double flops, bool pairs, Bo
   state.counters["of_floor"] = std::max(bytes / read, flops / multiply) / time;
 }
 
-// Rows as the decoder has them: bf16 with weights of bf16 and fp8, fp32 with fp32.
+Arithmetic ArithmeticOf(DType type) {
+  if (IsBlockFormat(type)) return Arithmetic::kBytes;
+  return type == DType::kF32 ? Arithmetic::kFloat : Arithmetic::kPairs;
+}
+
+// Rows as the decoder has them: fp32 with weights of fp32, else bf16.
 struct Rows {
   Rows(DType weight_type, int64_t rows, int64_t cols, unsigned seed);
   Matrix view;
@@ -216,42 +257,32 @@ void Linear(benchmark::State& state, DType type, int64_t n, int64_t k) {
   std::vector<float> out(m * n);
   int64_t i = 0;
   const double bytes = static_cast<double>(PackedValueBytes(type, n, k));
-  Measure(state, bytes, 2.0 * static_cast<double>(m * n * k), type != DType::kF32, [&] {
+  Measure(state, bytes, 2.0 * static_cast<double>(m * n * k), ArithmeticOf(type), [&] {
     CpuKernels().linear({x.view, RotatedWeight(type, n, k, i++), {out.data(), DType::kF32, m, n, n}}, Exec());
   });
 }
 
-// `tokens` tokens, each to 8 of 64 experts of R1's shape, gate and up stacked.
+// R1's routed experts of a step, gate or up projection: state.range(0) rows for each, eight experts a token.
 void Experts(benchmark::State& state, DType type) {
-  const int64_t tokens = state.range(0), experts = 64, top_k = 8, n = 512,
-                k = 7168;  // an eighth of 4096: tp 8
+  const int64_t rows = state.range(0), experts = rows > 64 ? 2 : 8, n = 2048, k = 7168;
+  const int64_t grouped = rows * experts, tokens = std::max<int64_t>(1, grouped / 8);
   std::mt19937_64 random(3);
-  std::vector<int32_t> ids;
-  for (int64_t t = 0; t < tokens; ++t) {
-    std::vector<int32_t> order(experts);
-    for (int32_t e = 0; e < experts; ++e) order[e] = e;
-    std::shuffle(order.begin(), order.end(), random);
-    ids.insert(ids.end(), order.begin(), order.begin() + top_k);
-  }
-  std::vector<int32_t> offsets(experts + 1), rows(tokens * top_k), pairs(tokens * top_k);
-  CpuKernels().group_by_expert(
-      {ids.data(), tokens, top_k, 0, experts, offsets.data(), rows.data(), pairs.data()}, Exec());
-  std::vector<PackedWeight> weights;
-  int64_t used = 0;
-  for (int64_t e = 0; e < experts; ++e) {
-    weights.push_back(RotatedWeight(type, n, k, e));
-    used += offsets[e + 1] > offsets[e];
-  }
+  std::vector<int32_t> offsets, row_index;
+  for (int64_t e = 0; e <= experts; ++e) offsets.push_back(static_cast<int32_t>(e * rows));
+  for (int64_t r = 0; r < grouped; ++r) row_index.push_back(static_cast<int32_t>(random() % tokens));
   const Rows x(type, tokens, k, 4);
-  std::vector<float> out(tokens * top_k * n);
-  const double bytes = static_cast<double>(used * PackedValueBytes(type, n, k));
-  Measure(state, bytes, 2.0 * static_cast<double>(tokens * top_k * n * k), type != DType::kF32, [&] {
+  std::vector<float> out(grouped * n);
+  int64_t next = 0;
+  const double bytes = static_cast<double>(experts * PackedValueBytes(type, n, k));
+  Measure(state, bytes, 2.0 * static_cast<double>(grouped * n * k), ArithmeticOf(type), [&] {
+    std::vector<PackedWeight> weights;
+    for (int64_t e = 0; e < experts; ++e) weights.push_back(RotatedWeight(type, n, k, next++));
     CpuKernels().grouped_linear({x.view,
-                                 rows.data(),
+                                 row_index.data(),
                                  offsets.data(),
                                  weights.data(),
                                  experts,
-                                 {out.data(), DType::kF32, tokens * top_k, n, n}},
+                                 {out.data(), DType::kF32, grouped, n, n}},
                                 Exec());
   });
 }
@@ -278,7 +309,7 @@ void MlaDecode(benchmark::State& state, int64_t heads) {
                         .num_sequences = 1,
                         .out = {out.data(), DType::kF32, 1, heads * latent, heads * latent}};
   const double flops = 2.0 * static_cast<double>(heads * context * (2 * latent + rope));
-  Measure(state, static_cast<double>(cache.size() * sizeof(bf16)), flops, /*pairs=*/false,
+  Measure(state, static_cast<double>(cache.size() * sizeof(bf16)), flops, Arithmetic::kFloat,
           [&] { CpuKernels().mla_attention(args, Exec()); });
 }
 
@@ -292,12 +323,18 @@ void Register() {
           ->MinTime(0.2);
     }
   };
-  for (DType type : {DType::kF32, DType::kBF16, DType::kF8E4M3}) {
+  for (DType type : {DType::kF32, DType::kBF16, DType::kF8E4M3, DType::kQ8_0, DType::kQ6K, DType::kQ5K,
+                     DType::kQ4K, DType::kQ3K, DType::kQ2K, DType::kQ4_0, DType::kQ4_1, DType::kQ5_0,
+                     DType::kQ5_1, DType::kInt8G128, DType::kInt4G128}) {
     const std::string name(Name(type));
-    add("linear 2112x7168 " + name + " rows", [type](benchmark::State& s) { Linear(s, type, 2112, 7168); },
-        {1, 2, 4, 8, 64, 512});
-    add("experts 64 of 512x7168, top 8, " + name + " tokens",
-        [type](benchmark::State& s) { Experts(s, type); }, {1, 64, 512});
+    if (!IsBlockFormat(type)) {
+      add("linear 2112x7168 " + name + " rows", [type](benchmark::State& s) { Linear(s, type, 2112, 7168); },
+          {1, 2, 4, 8, 64, 512});
+    }
+    const std::vector<int64_t> rows = {1, 8, 64, 512};
+    add(
+        "experts 2048x7168 " + name + " rows", [type](benchmark::State& s) { Experts(s, type); },
+        type == DType::kF32 ? std::vector<int64_t>{1, 8, 64} : rows);
   }
   add("mla decode 128 heads, context", [](benchmark::State& s) { MlaDecode(s, 128); }, {4096});
   add("mla decode 16 heads, context", [](benchmark::State& s) { MlaDecode(s, 16); }, {4096});

@@ -12,6 +12,7 @@
 #include "cli/pack/pack.h"
 #include "cli/perplexity/perplexity.h"
 #include "cli/plan/plan.h"
+#include "cli/quantize/quality_table.h"
 #include "cli/quantize/quantize.h"
 #include "cli/serve/serve.h"
 #include "cli/serve/with_server.h"
@@ -96,20 +97,24 @@ struct BenchFlags {
   }
 };
 
+void AddTextOptions(PerplexityOptions& options, CLI::App& command) {
+  command.add_option("--text", options.text, "the text that is scored, a file");
+  command.add_option("--context", options.context, "tokens of a window; those of its second half are scored")
+      ->check(CLI::Range(4, 1 << 20))
+      ->capture_default_str();
+  command.add_option("--windows", options.windows, "measure only so many windows, 0: all")
+      ->check(CLI::Range(0, 1 << 30))
+      ->capture_default_str();
+}
+
 struct PerplexityFlags {
   ServeFlags serve;
   PerplexityOptions options;
 
   void AddTo(CLI::App& command) {
     serve.AddTo(command);
-    command.add_option("--text", options.text, "the text, a file")->required();
-    command
-        .add_option("--context", options.context, "tokens of a window; those of its second half are scored")
-        ->check(CLI::Range(4, 1 << 20))
-        ->capture_default_str();
-    command.add_option("--windows", options.windows, "measure only so many windows, 0: all")
-        ->check(CLI::Range(0, 1 << 30))
-        ->capture_default_str();
+    AddTextOptions(options, command);
+    command.get_option("--text")->required();
     command.add_option("--reference", options.reference,
                        "also compare with this model, which is served first");
     command
@@ -119,8 +124,13 @@ struct PerplexityFlags {
         ->check(CLI::Range(1, model::kMostTopLogprobs))
         ->capture_default_str();
   }
+
+  int Run() {
+    return WithOptions(serve, [&](const ServeOptions& with) { return Perplexity(options, with); });
+  }
 };
 
+<<<<<<< HEAD
 // MODEL, OUT, and the flags of `serve` but for those that OUT stands for.
 void AddPackOptions(ServeFlags& flags, CLI::App& command) {
   flags.AddTo(command);
@@ -139,6 +149,42 @@ void AddOptions(QuantizeOptions& options, CLI::App& command) {
   command.add_option("--threads", options.threads, "0: as many as this machine has")
       ->check(CLI::Range(0, 4096));
 }
+=======
+struct QuantizeFlags {
+  QuantizeOptions options;
+  bool wants_table = false;
+  QualityTableOptions table;
+
+  void AddTo(CLI::App& command) {
+    command.add_option("IN", options.in, "Hugging Face folder or GGUF")->required();
+    command.add_option("OUT", options.out,
+                       "file to write, named *.gguf; with --table: folder for the files while they are "
+                       "measured, default: the system's temporary one");
+    command.add_option("--type", options.type, QuantTypeNames())->capture_default_str();
+    command.add_option("--threads", options.threads, "0: as many as this machine has")
+        ->check(CLI::Range(0, 4096));
+    command.add_flag("--table", wants_table,
+                     "write no file: print size and perplexity of every type (of --types), each served in "
+                     "turn as DEEPRACK_* and $DEEPRACK_CONFIG say");
+    command.add_option("--types", table.types, "with --table: these types, and F16")->delimiter(',');
+    AddTextOptions(table.perplexity, command);
+  }
+
+  int Run() {
+    if (!wants_table) {
+      if (options.out.empty()) return UsageError("quantize needs OUT, the file to write, or --table");
+      if (!table.perplexity.text.empty() || !table.types.empty())
+        return UsageError("--text and --types go with --table");
+      return Quantize(options);
+    }
+    if (table.perplexity.text.empty()) return UsageError("--table needs --text, the text that is scored");
+    table.in = options.in;
+    table.folder = options.out;
+    table.threads = options.threads;
+    return WithOptions({}, [&](const ServeOptions& serve) { return QualityTable(table, serve); });
+  }
+};
+>>>>>>> main
 
 int Main(int argc, char** argv) {
   CLI::App app("deeprack serves DeepSeek R1 from a rack of machines.", "deeprack");
@@ -153,15 +199,19 @@ int Main(int argc, char** argv) {
   CLI::App* plan = app.add_subcommand("plan", "bytes per rank for a model and a layout");
   plan_flags.AddTo(*plan);
 
+<<<<<<< HEAD
   ServeFlags pack_flags;
   CLI::App* pack =
       app.add_subcommand("pack", "prepare a model's weights so that `serve --packed` starts at once");
   AddPackOptions(pack_flags, *pack);
 
   QuantizeOptions quantize_options;
+=======
+  QuantizeFlags quantize_flags;
+>>>>>>> main
   CLI::App* quantize =
       app.add_subcommand("quantize", "write a model as one GGUF file with fewer bits a weight");
-  AddOptions(quantize_options, *quantize);
+  quantize_flags.AddTo(*quantize);
 
   BenchFlags bench_flags;
   CLI::App* bench = app.add_subcommand(
@@ -195,14 +245,14 @@ int Main(int argc, char** argv) {
   }
   if (*serve) return WithOptions(serve_flags, Serve);
   if (*plan) return WithOptions(plan_flags, Plan);
+<<<<<<< HEAD
   if (*pack) return WithOptions(pack_flags, Pack);
   if (*quantize) return Quantize(quantize_options);
+=======
+  if (*quantize) return quantize_flags.Run();
+>>>>>>> main
   if (*bench) return bench_flags.Run();
-  if (*perplexity) {
-    return WithOptions(perplexity_flags.serve, [&](const ServeOptions& serve) {
-      return Perplexity(perplexity_flags.options, serve);
-    });
-  }
+  if (*perplexity) return perplexity_flags.Run();
   if (*chat) return Chat(chat_options);
   if (*demo) return Demo();
   if (*version) std::printf("deeprack %s\n", DEEPRACK_VERSION);

@@ -154,7 +154,10 @@ int MeasurePerplexity(const PerplexityOptions& options, const ServeOptions& serv
   result.model = model.model;
   result.windows = static_cast<int64_t>(model.windows.size());
   for (const auto& window : model.windows) {
-    for (const ScoredToken& scored : window) result.loss.Add(-static_cast<double>(scored.logprob));
+    for (const ScoredToken& scored : window) {
+      result.losses.push_back(-scored.logprob);
+      result.loss.Add(result.losses.back());
+    }
   }
   if (!options.reference.empty()) Compare(reference, model, result);
   return 0;

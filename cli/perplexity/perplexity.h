@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "cli/perplexity/mean.h"
 #include "cli/serve/serve_options.h"
@@ -20,8 +21,9 @@ struct PerplexityOptions {
 struct PerplexityResult {
   std::string model;  // its name
   int64_t windows = 0;
-  Mean loss;            // of the scored tokens: minus the logarithm of their probability
-  Mean reference_loss;  // the reference's
+  std::vector<float> losses;  // of the scored tokens: minus the logarithm of their probability
+  Mean loss;                  // of these
+  Mean reference_loss;        // the reference's
   Mean kl, same_top, named_mass;
   bool whole = false;  // the compared distributions are whole, see divergence.h
 

@@ -36,6 +36,12 @@ std::optional<QuantType> QuantTypeFromName(std::string_view name) {
   return std::nullopt;
 }
 
+std::vector<QuantType> AllQuantTypes() {
+  std::vector<QuantType> types;
+  for (const Row& row : kRows) types.push_back(row.type);
+  return types;
+}
+
 std::string QuantTypeNames() {
   std::string names;
   for (const Row& row : kRows) absl::StrAppend(&names, names.empty() ? "" : ", ", std::string(row.name));

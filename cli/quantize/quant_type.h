@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace deeprack::cli {
 
@@ -18,6 +19,7 @@ enum class QuantType : uint8_t {
 std::string_view Name(QuantType type);
 std::optional<QuantType> QuantTypeFromName(std::string_view name);  // in upper or lower case
 std::string QuantTypeNames();                                       // "F16, BF16, ..."
+std::vector<QuantType> AllQuantTypes();                             // in the order of size, largest first
 
 // The number of general.file_type that llama.cpp has for the mixture (llama_ftype).
 uint32_t GgufFileType(QuantType type);

@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
-#include "checkpoint/checkpoint_check.h"
+#include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "checkpoint/gguf_writer.h"
 #include "cli/quantize/metadata.h"

@@ -15,7 +15,7 @@ from evaluate import held_out
 
 DEMO = pathlib.Path(__file__).resolve().parents[1]
 CONTEXT = 128
-PIECES = 96
+PIECES = 288
 SEED = 11
 
 
@@ -37,7 +37,7 @@ def piece_of(problem, tokenizer, rng):
 def main():
     tokenizer = Tokenizer.from_file(str(DEMO / "model" / "tokenizer.json"))
     rng = random.Random(SEED)
-    chosen = held_out(problems.SKILLS, 400, SEED)
+    chosen = held_out(problems.SKILLS, 1200, SEED)
     rng.shuffle(chosen)
     pieces, skills = [], {}
     for problem in chosen:

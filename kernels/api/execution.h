@@ -18,10 +18,12 @@ class ThreadPool {
 };
 
 // Handed to every operation. CPU: operations are synchronous and use `pool`. CUDA: they are enqueued on
-// `stream`.
+// `stream`; with `overlap`, kernels that are made for it may begin before the one before them on the stream
+// has ended, and wait for it themselves (programmatic dependent launch).
 struct Execution {
   ThreadPool* pool = nullptr;
   void* stream = nullptr;
+  bool overlap = false;
 };
 
 }  // namespace deeprack::kernels

@@ -1,12 +1,14 @@
 // How products with block formats are computed, and what of x they read.
 //
 // Rows of x are quantised to int8, `step` columns at a time: scale = absmax / 127, q = x / scale rounded to
-// nearest, even on ties. A step of W's row n is then, in exact integers,
+// nearest, even on ties. For a step of W's row n,
 //
-//   I = sum over groups g of s[n, g] * sum over k in g of (u[n, k] - offset) * q[k]
+//   dot[g] = sum over the columns k of group g of (u[n, k] - offset) * q[k]      an exact integer
+//   I      = sum over groups ascending of s[n, g] * dot[g]                       fp32, fused; one group: dot
+//   sum    = fma(fma(m[n], M, d[n] * I), scale, sum)                             fp32, steps ascending
 //
-// and the output's running fp32 sum becomes fma(d[n] * I [+ m[n] * M], scale, sum), steps ascending; M is
-// what the minimum multiplies, exact too. So any way to the integers gives the same bits.
+// M, what the minimum multiplies, is an exact integer too; without minima that fma is no operation. So only
+// integers may be added in any order, and every way to add them gives the same bits.
 #pragma once
 
 #include "kernels/cpu/block_layout.h"

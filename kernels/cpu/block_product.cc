@@ -13,12 +13,24 @@
 namespace deeprack::kernels::DEEPRACK_SIMD {
 namespace {
 
-constexpr int64_t kPrefetchAhead = 4096;  // bytes ahead of use that weights are asked for
-constexpr int64_t kExpandedColumns = 1024;
+constexpr int64_t kExpandedColumns = 512;
+constexpr int64_t kPanelsAtOnce = 16;
 
-template <int R>
-struct Sums {
-  F16 v[R];
+// How far ahead of its use a stream of blocks is asked for, in bytes.
+constexpr int64_t kPrefetchDistance = 8192;
+
+// In a burst: more lines are on their way than when asking evenly. Not unrolled, as the loops around it would
+// no longer fit the cache of decoded instructions.
+DEEPRACK_INLINE void Prefetch(const uint8_t* p, int64_t bytes) {
+#pragma GCC unroll 1
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
+}
+
+// What a product asks for while it multiplies: at each step `share` bytes for each of its panels.
+struct Ahead {
+  const uint8_t* next;
+  int64_t panel_stride;
+  int64_t share;
 };
 
 template <BlockForm kForm>
@@ -34,172 +46,304 @@ DEEPRACK_INLINE I16 DotQuad(I16 sum, Bytes w, const int8_t* x) {
   return Dot(sum, w, x);
 }
 
-// A quad of groups, the kQuad-th of a step that is the kStep-th of its block: adds their scaled dot products.
-template <int kStep, int kQuad, int R, class Block>
-DEEPRACK_INLINE void AddGroups(const Block& block, const QuantizedStep<Block::kForm>* const (&x)[R],
-                               I16 (&total)[R]) {
-  constexpr BlockForm kForm = Block::kForm;
-  constexpr int kQuadsInStep = kForm.step / kForm.group / 4;
-  constexpr int kGroupsInUnit = kUnit / kForm.group;
-  constexpr int kQuadsInGroup = kForm.group / 4;  // quads of columns
-  auto scales = block.template ScalesOf<kStep * kQuadsInStep + kQuad>();
-  for (int u = 0; u < 4 / kGroupsInUnit; ++u) {
-    const int unit = kQuad * (4 / kGroupsInUnit) + u;
-    I16 dot[R];
-    block.Unpack(
-        kStep * (kForm.step / kUnit) + unit, [&](int j, Bytes w) __attribute__((always_inline)) {
-          if (j % kQuadsInGroup == 0) {
-#pragma GCC unroll 8
-            for (int r = 0; r < R; ++r)
-              dot[r] = Start<kForm>(*x[r], unit * kGroupsInUnit + j / kQuadsInGroup);
-          }
-#pragma GCC unroll 8
-          for (int r = 0; r < R; ++r) dot[r] = DotQuad<kForm>(dot[r], w, x[r]->q + unit * kUnit + j * 4);
-          if (j % kQuadsInGroup == kQuadsInGroup - 1) {
-            const I16 scale = scales.Next();
-#pragma GCC unroll 8
-            for (int r = 0; r < R; ++r) total[r] = Add(total[r], Mul(dot[r], scale));
-          }
-        });
-  }
-}
+// One step of R rows of x times P panels, in integers and then in fp32.
+template <class Block, int R, int P>
+struct Step {
+  static constexpr BlockForm kForm = Block::kForm;
+  using X = QuantizedStep<kForm>;
 
-// What the minimum multiplies, for one row.
-template <int kStep, class Block>
-DEEPRACK_INLINE F16 MinimumFactor(const Block& block, const QuantizedStep<Block::kForm>& x) {
-  constexpr BlockForm kForm = Block::kForm;
-  if constexpr (kForm.minimum == Minimum::kOfBlock) {
-    return Set1(BitsToFloat(static_cast<uint32_t>(x.sums[0])));
-  } else {
-    constexpr int kQuadsInStep = kForm.step / kForm.group / 4;
-    const int8_t* sums = reinterpret_cast<const int8_t*>(x.sums);
-    const Bytes first = block.template MinimaOf<kStep * kQuadsInStep>();
-    I16 high = Dot(Zero(), first, sums);
-    if constexpr (kQuadsInStep == 2) {
-      const Bytes second = block.template MinimaOf<kStep * kQuadsInStep + 1>();
-      high = Dot(high, second, sums + 8);
-      return ToFloat(Dot(Dot(ShiftLeft<6>(high), first, sums + 4), second, sums + 12));
+  const Block (&block)[P];
+  const X* const (&x)[R];
+  F16 total[R][P];  // I of block_form.h
+
+  // Quad kIndex of a unit of the block, which is unit `unit_of_step` of the step.
+  template <int kIndex>
+  [[gnu::always_inline]] void Dots(int64_t unit, int64_t unit_of_step, I16 (&dot)[R][P]) const {
+    Bytes w[P];
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) w[p] = block[p].template Quad<kIndex>(unit);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+      for (int p = 0; p < P; ++p)
+        dot[r][p] = DotQuad<kForm>(dot[r][p], w[p], x[r]->q + unit_of_step * kUnit + kIndex * 4);
+    }
+  }
+
+  [[gnu::always_inline]] void Begin(int group, I16 (&dot)[R][P]) const {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+      for (int p = 0; p < P; ++p) dot[r][p] = Start<kForm>(*x[r], group);
+    }
+  }
+
+  // Quad kQuad of the step's groups: their scaled dot products.
+  template <int kStep, int kQuad>
+  [[gnu::always_inline]] void AddGroups() {
+    constexpr int kGroupsInUnit = kUnit / kForm.group;
+    constexpr int kUnits = 4 / kGroupsInUnit;
+    constexpr int kQuadsInGroup = kForm.group / 4;  // of columns
+    typename Block::Scales scales[P];
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p)
+      scales[p] = block[p].template ScalesOf<kStep * kForm.step / kForm.group / 4 + kQuad>();
+    for (int u = 0; u < kUnits; ++u) {
+      const int unit = kQuad * kUnits + u;
+      I16 dot[R][P];
+      ForEachQuad([&]<int kIndex>() __attribute__((always_inline)) {
+        if constexpr (kIndex % kQuadsInGroup == 0) Begin(unit * kGroupsInUnit + kIndex / kQuadsInGroup, dot);
+        Dots<kIndex>(kStep * (kForm.step / kUnit) + unit, unit, dot);
+        if constexpr (kIndex % kQuadsInGroup == kQuadsInGroup - 1) {
+#pragma GCC unroll 8
+          for (int p = 0; p < P; ++p) {
+            const F16 scale = scales[p].Next();
+#pragma GCC unroll 8
+            for (int r = 0; r < R; ++r) total[r][p] = Fma(ToFloat(dot[r][p]), scale, total[r][p]);
+          }
+        }
+      });
+    }
+  }
+
+  // What row r's minima add up to, before m.
+  template <int kStep>
+  [[gnu::always_inline]] F16 MinimumFactor(int r, int p) const {
+    if constexpr (kForm.minimum == Minimum::kOfBlock) {
+      return Set1(BitsToFloat(static_cast<uint32_t>(x[r]->sums[0])));
     } else {
-      return ToFloat(Dot(ShiftLeft<6>(high), first, sums + 4));
+      constexpr int kQuads = kForm.step / kForm.group / 4;
+      const int8_t* sums = reinterpret_cast<const int8_t*>(x[r]->sums);
+      const Bytes first = block[p].template MinimaOf<kStep * kQuads>();
+      I16 factor = Dot(Zero(), first, sums);
+      if constexpr (kQuads == 2)
+        factor = Dot(factor, block[p].template MinimaOf<kStep * kQuads + 1>(), sums + 8);
+      factor = Dot(ShiftLeft<6>(factor), first, sums + 4);
+      if constexpr (kQuads == 2)
+        factor = Dot(factor, block[p].template MinimaOf<kStep * kQuads + 1>(), sums + 12);
+      return ToFloat(factor);
     }
   }
-}
 
-template <int kStep, int R, class Block>
-DEEPRACK_INLINE void AddStep(const Block& block, const QuantizedStep<Block::kForm>* const (&x)[R],
-                             F16 (&sums)[R]) {
-  constexpr BlockForm kForm = Block::kForm;
-  I16 total[R];
+  // The kStep-th step of the blocks.
+  template <int kStep>
+  [[gnu::always_inline]] void AddTo(F16 (&sums)[R][P]) {
+    if constexpr (kForm.group == 0) {
+      I16 dot[R][P];
+      Begin(0, dot);
+      for (int unit = 0; unit < kForm.step / kUnit; ++unit) {
+        ForEachQuad([&]<int kIndex>() __attribute__((always_inline)) { Dots<kIndex>(unit, unit, dot); });
+      }
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) total[r] = kForm.group == 0 ? Start<kForm>(*x[r], 0) : Zero();
-  if constexpr (kForm.group == 0) {
-    for (int unit = 0; unit < kForm.step / kUnit; ++unit) {
-      block.Unpack(
-          unit, [&](int j, Bytes w) __attribute__((always_inline)) {
+      for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-            for (int r = 0; r < R; ++r)
-              total[r] = DotQuad<kForm>(total[r], w, x[r]->q + unit * kUnit + j * 4);
-          });
+        for (int p = 0; p < P; ++p) {
+          if constexpr (kForm.minimum == Minimum::kZeroPoint)
+            dot[r][p] = Add(dot[r][p], Mul(block[p].zero(), Set1(x[r]->sums[0])));
+          total[r][p] = ToFloat(dot[r][p]);
+        }
+      }
+    } else {
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+        for (int p = 0; p < P; ++p) total[r][p] = Set1(0.0f);
+      }
+      AddGroups<kStep, 0>();
+      if constexpr (kForm.group == 16) AddGroups<kStep, 1>();
     }
-  } else {
-    AddGroups<kStep, 0, R>(block, x, total);
-    if constexpr (kForm.group == 16) AddGroups<kStep, 1, R>(block, x, total);
-  }
-  if constexpr (kForm.minimum == Minimum::kZeroPoint) {
-    const I16 zero = block.zero();
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) total[r] = Add(total[r], Mul(zero, Set1(x[r]->sums[0])));
-  }
-  const F16 d = block.d();
+    for (int p = 0; p < P; ++p) {
+      const F16 d = block[p].d();
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-    F16 value = Mul(d, ToFloat(total[r]));
-    if constexpr (kForm.minimum == Minimum::kOfBlock || kForm.minimum == Minimum::kOfGroups)
-      value = Fma(block.m(), MinimumFactor<kStep>(block, *x[r]), value);
-    sums[r] = Fma(value, Set1(x[r]->scale), sums[r]);
+      for (int r = 0; r < R; ++r) {
+        F16 value = Mul(d, total[r][p]);
+        if constexpr (kForm.minimum == Minimum::kOfBlock || kForm.minimum == Minimum::kOfGroups)
+          value = Fma(block[p].m(), MinimumFactor<kStep>(r, p), value);
+        sums[r][p] = Fma(value, Set1(x[r]->scale), sums[r][p]);
+      }
+    }
   }
+};
+
+template <int P>
+DEEPRACK_INLINE void PrefetchShare(Ahead& ahead) {
+#pragma GCC unroll 8
+  for (int p = 0; p < P; ++p) Prefetch(ahead.next + p * ahead.panel_stride, ahead.share);
+  ahead.next += ahead.share;
 }
 
-// Adds `blocks` blocks' columns to R rows' sums. The rows of x advance by as many.
-template <class Block, int R>
-void AddBlocks(const uint8_t* from, int64_t blocks, const void* const* x, F16 (&sums)[R]) {
-  using Step = QuantizedStep<Block::kForm>;
-  constexpr int kSteps = Block::kForm.elements / Block::kForm.step;
-  F16 local[R];
-  const Step* rows[R];
+// Adds `blocks` blocks of P panels to R rows' sums. x: the rows' steps at the first block.
+template <class Block, int R, int P>
+void AddBlocks(const uint8_t* from, int64_t panel_stride, int64_t blocks, const void* const (&x)[R],
+               Ahead& ahead, F16 (&sums)[R][P]) {
+  using X = QuantizedStep<Block::kForm>;
+  F16 local[R][P];  // a copy stays in registers
+  const X* rows[R];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
-    local[r] = sums[r];
-    rows[r] = static_cast<const Step*>(x[r]);
+    rows[r] = static_cast<const X*>(x[r]);
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) local[r][p] = sums[r][p];
   }
   for (int64_t b = 0; b < blocks; ++b) {
-    const Block block(from);
-    for (int64_t i = 0; i < Block::kBytes; i += 64) __builtin_prefetch(from + kPrefetchAhead + i);
-    AddStep<0, R>(block, rows, local);
-    if constexpr (kSteps == 2) {
+    Block block[P];
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) block[p] = Block(from + p * panel_stride);
+    PrefetchShare<P>(ahead);
+    Step<Block, R, P>{block, rows}.template AddTo<0>(local);
+    if constexpr (Block::kForm.elements > Block::kForm.step) {
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) ++rows[r];
-      AddStep<1, R>(block, rows, local);
+      PrefetchShare<P>(ahead);
+      Step<Block, R, P>{block, rows}.template AddTo<1>(local);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) ++rows[r];
     from += Block::kBytes;
   }
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) sums[r] = local[r];
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) sums[r][p] = local[r][p];
+  }
 }
 
-// `rows` <= R rows of x, whose sums lie at `totals`. Where fewer than R, the last is computed again in vain.
-template <class Block, int R>
-void AddRows(const uint8_t* from, int64_t blocks, const void* const* x, int64_t offset, int64_t rows,
-             float* totals) {
+// `rows` <= R rows of x, whose sums lie at totals[row][p]. Where fewer than R, the last is computed again, in
+// vain.
+template <class Block, int R, int P>
+void AddRows(const uint8_t* from, int64_t panel_stride, int64_t blocks, const void* const* x, int64_t offset,
+             int64_t rows, Ahead& ahead, float* totals) {
   const void* pointers[R];
-  F16 sums[R];
+  F16 sums[R][P];
   for (int r = 0; r < R; ++r) {
     const int64_t row = Lower(r, rows - 1);
     pointers[r] = static_cast<const char*>(x[row]) + offset;
-    sums[r] = Load(totals + row * 16);
+    for (int p = 0; p < P; ++p) sums[r][p] = Load(totals + (row * P + p) * 16);
   }
-  AddBlocks<Block, R>(from, blocks, pointers, sums);
-  for (int r = 0; r < Lower(R, rows); ++r) Store(totals + r * 16, sums[r]);
+  AddBlocks<Block, R, P>(from, panel_stride, blocks, pointers, ahead, sums);
+  for (int r = 0; r < Lower(R, rows); ++r) {
+    for (int p = 0; p < P; ++p) Store(totals + (r * P + p) * 16, sums[r][p]);
+  }
 }
 
-template <class Block>
-void AddUpTo8Rows(const uint8_t* from, int64_t blocks, const void* const* x, int64_t offset, int64_t rows,
-                  float* totals) {
-  if (rows == 1) return AddRows<Block, 1>(from, blocks, x, offset, rows, totals);
-  if constexpr (kBlockRows > 2) {
-    if (rows > 6) return AddRows<Block, 8>(from, blocks, x, offset, rows, totals);
-    if (rows > 4) return AddRows<Block, 6>(from, blocks, x, offset, rows, totals);
-    if (rows > 2) return AddRows<Block, 4>(from, blocks, x, offset, rows, totals);
+// Up to kMost rows, in the smallest register block that holds them.
+template <class Block, int kMost, int P>
+void AddUpTo(const uint8_t* from, int64_t panel_stride, int64_t blocks, const void* const* x, int64_t offset,
+             int64_t rows, Ahead& ahead, float* totals) {
+  constexpr int kFewer = kMost > 4 ? kMost - 2 : kMost / 2;
+  if constexpr (kMost > 1) {
+    if (rows <= kFewer)
+      return AddUpTo<Block, kFewer, P>(from, panel_stride, blocks, x, offset, rows, ahead, totals);
   }
-  return AddRows<Block, 2>(from, blocks, x, offset, rows, totals);
+  AddRows<Block, kMost, P>(from, panel_stride, blocks, x, offset, rows, ahead, totals);
 }
 
+// Few rows: `rows` <= kBlockRows.
 template <DType kType>
 void MultiplyPanel(const Product& product, const uint8_t* panel, int64_t row, int64_t rows, float* totals) {
+  using Packed = PackedBlock<kType>;
+  constexpr int kSteps = Packed::kForm.elements / Packed::kForm.step;
+  const int64_t blocks = product.weight->k / Packed::kForm.elements;
+  Ahead ahead{panel + kPrefetchDistance, 0, Packed::kBytes / kSteps};
+  AddUpTo<Packed, kBlockRows, 1>(panel, 0, blocks, product.x + row, 0, rows, ahead, totals);
+}
+
+template <int P>
+void StorePanels(DType out, const Product& product, int64_t panel, int64_t row, int64_t rows,
+                 const float* totals) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int p = 0; p < P; ++p) {
+      const F16 value = Load(totals + (r * P + p) * 16);
+      if (out == DType::kBF16) {
+        StoreColumns<bf16>(product, row + r, panel + p, value);
+      } else {
+        StoreColumns<float>(product, row + r, panel + p, value);
+      }
+    }
+  }
+}
+
+// Columns of W from block `first` on, `count` blocks, of P panels at `from`, to the sums of many rows.
+// `next`: what will be multiplied after them.
+template <DType kType, int P>
+void AddExpanded(const Product& product, const uint8_t* from, int64_t first, int64_t count,
+                 const uint8_t* next, int64_t row, int64_t rows, float* totals) {
   constexpr BlockForm kForm = FormOf(kType);
   using Packed = PackedBlock<kType>;
   using Expanded = ExpandedBlock<kForm>;
-  const int64_t blocks = product.weight->k / kForm.elements;
-  const void* const* x = product.x + row;
-  for (int64_t r = 0; r < rows; ++r) Store(totals + r * 16, Set1(0.0f));
-  if (rows <= kBlockRows) return AddUpTo8Rows<Packed>(panel, blocks, x, 0, rows, totals);
+  constexpr int64_t kSteps = kForm.elements / kForm.step;
+  constexpr int64_t kStepBytes = sizeof(QuantizedStep<kForm>) * kSteps;
+  const int64_t panel_bytes = product.weight->k / kForm.elements * Packed::kBytes;
+  const int64_t tile_bytes = count * Expanded::kBytes;
+  uint8_t* tile = static_cast<uint8_t*>(Scratch(kTaskTile, P * tile_bytes));
+  for (int p = 0; p < P; ++p) {
+    for (int64_t b = 0; b < count; ++b) {
+      Expanded::Expand(Packed(from + p * panel_bytes + (first + b) * Packed::kBytes),
+                       tile + p * tile_bytes + b * Expanded::kBytes);
+    }
+  }
+  const int64_t bursts = kSteps * count * ((rows + kExpandedRows - 1) / kExpandedRows);
+  Ahead ahead{next, panel_bytes, (count * Packed::kBytes + bursts - 1) / bursts};
+  for (int64_t r = 0; r < rows; r += kExpandedRows) {
+    AddUpTo<Expanded, kExpandedRows, P>(tile, tile_bytes, count, product.x + row + r, first * kStepBytes,
+                                        Lower(kExpandedRows, rows - r), ahead, totals + r * P * 16);
+  }
+}
 
-  constexpr int64_t kBlocks = kExpandedColumns / kForm.elements;
-  constexpr int64_t kStepBytes = sizeof(QuantizedStep<kForm>) * (kForm.elements / kForm.step);
-  uint8_t* tile = static_cast<uint8_t*>(Scratch(kTaskTile, kBlocks * Expanded::kBytes));
+// Many rows, panels [panel, end), of which there are at most kPanelsAtOnce: all of them for some columns, so
+// that these columns of x stay in the L1 cache, then for the next.
+template <DType kType>
+void MultiplyExpanded(DType out, const Product& product, int64_t panel, int64_t end, int64_t row,
+                      int64_t rows) {
+  using Packed = PackedBlock<kType>;
+  constexpr int P = kExpandedPanels;
+  constexpr int64_t kBlocks = kExpandedColumns / Packed::kForm.elements;
+  const int64_t blocks = product.weight->k / Packed::kForm.elements;
+  const int64_t panel_bytes = blocks * Packed::kBytes;
+  const uint8_t* data = static_cast<const uint8_t*>(product.weight->data);
+  const int64_t sums = rows * (end - panel) * 16;
+  float* totals = static_cast<float*>(Scratch(kTaskTotals, sums * int64_t{sizeof(float)}));
+  for (int64_t i = 0; i < sums; i += 16) Store(totals + i, Set1(0.0f));
   for (int64_t first = 0; first < blocks; first += kBlocks) {
     const int64_t count = Lower(kBlocks, blocks - first);
-    for (int64_t b = 0; b < count; ++b) {
-      const uint8_t* from = panel + (first + b) * Packed::kBytes;
-      for (int64_t i = 0; i < Packed::kBytes; i += 64) __builtin_prefetch(from + kPrefetchAhead + i);
-      Expanded::Expand(Packed(from), tile + b * Expanded::kBytes);
+    for (int64_t q = panel; q < end; q += P) {
+      const uint8_t* from = data + q * panel_bytes;
+      const uint8_t* next = q + P < end ? from + P * panel_bytes + first * Packed::kBytes
+                                        : data + panel * panel_bytes + (first + kBlocks) * Packed::kBytes;
+      float* part = totals + (q - panel) * rows * 16;
+      if (q + P <= end) {
+        AddExpanded<kType, P>(product, from, first, count, next, row, rows, part);
+      } else {
+        AddExpanded<kType, 1>(product, from, first, count, next, row, rows, part);
+      }
     }
-    for (int64_t r = 0; r < rows; r += kBlockRows) {
-      AddUpTo8Rows<Expanded>(tile, count, x + r, first * kStepBytes, Lower(kBlockRows, rows - r),
-                             totals + r * 16);
+  }
+  for (int64_t q = panel; q < end; q += P) {
+    const float* part = totals + (q - panel) * rows * 16;
+    if (q + P <= end) {
+      StorePanels<P>(out, product, q, row, rows, part);
+    } else {
+      StorePanels<1>(out, product, q, row, rows, part);
     }
+  }
+}
+
+template <DType kType>
+void MultiplyPanels(DType out, const Product& product, int64_t panel, int64_t end, int64_t row,
+                    int64_t rows) {
+  if (rows > kBlockRows) {
+    for (; panel < end; panel += kPanelsAtOnce)
+      MultiplyExpanded<kType>(out, product, panel, Lower(end, panel + kPanelsAtOnce), row, rows);
+    return;
+  }
+  const int64_t panel_bytes = product.weight->k / BlockElements(kType) * PackedBlockBytes(kType);
+  const uint8_t* data = static_cast<const uint8_t*>(product.weight->data);
+  float totals[kBlockRows * 16];
+  for (; panel < end; ++panel) {
+    for (int64_t r = 0; r < rows; ++r) Store(totals + r * 16, Set1(0.0f));
+    MultiplyPanel<kType>(product, data + panel * panel_bytes, row, rows, totals);
+    StorePanels<1>(out, product, panel, row, rows, totals);
   }
 }
 
@@ -207,22 +351,9 @@ void MultiplyPanel(const Product& product, const uint8_t* panel, int64_t row, in
 
 void MultiplyBlocks(DType out, const Product& product, int64_t panel, int64_t end, int64_t row,
                     int64_t rows) {
-  const PackedWeight& w = *product.weight;
-  const int64_t panel_bytes = w.k / BlockElements(w.type) * PackedBlockBytes(w.type);
-  float* totals = static_cast<float*>(Scratch(kTaskTotals, rows * 16 * int64_t{sizeof(float)}));
-  for (; panel < end; ++panel) {
-    const uint8_t* from = static_cast<const uint8_t*>(w.data) + panel * panel_bytes;
-    DispatchBlockType(w.type,
-                      [&](auto type) { MultiplyPanel<type.kValue>(product, from, row, rows, totals); });
-    for (int64_t r = 0; r < rows; ++r) {
-      const F16 value = Load(totals + r * 16);
-      if (out == DType::kBF16) {
-        StoreColumns<bf16>(product, row + r, panel, value);
-      } else {
-        StoreColumns<float>(product, row + r, panel, value);
-      }
-    }
-  }
+  DispatchBlockType(product.weight->type, [&, out, panel, end, row, rows](auto type) {
+    MultiplyPanels<type.kValue>(out, product, panel, end, row, rows);
+  });
 }
 
 }  // namespace deeprack::kernels::DEEPRACK_SIMD

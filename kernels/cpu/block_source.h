@@ -1,5 +1,5 @@
 // Where a product with blocks takes its weights from: a block as it lies in memory, or one that was expanded
-// to bytes and 32-bit scales once, for many rows. Both hand out the same integers.
+// to bytes and fp32 scales once, for many rows. Both hand out the same integers.
 #pragma once
 
 #include "kernels/cpu/block_form.h"
@@ -10,6 +10,18 @@ namespace {
 
 constexpr int kUnit = 32;  // columns that are unpacked at once: eight quads
 
+template <class F>
+[[gnu::always_inline]] inline void ForEachQuad(F f) {
+  f.template operator()<0>();
+  f.template operator()<1>();
+  f.template operator()<2>();
+  f.template operator()<3>();
+  f.template operator()<4>();
+  f.template operator()<5>();
+  f.template operator()<6>();
+  f.template operator()<7>();
+}
+
 // A packed block (block_layout.h).
 template <DType kType>
 class PackedBlock {
@@ -17,26 +29,33 @@ class PackedBlock {
   static constexpr BlockForm kForm = FormOf(kType);
   static constexpr int64_t kBytes = PackedBlockBytes(kType);
 
+  PackedBlock() = default;
   explicit PackedBlock(const uint8_t* p) : p_(p) {}
 
-  // Calls sink(j, bytes) for the quads j = 0 to 7 of a unit, in order.
-  template <class Sink>
-  [[gnu::always_inline]] void Unpack(int64_t unit, Sink sink) const {
-    sink(0, Quad<0>(unit));
-    sink(1, Quad<1>(unit));
-    sink(2, Quad<2>(unit));
-    sink(3, Quad<3>(unit));
-    sink(4, Quad<4>(unit));
-    sink(5, Quad<5>(unit));
-    sink(6, Quad<6>(unit));
-    sink(7, Quad<7>(unit));
+  // Quad kIndex of 0 to 7 of a unit's columns.
+  template <int kIndex>
+  [[gnu::always_inline]] Bytes Quad(int64_t unit) const {
+    const uint8_t* low = p_ + unit * (kUnit * 2 * kLayout.low_bits);  // 16 rows / 8 bits
+    if constexpr (kLayout.low_bits == 8) {
+      return LoadBytes(low + kIndex * 64);
+    } else {
+      Bytes quad;
+      if constexpr (kLayout.low_bits == 4) {
+        quad = And<15>(ShiftRight<kIndex % 2 * 4>(LoadBytes(low + kIndex / 2 * 64)));
+      } else {
+        quad = And<3>(ShiftRight<kIndex % 4 * 2>(LoadBytes(low + kIndex / 4 * 64)));
+      }
+      if constexpr (kLayout.high_bits != 0) quad = AddHighBits<kIndex>(unit, quad);
+      return quad;
+    }
   }
 
   // The integer scales of a quad of groups, one group after the other.
   class Scales {
    public:
+    Scales() = default;
     explicit Scales(Bytes quad) : quad_(quad) {}
-    [[gnu::always_inline]] I16 Next() {
+    [[gnu::always_inline]] F16 Next() {
       I16 scale;
       if constexpr (kForm.scales_are_signed) {
         scale = FirstSignedByte(quad_);
@@ -44,7 +63,7 @@ class PackedBlock {
         scale = FirstByte(quad_);
       }
       quad_ = DropByte(quad_);
-      return scale;
+      return ToFloat(scale);
     }
 
    private:
@@ -76,32 +95,15 @@ class PackedBlock {
   static constexpr BlockLayout kLayout = LayoutOf(kType);
 
   template <int kIndex>
-  [[gnu::always_inline]] Bytes Quad(int64_t unit) const {
-    const uint8_t* low = p_ + unit * (kUnit * 2 * kLayout.low_bits);  // 16 rows / 8 bits
-    if constexpr (kLayout.low_bits == 8) {
-      return LoadBytes(low + kIndex * 64);
-    } else {
-      Bytes quad;
-      if constexpr (kLayout.low_bits == 4) {
-        quad = And<15>(ShiftRight<kIndex % 2 * 4>(LoadBytes(low + kIndex / 2 * 64)));
-      } else {
-        quad = And<3>(ShiftRight<kIndex % 4 * 2>(LoadBytes(low + kIndex / 4 * 64)));
-      }
-      if constexpr (kLayout.high_bits != 0) {
-        constexpr int kInRegister = 8 / kLayout.high_bits;
-        constexpr int kFrom = kIndex % kInRegister * kLayout.high_bits;  // bit where it lies, and belongs
-        constexpr int kTo = kLayout.low_bits;
-        constexpr uint8_t kMask = ((1 << kLayout.high_bits) - 1) << kTo;
-        const Bytes plane =
-            LoadBytes(p_ + kLayout.high + unit * (kUnit * 2 * kLayout.high_bits) + kIndex / kInRegister * 64);
-        if constexpr (kFrom >= kTo) {
-          quad = OrMasked<kMask>(quad, ShiftRight<kFrom - kTo>(plane));
-        } else {
-          quad = OrMasked<kMask>(quad, ShiftLeft<kTo - kFrom>(plane));
-        }
-      }
-      return quad;
-    }
+  [[gnu::always_inline]] Bytes AddHighBits(int64_t unit, Bytes quad) const {
+    constexpr int kInRegister = 8 / kLayout.high_bits;
+    constexpr int kFrom = kIndex % kInRegister * kLayout.high_bits;  // the bit where they lie
+    constexpr int kTo = kLayout.low_bits;                            // and where they belong
+    constexpr uint8_t kMask = ((1 << kLayout.high_bits) - 1) << kTo;
+    const Bytes plane =
+        LoadBytes(p_ + kLayout.high + unit * (kUnit * 2 * kLayout.high_bits) + kIndex / kInRegister * 64);
+    if constexpr (kFrom >= kTo) return OrMasked<kMask>(quad, ShiftRight<kFrom - kTo>(plane));
+    if constexpr (kFrom < kTo) return OrMasked<kMask>(quad, ShiftLeft<kTo - kFrom>(plane));
   }
 
   template <int kQuad>
@@ -134,15 +136,16 @@ class ExpandedBlock {
   static constexpr BlockForm kForm = kBlockForm;
   static constexpr int64_t kBytes = kM + (kForm.minimum == Minimum::kNone ? 0 : 64);
 
+  ExpandedBlock() = default;
   explicit ExpandedBlock(const uint8_t* p) : p_(p) {}
 
   // Writes kBytes bytes, 64-byte aligned.
   template <DType kType>
   static void Expand(const PackedBlock<kType>& block, uint8_t* to) {
     for (int64_t unit = 0; unit < kForm.elements / kUnit; ++unit) {
-      block.Unpack(
-          unit, [ to, unit ](int j, Bytes quad)
-                    __attribute__((always_inline)) { StoreBytes(to + (unit * 8 + j) * 64, quad); });
+      ForEachQuad([&]<int kIndex>() __attribute__((always_inline)) {
+        StoreBytes(to + (unit * 8 + kIndex) * 64, block.template Quad<kIndex>(unit));
+      });
     }
     if constexpr (kGroups != 0) {
       ExpandQuad<0>(block, to);
@@ -160,23 +163,23 @@ class ExpandedBlock {
     }
   }
 
-  template <class Sink>
-  [[gnu::always_inline]] void Unpack(int64_t unit, Sink sink) const {
-#pragma GCC unroll 8
-    for (int j = 0; j < 8; ++j) sink(j, LoadBytes(p_ + (unit * 8 + j) * 64));
+  template <int kIndex>
+  [[gnu::always_inline]] Bytes Quad(int64_t unit) const {
+    return LoadBytes(p_ + (unit * 8 + kIndex) * 64);
   }
 
   class Scales {
    public:
-    explicit Scales(const uint8_t* p) : next_(reinterpret_cast<const int32_t*>(p)) {}
-    [[gnu::always_inline]] I16 Next() {
-      const I16 scale = Load(next_);
+    Scales() = default;
+    explicit Scales(const uint8_t* p) : next_(reinterpret_cast<const float*>(p)) {}
+    [[gnu::always_inline]] F16 Next() {
+      const F16 scale = Load(next_);
       next_ += 16;
       return scale;
     }
 
    private:
-    const int32_t* next_;
+    const float* next_;
   };
   template <int kQuad>
   [[gnu::always_inline]] Scales ScalesOf() const {
@@ -195,7 +198,7 @@ class ExpandedBlock {
   static void ExpandQuad(const PackedBlock<kType>& block, uint8_t* to) {
     auto scales = block.template ScalesOf<kQuad>();
     for (int g = 0; g < 4; ++g)
-      Store(reinterpret_cast<int32_t*>(to + kScales + kQuad * 256 + g * 64), scales.Next());
+      Store(reinterpret_cast<float*>(to + kScales + kQuad * 256 + g * 64), scales.Next());
     if constexpr (kHasMinima) StoreBytes(to + kMinima + kQuad * 64, block.template MinimaOf<kQuad>());
   }
 

@@ -7,6 +7,8 @@ namespace deeprack::kernels::DEEPRACK_SIMD {
 
 // Two rows' sums and dot products fill 8 of 16 registers.
 inline constexpr int kBlockRows = 2;
+inline constexpr int kExpandedRows = 2;
+inline constexpr int kExpandedPanels = 1;
 
 struct Bytes {
   __m256i lo, hi;
@@ -106,6 +108,12 @@ DEEPRACK_INLINE I16 DotOffset128(I16 sum, Bytes w, const int8_t* x) {
   return {AddSigned(sum.lo, w.lo, quad), AddSigned(sum.hi, w.hi, quad)};
 }
 DEEPRACK_INLINE I16 StartOffset128(int32_t) { return Zero(); }
+
+// The sums of the lanes' four signed bytes.
+DEEPRACK_INLINE I16 SumsOfQuads(Bytes a) {
+  const __m256i ones = _mm256_set1_epi8(1), zero = _mm256_setzero_si256();
+  return {AddPairs(zero, _mm256_maddubs_epi16(ones, a.lo)), AddPairs(zero, _mm256_maddubs_epi16(ones, a.hi))};
+}
 
 DEEPRACK_INLINE F16 Load(const f16* p) {
   const __m128i* q = reinterpret_cast<const __m128i*>(p);

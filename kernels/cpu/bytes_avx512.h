@@ -7,6 +7,9 @@ namespace deeprack::kernels::DEEPRACK_SIMD {
 
 // The most rows of x that share a register of weights: as many sums and dot products fill 24 registers.
 inline constexpr int kBlockRows = 8;
+// Rows x panels that share expanded weights.
+inline constexpr int kExpandedRows = 6;
+inline constexpr int kExpandedPanels = 2;
 
 struct Bytes {
   __m512i v;
@@ -63,6 +66,11 @@ DEEPRACK_INLINE I16 Dot(I16 sum, Bytes w, const int8_t* x) {
 // The same with 128 taken from every unsigned byte, for sums that begin with StartOffset128(-128 * sum of x).
 DEEPRACK_INLINE I16 DotOffset128(I16 sum, Bytes w, const int8_t* x) { return Dot(sum, w, x); }
 DEEPRACK_INLINE I16 StartOffset128(int32_t correction) { return Set1(correction); }
+
+// The sums of the lanes' four signed bytes.
+DEEPRACK_INLINE I16 SumsOfQuads(Bytes a) {
+  return {_mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), a.v)};
+}
 
 DEEPRACK_INLINE F16 Load(const f16* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};

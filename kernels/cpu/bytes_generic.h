@@ -5,6 +5,8 @@ namespace deeprack::kernels::DEEPRACK_SIMD {
 
 // The most rows of x that share a register of weights.
 inline constexpr int kBlockRows = 2;
+inline constexpr int kExpandedRows = 2;
+inline constexpr int kExpandedPanels = 1;
 
 struct Bytes {
   uint32_t v[16];  // the first byte is the lowest
@@ -110,6 +112,15 @@ DEEPRACK_INLINE I16 Dot(I16 sum, Bytes w, const int8_t* x) {
 // The same with 128 taken from every unsigned byte, for sums that begin with StartOffset128(-128 * sum of x).
 DEEPRACK_INLINE I16 DotOffset128(I16 sum, Bytes w, const int8_t* x) { return Dot(sum, w, x); }
 DEEPRACK_INLINE I16 StartOffset128(int32_t correction) { return Set1(correction); }
+
+// The sums of the lanes' four signed bytes.
+DEEPRACK_INLINE I16 SumsOfQuads(Bytes a) {
+  I16 sums = Zero();
+  for (int b = 0; b < 4; ++b) {
+    DEEPRACK_LANES sums.v[i] += static_cast<int8_t>(a.v[i] >> (8 * b) & 0xff);
+  }
+  return sums;
+}
 
 DEEPRACK_INLINE F16 Load(const f16* p) {
   F16 r;

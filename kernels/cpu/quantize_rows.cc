@@ -1,6 +1,7 @@
 // Rows of x as int8 (block_form.h): one pass, bound by the arithmetic of about an operation an element.
 #include "kernels/api/matrix.h"
 #include "kernels/cpu/block_form.h"
+#include "kernels/cpu/bytes.h"
 #include "kernels/cpu/product.h"
 
 namespace deeprack::kernels::DEEPRACK_SIMD {
@@ -10,20 +11,34 @@ namespace {
 constexpr float kSmallest = 1e-30f;
 constexpr float kLargest = 3.402823466e38f;
 
-template <int kCount>
-int32_t Sum(const int8_t* q) {
-  int32_t sum = 0;
-  for (int i = 0; i < kCount; ++i) sum += q[i];
-  return sum;
+// The sums of q over each of a step's groups, of which a step without any is one.
+template <BlockForm kForm>
+struct GroupSums {
+  static constexpr int kGroup = kForm.group == 0 ? kForm.step : kForm.group;
+  int32_t v[kForm.step / kGroup];
+};
+
+template <BlockForm kForm>
+GroupSums<kForm> SumGroups(const int8_t (&q)[kForm.step]) {
+  constexpr int kPadded = kForm.step < 64 ? 64 : kForm.step;
+  int8_t padded[kPadded] = {};
+  __builtin_memcpy(padded, q, sizeof(q));
+  int32_t quads[kPadded / 4];
+  for (int i = 0; i < kPadded; i += 64) Store(quads + i / 4, SumsOfQuads(LoadBytes(padded + i)));
+  GroupSums<kForm> sums = {};
+  constexpr int kQuads = GroupSums<kForm>::kGroup / 4;
+  for (int i = 0; i < kForm.step / 4; ++i) sums.v[i / kQuads] += quads[i];
+  return sums;
 }
 
 template <BlockForm kForm>
 void FillSums(int offset, QuantizedStep<kForm>& step) {
+  const GroupSums<kForm> sums = SumGroups<kForm>(step.q);
   if constexpr (kForm.minimum == Minimum::kOfGroups) {
     for (int quad = 0; quad < kForm.step / kForm.group / 4; ++quad) {
       uint32_t high = 0, low = 0;
       for (int g = 0; g < 4; ++g) {
-        const int32_t sum = -Sum<kForm.group>(step.q + (quad * 4 + g) * kForm.group);
+        const int32_t sum = -sums.v[quad * 4 + g];
         high |= static_cast<uint32_t>(sum >> 6 & 0xff) << (8 * g);
         low |= static_cast<uint32_t>(sum & 63) << (8 * g);
       }
@@ -31,14 +46,11 @@ void FillSums(int offset, QuantizedStep<kForm>& step) {
       step.sums[2 * quad + 1] = static_cast<int32_t>(low);
     }
   } else if constexpr (kForm.minimum == Minimum::kOfBlock) {
-    step.sums[0] = static_cast<int32_t>(FloatToBits(static_cast<float>(Sum<kForm.step>(step.q))));
+    step.sums[0] = static_cast<int32_t>(FloatToBits(static_cast<float>(sums.v[0])));
   } else if constexpr (kForm.minimum == Minimum::kZeroPoint) {
-    step.sums[0] = -Sum<kForm.step>(step.q);
-  } else if constexpr (kForm.group == 0) {
-    step.sums[0] = -offset * Sum<kForm.step>(step.q);
+    step.sums[0] = -sums.v[0];
   } else {
-    for (int g = 0; g < kForm.step / kForm.group; ++g)
-      step.sums[g] = -offset * Sum<kForm.group>(step.q + g * kForm.group);
+    for (int g = 0; g < kForm.sums(); ++g) step.sums[g] = -offset * sums.v[g];
   }
 }
 

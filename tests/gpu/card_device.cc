@@ -35,6 +35,14 @@ void CardWait() {
   EXPECT_EQ(launch, cudaSuccess) << "launch: " << cudaGetErrorString(launch);
   Need(cudaDeviceSynchronize(), ::testing::UnitTest::GetInstance()->current_test_info()->name());
 }
+void* CardStream() {
+  static const cudaStream_t stream = [] {
+    cudaStream_t made = nullptr;
+    Need(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), "stream");
+    return made;
+  }();
+  return stream;
+}
 double Fp8Tolerance() { return 2e-3; }
 
 }  // namespace deeprack::kernels::sm90

@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "checkpoint/checkpoint_check.h"
+#include "checkpoint/check/checkpoint_check.h"
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"
 #include "worker/engine/kernel_check.h"

@@ -28,7 +28,9 @@ __device__ inline void MeetPeers(const AllReduceNormArgs& args) {
 }
 
 template <class S, class R>
-__global__ void __launch_bounds__(kRowThreads) AllReduceNormKernel(AllReduceNormArgs args) {
+__global__ void __launch_bounds__(kRowThreads, 2)
+    AllReduceNormKernel(const __grid_constant__ AllReduceNormArgs args) {
+  BeginKernel();
   MeetPeers(args);
   for (int64_t row = blockIdx.x; row < args.residual.rows; row += gridDim.x) {
     const auto sum_of_ranks = [&](int64_t column) {
@@ -56,8 +58,7 @@ void AllReduceNorm(const AllReduceNormArgs& args, const Execution& execution) {
       static_cast<unsigned>(args.residual.rows < kMaxReduceBlocks ? args.residual.rows : kMaxReduceBlocks));
   DispatchActivation(args.share_type, [&](auto share) {
     DispatchActivation(args.residual.type, [&](auto residual) {
-      DR_LAUNCH((AllReduceNormKernel<decltype(share), decltype(residual)>), grid, dim3(kRowThreads),
-                execution, args);
+      Launch(&AllReduceNormKernel<decltype(share), decltype(residual)>, grid, kRowThreads, execution, args);
     });
   });
 }

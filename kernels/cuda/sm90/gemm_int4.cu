@@ -36,36 +36,44 @@ struct Int4Format {
       // 128 + zero, twice, as bf16: 0x4300 is 128, and there the last bit is 1.
       const uint32_t zeros[2] = {(0x4300u + tile[kInt4ZeroOffset + row]) * 0x10001u,
                                  (0x4300u + tile[kInt4ZeroOffset + row + 8]) * 0x10001u};
-      const uint64_t x = KMajor(SharedAddress(shared.x(ring.stage)));
-      float products[kTokens / 2];
+      // With 128 tokens, 64 at a time, and the first half's operands are given up before the second's are
+      // made: the registers would not do otherwise.
+      constexpr int kPart = kTokens < 64 ? kTokens : 64;
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const Words4 words =
-            reinterpret_cast<const Words4*>(tile + kInt4ValueOffset)[(panel * 2 + half) * kWarp + lane];
-        uint32_t a[4][4];
+      for (int first = 0; first < kTokens; first += kPart) {
+        const uint64_t x =
+            KMajor(SharedAddress(shared.x(ring.stage)) + static_cast<uint32_t>(first) * kSwizzleBytes);
+        float products[kPart / 2];
 #pragma unroll
-        for (int step = 0; step < 4; ++step) {
+        for (int half = 0; half < 2; ++half) {
+          const Words4 words =
+              reinterpret_cast<const Words4*>(tile + kInt4ValueOffset)[(panel * 2 + half) * kWarp + lane];
+          uint32_t a[4][4];
 #pragma unroll
-          for (int j = 0; j < 4; ++j) {
-            a[step][j] =
-                SubtractBF16x2(((words.w[step] >> (4 * j)) & 0x000f000fu) | 0x43004300u, zeros[j % 2]);
+          for (int step = 0; step < 4; ++step) {
+#pragma unroll
+            for (int j = 0; j < 4; ++j) {
+              a[step][j] =
+                  SubtractBF16x2(((words.w[step] >> (4 * j)) & 0x000f000fu) | 0x43004300u, zeros[j % 2]);
+            }
           }
-        }
-        FenceProducts();
+          FenceProducts();
 #pragma unroll
-        for (int step = 0; step < 4; ++step) {
-          ProductBF16Registers<kTokens>(products, a[step],
+          for (int step = 0; step < 4; ++step) {
+            ProductBF16Registers<kPart>(products, a[step],
                                         Advance(x, half * (kTokens * kSwizzleBytes) + step * 32),
                                         half > 0 || step > 0);
+          }
+          CommitProducts();
+          if constexpr (kTokens == 128) WaitProducts<0>();
         }
-        CommitProducts();
-        if constexpr (kTokens == 128)
-          WaitProducts<0>();  // else both halves' operands are held: registers are few here
-      }
-      WaitProducts<0>();
-      KeepInPlace(products);
+        WaitProducts<0>();
+        KeepInPlace(products);
 #pragma unroll
-      for (int i = 0; i < kTokens / 2; ++i) sums[i] = fmaf(products[i], i / 2 % 2 == 0 ? low : high, sums[i]);
+        for (int i = 0; i < kPart / 2; ++i) {
+          sums[first / 2 + i] = fmaf(products[i], i / 2 % 2 == 0 ? low : high, sums[first / 2 + i]);
+        }
+      }
       Release(shared, ring.stage);
       ring.Next();
     }

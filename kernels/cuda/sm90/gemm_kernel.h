@@ -41,6 +41,8 @@ struct GemmShared {
   static constexpr uint32_t kGroupBytes = kMaxGroups * 2 * sizeof(int32_t);
   static constexpr uint32_t kHeadBytes = kGroupBytes + 1024;  // barriers and a flag in the last 1024
   static constexpr uint32_t kStageBytes = Format::kWeightBytes + kXBytes + kScaleBytes;
+  static constexpr uint32_t kStageCopied =
+      Format::kWeightCopied + kXBytes + (Format::kXScales ? kTokens * sizeof(float) : 0);
   static constexpr int kStages =
       static_cast<int>((kSharedBytes - kHeadBytes - kTurnBytes) / kStageBytes) < 12
           ? static_cast<int>((kSharedBytes - kHeadBytes - kTurnBytes) / kStageBytes)
@@ -67,6 +69,11 @@ struct GemmShared {
   }
 };
 
+// Whether the rows of the groups are what an earlier kernel has written.
+__device__ inline bool NeedsGroups(const GemmLaunch& launch) {
+  return launch.grouping == Grouping::kRanges || launch.grouping == Grouping::kMasked;
+}
+
 // Group g: rows [first, first + count) of x; kept in shared memory as pairs.
 __device__ inline void LoadGroups(const GemmLaunch& launch, int32_t* groups) {
   for (int g = static_cast<int>(threadIdx.x); g < launch.groups; g += kGemmThreads) {
@@ -83,6 +90,24 @@ __device__ inline void LoadGroups(const GemmLaunch& launch, int32_t* groups) {
   }
 }
 
+// Asks for the weights of the block's first steps, as many as there are stages, before the kernels ahead have
+// ended: weights are nobody's output. Only where the first unit is known without them. Returns how many.
+template <class Format, int kTokens>
+__device__ inline int WeightsAhead(const GemmLaunch& launch, const GemmShared<Format, kTokens>& shared,
+                                   GemmWalk walk, int parts, uint64_t policy) {
+  using Shared = GemmShared<Format, kTokens>;
+  const auto rows_of = [&](int) { return launch.rows; };
+  GemmUnit unit;
+  if (NeedsGroups(launch) || !walk.Find(blockIdx.x, rows_of, unit)) return 0;
+  const BlockRange range = SplitRange(launch.k_blocks, parts, unit.split);
+  int ahead = 0;
+  for (; ahead < Shared::kStages && range.begin + ahead < range.end; ++ahead) {
+    ArriveExpectBytes(shared.full(ahead), Shared::kStageCopied);
+    Format::CopyWeight(launch, shared.weight(ahead), unit, range.begin + ahead, shared.full(ahead), policy);
+  }
+  return ahead;
+}
+
 template <class Format, int kTokens>
 __device__ inline void Produce(const GemmLaunch& launch, const GemmShared<Format, kTokens>& shared,
                                GemmWalk walk) {
@@ -91,6 +116,8 @@ __device__ inline void Produce(const GemmLaunch& launch, const GemmShared<Format
   const auto rows_of = [&](int g) { return groups[2 * g + 1]; };
   const int parts = kTokens == 128 ? 1 : launch.splits;
   const uint64_t policy = launch.weights_stay ? kEvictLast : kEvictFirst;
+  int ahead = WeightsAhead(launch, shared, walk, parts, policy);
+  WaitForPrevious();
   Ring<Shared::kStages> ring;
   GemmUnit unit;
   for (int64_t number = blockIdx.x; walk.Find(number, rows_of, unit); number += gridDim.x) {
@@ -99,16 +126,20 @@ __device__ inline void Produce(const GemmLaunch& launch, const GemmShared<Format
     const BlockRange range = SplitRange(launch.k_blocks, parts, unit.split);
     for (int b = range.begin; b < range.end; ++b) {
       Barrier& full = shared.full(ring.stage);
-      Wait(shared.empty(ring.stage), ring.parity ^ 1);
-      ArriveExpectBytes(
-          full, Format::kWeightCopied + Shared::kXBytes + (Format::kXScales ? kTokens * sizeof(float) : 0));
-      Format::CopyWeight(launch, shared.weight(ring.stage), unit, b, full, policy);
+      if (ahead > 0) {
+        --ahead;
+      } else {
+        Wait(shared.empty(ring.stage), ring.parity ^ 1);
+        ArriveExpectBytes(full, Shared::kStageCopied);
+        Format::CopyWeight(launch, shared.weight(ring.stage), unit, b, full, policy);
+      }
       for (int p = 0; p < Format::kXPanels; ++p) {
         CopyBox(shared.x(ring.stage) + p * kTokens * kSwizzleBytes, launch.x,
                 b * Format::kBlockK + p * Format::kPanelK, x_group, token, full, kEvictLast);
       }
-      if constexpr (Format::kXScales)
+      if constexpr (Format::kXScales) {
         CopyBox(shared.scales(ring.stage), launch.scales, token, b, 0, full, kEvictLast);
+      }
       ring.Next();
     }
   }
@@ -259,21 +290,26 @@ template <class Format, int kTokens>
 __global__ void __launch_bounds__(kGemmThreads, 1) GemmKernel(const __grid_constant__ GemmLaunch launch) {
   using Shared = GemmShared<Format, kTokens>;
   const Shared shared{DynamicShared()};
-  LoadGroups(launch, shared.groups());
   if (threadIdx.x == 0) {
     for (int s = 0; s < Shared::kStages; ++s) {
       InitBarrier(shared.full(s), 1);
       InitBarrier(shared.empty(s), kMathWarps);
     }
     FenceBarrierInit();
+    PrefetchMap(launch.weight);
+    PrefetchMap(launch.x);
   }
+  LetNextBegin();
+  if (NeedsGroups(launch)) WaitForPrevious();
+  LoadGroups(launch, shared.groups());
   __syncthreads();
   const GemmWalk walk(launch.groups, launch.feature_tiles, kTokens == 128 ? 1 : launch.splits, kTokens);
   if (threadIdx.x < kWarpgroup) {
-    LowerRegisters<24>();
+    LowerRegisters<40>();
     if (threadIdx.x == 0) Produce<Format, kTokens>(launch, shared, walk);
   } else {
-    RaiseRegisters<240>();
+    RaiseRegisters<232>();
+    WaitForPrevious();  // it writes what the kernel before may still read
     Multiply<Format, kTokens>(launch, shared, walk);
   }
 }

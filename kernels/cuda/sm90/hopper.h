@@ -158,16 +158,28 @@ __device__ inline uint32_t FourE4M3(float a, float b, float c, float d) {
   return uint32_t{low} | uint32_t{high} << 16;
 }
 
-// Launches with dynamic shared memory. What goes wrong is left for cudaGetLastError, as with every launch.
+// Programmatic dependent launch. Every kernel here waits for the kernels before it before it touches what
+// they may write or read; so each may let the next one begin as soon as it likes: it will find them ended.
+__device__ inline void WaitForPrevious() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+__device__ inline void LetNextBegin() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
+
+// Launches. What goes wrong is left for cudaGetLastError, as with every launch.
 template <class Args>
 void LaunchWithShared(void (*kernel)(Args), dim3 grid, int threads, uint32_t shared_bytes,
                       const Execution& execution, const Args& args) {
-  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+  if (shared_bytes > 0) {
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+  }
+  cudaLaunchAttribute overlap = {};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config = {};
   config.gridDim = grid;
-  config.blockDim = dim3(threads);
+  config.blockDim = dim3(static_cast<unsigned>(threads));
   config.dynamicSmemBytes = shared_bytes;
   config.stream = static_cast<cudaStream_t>(execution.stream);
+  config.attrs = &overlap;
+  config.numAttrs = execution.overlap ? 1 : 0;
   cudaLaunchKernelEx(&config, kernel, args);
 }
 
@@ -176,6 +188,17 @@ void LaunchWithShared(void (*kernel)(Args), dim3 grid, int threads, uint32_t sha
 #endif
 
 namespace deeprack::kernels::sm90 {
+
+// What a kernel without a prologue does first.
+__device__ inline void BeginKernel() {
+  LetNextBegin();
+  WaitForPrevious();
+}
+
+template <class Args>
+void Launch(void (*kernel)(Args), dim3 grid, int threads, const Execution& execution, const Args& args) {
+  LaunchWithShared(kernel, grid, threads, 0, execution, args);
+}
 
 // Where a ring of kStages buffers stands: the buffer, and the parity to wait with for it to be full (or, for
 // its producer, the opposite: to be free).

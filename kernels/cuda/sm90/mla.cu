@@ -12,6 +12,7 @@ constexpr float kLog2E = 1.44269504f;
 // blockIdx.x: the merge, blockIdx.y: the column of its tile. Folds the parts in order.
 template <class O>
 __global__ void MergeKernel(MlaLaunch launch) {
+  BeginKernel();
   if (static_cast<int>(blockIdx.x) >= launch.counts[1]) return;
   const MlaMerge merge = launch.merges[blockIdx.x];
   const int column = static_cast<int>(blockIdx.y), columns = static_cast<int>(gridDim.y);
@@ -86,9 +87,9 @@ void Mla(const MlaArgs& args, const Execution& execution) {
   }
   if (args.max_merges == 0) return;
   DispatchActivation(args.out.type, [&](auto out) {
-    DR_LAUNCH((MergeKernel<decltype(out)>),
-              dim3(static_cast<unsigned>(args.max_merges), static_cast<unsigned>(tile.columns())),
-              dim3(kMergeThreads), execution, launch);
+    Launch(&MergeKernel<decltype(out)>,
+           dim3(static_cast<unsigned>(args.max_merges), static_cast<unsigned>(tile.columns())), kMergeThreads,
+           execution, launch);
   });
 }
 

@@ -357,8 +357,12 @@ __global__ void __launch_bounds__(kMlaThreads, 1) MlaKernel(const __grid_constan
     InitBarrier(shared.query_full(), 1);
     InitBarrier(shared.query_empty(), kMlaMathThreads / kWarp);
     FenceBarrierInit();
+    PrefetchMap(launch.q_latent);
+    PrefetchMap(launch.q_rope);
+    PrefetchMap(launch.cache);
   }
   __syncthreads();
+  BeginKernel();
   if (threadIdx.x < kWarpgroup) {
     LowerRegisters<24>();
     if (threadIdx.x == 0) LoadItems<kColumns>(launch, shared);

@@ -22,6 +22,7 @@ __device__ inline Pair Rotate(Pair pair, float cos, float sin) {
 }
 
 __global__ void MlaPrepareKernel(MlaPrepareArgs args) {
+  BeginKernel();
   const int64_t row = blockIdx.x;
   const int thread = static_cast<int>(threadIdx.x);
   const float* const cos = args.cos + int64_t{args.positions[row]} * kPairs;
@@ -47,7 +48,7 @@ void MlaPrepare(const MlaPrepareArgs& args, const Execution& execution) {
   DR_CHECK(args.kv.stride % 2 == 0 && args.q.stride % 2 == 0 && args.q_head_stride % 2 == 0 &&
            args.q_rope_offset % 2 == 0);
   if (args.kv.rows == 0) return;
-  DR_LAUNCH(MlaPrepareKernel, dim3(static_cast<unsigned>(args.kv.rows)), dim3(kThreads), execution, args);
+  Launch(&MlaPrepareKernel, dim3(static_cast<unsigned>(args.kv.rows)), kThreads, execution, args);
 }
 
 }  // namespace deeprack::kernels::sm90

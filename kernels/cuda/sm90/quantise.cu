@@ -14,6 +14,7 @@ __device__ inline bool Exists(const RowsThatExist& exist, int64_t row) {
 
 template <class X>
 __global__ void QuantiseKernel(QuantiseArgs args) {
+  BeginKernel();
   const int64_t row = blockIdx.x;
   if (!Exists(args.exist, row)) return;
   const X* x = args.x.row<X>(args.row_index != nullptr ? args.row_index[row] : row);
@@ -25,6 +26,7 @@ __global__ void QuantiseKernel(QuantiseArgs args) {
 
 template <class X, class R>
 __global__ void NormQuantiseKernel(NormQuantiseArgs args) {
+  BeginKernel();
   const int64_t row = blockIdx.x;
   const X* x = args.x.row<X>(row);
   const auto more = [&](int64_t column) { return Load4(x, column, args.residual.cols); };
@@ -37,6 +39,7 @@ __global__ void NormQuantiseKernel(NormQuantiseArgs args) {
 
 template <class X>
 __global__ void SwiGluQuantiseKernel(SwiGluQuantiseArgs args) {
+  BeginKernel();
   const int64_t row = blockIdx.x, cols = args.gate_up.cols / 2;
   if (!Exists(args.exist, row)) return;
   const X* gate = args.gate_up.row<X>(row);
@@ -52,6 +55,7 @@ __global__ void SwiGluQuantiseKernel(SwiGluQuantiseArgs args) {
 }
 
 __global__ void GatherKernel(GatherArgs args) {
+  BeginKernel();
   const int64_t row = blockIdx.x;
   if (!Exists(args.exist, row)) return;
   const bf16* from = args.x.row<bf16>(args.row_index[row]);
@@ -62,6 +66,7 @@ __global__ void GatherKernel(GatherArgs args) {
 }
 
 __global__ void GatherQuantisedKernel(GatherQuantisedArgs args) {
+  BeginKernel();
   const int64_t row = blockIdx.x;
   if (!Exists(args.exist, row)) return;
   const int64_t source = args.row_index[row];
@@ -85,7 +90,7 @@ void Quantise(const QuantiseArgs& args, const Execution& execution) {
   DR_CHECK(InFours(args.x));
   if (args.rows == 0) return;
   DispatchActivation(args.x.type, [&](auto x) {
-    DR_LAUNCH((QuantiseKernel<decltype(x)>), dim3(args.rows), dim3(kRowThreads), execution, args);
+    Launch(&QuantiseKernel<decltype(x)>, dim3(args.rows), kRowThreads, execution, args);
   });
 }
 
@@ -95,8 +100,8 @@ void NormQuantise(const NormQuantiseArgs& args, const Execution& execution) {
   if (args.residual.rows == 0) return;
   DispatchActivation(args.x.type, [&](auto x) {
     DispatchActivation(args.residual.type, [&](auto residual) {
-      DR_LAUNCH((NormQuantiseKernel<decltype(x), decltype(residual)>), dim3(args.residual.rows),
-                dim3(kRowThreads), execution, args);
+      Launch(&NormQuantiseKernel<decltype(x), decltype(residual)>, dim3(args.residual.rows), kRowThreads,
+             execution, args);
     });
   });
 }
@@ -105,21 +110,20 @@ void SwiGluQuantise(const SwiGluQuantiseArgs& args, const Execution& execution) 
   DR_CHECK(InFours(args.gate_up) && args.gate_up.cols % 8 == 0);
   if (args.gate_up.rows == 0) return;
   DispatchActivation(args.gate_up.type, [&](auto x) {
-    DR_LAUNCH((SwiGluQuantiseKernel<decltype(x)>), dim3(args.gate_up.rows), dim3(kRowThreads), execution,
-              args);
+    Launch(&SwiGluQuantiseKernel<decltype(x)>, dim3(args.gate_up.rows), kRowThreads, execution, args);
   });
 }
 
 void Gather(const GatherArgs& args, const Execution& execution) {
   DR_CHECK(args.x.cols % 8 == 0 && args.x.stride % 8 == 0 && args.out.stride % 8 == 0);
   if (args.out.rows == 0) return;
-  DR_LAUNCH(GatherKernel, dim3(args.out.rows), dim3(kRowThreads), execution, args);
+  Launch(&GatherKernel, dim3(args.out.rows), kRowThreads, execution, args);
 }
 
 void GatherQuantised(const GatherQuantisedArgs& args, const Execution& execution) {
   DR_CHECK(args.cols % 16 == 0 && args.x.stride % 16 == 0 && args.out.stride % 16 == 0);
   if (args.rows == 0) return;
-  DR_LAUNCH(GatherQuantisedKernel, dim3(args.rows), dim3(kRowThreads), execution, args);
+  Launch(&GatherQuantisedKernel, dim3(args.rows), kRowThreads, execution, args);
 }
 
 }  // namespace deeprack::kernels::sm90

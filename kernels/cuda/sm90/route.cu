@@ -32,6 +32,7 @@ __device__ inline int FirstOfWarp(float value, int index) {
 // A warp a token; lane l holds experts [l * kPerLane, + kPerLane).
 template <int kPerLane>
 __global__ void GateKernel(GateArgs args) {
+  BeginKernel();
   const int64_t token = int64_t{blockIdx.x} * (kThreads / kWarp) + threadIdx.x / kWarp;
   if (token >= args.m) return;
   const int lane = threadIdx.x % kWarp, first = lane * kPerLane;
@@ -100,6 +101,7 @@ __global__ void GateKernel(GateArgs args) {
 // A block an expert: it counts the pairs of the experts before its own and places its own.
 __global__ void GroupRowsKernel(GroupRowsArgs args) {
   __shared__ int of_warps[kThreads / kWarp];
+  BeginKernel();
   const int64_t pairs = args.m * args.top_k;
   const int expert = static_cast<int>(blockIdx.x);
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
@@ -155,6 +157,7 @@ __device__ inline void AddEight(float (&sums)[8], const bf16* from, float weight
 // blockIdx.x: token; a thread 8 columns.
 template <class O>
 __global__ void CombineKernel(CombineArgs args) {
+  BeginKernel();
   const int64_t token = blockIdx.x;
   for (int64_t column = int64_t{threadIdx.x} * 8; column < args.out.cols; column += kThreads * 8) {
     float sums[8] = {};
@@ -185,23 +188,23 @@ void Gate(const GateArgs& args, const Execution& execution) {
   const dim3 grid(static_cast<unsigned>((args.m + kThreads / kWarp - 1) / (kThreads / kWarp)));
   switch (args.experts) {
     case 32:
-      DR_LAUNCH(GateKernel<1>, grid, dim3(kThreads), execution, args);
+      Launch(&GateKernel<1>, grid, kThreads, execution, args);
       break;
     case 64:
-      DR_LAUNCH(GateKernel<2>, grid, dim3(kThreads), execution, args);
+      Launch(&GateKernel<2>, grid, kThreads, execution, args);
       break;
     case 128:
-      DR_LAUNCH(GateKernel<4>, grid, dim3(kThreads), execution, args);
+      Launch(&GateKernel<4>, grid, kThreads, execution, args);
       break;
     default:
-      DR_LAUNCH(GateKernel<8>, grid, dim3(kThreads), execution, args);
+      Launch(&GateKernel<8>, grid, kThreads, execution, args);
   }
 }
 
 void GroupRows(const GroupRowsArgs& args, const Execution& execution) {
   DR_CHECK(args.m * args.top_k < int64_t{1} << 24);  // counted exactly in fp32
   if (args.experts == 0) return;
-  DR_LAUNCH(GroupRowsKernel, dim3(static_cast<unsigned>(args.experts)), dim3(kThreads), execution, args);
+  Launch(&GroupRowsKernel, dim3(static_cast<unsigned>(args.experts)), kThreads, execution, args);
 }
 
 void Combine(const CombineArgs& args, const Execution& execution) {
@@ -209,8 +212,8 @@ void Combine(const CombineArgs& args, const Execution& execution) {
   DR_CHECK(args.out.cols % 8 == 0 && args.y.stride % 8 == 0 && args.add.stride % 8 == 0);
   if (args.out.rows == 0) return;
   DispatchActivation(args.out.type, [&](auto out) {
-    DR_LAUNCH((CombineKernel<decltype(out)>), dim3(static_cast<unsigned>(args.out.rows)), dim3(kThreads),
-              execution, args);
+    Launch(&CombineKernel<decltype(out)>, dim3(static_cast<unsigned>(args.out.rows)), kThreads, execution,
+           args);
   });
 }
 

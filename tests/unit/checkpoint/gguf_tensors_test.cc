@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "checkpoint/checkpoint_check.h"
+#include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

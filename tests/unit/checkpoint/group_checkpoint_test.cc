@@ -1,7 +1,7 @@
 // A whole checkpoint of integers in groups: checked part by part against the config, and its block types.
 #include <string>
 
-#include "checkpoint/checkpoint_check.h"
+#include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/groups/block_types.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

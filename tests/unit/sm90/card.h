@@ -19,6 +19,8 @@ void CardWrite(void* to, const void* from, size_t bytes);
 void CardRead(void* to, const void* from, size_t bytes);
 // Waits for what was enqueued; an error is the test's failure.
 void CardWait();
+// A stream on which kernels may overlap.
+void* CardStream();
 // What sums of fp8 products may be off, of the root mean square: the tensor cores keep 13 to 14 bits; the
 // emulation rounds to fp32.
 double Fp8Tolerance();

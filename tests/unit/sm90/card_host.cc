@@ -13,6 +13,7 @@ void CardFree(void* p) { std::free(p); }
 void CardWrite(void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
 void CardRead(void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
 void CardWait() {}
+void* CardStream() { return nullptr; }
 double Fp8Tolerance() { return 2e-5; }
 
 }  // namespace deeprack::kernels::sm90

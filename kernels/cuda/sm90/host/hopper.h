@@ -97,6 +97,8 @@ void RaiseRegisters() {}
 template <int kRegisters>
 void LowerRegisters() {}
 
+inline void WaitForPrevious() {}
+inline void LetNextBegin() {}
 inline void ThreadFence() {}
 inline int AtomicAdd(int* at, int value) { return (*at += value) - value; }
 template <class T>
