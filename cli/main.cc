@@ -9,6 +9,7 @@
 #include "cli/bench/bench.h"
 #include "cli/chat/chat.h"
 #include "cli/demo/demo.h"
+#include "cli/pack/pack.h"
 #include "cli/perplexity/perplexity.h"
 #include "cli/plan/plan.h"
 #include "cli/quantize/quality_table.h"
@@ -131,6 +132,17 @@ struct PerplexityFlags {
   }
 };
 
+// MODEL, OUT, and the flags of `serve` but for those that OUT stands for.
+void AddPackOptions(ServeFlags& flags, CLI::App& command) {
+  flags.AddTo(command);
+  for (const char* flag : {"--packed", "--packed-check"}) command.remove_option(command.get_option(flag));
+  command
+      .add_option_function<std::string>(
+          "OUT", [&flags](const std::string& value) { flags.values["packed"] = value; },
+          "folder for the packed files, one for each rank")
+      ->required();
+}
+
 struct QuantizeFlags {
   QuantizeOptions options;
   bool wants_table = false;
@@ -140,8 +152,7 @@ struct QuantizeFlags {
     command.add_option("IN", options.in, "Hugging Face folder or GGUF")->required();
     command.add_option("OUT", options.out,
                        "file to write, named *.gguf; with INT4 and INT8 a folder; with --table: folder for "
-                       "the files while they are "
-                       "measured, default: the system's temporary one");
+                       "the files while they are measured, default: the system's temporary one");
     command.add_option("--type", options.type, QuantTypeNames() + "; for a folder " + kFolderTypeNames)
         ->capture_default_str();
     command.add_option("--threads", options.threads, "0: as many as this machine has")
@@ -181,6 +192,11 @@ int Main(int argc, char** argv) {
   CLI::App* plan = app.add_subcommand("plan", "bytes per rank for a model and a layout");
   plan_flags.AddTo(*plan);
 
+  ServeFlags pack_flags;
+  CLI::App* pack =
+      app.add_subcommand("pack", "prepare a model's weights so that `serve --packed` starts at once");
+  AddPackOptions(pack_flags, *pack);
+
   QuantizeFlags quantize_flags;
   CLI::App* quantize = app.add_subcommand(
       "quantize", "write a model with fewer bits a weight, as one GGUF file or as a folder");
@@ -218,6 +234,7 @@ int Main(int argc, char** argv) {
   }
   if (*serve) return WithOptions(serve_flags, Serve);
   if (*plan) return WithOptions(plan_flags, Plan);
+  if (*pack) return WithOptions(pack_flags, Pack);
   if (*quantize) return quantize_flags.Run();
   if (*bench) return bench_flags.Run();
   if (*perplexity) return perplexity_flags.Run();

@@ -17,6 +17,12 @@ void AppendUnlessZero(std::vector<std::string>& command, const std::string& flag
   if (value != 0) Append(command, flag, absl::StrCat(value));
 }
 
+void AppendPacked(std::vector<std::string>& command, const ServeOptions& options) {
+  if (options.packed.empty()) return;
+  Append(command, "--packed", options.packed);
+  Append(command, "--packed-check", options.packed_check);
+}
+
 }  // namespace
 
 std::vector<std::string> CoordinatorCommand(const std::string& program, const ServeOptions& options) {
@@ -53,6 +59,7 @@ std::string CoordinatorAddress(const ServeOptions& options, const CoordinatorPor
 std::vector<std::string> ExternalWorkerCommand(const ServeOptions& options, const CoordinatorPorts& ports) {
   std::vector<std::string> command = {"deeprack-worker", "--coordinator", CoordinatorAddress(options, ports)};
   if (!options.cluster_tls.empty()) Append(command, "--cluster-tls", options.cluster_tls);
+  AppendPacked(command, options);
   return command;
 }
 
@@ -74,6 +81,7 @@ std::vector<std::string> WorkersCommand(const std::string& program, const ServeO
   Append(command, "--coordinator", CoordinatorAddress(options, ports));
   if (!options.cluster_tls.empty()) Append(command, "--cluster-tls", options.cluster_tls);
   AppendUnlessZero(command, "--threads", options.threads);
+  AppendPacked(command, options);
   Append(command, "--log-level", options.log_level);
   return command;
 }

@@ -56,6 +56,7 @@ absl::StatusOr<ServeOptions> LoadServeOptions(const Flags& flags, std::string co
   DR_ASSIGN_OR_RETURN(ServeOptions options, ResolveServeOptions(flags, FromEnvironment, yaml, config));
   if (!options.cluster_tls.empty())
     options.cluster_tls = std::filesystem::absolute(options.cluster_tls).string();
+  if (!options.packed.empty()) options.packed = std::filesystem::absolute(options.packed).string();
   if (options.model.empty()) {
     DR_ASSIGN_OR_RETURN(options.model, FindDemoModel());
     if (options.served_model_name.empty()) options.served_model_name = "demo";

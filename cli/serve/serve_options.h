@@ -42,8 +42,10 @@ struct ServeOptions {
   int32_t max_waiting = 0;        // queued; 0: the coordinator's default
   int32_t max_logprobs = 0;       // a request's at each position; 0: the coordinator's default
   int64_t kv_bytes = 0;           // per rank; 0: the worker chooses
-  int32_t worker_timeout = 0;     // seconds to wait for all ranks; 0: the coordinator's default
-  std::string served_model_name;  // "": the folder's name
+  std::string packed;             // folder of packed weights on every rank's machine; "": none
+  std::string packed_check = "header";  // header, full
+  int32_t worker_timeout = 0;           // seconds to wait for all ranks; 0: the coordinator's default
+  std::string served_model_name;        // "": the folder's name
   std::string log_level = "warn";
 
   model::Layout layout() const { return {.tp = tp, .dp = dp, .ep = ep > 0 ? ep : tp * dp, .pp = pp}; }

@@ -16,6 +16,7 @@
 #include "model/step/step_result.h"
 #include "worker/collectives/communicator.h"
 #include "worker/device/device.h"
+#include "worker/weights/packed_options.h"
 
 namespace deeprack::worker {
 
@@ -31,6 +32,7 @@ struct EngineOptions {
   int32_t max_sequences = model::kDefaultMaxSequences;
   int32_t max_context = 0;  // 0: max_position_embeddings
   int threads = 1;          // of the host
+  PackedOptions packed;     // of the machine
 };
 
 // What loading took; kv_blocks pages of kPageTokens tokens are ready for use.

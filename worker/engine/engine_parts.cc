@@ -5,6 +5,7 @@
 
 #include "base/status_macros.h"
 #include "worker/decoder/rope_table.h"
+#include "worker/weights/packed_weights.h"
 #include "worker/weights/weight_tables.h"
 
 namespace deeprack::worker {
@@ -36,8 +37,8 @@ absl::StatusOr<EngineParts> MakeParts(const EngineOptions& options, const Prepar
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams,
                       Seams::Create(options.layout, options.rank, world, &device));
   DR_ASSIGN_OR_RETURN(LoadedWeights weights,
-                      LoadWeights(config, options.layout, options.rank, options.compute, *preparation.reader,
-                                  device, progress));
+                      LoadPackedWeights(config, options.layout, options.rank, options.compute,
+                                        *preparation.reader, options.packed, device, progress));
   DR_ASSIGN_OR_RETURN(Arena tables, PlaceWeightTables(device, preparation.table_bytes, weights.weights));
   DR_ASSIGN_OR_RETURN(KvCache cache,
                       KvCache::Create(device, config, options.layout, options.rank, options.compute, blocks));

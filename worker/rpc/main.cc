@@ -22,6 +22,7 @@
 #include "worker/collectives/mpi/mpi_world.h"
 #include "worker/engine/engine.h"
 #include "worker/rpc/worker_node.h"
+#include "worker/weights/packed_options.h"
 
 namespace {
 
@@ -113,14 +114,16 @@ void StopOnSignal(const sigset_t& signals, WorkerNode* node) {
   static_cast<void>(started);
 }
 
-int Run(const WorkerNodeOptions& options, const sigset_t& signals) {
+int Run(const WorkerNodeOptions& options, const PackedOptions& packed, const sigset_t& signals) {
   JoinWorld join = [](absl::Duration timeout) -> absl::StatusOr<std::unique_ptr<Communicator>> {
     return std::move(MakeLocalWorld(1, timeout).front());
   };
   if (options.launch_world > 1) join = JoinMpiWorld;
 
-  const CreateEngine create = [](const EngineOptions& engine, Communicator* world,
-                                 const Engine::Progress& progress) {
+  const CreateEngine create = [&packed](const EngineOptions& asked, Communicator* world,
+                                        const Engine::Progress& progress) {
+    EngineOptions engine = asked;
+    engine.packed = packed;
     return Engine::Create(engine, world, progress);
   };
   absl::StatusOr<std::unique_ptr<WorkerNode>> node = WorkerNode::Start(options, join, create);
@@ -155,6 +158,7 @@ int main(int argc, char** argv) {
   WorkerNodeOptions options{
       .launch_rank = launch.rank, .launch_world = launch.size, .threads = DefaultThreads()};
   std::string cluster_tls;
+  PackedOptions packed;
   std::string log_level = "info";
 
   CLI::App app("One rank of a deeprack cluster. Start it with mpirun, one process per rank.",
@@ -170,6 +174,13 @@ int main(int argc, char** argv) {
   app.add_option("--threads", options.threads, "compute threads, when the coordinator does not say")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  app.add_option("--packed", packed.folder,
+                 "folder of this rank's packed weights: mapped from there at once, or packed to there");
+  app.add_option_function<std::string>(
+         "--packed-check", [&packed](const std::string& check) { packed.full_check = check == "full"; },
+         "header: a packed file's size and header; full: also all of its data")
+      ->check(CLI::IsMember({"header", "full"}))
+      ->default_str("header");
   app.add_option("--log-level", log_level, "trace, debug, info, warn, error or off")->capture_default_str();
   try {
     app.parse(argc, argv);
@@ -189,5 +200,5 @@ int main(int argc, char** argv) {
     }
     options.tls = *std::move(tls);
   }
-  return Run(options, signals);
+  return Run(options, packed, signals);
 }

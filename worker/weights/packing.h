@@ -13,6 +13,10 @@
 
 namespace deeprack::worker {
 
+// Of the bytes that PackPiece writes. Packed files of another version are packed again: raise it whenever the
+// same tensors become other bytes.
+inline constexpr uint32_t kPackingVersion = 1;
+
 // Rows [row_begin, row_begin + rows) of one part of a packed tensor.
 struct PackingPiece {
   const model::PackedTensor* tensor = nullptr;

@@ -64,6 +64,19 @@ TEST(Commands, CertificatesReachEveryProcess) {
               ElementsAre("deeprack-worker", "--coordinator", "head:4242", "--cluster-tls", "/tls"));
 }
 
+TEST(Commands, PackedWeightsAreTheRanksBusiness) {
+  ServeOptions options;
+  const CoordinatorPorts ports = {.http = 1, .cluster = 4242};
+  options.packed_check = "full";
+  EXPECT_THAT(WorkersCommand("w", options, ports, false), testing::Not(testing::Contains("--packed-check")));
+  options.packed = "/packed";
+  EXPECT_THAT(absl::StrJoin(WorkersCommand("w", options, ports, false), " "),
+              HasSubstr("--packed /packed --packed-check full"));
+  EXPECT_THAT(absl::StrJoin(ExternalWorkerCommand(options, ports), " "),
+              HasSubstr("--packed /packed --packed-check full"));
+  EXPECT_THAT(CoordinatorCommand("c", options), testing::Not(testing::Contains("--packed")));
+}
+
 TEST(Commands, AnIpv6ClusterAddressKeepsItsBrackets) {
   ServeOptions options;
   options.cluster_address = "[::1]:0";

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <filesystem>
 #include <string>
 
 #include "kernels/api/kernel_set.h"
@@ -117,6 +118,32 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"dp2_ep2_all_to_all", {}, DType::kBF16, {.dp = 2, .ep = 2}, kAllToAll},
                       Case{"pp2", {}, DType::kF32, {.pp = 2}}),
     [](const auto& info) { return std::string(info.param.name); });
+
+// Files that one packed are right for the other where both keep the same types: a card's are copied in and
+// out.
+TEST(EmulatedEngineTest, PackedWeightsAreCopiedToTheCard) {
+  EngineOptions options = TinyOptions(WriteTinyCheckpoint({}), DType::kBF16, {.tp = 2, .ep = 2});
+  const model::StepPlan plan = Steps(1).front();
+  const Logits expected = MakeRack(options, Emulated)->LogitsOf(plan).front();
+  options.packed.full_check = true;
+  for (const Rack::MakeDevice& writer : {Rack::MakeDevice(Emulated), Rack::MakeDevice(Generic)}) {
+    options.packed.folder = options.model_path + "/packed";
+    std::filesystem::remove_all(options.packed.folder);
+    EXPECT_EQ(MakeRack(options, writer)->LogitsOf(plan).front(), expected);
+    const auto packed_at = [&] {
+      std::vector<std::filesystem::file_time_type> times;
+      for (const auto& file : std::filesystem::directory_iterator(options.packed.folder))
+        times.push_back(file.last_write_time());
+      return times;
+    };
+    const auto before = packed_at();
+    EXPECT_EQ(before.size(), 2u);
+    for (const Rack::MakeDevice& reader : {Rack::MakeDevice(Emulated), Rack::MakeDevice(Generic)}) {
+      EXPECT_EQ(MakeRack(options, reader)->LogitsOf(plan).front(), expected);
+      EXPECT_EQ(packed_at(), before) << "not packed again";
+    }
+  }
+}
 
 // Greedy, one token at a time, on one rank and on two: the same text.
 TEST(EmulatedEngineTest, TheDemoModelWritesTheSame) {

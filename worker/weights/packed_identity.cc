@@ -1,0 +1,85 @@
+#include "worker/weights/packed_identity.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <set>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "model/files/model_files.h"
+#include "model/gguf/gguf_model.h"
+
+namespace deeprack::worker {
+namespace {
+
+absl::Status AddFile(const std::string& path, DigestOfValues& digest) {
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0) {
+    return absl::UnavailableError(absl::StrCat(path, ": cannot examine: ", std::strerror(errno)));
+  }
+  digest.Add(std::filesystem::path(path).filename().string());
+  digest.Add(int64_t{info.st_size});
+  digest.Add(int64_t{info.st_mtim.tv_sec});
+  digest.Add(int64_t{info.st_mtim.tv_nsec});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Digest> DigestOfCheckpoint(const checkpoint::CheckpointReader& reader) {
+  std::set<std::string> files;
+  for (const std::string& tensor : reader.names()) {
+    if (const std::string file = reader.FileOf(tensor); !file.empty()) files.insert(file);
+  }
+  // The config decides how tensors are packed; a GGUF holds its own.
+  if (!model::IsGgufPath(reader.folder())) {
+    files.insert((std::filesystem::path(reader.folder()) / "config.json").string());
+  }
+  DigestOfValues digest;
+  for (const std::string& file : files) DR_RETURN_IF_ERROR(AddFile(file, digest));
+  return digest.Finish();
+}
+
+Digest DigestOfTensors(const std::vector<model::PackedTensor>& tensors) {
+  DigestOfValues digest;
+  for (const model::PackedTensor& tensor : tensors) {
+    for (const int64_t number :
+         {static_cast<int64_t>(tensor.kind), static_cast<int64_t>(tensor.form), tensor.layer, tensor.expert,
+          tensor.count, tensor.rows, tensor.cols, tensor.col_begin, tensor.value_bytes, tensor.scale_bytes}) {
+      digest.Add(number);
+    }
+    digest.Add(Name(tensor.type));
+    digest.Add(static_cast<int64_t>(tensor.parts.size()));
+    for (const model::WeightPart& part : tensor.parts) {
+      digest.Add(part.tensor.name);
+      for (const int64_t number :
+           {part.slice.row_begin, part.slice.rows, part.slice.col_begin, part.slice.cols, part.first_row}) {
+        digest.Add(number);
+      }
+    }
+  }
+  return digest.Finish();
+}
+
+}  // namespace
+
+absl::StatusOr<PackedIdentity> IdentityOf(const model::Layout& layout, Rank rank, DType compute,
+                                          const std::vector<model::PackedTensor>& tensors,
+                                          const checkpoint::CheckpointReader& reader) {
+  DR_ASSIGN_OR_RETURN(const Digest checkpoint, DigestOfCheckpoint(reader));
+  return PackedIdentity{
+      .rank = absl::StrCat(model::ToString(layout), ", rank ", rank, ", ", std::string(Name(compute))),
+      .tensors = DigestOfTensors(tensors),
+      .checkpoint = checkpoint};
+}
+
+std::string PackedFileName(const std::string& model_path, const model::Layout& layout, Rank rank,
+                           DType compute) {
+  return absl::StrCat(model::ModelNameOf(model_path), ".tp", layout.tp, "-dp", layout.dp, "-ep", layout.ep,
+                      "-pp", layout.pp, ".", absl::AsciiStrToLower(std::string(Name(compute))), ".rank-",
+                      rank, ".packed");
+}
+
+}  // namespace deeprack::worker

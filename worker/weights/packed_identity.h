@@ -1,0 +1,31 @@
+// What a packed file is a packing of. Two ranks' weights have the same bytes if these are equal.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/dtype.h"
+#include "checkpoint/checkpoint_reader.h"
+#include "model/budget/packed_tensors.h"
+#include "model/layout/layout.h"
+#include "worker/weights/digest.h"
+
+namespace deeprack::worker {
+
+struct PackedIdentity {
+  std::string rank;   // layout, rank and compute type, for people: "tp=2 dp=1 ep=2 pp=1, rank 1, BF16"
+  Digest tensors;     // what is packed, in which form, from which slices
+  Digest checkpoint;  // names, sizes and modification times of its files: data is not read for this
+};
+
+// `tensors` are PackedTensorsOf the same. Unavailable: a file of the checkpoint cannot be examined.
+absl::StatusOr<PackedIdentity> IdentityOf(const model::Layout& layout, Rank rank, DType compute,
+                                          const std::vector<model::PackedTensor>& tensors,
+                                          const checkpoint::CheckpointReader& reader);
+
+// "DeepSeek-R1.tp8-dp2-ep16-pp1.bf16.rank-3.packed": one model's layouts do not get into each other's way.
+std::string PackedFileName(const std::string& model_path, const model::Layout& layout, Rank rank,
+                           DType compute);
+
+}  // namespace deeprack::worker
