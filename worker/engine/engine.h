@@ -30,7 +30,10 @@ struct EngineOptions {
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;
   int32_t max_sequences = model::kDefaultMaxSequences;
   int32_t max_context = 0;  // 0: max_position_embeddings
-  int threads = 1;          // of the host
+  int threads = 1;       // of the host
+  // Decode steps run from recordings, where the device records and one rank is alone with replicated experts.
+  // Off until `make gpu-check` has passed with them on a card.
+  bool decode_graphs = false;
 };
 
 // What loading took; kv_blocks pages of kPageTokens tokens are ready for use.
@@ -52,7 +55,7 @@ class Engine {
   // checkpoint), ResourceExhausted (the budget does not fit, with the numbers), FailedPrecondition (another
   // rank cannot load).
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options,
-                                                        std::unique_ptr<Device> device, Communicator* world,
+                                                        std::shared_ptr<Device> device, Communicator* world,
                                                         const Progress& progress);
   // On the CPU, with options.threads.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options, Communicator* world,
