@@ -58,7 +58,7 @@ test-tsan: packages  ## the multi-threaded C++ tests under ThreadSanitizer
 	  ctest --test-dir build/tsan --output-on-failure --no-tests=error -R "^($$(echo $(TSAN_TESTS) | tr ' ' '|'))$$"
 
 # Every parser of what comes from outside. FUZZ_SECONDS each; what is found is left in build/fuzz/found.
-FUZZERS := safetensors_fuzz model_config_fuzz tokenizer_fuzz requests_fuzz
+FUZZERS := safetensors_fuzz gguf_fuzz model_config_fuzz tokenizer_fuzz requests_fuzz
 FUZZ_SECONDS ?= 60
 
 fuzz: packages  ## libFuzzer on every parser (FUZZ_SECONDS=60 each)
@@ -74,11 +74,11 @@ bench: packages build/build.ninja  ## the kernels, each with its floor beside it
 	@build/bin/kernels_bench
 
 gpu-check:  ## on a machine with a GPU: every kernel checked, repeated, timed (builds where nvcc is; or carry build/gpu)
-	@if [ ! -x build/gpu/sm90_kernels_bench ] || command -v nvcc >/dev/null; then $(MAKE) --no-print-directory gpu-programs; fi
+	@if [ ! -x build/gpu/full_rank_bench ] || command -v nvcc >/dev/null; then $(MAKE) --no-print-directory gpu-programs; fi
 	@tests/gpu/gpu-check build/gpu
 
 gpu-programs: packages build/build.ninja
-	@cmake --build --preset release -j $(JOBS) --target gpu_kernels_test gpu_kernels_bench sm90_kernels_gpu_test sm90_kernels_bench
+	@cmake --build --preset release -j $(JOBS) --target gpu_kernels_test gpu_kernels_bench sm90_kernels_gpu_test sm90_kernels_bench full_rank_bench
 
 format:  ## clang-format over every source
 	@deploy/debian/install-packages clang-format

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/block_formats.h"
 #include "base/check.h"
 #include "base/checked.h"
 #include "checkpoint/checkpoint_reader.h"
@@ -16,7 +17,7 @@
 namespace deeprack::checkpoint {
 namespace {
 
-constexpr size_t kHeaderAlignment = 8;
+constexpr int64_t kHeaderAlignment = 8;
 
 // Calls `write` on a temporary file beside `path`, and puts it in place of `path` when all has been written.
 template <class WriteBody>
@@ -36,12 +37,39 @@ absl::Status WriteAtomically(const std::string& path, WriteBody write) {
 
 }  // namespace
 
+int64_t BytesOf(const SafetensorsRecord& tensor) {
+  const auto elements = CheckedProduct(tensor.shape);
+  DR_CHECK(elements && !IsBlockFormat(tensor.dtype));
+  const auto bytes = CheckedMul(*elements, static_cast<int64_t>(SizeOf(tensor.dtype)));
+  DR_CHECK(bytes.has_value());
+  return *bytes;
+}
+
+std::string SafetensorsHeaderBytes(std::span<const SafetensorsRecord> tensors,
+                                   const std::vector<std::pair<std::string, std::string>>& metadata) {
+  nlohmann::json header = nlohmann::json::object();
+  for (const auto& [key, value] : metadata) header["__metadata__"][key] = value;
+  int64_t offset = 0;
+  for (const SafetensorsRecord& tensor : tensors) {
+    const int64_t end = offset + BytesOf(tensor);
+    header[tensor.name] = {
+        {"dtype", std::string(Name(tensor.dtype))}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
+    offset = end;
+  }
+  std::string text = header.dump();
+  text.resize(static_cast<size_t>(RoundUp(static_cast<int64_t>(text.size()), kHeaderAlignment)), ' ');
+  std::string bytes;
+  for (int shift = 0; shift < 64; shift += 8) {
+    bytes.push_back(static_cast<char>(uint64_t{text.size()} >> shift & 0xff));
+  }
+  return bytes + text;
+}
+
 void SafetensorsWriter::Add(std::string name, DType dtype, std::vector<int64_t> shape,
                             std::span<const std::byte> bytes) {
-  const auto count = CheckedProduct(shape);
-  DR_CHECK(count && static_cast<size_t>(*count) * SizeOf(dtype) == bytes.size());
   DR_CHECK(names_.insert(name).second);
-  tensors_.push_back({std::move(name), dtype, std::move(shape), bytes});
+  tensors_.push_back({{std::move(name), dtype, std::move(shape)}, bytes});
+  DR_CHECK(static_cast<size_t>(BytesOf(tensors_.back().record)) == bytes.size());
 }
 
 void SafetensorsWriter::SetMetadata(std::string key, std::string value) {
@@ -49,30 +77,17 @@ void SafetensorsWriter::SetMetadata(std::string key, std::string value) {
 }
 
 absl::Status SafetensorsWriter::Write(const std::string& path) const {
-  std::vector<const Tensor*> order;
-  for (const Tensor& tensor : tensors_) order.push_back(&tensor);
-  std::stable_sort(order.begin(), order.end(),
-                   [](const Tensor* a, const Tensor* b) { return SizeOf(a->dtype) > SizeOf(b->dtype); });
-
-  nlohmann::json header = nlohmann::json::object();
-  for (const auto& [key, value] : metadata_) header["__metadata__"][key] = value;
-  size_t offset = 0;
-  for (const Tensor* tensor : order) {
-    header[tensor->name] = {{"dtype", std::string(Name(tensor->dtype))},
-                            {"shape", tensor->shape},
-                            {"data_offsets", {offset, offset + tensor->bytes.size()}}};
-    offset += tensor->bytes.size();
-  }
-  std::string text = header.dump();
-  text.resize(RoundUp(static_cast<int64_t>(text.size()), kHeaderAlignment), ' ');
-
+  std::vector<Tensor> order = tensors_;
+  std::stable_sort(order.begin(), order.end(), [](const Tensor& a, const Tensor& b) {
+    return SizeOf(a.record.dtype) > SizeOf(b.record.dtype);
+  });
+  std::vector<SafetensorsRecord> records;
+  for (const Tensor& tensor : order) records.push_back(tensor.record);
   return WriteAtomically(path, [&](std::ofstream& out) {
-    const uint64_t length = text.size();
-    for (int shift = 0; shift < 64; shift += 8) out.put(static_cast<char>(length >> shift & 0xff));
-    out << text;
-    for (const Tensor* tensor : order) {
-      out.write(reinterpret_cast<const char*>(tensor->bytes.data()),
-                static_cast<std::streamsize>(tensor->bytes.size()));
+    out << SafetensorsHeaderBytes(records, metadata_);
+    for (const Tensor& tensor : order) {
+      out.write(reinterpret_cast<const char*>(tensor.bytes.data()),
+                static_cast<std::streamsize>(tensor.bytes.size()));
     }
   });
 }

@@ -1,4 +1,5 @@
-// Writing safetensors files and the index over several of them.
+// Writing safetensors files and the index over several of them: whole from memory, or by a header for
+// TensorFileWriter.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +15,20 @@
 
 namespace deeprack::checkpoint {
 
+struct SafetensorsRecord {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<int64_t> shape;
+};
+
+// The bytes of a tensor. A size that overflows is a bug.
+int64_t BytesOf(const SafetensorsRecord& tensor);
+
+// Everything up to the first tensor's data, for tensors that follow each other without gaps; names are
+// unique. They are aligned for their types if wider types come first.
+std::string SafetensorsHeaderBytes(std::span<const SafetensorsRecord> tensors,
+                                   const std::vector<std::pair<std::string, std::string>>& metadata);
+
 // Collects the tensors of one file. In the file wider types come first, else the order of Add stays: so every
 // tensor is aligned for its type.
 class SafetensorsWriter {
@@ -28,9 +43,7 @@ class SafetensorsWriter {
 
  private:
   struct Tensor {
-    std::string name;
-    DType dtype;
-    std::vector<int64_t> shape;
+    SafetensorsRecord record;
     std::span<const std::byte> bytes;
   };
 

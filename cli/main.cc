@@ -9,11 +9,13 @@
 #include "cli/bench/bench.h"
 #include "cli/chat/chat.h"
 #include "cli/demo/demo.h"
+#include "cli/perplexity/perplexity.h"
 #include "cli/plan/plan.h"
 #include "cli/quantize/quantize.h"
 #include "cli/serve/serve.h"
 #include "cli/serve/with_server.h"
 #include "cli/terminal/exit_code.h"
+#include "model/step/sampling_check.h"
 
 namespace deeprack::cli {
 namespace {
@@ -26,7 +28,7 @@ struct ServeFlags {
   void AddTo(CLI::App& command) {
     command.add_option_function<std::string>(
         "MODEL", [this](const std::string& value) { values["model"] = value; },
-        "model folder; without one: the demo model");
+        "model folder or GGUF; without one: the demo model");
     command.add_option("--config", config, "YAML file of settings");
     for (const Setting& setting : ServeSettings()) {
       const std::string name(setting.name);
@@ -93,6 +95,31 @@ struct BenchFlags {
   }
 };
 
+struct PerplexityFlags {
+  ServeFlags serve;
+  PerplexityOptions options;
+
+  void AddTo(CLI::App& command) {
+    serve.AddTo(command);
+    command.add_option("--text", options.text, "the text, a file")->required();
+    command
+        .add_option("--context", options.context, "tokens of a window; those of its second half are scored")
+        ->check(CLI::Range(4, 1 << 20))
+        ->capture_default_str();
+    command.add_option("--windows", options.windows, "measure only so many windows, 0: all")
+        ->check(CLI::Range(0, 1 << 30))
+        ->capture_default_str();
+    command.add_option("--reference", options.reference,
+                       "also compare with this model, which is served first");
+    command
+        .add_option("--top", options.top,
+                    "tokens of each distribution that are compared; the vocabulary's size makes "
+                    "the divergence exact")
+        ->check(CLI::Range(1, model::kMostTopLogprobs))
+        ->capture_default_str();
+  }
+};
+
 void AddOptions(QuantizeOptions& options, CLI::App& command) {
   command.add_option("IN", options.in, "Hugging Face folder or GGUF")->required();
   command.add_option("OUT", options.out, "file to write, named *.gguf")->required();
@@ -124,6 +151,11 @@ int Main(int argc, char** argv) {
       "bench", "serve a model, send it requests at several concurrencies, print throughput and latencies");
   bench_flags.AddTo(*bench);
 
+  PerplexityFlags perplexity_flags;
+  CLI::App* perplexity = app.add_subcommand(
+      "perplexity", "how well a model predicts a text, and how far it is from a reference model");
+  perplexity_flags.AddTo(*perplexity);
+
   ChatOptions chat_options;
   CLI::App* chat =
       app.add_subcommand("chat", "talk to a server; questions may also come from a pipe, one a line");
@@ -148,6 +180,11 @@ int Main(int argc, char** argv) {
   if (*plan) return WithOptions(plan_flags, Plan);
   if (*quantize) return Quantize(quantize_options);
   if (*bench) return bench_flags.Run();
+  if (*perplexity) {
+    return WithOptions(perplexity_flags.serve, [&](const ServeOptions& serve) {
+      return Perplexity(perplexity_flags.options, serve);
+    });
+  }
   if (*chat) return Chat(chat_options);
   if (*demo) return Demo();
   if (*version) std::printf("deeprack %s\n", DEEPRACK_VERSION);

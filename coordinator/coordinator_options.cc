@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <string_view>
 
+#include "model/step/sampling_check.h"
+
 namespace deeprack::coordinator {
 namespace {
 
@@ -28,7 +30,7 @@ void AddFlags(CLI::App& app, CoordinatorOptions& o, std::string& config_file) {
     return app.add_option(flag, field, help)->envname(VariableOf(flag))->capture_default_str();
   };
   const auto positive = CLI::Range(1, 4096);
-  app.add_option("model", o.model, "A Hugging Face model folder")->required();
+  app.add_option("model", o.model, "A Hugging Face model folder or a GGUF")->required();
   option("--config", config_file, "A YAML file with any of these settings");
   option("--host", o.host, "Address of the HTTP server");
   option("--port", o.port, "Port of the HTTP server, 0: any");
@@ -49,6 +51,8 @@ void AddFlags(CLI::App& app, CoordinatorOptions& o, std::string& config_file) {
   option("--max-sequences", o.max_sequences, "Sequences running at once")->check(CLI::Range(1, 1 << 16));
   option("--max-waiting", o.max_waiting, "Sequences in the queue; beyond it requests get 429")
       ->check(CLI::Range(0, 1 << 20));
+  option("--max-logprobs", o.max_logprobs, "Log-probabilities a request may ask for at each position")
+      ->check(CLI::Range(1, model::kMostTopLogprobs));
   option("--kv-bytes", o.kv_bytes, "KV cache of each rank, 0: from its free memory")
       ->check(CLI::NonNegativeNumber);
   option("--threads", o.threads, "Compute threads of each rank, 0: its share")->check(CLI::Range(0, 4096));

@@ -25,6 +25,7 @@ struct CoordinatorOptions {
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;  // per dp group
   int32_t max_sequences = model::kDefaultMaxSequences;     // running at once
   int32_t max_waiting = 1024;                              // queued
+  int32_t max_logprobs = 20;                               // a request's logprobs at each position
   int64_t kv_bytes = 0;                                    // per rank; 0: the worker chooses
   int32_t threads = 0;                                     // of each rank; 0: its share of the cores
   double worker_timeout = 600;                             // seconds to wait for all ranks

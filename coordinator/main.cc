@@ -18,6 +18,7 @@
 #include "coordinator/bring_up.h"
 #include "coordinator/coordinator_options.h"
 #include "model/config/model_config.h"
+#include "model/files/model_files.h"
 #include "model/layout/layout.h"
 
 namespace deeprack::coordinator {
@@ -64,19 +65,16 @@ int NextSignal(const sigset_t& signals, absl::Duration patience) {
   return signal > 0 ? signal : 0;
 }
 
-absl::StatusOr<std::shared_ptr<ServedModel>> LoadModelFolder(const CoordinatorOptions& options,
-                                                             Clock& clock) {
-  const std::string path = absl::StrCat(options.model, "/config.json");
-  DR_ASSIGN_OR_RETURN(const std::string json, ReadTextFile(path));
-  const absl::StatusOr<model::ModelConfig> config = model::ParseModelConfig(json);
-  if (!config.ok()) return absl::InvalidArgumentError(absl::StrCat(path, ": ", config.status().message()));
-  DR_RETURN_IF_ERROR(model::ValidateLayout(*config, options.layout()));
+absl::StatusOr<std::shared_ptr<ServedModel>> LoadModel(const CoordinatorOptions& options, Clock& clock) {
+  DR_ASSIGN_OR_RETURN(const model::ModelConfig config, model::LoadModelConfig(options.model));
+  DR_RETURN_IF_ERROR(model::ValidateLayout(config, options.layout()));
   return LoadServedModel({.path = options.model,
                           .name = options.served_model_name,
                           .max_context = options.max_context,
+                          .max_logprobs = options.max_logprobs,
                           .use_generation_config = options.generation_config,
                           .created = absl::ToUnixSeconds(clock.Now())},
-                         *config);
+                         config);
 }
 
 std::string Url(const CoordinatorOptions& options, uint16_t port) {
@@ -87,7 +85,7 @@ std::string Url(const CoordinatorOptions& options, uint16_t port) {
 // Until a signal comes (OK), or the cluster cannot come up.
 absl::Status Serve(const CoordinatorOptions& options, const sigset_t& signals) {
   SystemClock clock;
-  DR_ASSIGN_OR_RETURN(std::shared_ptr<ServedModel> model, LoadModelFolder(options, clock));
+  DR_ASSIGN_OR_RETURN(std::shared_ptr<ServedModel> model, LoadModel(options, clock));
   ApiContext context(std::move(model), &clock);
   DR_ASSIGN_OR_RETURN(
       std::unique_ptr<HttpServer> server,

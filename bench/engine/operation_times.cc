@@ -146,6 +146,10 @@ const KernelSet& TimedKernels(const KernelSet& inner, OperationTimes* times) {
   Wrap<&KernelSet::gate>("gate");
   Wrap<&KernelSet::group_by_expert>("group_by_expert");
   Wrap<&KernelSet::combine>("combine");
+  Wrap<&KernelSet::copy_rows>("copy_rows");
+  Wrap<&KernelSet::plan_dispatch>("plan_dispatch");
+  Wrap<&KernelSet::pack_dispatch>("pack_dispatch");
+  Wrap<&KernelSet::unpack_dispatch>("unpack_dispatch");
   Wrap<&KernelSet::adjust_logits>("adjust_logits");
   Wrap<&KernelSet::sample>("sample");
   Wrap<&KernelSet::logprobs>("logprobs");

@@ -49,10 +49,13 @@ DeviceMemory RandomOnDevice(int64_t bytes) {
   const int64_t piece = static_cast<int64_t>(pattern.size() * sizeof(uint32_t));
   void* memory = nullptr;
   Check(cudaMalloc(&memory, static_cast<size_t>(bytes)), "cudaMalloc");
-  for (int64_t at = 0; at < bytes; at += piece) {
-    Check(cudaMemcpy(static_cast<char*>(memory) + at, pattern.data(),
-                     static_cast<size_t>(std::min(piece, bytes - at)), cudaMemcpyHostToDevice),
-          "copy to the device");
+  // The pattern once, then what is there already again and again.
+  Check(cudaMemcpy(memory, pattern.data(), static_cast<size_t>(std::min(piece, bytes)), cudaMemcpyHostToDevice),
+        "copy to the device");
+  for (int64_t at = piece; at < bytes; at *= 2) {
+    Check(cudaMemcpy(static_cast<char*>(memory) + at, memory, static_cast<size_t>(std::min(at, bytes - at)),
+                     cudaMemcpyDeviceToDevice),
+          "copy on the device");
   }
   return DeviceMemory(memory);
 }

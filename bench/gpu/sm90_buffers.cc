@@ -94,6 +94,7 @@ MlaArgs Sm90Buffers::Attention(int64_t heads, int64_t batch, int64_t rows, int64
           .max_merges = static_cast<int64_t>(plan.merges.size()),
           .partial_sums = static_cast<float*>(Bytes(MlaPartialFloats(plan.partials, columns) * 4)),
           .partial_stats = static_cast<float*>(Bytes(MlaStatFloats(plan.partials, columns) * 4)),
+          .scratch = static_cast<float*>(Bytes(MlaScratchFloats(kStreamingMultiprocessors, columns) * 4)),
           .out = Activations(batch * rows, heads * kLatent)};
 }
 

@@ -8,8 +8,8 @@
 #include "absl/strings/strip.h"
 #include "base/check.h"
 #include "base/checked.h"
-#include "base/status_macros.h"
 #include "base/message_text.h"
+#include "base/status_macros.h"
 
 namespace deeprack::checkpoint {
 namespace {

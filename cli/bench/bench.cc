@@ -43,7 +43,7 @@ struct Target {
 absl::StatusOr<Target> Prepare(const Url& url, const Cancelled& cancelled) {
   Target target = {.url = url, .model = {}, .ids = {}, .cache_salt = {}};
   DR_ASSIGN_OR_RETURN(target.model, FirstModel(url));
-  DR_ASSIGN_OR_RETURN(target.ids, Tokenize(url, target.model, kTextOfPrompts, cancelled));
+  DR_ASSIGN_OR_RETURN(target.ids, Tokenize(url, target.model, kTextOfPrompts, false, cancelled));
   if (target.ids.empty()) return absl::InternalError("/tokenize found no token in a text");
   target.cache_salt = absl::StrCat("bench ", getpid(), " ", absl::GetCurrentTimeNanos());
   return target;

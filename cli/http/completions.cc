@@ -11,7 +11,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr absl::Duration kTokenizeSilence = absl::Minutes(1);
+constexpr absl::Duration kTokenizeSilence = absl::Minutes(5);
 
 // Tokens that one event brought; 0 for events about something else.
 int64_t TokensOf(const Json& event) {
@@ -40,8 +40,10 @@ absl::Status StreamCompletion(const Url& url, const CompletionRequest& request,
 }
 
 absl::StatusOr<std::vector<TokenId>> Tokenize(const Url& url, const std::string& model,
-                                              absl::string_view text, const Cancelled& cancelled) {
-  const Json body = {{"model", model}, {"prompt", std::string(text)}, {"add_special_tokens", false}};
+                                              absl::string_view text, bool add_special_tokens,
+                                              const Cancelled& cancelled) {
+  const Json body = {
+      {"model", model}, {"prompt", std::string(text)}, {"add_special_tokens", add_special_tokens}};
   DR_ASSIGN_OR_RETURN(const std::string answer,
                       HttpPost(url, "/tokenize", body.dump(-1, ' ', false, Json::error_handler_t::replace),
                                kTokenizeSilence, cancelled));

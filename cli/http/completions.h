@@ -26,9 +26,10 @@ struct CompletionRequest {
 absl::Status StreamCompletion(const Url& url, const CompletionRequest& request,
                               const std::function<void(int64_t)>& on_tokens, const Cancelled& cancelled);
 
-// The text's token ids, over /tokenize: no special tokens added. Errors: those of HttpPost; Internal when the
-// answer is none.
+// The text's token ids, over /tokenize, with the model's special tokens (a bos in front) or without. Errors:
+// those of HttpPost; Internal when the answer is none.
 absl::StatusOr<std::vector<TokenId>> Tokenize(const Url& url, const std::string& model,
-                                              absl::string_view text, const Cancelled& cancelled);
+                                              absl::string_view text, bool add_special_tokens,
+                                              const Cancelled& cancelled);
 
 }  // namespace deeprack::cli

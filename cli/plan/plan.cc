@@ -12,6 +12,7 @@
 #include "model/budget/budget.h"
 #include "model/budget/workspace.h"
 #include "model/gguf/gguf_model.h"
+#include "model/tensors/group_types.h"
 
 namespace deeprack::cli {
 namespace {
@@ -80,7 +81,7 @@ namespace {
 // A folder's config says all; of a GGUF, each tensor's type is its own.
 absl::StatusOr<std::string> TableOf(const ServeOptions& options) {
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(options.model));
-  if (!model::IsGgufPath(options.model)) return PlanTable(config, options);
+  if (!model::IsGgufPath(options.model)) return PlanTable(config, options, model::GroupTypes(config));
   DR_ASSIGN_OR_RETURN(const checkpoint::CheckpointReader reader,
                       checkpoint::CheckpointReader::Open(options.model));
   return PlanTable(config, options, reader.BlockTypes());

@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
-#include "checkpoint/checkpoint_check.h"
+#include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "checkpoint/gguf_writer.h"
 #include "cli/quantize/metadata.h"
@@ -51,7 +51,7 @@ absl::Status WriteFile(const QuantizeOptions& options, const checkpoint::GgufMet
     records.push_back(tensor.record);
     bytes += BytesOf(tensor.record);
   }
-  DR_ASSIGN_OR_RETURN(const auto writer, checkpoint::GgufWriter::Create(options.out, metadata, records));
+  DR_ASSIGN_OR_RETURN(const auto writer, checkpoint::CreateGguf(options.out, metadata, records));
 
   const absl::Time start = absl::Now();
   Progress progress("quantizing", IsTerminal(STDERR_FILENO), start);

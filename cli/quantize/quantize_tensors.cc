@@ -98,7 +98,7 @@ absl::Status Encode(DType type, std::span<const float> values, const std::string
 
 class Run {
  public:
-  Run(const std::vector<PlannedTensor>& plan, const WeightSource& source, checkpoint::GgufWriter& writer,
+  Run(const std::vector<PlannedTensor>& plan, const WeightSource& source, checkpoint::TensorFileWriter& writer,
       const std::function<void(int64_t)>& report)
       : plan_(plan), source_(source), writer_(writer), report_(report), units_(UnitsOf(plan, source)) {}
 
@@ -162,7 +162,7 @@ class Run {
 
   const std::vector<PlannedTensor>& plan_;
   const WeightSource& source_;
-  checkpoint::GgufWriter& writer_;
+  checkpoint::TensorFileWriter& writer_;
   const std::function<void(int64_t)>& report_;
   const std::vector<Unit> units_;
   std::atomic<size_t> next_ = 0;
@@ -175,7 +175,7 @@ class Run {
 }  // namespace
 
 absl::Status QuantizeTensors(const std::vector<PlannedTensor>& plan, const WeightSource& source, int threads,
-                             checkpoint::GgufWriter& writer,
+                             checkpoint::TensorFileWriter& writer,
                              const std::function<void(int64_t written)>& report) {
   DR_CHECK(threads > 0);
   return Run(plan, source, writer, report).Work(threads);

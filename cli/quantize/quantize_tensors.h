@@ -16,7 +16,7 @@ namespace deeprack::cli {
 // megabytes a thread. The file's bytes do not depend on `threads`. The first error ends all: DataLoss (a
 // damaged weight), FailedPrecondition (a weight that F16 cannot hold), Unavailable (the disk).
 absl::Status QuantizeTensors(const std::vector<PlannedTensor>& plan, const WeightSource& source, int threads,
-                             checkpoint::GgufWriter& writer,
+                             checkpoint::TensorFileWriter& writer,
                              const std::function<void(int64_t written)>& report);
 
 }  // namespace deeprack::cli

@@ -37,6 +37,7 @@ std::vector<std::string> CoordinatorCommand(const std::string& program, const Se
   AppendUnlessZero(command, "--max-step-tokens", options.max_step_tokens);
   AppendUnlessZero(command, "--max-sequences", options.max_sequences);
   AppendUnlessZero(command, "--max-waiting", options.max_waiting);
+  AppendUnlessZero(command, "--max-logprobs", options.max_logprobs);
   AppendUnlessZero(command, "--kv-bytes", options.kv_bytes);
   AppendUnlessZero(command, "--worker-timeout", options.worker_timeout);
   if (!options.served_model_name.empty()) Append(command, "--served-model-name", options.served_model_name);

@@ -6,7 +6,7 @@
 #include "base/rpc/address.h"
 #include "base/rpc/cluster_tls.h"
 #include "base/status_macros.h"
-#include "checkpoint/checkpoint_check.h"
+#include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"

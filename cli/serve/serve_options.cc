@@ -13,6 +13,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
+#include "model/step/sampling_check.h"
 
 namespace deeprack::cli {
 namespace {
@@ -87,6 +88,8 @@ std::vector<Setting> MakeSettings() {
       {"max-sequences", "sequences running at once, 0: default",
        Number(&ServeOptions::max_sequences, 0, 1 << 16)},
       {"max-waiting", "requests in the queue, 0: default", Number(&ServeOptions::max_waiting, 0, 1 << 20)},
+      {"max-logprobs", "log-probabilities a request may ask for at each position, 0: default",
+       Number(&ServeOptions::max_logprobs, 0, model::kMostTopLogprobs)},
       {"kv-bytes", "KV cache of each rank, 0: from its free memory",
        Number(&ServeOptions::kv_bytes, 0, std::numeric_limits<int64_t>::max())},
       {"worker-timeout", "seconds to wait for all ranks, 0: default",

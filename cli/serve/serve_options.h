@@ -40,6 +40,7 @@ struct ServeOptions {
   int64_t max_step_tokens = 0;    // 0: the coordinator's default
   int32_t max_sequences = 0;      // running at once; 0: the coordinator's default
   int32_t max_waiting = 0;        // queued; 0: the coordinator's default
+  int32_t max_logprobs = 0;       // a request's at each position; 0: the coordinator's default
   int64_t kv_bytes = 0;           // per rank; 0: the worker chooses
   int32_t worker_timeout = 0;     // seconds to wait for all ranks; 0: the coordinator's default
   std::string served_model_name;  // "": the folder's name

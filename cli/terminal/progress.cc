@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "absl/strings/str_format.h"
-#include "cli/terminal/terminal.h"
 
 namespace deeprack::cli {
 
@@ -14,8 +13,8 @@ std::string Progress::Update(int64_t done, int64_t total, absl::Time now) {
   const double fraction = std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0);
   const double seconds = std::max(absl::ToDoubleSeconds(now - start_), 1e-3);
   const std::string numbers = absl::StrFormat(
-      "%3.0f%%  %s of %s, %s/s", std::floor(fraction * 100), FormatBytes(static_cast<double>(done)),
-      FormatBytes(static_cast<double>(total)), FormatBytes(static_cast<double>(done) / seconds));
+      "%3.0f%%  %s of %s, %s/s", std::floor(fraction * 100), format_(static_cast<double>(done)),
+      format_(static_cast<double>(total)), format_(static_cast<double>(done) / seconds));
   if (terminal_) {
     constexpr int kWidth = 30;
     const int filled = static_cast<int>(fraction * kWidth);

@@ -6,13 +6,15 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "cli/terminal/terminal.h"
 
 namespace deeprack::cli {
 
 class Progress {
  public:
-  Progress(std::string label, bool terminal, absl::Time start)
-      : label_(std::move(label)), terminal_(terminal), start_(start) {}
+  // `format` writes an amount: FormatBytes, FormatCount.
+  Progress(std::string label, bool terminal, absl::Time start, std::string (*format)(double) = FormatBytes)
+      : label_(std::move(label)), terminal_(terminal), start_(start), format_(format) {}
 
   // What to write now: "\r..." on a terminal, whole lines elsewhere, "" when there is nothing new to say.
   std::string Update(int64_t done, int64_t total, absl::Time now);
@@ -24,6 +26,7 @@ class Progress {
   std::string label_;
   bool terminal_;
   absl::Time start_;
+  std::string (*format_)(double);
   int64_t last_done_ = -1;
   int last_tenth_ = 0;
   bool drawn_ = false;

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdlib>
 
 #include "absl/strings/str_format.h"
@@ -20,6 +21,10 @@ std::string FormatBytes(double bytes) {
   int unit = 0;
   for (; bytes >= 1024 && unit < 4; ++unit) bytes /= 1024;
   return absl::StrFormat("%.*f %s", unit == 0 ? 0 : 1, bytes, kUnits[unit]);
+}
+
+std::string FormatCount(double count) {
+  return absl::StrFormat(count == std::floor(count) ? "%.0f" : "%.1f", count);
 }
 
 }  // namespace deeprack::cli

@@ -18,5 +18,7 @@ Style StyleOfStandardOutput();
 
 // "1.5 GiB", "512 B".
 std::string FormatBytes(double bytes);
+// "12", "3.4": a number of something.
+std::string FormatCount(double count);
 
 }  // namespace deeprack::cli

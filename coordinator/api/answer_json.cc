@@ -15,26 +15,16 @@ constexpr float kLeastLogprob = -9999.0f;
 
 float Finite(float logprob) { return std::max(logprob, kLeastLogprob); }
 
-// A token's text; bytes that are no whole characters are spelled out, as OpenAI does, so that two tokens
-// differ.
-std::string TokenText(const Tokenizer& tokenizer, TokenId id) {
-  const std::string_view bytes = tokenizer.TokenBytes(id, /*show_special=*/true);
-  if (!FirstInvalidUtf8(bytes)) return std::string(bytes);
-  std::string text = "bytes:";
-  for (const unsigned char byte : bytes) absl::StrAppendFormat(&text, "\\x%02x", byte);
-  return text;
-}
-
 Json BytesJson(const Tokenizer& tokenizer, TokenId id) {
   Json bytes = Json::array();
   for (const unsigned char byte : tokenizer.TokenBytes(id, /*show_special=*/true)) bytes.push_back(byte);
   return bytes;
 }
 
-Json TokenLogprobJson(const Tokenizer& tokenizer, const model::TokenLogprob& entry) {
-  return {{"token", TokenText(tokenizer, entry.token)},
+Json TokenLogprobJson(const TokenNames& names, const model::TokenLogprob& entry) {
+  return {{"token", names(entry.token)},
           {"logprob", Finite(entry.logprob)},
-          {"bytes", BytesJson(tokenizer, entry.token)}};
+          {"bytes", BytesJson(*names.tokenizer, entry.token)}};
 }
 
 int64_t CountCharacters(std::string_view bytes) {
@@ -54,18 +44,28 @@ Json UsageJson(const Usage& usage) {
           {"prompt_cache_miss_tokens", usage.prompt_tokens - usage.cached_tokens}};
 }
 
-Json ChatLogprobJson(const Tokenizer& tokenizer, const model::PositionLogprobs& position) {
-  Json entry = TokenLogprobJson(tokenizer, position.chosen);
+// Bytes that are no whole characters are spelled out, as OpenAI does, so that two tokens differ.
+std::string TokenNames::operator()(TokenId id) const {
+  if (as_ids) return absl::StrCat("token_id:", id);
+  const std::string_view bytes = tokenizer->TokenBytes(id, /*show_special=*/true);
+  if (!FirstInvalidUtf8(bytes)) return std::string(bytes);
+  std::string text = "bytes:";
+  for (const unsigned char byte : bytes) absl::StrAppendFormat(&text, "\\x%02x", byte);
+  return text;
+}
+
+Json ChatLogprobJson(const TokenNames& names, const model::PositionLogprobs& position) {
+  Json entry = TokenLogprobJson(names, position.chosen);
   entry["top_logprobs"] = Json::array();
   for (const model::TokenLogprob& top : position.top)
-    entry["top_logprobs"].push_back(TokenLogprobJson(tokenizer, top));
+    entry["top_logprobs"].push_back(TokenLogprobJson(names, top));
   return entry;
 }
 
 void CompletionLogprobs::AddToken(TokenId id) {
-  tokens_.push_back(TokenText(*tokenizer_, id));
+  tokens_.push_back(names_(id));
   text_offsets_.push_back(offset_);
-  offset_ += CountCharacters(tokenizer_->TokenBytes(id, show_special_));
+  offset_ += CountCharacters(names_.tokenizer->TokenBytes(id, show_special_));
 }
 
 void CompletionLogprobs::AddFirst(TokenId id) {
@@ -78,9 +78,8 @@ void CompletionLogprobs::Add(const model::PositionLogprobs& position) {
   AddToken(position.chosen.token);
   token_logprobs_.push_back(Finite(position.chosen.logprob));
   Json top = Json::object();
-  for (const model::TokenLogprob& entry : position.top)
-    top[TokenText(*tokenizer_, entry.token)] = Finite(entry.logprob);
-  top[TokenText(*tokenizer_, position.chosen.token)] = Finite(position.chosen.logprob);
+  for (const model::TokenLogprob& entry : position.top) top[names_(entry.token)] = Finite(entry.logprob);
+  top[names_(position.chosen.token)] = Finite(position.chosen.logprob);
   top_logprobs_.push_back(std::move(top));
 }
 

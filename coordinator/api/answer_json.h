@@ -13,14 +13,21 @@ namespace deeprack::coordinator {
 // prompt_cache_{hit,miss}_tokens.
 Json UsageJson(const Usage& usage);
 
+// How logprobs name tokens: by text, or as "token_id:7", which no two tokens share.
+struct TokenNames {
+  const Tokenizer* tokenizer;
+  bool as_ids = false;
+  std::string operator()(TokenId id) const;
+};
+
 // One entry of a chat choice's logprobs.content.
-Json ChatLogprobJson(const Tokenizer& tokenizer, const model::PositionLogprobs& position);
+Json ChatLogprobJson(const TokenNames& names, const model::PositionLogprobs& position);
 
 // logprobs of /v1/completions: four arrays of one length, filled token by token.
 class CompletionLogprobs {
  public:
-  CompletionLogprobs(const Tokenizer* tokenizer, bool show_special)
-      : tokenizer_(tokenizer), show_special_(show_special) {}
+  CompletionLogprobs(const TokenNames& names, bool show_special)
+      : names_(names), show_special_(show_special) {}
 
   // The prompt's first token: nothing stands before it, so its log-probability is null.
   void AddFirst(TokenId id);
@@ -32,7 +39,7 @@ class CompletionLogprobs {
  private:
   void AddToken(TokenId id);
 
-  const Tokenizer* tokenizer_;
+  TokenNames names_;
   bool show_special_;
   int64_t offset_ = 0;  // in characters of the choice's text
   Json tokens_ = Json::array(), token_logprobs_ = Json::array();

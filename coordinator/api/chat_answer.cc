@@ -15,6 +15,7 @@ class ChatAnswer : public GenerationListener {
         exchange_(std::move(exchange)),
         id_(MakeId("chatcmpl-", *context)),
         created_(absl::ToUnixSeconds(context->clock().Now())),
+        token_names_{context->model().tokenizer.get(), request.tokens_as_ids},
         return_token_ids_(request.return_token_ids),
         logprobs_(request.request.sampling.top_logprobs >= 0),
         include_usage_(request.include_usage) {
@@ -36,6 +37,7 @@ class ChatAnswer : public GenerationListener {
   std::shared_ptr<HttpExchange> exchange_;
   std::string id_;
   int64_t created_;
+  TokenNames token_names_;
   bool return_token_ids_, logprobs_, include_usage_;
   std::vector<TokenId> prompt_ids_;
 };
@@ -52,8 +54,7 @@ class WholeChatAnswer final : public ChatAnswer {
     choice.content += update.text.content;
     for (const ToolCall& call : update.text.tool_calls) choice.tool_calls.push_back(ToolCallJson(call));
     if (update.token && return_token_ids_) choice.token_ids.push_back(*update.token);
-    if (update.logprobs)
-      choice.logprobs.push_back(ChatLogprobJson(*context_->model().tokenizer, *update.logprobs));
+    if (update.logprobs) choice.logprobs.push_back(ChatLogprobJson(token_names_, *update.logprobs));
     choice.finish_reason = update.finish_reason;
   }
 
@@ -125,8 +126,7 @@ class StreamedChatAnswer final : public ChatAnswer {
       Json chunk = Chunk(update.choice, std::move(delta), nullptr);
       Json& in_choice = chunk["choices"][0];
       if (update.logprobs) {
-        in_choice["logprobs"] = {
-            {"content", Json::array({ChatLogprobJson(*context_->model().tokenizer, *update.logprobs)})}};
+        in_choice["logprobs"] = {{"content", Json::array({ChatLogprobJson(token_names_, *update.logprobs)})}};
       }
       if (return_token_ids_ && update.token) in_choice["token_ids"] = {*update.token};
       exchange_->Send(SseEvent(chunk));

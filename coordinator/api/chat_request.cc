@@ -164,9 +164,9 @@ void ReadResponseFormat(JsonFields& fields) {
   if (error) fields.Fail(*std::move(error));
 }
 
-void ReadLogprobs(JsonFields& fields, GenerationRequest& request) {
+void ReadLogprobs(JsonFields& fields, const ServedModel& model, GenerationRequest& request) {
   const bool logprobs = fields.Bool("logprobs", false);
-  const int64_t top = fields.Integer("top_logprobs", 0, 0, 20);
+  const int64_t top = fields.Integer("top_logprobs", 0, 0, model.max_logprobs);
   if (fields.Has("top_logprobs") && !logprobs) {
     fields.Fail(BadRequest("invalid_request", "top_logprobs", "top_logprobs needs logprobs: true"));
   }
@@ -224,7 +224,7 @@ std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body
   const ChatPrompt prompt = ReadChatPrompt(fields);
   ReadSharedFields(fields, model, request);
   ReadResponseFormat(fields);
-  ReadLogprobs(fields, request);
+  ReadLogprobs(fields, model, request);
   std::string max_tokens_field = "max_tokens";
   const std::optional<int64_t> max_tokens = ReadMaxTokens(fields, max_tokens_field);
   fields.Refuse("reasoning_effort", "R1 has one effort; bound it with max_tokens");

@@ -30,7 +30,8 @@ class CompletionAnswer : public GenerationListener {
         prompt_logprobs_(request.generation.request.prompt_logprobs >= 0),
         prompt_texts_(request.prompt_texts),
         prompts_(request.generation.prompts) {
-    const CompletionLogprobs empty(context->model().tokenizer.get(), request.generation.text.show_special);
+    const TokenNames names{context->model().tokenizer.get(), request.generation.tokens_as_ids};
+    const CompletionLogprobs empty(names, request.generation.text.show_special);
     choices_.assign(request.generation.choices(), {empty, false});
   }
 

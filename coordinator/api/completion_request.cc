@@ -108,7 +108,7 @@ std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_vie
   ReadSharedFields(fields, model, request);
   completion.echo = fields.Bool("echo", false);
   const bool wants_logprobs = fields.Has("logprobs");
-  const int32_t logprobs = static_cast<int32_t>(fields.Integer("logprobs", -1, 0, 20));
+  const int32_t logprobs = static_cast<int32_t>(fields.Integer("logprobs", -1, 0, model.max_logprobs));
   if (wants_logprobs) {
     request.request.sampling.top_logprobs = logprobs;
     if (completion.echo) request.request.prompt_logprobs = logprobs;

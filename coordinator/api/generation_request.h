@@ -20,6 +20,7 @@ struct GenerationRequest {
   bool stream = false;
   bool include_usage = false;
   bool return_token_ids = false;
+  bool tokens_as_ids = false;  // in logprobs a token is "token_id:7" instead of its text
 
   int32_t choices() const { return static_cast<int32_t>(prompts.size()) * n; }
 };

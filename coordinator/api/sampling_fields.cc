@@ -145,6 +145,7 @@ void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRe
   if (!fields.Bool("ignore_eos", false)) request.request.stop_token_ids = model.eos_token_ids;
   ReadStopTokens(fields, model, request.request.stop_token_ids);
   request.return_token_ids = fields.Bool("return_token_ids", false);
+  request.tokens_as_ids = fields.Bool("return_tokens_as_token_ids", false);
   request.request.cache_salt = fields.String("cache_salt").value_or("");
   if (request.request.cache_salt.size() > kMaxSaltBytes) {
     fields.Fail(

@@ -1,18 +1,28 @@
 #include "coordinator/api/served_model.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "coordinator/tokenizer/gguf_tokenizer.h"
+#include "model/files/model_files.h"
+#include "model/gguf/gguf_model.h"
+#include "model/step/sampling_check.h"
 #include "nlohmann/json.hpp"
 
 namespace deeprack::coordinator {
 namespace {
 
-// tokenizer_config.json: does encoding a text begin with bos? Absent means yes, as for LlamaTokenizerFast.
-absl::StatusOr<bool> ReadAddBos(const std::string& path) {
+// Does encoding a text begin with bos? tokenizer_config.json: absent means yes, as for LlamaTokenizerFast.
+absl::StatusOr<bool> ReadAddBos(const std::string& model) {
+  if (model::IsGgufPath(model)) {
+    DR_ASSIGN_OR_RETURN(const model::GgufModel gguf, model::GgufModel::Open(model));
+    return GgufAddsBos(gguf);
+  }
+  const std::string path = (std::filesystem::path(model) / "tokenizer_config.json").string();
   const absl::StatusOr<std::string> text = ReadTextFile(path);
   if (absl::IsNotFound(text.status())) return true;
   DR_RETURN_IF_ERROR(text.status());
@@ -42,30 +52,18 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_byt
 
 absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOptions& options,
                                                              const model::ModelConfig& config) {
-  const std::filesystem::path folder(options.path);
   auto served = std::make_shared<ServedModel>();
   served->created = options.created;
-  served->name = options.name;
-  if (served->name.empty()) served->name = std::filesystem::weakly_canonical(folder).filename().string();
+  served->name = options.name.empty() ? model::ModelNameOf(options.path) : options.name;
 
   DR_ASSIGN_OR_RETURN(served->tokenizer, Tokenizer::Load(options.path));
   absl::StatusOr<ChatTemplate> chat = ChatTemplate::Create(served->tokenizer.get());
   if (chat.ok()) served->chat_template = *std::move(chat);
-  DR_ASSIGN_OR_RETURN(const bool add_bos, ReadAddBos((folder / "tokenizer_config.json").string()));
+  DR_ASSIGN_OR_RETURN(const bool add_bos, ReadAddBos(options.path));
   if (add_bos) served->bos_token_id = static_cast<TokenId>(config.bos_token_id);
 
   if (options.use_generation_config) {
-    const std::string path = (folder / "generation_config.json").string();
-    const absl::StatusOr<std::string> text = ReadTextFile(path);
-    if (text.ok()) {
-      absl::StatusOr<model::GenerationDefaults> defaults = model::ParseGenerationConfig(*text);
-      if (!defaults.ok()) {
-        return absl::InvalidArgumentError(absl::StrCat(path, ": ", defaults.status().message()));
-      }
-      served->defaults = *std::move(defaults);
-    } else if (!absl::IsNotFound(text.status())) {
-      return text.status();
-    }
+    DR_ASSIGN_OR_RETURN(served->defaults, model::LoadGenerationDefaults(options.path));
   }
   for (const int64_t id :
        served->defaults.eos_token_id.empty() ? config.eos_token_id : served->defaults.eos_token_id) {
@@ -73,6 +71,7 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOp
   }
 
   served->vocab_size = static_cast<int32_t>(config.vocab_size);
+  served->max_logprobs = std::min({options.max_logprobs, served->vocab_size, model::kMostTopLogprobs});
   served->max_context =
       options.max_context > 0 ? options.max_context : static_cast<int32_t>(config.max_position_embeddings);
   if (options.max_context > config.max_position_embeddings) {

@@ -38,8 +38,11 @@ class Translator {
         return Group();
       case '{':
         return Count();
+      case '$':  // in Oniguruma's Ruby syntax the end of any line
+        out_.append(R"((?=\n|\z))");
+        ++at_;
+        return absl::OkStatus();
       case '^':
-      case '$':
       case '.':
         return Refuse(regex_.substr(at_, 1));
       default:

@@ -15,7 +15,7 @@ namespace deeprack::coordinator {
 // Immutable; safe to use from any thread.
 class SplitPattern {
  public:
-  // Accepts the constructs that both dialects share: literals, classes, \s \S \r \n \t \p{L,M,N,P,S}, groups
+  // Accepts the constructs that both dialects share: literals, classes, $, \s \S \r \n \t \p{L,M,N,P,S}, groups
   // (?: (?i:
   // (?= (?!, alternation and quantifiers. Refuses every other one by name (InvalidArgument), and a pattern
   // that can match the empty string. Spaces and categories are those of Unicode 16, whatever PCRE2 was built

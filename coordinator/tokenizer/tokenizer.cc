@@ -15,9 +15,11 @@
 #include "coordinator/tokenizer/added_tokens.h"
 #include "coordinator/tokenizer/bpe.h"
 #include "coordinator/tokenizer/byte_level.h"
+#include "coordinator/tokenizer/gguf_tokenizer.h"
 #include "coordinator/tokenizer/split_pattern.h"
 #include "coordinator/tokenizer/tokenizer_json.h"
 #include "coordinator/tokenizer/utf8.h"
+#include "model/gguf/gguf_model.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -202,10 +204,17 @@ class BpeTokenizer final : public Tokenizer {
 absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& model_path) {
   std::filesystem::path path = model_path;
   std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) path /= "tokenizer.json";
-  DR_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  absl::StatusOr<TokenizerSpec> spec;
+  if (model::IsGgufPath(model_path)) {
+    DR_ASSIGN_OR_RETURN(const model::GgufModel gguf, model::GgufModel::Open(model_path));
+    spec = ReadGgufTokenizer(gguf);
+  } else {
+    if (std::filesystem::is_directory(path, ignored)) path /= "tokenizer.json";
+    DR_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+    spec = ParseTokenizerJson(text);
+  }
   absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer;
-  if (auto spec = ParseTokenizerJson(text); spec.ok()) {
+  if (spec.ok()) {
     tokenizer = BpeTokenizer::Make(*std::move(spec));
   } else {
     tokenizer = spec.status();

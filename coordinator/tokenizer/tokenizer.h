@@ -1,5 +1,5 @@
-// Text <-> token ids, from a Hugging Face tokenizer.json. Byte-level BPE with the pre-tokenizers of DeepSeek
-// V3/R1, Qwen2.5 and Llama 3. Immutable after Load; safe to use from any thread.
+// Text <-> token ids, from a Hugging Face tokenizer.json or a GGUF. Byte-level BPE with the pre-tokenizers of
+// DeepSeek V3/R1, Qwen2.5 and Llama 3. Immutable after Load; safe to use from any thread.
 #pragma once
 
 #include <memory>
@@ -16,8 +16,9 @@ namespace deeprack::coordinator {
 
 class Tokenizer {
  public:
-  // Reads tokenizer.json of the folder `model_path` (or that file itself). What this class cannot honour
-  // (another model type, normaliser, pre-tokenizer or decoder) is refused by name. InvalidArgument, NotFound.
+  // Reads tokenizer.json of the folder `model_path` (or that file itself), or the metadata of a GGUF. What
+  // this class cannot honour (another model type, normaliser, pre-tokenizer or decoder) is refused by name.
+  // InvalidArgument, NotFound, DataLoss (a damaged GGUF).
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& model_path);
   virtual ~Tokenizer() = default;
 

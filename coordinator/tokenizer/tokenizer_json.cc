@@ -1,24 +1,19 @@
 #include "coordinator/tokenizer/tokenizer_json.h"
 
-#include <algorithm>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
-#include "coordinator/tokenizer/byte_level.h"
-#include "coordinator/tokenizer/utf8.h"
 
 namespace deeprack::coordinator {
 namespace {
 
 using Json = nlohmann::json;
 
-constexpr int64_t kMaxTokenId = (1 << 22) - 1;  // sixteen times the largest vocabulary in use
 constexpr size_t kShownChars = 120;
 
 // The regex of ByteLevel's own splitting (GPT-2's), as the `tokenizers` package has it.
@@ -113,7 +108,7 @@ class Reader {
     DR_RETURN_IF_ERROR(ReadPreTokenizer(At(root, "pre_tokenizer")));
     DR_RETURN_IF_ERROR(CheckDecoder(At(root, "decoder")));
     DR_RETURN_IF_ERROR(CheckPostProcessor(At(root, "post_processor")));
-    return std::move(spec_);
+    return builder_.Take();
   }
 
  private:
@@ -135,7 +130,7 @@ class Reader {
     }
     DR_ASSIGN_OR_RETURN(const bool byte_fallback, ReadBool(model, "byte_fallback", "model"));
     if (byte_fallback) return Unsupported("model.byte_fallback", true, "false");
-    DR_ASSIGN_OR_RETURN(spec_.ignore_merges, ReadBool(model, "ignore_merges", "model"));
+    DR_ASSIGN_OR_RETURN(builder_.spec().ignore_merges, ReadBool(model, "ignore_merges", "model"));
     // unk_token and fuse_unk are without effect: every byte has a token.
     DR_RETURN_IF_ERROR(ReadVocab(At(model, "vocab")));
     return ReadMerges(At(model, "merges"));
@@ -143,32 +138,13 @@ class Reader {
 
   absl::Status ReadVocab(const Json& vocab) {
     if (!vocab.is_object()) return Wrong("model.vocab", "expected an object from token to id");
-    spec_.vocab.reserve(vocab.size());
+    builder_.spec().vocab.reserve(vocab.size());
     for (const auto& [token, value] : vocab.items()) {
       const std::string where = absl::StrCat("model.vocab[\"", token.substr(0, kShownChars), "\"]");
       DR_ASSIGN_OR_RETURN(const TokenId id, ReadId(value, where));
-      if (token.empty()) return Wrong(where, "an empty token");
-      DR_RETURN_IF_ERROR(TakeId(id, token, where));
-      spec_.vocab.emplace(token, id);
+      DR_RETURN_IF_ERROR(builder_.AddToVocab(token, id, where));
     }
-    return FindByteTokens();
-  }
-
-  // Byte-level BPE can write any text only if each byte has a token. Those that UTF-8 never uses may lack
-  // one.
-  absl::Status FindByteTokens() {
-    for (int byte = 0; byte < 256; ++byte) {
-      std::string symbol;
-      AppendUtf8(ByteToSymbol(byte), &symbol);
-      const auto found = spec_.vocab.find(symbol);
-      spec_.byte_tokens[byte] = found == spec_.vocab.end() ? -1 : found->second;
-      const bool in_utf8 = byte < 0xC0 || (byte >= 0xC2 && byte <= 0xF4);
-      if (found == spec_.vocab.end() && in_utf8) {
-        return Wrong("model.vocab", absl::StrCat("byte ", byte, " has no token (\"", symbol,
-                                                 "\"): not a complete byte-level vocabulary"));
-      }
-    }
-    return absl::OkStatus();
+    return builder_.FindByteTokens("model.vocab");
   }
 
   absl::Status ReadMerges(const Json& merges) {
@@ -176,9 +152,7 @@ class Reader {
     if (merges.size() > static_cast<size_t>(kMaxTokenId)) {
       return Wrong("model.merges", absl::StrCat("more than ", kMaxTokenId, " entries"));
     }
-    absl::flat_hash_set<std::pair<TokenId, TokenId>> seen;
-    seen.reserve(merges.size());
-    spec_.merges.reserve(merges.size());
+    builder_.spec().merges.reserve(merges.size());
     for (size_t i = 0; i < merges.size(); ++i) {
       const std::string where = absl::StrCat("model.merges[", i, "]");
       const Json& entry = merges[i];
@@ -192,28 +166,14 @@ class Reader {
         return Wrong(where,
                      absl::StrCat("expected \"left right\" or [\"left\", \"right\"], found ", Shown(entry)));
       }
-      TokenizerSpec::Merge merge;
-      DR_ASSIGN_OR_RETURN(merge.left, VocabId(pair[0], where));
-      DR_ASSIGN_OR_RETURN(merge.right, VocabId(pair[1], where));
-      DR_ASSIGN_OR_RETURN(merge.merged, VocabId(pair[0] + pair[1], where));
-      if (!seen.emplace(merge.left, merge.right).second) {
-        return Wrong(where, absl::StrCat(Shown(entry), " is there twice"));
-      }
-      spec_.merges.push_back(merge);
+      DR_RETURN_IF_ERROR(builder_.AddMerge(pair[0], pair[1], where));
     }
     return absl::OkStatus();
-  }
-
-  absl::StatusOr<TokenId> VocabId(const std::string& token, const std::string& where) const {
-    const auto found = spec_.vocab.find(token);
-    if (found != spec_.vocab.end()) return found->second;
-    return Wrong(where, absl::StrCat("\"", token.substr(0, kShownChars), "\" is not in model.vocab"));
   }
 
   absl::Status ReadAddedTokens(const Json& tokens) {
     if (tokens.is_null()) return absl::OkStatus();
     if (!tokens.is_array()) return Wrong("added_tokens", "expected a list");
-    absl::flat_hash_set<std::string> contents;
     for (size_t i = 0; i < tokens.size(); ++i) {
       const std::string where = absl::StrCat("added_tokens[", i, "]");
       const Json& entry = tokens[i];
@@ -231,26 +191,8 @@ class Reader {
       DR_ASSIGN_OR_RETURN(token.id, ReadId(At(entry, "id"), absl::StrCat(where, ".id")));
       DR_ASSIGN_OR_RETURN(token.special, ReadBool(entry, "special", where));
       DR_ASSIGN_OR_RETURN(token.normalized, ReadBool(entry, "normalized", where));
-      if (!contents.insert(token.content).second) return Wrong(where, Shown(entry) + " is there twice");
-
-      const auto known = spec_.vocab.find(token.content);
-      if (known == spec_.vocab.end()) {
-        DR_RETURN_IF_ERROR(TakeId(token.id, token.content, where));
-      } else if (known->second != token.id) {
-        return Wrong(where, absl::StrCat("id ", token.id, ", but model.vocab gives ", known->second));
-      }
-      spec_.added_tokens.push_back(std::move(token));
+      DR_RETURN_IF_ERROR(builder_.AddAdded(std::move(token), where));
     }
-    return absl::OkStatus();
-  }
-
-  absl::Status TakeId(TokenId id, const std::string& token, const std::string& where) {
-    const auto [owner, is_new] = owners_.try_emplace(id, token);
-    if (!is_new) {
-      return Wrong(
-          where, absl::StrCat("id ", id, " is also that of \"", owner->second.substr(0, kShownChars), "\""));
-    }
-    spec_.largest_id = std::max(spec_.largest_id, id);
     return absl::OkStatus();
   }
 
@@ -260,7 +202,7 @@ class Reader {
     for (const auto& [where, member] : members) {
       DR_ASSIGN_OR_RETURN(const std::string type, ReadType(*member, where));
       if (type != "NFC") return Unsupported(where, *member, "none, NFC");
-      spec_.nfc = true;
+      builder_.spec().nfc = true;
     }
     return absl::OkStatus();
   }
@@ -296,7 +238,7 @@ class Reader {
     }
     DR_ASSIGN_OR_RETURN(const bool invert, ReadBool(split, "invert", where));
     if (invert) return Unsupported(where + ".invert", true, "false");
-    spec_.splits.push_back(At(pattern, "Regex").get<std::string>());
+    builder_.spec().splits.push_back(At(pattern, "Regex").get<std::string>());
     return absl::OkStatus();
   }
 
@@ -313,7 +255,7 @@ class Reader {
     if (At(byte_level, "add_prefix_space") != false) {
       return Unsupported(where + ".add_prefix_space", true, "false");
     }
-    if (At(byte_level, "use_regex") != false) spec_.splits.emplace_back(kGpt2Split);
+    if (At(byte_level, "use_regex") != false) builder_.spec().splits.emplace_back(kGpt2Split);
     return absl::OkStatus();
   }
 
@@ -339,8 +281,7 @@ class Reader {
     return absl::OkStatus();
   }
 
-  TokenizerSpec spec_;
-  absl::flat_hash_map<TokenId, std::string> owners_;
+  TokenizerSpecBuilder builder_;
 };
 
 }  // namespace

@@ -22,8 +22,9 @@
 namespace deeprack::kernels {
 
 struct KernelSet {
-  std::string_view name;       // "generic", "avx2", "avx512", "avx512_bf16", "cuda-plain"
-  bool block_formats = false;  // whether matrix products take weights of block formats as they are stored
+  std::string_view name;  // "generic", "avx2", "avx512", "avx512_bf16", "cuda-plain"
+  // Whether linear and grouped_linear take block formats; where not, such weights are expanded at load.
+  bool multiplies_blocks = false;
 
   void (*embedding)(const EmbeddingArgs&, const Execution&) = nullptr;
   void (*rms_norm)(const RmsNormArgs&, const Execution&) = nullptr;

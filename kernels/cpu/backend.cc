@@ -8,7 +8,7 @@ namespace deeprack::kernels::DEEPRACK_SIMD {
 // Constant-initialised: no code of this unit runs before the choice is made.
 constinit const KernelSet kKernels = {
     .name = DEEPRACK_NAME(DEEPRACK_SIMD),
-    .block_formats = true,
+    .multiplies_blocks = true,
     .embedding = Embedding,
     .rms_norm = RmsNorm,
     .add_rms_norm = AddRmsNorm,

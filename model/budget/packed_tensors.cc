@@ -63,7 +63,7 @@ class Packing {
     if (tensor.kind == TensorKind::kRouter) return DType::kF32;
     if (tensor.quantized && config_.quantization_config) return DType::kF8E4M3;
     const std::optional<DType> stored = types_.Of(tensor.name);
-    if (compute_ == DType::kF32 || !stored || !KernelsMultiply(*stored)) return compute_;
+    if (compute_ == DType::kF32 || !stored) return compute_;
     for (const WeightPart& part : matrix.parts) {
       if (types_.Of(part.tensor.name) != stored) return compute_;
     }

@@ -58,11 +58,9 @@ struct PackedTensor {
   int64_t bytes() const { return count * (value_bytes + scale_bytes); }
 };
 
-// The block formats that the kernels multiply as they are stored; weights of others are expanded at load.
-constexpr bool KernelsMultiply(DType block_format) { return false; }
-
 // In the order of the layers: the embedding, each layer's weights, final norm and head. `compute` is kBF16 or
-// kF32; `types` are the checkpoint's.
+// kF32; `types` are the checkpoint's, or empty
+// where the kernels multiply no block formats.
 std::vector<PackedTensor> PackedTensorsOf(const ModelConfig& config, const Layout& layout, Rank rank,
                                           DType compute, const TensorTypes& types = {});
 

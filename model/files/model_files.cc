@@ -51,7 +51,7 @@ absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& path) {
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) {
     return absl::NotFoundError(absl::StrCat(
-        path, ": no such folder; a Hugging Face model folder with config.json, or a GGUF file, is expected"));
+        path, ": no such folder; a Hugging Face model folder with config.json, or a .gguf file, is expected"));
   }
   const std::string file = (fs::path(path) / "config.json").string();
   const absl::StatusOr<MappedFile> text = MappedFile::Open(file);

@@ -71,8 +71,7 @@ absl::StatusOr<int64_t> SplitKey(const GgufHeader& header, const std::string& pa
 
 bool IsGgufPath(const std::string& path) {
   std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) return false;
-  return absl::EndsWithIgnoreCase(path, kExtension) || std::filesystem::exists(path, ignored);
+  return absl::EndsWithIgnoreCase(path, kExtension) && !std::filesystem::is_directory(path, ignored);
 }
 
 std::string GgufModelName(const std::string& path) {

@@ -14,7 +14,7 @@
 
 namespace deeprack::model {
 
-// Whether a model's path is to be read as a GGUF: a name that ends in .gguf, or any file that is no folder.
+// Whether a model's path is to be read as a GGUF: a name that ends in .gguf, unless it is a folder's.
 bool IsGgufPath(const std::string& path);
 
 // The model's name as a path says it: without folder, ".gguf" and the number of a split.

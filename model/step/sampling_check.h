@@ -7,8 +7,9 @@
 
 namespace deeprack::model {
 
-// Of the likeliest tokens at a position, as many as may be asked for.
-inline constexpr int32_t kMostTopLogprobs = 128;
+// Of the likeliest tokens at a position, as many as may be asked for: they cost results of a step 8 bytes each, at
+// every position. Enough for `deeprack perplexity` to compare distributions by.
+inline constexpr int32_t kMostTopLogprobs = 512;
 
 // InvalidArgument names the parameter, its value and its range. Token ids are not checked: they need a
 // vocabulary.

@@ -15,6 +15,7 @@ import pytest
 from models import converted, llama, read_checkpoint, write_checkpoint
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = ROOT / os.environ.get("DEEPRACK_BUILD", "build") / "bin" / "deeprack"
 GOLDENS = ROOT / "tests" / "parity" / "goldens"
 DEMO = ROOT / "demo" / "model"
 FOLDERS = [GOLDENS / name for name in
@@ -22,9 +23,8 @@ FOLDERS = [GOLDENS / name for name in
 
 
 def quantize(source: pathlib.Path, target: pathlib.Path, quant_type: str) -> str:
-    program = ROOT / os.environ.get("DEEPRACK_BUILD", "build") / "bin" / "deeprack"
-    assert program.exists(), f"{program} is missing: run `make build` or set DEEPRACK_BUILD"
-    return subprocess.run([program, "quantize", source, target, "--type", quant_type],
+    assert PROGRAM.exists(), f"{PROGRAM} is missing: run `make build` or set DEEPRACK_BUILD"
+    return subprocess.run([PROGRAM, "quantize", source, target, "--type", quant_type],
                           check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
@@ -117,6 +117,26 @@ def test_metadata_of_r1(tmp_path: pathlib.Path) -> None:
     assert written == {key.format(arch="deepseek2") for key in expected}
     assert entry(reader, "general.architecture") == "deepseek2"
     assert entry(reader, "general.name") == "r1"
+
+
+@pytest.mark.parametrize("source, target, quant_type, code, said", [
+    (DEMO, "a.gguf", "Q9_K", 64, "--type Q9_K is unknown"),
+    (DEMO, "a.bin", "Q8_0", 64, "must be named *.gguf"),
+    ("damaged", "a.gguf", "Q8_0", 65, "holds NaN or infinity"),
+    (DEMO, "nowhere/a.gguf", "Q8_0", 69, "cannot write: No such file or directory"),
+    ("nothing", "a.gguf", "Q8_0", 78, "no such folder"),
+    (GOLDENS / "yarn_amplitude", "a.gguf", "Q8_0", 78, "cannot be said in a GGUF file"),
+])
+def test_errors(source, target: str, quant_type: str, code: int, said: str, tmp_path: pathlib.Path) -> None:
+    """One line that says what is wrong, the exit code for it, and no file."""
+    config, tensors = llama(hidden=32, vocab=40)
+    tensors["lm_head.weight"][7, 3] = np.nan
+    write_checkpoint(tmp_path / "damaged", config, tensors)
+    ended = subprocess.run([PROGRAM, "quantize", tmp_path / source, tmp_path / target, "--type", quant_type],
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert said in ended.stderr and ended.stderr.startswith("deeprack: ") and ended.stderr.count("\n") == 1
+    assert not list(tmp_path.glob("a.*"))
 
 
 TOKENIZERS = {"deepseek-r1": "deepseek-v3", "deepseek-r1-distill-qwen-7b": "deepseek-r1-qwen",

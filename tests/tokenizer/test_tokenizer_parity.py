@@ -1,11 +1,13 @@
-"""Our tokenizer against the `tokenizers` package. DEEPRACK_BUILD names the build folder (default: build)."""
+"""Our tokenizer, from tokenizer.json and from a GGUF, against the `tokenizers` package. DEEPRACK_BUILD names the build folder (default: build)."""
 
+import json
 import os
 import pathlib
 
 import pytest
 
 from compare_tokenizers import ROOT, compare, packaged_tokenizer
+from gguf_vocabulary import write_vocabulary
 
 # The vocabularies this project serves: R1's own, V3's, and those of the distilled models.
 MODELS = {
@@ -13,6 +15,14 @@ MODELS = {
     "deepseek-v3": 5_000,
     "deepseek-r1-distill-qwen-7b": 5_000,
     "deepseek-r1-distill-llama-8b": 5_000,
+}
+# What a GGUF of each vocabulary calls its splits.
+GGUF_MODELS = {
+    "deepseek-r1": "deepseek-v3",
+    "deepseek-llm-7b-base": "deepseek-llm",
+    "deepseek-r1-distill-qwen-7b": "deepseek-r1-qwen",
+    "qwen-2.5": "qwen2",
+    "deepseek-r1-distill-llama-8b": "llama-bpe",
 }
 
 
@@ -27,6 +37,14 @@ def dump() -> pathlib.Path:
 @pytest.mark.parametrize("model", MODELS)
 def test_ids_and_text_agree(dump: pathlib.Path, model: str, tmp_path: pathlib.Path) -> None:
     differences = compare(dump, packaged_tokenizer(model, tmp_path), count=MODELS[model], seed=1)
+    assert not differences, f"{len(differences)} differences, the first: {differences[0][:2000]}"
+
+
+@pytest.mark.parametrize("model", GGUF_MODELS)
+def test_a_gguf_gives_the_same_ids(dump: pathlib.Path, model: str, tmp_path: pathlib.Path) -> None:
+    path = packaged_tokenizer(model, tmp_path)
+    write_vocabulary(tmp_path / "vocabulary.gguf", json.loads(path.read_text()), GGUF_MODELS[model])
+    differences = compare(dump, path, count=4_000, seed=3, ours=tmp_path / "vocabulary.gguf")
     assert not differences, f"{len(differences)} differences, the first: {differences[0][:2000]}"
 
 

@@ -1,5 +1,5 @@
 // Shows what the tokenizer does, for the comparison with the `tokenizers` package (compare_tokenizers.py).
-//   tokenizer_dump TOKENIZER_JSON < requests > answers
+//   tokenizer_dump TOKENIZER_JSON_OR_GGUF < requests > answers
 // A request is a line of JSON: {"text": "..."}; its answer the line
 // {"ids": [...], "ordinary_ids": [...], "text": "...", "shown": "..."}: encoded with special tokens allowed
 // and not, and the former decoded without and with special tokens shown. A request {"ids": [...]} is only
@@ -48,7 +48,7 @@ Json Answer(const Tokenizer& tokenizer, const Json& request) {
 
 int main(int argc, char** argv) {
   if (argc != 2) {
-    std::cerr << "usage: tokenizer_dump TOKENIZER_JSON < requests > answers\n";
+    std::cerr << "usage: tokenizer_dump TOKENIZER_JSON_OR_GGUF < requests > answers\n";
     return 64;
   }
   auto tokenizer = Tokenizer::Load(argv[1]);

@@ -4,11 +4,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "checkpoint/checkpoint_check.h"
+#include "checkpoint/check/checkpoint_check.h"
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"
 #include "worker/engine/kernel_check.h"
 #include "worker/engine/step_memory.h"
+#include "worker/weights/weight_loader.h"
 #include "worker/weights/weight_tables.h"
 
 namespace deeprack::worker {
@@ -58,10 +59,7 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
   DR_RETURN_IF_ERROR(CheckKernels(config, device.kernels()));
   DR_ASSIGN_OR_RETURN(preparation.reader, checkpoint::CheckpointReader::Open(options.model_path));
   DR_RETURN_IF_ERROR(checkpoint::CheckCheckpoint(config, *preparation.reader).status());
-  DR_RETURN_IF_ERROR(
-      CheckWeightTypes(model::PackedTensorsOf(config, options.layout, options.rank, options.compute,
-                                              preparation.reader->BlockTypes()),
-                       device.kernels()));
+  DR_ASSIGN_OR_RETURN(const model::TensorTypes types, KeptTypes(config, *preparation.reader, device));
 
   preparation.limits = {
       .max_step_tokens = options.max_step_tokens,
@@ -73,8 +71,7 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
   preparation.memory = {
       .host = device.memory_identity(),
       .available_bytes = device.AvailableBytes(),
-      .fixed_bytes = model::WeightBytes(config, options.layout, options.rank, options.compute,
-                                        preparation.reader->BlockTypes()) +
+      .fixed_bytes = model::WeightBytes(config, options.layout, options.rank, options.compute, types) +
                      preparation.table_bytes + preparation.workspace_bytes + preparation.step_bytes,
       .page_bytes = model::KvPageBytes(config, options.layout, options.rank, options.compute),
       .kv_bytes = options.kv_bytes};

@@ -9,8 +9,10 @@
 #include "base/check.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
+#include "checkpoint/groups/group_quantized.h"
 #include "checkpoint/tensor_view.h"
 #include "kernels/api/packed_weight.h"
+#include "model/tensors/group_types.h"
 #include "worker/weights/finite_check.h"
 
 namespace deeprack::worker {
@@ -31,6 +33,7 @@ int64_t PackedIndex(int64_t row, int64_t col, int64_t cols) {
 struct SliceSource {
   std::optional<checkpoint::AlignedBytes> values;
   std::optional<checkpoint::AlignedBytes> scales;
+  std::vector<std::byte> blocks;     // brought together from what integers in groups are stored as
   std::vector<float> expanded;       // what blocks stand for
   std::vector<std::byte> reordered;  // rows in another order than the file's
   SourceMatrix matrix;
@@ -59,11 +62,40 @@ void Expand(const checkpoint::TensorView& view, int64_t all_cols, SliceSource& s
   matrix.data = source.expanded.data() + (matrix.col_begin - first);
 }
 
+// The rows as blocks if the matrix is to keep them, else as fp32.
+absl::Status ReadGroups(const model::GroupQuantization& quantization,
+                        const checkpoint::CheckpointReader& reader, const PackingPiece& piece,
+                        SliceSource& source) {
+  const model::WeightPart& part = piece.tensor->parts[piece.part];
+  DR_ASSIGN_OR_RETURN(
+      const checkpoint::GroupQuantizedWeight weight,
+      checkpoint::GroupQuantizedWeight::Open(reader, quantization, part.tensor.name, part.tensor.shape[0],
+                                             part.tensor.shape[1]));
+  const model::Slice slice = {.row_begin = part.slice.row_begin + piece.row_begin,
+                              .rows = piece.rows,
+                              .col_begin = part.slice.col_begin,
+                              .cols = part.slice.cols};
+  source.matrix = {.row_stride = slice.cols, .rows = slice.rows, .cols = slice.cols};
+  if (piece.tensor->type == weight.block_type()) {
+    source.blocks.resize(static_cast<size_t>(BytesOf(weight.block_type(), slice.rows * slice.cols)));
+    source.matrix.type = weight.block_type();
+    source.matrix.data = source.blocks.data();
+    return weight.ReadBlocks(slice, source.blocks.data());
+  }
+  source.expanded.resize(static_cast<size_t>(slice.rows * slice.cols));
+  source.matrix.type = DType::kF32;
+  source.matrix.data = source.expanded.data();
+  return weight.ReadValues(slice, source.expanded.data());
+}
+
 // The piece's rows as they lie in the file, or expanded if the matrix is not to keep their blocks; checked.
-absl::Status OpenSlice(const checkpoint::CheckpointReader& reader, const PackingPiece& piece,
-                       SliceSource& source) {
+absl::Status OpenSlice(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
+                       const PackingPiece& piece, SliceSource& source) {
   const model::WeightPart& part = piece.tensor->parts[piece.part];
   const std::string& name = part.tensor.name;
+  if (model::IsStoredInGroups(config, part.tensor)) {
+    return ReadGroups(*config.group_quantization, reader, piece, source);
+  }
   DR_ASSIGN_OR_RETURN(const checkpoint::TensorView view, reader.Get(name));
   SourceMatrix& matrix = source.matrix;
   matrix.type = view.dtype;
@@ -247,13 +279,14 @@ PieceExtent ExtentOf(const PackingPiece& piece) {
   }
   const int64_t first_row = tensor.parts[piece.part].first_row + piece.row_begin;
   const int64_t rows = RoundUp(piece.rows, kPanelRows);
+  const int64_t panel_bytes = tensor.cols / BlockElements(tensor.type) * PackedBlockBytes(tensor.type);
   const int64_t scale_row_bytes =
       tensor.scale_bytes == 0
           ? 0
           : CeilDiv(tensor.col_begin % kernels::kScaleBlock + tensor.cols, kernels::kScaleBlock) *
                 static_cast<int64_t>(sizeof(float));
-  return {.value_begin = first_row * row_bytes,
-          .value_bytes = rows * row_bytes,
+  return {.value_begin = first_row / kPanelRows * panel_bytes,
+          .value_bytes = rows / kPanelRows * panel_bytes,
           .scale_begin = tensor.value_bytes + first_row * scale_row_bytes,
           .scale_bytes = rows * scale_row_bytes};
 }
@@ -278,7 +311,7 @@ void AppendPieces(const model::ModelConfig& config, const PackedTensor& tensor, 
 absl::Status PackPiece(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
                        const PackingPiece& piece, std::byte* values, std::byte* scales) {
   SliceSource source;
-  DR_RETURN_IF_ERROR(OpenSlice(reader, piece, source));
+  DR_RETURN_IF_ERROR(OpenSlice(config, reader, piece, source));
   const PackedTensor& tensor = *piece.tensor;
   const bool is_fp8 = tensor.type == DType::kF8E4M3;
   if (PermutesRows(config, tensor) && !is_fp8) ReorderSource(config, tensor, source);

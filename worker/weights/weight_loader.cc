@@ -8,8 +8,11 @@
 #include "base/check.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
+#include "checkpoint/groups/block_types.h"
+#include "checkpoint/groups/group_parts.h"
 #include "model/budget/budget.h"
 #include "model/budget/packed_tensors.h"
+#include "model/tensors/group_types.h"
 #include "worker/weights/packing.h"
 #include "worker/weights/stage_assembly.h"
 
@@ -23,20 +26,27 @@ constexpr int64_t kPiecesPerThread = 4;
 // larger. Pinning more memory takes longer than it saves.
 constexpr int64_t kStagingBytes = int64_t{128} << 20;
 
-int64_t SourceBytes(const checkpoint::CheckpointReader& reader, const PackingPiece& piece) {
-  const checkpoint::TensorView* view = reader.Find(piece.tensor->parts[piece.part].tensor.name);
+int64_t SourceBytes(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
+                    const PackingPiece& piece) {
+  const model::TensorSpec& tensor = piece.tensor->parts[piece.part].tensor;
+  if (model::IsStoredInGroups(config, tensor)) {
+    return piece.source_elements() / (config.group_quantization->type() == DType::kInt4G128 ? 2 : 1);
+  }
+  const checkpoint::TensorView* view = reader.Find(tensor.name);
   return view == nullptr ? 0 : BytesOf(view->dtype, piece.source_elements());
 }
 
 // Asks for a tensor ahead of time if this rank reads all of it; slices are left to the system's read-ahead.
-void PrefetchIfWhole(const checkpoint::CheckpointReader& reader, const PackingPiece& piece) {
+void PrefetchIfWhole(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
+                     const PackingPiece& piece) {
   const model::WeightPart& part = piece.tensor->parts[piece.part];
-  const checkpoint::TensorView* view = reader.Find(part.tensor.name);
   const int64_t elements = part.slice.rows * part.slice.cols;
-  if (view == nullptr || piece.row_begin > 0) return;
-  if (BytesOf(view->dtype, elements) == static_cast<int64_t>(view->bytes.size())) {
-    reader.Prefetch(part.tensor.name);
-  }
+  if (piece.row_begin > 0 || elements != CheckedProduct(part.tensor.shape)) return;
+  if (!model::IsStoredInGroups(config, part.tensor)) return reader.Prefetch(part.tensor.name);
+  const auto parts = checkpoint::FindGroupParts(reader, *config.group_quantization, part.tensor.name,
+                                                part.tensor.shape[0], part.tensor.shape[1]);
+  if (!parts.ok()) return;  // to be said where it is read
+  for (const checkpoint::GroupPart* stored : parts->All()) reader.Prefetch(stored->name);
 }
 
 // Where pieces are packed: in the device's memory itself, or in one half of staging memory while the other
@@ -99,11 +109,18 @@ class PackingPlaces {
 
 }  // namespace
 
+absl::StatusOr<model::TensorTypes> KeptTypes(const model::ModelConfig& config,
+                                             const checkpoint::CheckpointReader& reader,
+                                             const Device& device) {
+  if (!device.kernels().multiplies_blocks) return model::TensorTypes{};
+  return checkpoint::BlockTypesOf(config, reader);
+}
+
 absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, const model::Layout& layout,
                                           Rank rank, DType compute,
                                           const checkpoint::CheckpointReader& reader, Device& device,
                                           const LoadProgress& progress) {
-  const model::TensorTypes types = reader.BlockTypes();
+  DR_ASSIGN_OR_RETURN(const model::TensorTypes types, KeptTypes(config, reader, device));
   DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "weights",
                                                  model::WeightBytes(config, layout, rank, compute, types)));
   const std::vector<model::PackedTensor> tensors =
@@ -123,7 +140,7 @@ absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, cons
   DR_RETURN_IF_ERROR(packing.Open());
 
   int64_t total = 0;
-  for (const PackingPiece& piece : pieces) total += SourceBytes(reader, piece);
+  for (const PackingPiece& piece : pieces) total += SourceBytes(config, reader, piece);
   int64_t done = 0;
   kernels::ThreadPool* const pool = device.execution().pool;
   const size_t round = static_cast<size_t>(kPiecesPerThread * pool->threads());
@@ -138,7 +155,8 @@ absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, cons
       places.push_back(place);
     }
     const size_t end = begin + places.size();
-    for (size_t i = end; i < std::min(end + round, pieces.size()); ++i) PrefetchIfWhole(reader, pieces[i]);
+    for (size_t i = end; i < std::min(end + round, pieces.size()); ++i)
+      PrefetchIfWhole(config, reader, pieces[i]);
     verdicts.assign(places.size(), absl::OkStatus());
     pool->ParallelFor(static_cast<int64_t>(places.size()), [&](int64_t i) {
       verdicts[i] = PackPiece(config, reader, pieces[begin + i], places[i].values, places[i].scales);
@@ -146,7 +164,7 @@ absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, cons
     for (const absl::Status& verdict : verdicts) DR_RETURN_IF_ERROR(verdict);
     DR_RETURN_IF_ERROR(device.Synchronize());  // the last round's copies, which ran meanwhile
     for (size_t i = 0; i < places.size(); ++i) DR_RETURN_IF_ERROR(packing.Copy(pieces[begin + i], places[i]));
-    for (size_t i = begin; i < end; ++i) done += SourceBytes(reader, pieces[i]);
+    for (size_t i = begin; i < end; ++i) done += SourceBytes(config, reader, pieces[i]);
     if (progress) progress(done, total);
   }
   DR_RETURN_IF_ERROR(device.Synchronize());

@@ -8,6 +8,7 @@
 #include "checkpoint/checkpoint_reader.h"
 #include "model/config/model_config.h"
 #include "model/layout/layout.h"
+#include "model/tensors/tensor_types.h"
 #include "worker/device/arena.h"
 #include "worker/device/device.h"
 #include "worker/weights/stage_weights.h"
@@ -15,10 +16,16 @@
 namespace deeprack::worker {
 
 struct LoadedWeights {
-  // exactly model::WeightBytes of the checkpoint's types, of the device's memory, all of it in use
+  // Of the device's memory, exactly model::WeightBytes for KeptTypes, all of it in use.
   Arena arena;
   StageWeights weights;
 };
+
+// The checkpoint's block formats that weights keep on the device: none where its kernels do not multiply
+// them. Errors: BlockTypesOf's.
+absl::StatusOr<model::TensorTypes> KeptTypes(const model::ModelConfig& config,
+                                             const checkpoint::CheckpointReader& reader,
+                                             const Device& device);
 
 // Bytes of the checkpoint packed so far, and in all, of this rank's slices. Called on the loading thread.
 using LoadProgress = std::function<void(int64_t bytes_done, int64_t bytes_total)>;

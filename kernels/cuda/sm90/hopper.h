@@ -1,15 +1,15 @@
 // The instructions of sm_90a that these kernels stand on, one function each. Compiled by nvcc they are PTX;
-// compiled by the C++ compiler they are the emulation of kernels/cuda/host/hopper.h, which checks what the
-// hardware would not forgive: barriers' counts, descriptors, operands overwritten or read too early.
+// compiled by the C++ compiler they are the emulation of kernels/cuda/sm90/host/hopper.h, which checks what
+// the hardware would not forgive: barriers' counts, descriptors, operands overwritten or read too early.
 #pragma once
 
 #include "kernels/api/execution.h"
 #include "kernels/cuda/plain/device.h"
-#include "kernels/cuda/sm90/layout.h"
-#include "kernels/cuda/sm90/tensor_map.h"
+#include "kernels/cuda/sm90/isa/layout.h"
+#include "kernels/cuda/sm90/isa/tensor_map.h"
 
 #if !defined(__CUDACC__)
-#include "kernels/cuda/host/hopper.h"
+#include "kernels/cuda/sm90/host/hopper.h"
 #else
 
 namespace deeprack::kernels::sm90 {
@@ -127,6 +127,22 @@ __device__ inline uint32_t Ballot(bool here) { return __ballot_sync(0xffffffffu,
 __device__ inline int CountBits(uint32_t bits) { return __popc(bits); }
 __device__ inline bool AnyInWarp(bool here) { return __any_sync(0xffffffffu, here); }
 __device__ inline float Exp2(float x) { return exp2f(x); }
+// Words that other cards read and write. What the block's threads have done before a __syncthreads, and
+// earlier kernels, is seen by whoever has seen the word.
+__device__ inline void StoreForPeers(uint32_t* at, uint32_t value) {
+  asm volatile("fence.acq_rel.sys;\nst.release.sys.global.u32 [%0], %1;" ::"l"(at), "r"(value) : "memory");
+}
+__device__ inline uint32_t LoadFromPeers(const uint32_t* at) {
+  uint32_t value;
+  asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(at) : "memory");
+  return value;
+}
+__device__ inline uint64_t Nanoseconds() {
+  uint64_t now;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+  return now;
+}
+
 // a - b, two bf16 at a time.
 __device__ inline uint32_t SubtractBF16x2(uint32_t a, uint32_t b) {
   uint32_t d;

@@ -9,7 +9,7 @@
 #pragma once
 
 #include "base/block_formats.h"
-#include "kernels/cuda/sm90/layout.h"
+#include "kernels/cuda/sm90/isa/layout.h"
 #include "kernels/cuda/sm90/weight.h"
 
 namespace deeprack::kernels::sm90 {

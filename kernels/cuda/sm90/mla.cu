@@ -9,8 +9,7 @@ namespace {
 constexpr int kMergeThreads = 128;
 constexpr float kLog2E = 1.44269504f;
 
-// blockIdx.x: the merge, blockIdx.y: the column of its tile. Parts are added in order, each times 2^(its
-// largest score - the largest).
+// blockIdx.x: the merge, blockIdx.y: the column of its tile. Folds the parts in order.
 template <class O>
 __global__ void MergeKernel(MlaLaunch launch) {
   if (static_cast<int>(blockIdx.x) >= launch.counts[1]) return;
@@ -18,23 +17,24 @@ __global__ void MergeKernel(MlaLaunch launch) {
   const int column = static_cast<int>(blockIdx.y), columns = static_cast<int>(gridDim.y);
   const int row = column / launch.tile_heads;
   if (row >= merge.tokens) return;
-  const float* const stats = launch.partial_stats + (int64_t{merge.first_partial} * columns + column) * 2;
-  float largest = -INFINITY;
-  for (int p = 0; p < merge.parts; ++p) largest = fmaxf(largest, stats[int64_t{p} * columns * 2]);
   const int d = static_cast<int>(threadIdx.x) * 4;
-  Floats4 sums = {};
-  float total = 0.0f;
-  for (int p = 0; p < merge.parts; ++p) {
-    const float* const part = stats + int64_t{p} * columns * 2;
-    const float factor = part[0] == -INFINITY ? 0.0f : Exp2(part[0] - largest);
-    const Floats4 values = *reinterpret_cast<const Floats4*>(
-        launch.partial_sums + ((int64_t{merge.first_partial} + p) * columns + column) * kLatent + d);
-    total = fmaf(part[1], factor, total);
-    for (int i = 0; i < 4; ++i) sums.f[i] = fmaf(values.f[i], factor, sums.f[i]);
+  const int64_t first = int64_t{merge.first_partial} * columns + column;
+  const Floats2* stats = reinterpret_cast<const Floats2*>(launch.partial_stats) + first;
+  const float* sums = launch.partial_sums + first * kLatent + d;
+  Floats4 folded = *reinterpret_cast<const Floats4*>(sums);
+  float largest = stats->f[0], total = stats->f[1];
+  for (int p = 1; p < merge.parts; ++p) {
+    stats += columns;
+    sums += columns * kLatent;
+    const Floats4 part = *reinterpret_cast<const Floats4*>(sums);
+    const Fold fold = FoldFactors(largest, stats->f[0]);
+    largest = fold.largest;
+    total = fmaf(stats->f[1], fold.part, total * fold.before);
+    for (int i = 0; i < 4; ++i) folded.f[i] = fmaf(part.f[i], fold.part, folded.f[i] * fold.before);
   }
   O* const out = static_cast<O*>(launch.out) + (int64_t{merge.row} + row) * launch.out_stride +
                  int64_t{merge.head_begin + column % launch.tile_heads} * kLatent + d;
-  for (int i = 0; i < 4; ++i) out[i] = FromFloat<O>(sums.f[i] / total);
+  for (int i = 0; i < 4; ++i) out[i] = FromFloat<O>(folded.f[i] / total);
 }
 
 }  // namespace
@@ -61,6 +61,7 @@ void Mla(const MlaArgs& args, const Execution& execution) {
       .counts = args.counts,
       .partial_sums = args.partial_sums,
       .partial_stats = args.partial_stats,
+      .scratch = args.scratch,
       .out = args.out.data,
       .out_stride = args.out.stride,
       .scale = args.scale * kLog2E,

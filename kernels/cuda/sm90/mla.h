@@ -35,12 +35,15 @@ struct MlaArgs {
   int64_t max_items = 0, max_merges = 0;
   float* partial_sums = nullptr;   // [partials][columns of the tile][512]
   float* partial_stats = nullptr;  // [partials][columns of the tile][2]: largest score, sum of weights
+  float* scratch = nullptr;        // MlaScratchFloats
   Matrix out;                      // kBF16 or kF32 [m, heads * 512]
   int blocks = 0;                  // of the grid at most: the device's multiprocessors
 };
 
 constexpr int64_t MlaPartialFloats(int64_t partials, int64_t columns) { return partials * columns * kLatent; }
 constexpr int64_t MlaStatFloats(int64_t partials, int64_t columns) { return partials * columns * 2; }
+
+constexpr int64_t MlaScratchFloats(int64_t blocks, int64_t columns) { return blocks * columns * kLatent; }
 
 void Mla(const MlaArgs& args, const Execution& execution);
 

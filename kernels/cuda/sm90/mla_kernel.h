@@ -22,6 +22,7 @@ struct MlaLaunch {
   const int32_t* counts;
   float* partial_sums;
   float* partial_stats;
+  float* scratch;
   void* out;
   int64_t out_stride;
   float scale;  // times log2(e): weights are powers of 2
@@ -29,11 +30,11 @@ struct MlaLaunch {
   bool out_bf16;
 };
 
-// Shared memory: barriers, two small exchanges, the queries, the weights, a ring of panels. A page is 9
+// Shared memory: barriers, some small exchanges, the queries, the weights, a ring of panels. A page is 9
 // panels, the rope's first.
 template <int kColumns>
 struct MlaShared {
-  static constexpr uint32_t kHeadBytes = 2048;
+  static constexpr uint32_t kHeadBytes = 3072;
   static constexpr uint32_t kQueryPanelBytes = kColumns * kSwizzleBytes;
   static constexpr int kStages =
       static_cast<int>((kSharedBytes - kHeadBytes - (kPanels + 1) * kQueryPanelBytes) / kPanelBytes);
@@ -47,6 +48,10 @@ struct MlaShared {
   __device__ Barrier& query_empty() const { return reinterpret_cast<Barrier*>(base)[2 * kStages + 1]; }
   __device__ float* of_warps() const { return reinterpret_cast<float*>(base + 512); }  // [4][kColumns]
   __device__ float* shrink() const { return reinterpret_cast<float*>(base + 1536); }   // [kColumns]
+  // Of the part that ends, and of the parts before it: largest score and sum of weights, [kColumns] each.
+  __device__ float* part_largest() const { return reinterpret_cast<float*>(base + 1792); }
+  __device__ float* folded_largest() const { return reinterpret_cast<float*>(base + 2048); }
+  __device__ float* folded_sums() const { return reinterpret_cast<float*>(base + 2304); }
   __device__ uint8_t* query(int panel) const { return base + kHeadBytes + panel * kQueryPanelBytes; }
   __device__ uint8_t* weights() const { return query(kPanels); }  // [kColumns][64 tokens]
   __device__ uint8_t* panel(int stage) const { return query(kPanels + 1) + stage * kPanelBytes; }
@@ -95,6 +100,8 @@ struct MlaMath {
   float largest[kHalf / 4];
   float weight_sums[kHalf / 4];
   float out[4][kColumns / 2];
+  Floats2 folded[kColumns / 4];  // largest score and sum of weights of the parts so far, of the thread's
+                                 // columns of the output
 
   __device__ int score_column(int i) const { return half * kHalf + i / 2 * 8 + lane % 4 * 2 + i % 2; }
 };
@@ -219,35 +226,47 @@ __device__ inline void AttendPage(const MlaLaunch& launch, const MlaShared<kColu
   }
 }
 
+// Folding a part into those before it: factors for what was folded and for the part, to the larger of both
+// scales. The merge kernel does the same steps.
+struct Fold {
+  float largest, before, part;
+};
+__device__ inline Fold FoldFactors(float before, float part) {
+  const float largest = fmaxf(before, part);
+  return {largest, before == -INFINITY ? 0.0f : Exp2(before - largest),
+          part == -INFINITY ? 0.0f : Exp2(part - largest)};
+}
+
+// Ends a part: folds it into those before it (kept by each thread in its block's scratch), or stores it as a
+// partial result, or writes the output.
 template <int kColumns>
-__device__ inline void StoreItem(const MlaLaunch& launch, const MlaShared<kColumns>& shared,
-                                 MlaMath<kColumns>& math, const MlaItem& item) {
+__device__ inline void FinishPart(const MlaLaunch& launch, const MlaShared<kColumns>& shared,
+                                  MlaMath<kColumns>& math, const MlaItem& item, bool first, bool last) {
   constexpr int kHalf = kColumns / 2;
   float* const of_warps = shared.of_warps();
 #pragma unroll
   for (int i = 0; i < kHalf / 4; ++i) {
     float sum = math.weight_sums[i];
     for (int mask = 4; mask < kWarp; mask *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, mask);
-    if (math.lane < 4) of_warps[math.warp * kColumns + math.score_column(i)] = sum;
+    const int column = math.score_column(i);
+    if (math.lane < 4) of_warps[math.warp * kColumns + column] = sum;
+    if (math.lane < 4 && math.warp == 0) shared.part_largest()[column] = math.largest[i];
   }
   SyncNamed(1, kMlaMathThreads);
-  if (item.partial >= 0 && math.warp == 0 && math.lane < 4) {
-#pragma unroll
-    for (int i = 0; i < kHalf / 4; ++i) {
-      const int column = math.score_column(i);
-      float* const stats = launch.partial_stats + (int64_t{item.partial} * kColumns + column) * 2;
-      stats[0] = math.largest[i];
-      stats[1] = of_warps[column] + of_warps[kColumns + column] + of_warps[2 * kColumns + column] +
-                 of_warps[3 * kColumns + column];
-    }
-  }
+  const int thread = (math.half * 4 + math.warp) * kWarp + math.lane;
+  float* const scratch = launch.scratch + int64_t{blockIdx.x} * kColumns * kLatent + thread;
 #pragma unroll
   for (int i = 0; i < kColumns / 4; ++i) {
     const int column = i / 2 * 8 + math.lane % 4 * 2 + i % 2;
+    float sum = of_warps[column] + of_warps[kColumns + column] + of_warps[2 * kColumns + column] +
+                of_warps[3 * kColumns + column];
+    Fold fold = {shared.part_largest()[column], 0.0f, 1.0f};
+    if (!first) {
+      fold = FoldFactors(shared.folded_largest()[column], fold.largest);
+      sum = fmaf(sum, fold.part, shared.folded_sums()[column] * fold.before);
+    }
     const int row = column / launch.tile_heads;
-    if (row >= item.tokens) continue;
-    const float sum = of_warps[column] + of_warps[kColumns + column] + of_warps[2 * kColumns + column] +
-                      of_warps[3 * kColumns + column];
+    const bool real = row < item.tokens;
     const int64_t at = item.partial >= 0
                            ? (int64_t{item.partial} * kColumns + column) * kLatent
                            : (int64_t{item.row} + row) * launch.out_stride +
@@ -256,19 +275,40 @@ __device__ inline void StoreItem(const MlaLaunch& launch, const MlaShared<kColum
     for (int t = 0; t < 4; ++t) {
 #pragma unroll
       for (int high = 0; high < 2; ++high) {
-        const float value = math.out[t][i / 2 * 4 + high * 2 + i % 2];
-        const int64_t place = at + (math.half * 4 + t) * 64 + math.token + high * 8;
-        if (item.partial >= 0) {
-          launch.partial_sums[place] = value;
-        } else if (launch.out_bf16) {
-          static_cast<bf16*>(launch.out)[place] = ToBF16(value / sum);
-        } else {
-          static_cast<float*>(launch.out)[place] = value / sum;
+        float value = math.out[t][i / 2 * 4 + high * 2 + i % 2];
+        float* const kept = scratch + ((i * 4 + t) * 2 + high) * kMlaMathThreads;
+        if (!first) value = fmaf(value, fold.part, *kept * fold.before);
+        if (!last) {
+          *kept = value;
+        } else if (real) {
+          const int64_t place = at + (math.half * 4 + t) * 64 + math.token + high * 8;
+          if (item.partial >= 0) {
+            launch.partial_sums[place] = value;
+          } else if (launch.out_bf16) {
+            static_cast<bf16*>(launch.out)[place] = ToBF16(value / sum);
+          } else {
+            static_cast<float*>(launch.out)[place] = value / sum;
+          }
         }
       }
     }
+    math.folded[i] = {fold.largest, sum};
   }
-  SyncNamed(1, kMlaMathThreads);  // the sums have been read before the next item writes there
+  SyncNamed(1, kMlaMathThreads);  // the exchanges have been read before anything is written there again
+  // Eight threads of each warp hold the same columns; those of the first warp and row write them down.
+  if (math.half == 0 && math.warp == 0 && math.lane < 4) {
+#pragma unroll
+    for (int i = 0; i < kColumns / 4; ++i) {
+      const int column = i / 2 * 8 + math.lane % 4 * 2 + i % 2;
+      if (!last) {
+        shared.folded_largest()[column] = math.folded[i].f[0];
+        shared.folded_sums()[column] = math.folded[i].f[1];
+      } else if (item.partial >= 0) {
+        reinterpret_cast<Floats2*>(launch.partial_stats)[int64_t{item.partial} * kColumns + column] =
+            math.folded[i];
+      }
+    }
+  }
 }
 
 template <int kColumns>
@@ -283,22 +323,25 @@ __device__ inline void AttendItems(const MlaLaunch& launch, const MlaShared<kCol
   Ring<1> query;
   for (int i = static_cast<int>(blockIdx.x); i < launch.counts[0]; i += static_cast<int>(gridDim.x)) {
     const MlaItem item = launch.items[i];
-#pragma unroll
-    for (int c = 0; c < kColumns / 8; ++c) {
-      math.largest[c] = -INFINITY;
-      math.weight_sums[c] = 0.0f;
-    }
-#pragma unroll
-    for (int t = 0; t < 4; ++t) {
-#pragma unroll
-      for (int c = 0; c < kColumns / 2; ++c) math.out[t][c] = 0.0f;
-    }
     Wait(shared.query_full(), query.parity);
     query.Next();
 #pragma unroll 1
-    for (int page = item.page_begin; page < item.page_end; ++page)
-      AttendPage<kColumns>(launch, shared, math, ring, item, page);
-    StoreItem<kColumns>(launch, shared, math, item);
+    for (int begin = item.page_begin; begin < item.page_end; begin += item.part_pages) {
+#pragma unroll
+      for (int c = 0; c < kColumns / 8; ++c) {
+        math.largest[c] = -INFINITY;
+        math.weight_sums[c] = 0.0f;
+      }
+#pragma unroll
+      for (int t = 0; t < 4; ++t) {
+#pragma unroll
+        for (int c = 0; c < kColumns / 2; ++c) math.out[t][c] = 0.0f;
+      }
+      const int end = begin + item.part_pages < item.page_end ? begin + item.part_pages : item.page_end;
+#pragma unroll 1
+      for (int page = begin; page < end; ++page) AttendPage<kColumns>(launch, shared, math, ring, item, page);
+      FinishPart<kColumns>(launch, shared, math, item, begin == item.page_begin, end == item.page_end);
+    }
   }
 }
 

@@ -29,38 +29,49 @@ MlaTile ChooseMlaTile(int64_t heads, int64_t most_rows) {
   return tile;
 }
 
-MlaPlan PlanMla(int64_t heads, const AttentionSequence* sequences, int64_t num_sequences) {
+MlaPlan PlanMla(int64_t heads, const AttentionSequence* sequences, int64_t num_sequences, int64_t shares) {
   int64_t most_rows = 1;
   for (int64_t s = 0; s < num_sequences; ++s) most_rows = std::max<int64_t>(most_rows, sequences[s].rows);
   MlaPlan plan{.tile = ChooseMlaTile(heads, most_rows)};
+  // First the tiles of the first heads, one item each; then those that are too long are cut, and all are
+  // repeated for the other heads.
+  std::vector<MlaItem> tiles;
+  int64_t all_pages = 0;
+  const auto head_tiles = static_cast<int32_t>(heads) / plan.tile.heads;
   for (int64_t s = 0; s < num_sequences; ++s) {
     const AttentionSequence& sequence = sequences[s];
     for (int32_t begin = 0, end = 0; begin < sequence.rows; begin = end) {
       // Tokens of a tile have parts of the same size.
       const int32_t visible = sequence.first_position + begin + 1;
-      const int pages_of_part = PagesOfPart(visible);
+      const int part_pages = PagesOfPart(visible);
       end = begin + 1;
       while (end < sequence.rows && end - begin < plan.tile.tokens &&
-             PagesOfPart(visible + end - begin) == pages_of_part)
+             PagesOfPart(visible + end - begin) == part_pages)
         ++end;
-      const int32_t last_visible = visible + end - begin - 1;
-      const int32_t pages = (last_visible + kPageTokens - 1) / kPageTokens;
-      const auto parts = static_cast<int32_t>(Parts(last_visible));
-      const int32_t head_tiles = static_cast<int32_t>(heads) / plan.tile.heads;
-      // Tiles of the same pages are neighbours: blocks that run together share them in the L2.
-      for (int32_t p = 0; p < parts; ++p) {
-        for (int32_t h = 0; h < head_tiles; ++h) {
-          plan.items.push_back({sequence.block_table, sequence.first_row + begin, end - begin,
-                                h * plan.tile.heads, visible, p * pages_of_part,
-                                std::min(pages, (p + 1) * pages_of_part),
-                                parts > 1 ? plan.partials + h * parts + p : -1});
-        }
+      const int64_t pages = (visible + end - begin - 1 + kPageTokens - 1) / kPageTokens;
+      tiles.push_back({sequence.block_table, sequence.first_row + begin, end - begin, 0, visible, 0,
+                       static_cast<int32_t>(pages), part_pages, -1});
+      all_pages += pages * head_tiles;
+    }
+  }
+  for (const MlaItem& tile : tiles) {
+    const bool whole = tile.page_end <= tile.part_pages || tile.page_end * shares <= all_pages;
+    const int32_t pages = whole ? tile.page_end : tile.part_pages,
+                  parts = (tile.page_end + pages - 1) / pages;
+    // Items of the same pages are neighbours: blocks that run together share them in the L2.
+    for (int32_t p = 0; p < parts; ++p) {
+      for (int32_t h = 0; h < head_tiles; ++h) {
+        MlaItem item = tile;
+        item.head_begin = h * plan.tile.heads;
+        item.page_begin = p * pages;
+        item.page_end = std::min(tile.page_end, (p + 1) * pages);
+        item.partial = whole ? -1 : plan.partials + h * parts + p;
+        plan.items.push_back(item);
       }
-      if (parts == 1) continue;
-      for (int32_t h = 0; h < head_tiles; ++h, plan.partials += parts) {
-        plan.merges.push_back(
-            {sequence.first_row + begin, end - begin, h * plan.tile.heads, plan.partials, parts});
-      }
+    }
+    if (whole) continue;
+    for (int32_t h = 0; h < head_tiles; ++h, plan.partials += parts) {
+      plan.merges.push_back({tile.row, tile.tokens, h * plan.tile.heads, plan.partials, parts});
     }
   }
   std::stable_sort(plan.items.begin(), plan.items.end(), [](const MlaItem& a, const MlaItem& b) {
@@ -78,7 +89,9 @@ MlaPlanBounds BoundMlaPlan(int64_t heads, int64_t rows, int64_t sequences, int64
   for (int64_t visible : {int64_t{64} * kPageTokens, int64_t{256} * kPageTokens, max_context}) {
     parts = std::max(parts, Parts(std::min(visible, max_context)));
   }
-  return {tiles * parts, parts > 1 ? tiles : 0, parts > 1 ? tiles * parts : 0};
+  // Fewer tiles than shares can have more than a share.
+  const int64_t cut = parts > 1 ? std::min(tiles, kMlaShares) : 0;
+  return {tiles + cut * (parts - 1), cut, cut * parts};
 }
 
 }  // namespace deeprack::kernels::sm90

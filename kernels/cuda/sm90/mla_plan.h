@@ -3,9 +3,10 @@
 // hold the launch.
 //
 // A tile is up to 64 columns: (query token, head) pairs of one sequence that walk the same pages together. A
-// tile's pages are cut into parts of a fixed number of pages, which are walked by different blocks and merged
-// in order. That number depends on the query's own position alone: so its result does not depend on the
-// batch, on chunking, or on the tokens it shares a tile with.
+// tile's pages are cut into parts of a fixed number of pages, each with a softmax of its own, which are
+// folded together in order. That number depends on the query's own position alone: so its result does not
+// depend on the batch, on chunking, or on the tokens it shares a tile with. Whether different blocks walk a
+// tile's parts, to be folded by a second kernel, or one block walks them all, changes no bit.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,8 @@ struct MlaItem {
   int32_t head_begin;
   int32_t visible;  // positions that the tile's first token sees; each further token sees one more
   int32_t page_begin, page_end;
-  int32_t partial;  // where its unfinished result goes; -1: it is the whole, and goes to out
+  int32_t part_pages;  // of a part; with more pages than this: several parts, from the tile's first on
+  int32_t partial;     // where the part's result goes; -1: the item is the whole tile, and goes to out
 };
 
 // A tile whose parts are to be merged: partial results [first_partial, + parts).
@@ -58,8 +60,12 @@ const char* WhyNotMla(int64_t heads, int64_t latent_dim, int64_t rope_dim);
 // The tile for a step whose longest chunk has so many rows.
 MlaTile ChooseMlaTile(int64_t heads, int64_t most_rows);
 
-// sequences: on the host, with block tables on the device.
-MlaPlan PlanMla(int64_t heads, const AttentionSequence* sequences, int64_t num_sequences);
+// sequences: on the host, with block tables on the device. A tile's parts are walked by different blocks when
+// the tile has more than its share of all pages, so that a batch of few or of unlike sequences keeps the card
+// busy.
+inline constexpr int64_t kMlaShares = 132;
+MlaPlan PlanMla(int64_t heads, const AttentionSequence* sequences, int64_t num_sequences,
+                int64_t shares = kMlaShares);
 
 // Room that a plan of these bounds never exceeds: for buffers that are made once.
 struct MlaPlanBounds {

@@ -44,8 +44,8 @@ struct NormQuantiseArgs {
   Matrix residual;  // kBF16 or kF32
   const float* weight = nullptr;
   float eps = 1e-6f;
-  Matrix normed;  // kBF16, or no data
-  QuantisedRows out;
+  Matrix normed;      // kBF16, or no data
+  QuantisedRows out;  // or no data: normed alone
 };
 void NormQuantise(const NormQuantiseArgs& args, const Execution& execution);
 
@@ -66,5 +66,16 @@ struct GatherArgs {
   Matrix out;  // kBF16
 };
 void Gather(const GatherArgs& args, const Execution& execution);
+
+// The same for rows that are quantised already: values and scales. cols: multiple of 16.
+struct GatherQuantisedArgs {
+  QuantisedRows x;
+  int64_t cols = 0;
+  const int32_t* row_index = nullptr;
+  int64_t rows = 0;  // of out
+  RowsThatExist exist;
+  QuantisedRows out;
+};
+void GatherQuantised(const GatherQuantisedArgs& args, const Execution& execution);
 
 }  // namespace deeprack::kernels::sm90

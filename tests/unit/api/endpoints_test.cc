@@ -152,6 +152,18 @@ TEST_F(EndpointsTest, CompletionEchoAndLogprobs) {
   EXPECT_EQ(logprobs["top_logprobs"][1].size(), 2u);  // the likeliest, and the token itself
 }
 
+TEST_F(EndpointsTest, LogprobsNameTokensByIdOnRequest) {
+  const Json body = PostJson(
+      kCompletions,
+      R"({"prompt": [65, 66], "echo": true, "logprobs": 1, "max_tokens": 1, "return_tokens_as_token_ids": true})");
+  const Json& logprobs = body["choices"][0]["logprobs"];
+  EXPECT_EQ(logprobs["tokens"], Json::array({"token_id:65", "token_id:66", "token_id:50"}));
+  EXPECT_TRUE(logprobs["top_logprobs"][1].contains("token_id:66"));
+  const Json chat =
+      PostJson(kChat, ChatBody(R"("logprobs": true, "max_tokens": 1, "return_tokens_as_token_ids": true)"));
+  EXPECT_EQ(chat["choices"][0]["logprobs"]["content"][0]["token"], "token_id:50");
+}
+
 TEST_F(EndpointsTest, OnlyThePrompt) {
   const Json body =
       PostJson(kCompletions, R"({"prompt": [65, 66, 67], "echo": true, "logprobs": 0, "max_tokens": 0})");

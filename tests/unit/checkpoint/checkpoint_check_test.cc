@@ -1,4 +1,4 @@
-#include "checkpoint/checkpoint_check.h"
+#include "checkpoint/check/checkpoint_check.h"
 
 #include <string>
 #include <vector>

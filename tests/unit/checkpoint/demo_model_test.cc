@@ -2,7 +2,7 @@
 #include <filesystem>
 #include <string>
 
-#include "checkpoint/checkpoint_check.h"
+#include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "gtest/gtest.h"
 #include "model/config/model_config.h"

@@ -42,7 +42,7 @@ std::string BytesFor(const GgufTensorRecord& tensor, char first) {
 TEST(GgufWriter, TheReaderFindsWhatWasWritten) {
   const TestFolder folder;
   const std::string path = folder / "model.gguf";
-  auto writer = GgufWriter::Create(path, SomeMetadata(), kTensors);
+  auto writer = CreateGguf(path, SomeMetadata(), kTensors);
   ASSERT_TRUE(writer.ok()) << writer.status();
   std::vector<std::string> data;
   for (size_t i = 0; i < kTensors.size(); ++i) {
@@ -90,7 +90,7 @@ TEST(GgufWriter, CopiesTheEntriesOfAnotherFile) {
 TEST(GgufWriter, TakesPiecesInAnyOrderFromSeveralThreads) {
   const TestFolder folder;
   const std::vector<GgufTensorRecord> tensors = {{.name = "t", .dtype = DType::kF32, .shape = {1024}}};
-  auto writer = GgufWriter::Create(folder / "model.gguf", {}, tensors);
+  auto writer = CreateGguf(folder / "model.gguf", {}, tensors);
   ASSERT_TRUE(writer.ok()) << writer.status();
   const std::string bytes = BytesFor(tensors[0], 0);
   std::vector<std::thread> threads;
@@ -108,7 +108,7 @@ TEST(GgufWriter, LeavesNothingBehindWithoutCommitAndKeepsTheFormerFile) {
   const TestFolder folder;
   WriteBytes(folder / "model.gguf", "former");
   {
-    auto writer = GgufWriter::Create(folder / "model.gguf", {}, kTensors);
+    auto writer = CreateGguf(folder / "model.gguf", {}, kTensors);
     ASSERT_TRUE(writer.ok()) << writer.status();
     EXPECT_TRUE(std::filesystem::exists(folder / "model.gguf.partial"));
   }
@@ -118,13 +118,13 @@ TEST(GgufWriter, LeavesNothingBehindWithoutCommitAndKeepsTheFormerFile) {
 
 TEST(GgufWriter, SaysWhyItCannotWrite) {
   const TestFolder folder;
-  const auto nowhere = GgufWriter::Create(folder / "nowhere/model.gguf", {}, kTensors);
+  const auto nowhere = CreateGguf(folder / "nowhere/model.gguf", {}, kTensors);
   EXPECT_TRUE(absl::IsUnavailable(nowhere.status()));
   EXPECT_THAT(nowhere.status().message(), HasSubstr("nowhere/model.gguf: cannot write: No such file"));
   // An exabyte.
   const std::vector<GgufTensorRecord> huge = {
       {.name = "t", .dtype = DType::kF32, .shape = {int64_t{1} << 20, int64_t{1} << 38}}};
-  const auto no_room = GgufWriter::Create(folder / "model.gguf", {}, huge);
+  const auto no_room = CreateGguf(folder / "model.gguf", {}, huge);
   EXPECT_TRUE(absl::IsUnavailable(no_room.status()));
   EXPECT_THAT(no_room.status().message(), HasSubstr("make room"));
   EXPECT_FALSE(std::filesystem::exists(folder / "model.gguf.partial"));
@@ -132,7 +132,7 @@ TEST(GgufWriter, SaysWhyItCannotWrite) {
 
 TEST(GgufWriterDeathTest, AnUnfinishedFileIsNotCommitted) {
   const TestFolder folder;
-  auto writer = GgufWriter::Create(folder / "model.gguf", {}, kTensors);
+  auto writer = CreateGguf(folder / "model.gguf", {}, kTensors);
   ASSERT_TRUE(writer.ok()) << writer.status();
   EXPECT_DEATH((void)(*writer)->Commit(), "check failed");
 }

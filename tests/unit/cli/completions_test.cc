@@ -39,13 +39,13 @@ TEST(StreamCompletion, ReportsAnErrorWithinTheStream) {
 
 TEST(Tokenize, ReadsTheIds) {
   ScriptedServer server({Answer(R"({"count": 3, "tokens": [7, 0, 511]})")});
-  EXPECT_THAT(Tokenize(server.url(), "m", "text", nullptr).value(), ElementsAre(7, 0, 511));
+  EXPECT_THAT(Tokenize(server.url(), "m", "text", false, nullptr).value(), ElementsAre(7, 0, 511));
 }
 
 TEST(Tokenize, RefusesWhatIsNoAnswer) {
   for (const std::string body : {"[]", R"({"tokens": "7"})", R"({"tokens": [7, "8"]})"}) {
     ScriptedServer server({Answer(body)});
-    EXPECT_EQ(Tokenize(server.url(), "m", "text", nullptr).status().code(), absl::StatusCode::kInternal)
+    EXPECT_EQ(Tokenize(server.url(), "m", "text", false, nullptr).status().code(), absl::StatusCode::kInternal)
         << body;
   }
 }

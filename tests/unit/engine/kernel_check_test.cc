@@ -20,18 +20,5 @@ TEST(KernelCheckTest, GroupedQueryModelsNeedTheirAttention) {
               ::testing::HasSubstr("small kernels have no grouped-query attention"));
 }
 
-TEST(KernelCheckTest, BlockFormatsNeedProductsThatTakeThem) {
-  model::PackedTensor weight = {
-      .kind = model::TensorKind::kOProj, .form = model::WeightForm::kPacked, .type = DType::kQ4K};
-  weight.parts.push_back({.tensor = {.name = "blk.0.attn_output.weight"}});
-  const kernels::KernelSet without = {.name = "small"};
-  EXPECT_TRUE(CheckWeightTypes({weight}, kernels::CpuKernels()).ok());
-  const absl::Status status = CheckWeightTypes({weight}, without);
-  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("blk.0.attn_output.weight is Q4_K"));
-  weight.type = DType::kF8E4M3;
-  EXPECT_TRUE(CheckWeightTypes({weight}, without).ok());
-}
-
 }  // namespace
 }  // namespace deeprack::worker

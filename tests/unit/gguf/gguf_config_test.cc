@@ -331,7 +331,7 @@ TEST_F(GgufConfigTest, PathsThatAreNoModelSaySo) {
     EXPECT_TRUE(absl::IsNotFound(config.status())) << config.status();
     return std::string(config.status().message());
   };
-  EXPECT_THAT(message(folder_ + "/absent"), AllOf(HasSubstr("absent: no such folder"), HasSubstr("GGUF")));
+  EXPECT_THAT(message(folder_ + "/absent"), AllOf(HasSubstr("absent: no such folder"), HasSubstr(".gguf")));
   EXPECT_THAT(message(folder_ + "/absent.gguf"), HasSubstr("absent.gguf: cannot open"));
   EXPECT_THAT(message(folder_), HasSubstr("config.json: cannot be read; is this a model folder?"));
   Write(R1Keys(), [](GgufBytes&) {});

@@ -1,4 +1,4 @@
-#include "kernels/cuda/sm90/layout.h"
+#include "kernels/cuda/sm90/isa/layout.h"
 
 #include <gtest/gtest.h>
 

@@ -31,8 +31,8 @@ TEST(MlaPlanTest, TilesByHeadsAndRows) {
 
 // Every (row, head) meets every page that it sees exactly once, its parts are those of its own position, and
 // every part is merged once.
-void Check(int64_t heads, const std::vector<AttentionSequence>& sequences) {
-  const MlaPlan plan = PlanMla(heads, sequences.data(), static_cast<int64_t>(sequences.size()));
+void CheckShares(int64_t heads, const std::vector<AttentionSequence>& sequences, int64_t shares) {
+  const MlaPlan plan = PlanMla(heads, sequences.data(), static_cast<int64_t>(sequences.size()), shares);
   std::map<std::pair<int, int>, std::set<int>> pages;
   std::map<int, int> partials;
   int longest = 1 << 30;
@@ -41,7 +41,13 @@ void Check(int64_t heads, const std::vector<AttentionSequence>& sequences) {
     EXPECT_LE(item.page_end - item.page_begin, longest);
     longest = item.page_end - item.page_begin;
     ASSERT_LE(item.tokens, plan.tile.tokens);
-    if (item.partial >= 0) ++partials[item.partial];
+    if (item.partial >= 0) {
+      ++partials[item.partial];
+      EXPECT_LE(item.page_end - item.page_begin, item.part_pages);
+    } else {
+      EXPECT_EQ(item.page_begin, 0);
+    }
+    EXPECT_EQ(item.part_pages, PagesOfPart(item.visible));
     for (int t = 0; t < item.tokens; ++t) {
       EXPECT_EQ(item.page_begin % PagesOfPart(item.visible + t), 0);
       for (int h = 0; h < plan.tile.heads; ++h) {
@@ -83,6 +89,11 @@ void Check(int64_t heads, const std::vector<AttentionSequence>& sequences) {
   EXPECT_LE(plan.partials, bounds.partials);
 }
 
+void Check(int64_t heads, const std::vector<AttentionSequence>& sequences) {
+  CheckShares(heads, sequences, kMlaShares);
+  CheckShares(heads, sequences, 2);
+}
+
 TEST(MlaPlanTest, EveryPageOnce) {
   Check(16, {{0, 1, 0, kTable}, {1, 1, 511, kTable}, {2, 1, 512, kTable}, {3, 1, 40000, kTable}});
   Check(128, {{0, 1, 4095, kTable}, {1, 1, 4096, kTable}, {2, 3, 16383, kTable}});
@@ -91,19 +102,34 @@ TEST(MlaPlanTest, EveryPageOnce) {
   Check(32, {{0, 300, 0, kTable}});
 }
 
+TEST(MlaPlanTest, ManyTilesAreWalkedWhole) {
+  // 128 sequences of equal length: two tiles each, more than the card's blocks. One long one among short ones
+  // is cut.
+  std::vector<AttentionSequence> sequences;
+  for (int32_t s = 0; s < 128; ++s) sequences.push_back({s, 1, 4095, kTable});
+  const MlaPlan equal = PlanMla(128, sequences.data(), 128);
+  EXPECT_EQ(equal.items.size(), 256u);
+  EXPECT_EQ(equal.partials, 0);
+  sequences[5].first_position = 100000;
+  const MlaPlan unlike = PlanMla(128, sequences.data(), 128);
+  EXPECT_EQ(unlike.merges.size(), 2u);
+  EXPECT_EQ(unlike.merges[0].row, 5);
+  EXPECT_EQ(unlike.items.size(), 254u + 2 * 49);
+}
+
 TEST(MlaPlanTest, PartsDependOnThePositionAlone) {
   // The same query in a batch of its own, in a chunk, and beside others.
-  const auto parts_of = [](const std::vector<AttentionSequence>& sequences, int row) {
-    std::set<std::pair<int, int>> parts;
+  const auto part_pages = [](const std::vector<AttentionSequence>& sequences, int row) {
     const MlaPlan plan = PlanMla(16, sequences.data(), static_cast<int64_t>(sequences.size()));
     for (const MlaItem& item : plan.items) {
-      if (item.row <= row && row < item.row + item.tokens) parts.insert({item.page_begin, item.page_end});
+      if (item.row <= row && row < item.row + item.tokens) return item.part_pages;
     }
-    return parts;
+    return 0;
   };
-  const auto alone = parts_of({{0, 1, 4090, kTable}}, 0);
-  EXPECT_EQ(parts_of({{0, 100, 4000, kTable}}, 90), alone);
-  EXPECT_EQ(parts_of({{0, 1, 90000, kTable}, {1, 1, 4090, kTable}}, 1), alone);
+  EXPECT_EQ(part_pages({{0, 1, 4090, kTable}}, 0), 8);
+  EXPECT_EQ(part_pages({{0, 100, 4000, kTable}}, 90), 8);
+  EXPECT_EQ(part_pages({{0, 100, 4000, kTable}}, 97), 16);
+  EXPECT_EQ(part_pages({{0, 1, 90000, kTable}, {1, 1, 4090, kTable}}, 1), 8);
 }
 
 }  // namespace

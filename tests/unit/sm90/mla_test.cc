@@ -10,6 +10,7 @@ namespace {
 constexpr int64_t kWidth = kLatent + kRope;
 constexpr int64_t kNope = 8;  // what lies before each head's rope values; NaN here
 constexpr float kScale = 0.07f;
+constexpr int kGrid = 3;
 constexpr double kTolerance = 8e-3;
 
 // A cache of NaN with some sequences in it, in pages in any order, and queries for them.
@@ -50,7 +51,7 @@ class Scene {
 
   // The chunks as one batch; [row][heads * 512].
   template <class T>
-  std::vector<T> Run(const std::vector<Chunk>& chunks) const {
+  std::vector<T> Run(const std::vector<Chunk>& chunks, int64_t shares = kMlaShares) const {
     std::vector<BlockId> tables;
     std::vector<size_t> begins;
     for (const Chunk& chunk : chunks) {
@@ -71,7 +72,7 @@ class Scene {
       take(latent_, heads_ * kLatent, latent);
       take(rope_, heads_ * (kNope + kRope), rope);
     }
-    const MlaPlan plan = PlanMla(heads_, sequences.data(), static_cast<int64_t>(sequences.size()));
+    const MlaPlan plan = PlanMla(heads_, sequences.data(), static_cast<int64_t>(sequences.size()), shares);
     const int64_t columns = plan.tile.columns();
     const CardArray<MlaItem> items(plan.items, plan.items.size() + 2);
     const CardArray<MlaMerge> merges(plan.merges, plan.merges.size() + 2);
@@ -79,6 +80,7 @@ class Scene {
                                                          static_cast<int32_t>(plan.merges.size())});
     const CardArray<float> sums(static_cast<size_t>(MlaPartialFloats(plan.partials, columns)));
     const CardArray<float> stats(static_cast<size_t>(MlaStatFloats(plan.partials, columns)));
+    const CardArray<float> scratch(static_cast<size_t>(MlaScratchFloats(kGrid, columns)));
     const CardArray<bf16> card_latent(latent), card_rope(rope), card_cache(cache_);
     const int64_t stride = heads_ * kLatent;
     const CardArray<T> out(static_cast<size_t>(row * stride));
@@ -98,8 +100,9 @@ class Scene {
          .max_merges = static_cast<int64_t>(plan.merges.size()) + 2,
          .partial_sums = sums.data(),
          .partial_stats = stats.data(),
+         .scratch = scratch.data(),
          .out = {out.data(), sizeof(T) == 2 ? DType::kBF16 : DType::kF32, row, stride, stride},
-         .blocks = 3},
+         .blocks = kGrid},
         {});
     CardWait();
     return out.Read();
@@ -184,6 +187,8 @@ TEST(MlaTest, PartsAreMerged) {
   const std::vector<float> out = scene.Run<float>(chunks);
   scene.ExpectRight(out, chunks);
   EXPECT_EQ(scene.Run<float>(chunks), out);
+  // One block walks all parts of its tile: no share is too large.
+  EXPECT_EQ(scene.Run<float>(chunks, 1), out);
 }
 
 TEST(MlaTest, AQueryIsTheSameAloneAndInAnyBatch) {

@@ -1,6 +1,6 @@
 #include "kernels/cuda/sm90/quantise.h"
 
-#include "kernels/cuda/sm90/e4m3.h"
+#include "kernels/cuda/sm90/isa/e4m3.h"
 #include "tests/unit/sm90/card.h"
 
 namespace deeprack::kernels::sm90 {
@@ -205,6 +205,21 @@ TEST(GatherTest, CopiesRowsByIndex) {
     ASSERT_EQ(result[2 * cols + c].bits, x[c].bits);
     ASSERT_EQ(result[3 * cols + c].bits, 0xffff);
   }
+}
+
+TEST(GatherTest, CopiesQuantisedRowsByIndex) {
+  Random random(6);
+  const int64_t cols = 272, tokens = 5;
+  const std::vector<bf16> x = NormalBF16(tokens * cols, random);
+  const CardArray<bf16> card_x(x);
+  const Output quantised(tokens, cols), out(4, cols);
+  Quantise({{card_x.data(), DType::kBF16, tokens, cols, cols}, nullptr, tokens, {}, quantised.view()}, {});
+  const CardArray<int32_t> index(std::vector<int32_t>{4, 0, 0, 99}), count(std::vector<int32_t>{3});
+  GatherQuantised({quantised.view(), cols, index.data(), 4, {count.data(), 0}, out.view()}, {});
+  CardWait();
+  out.ExpectRow(0, Floats(x, 4 * cols, cols));
+  out.ExpectRow(2, Floats(x, 0, cols));
+  out.ExpectUntouched(3);
 }
 
 }  // namespace

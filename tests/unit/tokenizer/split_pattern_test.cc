@@ -46,11 +46,15 @@ TEST(SplitPattern, CaseOnlyWhereAsked) {
   EXPECT_THAT(Split("(?i:'s|'ll)|x", "A'SX'lL\u2019sx"), ElementsAre("A", "'S", "X", "'lL", "\u2019s", "x"));
 }
 
+TEST(SplitPattern, ADollarEndsAnyLine) {
+  EXPECT_THAT(Split(R"(\s+$)", "a \nb  "), ElementsAre("a", " ", "\nb", "  "));
+}
+
 TEST(SplitPattern, RefusesWhatTheDialectsReadDifferently) {
   for (std::string_view regex :
-       {"a$",    "^a",         "a.",        R"(\d+)",      R"(\w)",  R"(\b)",      R"(a\z)", "(?<=a)b",
-        "(?>a)", "(?x: a)",    "(*UCP)a",   "[[:alpha:]]", "[a&&b]", "[]a]",       "a{,3}",  "a{2}+",
-        "a{",    R"(\p{Han})", R"(\p{Lu})", R"(\p{)",      R"(\p)",  R"([\P{L}])", R"(\)",   "[a"}) {
+       {"^a",         "a.",        R"(\d+)",      R"(\w)",  R"(\b)",      R"(a\z)", "(?<=a)b", "(?>a)",
+        "(?x: a)",    "(*UCP)a",   "[[:alpha:]]", "[a&&b]", "[]a]",       "a{,3}",  "a{2}+",   "a{",
+        R"(\p{Han})", R"(\p{Lu})", R"(\p{)",      R"(\p)",  R"([\P{L}])", R"(\)",   "[a"}) {
     const auto translated = ToPcre2(regex);
     ASSERT_FALSE(translated.ok()) << regex << " became " << *translated;
     EXPECT_THAT(std::string(translated.status().message()), HasSubstr("not supported")) << regex;

@@ -125,7 +125,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"AddedIdTaken", [](Json& f) { f["added_tokens"][0]["id"] = 5; },
                 "added_tokens[0]: id 5 is also"},
         Refusal{"AddedDisagrees", [](Json& f) { f["added_tokens"][0]["content"] = "ab"; },
-                "but model.vocab gives"},
+                "but the vocabulary gives"},
         Refusal{"AddedSingleWord", [](Json& f) { f["added_tokens"][0]["single_word"] = true; },
                 "single_word"},
         Refusal{"AddedStrips", [](Json& f) { f["added_tokens"][0]["lstrip"] = true; }, "lstrip"},

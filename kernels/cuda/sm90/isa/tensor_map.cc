@@ -1,4 +1,4 @@
-#include "kernels/cuda/sm90/tensor_map.h"
+#include "kernels/cuda/sm90/isa/tensor_map.h"
 
 namespace deeprack::kernels::sm90 {
 

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "kernels/cuda/sm90/tensor_map.h"
+#include "kernels/cuda/sm90/isa/tensor_map.h"
 
 namespace deeprack::kernels::sm90 {
 namespace {

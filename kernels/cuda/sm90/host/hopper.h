@@ -16,9 +16,9 @@
 #include "kernels/api/execution.h"
 #include "kernels/cuda/host/block.h"
 #include "kernels/cuda/plain/device.h"
-#include "kernels/cuda/sm90/e4m3.h"
-#include "kernels/cuda/sm90/layout.h"
-#include "kernels/cuda/sm90/tensor_map.h"
+#include "kernels/cuda/sm90/isa/e4m3.h"
+#include "kernels/cuda/sm90/isa/layout.h"
+#include "kernels/cuda/sm90/isa/tensor_map.h"
 
 #define __grid_constant__
 #define __launch_bounds__(...)
@@ -36,7 +36,8 @@ void SetTiming(Timing timing);
 uint8_t* SharedMemory();
 // Fails when p is not in shared memory.
 uint32_t SharedOffset(const void* p);
-void OpenShared(uint32_t bytes);
+// A grid of blocks with so much shared memory.
+void RunWithShared(uint32_t bytes, Dim grid, int threads, const std::function<void()>& body);
 
 // One thread's share of a product: its N / 2 accumulators.
 struct Product {
@@ -118,6 +119,12 @@ inline uint32_t Ballot(bool here) {
 inline int CountBits(uint32_t bits) { return std::popcount(bits); }
 inline bool AnyInWarp(bool here) { return Ballot(here) != 0; }
 inline float Exp2(float x) { return std::exp2(x); }
+inline void StoreForPeers(uint32_t* at, uint32_t value) { *at = value; }
+inline uint32_t LoadFromPeers(const uint32_t* at) { return *at; }
+inline uint64_t Nanoseconds() {
+  static thread_local uint64_t now = 0;
+  return now += 1000;
+}
 inline uint32_t SubtractBF16x2(uint32_t a, uint32_t b) {
   uint32_t d = 0;
   for (int shift = 0; shift < 32; shift += 16) {
@@ -157,10 +164,13 @@ void ProductBF16Registers(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b,
 }
 
 template <class Args>
-void LaunchWithShared(void (*kernel)(Args), dim3 grid, int threads, uint32_t shared_bytes, const Execution&,
-                      const Args& args) {
-  host::OpenShared(shared_bytes);
-  host::RunGrid(grid, {static_cast<unsigned>(threads), 1, 1}, [&] { kernel(args); });
+void LaunchWithShared(void (*kernel)(Args), dim3 grid, int threads, uint32_t shared_bytes,
+                      const Execution& execution, const Args& args) {
+  const auto run = [kernel, grid, threads, shared_bytes, args] {
+    host::RunWithShared(shared_bytes, grid, threads, [&] { kernel(args); });
+  };
+  if (execution.stream == nullptr) return run();
+  static_cast<host::Stream*>(execution.stream)->Enqueue(run);
 }
 
 }  // namespace deeprack::kernels::sm90

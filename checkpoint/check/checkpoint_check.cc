@@ -1,4 +1,4 @@
-#include "checkpoint/checkpoint_check.h"
+#include "checkpoint/check/checkpoint_check.h"
 
 #include <string>
 #include <vector>
@@ -7,6 +7,8 @@
 #include "base/checked.h"
 #include "base/message_text.h"
 #include "base/status_macros.h"
+#include "checkpoint/groups/group_parts.h"
+#include "model/tensors/group_types.h"
 #include "model/tensors/tensor_registry.h"
 
 namespace deeprack::checkpoint {
@@ -32,7 +34,8 @@ class Checker {
     const TensorSpec* present = nullptr;
     const TensorSpec* absent = nullptr;
     for (const TensorSpec& tensor : tensors) {
-      (reader_.Find(tensor.name) != nullptr ? present : absent) = &tensor;
+      const bool stored = reader_.Find(tensor.name) != nullptr || !AnyGroupPart(reader_, tensor.name).empty();
+      (stored ? present : absent) = &tensor;
     }
     if (present == nullptr) {
       summary_.has_mtp = false;
@@ -55,8 +58,14 @@ class Checker {
 
  private:
   absl::Status Check(const TensorSpec& tensor) {
+    if (model::IsStoredInGroups(config_, tensor)) return CheckGroups(tensor);
     const TensorView* view = reader_.Find(tensor.name);
     if (view == nullptr) {
+      if (const std::string part = AnyGroupPart(reader_, tensor.name); !part.empty()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(reader_.FileOf(part), ": holds ", part, ", but by the config ", tensor.name,
+                         " is not quantised: correct the config's quantization_config"));
+      }
       return absl::NotFoundError(
           absl::StrCat(reader_.folder(), ": tensor ", tensor.name, " ", ShapeText(tensor.shape),
                        ", which the config calls for, is missing; fetch the shard that holds "
@@ -77,6 +86,15 @@ class Checker {
     Count(*view);
     summary_.parameters += *CheckedProduct(tensor.shape);
     return fp8 ? CheckScale(tensor) : absl::OkStatus();
+  }
+
+  absl::Status CheckGroups(const TensorSpec& tensor) {
+    DR_ASSIGN_OR_RETURN(
+        const GroupParts parts,
+        FindGroupParts(reader_, *config_.group_quantization, tensor.name, tensor.shape[0], tensor.shape[1]));
+    for (const GroupPart* part : parts.All()) Count(part->view);
+    summary_.parameters += *CheckedProduct(tensor.shape);
+    return absl::OkStatus();
   }
 
   absl::Status CheckScale(const TensorSpec& tensor) {

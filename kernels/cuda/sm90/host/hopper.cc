@@ -1,6 +1,7 @@
-#include "kernels/cuda/host/hopper.h"
+#include "kernels/cuda/sm90/host/hopper.h"
 
 #include <algorithm>
+#include <bit>
 #include <memory>
 #include <random>
 #include <vector>
@@ -93,15 +94,28 @@ void EndBlock() {
 
 Thread& CurrentThread() { return card.threads[Current().thread.x]; }
 
-// Element (mn, k) of an operand in shared memory.
-float Element(const sm90::DescriptorFields& fields, bool bf16_type, bool mn_major, int mn, int k) {
-  const uint32_t address = sm90::Swizzle128(sm90::OperandOffset(fields, mn_major, bf16_type ? 2 : 1, mn, k));
-  DR_CHECK(address < card.shared_bytes);
-  const uint8_t* at = SharedMemory() + address;
-  if (!bf16_type) return ToFloat(fp8_e4m3{*at});
-  bf16 value;
-  std::memcpy(&value, at, sizeof(value));
-  return ToFloat(value);
+const float* E4M3Values() {
+  static const std::vector<float> values = [] {
+    std::vector<float> all(256);
+    for (int bits = 0; bits < 256; ++bits) all[bits] = ToFloat(fp8_e4m3{static_cast<uint8_t>(bits)});
+    return all;
+  }();
+  return values.data();
+}
+
+// Row mn of an operand in shared memory, all its k. Swizzling moves pieces of 16 bytes: what lies within one
+// stays together.
+void ReadRow(const sm90::DescriptorFields& fields, bool bf16_type, bool mn_major, int mn, float (&row)[32]) {
+  const int bytes = bf16_type ? 2 : 1, together = mn_major ? 1 : 16 / bytes, depth = 32 / bytes;
+  for (int k = 0; k < depth; k += together) {
+    const uint32_t address = sm90::Swizzle128(sm90::OperandOffset(fields, mn_major, bytes, mn, k));
+    DR_CHECK(address < card.shared_bytes);
+    const uint8_t* const at = SharedMemory() + address;
+    for (int i = 0; i < together; ++i) {
+      row[k + i] = bf16_type ? std::bit_cast<float>(uint32_t{at[2 * i]} << 16 | uint32_t{at[2 * i + 1]} << 24)
+                             : E4M3Values()[at[i]];
+    }
+  }
 }
 
 void Run(const Product& product) {
@@ -112,17 +126,16 @@ void Run(const Product& product) {
            (product.a_in_registers || a_fields.swizzle == 1));
   float a[2][32];
   for (int half = 0; half < 2; ++half) {
-    const int row = sm90::AccumulatorRow(thread, 2 * half);
-    for (int k = 0; k < depth; ++k) {
-      a[half][k] = product.a_in_registers ? product.a_rows[half][k]
-                                          : Element(a_fields, product.bf16, product.a_mn_major, row, k);
+    if (product.a_in_registers) {
+      std::copy_n(product.a_rows[half], depth, a[half]);
+    } else {
+      ReadRow(a_fields, product.bf16, product.a_mn_major, sm90::AccumulatorRow(thread, 2 * half), a[half]);
     }
   }
   for (int i = 0; i < product.n / 2; i += 4) {
     for (int pair = 0; pair < 2; ++pair) {
       float b[32];
-      const int column = sm90::AccumulatorColumn(thread, i + pair);
-      for (int k = 0; k < depth; ++k) b[k] = Element(b_fields, product.bf16, product.b_mn_major, column, k);
+      ReadRow(b_fields, product.bf16, product.b_mn_major, sm90::AccumulatorColumn(thread, i + pair), b);
       for (int half = 0; half < 2; ++half) {
         float& d = product.d[i + 2 * half + pair];
         float sum = product.accumulate ? d : 0.0f;
@@ -149,11 +162,14 @@ uint32_t SharedOffset(const void* p) {
   return static_cast<uint32_t>(offset);
 }
 
-void OpenShared(uint32_t bytes) {
+void RunWithShared(uint32_t bytes, Dim grid, int threads, const std::function<void()>& body) {
   DR_CHECK(bytes <= sm90::kSharedBytes);
   card.shared_bytes = bytes;
   SetWorkBesideThreads(DoOneCopy);
   SetBlockHooks(BeginBlock, EndBlock);
+  RunGrid(grid, {static_cast<unsigned>(threads), 1, 1}, body);
+  SetWorkBesideThreads(nullptr);
+  SetBlockHooks(nullptr, nullptr);
 }
 
 void Issue(const Product& product) {

@@ -1,0 +1,39 @@
+// `deeprack perplexity`.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "cli/perplexity/mean.h"
+#include "cli/serve/serve_options.h"
+
+namespace deeprack::cli {
+
+struct PerplexityOptions {
+  std::string text;       // a file
+  std::string reference;  // a model to compare with; "": none
+  int64_t context = 512;  // tokens of a window, see windows.h; >= 4
+  int64_t windows = 0;    // at most so many; 0: all
+  int32_t top = 512;      // tokens of each distribution that are compared with the reference's
+};
+
+struct PerplexityResult {
+  std::string model;  // its name
+  int64_t windows = 0;
+  Mean loss;            // of the scored tokens: minus the logarithm of their probability
+  Mean reference_loss;  // the reference's
+  Mean kl, same_top, named_mass;
+  bool whole = false;  // the compared distributions are whole, see divergence.h
+
+  double perplexity() const;
+  double perplexity_error() const;  // to first order, as llama.cpp has it
+};
+
+// Measures options.text with the model of `serve`, and with the reference if there is one: each is served in
+// turn as `serve` says. Returns the exit code; 0: `result` is filled in.
+int MeasurePerplexity(const PerplexityOptions& options, const ServeOptions& serve, PerplexityResult& result);
+
+// The same, and prints the result.
+int Perplexity(const PerplexityOptions& options, const ServeOptions& serve);
+
+}  // namespace deeprack::cli

@@ -1,0 +1,29 @@
+// Log-probabilities of given tokens, asked of a server.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "cli/http/http_client.h"
+#include "cli/perplexity/scored_token.h"
+
+namespace deeprack::cli {
+
+// Scores the windows over /v1/completions (echo, nothing generated): for each its tokens at positions `first`
+// and beyond, with the `top` likeliest at their place (0: none). Errors: those of HttpPost; Internal when the
+// answer is not what was asked for.
+absl::StatusOr<std::vector<std::vector<ScoredToken>>> ScoreWindows(
+    const Url& url, const std::string& model, std::span<const std::vector<TokenId>> windows, int64_t first,
+    int32_t top, const Cancelled& cancelled);
+
+// Reads the answer to that. `lengths`: of the windows.
+absl::StatusOr<std::vector<std::vector<ScoredToken>>> ParseScores(absl::string_view answer,
+                                                                  std::span<const size_t> lengths,
+                                                                  int64_t first);
+
+}  // namespace deeprack::cli

@@ -1,0 +1,20 @@
+// What a model thinks of one token of a text, given those before it.
+#pragma once
+
+#include <vector>
+
+#include "base/ids.h"
+
+namespace deeprack::cli {
+
+struct TokenLogprob {
+  TokenId token = 0;
+  float logprob = 0;
+};
+
+struct ScoredToken {
+  float logprob = 0;              // natural logarithm, of the token that stands there
+  std::vector<TokenLogprob> top;  // the likeliest tokens there, ascending by id; perhaps the whole vocabulary
+};
+
+}  // namespace deeprack::cli
