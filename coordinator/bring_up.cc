@@ -69,8 +69,11 @@ absl::StatusOr<std::vector<Member>> Cluster::WaitForWorkers() {
 absl::Status Cluster::BringUp() {
   DR_ASSIGN_OR_RETURN(const std::vector<Member> members, WaitForWorkers());
   std::vector<WorkerAddress> addresses;
-  for (const Member& member : members)
+  std::vector<JoinedNode> nodes;
+  for (const Member& member : members) {
     addresses.push_back({member.node.address, member.node.host, member.node.pid});
+    nodes.push_back(member.node);
+  }
   {
     const std::lock_guard lock(mutex_);
     pool_ = WorkerPool::Create(std::move(addresses), tls_);
@@ -87,8 +90,10 @@ absl::Status Cluster::BringUp() {
                             .max_step_tokens = options_.max_step_tokens,
                             .max_context = context_->model().max_context,
                             .max_sequences = options_.max_sequences,
-                            .threads = options_.threads};
-  spdlog::info("all {} workers have joined; loading {}", members.size(), load.model_path);
+                            .threads = options_.threads,
+                            .over_nccl = ChooseDataPlane(nodes) == DataPlane::kNccl};
+  spdlog::info("all {} workers have joined ({}{}); loading {}", members.size(), nodes.front().backend,
+               load.over_nccl ? ", over NCCL" : "", load.model_path);
   context_->readiness().SetLoading(0, 0);
   const auto progress = [this](int64_t done, int64_t total) {
     context_->readiness().SetLoading(done, total);

@@ -59,6 +59,7 @@ std::string CoordinatorAddress(const ServeOptions& options, const CoordinatorPor
 std::vector<std::string> ExternalWorkerCommand(const ServeOptions& options, const CoordinatorPorts& ports) {
   std::vector<std::string> command = {"deeprack-worker", "--coordinator", CoordinatorAddress(options, ports)};
   if (!options.cluster_tls.empty()) Append(command, "--cluster-tls", options.cluster_tls);
+  if (options.backend != "auto") Append(command, "--backend", options.backend);
   AppendPacked(command, options);
   return command;
 }
@@ -80,6 +81,7 @@ std::vector<std::string> WorkersCommand(const std::string& program, const ServeO
   command.push_back(program);
   Append(command, "--coordinator", CoordinatorAddress(options, ports));
   if (!options.cluster_tls.empty()) Append(command, "--cluster-tls", options.cluster_tls);
+  if (options.backend != "auto") Append(command, "--backend", options.backend);
   AppendUnlessZero(command, "--threads", options.threads);
   AppendPacked(command, options);
   Append(command, "--log-level", options.log_level);

@@ -15,11 +15,6 @@ namespace deeprack::cli {
 namespace {
 
 absl::Status CheckOptions(const ServeOptions& options) {
-  if (options.backend == "cuda") {
-    return absl::FailedPreconditionError(
-        "--backend cuda: this build has no CUDA worker; use --backend cpu, which runs every model of this "
-        "architecture");
-  }
   if (options.hosts.empty()) return absl::OkStatus();
   if (options.workers == "external") {
     return absl::FailedPreconditionError(

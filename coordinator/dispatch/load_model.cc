@@ -1,20 +1,36 @@
 #include "coordinator/dispatch/load_model.h"
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <memory>
 #include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/rpc/status.h"
 #include "base/status_macros.h"
 #include "coordinator/dispatch/worker_calls.h"
 
 namespace deeprack::coordinator {
 namespace {
 
-cluster::LoadRequest RequestFor(const LoadOptions& options, Rank rank) {
+// How long rank 0 may take to open a world: its driver and NCCL wake up.
+constexpr auto kNewWorldWithin = std::chrono::seconds(60);
+
+absl::StatusOr<std::string> NewWorld(ConnectedWorkerPool& workers) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kNewWorldWithin);
+  cluster::NewWorldReply reply;
+  const absl::Status status = FromGrpc(workers.stub(0)->NewWorld(&context, {}, &reply));
+  if (!status.ok())
+    return absl::Status(status.code(), absl::StrCat(workers.NameOf(0), ": ", status.message()));
+  return reply.id();
+}
+
+cluster::LoadRequest RequestFor(const LoadOptions& options, const std::string& nccl_world, Rank rank) {
   cluster::LoadRequest request;
+  request.set_nccl_world(nccl_world);
   request.set_epoch(options.epoch);
   request.set_rank(rank);
   request.mutable_layout()->set_tp(options.layout.tp);
@@ -96,11 +112,15 @@ absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& optio
                                                    workers->size(), " workers are there"));
   }
   DR_RETURN_IF_ERROR(workers->health());
+  std::string nccl_world;
+  if (options.over_nccl) {
+    DR_ASSIGN_OR_RETURN(nccl_world, NewWorld(*workers));
+  }
   Tally tally(workers->size(), progress);
   std::vector<std::unique_ptr<RankLoad>> loads;  // outlives the calls
   WorkerCalls calls(workers);
   for (Rank rank = 0; rank < workers->size(); ++rank) {
-    loads.push_back(std::make_unique<RankLoad>(rank, RequestFor(options, rank), &calls, &tally));
+    loads.push_back(std::make_unique<RankLoad>(rank, RequestFor(options, nccl_world, rank), &calls, &tally));
     loads.back()->Start(workers->stub(rank));
   }
   DR_RETURN_IF_ERROR(calls.Wait());

@@ -26,7 +26,8 @@ struct LoadOptions {
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;
   int32_t max_context = 0;  // 0: what the model allows
   int32_t max_sequences = model::kDefaultMaxSequences;
-  int32_t threads = 0;  // per rank; 0: the worker's share of its host's cores
+  int32_t threads = 0;     // per rank; 0: the worker's share of its host's cores
+  bool over_nccl = false;  // ranks meet over NCCL, in a world that rank 0 opens
   absl::Duration collective_timeout = absl::Seconds(60);
 };
 

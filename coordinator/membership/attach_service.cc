@@ -84,7 +84,9 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
                                                     .host = hello.host(),
                                                     .pid = hello.pid(),
                                                     .address = address,
-                                                    .backend = hello.backend()},
+                                                    .backend = hello.backend(),
+                                                    .card = hello.card(),
+                                                    .nccl = hello.nccl()},
                                                    this);
     if (!member.ok()) return member.status();
     member_ = *member;

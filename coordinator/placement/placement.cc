@@ -1,5 +1,7 @@
 #include "coordinator/placement/placement.h"
 
+#include <set>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
@@ -42,6 +44,14 @@ absl::Status CheckJoin(const model::Layout& layout, std::span<const JoinedNode> 
     }
   }
   return absl::OkStatus();
+}
+
+DataPlane ChooseDataPlane(std::span<const JoinedNode> joined) {
+  std::set<std::string> cards;
+  for (const JoinedNode& node : joined) {
+    if (!node.nccl || node.card.empty() || !cards.insert(node.card).second) return DataPlane::kLauncher;
+  }
+  return joined.size() > 1 ? DataPlane::kNccl : DataPlane::kLauncher;
 }
 
 std::string DescribeMissing(const model::Layout& layout, std::span<const JoinedNode> joined) {

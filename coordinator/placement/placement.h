@@ -21,6 +21,8 @@ struct JoinedNode {
   int64_t pid = 0;
   std::string address;  // host:port where it serves
   std::string backend;  // cpu, cuda
+  std::string card;     // its name among all cards of all machines; empty: none
+  bool nccl = false;    // whether it can meet its peers over NCCL
 };
 
 // Whether `next` can join those that `joined` already. The launcher's ranks are the layout's ranks, so both
@@ -33,6 +35,14 @@ absl::Status CheckJoin(const model::Layout& layout, std::span<const JoinedNode> 
 // FailedPrecondition when workers are missing; the message counts them and names the missing launch ranks.
 absl::StatusOr<std::vector<Rank>> AssignRanks(const model::Layout& layout,
                                               std::span<const JoinedNode> joined);
+
+// How the ranks exchange data. kLauncher: as mpirun's world, or as a world of one. kNccl: cards among
+// themselves.
+enum class DataPlane { kLauncher, kNccl };
+
+// NCCL where every rank can and has a card of its own (it does not serve two ranks of one card), and there is
+// more than one.
+DataPlane ChooseDataPlane(std::span<const JoinedNode> joined);
 
 // "2 of 4 workers joined; missing launch ranks 1, 3".
 std::string DescribeMissing(const model::Layout& layout, std::span<const JoinedNode> joined);

@@ -27,6 +27,7 @@ Cluster::~Cluster() {
 worker::WorkerNodeOptions Cluster::WorkerOptions(int rank) const {
   return {.coordinator = "127.0.0.1:" + std::to_string(membership_->port()),
           .tls = tls_,
+          .new_world = [rank] { return "opened by " + std::to_string(rank); },
           .launch_rank = rank,
           .launch_world = layout_.world_size(),
           .connect_timeout = kPatience};
@@ -42,7 +43,12 @@ absl::Status Cluster::StartWorker(const worker::WorkerNodeOptions& options, work
   const int rank = options.launch_rank;
   auto node = worker::WorkerNode::Start(
       options,
-      [this, rank](absl::Duration) -> absl::StatusOr<std::unique_ptr<worker::Communicator>> {
+      [this,
+       rank](const worker::WorldRequest& request) -> absl::StatusOr<std::unique_ptr<worker::Communicator>> {
+        {
+          const std::lock_guard lock(mutex_);
+          nccl_worlds_.push_back(std::to_string(request.rank) + ": " + request.nccl_world);
+        }
         if (world_[rank] == nullptr) return absl::AbortedError("this rank has joined its world before");
         return std::move(world_[rank]);
       },

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -47,6 +48,12 @@ class Cluster {
 
   static model::StepPlan Plan(StepId step, Epoch epoch = 1);
 
+  // What each rank was told when it joined its world: "rank: secret".
+  std::vector<std::string> nccl_worlds() {
+    const std::lock_guard lock(mutex_);
+    return nccl_worlds_;
+  }
+
  private:
   const model::Layout layout_;
   const std::optional<ClusterTls> tls_;
@@ -56,6 +63,8 @@ class Cluster {
   std::unique_ptr<coordinator::Membership> membership_;
   // One world of ranks for all loads; its members are handed to the nodes as these join.
   std::vector<std::unique_ptr<worker::Communicator>> world_;
+  std::mutex mutex_;
+  std::vector<std::string> nccl_worlds_;  // guarded by mutex_
   std::vector<std::unique_ptr<worker::WorkerNode>> nodes_;
 };
 

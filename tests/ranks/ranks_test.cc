@@ -70,6 +70,20 @@ TEST(RanksTest, LoadingReportsTheBytesOfAllRanks) {
   EXPECT_EQ(last_done, 2001);
 }
 
+TEST(RanksTest, TheSecretOfAnNcclWorldIsRankZerosOnEveryRank) {
+  Cluster cluster(3);
+  cluster.StartAllWorkers({});
+  cluster.Connect();
+  coordinator::LoadOptions options;
+  options.layout = cluster.layout();
+  options.model_path = "none";
+  options.over_nccl = true;
+  const auto loaded = coordinator::LoadModel(&cluster.pool(), options, {});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(cluster.nccl_worlds(),
+              testing::UnorderedElementsAre("0: opened by 0", "1: opened by 0", "2: opened by 0"));
+}
+
 TEST(RanksTest, TooFewWorkersAreCountedAndNamed) {
   Cluster cluster(4);
   ASSERT_TRUE(cluster.StartWorker(2).ok());
@@ -103,7 +117,8 @@ TEST(RanksTest, AWorkerThatLeavesBeforeAllAreThereIsNamedAtOnce) {
 TEST(RanksTest, WithoutACoordinatorAWorkerGivesUp) {
   const auto node = worker::WorkerNode::Start(
       {.coordinator = "127.0.0.1:1", .connect_timeout = absl::Milliseconds(100)},
-      [](absl::Duration) { return absl::InternalError("not reached"); }, worker::MakeFakeEngines({}));
+      [](const worker::WorldRequest&) { return absl::InternalError("not reached"); },
+      worker::MakeFakeEngines({}));
   EXPECT_TRUE(absl::IsUnavailable(node.status())) << node.status();
   EXPECT_THAT(MessageOf(node.status()), HasSubstr("127.0.0.1:1"));
 }
@@ -230,7 +245,8 @@ TEST(RanksTest, WorkersEndWhenTheCoordinatorGoesAway) {
   ASSERT_TRUE(membership.ok());
   const auto node = worker::WorkerNode::Start(
       {.coordinator = "127.0.0.1:" + std::to_string((*membership)->port()), .launch_rank = 0},
-      [](absl::Duration) { return absl::InternalError("not reached"); }, worker::MakeFakeEngines({}));
+      [](const worker::WorldRequest&) { return absl::InternalError("not reached"); },
+      worker::MakeFakeEngines({}));
   ASSERT_TRUE(node.ok()) << node.status();
   ASSERT_TRUE((*membership)->WaitForWorld(kPatience).ok());
   membership->reset();

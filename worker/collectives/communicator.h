@@ -2,11 +2,12 @@
 //
 // Contract, for every implementation (local: threads, mpi: processes, nccl: GPUs):
 //  - Every member of the group makes the same calls in the same order with matching sizes. One thread per
-//  rank.
+//    rank.
 //  - Every call ends within `timeout` of its start: with OK, or with DeadlineExceeded or Aborted. After an
-//  error the
-//    group is broken for good: every later call on it, and on every group split from the same world, answers
-//    Aborted.
+//    error the group is broken for good: every later call on it, and on every group split from the same
+//    world, answers Aborted.
+//  - nccl only queues its work on the device's stream, behind what is there: what became of it, Await says.
+//    For the others the data is there, or queued on the device, when a call returns.
 //  - Sums are deterministic: element by element in rank order 0, 1, ..., in fp32, rounded once to the
 //  buffer's type,
 //    whatever the size of the buffer and however it is cut into messages. This is what lets logits be bitwise
@@ -51,6 +52,11 @@ class Communicator {
   virtual absl::Status Receive(void* data, int64_t bytes, int from) = 0;
 
   virtual absl::Status Barrier() = 0;
+
+  // Returns when everything queued on the device's stream so far is done, or within `timeout` with an error.
+  // What waits for the stream after exchanges calls this first: a peer that is lost would keep it for ever.
+  // At once where calls do not queue.
+  virtual absl::Status Await() = 0;
 
   // A new group of those who give the same color, ranked by this group's order. Collective over this group.
   virtual absl::StatusOr<std::unique_ptr<Communicator>> Split(int color) = 0;

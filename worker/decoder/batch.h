@@ -22,7 +22,8 @@ struct Batch {
   std::vector<Chunk> chunks;
   // Rows of every dp group of the step, this one's included: [dp].
   std::vector<int64_t> rows_of_group;
-  int64_t rows = 0;
+  int64_t rows = 0;       // with those that pad it
+  int64_t real_rows = 0;  // the chunks'
 
   // The kernels' view, in the device's memory.
   const TokenId* token_ids = nullptr;                     // [rows]
@@ -30,6 +31,8 @@ struct Batch {
   const int64_t* slots = nullptr;                         // [rows]: where the KV cache takes the row
   const kernels::AttentionSequence* sequences = nullptr;  // [num_sequences], with their block tables
   int64_t num_sequences = 0;
+  const int32_t* row_count = nullptr;                      // real_rows
+  kernels::AttentionSequence* host_sequences = nullptr;  // the same, as the host fills them
 
   int64_t rows_of_all_groups() const;
 };
@@ -37,8 +40,17 @@ struct Batch {
 // The most that one batch takes of a staged area.
 int64_t BatchBytes(const model::StepLimits& limits);
 
-// Fills `batch` with the plan's sequences of `dp_rank`, its kernels' view in `area`, which is not sent yet.
-// The plan must be a checked one.
-void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, StagedArea& area, Batch& batch);
+// Fills `batch` with the plan's sequences of `dp_rank`, its kernels' view in `area`. The plan must be a checked
+// one.
+//
+// With `padded_rows` > 0, of a plan of decodes of the only dp group, the batch has so many rows and sequences:
+// those beyond the real ones are a decode of token 0 at position 0 that reads the first sequence's first
+// entry, is not kept, and chooses no experts. Then everything that a kernel is told of the batch depends on
+// padded_rows alone, but for what memory holds.
+void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, int64_t padded_rows,
+               StagedArea& area, Batch& batch);
+
+// The rest of it: the sequences' block tables, which are of any length and so come last in the area.
+void FillBlockTables(const model::StepPlan& plan, StagedArea& area, Batch& batch);
 
 }  // namespace deeprack::worker

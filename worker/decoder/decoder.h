@@ -72,8 +72,9 @@ class Decoder {
 
   // out (fp32) = this rank's columns of a SwiGLU feed-forward of x.
   void FeedForward(const FeedForwardWeights& weights, const Matrix& x, const Matrix& out);
-  // Chooses the experts of x's rows: workspace.expert_ids and expert_weights.
-  void Route(const MoeWeights& moe, const Matrix& x);
+  // Chooses the experts of x's rows: workspace.expert_ids and expert_weights. Rows at and beyond *row_count, if
+  // it is given, choose nobody.
+  void Route(const MoeWeights& moe, const Matrix& x, const int32_t* row_count = nullptr);
   // out (fp32) = the weighted sum of this rank's part of the chosen experts, in the order of choice, zero
   // where none of them is here. At most max_step_tokens rows.
   void LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix& out);

@@ -50,7 +50,7 @@ absl::StatusOr<Matrix> Decoder::DenseFeedForward(const FeedForwardWeights& weigh
   return partial;
 }
 
-void Decoder::Route(const MoeWeights& moe, const Matrix& x) {
+void Decoder::Route(const MoeWeights& moe, const Matrix& x, const int32_t* row_count) {
   const int64_t experts = config_.n_routed_experts;
   const Matrix logits = {
       .data = ws_.router_logits, .type = DType::kF32, .rows = x.rows, .cols = experts, .stride = experts};
@@ -65,7 +65,8 @@ void Decoder::Route(const MoeWeights& moe, const Matrix& x) {
                  .norm_topk_prob = config_.norm_topk_prob,
                  .routed_scaling_factor = static_cast<float>(config_.routed_scaling_factor),
                  .ids = ws_.expert_ids,
-                 .weights = ws_.expert_weights},
+                 .weights = ws_.expert_weights,
+                 .row_count = row_count},
                 execution_);
 }
 

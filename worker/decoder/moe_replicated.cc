@@ -29,7 +29,8 @@ absl::StatusOr<Matrix> Decoder::ReplicatedExperts(const MoeWeights& moe, const B
   for (int64_t begin = 0; begin < all_rows; begin += step) {
     const int64_t count = std::min(step, all_rows - begin);
     const Matrix x = RowsOf(tokens, begin, count);
-    Route(moe, x);
+    // Only the batch of an only dp group is padded, and then it is one of these goes.
+    Route(moe, x, parts_.layout.dp == 1 ? batch.row_count : nullptr);
     LocalExperts(moe, x, RowsOf(ws_.partial, begin, count));
   }
   const Matrix output = RowsOf(ws_.partial, own_begin, rows);

@@ -76,6 +76,10 @@ absl::Status Seams::ExchangeCounts(const int64_t* rows_to, int64_t* counts, std:
   }
   DR_RETURN_IF_ERROR(
       device_->CopyOut(host_counts.data(), from, static_cast<int64_t>(host_counts.size_bytes())));
+  if (stage_ != nullptr) {
+    const Stopwatch watch(elapsed_);
+    DR_RETURN_IF_ERROR(stage_->Await());
+  }
   return device_->Synchronize();
 }
 

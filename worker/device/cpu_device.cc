@@ -42,6 +42,10 @@ class CpuDevice final : public Device {
     if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
     return absl::OkStatus();
   }
+  bool records_graphs() const override { return false; }
+  absl::StatusOr<std::unique_ptr<Graph>> Record(const std::function<absl::Status()>&) override {
+    return absl::UnimplementedError("the CPU runs what it is told at once; there is nothing to record");
+  }
   absl::Status Synchronize() override { return absl::OkStatus(); }
 
  private:

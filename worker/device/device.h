@@ -7,12 +7,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/api/kernel_set.h"
+#include "worker/device/graph.h"
 #include "worker/device/memory.h"
 
 namespace deeprack::worker {
@@ -45,6 +48,12 @@ class Device {
   virtual absl::Status CopyIn(void* to, const void* from_host, int64_t bytes) = 0;
   virtual absl::Status CopyOut(void* to_host, const void* from, int64_t bytes) = 0;
   virtual absl::Status CopyWithin(void* to, const void* from, int64_t bytes) = 0;
+
+  // Whether work can be recorded. It pays where queueing kernels one by one costs more than running them.
+  virtual bool records_graphs() const = 0;
+  // Records what `queue` queues, instead of queueing it: kernels only, which have run before. Unimplemented
+  // where nothing can be recorded; otherwise queue's error, or Internal.
+  virtual absl::StatusOr<std::unique_ptr<Graph>> Record(const std::function<absl::Status()>& queue) = 0;
 
   // Waits for all that is queued. Internal: something of it failed (the first failure), and the device is of
   // no use any more.

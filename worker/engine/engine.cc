@@ -9,7 +9,9 @@
 #include "base/checked.h"
 #include "base/status_macros.h"
 #include "worker/decoder/decoder.h"
+#include "worker/decoder/matrix_view.h"
 #include "worker/device/cpu_device.h"
+#include "worker/engine/decode_graphs.h"
 #include "worker/engine/engine_parts.h"
 #include "worker/engine/plan_check.h"
 #include "worker/engine/preparation.h"
@@ -26,16 +28,18 @@ int64_t MostBlocks(const model::StepLimits& limits) {
 
 class RankEngine final : public Engine {
  public:
-  RankEngine(const EngineOptions& options, Preparation& preparation, std::unique_ptr<Device> device,
-             EngineParts parts)
+  RankEngine(const EngineOptions& options, Preparation& preparation, std::shared_ptr<Device> device,
+             Communicator* world, EngineParts parts)
       : options_(options),
         config_(preparation.config),
         at_(model::CoordinatesOf(options.layout, options.rank)),
         device_(std::move(device)),
+        world_(world),
         parts_(std::move(parts)),
         decoder_(PartsOfDecoder()),
         sampler_(*device_, parts_.workspace.logits.rows, parts_.workspace.adjusted_logits, parts_.step.inputs,
                  parts_.step.results, parts_.step.adjustments),
+        graphs_(*device_),
         checker_(config_.vocab_size, options_.layout, options_.epoch, preparation.limits,
                  parts_.cache.blocks()) {
     memory_ = {.kv_blocks = static_cast<int32_t>(parts_.cache.blocks()),
@@ -68,21 +72,28 @@ class RankEngine final : public Engine {
   }
 
   bool last_stage() const { return at_.pp_rank == options_.layout.pp - 1; }
+  bool uses_graphs() const {
+    return options_.decode_graphs && device_->records_graphs() && options_.layout.world_size() == 1 &&
+           options_.expert_exchange == model::ExpertExchange::kReplicated;
+  }
   bool answers() const { return last_stage() && at_.tp_rank == 0; }
 
   absl::Status Run(const model::StepPlan& plan, model::StepResult& result);
   // What is asked for after the batch's rows: scores of prompt tokens and draws.
   void ListRequests(const model::StepPlan& plan);
   absl::Status ComputeLogits();
+  absl::Status RunDecodes(int64_t bucket);
   void Answer(const model::StepPlan& plan, model::StepResult& result);
 
   const EngineOptions options_;
   const model::ModelConfig config_;
   const model::RankCoordinates at_;
-  const std::unique_ptr<Device> device_;  // outlives what follows
+  const std::shared_ptr<Device> device_;  // outlives what follows
+  Communicator* const world_;             // null: alone
   EngineParts parts_;
   Decoder decoder_;
   Sampler sampler_;
+  DecodeGraphs graphs_;
   PlanChecker checker_;
   EngineMemory memory_;
   absl::Status broken_;  // why no step can run any more
@@ -116,20 +127,36 @@ absl::StatusOr<model::StepResult> RankEngine::Execute(const model::StepPlan& pla
 // Everything is laid out first and sent in one copy; from there on the device works by itself, and the host
 // waits for it once, at the end.
 absl::Status RankEngine::Run(const model::StepPlan& plan, model::StepResult& result) {
+  const int64_t bucket = uses_graphs() ? GraphBucketOf(plan, decoder_.max_logit_rows()) : 0;
   parts_.step.inputs.Clear();
   parts_.step.results.Clear();
-  FillBatch(plan, at_.dp_rank, options_.layout.dp, parts_.step.inputs, batch_);
+  FillBatch(plan, at_.dp_rank, options_.layout.dp, bucket, parts_.step.inputs, batch_);
   if (last_stage()) {
     ListRequests(plan);
-    sampler_.Plan(scores_, samples_);
+    sampler_.Plan(scores_, samples_, bucket);
   }
+  FillBlockTables(plan, parts_.step.inputs, batch_);
   DR_RETURN_IF_ERROR(parts_.step.inputs.Send());
-  DR_RETURN_IF_ERROR(decoder_.Forward(batch_));
-  if (last_stage()) DR_RETURN_IF_ERROR(ComputeLogits());
+  if (bucket > 0) {
+    DR_RETURN_IF_ERROR(RunDecodes(bucket));
+  } else {
+    DR_RETURN_IF_ERROR(decoder_.Forward(batch_));
+    if (last_stage()) DR_RETURN_IF_ERROR(ComputeLogits());
+  }
   if (answers()) DR_RETURN_IF_ERROR(parts_.step.results.Fetch());
+  if (world_ != nullptr) DR_RETURN_IF_ERROR(world_->Await());
   DR_RETURN_IF_ERROR(device_->Synchronize());
   if (answers()) Answer(plan, result);
   return absl::OkStatus();
+}
+
+// A step of decodes: the model from a recording; the draws, of which no two steps are alike, as they are.
+absl::Status RankEngine::RunDecodes(int64_t bucket) {
+  DR_RETURN_IF_ERROR(graphs_.Run(bucket, [&]() -> absl::Status {
+    DR_RETURN_IF_ERROR(decoder_.Forward(batch_));
+    return decoder_.Logits(sampler_.sample_rows(), bucket).status();
+  }));
+  return sampler_.Sample(FirstRows(parts_.workspace.logits, std::ssize(samples_)));
 }
 
 void RankEngine::ListRequests(const model::StepPlan& plan) {
@@ -209,7 +236,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options,
-                                                       std::unique_ptr<Device> device, Communicator* world,
+                                                       std::shared_ptr<Device> device, Communicator* world,
                                                        const Progress& progress) {
   if (const int ranks = world == nullptr ? 1 : world->size(); ranks != options.layout.world_size()) {
     return absl::InvalidArgumentError(absl::StrCat("layout ", ToString(options.layout), " is for ",
@@ -221,7 +248,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
   DR_ASSIGN_OR_RETURN(const int64_t blocks, AgreeToLoad(prepared, preparation.memory,
                                                         MostBlocks(preparation.limits), world, *device));
   DR_ASSIGN_OR_RETURN(EngineParts parts, MakeParts(options, preparation, blocks, *device, world, progress));
-  return std::make_unique<RankEngine>(options, preparation, std::move(device), std::move(parts));
+  return std::make_unique<RankEngine>(options, preparation, std::move(device), world, std::move(parts));
 }
 
 }  // namespace deeprack::worker

@@ -33,6 +33,9 @@ struct EngineOptions {
   int32_t max_context = 0;  // 0: max_position_embeddings
   int threads = 1;          // of the host
   PackedOptions packed;     // of the machine
+  // Decode steps run from recordings, where the device records and one rank is alone with replicated experts.
+  // Off until `make gpu-check` has passed with them on a card.
+  bool decode_graphs = false;
 };
 
 // What loading took; kv_blocks pages of kPageTokens tokens are ready for use.
@@ -54,7 +57,7 @@ class Engine {
   // checkpoint), ResourceExhausted (the budget does not fit, with the numbers), FailedPrecondition (another
   // rank cannot load).
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options,
-                                                        std::unique_ptr<Device> device, Communicator* world,
+                                                        std::shared_ptr<Device> device, Communicator* world,
                                                         const Progress& progress);
   // On the CPU, with options.threads.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options, Communicator* world,

@@ -51,6 +51,7 @@ absl::Status Exchange(const Readiness& mine, Communicator& world, Device& device
   DR_RETURN_IF_ERROR(area.Send());
   DR_RETURN_IF_ERROR(world.AllGather(own.device, everyone.device, sizeof(Readiness)));
   DR_RETURN_IF_ERROR(area.Fetch());
+  DR_RETURN_IF_ERROR(world.Await());
   DR_RETURN_IF_ERROR(device.Synchronize());
   all.assign(everyone.host, everyone.host + ranks);
   return absl::OkStatus();

@@ -37,6 +37,8 @@ class StreamLink final : public CoordinatorLink {
     hello->set_host(identity.host);
     hello->set_pid(identity.pid);
     hello->set_backend(identity.backend);
+    hello->set_card(identity.card);
+    hello->set_nccl(identity.nccl);
     stream_->Write(first);  // a failure shows in the reader
     reader_ = std::thread([this] { ReadUntilEnd(); });
     writer_ = std::thread([this] { SendHeartbeats(); });

@@ -23,6 +23,8 @@ struct WorkerIdentity {
   std::string host;
   int64_t pid = 0;
   std::string backend;
+  std::string card;
+  bool nccl = false;
 };
 
 struct Pulse {

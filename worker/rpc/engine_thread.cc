@@ -54,10 +54,15 @@ void EngineThread::Run() {
   engine_.reset();
 }
 
-void EngineThread::Load(EngineOptions options, absl::Duration collective_timeout, Engine::Progress progress,
-                        LoadDone done) {
-  Post({.run = [this, options = std::move(options), collective_timeout, progress = std::move(progress),
-                done] { done(LoadNow(options, collective_timeout, progress)); },
+void EngineThread::Load(EngineOptions options, const std::string& nccl_world,
+                        absl::Duration collective_timeout, Engine::Progress progress, LoadDone done) {
+  const WorldRequest world = {.rank = options.rank,
+                              .size = options.layout.world_size(),
+                              .nccl_world = nccl_world,
+                              .timeout = collective_timeout,
+                              .threads = options.threads};
+  Post({.run = [this, options = std::move(options), world, progress = std::move(progress),
+                done] { done(LoadNow(options, world, progress)); },
         .refuse = [done] { done(Ending()); }});
 }
 
@@ -82,7 +87,7 @@ void EngineThread::Abort() {
   if (world != nullptr) world->Abort();
 }
 
-absl::StatusOr<EngineMemory> EngineThread::LoadNow(const EngineOptions& options, absl::Duration timeout,
+absl::StatusOr<EngineMemory> EngineThread::LoadNow(const EngineOptions& options, const WorldRequest& request,
                                                    const Engine::Progress& progress) {
   if (engine_ != nullptr && options.epoch <= epoch_) {
     return absl::FailedPreconditionError(
@@ -90,7 +95,7 @@ absl::StatusOr<EngineMemory> EngineThread::LoadNow(const EngineOptions& options,
   }
   engine_.reset();
   epoch_ = options.epoch;
-  DR_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> joined, join_(timeout));
+  DR_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> joined, join_(request));
   const std::shared_ptr<Communicator> world = std::move(joined);
   {
     std::lock_guard lock(mutex_);

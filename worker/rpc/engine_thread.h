@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 
 #include "absl/status/statusor.h"
@@ -18,8 +19,18 @@
 
 namespace deeprack::worker {
 
-// How this worker meets its peers, and how it makes an engine: MPI and Engine::Create, or a test's own.
-using JoinWorld = std::function<absl::StatusOr<std::unique_ptr<Communicator>>(absl::Duration timeout)>;
+// The world of ranks that a load is for.
+struct WorldRequest {
+  Rank rank = 0;
+  int size = 1;
+  std::string nccl_world;  // as NewNcclWorldId made it; empty: as the launcher made it
+  absl::Duration timeout;  // of every call
+  int threads = 1;         // of the host, for this rank
+};
+
+// How this worker meets its peers, and how it makes an engine: MPI and Engine::Create, or a test's own. Both
+// are called on the engine's thread, the first before the second.
+using JoinWorld = std::function<absl::StatusOr<std::unique_ptr<Communicator>>(const WorldRequest&)>;
 using CreateEngine = std::function<absl::StatusOr<std::unique_ptr<Engine>>(
     const EngineOptions&, Communicator* world, const Engine::Progress&)>;
 
@@ -33,8 +44,8 @@ class EngineThread {
 
   // Joins the world of ranks and loads the model. `progress` and `done` are called on this thread; `done`
   // exactly once.
-  void Load(EngineOptions options, absl::Duration collective_timeout, Engine::Progress progress,
-            LoadDone done);
+  void Load(EngineOptions options, const std::string& nccl_world, absl::Duration collective_timeout,
+            Engine::Progress progress, LoadDone done);
 
   // Queues a step; `done` is called exactly once, mostly on this thread. FailedPrecondition: no model is
   // loaded, or the plan is of another epoch.
@@ -54,7 +65,7 @@ class EngineThread {
 
   void Post(Task task);
   void Run();
-  absl::StatusOr<EngineMemory> LoadNow(const EngineOptions& options, absl::Duration timeout,
+  absl::StatusOr<EngineMemory> LoadNow(const EngineOptions& options, const WorldRequest& world,
                                        const Engine::Progress& progress);
   absl::StatusOr<model::StepResult> ExecuteNow(const model::StepPlan& plan);
 

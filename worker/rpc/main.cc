@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/numbers.h"
@@ -18,9 +19,8 @@
 #include "base/log.h"
 #include "base/rpc/cluster_tls.h"
 #include "spdlog/spdlog.h"
-#include "worker/collectives/local/local_world.h"
 #include "worker/collectives/mpi/mpi_world.h"
-#include "worker/engine/engine.h"
+#include "worker/rpc/rank_backend.h"
 #include "worker/rpc/worker_node.h"
 #include "worker/weights/packed_options.h"
 
@@ -73,11 +73,15 @@ ExitCode ExitCodeOfEnd(const absl::Status& status) {
   return kInternal;
 }
 
+int FromLauncher(const char* variable, int otherwise) {
+  const char* text = std::getenv(variable);
+  int value = 0;
+  return text != nullptr && absl::SimpleAtoi(text, &value) && value >= 0 ? value : otherwise;
+}
+
 // The host's cores shared out over this launch's ranks on it.
 int DefaultThreads() {
-  const char* text = std::getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
-  int ranks_here = 1;
-  if (text == nullptr || !absl::SimpleAtoi(text, &ranks_here) || ranks_here < 1) ranks_here = 1;
+  const int ranks_here = std::max(1, FromLauncher("OMPI_COMM_WORLD_LOCAL_SIZE", 1));
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / ranks_here);
 }
 
@@ -114,19 +118,23 @@ void StopOnSignal(const sigset_t& signals, WorkerNode* node) {
   static_cast<void>(started);
 }
 
-int Run(const WorkerNodeOptions& options, const PackedOptions& packed, const sigset_t& signals) {
-  JoinWorld join = [](absl::Duration timeout) -> absl::StatusOr<std::unique_ptr<Communicator>> {
-    return std::move(MakeLocalWorld(1, timeout).front());
-  };
-  if (options.launch_world > 1) join = JoinMpiWorld;
-
-  const CreateEngine create = [&packed](const EngineOptions& asked, Communicator* world,
-                                        const Engine::Progress& progress) {
+int Run(const BackendChoice& choice, WorkerNodeOptions options, const PackedOptions& packed,
+        const sigset_t& signals) {
+  absl::StatusOr<RankBackend> backend = ChooseBackend(choice);
+  if (!backend.ok()) {
+    spdlog::error("{}", std::string(backend.status().message()));
+    return absl::IsInvalidArgument(backend.status()) ? kUsage : kConfiguration;
+  }
+  options.backend = backend->name;
+  options.card = backend->card;
+  options.new_world = backend->new_world;
+  const CreateEngine create = [&](const EngineOptions& asked, Communicator* world,
+                                  const Engine::Progress& progress) {
     EngineOptions engine = asked;
     engine.packed = packed;
-    return Engine::Create(engine, world, progress);
+    return backend->create(engine, world, progress);
   };
-  absl::StatusOr<std::unique_ptr<WorkerNode>> node = WorkerNode::Start(options, join, create);
+  absl::StatusOr<std::unique_ptr<WorkerNode>> node = WorkerNode::Start(options, backend->join, create);
   if (!node.ok()) {
     spdlog::error("{}", std::string(node.status().message()));
     return ExitCodeOfEnd(node.status());
@@ -157,6 +165,7 @@ int main(int argc, char** argv) {
   const LaunchWorld launch = DetectLaunchWorld();
   WorkerNodeOptions options{
       .launch_rank = launch.rank, .launch_world = launch.size, .threads = DefaultThreads()};
+  BackendChoice choice = {.launch = launch, .local_rank = FromLauncher("OMPI_COMM_WORLD_LOCAL_RANK", 0)};
   std::string cluster_tls;
   PackedOptions packed;
   std::string log_level = "info";
@@ -171,6 +180,12 @@ int main(int argc, char** argv) {
                  "127.0.0.1:0 when the coordinator is on loopback, 0.0.0.0:0 otherwise");
   app.add_option("--cluster-tls", cluster_tls,
                  "folder of ca.crt, tls.crt and tls.key; needed when an address is not loopback");
+  app.add_option("--backend", choice.backend, "auto, cpu or cuda; auto: cuda where there is a card, else cpu")
+      ->capture_default_str();
+  app.add_option("--card", choice.card,
+                 "the card's number; default: each rank of a machine its own, in turn");
+  app.add_flag("--decode-graphs", choice.decode_graphs,
+               "decode steps as CUDA graphs: not yet proven on a card");
   app.add_option("--threads", options.threads, "compute threads, when the coordinator does not say")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
@@ -200,5 +215,5 @@ int main(int argc, char** argv) {
     }
     options.tls = *std::move(tls);
   }
-  return Run(options, packed, signals);
+  return Run(choice, std::move(options), packed, signals);
 }

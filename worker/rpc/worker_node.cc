@@ -41,11 +41,12 @@ absl::StatusOr<HostPort> ListenAddress(const std::string& listen, const HostPort
 
 class Node final : public WorkerNode {
  public:
-  Node(JoinWorld join, CreateEngine create, int threads)
+  Node(JoinWorld join, CreateEngine create, const WorkerNodeOptions& options)
       : engine_(std::make_unique<EngineThread>(std::move(join), std::move(create))),
-        service_(engine_.get(), threads,
+        service_(engine_.get(), options.threads,
                  {.on_loaded = [this](const absl::Status& status) { NoteLoad(status); },
-                  .on_stop = [this](std::string reason) { RequestStop(reason); }}) {}
+                  .on_stop = [this](std::string reason) { RequestStop(reason); },
+                  .new_world = options.new_world}) {}
 
   ~Node() override {
     engine_->Abort();
@@ -83,7 +84,9 @@ class Node final : public WorkerNode {
                                   .launch_world = options.launch_world,
                                   .host = HostName(),
                                   .pid = getpid(),
-                                  .backend = options.backend};
+                                  .backend = options.backend,
+                                  .card = options.card,
+                                  .nccl = options.new_world != nullptr};
     DR_ASSIGN_OR_RETURN(link_,
                         CoordinatorLink::Attach(
                             options.coordinator, options.tls, identity, options.connect_timeout,
@@ -139,7 +142,7 @@ class Node final : public WorkerNode {
 
 absl::StatusOr<std::unique_ptr<WorkerNode>> WorkerNode::Start(const WorkerNodeOptions& options,
                                                               JoinWorld join, CreateEngine create) {
-  auto node = std::make_unique<Node>(std::move(join), std::move(create), options.threads);
+  auto node = std::make_unique<Node>(std::move(join), std::move(create), options);
   DR_RETURN_IF_ERROR(node->Serve(options));
   DR_RETURN_IF_ERROR(node->Attach(options));
   return node;

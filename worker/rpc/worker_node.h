@@ -1,6 +1,7 @@
 // A worker as the coordinator sees it: its gRPC server, its stream to the coordinator and its engine thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,7 +21,9 @@ struct WorkerNodeOptions {
   std::string listen;
   std::optional<ClusterTls> tls;  // needed as soon as one of the two addresses is not loopback
   std::string backend = "cpu";
-  int launch_rank = -1;  // -1: no launcher
+  std::string card;                                        // as in WorkerIdentity
+  std::function<absl::StatusOr<std::string>()> new_world;  // of WorkerService's events; empty: no NCCL
+  int launch_rank = -1;                                    // -1: no launcher
   int launch_world = 1;
   int threads = 1;  // of the engine, when the coordinator leaves it to the worker
   absl::Duration connect_timeout = absl::Seconds(30);

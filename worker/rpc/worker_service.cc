@@ -93,6 +93,18 @@ class StepReactor final : public grpc::ServerUnaryReactor {
 WorkerService::WorkerService(EngineThread* engine, int default_threads, Events events)
     : engine_(engine), default_threads_(default_threads), events_(std::move(events)) {}
 
+grpc::ServerUnaryReactor* WorkerService::NewWorld(grpc::CallbackServerContext* context,
+                                                  const cluster::NewWorldRequest*,
+                                                  cluster::NewWorldReply* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  absl::StatusOr<std::string> id =
+      events_.new_world ? events_.new_world()
+                        : absl::FailedPreconditionError("this worker does not meet others over NCCL");
+  if (id.ok()) response->set_id(*std::move(id));
+  reactor->Finish(ToGrpc(id.status()));
+  return reactor;
+}
+
 grpc::ServerWriteReactor<cluster::LoadProgress>* WorkerService::Load(grpc::CallbackServerContext*,
                                                                      const cluster::LoadRequest* request) {
   auto* reactor = new LoadReactor(engine_);
@@ -105,7 +117,7 @@ grpc::ServerWriteReactor<cluster::LoadProgress>* WorkerService::Load(grpc::Callb
   if (options->threads == 0) options->threads = default_threads_;
   spdlog::info("loading {} as rank {} of {}", options->model_path, options->rank, ToString(options->layout));
   engine_->Load(
-      *std::move(options), absl::Milliseconds(request->collective_timeout_ms()),
+      *std::move(options), request->nccl_world(), absl::Milliseconds(request->collective_timeout_ms()),
       [reactor](int64_t done, int64_t total) { reactor->Report(done, total); },
       [this, reactor](absl::StatusOr<EngineMemory> loaded) {
         events_.on_loaded(loaded.status());

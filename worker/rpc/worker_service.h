@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "proto/cluster.grpc.pb.h"
 #include "worker/rpc/engine_thread.h"
 
@@ -15,11 +16,16 @@ class WorkerService final : public cluster::Worker::CallbackService {
   struct Events {
     std::function<void(const absl::Status&)> on_loaded;  // what each Load came to
     std::function<void(std::string reason)> on_stop;     // the coordinator asks this process to end
+    // Makes the secret of a world over NCCL; empty: this worker cannot.
+    std::function<absl::StatusOr<std::string>()> new_world;
   };
 
   // `engine` outlives the service. default_threads: for requests that leave the number to the worker.
   WorkerService(EngineThread* engine, int default_threads, Events events);
 
+  grpc::ServerUnaryReactor* NewWorld(grpc::CallbackServerContext* context,
+                                     const cluster::NewWorldRequest* request,
+                                     cluster::NewWorldReply* response) override;
   grpc::ServerWriteReactor<cluster::LoadProgress>* Load(grpc::CallbackServerContext* context,
                                                         const cluster::LoadRequest* request) override;
   grpc::ServerUnaryReactor* ExecuteStep(grpc::CallbackServerContext* context,

@@ -61,7 +61,8 @@ Sampler::Sampler(Device& device, int64_t logit_rows, const Matrix& adjusted, Sta
       results_(results),
       adjustments_(adjustments) {}
 
-void Sampler::Plan(std::span<const ScoreRequest> scores, std::span<const SampleRequest> samples) {
+void Sampler::Plan(std::span<const ScoreRequest> scores, std::span<const SampleRequest> samples,
+                   int64_t padded_rows) {
   scored_.clear();
   num_scores_ = std::ssize(scores);
   const Staged<int32_t> rows = inputs_.Take<int32_t>(num_scores_);
@@ -70,7 +71,7 @@ void Sampler::Plan(std::span<const ScoreRequest> scores, std::span<const SampleR
     scored_.push_back({.token = scores[i].token, .num_top = scores[i].num_top});
   }
   score_rows_ = rows.device;
-  PlanSamples(samples);
+  PlanSamples(samples, padded_rows);
 
   const int64_t entries = std::ssize(scored_);
   scored_rows_ = inputs_.Take<kernels::ScoredRow>(entries);
@@ -101,9 +102,10 @@ void Sampler::Plan(std::span<const ScoreRequest> scores, std::span<const SampleR
 }
 
 // Rows as they are first, then those that are adjusted, which pass through a buffer of their own.
-void Sampler::PlanSamples(std::span<const SampleRequest> samples) {
+void Sampler::PlanSamples(std::span<const SampleRequest> samples, int64_t padded_rows) {
   const int64_t count = std::ssize(samples);
-  const Staged<int32_t> rows = inputs_.Take<int32_t>(count);
+  const Staged<int32_t> rows = inputs_.Take<int32_t>(std::max(count, padded_rows));
+  std::fill_n(rows.host, std::max(count, padded_rows), 0);
   draws_ = inputs_.Take<kernels::Draw>(count);
   sample_rows_ = rows.device;
   plan_of_row_.clear();

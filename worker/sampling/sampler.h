@@ -44,8 +44,10 @@ class Sampler {
   Sampler(Device& device, int64_t logit_rows, const kernels::Matrix& adjusted, StagedArea& inputs,
           StagedArea& results, StagedArea& adjustments);
 
-  // Begins a step. Fills `inputs` and makes room in `results`.
-  void Plan(std::span<const ScoreRequest> scores, std::span<const SampleRequest> samples);
+  // Begins a step. Fills `inputs` and makes room in `results`. sample_rows() has at least padded_rows entries,
+  // of which those beyond the samples name row 0.
+  void Plan(std::span<const ScoreRequest> scores, std::span<const SampleRequest> samples,
+            int64_t padded_rows = 0);
 
   // In the device's memory: the batch rows whose logits Score and Sample are to be given, in order.
   const int32_t* score_rows() const { return score_rows_; }
@@ -71,7 +73,7 @@ class Sampler {
     int32_t first_top = 0;
   };
 
-  void PlanSamples(std::span<const SampleRequest> samples);
+  void PlanSamples(std::span<const SampleRequest> samples, int64_t padded_rows);
   // Lays out the adjustments of samples from `row` on, as many as there is room for, and returns how many.
   int64_t LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args);
   model::PositionLogprobs Logprobs(size_t entry, TokenId token) const;

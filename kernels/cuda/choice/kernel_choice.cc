@@ -55,8 +55,8 @@ std::string KernelChoice::Describe() const {
 
 std::string WhyNotServed(const CardProperties& card) {
   if (card.major >= kOldestMajor) return "";
-  return card.name + " has compute capability " + std::to_string(card.major) + "." + std::to_string(card.minor) + "; " +
-         std::to_string(kOldestMajor) + ".0 is the oldest that is served";
+  return card.name + " has compute capability " + std::to_string(card.major) + "." +
+         std::to_string(card.minor) + "; " + std::to_string(kOldestMajor) + ".0 is the oldest that is served";
 }
 
 }  // namespace deeprack::kernels

@@ -1,7 +1,7 @@
 // Which kernels a card runs: a pure function of the card and of what has been proven.
 //
-// Kernels for one family of cards replace plain ones operation by operation. One that has not passed `make gpu-check` on a real
-// card is never used: the plain one is, and the log says so.
+// Kernels for one family of cards replace plain ones operation by operation. One that has not passed `make
+// gpu-check` on a real card is never used: the plain one is, and the log says so.
 #pragma once
 
 #include <span>
@@ -26,8 +26,8 @@ struct SpecialKernel {
   int minor = 0;
 };
 
-// All that this source has, and the names of those that have passed gpu-check on a card: docs/PERFORMANCE.md says which card and
-// when. A name is added here in the change that records that run.
+// All that this source has, and the names of those that have passed gpu-check on a card: docs/PERFORMANCE.md
+// says which card and when. A name is added here in the change that records that run.
 std::span<const SpecialKernel> SpecialKernels();
 std::span<const std::string_view> VerifiedKernels();
 

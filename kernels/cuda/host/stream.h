@@ -1,5 +1,5 @@
-// A stream of the emulated device: work is queued in order and runs when somebody waits for it, so that a host which reads
-// results, or reuses what it sent, too early is found out.
+// A stream of the emulated device: work is queued in order and runs when somebody waits for it, so that a
+// host which reads results, or reuses what it sent, too early is found out.
 #pragma once
 
 #include <functional>

@@ -41,6 +41,15 @@ TEST(Commands, SeveralRanksRunUnderMpirun) {
               testing::Contains("--allow-run-as-root"));
 }
 
+TEST(Commands, WorkersChooseTheirBackendUnlessItIsSaid) {
+  ServeOptions options;
+  const CoordinatorPorts ports = {.http = 1, .cluster = 4242};
+  EXPECT_THAT(WorkersCommand("w", options, ports, false), testing::Not(testing::Contains("--backend")));
+  options.backend = "cuda";
+  EXPECT_THAT(absl::StrJoin(WorkersCommand("w", options, ports, false), " "), HasSubstr("--backend cuda"));
+  EXPECT_THAT(absl::StrJoin(ExternalWorkerCommand(options, ports), " "), HasSubstr("--backend cuda"));
+}
+
 TEST(Commands, OtherMachinesAreNamedToMpirun) {
   ServeOptions options;
   options.tp = 4;

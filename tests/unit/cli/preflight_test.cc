@@ -81,11 +81,6 @@ TEST_F(PreflightTest, RefusesADamagedHeader) {
   ExpectEnd(ExitCode::kBadWeights, "model.safetensors");
 }
 
-TEST_F(PreflightTest, HasNoCudaWorker) {
-  options_.backend = "cuda";
-  ExpectEnd(ExitCode::kConfiguration, "no CUDA worker");
-}
-
 TEST_F(PreflightTest, CountsTheHostsRanks) {
   options_.tp = 2;
   options_.hosts = {{"a", 1}};

@@ -57,5 +57,17 @@ TEST(PlacementTest, ThoseThatCannotJoinAreToldWhy) {
   EXPECT_TRUE(absl::IsResourceExhausted(CheckJoin(layout, full, Launched(1, 2))));
 }
 
+TEST(PlacementTest, CardsOfTheirOwnMeetOverNccl) {
+  const auto with_card = [](const char* card, bool nccl = true) {
+    return JoinedNode{.host = "node", .backend = "cuda", .card = card, .nccl = nccl};
+  };
+  const auto plane = [](std::vector<JoinedNode> nodes) { return ChooseDataPlane(nodes); };
+  EXPECT_EQ(plane({with_card("a/1"), with_card("a/2"), with_card("b/1")}), DataPlane::kNccl);
+  EXPECT_EQ(plane({with_card("a/1"), with_card("a/1")}), DataPlane::kLauncher);  // one card for two
+  EXPECT_EQ(plane({with_card("a/1"), with_card("a/2", false)}), DataPlane::kLauncher);
+  EXPECT_EQ(plane({with_card("a/1")}), DataPlane::kLauncher);  // alone
+  EXPECT_EQ(plane({Launched(0, 2), Launched(1, 2)}), DataPlane::kLauncher);
+}
+
 }  // namespace
 }  // namespace deeprack::coordinator

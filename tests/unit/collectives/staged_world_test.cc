@@ -18,10 +18,8 @@ void OnEveryRank(int size, absl::Duration timeout, const std::function<void(Comm
   std::vector<std::unique_ptr<Communicator>> ranks = MakeLocalWorld(size, timeout);
   std::vector<std::thread> threads;
   for (auto& rank : ranks) {
-    threads.emplace_back([&body, &rank] {
-      const std::unique_ptr<Device> device = MakeCpuDevice(1);
-      body(*MakeStagedCommunicator(*device, std::move(rank)));
-    });
+    threads.emplace_back(
+        [&body, &rank] { body(*MakeStagedCommunicator(MakeCpuDevice(1), std::move(rank))); });
   }
   for (std::thread& thread : threads) thread.join();
 }

@@ -33,8 +33,8 @@ absl::StatusOr<std::unique_ptr<Rack>> Rack::Create(const EngineOptions& options,
     EngineOptions own = options;
     own.rank = rank;
     std::unique_ptr<Communicator>& world = rack->world_[static_cast<size_t>(rank)];
-    std::unique_ptr<Device> device = make_device ? make_device() : MakeCpuDevice(own.threads);
-    if (!device->shares_host_memory()) world = MakeStagedCommunicator(*device, std::move(world));
+    std::shared_ptr<Device> device = make_device ? make_device() : MakeCpuDevice(own.threads);
+    if (!device->shares_host_memory()) world = MakeStagedCommunicator(device, std::move(world));
     engines[static_cast<size_t>(rank)] = Engine::Create(own, std::move(device), world.get(), {});
   });
   for (auto& engine : engines) {

@@ -104,6 +104,7 @@ class LocalCommunicator final : public Communicator {
     return std::make_unique<LocalCommunicator>(std::move(group), rank);
   }
 
+  absl::Status Await() override { return absl::OkStatus(); }
   void Abort() override { group_->Abort("aborted"); }
 
  private:

@@ -51,6 +51,7 @@ class MpiCommunicator final : public Communicator {
   absl::Status Send(const void* data, int64_t bytes, int to) override;
   absl::Status Receive(void* data, int64_t bytes, int from) override;
   absl::Status Barrier() override;
+  absl::Status Await() override { return absl::OkStatus(); }
   absl::StatusOr<std::unique_ptr<Communicator>> Split(int color) override;
   void Abort() override { mpi_.Break(absl::StrCat("rank ", mpi_.rank(), " aborted")); }
 

@@ -1,9 +1,10 @@
-// NCCL in non-blocking mode: every call is started, then watched with a deadline, and the communicator is
-// aborted when that passes. ncclAllReduce is not used: its order of addition depends on the size and the
-// algorithm it picks.
+// NCCL in non-blocking mode: calls are queued on the device's stream, and only Await waits, with a deadline,
+// after which every communicator of the world is aborted. ncclAllReduce is not used: its order of addition
+// depends on the size and the algorithm it picks.
 #include <cuda_runtime_api.h>
 #include <nccl.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -15,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/checked.h"
 #include "base/status_macros.h"
 #include "worker/collectives/nccl/nccl_world.h"
 #include "worker/collectives/nccl/ordered_sum_cuda.h"
@@ -28,10 +30,16 @@ using Clock = std::chrono::steady_clock;
 // Up to here everyone sends everything to everyone and adds for itself: one round trip instead of two.
 constexpr int64_t kOneRoundBytes = 64 * 1024;
 
-// What groups split from one world share.
+// Of each group, for peers' values on their way into a sum. Larger sums go in pieces: elements do not depend
+// on each other.
+constexpr int64_t kStagingBytes = int64_t{16} << 20;
+
+// What groups split from one world share. Only `broken` and `why` are other threads' business.
 struct NcclWorld {
+  std::shared_ptr<Device> device;
   cudaStream_t stream = nullptr;
   absl::Duration timeout;
+  std::vector<ncclComm_t> comms;  // of all groups; empty once aborted
   std::atomic<bool> broken{false};
   std::mutex mutex;
   std::string why;  // guarded by mutex
@@ -45,6 +53,10 @@ struct NcclWorld {
     if (!broken) why = std::string(status.message());
     broken = true;
     return status;
+  }
+  // Ends the kernels that wait for a peer, so that nothing touches a caller's buffers any more.
+  void AbortAll() {
+    for (const ncclComm_t comm : std::exchange(comms, {})) ncclCommAbort(comm);
   }
 };
 
@@ -70,19 +82,23 @@ class NcclCommunicator final : public Communicator {
   absl::Status Send(const void* data, int64_t bytes, int to) override;
   absl::Status Receive(void* data, int64_t bytes, int from) override;
   absl::Status Barrier() override;
+  absl::Status Await() override;
   absl::StatusOr<std::unique_ptr<Communicator>> Split(int color) override;
   void Abort() override { world_->Break(absl::AbortedError("aborted")).IgnoreError(); }
 
  private:
-  // Runs `queue` as one NCCL group on the stream.
-  absl::Status Exchange(Clock::time_point deadline, const char* what,
-                        const std::function<ncclResult_t()>& queue);
-  // Until the host's part of what was started is done; until the stream has done all that is queued.
+  // Gives it a communicator that has been started, and what it needs besides.
+  absl::Status TakeComm(ncclComm_t comm, Clock::time_point deadline, const char* what);
+  // Queues `calls` on the stream as one NCCL group.
+  absl::Status Exchange(const char* what, const std::function<ncclResult_t()>& calls);
+  // Until the host's part of what was started is done.
   absl::Status AwaitStarted(Clock::time_point deadline, const char* what);
-  absl::Status AwaitStream(Clock::time_point deadline, const char* what);
 
-  // Both end the kernels that wait for a peer, so that nothing touches the caller's buffers any more.
-  absl::Status Fail(const char* what, const char* why);
+  absl::Status Fail(const char* what, const char* why) {
+    world_->AbortAll();
+    return world_->Break(
+        absl::AbortedError(absl::StrCat(what, " failed on rank ", rank_, " of ", size_, ": ", why)));
+  }
   absl::Status CheckCuda(cudaError_t error, const char* what) {
     return error == cudaSuccess ? absl::OkStatus() : Fail(what, cudaGetErrorString(error));
   }
@@ -92,54 +108,53 @@ class NcclCommunicator final : public Communicator {
     return Clock::now() + absl::ToChronoNanoseconds(world_->timeout);
   }
 
-  absl::Status ReserveStaging(int64_t bytes);
-  absl::Status SumInOneRound(void* data, int64_t count, DType type, Clock::time_point deadline);
-  absl::Status SumInShares(void* data, int64_t count, DType type, Clock::time_point deadline);
+  absl::Status SumInOneRound(void* data, int64_t count, DType type);
+  absl::Status SumInShares(void* data, int64_t count, DType type);
 
   const std::shared_ptr<NcclWorld> world_;
   const int rank_;
   const int size_;
-  ncclComm_t comm_ = nullptr;
+  ncclComm_t comm_ = nullptr;  // not to be used once the world is broken
   cudaEvent_t finished_ = nullptr;
-  char* staging_ = nullptr;  // device: peers' values on their way into a sum, and a barrier's byte
-  int64_t staging_bytes_ = 0;
+  Memory staging_;
 };
 
 NcclCommunicator::~NcclCommunicator() {
-  if (comm_ != nullptr) {
-    const Clock::time_point deadline = DeadlineFromNow();
-    if (!world_->broken) {
-      ncclCommFinalize(comm_);
-      AwaitStarted(deadline, "leaving the world").IgnoreError();
-    }
-    if (comm_ != nullptr) world_->broken ? ncclCommAbort(comm_) : ncclCommDestroy(comm_);
-  }
   if (finished_ != nullptr) cudaEventDestroy(finished_);
-  if (staging_ != nullptr) cudaFree(staging_);
+  const auto own = std::find(world_->comms.begin(), world_->comms.end(), comm_);
+  if (comm_ == nullptr || own == world_->comms.end()) return;  // never begun, or aborted
+  if (!world_->broken) {
+    ncclCommFinalize(comm_);
+    if (!AwaitStarted(DeadlineFromNow(), "leaving the world").ok()) return;
+  }
+  world_->comms.erase(std::find(world_->comms.begin(), world_->comms.end(), comm_));
+  world_->broken ? ncclCommAbort(comm_) : ncclCommDestroy(comm_);
 }
 
 absl::Status NcclCommunicator::Init(const ncclUniqueId& id) {
   const Clock::time_point deadline = DeadlineFromNow();
-  DR_RETURN_IF_ERROR(
-      CheckCuda(cudaEventCreateWithFlags(&finished_, cudaEventDisableTiming), "cudaEventCreate"));
-  DR_RETURN_IF_ERROR(ReserveStaging(size_ * 1024));
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
-  const ncclResult_t started = ncclCommInitRankConfig(&comm_, size_, id, rank_, &config);
+  ncclComm_t comm = nullptr;
+  const ncclResult_t started = ncclCommInitRankConfig(&comm, size_, id, rank_, &config);
   if (started != ncclSuccess && started != ncclInProgress) {
     return Fail("ncclCommInitRank", ncclGetErrorString(started));
   }
-  return AwaitStarted(deadline, "joining the world");
+  return TakeComm(comm, deadline, "joining the world");
 }
 
-absl::Status NcclCommunicator::Fail(const char* what, const char* why) {
-  if (comm_ != nullptr) ncclCommAbort(std::exchange(comm_, nullptr));
-  return world_->Break(
-      absl::AbortedError(absl::StrCat(what, " failed on rank ", rank_, " of ", size_, ": ", why)));
+absl::Status NcclCommunicator::TakeComm(ncclComm_t comm, Clock::time_point deadline, const char* what) {
+  comm_ = comm;
+  world_->comms.push_back(comm);
+  DR_RETURN_IF_ERROR(AwaitStarted(deadline, what));
+  DR_RETURN_IF_ERROR(
+      CheckCuda(cudaEventCreateWithFlags(&finished_, cudaEventDisableTiming), "cudaEventCreate"));
+  DR_ASSIGN_OR_RETURN(staging_, world_->device->Allocate("staging of collectives", kStagingBytes));
+  return absl::OkStatus();
 }
 
 absl::Status NcclCommunicator::GiveUp(const char* what) {
-  ncclCommAbort(std::exchange(comm_, nullptr));
+  world_->AbortAll();
   if (world_->broken) return world_->BrokenStatus();
   return world_->Break(absl::DeadlineExceededError(absl::StrCat("rank ", rank_, " of ", size_, " waited ",
                                                                 absl::FormatDuration(world_->timeout),
@@ -158,90 +173,87 @@ absl::Status NcclCommunicator::AwaitStarted(Clock::time_point deadline, const ch
   }
 }
 
-absl::Status NcclCommunicator::AwaitStream(Clock::time_point deadline, const char* what) {
+absl::Status NcclCommunicator::Await() {
+  DR_RETURN_IF_ERROR(CheckIntact());
+  constexpr char kWhat[] = "an exchange";
+  const Clock::time_point deadline = DeadlineFromNow();
   DR_RETURN_IF_ERROR(CheckCuda(cudaEventRecord(finished_, world_->stream), "cudaEventRecord"));
   while (true) {
     const cudaError_t done = cudaEventQuery(finished_);
     if (done == cudaSuccess) return absl::OkStatus();
-    if (done != cudaErrorNotReady) return CheckCuda(done, what);
-    ncclResult_t state = ncclSuccess;  // errors that the network reports while kernels wait
-    if (ncclCommGetAsyncError(comm_, &state) != ncclSuccess ||
-        (state != ncclSuccess && state != ncclInProgress)) {
-      return Fail(what, ncclGetErrorString(state));
+    if (done != cudaErrorNotReady) return CheckCuda(done, kWhat);
+    for (const ncclComm_t comm : world_->comms) {  // errors that the network reports while kernels wait
+      ncclResult_t state = ncclSuccess;
+      const ncclResult_t asked = ncclCommGetAsyncError(comm, &state);
+      if (asked != ncclSuccess) return Fail(kWhat, ncclGetErrorString(asked));
+      if (state != ncclSuccess && state != ncclInProgress) return Fail(kWhat, ncclGetErrorString(state));
     }
-    if (world_->broken || Clock::now() > deadline) return GiveUp(what);
+    if (world_->broken || Clock::now() > deadline) return GiveUp(kWhat);
     std::this_thread::yield();
   }
 }
 
-absl::Status NcclCommunicator::Exchange(Clock::time_point deadline, const char* what,
-                                        const std::function<ncclResult_t()>& queue) {
+absl::Status NcclCommunicator::Exchange(const char* what, const std::function<ncclResult_t()>& calls) {
+  DR_RETURN_IF_ERROR(CheckIntact());
+  const Clock::time_point deadline = DeadlineFromNow();
   ncclGroupStart();
-  const ncclResult_t queued = queue();
+  const ncclResult_t queued = calls();
   const ncclResult_t started = ncclGroupEnd();
   if (queued != ncclSuccess && queued != ncclInProgress) return Fail(what, ncclGetErrorString(queued));
   if (started != ncclSuccess && started != ncclInProgress) return Fail(what, ncclGetErrorString(started));
   return AwaitStarted(deadline, what);
 }
 
-absl::Status NcclCommunicator::ReserveStaging(int64_t bytes) {
-  if (bytes <= staging_bytes_) return absl::OkStatus();
-  if (staging_ != nullptr) cudaFree(staging_);
-  staging_ = nullptr;
-  staging_bytes_ = 0;
-  DR_RETURN_IF_ERROR(CheckCuda(cudaMalloc(&staging_, bytes), "cudaMalloc for sums"));
-  staging_bytes_ = bytes;
-  return absl::OkStatus();
-}
-
 absl::Status NcclCommunicator::AllReduceSum(void* data, int64_t count, DType type) {
   DR_CHECK(type == DType::kF32 || type == DType::kBF16);
   DR_RETURN_IF_ERROR(CheckIntact());
   if (size_ == 1 || count == 0) return absl::OkStatus();
-  const Clock::time_point deadline = DeadlineFromNow();
-  const bool small = count * static_cast<int64_t>(SizeOf(type)) <= kOneRoundBytes;
-  DR_RETURN_IF_ERROR(small ? SumInOneRound(data, count, type, deadline)
-                           : SumInShares(data, count, type, deadline));
-  return AwaitStream(deadline, "AllReduceSum");
+  const int64_t element = static_cast<int64_t>(SizeOf(type));
+  if (const int64_t bytes = count * element; bytes <= kOneRoundBytes && bytes * size_ <= kStagingBytes) {
+    return SumInOneRound(data, count, type);
+  }
+  // Every rank's values of one share are the size of the piece, give or take an element for each rank.
+  const int64_t piece = kStagingBytes / element - size_;
+  for (int64_t begin = 0; begin < count; begin += piece) {
+    DR_RETURN_IF_ERROR(
+        SumInShares(static_cast<char*>(data) + begin * element, std::min(piece, count - begin), type));
+  }
+  return absl::OkStatus();
 }
 
-absl::Status NcclCommunicator::SumInOneRound(void* data, int64_t count, DType type,
-                                             Clock::time_point deadline) {
+absl::Status NcclCommunicator::SumInOneRound(void* data, int64_t count, DType type) {
   const int64_t bytes = count * static_cast<int64_t>(SizeOf(type));
-  DR_RETURN_IF_ERROR(ReserveStaging(bytes * size_));
-  DR_RETURN_IF_ERROR(Exchange(deadline, "AllReduceSum", [&] {
-    return ncclAllGather(data, staging_, bytes, ncclInt8, comm_, world_->stream);
+  DR_RETURN_IF_ERROR(Exchange("AllReduceSum", [&] {
+    return ncclAllGather(data, staging_.data(), bytes, ncclInt8, comm_, world_->stream);
   }));
-  return LaunchOrderedSum(staging_, size_, count, type, data, world_->stream)
+  return LaunchOrderedSum(staging_.data(), size_, count, type, data, world_->stream)
              ? absl::OkStatus()
              : Fail("AllReduceSum", "kernel launch");
 }
 
-absl::Status NcclCommunicator::SumInShares(void* data, int64_t count, DType type,
-                                           Clock::time_point deadline) {
+absl::Status NcclCommunicator::SumInShares(void* data, int64_t count, DType type) {
   const int64_t element = static_cast<int64_t>(SizeOf(type));
   char* const bytes = static_cast<char*>(data);
   const Range mine = ShareOf(count, rank_, size_);
   const int64_t my_bytes = mine.size() * element;
   char* const my_share = bytes + mine.begin * element;
-  DR_RETURN_IF_ERROR(ReserveStaging(my_bytes * size_));
 
   // Every rank's values of this rank's share, in rank order; a rank sends to itself too.
-  DR_RETURN_IF_ERROR(Exchange(deadline, "AllReduceSum", [&] {
+  DR_RETURN_IF_ERROR(Exchange("AllReduceSum", [&] {
     ncclResult_t result = ncclSuccess;
     for (int peer = 0; peer < size_ && result == ncclSuccess; ++peer) {
       const Range theirs = ShareOf(count, peer, size_);
       result = ncclSend(bytes + theirs.begin * element, theirs.size() * element, ncclInt8, peer, comm_,
                         world_->stream);
       if (result != ncclSuccess) break;
-      result = ncclRecv(staging_ + peer * my_bytes, my_bytes, ncclInt8, peer, comm_, world_->stream);
+      result = ncclRecv(staging_.data() + peer * my_bytes, my_bytes, ncclInt8, peer, comm_, world_->stream);
     }
     return result;
   }));
-  if (!LaunchOrderedSum(staging_, size_, mine.size(), type, my_share, world_->stream)) {
+  if (!LaunchOrderedSum(staging_.data(), size_, mine.size(), type, my_share, world_->stream)) {
     return Fail("AllReduceSum", "kernel launch");
   }
-  return Exchange(deadline, "AllReduceSum", [&] {
+  return Exchange("AllReduceSum", [&] {
     ncclResult_t result = ncclSuccess;
     for (int peer = 0; peer < size_ && result == ncclSuccess; ++peer) {
       if (peer == rank_) continue;
@@ -257,10 +269,7 @@ absl::Status NcclCommunicator::SumInShares(void* data, int64_t count, DType type
 
 absl::Status NcclCommunicator::AllGatherV(const void* in, void* out, std::span<const int64_t> bytes_of) {
   DR_CHECK(std::ssize(bytes_of) == size_);
-  const std::vector<int64_t> send_bytes(size_, bytes_of[rank_]);
-  DR_RETURN_IF_ERROR(CheckIntact());
-  const Clock::time_point deadline = DeadlineFromNow();
-  DR_RETURN_IF_ERROR(Exchange(deadline, "AllGather", [&] {
+  return Exchange("AllGather", [&] {
     ncclResult_t result = ncclSuccess;
     char* to = static_cast<char*>(out);
     for (int peer = 0; peer < size_ && result == ncclSuccess; ++peer) {
@@ -271,16 +280,13 @@ absl::Status NcclCommunicator::AllGatherV(const void* in, void* out, std::span<c
       to += bytes_of[peer];
     }
     return result;
-  }));
-  return AwaitStream(deadline, "AllGather");
+  });
 }
 
 absl::Status NcclCommunicator::AllToAllV(const void* in, std::span<const int64_t> send_bytes, void* out,
                                          std::span<const int64_t> recv_bytes) {
   DR_CHECK(std::ssize(send_bytes) == size_ && std::ssize(recv_bytes) == size_);
-  DR_RETURN_IF_ERROR(CheckIntact());
-  const Clock::time_point deadline = DeadlineFromNow();
-  DR_RETURN_IF_ERROR(Exchange(deadline, "AllToAllV", [&] {
+  return Exchange("AllToAllV", [&] {
     ncclResult_t result = ncclSuccess;
     const char* from = static_cast<const char*>(in);
     char* to = static_cast<char*>(out);
@@ -294,37 +300,26 @@ absl::Status NcclCommunicator::AllToAllV(const void* in, std::span<const int64_t
       to += recv_bytes[peer];
     }
     return result;
-  }));
-  return AwaitStream(deadline, "AllToAllV");
+  });
 }
 
 absl::Status NcclCommunicator::Send(const void* data, int64_t bytes, int to) {
   DR_CHECK(to >= 0 && to < size_ && to != rank_);
-  DR_RETURN_IF_ERROR(CheckIntact());
-  if (bytes == 0) return absl::OkStatus();
-  const Clock::time_point deadline = DeadlineFromNow();
-  DR_RETURN_IF_ERROR(
-      Exchange(deadline, "Send", [&] { return ncclSend(data, bytes, ncclInt8, to, comm_, world_->stream); }));
-  return AwaitStream(deadline, "Send");
+  if (bytes == 0) return CheckIntact();
+  return Exchange("Send", [&] { return ncclSend(data, bytes, ncclInt8, to, comm_, world_->stream); });
 }
 
 absl::Status NcclCommunicator::Receive(void* data, int64_t bytes, int from) {
   DR_CHECK(from >= 0 && from < size_ && from != rank_);
-  DR_RETURN_IF_ERROR(CheckIntact());
-  if (bytes == 0) return absl::OkStatus();
-  const Clock::time_point deadline = DeadlineFromNow();
-  DR_RETURN_IF_ERROR(Exchange(deadline, "Receive",
-                              [&] { return ncclRecv(data, bytes, ncclInt8, from, comm_, world_->stream); }));
-  return AwaitStream(deadline, "Receive");
+  if (bytes == 0) return CheckIntact();
+  return Exchange("Receive", [&] { return ncclRecv(data, bytes, ncclInt8, from, comm_, world_->stream); });
 }
 
 absl::Status NcclCommunicator::Barrier() {
-  DR_RETURN_IF_ERROR(CheckIntact());
-  const Clock::time_point deadline = DeadlineFromNow();
-  DR_RETURN_IF_ERROR(Exchange(deadline, "Barrier", [&] {
-    return ncclAllGather(staging_ + rank_, staging_, 1, ncclInt8, comm_, world_->stream);
+  DR_RETURN_IF_ERROR(Exchange("Barrier", [&] {
+    return ncclAllGather(staging_.data() + rank_, staging_.data(), 1, ncclInt8, comm_, world_->stream);
   }));
-  return AwaitStream(deadline, "Barrier");
+  return Await();
 }
 
 absl::StatusOr<std::unique_ptr<Communicator>> NcclCommunicator::Split(int color) {
@@ -343,11 +338,7 @@ absl::StatusOr<std::unique_ptr<Communicator>> NcclCommunicator::Split(int color)
   ncclCommUserRank(comm, &rank);
   ncclCommCount(comm, &size);
   auto group = std::make_unique<NcclCommunicator>(world_, rank, size);
-  group->comm_ = comm;
-  DR_RETURN_IF_ERROR(group->AwaitStarted(deadline, "Split"));
-  DR_RETURN_IF_ERROR(group->CheckCuda(cudaEventCreateWithFlags(&group->finished_, cudaEventDisableTiming),
-                                      "cudaEventCreate"));
-  DR_RETURN_IF_ERROR(group->ReserveStaging(size * 1024));
+  DR_RETURN_IF_ERROR(group->TakeComm(comm, deadline, "Split"));
   return group;
 }
 
@@ -362,7 +353,8 @@ absl::StatusOr<std::string> NewNcclWorldId() {
 }
 
 absl::StatusOr<std::unique_ptr<Communicator>> JoinNcclWorld(const std::string& id, int rank, int size,
-                                                            CUstream_st* stream, absl::Duration timeout) {
+                                                            std::shared_ptr<Device> device,
+                                                            absl::Duration timeout) {
   ncclUniqueId unique;
   if (id.size() != sizeof(unique.internal) || size < 1 || rank < 0 || rank >= size) {
     return absl::InvalidArgumentError(absl::StrCat("NCCL world: id of ", id.size(), " bytes (",
@@ -371,7 +363,8 @@ absl::StatusOr<std::unique_ptr<Communicator>> JoinNcclWorld(const std::string& i
   }
   std::memcpy(unique.internal, id.data(), id.size());
   auto world = std::make_shared<NcclWorld>();
-  world->stream = stream;
+  world->stream = static_cast<cudaStream_t>(device->execution().stream);
+  world->device = std::move(device);
   world->timeout = timeout;
   auto communicator = std::make_unique<NcclCommunicator>(std::move(world), rank, size);
   DR_RETURN_IF_ERROR(communicator->Init(unique));

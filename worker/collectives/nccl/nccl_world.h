@@ -1,4 +1,4 @@
-// Ranks as processes with a GPU each, over NCCL. Buffers are device memory.
+// Ranks as processes with a card each, over NCCL. Buffers are device memory.
 #pragma once
 
 #include <memory>
@@ -7,19 +7,20 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "worker/collectives/communicator.h"
-
-struct CUstream_st;  // cudaStream_t is a pointer to it
+#include "worker/device/device.h"
 
 namespace deeprack::worker {
 
-// The secret by which the ranks of one world find each other: made by one of them, carried to all.
+// The secret by which the ranks of one world find each other: made by one of them, carried to all, good for
+// one world. FailedPrecondition in a build without NCCL.
 absl::StatusOr<std::string> NewNcclWorldId();
 
-// Joins the world of `id` as `rank` of `size`, from a thread whose current device is this rank's. Every call
-// queues its work behind what is on `stream` and returns when the data is there, or at the deadline. Abort
-// from another thread ends this rank's call under way and all later ones; peers that wait for this rank in a
-// kernel notice at their own deadline, as a GPU takes no other message. `stream` outlives the communicators.
+// Joins the world of `id` as `rank` of `size`, from the thread that uses `device`, a card no other rank has.
+// Calls queue their work on its stream and return; Await waits for it, up to the deadline. Abort from another
+// thread ends what this rank waits for; peers that wait for it in a kernel notice at their own deadline, as a
+// card takes no other message.
 absl::StatusOr<std::unique_ptr<Communicator>> JoinNcclWorld(const std::string& id, int rank, int size,
-                                                            CUstream_st* stream, absl::Duration timeout);
+                                                            std::shared_ptr<Device> device,
+                                                            absl::Duration timeout);
 
 }  // namespace deeprack::worker

@@ -21,21 +21,21 @@ int64_t Total(std::span<const int64_t> sizes) {
 // Pinned memory that the groups split from one world share: one call at a time uses it.
 class Staging {
  public:
-  explicit Staging(Device& device) : device_(device) {}
+  explicit Staging(std::shared_ptr<Device> device) : device_(std::move(device)) {}
 
-  Device& device() { return device_; }
+  Device& device() { return *device_; }
 
   absl::StatusOr<std::byte*> Reserve(int64_t bytes) {
     if (bytes <= memory_.bytes()) return memory_.data();
-    DR_RETURN_IF_ERROR(device_.Synchronize());  // copies may still read the old memory
+    DR_RETURN_IF_ERROR(device_->Synchronize());  // copies may still read the old memory
     memory_ = Memory();
     const auto size = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(bytes)));
-    DR_ASSIGN_OR_RETURN(memory_, device_.AllocateStaging("staging of collectives", size));
+    DR_ASSIGN_OR_RETURN(memory_, device_->AllocateStaging("staging of collectives", size));
     return memory_.data();
   }
 
  private:
-  Device& device_;
+  const std::shared_ptr<Device> device_;
   Memory memory_;
 };
 
@@ -98,6 +98,8 @@ class StagedCommunicator final : public Communicator {
     return host_->Barrier();
   }
 
+  absl::Status Await() override { return absl::OkStatus(); }
+
   absl::StatusOr<std::unique_ptr<Communicator>> Split(int color) override {
     DR_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> group, host_->Split(color));
     return std::make_unique<StagedCommunicator>(staging_, std::move(group));
@@ -122,8 +124,9 @@ class StagedCommunicator final : public Communicator {
 
 }  // namespace
 
-std::unique_ptr<Communicator> MakeStagedCommunicator(Device& device, std::unique_ptr<Communicator> host) {
-  return std::make_unique<StagedCommunicator>(std::make_shared<Staging>(device), std::move(host));
+std::unique_ptr<Communicator> MakeStagedCommunicator(std::shared_ptr<Device> device,
+                                                     std::unique_ptr<Communicator> host) {
+  return std::make_unique<StagedCommunicator>(std::make_shared<Staging>(std::move(device)), std::move(host));
 }
 
 }  // namespace deeprack::worker

@@ -10,7 +10,8 @@
 namespace deeprack::worker {
 
 // Every call waits for what is queued on the device before its data can leave; what it received is queued
-// behind. Its staging memory grows to the largest exchange. The device outlives the communicator.
-std::unique_ptr<Communicator> MakeStagedCommunicator(Device& device, std::unique_ptr<Communicator> host);
+// behind. Its staging memory grows to the largest exchange.
+std::unique_ptr<Communicator> MakeStagedCommunicator(std::shared_ptr<Device> device,
+                                                     std::unique_ptr<Communicator> host);
 
 }  // namespace deeprack::worker

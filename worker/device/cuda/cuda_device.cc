@@ -26,13 +26,28 @@ absl::Status Check(cudaError_t error, std::string_view what) {
   return error == cudaSuccess ? absl::OkStatus() : Failed(error, what);
 }
 
-uint64_t IdentityOf(int index) {
+std::string BusAddressOf(int index) {
   char bus[64] = {};
   cudaDeviceGetPCIBusId(bus, sizeof(bus), index);
+  return bus;
+}
+
+uint64_t IdentityOf(int index) {
   uint64_t hash = HostIdentity();
-  for (const char c : std::string_view(bus)) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
+  for (const char c : BusAddressOf(index)) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
   return hash;
 }
+
+class CudaGraph final : public Graph {
+ public:
+  CudaGraph(cudaGraphExec_t graph, cudaStream_t stream) : graph_(graph), stream_(stream) {}
+  ~CudaGraph() override { cudaGraphExecDestroy(graph_); }
+  absl::Status Replay() override { return Check(cudaGraphLaunch(graph_, stream_), "a graph's launch"); }
+
+ private:
+  const cudaGraphExec_t graph_;
+  const cudaStream_t stream_;
+};
 
 class CudaDevice final : public Device {
  public:
@@ -95,6 +110,25 @@ class CudaDevice final : public Device {
     return Copy(to, from, bytes, cudaMemcpyDeviceToDevice, "a copy within the card");
   }
 
+  bool records_graphs() const override { return true; }
+  absl::StatusOr<std::unique_ptr<Graph>> Record(const std::function<absl::Status()>& queue) override {
+    DR_RETURN_IF_ERROR(
+        Check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "beginning a recording"));
+    const absl::Status queued = queue();
+    cudaGraph_t recorded = nullptr;
+    const cudaError_t ended = cudaStreamEndCapture(stream_, &recorded);
+    if (!queued.ok()) {
+      if (recorded != nullptr) cudaGraphDestroy(recorded);
+      return queued;
+    }
+    DR_RETURN_IF_ERROR(Check(ended, "a recording"));
+    cudaGraphExec_t graph = nullptr;
+    const cudaError_t made = cudaGraphInstantiate(&graph, recorded, 0);
+    cudaGraphDestroy(recorded);
+    DR_RETURN_IF_ERROR(Check(made, "preparing a recording"));
+    return std::make_unique<CudaGraph>(graph, stream_);
+  }
+
   absl::Status Synchronize() override {
     // A launch that was refused shows only here.
     const cudaError_t launch = cudaGetLastError();
@@ -151,6 +185,11 @@ absl::StatusOr<kernels::CardProperties> PropertiesOfCard(int index) {
     return absl::FailedPreconditionError(absl::StrCat(why, ". Use --backend cpu, which runs every model"));
   }
   return card;
+}
+
+absl::StatusOr<std::string> NameOfCard(int index) {
+  DR_RETURN_IF_ERROR(PropertiesOfCard(index).status());
+  return absl::StrCat(absl::Hex(HostIdentity()), "/", BusAddressOf(index));
 }
 
 absl::StatusOr<std::unique_ptr<Device>> OpenCudaDevice(int index, int threads) {

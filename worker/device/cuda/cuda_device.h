@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "kernels/cuda/choice/kernel_choice.h"
@@ -15,6 +16,9 @@ absl::StatusOr<int> CountCards();
 
 // FailedPrecondition: as above, or no card of that index, or one that is too old.
 absl::StatusOr<kernels::CardProperties> PropertiesOfCard(int index);
+
+// Names a card among those of all machines: the machine's identity and the card's bus address.
+absl::StatusOr<std::string> NameOfCard(int index);
 
 // Opens a card for the calling thread, which is the one that uses it; `threads` of the host pack weights. Its
 // execution()'s stream is a cudaStream_t.

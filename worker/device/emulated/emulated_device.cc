@@ -20,10 +20,31 @@ namespace {
 
 constexpr int kPoison = 0xee;
 
+using Work = std::vector<kernels::host::Stream::Work>;
+
+class RecordedWork final : public Graph {
+ public:
+  RecordedWork(Work work, kernels::host::Stream* stream, std::function<void()> on_replay)
+      : work_(std::move(work)), stream_(stream), on_replay_(std::move(on_replay)) {}
+
+  absl::Status Replay() override {
+    if (on_replay_) on_replay_();
+    for (const auto& work : work_) stream_->Enqueue(work);
+    return absl::OkStatus();
+  }
+
+ private:
+  const Work work_;
+  kernels::host::Stream* const stream_;
+  const std::function<void()> on_replay_;
+};
+
 class EmulatedDevice final : public Device {
  public:
-  explicit EmulatedDevice(int threads)
-      : pool_(kernels::MakeThreadPool(threads)), execution_{.pool = pool_.get(), .stream = &stream_} {}
+  EmulatedDevice(int threads, EmulatedDeviceEvents events)
+      : pool_(kernels::MakeThreadPool(threads)),
+        execution_{.pool = pool_.get(), .stream = &stream_},
+        events_(std::move(events)) {}
 
   std::string_view backend() const override { return "cuda-host"; }
   std::string description() const override { return "the plain CUDA kernels, run on the host"; }
@@ -57,11 +78,26 @@ class EmulatedDevice final : public Device {
     return CopyWithin(to_host, from, bytes);
   }
   absl::Status CopyWithin(void* to, const void* from, int64_t bytes) override {
+    DR_CHECK(!recording_);  // kernels only
     if (bytes > 0) stream_.Enqueue([=] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
     return absl::OkStatus();
   }
 
+  bool records_graphs() const override { return true; }
+  absl::StatusOr<std::unique_ptr<Graph>> Record(const std::function<absl::Status()>& queue) override {
+    Work work;
+    stream_.RecordTo(&work);
+    recording_ = true;
+    const absl::Status queued = queue();
+    recording_ = false;
+    stream_.RecordTo(nullptr);
+    DR_RETURN_IF_ERROR(queued);
+    if (events_.graph_recorded) events_.graph_recorded();
+    return std::make_unique<RecordedWork>(std::move(work), &stream_, events_.graph_replayed);
+  }
+
   absl::Status Synchronize() override {
+    DR_CHECK(!recording_);
     for (const auto& [data, bytes] : closed_) Protect(data, bytes, PROT_READ | PROT_WRITE);
     stream_.Run();
     for (const auto& [data, bytes] : closed_) Protect(data, bytes, PROT_NONE);
@@ -85,12 +121,16 @@ class EmulatedDevice final : public Device {
   const std::unique_ptr<kernels::ThreadPool> pool_;
   kernels::host::Stream stream_;
   const kernels::Execution execution_;
+  const EmulatedDeviceEvents events_;
+  bool recording_ = false;
   std::map<std::byte*, int64_t> closed_;                    // the device's memory
   std::vector<std::pair<const std::byte*, int64_t>> sent_;  // host memory that queued copies read
 };
 
 }  // namespace
 
-std::unique_ptr<Device> MakeEmulatedDevice(int threads) { return std::make_unique<EmulatedDevice>(threads); }
+std::unique_ptr<Device> MakeEmulatedDevice(int threads, EmulatedDeviceEvents events) {
+  return std::make_unique<EmulatedDevice>(threads, std::move(events));
+}
 
 }  // namespace deeprack::worker

@@ -7,13 +7,20 @@
 // kernels and copies such an access ends the program.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "worker/device/device.h"
 
 namespace deeprack::worker {
 
+// What a test may want to know of; each may be empty.
+struct EmulatedDeviceEvents {
+  std::function<void()> graph_recorded;
+  std::function<void()> graph_replayed;
+};
+
 // `threads` of the host for work on host memory.
-std::unique_ptr<Device> MakeEmulatedDevice(int threads);
+std::unique_ptr<Device> MakeEmulatedDevice(int threads, EmulatedDeviceEvents events);
 
 }  // namespace deeprack::worker

@@ -1,23 +1,25 @@
-// The whole engine on an emulated card: the plain CUDA kernels' source, memory that the host cannot touch,
-// and a stream that runs when it is waited for. Logits are the CPU's, bit for bit; so are tokens.
+// The whole engine on a card: logits are the CPU's, bit for bit, and so are tokens. In CI the card is
+// emulated (emulated_card.cc): the plain CUDA kernels' source, memory that the host cannot touch, and a
+// stream that runs when it is waited for. `make gpu-check` runs the same suite on a real one (tests/gpu).
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <string>
 
 #include "kernels/api/kernel_set.h"
+#include "tests/unit/engine/card.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/device/cpu_device.h"
-#include "worker/device/emulated/emulated_device.h"
 
 namespace deeprack::worker::testing {
 namespace {
 
 constexpr Epoch kEpoch = 7;
 
-std::unique_ptr<Device> Emulated() { return MakeEmulatedDevice(1); }
+std::unique_ptr<Device> Card() { return MakeCard(nullptr); }
 // The plain kernels add in the order of the CPU table that every processor runs.
 std::unique_ptr<Device> Generic() { return MakeCpuDevice(1, *kernels::AvailableCpuKernels().front()); }
 
@@ -70,6 +72,11 @@ void ExpectSameAnswers(const model::SequenceResult& actual, const model::Sequenc
     same(actual.prompt_logprobs[i], expected.prompt_logprobs[i]);
 }
 
+std::string DemoModel() {
+  const char* elsewhere = std::getenv("DEEPRACK_DEMO_MODEL");
+  return elsewhere != nullptr ? elsewhere : DEEPRACK_SOURCE_DIR "/demo/model";
+}
+
 struct Case {
   const char* name;
   TinyModel model;
@@ -78,21 +85,21 @@ struct Case {
   model::ExpertExchange exchange = model::ExpertExchange::kReplicated;
 };
 
-class EmulatedEngineTest : public ::testing::TestWithParam<Case> {};
+class CardEngineTest : public ::testing::TestWithParam<Case> {};
 
-TEST_P(EmulatedEngineTest, GivesTheCpusLogitsBitForBit) {
+TEST_P(CardEngineTest, GivesTheCpusLogitsBitForBit) {
   const Case& c = GetParam();
   EngineOptions options = TinyOptions(WriteTinyCheckpoint(c.model), c.compute, c.layout, c.exchange);
   options.max_step_tokens = 80;
-  const auto emulated = MakeRack(options, Emulated);
+  const auto card = MakeRack(options, Card);
   const auto cpu = MakeRack(options, Generic);
   for (const model::StepPlan& plan : Steps(c.layout.dp)) {
-    const auto actual = emulated->Execute(plan);
+    const auto actual = card->Execute(plan);
     const auto expected = cpu->Execute(plan);
     ASSERT_TRUE(actual.ok()) << actual.status();
     ASSERT_TRUE(expected.ok()) << expected.status();
     for (size_t i = 0; i < expected->size(); ++i) ExpectSameAnswers((*actual)[i], (*expected)[i]);
-    const std::vector<Logits> actual_logits = emulated->LastLogits(plan);
+    const std::vector<Logits> actual_logits = card->LastLogits(plan);
     const std::vector<Logits> expected_logits = cpu->LastLogits(plan);
     for (size_t i = 0; i < expected_logits.size(); ++i) {
       ASSERT_EQ(actual_logits[i].size(), expected_logits[i].size());
@@ -107,7 +114,7 @@ TEST_P(EmulatedEngineTest, GivesTheCpusLogitsBitForBit) {
 constexpr auto kAllToAll = model::ExpertExchange::kAllToAll;
 
 INSTANTIATE_TEST_SUITE_P(
-    Layouts, EmulatedEngineTest,
+    Layouts, CardEngineTest,
     ::testing::Values(Case{"bf16", {}}, Case{"f32_no_q_lora", {.q_lora = false, .fp8 = false}, DType::kF32},
                       Case{"grouped_query", {.grouped_query = true}},
                       Case{"grouped_query_f32_tp2", {.grouped_query = true}, DType::kF32, {.tp = 2}},
@@ -121,12 +128,12 @@ INSTANTIATE_TEST_SUITE_P(
 
 // Files that one packed are right for the other where both keep the same types: a card's are copied in and
 // out.
-TEST(EmulatedEngineTest, PackedWeightsAreCopiedToTheCard) {
+TEST(CardEngineTest, PackedWeightsAreCopiedToTheCard) {
   EngineOptions options = TinyOptions(WriteTinyCheckpoint({}), DType::kBF16, {.tp = 2, .ep = 2});
   const model::StepPlan plan = Steps(1).front();
-  const Logits expected = MakeRack(options, Emulated)->LogitsOf(plan).front();
+  const Logits expected = MakeRack(options, Card)->LogitsOf(plan).front();
   options.packed.full_check = true;
-  for (const Rack::MakeDevice& writer : {Rack::MakeDevice(Emulated), Rack::MakeDevice(Generic)}) {
+  for (const Rack::MakeDevice& writer : {Rack::MakeDevice(Card), Rack::MakeDevice(Generic)}) {
     options.packed.folder = options.model_path + "/packed";
     std::filesystem::remove_all(options.packed.folder);
     EXPECT_EQ(MakeRack(options, writer)->LogitsOf(plan).front(), expected);
@@ -138,21 +145,69 @@ TEST(EmulatedEngineTest, PackedWeightsAreCopiedToTheCard) {
     };
     const auto before = packed_at();
     EXPECT_EQ(before.size(), 2u);
-    for (const Rack::MakeDevice& reader : {Rack::MakeDevice(Emulated), Rack::MakeDevice(Generic)}) {
+    for (const Rack::MakeDevice& reader : {Rack::MakeDevice(Card), Rack::MakeDevice(Generic)}) {
       EXPECT_EQ(MakeRack(options, reader)->LogitsOf(plan).front(), expected);
       EXPECT_EQ(packed_at(), before) << "not packed again";
     }
   }
 }
 
+// Batches that come and go, each padded to a recording that serves several sizes; every way of drawing.
+TEST(CardEngineTest, DecodesFromRecordingsGiveTheSameBits) {
+  for (const bool grouped_query : {false, true}) {
+    const std::string folder = WriteTinyCheckpoint({.layers = 3, .grouped_query = grouped_query});
+    EngineOptions options = TinyOptions(folder, DType::kBF16);
+    options.max_step_tokens = 40;
+    const auto cpu = MakeRack(options, Generic);
+    GraphCounts counts;
+    options.decode_graphs = true;
+    const auto card = MakeRack(options, [&] { return MakeCard(&counts); });
+    std::vector<Sequence> sequences;
+    for (int i = 0; i < 5; ++i) {
+      sequences.push_back({.id = SequenceId(i + 1),
+                           .tokens = RandomTokens(20, 40 + static_cast<uint32_t>(i)),
+                           .blocks = {BlockId(7 - i)}});
+    }
+    const auto expect_same = [&](const model::StepPlan& plan) {
+      const auto actual = card->Execute(plan);
+      const auto expected = cpu->Execute(plan);
+      ASSERT_TRUE(actual.ok()) << actual.status();
+      ASSERT_TRUE(expected.ok()) << expected.status();
+      for (size_t i = 0; i < expected->size(); ++i) ExpectSameAnswers((*actual)[i], (*expected)[i]);
+      EXPECT_EQ(card->LastLogits(plan), cpu->LastLogits(plan));
+    };
+    for (const Sequence& sequence : sequences)
+      expect_same({.epoch = kEpoch, .sequences = {sequence.Chunk(0, 6)}});
+    const std::vector<std::vector<int>> batches = {{0}, {1, 2, 3}, {0, 1, 2, 3},   {4, 0, 2},
+                                                   {3}, {4},       {1, 0, 4, 3, 2}};
+    std::vector<int64_t> computed(5, 6);
+    for (const std::vector<int>& batch : batches) {
+      model::StepPlan plan = {.epoch = kEpoch};
+      for (const int i : batch) {
+        model::SequencePlan chunk = sequences[static_cast<size_t>(i)].Chunk(computed[i], computed[i] + 1);
+        chunk.sampling.temperature = 0.3f * static_cast<float>(i);
+        chunk.sampling.seed = 9;
+        if (i == 2) chunk.sampling.logit_bias = {{5, 4.0f}};
+        if (i == 3) chunk.sampling.top_logprobs = 2;
+        plan.sequences.push_back(chunk);
+        ++computed[i];
+      }
+      expect_same(plan);
+    }
+    if (!counts.counted) continue;
+    EXPECT_EQ(counts.recorded, 2);  // of 1 and of 4; that of 8 was seen once
+    EXPECT_EQ(counts.replayed, 4);
+  }
+}
+
 // Greedy, one token at a time, on one rank and on two: the same text.
-TEST(EmulatedEngineTest, TheDemoModelWritesTheSame) {
+TEST(CardEngineTest, TheDemoModelWritesTheSame) {
   std::vector<std::vector<TokenId>> texts;
   for (const model::Layout& layout : {model::Layout{}, model::Layout{.tp = 2, .ep = 2}}) {
-    EngineOptions options = TinyOptions(DEEPRACK_SOURCE_DIR "/demo/model", DType::kBF16, layout);
+    EngineOptions options = TinyOptions(DemoModel(), DType::kBF16, layout);
     options.max_step_tokens = 64;
     options.max_context = 128;
-    for (const Rack::MakeDevice& make : {Rack::MakeDevice(Emulated), Rack::MakeDevice(Generic)}) {
+    for (const Rack::MakeDevice& make : {Rack::MakeDevice(Card), Rack::MakeDevice(Generic)}) {
       const auto rack = MakeRack(options, make);
       Sequence s = {.id = 1, .tokens = RandomTokens(40, 3), .blocks = {1, 0}};
       std::vector<TokenId> text;

@@ -1,0 +1,86 @@
+#include "worker/rpc/rank_backend.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "kernels/cuda/choice/kernel_choice.h"
+#include "spdlog/spdlog.h"
+#include "worker/collectives/local/local_world.h"
+#include "worker/collectives/nccl/nccl_world.h"
+#include "worker/collectives/staged/staged_communicator.h"
+#include "worker/device/cpu_device.h"
+#include "worker/device/cuda/cuda_device.h"
+
+namespace deeprack::worker {
+namespace {
+
+using Joined = absl::StatusOr<std::unique_ptr<Communicator>>;
+
+// The world that the launcher made, or a world of one: host memory.
+Joined JoinLaunched(const LaunchWorld& launch, absl::Duration timeout) {
+  if (launch.size > 1) return JoinMpiWorld(timeout);
+  return std::move(MakeLocalWorld(1, timeout).front());
+}
+
+RankBackend OnCpu(const LaunchWorld& launch) {
+  return {.name = "cpu",
+          .card = {},
+          .join = [launch](const WorldRequest& world) { return JoinLaunched(launch, world.timeout); },
+          .create = [](const EngineOptions& options, Communicator* world,
+                       const Engine::Progress& progress) { return Engine::Create(options, world, progress); },
+          .new_world = {}};
+}
+
+absl::StatusOr<RankBackend> OnCard(const BackendChoice& choice) {
+  DR_ASSIGN_OR_RETURN(const int cards, CountCards());
+  const int index = choice.card >= 0 ? choice.card : choice.local_rank % cards;
+  DR_ASSIGN_OR_RETURN(const kernels::CardProperties card, PropertiesOfCard(index));
+  DR_ASSIGN_OR_RETURN(const std::string name, NameOfCard(index));
+  const kernels::KernelChoice kernels =
+      kernels::ChooseKernels(card, kernels::SpecialKernels(), kernels::VerifiedKernels());
+  spdlog::info("card {}: {}, compute capability {}.{}; {}", index, card.name, card.major, card.minor,
+               kernels.Describe());
+
+  // Joining opens the card, whose memory the world exchanges, and the engine then takes it over. Both happen
+  // on the engine's thread.
+  auto device = std::make_shared<std::shared_ptr<Device>>();
+  const LaunchWorld launch = choice.launch;
+  return RankBackend{
+      .name = "cuda",
+      .card = name,
+      .join = [device, index, launch](const WorldRequest& world) -> Joined {
+        const int threads = std::max(world.threads, 1);
+        DR_ASSIGN_OR_RETURN(*device, OpenCudaDevice(index, threads));
+        if (!world.nccl_world.empty()) {
+          return JoinNcclWorld(world.nccl_world, world.rank, world.size, *device, world.timeout);
+        }
+        DR_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> host, JoinLaunched(launch, world.timeout));
+        return MakeStagedCommunicator(*device, std::move(host));
+      },
+      .create = [device, graphs = choice.decode_graphs](EngineOptions options, Communicator* world,
+                                                        const Engine::Progress& progress) {
+        options.decode_graphs = graphs;
+        return Engine::Create(options, std::exchange(*device, nullptr), world, progress);
+      },
+      .new_world = NewNcclWorldId};
+}
+
+}  // namespace
+
+absl::StatusOr<RankBackend> ChooseBackend(const BackendChoice& choice) {
+  if (choice.backend == "cpu") return OnCpu(choice.launch);
+  if (choice.backend == "cuda") return OnCard(choice);
+  if (choice.backend != "auto") {
+    return absl::InvalidArgumentError(absl::StrCat("backend '", choice.backend, "': use auto, cpu or cuda"));
+  }
+  if (const auto cards = CountCards(); !cards.ok()) {
+    spdlog::debug("backend cpu: {}", std::string(cards.status().message()));
+    return OnCpu(choice.launch);
+  }
+  return OnCard(choice);
+}
+
+}  // namespace deeprack::worker

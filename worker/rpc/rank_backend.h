@@ -1,0 +1,34 @@
+// Where a worker's rank computes and how it meets its peers, from what its command line says and what the
+// machine has.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "worker/collectives/mpi/mpi_world.h"
+#include "worker/rpc/engine_thread.h"
+
+namespace deeprack::worker {
+
+struct RankBackend {
+  std::string name;  // cpu, cuda
+  std::string card;  // as in WorkerIdentity
+  JoinWorld join;
+  CreateEngine create;
+  std::function<absl::StatusOr<std::string>()> new_world;  // empty: no NCCL
+};
+
+struct BackendChoice {
+  std::string backend = "auto";  // auto: cuda where there is a card, else cpu
+  int card = -1;                 // -1: the launcher's rank on this machine, modulo its cards
+  LaunchWorld launch;
+  int local_rank = 0;          // among this launch's ranks on this machine
+  bool decode_graphs = false;  // EngineOptions', on a card
+};
+
+// Logs what it comes to. InvalidArgument: no such backend. FailedPrecondition: cuda without a card, a driver
+// or a build for it.
+absl::StatusOr<RankBackend> ChooseBackend(const BackendChoice& choice);
+
+}  // namespace deeprack::worker
