@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/check.h"
+#include "cli/quantize/quant_type.h"
 #include "cli/terminal/exit_code.h"
 #include "cli/terminal/terminal.h"
 
