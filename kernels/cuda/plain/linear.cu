@@ -118,7 +118,7 @@ __global__ void GroupedLinearKernel(GroupedLinearArgs args) {
 // Calls f<W, X, O>() with the C++ types of weight, input and output.
 template <class F>
 void DispatchTypes(DType weight, DType x, DType out, F&& f) {
-  DR_CHECK(SizeOf(weight) > 0);  // block formats are refused when a model is loaded
+  DR_CHECK(SizeOf(weight) > 0);  // block formats are expanded when a model is loaded
   DispatchActivation(x, [&](auto x_value) {
     DispatchActivation(out, [&](auto out_value) {
       if (weight == DType::kF8E4M3) {
