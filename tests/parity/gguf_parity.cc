@@ -1,4 +1,4 @@
-// A GGUF against what the same model gives from elsewhere. test_gguf.py writes the files and runs this:
+// A GGUF against what the same model gives from elsewhere. test_gguf_goldens.py writes the files and runs this:
 //
 //   gguf_parity golden NAME MODEL         MODEL holds the values of the golden's checkpoint: its logits and
 //   tokens,
