@@ -1,5 +1,6 @@
 #include "bench/engine/timed_device.h"
 
+#include <functional>
 #include <utility>
 
 namespace deeprack::bench {
@@ -34,6 +35,11 @@ class TimedDevice final : public Device {
   }
   absl::Status CopyWithin(void* to, const void* from, int64_t bytes) override {
     return device_->CopyWithin(to, from, bytes);
+  }
+  // A recording would hide the operations in it.
+  bool records_graphs() const override { return false; }
+  absl::StatusOr<std::unique_ptr<worker::Graph>> Record(const std::function<absl::Status()>&) override {
+    return absl::UnimplementedError("operations that are timed are not recorded");
   }
   absl::Status Synchronize() override { return device_->Synchronize(); }
 
