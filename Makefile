@@ -9,7 +9,7 @@ SOURCES = $(shell git ls-files '*.h' '*.cc' '*.cu' '*.cuh')
 export OMPI_MCA_btl_vader_single_copy_mechanism := none
 export OMPI_MCA_btl_base_warn_component_unused := 0
 
-.PHONY: help packages build demo serve test test-asan test-tsan fuzz bench gpu-check gpu-programs format lint clean
+.PHONY: help packages build demo serve test test-asan test-tsan fuzz bench bench-slice gpu-check gpu-programs format lint clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -73,12 +73,24 @@ bench: packages build/build.ninja  ## the kernels, each with its floor beside it
 	@cmake --build --preset release -j $(JOBS) --target kernels_bench
 	@build/bin/kernels_bench
 
+# The R1 slice of docs/PERFORMANCE.md; F8_E4M3 is a folder, all other types are GGUF files.
+TYPE ?= Q4_K
+SLICE = build/r1_slice/$(TYPE)$(if $(filter F8_E4M3,$(TYPE)),,.gguf)
+
+bench-slice: packages build/build.ninja build/venv/ready  ## one engine on R1's sizes, random weights, few layers (TYPE=Q4_K; writes 2 to 4 GB)
+	@cmake --build --preset release -j $(JOBS) --target engine_bench
+	@mkdir -p build/r1_slice
+	@[ -e $(SLICE) ] || { rm -rf $(SLICE).part && \
+	  build/venv/bin/python bench/r1_slice/make_slice.py $(SLICE).part --type $(TYPE) && mv $(SLICE).part $(SLICE); }
+	@build/bin/engine_bench $(SLICE) --operations
+
 gpu-check:  ## on a machine with a GPU: every kernel checked, repeated, timed (builds where nvcc is; or carry build/gpu)
 	@if [ ! -x build/gpu/full_rank_bench ] || command -v nvcc >/dev/null; then $(MAKE) --no-print-directory gpu-programs; fi
 	@tests/gpu/gpu-check build/gpu
 
 gpu-programs: packages build/build.ninja
-	@cmake --build --preset release -j $(JOBS) --target gpu_kernels_test gpu_kernels_bench sm90_kernels_gpu_test sm90_kernels_bench full_rank_bench
+	@cmake --build --preset release -j $(JOBS) --target gpu_kernels_test gpu_kernels_bench sm90_kernels_gpu_test sm90_kernels_bench full_rank_bench \
+	  gpu_engine_test
 
 format:  ## clang-format over every source
 	@deploy/debian/install-packages clang-format
