@@ -75,7 +75,12 @@ class EngineBench {
   static absl::StatusOr<EngineBench> Create(const BenchOptions& options) {
     EngineBench bench;
     bench.options_ = options;
-    auto device = MakeTimedDevice(worker::MakeCpuDevice(options.threads), bench.times_.get());
+    // As the worker's, whose rank is alone here.
+    const kernels::ThreadPoolOptions pool_options = {
+        .threads = options.threads,
+        .processors = kernels::ProcessorsOfRank(kernels::AllowedProcessors(), 0, 1, options.threads),
+        .spin = std::chrono::microseconds(200)};
+    auto device = MakeTimedDevice(worker::MakeCpuDevice(pool_options), bench.times_.get());
     std::printf("%s\n", device->description().c_str());
     kernels::ThreadPool* pool = device->execution().pool;
     worker::EngineOptions engine_options;

@@ -1,15 +1,38 @@
 // The CPU backend's threads.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <vector>
 
 #include "kernels/api/execution.h"
 
 namespace deeprack::kernels {
 
-// A pool of `threads` (>= 1) computing threads, the caller of ParallelFor being one of them: threads - 1 are
-// started. A pool of one runs everything inline. Idle threads spin for a few microseconds, as the next
-// operation of a forward pass follows at once, and then sleep.
-std::unique_ptr<ThreadPool> MakeThreadPool(int threads);
+struct ThreadPoolOptions {
+  // Computing threads, >= 1, the caller of ParallelFor being one of them: threads - 1 are started. A pool of
+  // one runs everything inline.
+  int threads = 1;
+  // Empty, or a processor for each thread: the started ones are bound to theirs, the first is left free for
+  // the caller, which is not bound.
+  std::vector<int> processors;
+  // How long an idle thread spins before it sleeps: the next operation of a forward pass follows within
+  // microseconds. Threads with processors of their own may spin longer than those that share.
+  std::chrono::microseconds spin{20};
+};
+
+std::unique_ptr<ThreadPool> MakeThreadPool(const ThreadPoolOptions& options);
+inline std::unique_ptr<ThreadPool> MakeThreadPool(int threads) {
+  return MakeThreadPool(ThreadPoolOptions{.threads = threads});
+}
+
+// The processors that this process may run on, ascending.
+std::vector<int> AllowedProcessors();
+
+// What processors a rank's threads are bound to: `threads` of `allowed`, disjoint from those of the other
+// ranks of this machine; empty (bind none) where there are too few for all, as also where whatever started
+// the ranks has bound each to its own.
+std::vector<int> ProcessorsOfRank(const std::vector<int>& allowed, int local_rank, int local_ranks,
+                                  int threads);
 
 }  // namespace deeprack::kernels

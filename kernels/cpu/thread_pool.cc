@@ -1,18 +1,18 @@
 #include "kernels/api/thread_pool.h"
 
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
-#include <vector>
 
 #include "base/check.h"
 
 namespace deeprack::kernels {
 namespace {
-
-constexpr std::chrono::microseconds kSpin{20};
 
 void Pause() {
 #if defined(__x86_64__)
@@ -20,14 +20,35 @@ void Pause() {
 #endif
 }
 
-// One word holds the job's life: its number, whether it may still be entered, and how many workers are
-// inside. The caller opens a job, works on it too, closes it, and waits for those inside only: a worker that
-// wakes late finds the job closed and costs nobody anything.
+void BindThisThread(int processor) {
+  cpu_set_t* set = CPU_ALLOC(processor + 1);
+  const size_t size = CPU_ALLOC_SIZE(processor + 1);
+  CPU_ZERO_S(size, set);
+  CPU_SET_S(processor, size, set);
+  // Best effort: a processor that is gone or forbidden leaves the thread where it may run.
+  pthread_setaffinity_np(pthread_self(), size, set);
+  CPU_FREE(set);
+}
+
+// A job's tasks are cut into as many ranges as there are threads. A thread takes its own range's tasks first,
+// then what others have left of theirs: no word is fought over while all are busy, and the same thread meets
+// the same tasks step after step.
+//
+// The caller opens a job, works on it too, closes it, and waits for those inside only: a worker that wakes
+// late finds the job closed and costs nobody anything. Entering is two words, both sequentially consistent: a
+// worker says that it is inside, then looks whether the job is still open; the caller closes it, then looks
+// who is inside.
 class Pool final : public ThreadPool {
  public:
-  explicit Pool(int threads) {
-    workers_.reserve(threads - 1);
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { Work(); });
+  explicit Pool(const ThreadPoolOptions& options) : spin_(options.spin), slots_(options.threads) {
+    workers_.reserve(options.threads - 1);
+    for (int i = 1; i < options.threads; ++i) {
+      const int processor = options.processors.empty() ? -1 : options.processors[i];
+      workers_.emplace_back([this, i, processor] {
+        if (processor >= 0) BindThisThread(processor);
+        Work(i);
+      });
+    }
   }
 
   ~Pool() override {
@@ -39,93 +60,119 @@ class Pool final : public ThreadPool {
     for (std::thread& worker : workers_) worker.join();
   }
 
-  int threads() const override { return static_cast<int>(workers_.size()) + 1; }
+  int threads() const override { return static_cast<int>(slots_.size()); }
 
   void ParallelFor(int64_t tasks, const std::function<void(int64_t)>& body) override {
     if (workers_.empty() || tasks <= 1) {
       for (int64_t i = 0; i < tasks; ++i) body(i);
       return;
     }
-    DR_CHECK((state_.load(std::memory_order_relaxed) & (kOpen | kInside)) == 0);  // one caller at a time
+    DR_CHECK(open_job_.load(std::memory_order_relaxed) == 0);  // one caller at a time
+    DR_CHECK(tasks / threads() < static_cast<int64_t>(kTakenMask));
     body_ = &body;
     tasks_ = tasks;
-    next_.store(0, std::memory_order_relaxed);
-    const uint64_t job = (state_.load(std::memory_order_relaxed) & ~(kOpen | kInside)) + kJob;
-    state_.store(job | kOpen);   // sequentially consistent with sleepers_: either the worker
+    const uint64_t job = ++last_job_;
+    open_job_.store(job);        // sequentially consistent with sleepers_: either the worker
     if (sleepers_.load() > 0) {  // sees the job before it sleeps, or we see the sleeper
       { std::lock_guard lock(mutex_); }
       wake_.notify_all();
     }
-    RunTasks();
-    state_.fetch_and(~kOpen, std::memory_order_acq_rel);
-    for (int spins = 0; (state_.load(std::memory_order_acquire) & kInside) != 0; ++spins) {
-      if (spins < 2000) {
-        Pause();
-      } else {
-        std::this_thread::yield();
-      }
-    }
-  }
-
- private:
-  static constexpr uint64_t kInside = 0xffff;  // workers inside the job
-  static constexpr uint64_t kOpen = 0x10000;   // the job may be entered
-  static constexpr uint64_t kJob = 0x20000;    // counts jobs
-
-  void RunTasks() {
-    const int64_t tasks = tasks_;
-    for (int64_t i = next_.fetch_add(1, std::memory_order_relaxed); i < tasks;
-         i = next_.fetch_add(1, std::memory_order_relaxed)) {
-      (*body_)(i);
-    }
-  }
-
-  bool HasNewJob(uint64_t last_job) const {
-    const uint64_t state = state_.load();
-    return (state & kOpen) != 0 && state / kJob != last_job;
-  }
-
-  void Work() {
-    uint64_t last_job = 0;
-    while (true) {
-      if (!SpinForJob(last_job)) SleepForJob(last_job);
-      if (stop_.load()) return;
-      uint64_t state = state_.load(std::memory_order_relaxed);
-      while ((state & kOpen) != 0 && state / kJob != last_job) {
-        if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel)) {
-          RunTasks();
-          last_job = state / kJob;
-          state_.fetch_sub(1, std::memory_order_acq_rel);
-          break;
+    RunTasks(0, job);
+    open_job_.store(0);
+    for (const Slot& slot : slots_) {
+      for (int spins = 0; slot.inside.load() == job; ++spins) {
+        if (spins < 2000) {
+          Pause();
+        } else {
+          std::this_thread::yield();
         }
       }
     }
   }
 
-  bool SpinForJob(uint64_t last_job) const {
-    const auto deadline = std::chrono::steady_clock::now() + kSpin;
+ private:
+  // One thread's words, each on lines of its own.
+  struct Slot {
+    alignas(128) std::atomic<uint64_t> inside{0};  // the job that the thread is in
+    alignas(128) std::atomic<uint64_t> taken{0};   // a job, and how many tasks of its range are taken
+  };
+  static constexpr int kTakenBits = 24;
+  static constexpr uint64_t kTakenMask = (uint64_t{1} << kTakenBits) - 1;
+
+  // The next of a range's `count` tasks; -1 when there is none.
+  static int64_t Take(Slot& slot, uint64_t job, int64_t count) {
+    uint64_t word = slot.taken.load(std::memory_order_relaxed);
+    while (true) {
+      const int64_t taken = word >> kTakenBits == job ? static_cast<int64_t>(word & kTakenMask) : 0;
+      if (taken >= count) return -1;
+      const uint64_t next = job << kTakenBits | static_cast<uint64_t>(taken + 1);
+      if (slot.taken.compare_exchange_weak(word, next, std::memory_order_relaxed)) return taken;
+    }
+  }
+
+  void RunTasks(int self, uint64_t job) {
+    const int64_t tasks = tasks_, ranges = threads();
+    for (int64_t offset = 0; offset < ranges; ++offset) {
+      const int64_t range = (self + offset) % ranges;
+      const int64_t begin = tasks * range / ranges, end = tasks * (range + 1) / ranges;
+      for (int64_t i = Take(slots_[range], job, end - begin); i >= 0;
+           i = Take(slots_[range], job, end - begin)) {
+        (*body_)(begin + i);
+      }
+    }
+  }
+
+  void Work(int self) {
+    std::atomic<uint64_t>& inside = slots_[self].inside;
+    uint64_t seen = 0;
+    while (true) {
+      uint64_t job = SpinForJob(seen);
+      if (job == 0) job = SleepForJob(seen);
+      if (stop_.load()) return;
+      inside.store(job);
+      if (open_job_.load() == job) RunTasks(self, job);
+      inside.store(0);
+      seen = job;
+    }
+  }
+
+  // The open job if it is none that was seen, else 0.
+  uint64_t NewJob(uint64_t seen) const {
+    const uint64_t job = open_job_.load();
+    return job == seen ? 0 : job;
+  }
+
+  uint64_t SpinForJob(uint64_t seen) const {
+    const auto deadline = std::chrono::steady_clock::now() + spin_;
     do {
       for (int i = 0; i < 32; ++i) {
-        if (HasNewJob(last_job)) return true;
+        if (const uint64_t job = NewJob(seen); job != 0) return job;
         Pause();
       }
-    } while (std::chrono::steady_clock::now() < deadline);
-    return false;
+    } while (!stop_.load(std::memory_order_relaxed) && std::chrono::steady_clock::now() < deadline);
+    return 0;
   }
 
-  void SleepForJob(uint64_t last_job) {
+  uint64_t SleepForJob(uint64_t seen) {
     std::unique_lock lock(mutex_);
     sleepers_.fetch_add(1);
-    wake_.wait(lock, [&] { return stop_.load() || HasNewJob(last_job); });
+    uint64_t job = 0;
+    wake_.wait(lock, [&] {
+      job = NewJob(seen);
+      return stop_.load() || job != 0;
+    });
     sleepers_.fetch_sub(1);
+    return job;
   }
 
-  std::atomic<uint64_t> state_{0};
-  std::atomic<int64_t> next_{0};
-  std::atomic<int> sleepers_{0};
+  const std::chrono::microseconds spin_;
+  alignas(128) std::atomic<uint64_t> open_job_{0};  // 0: none
+  alignas(128) std::atomic<int> sleepers_{0};
   std::atomic<bool> stop_{false};
+  uint64_t last_job_ = 0;
   const std::function<void(int64_t)>* body_ = nullptr;  // written while no worker is inside
   int64_t tasks_ = 0;
+  std::vector<Slot> slots_;  // the caller's first
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<std::thread> workers_;
@@ -133,9 +180,33 @@ class Pool final : public ThreadPool {
 
 }  // namespace
 
-std::unique_ptr<ThreadPool> MakeThreadPool(int threads) {
-  DR_CHECK(threads >= 1 && threads < 4096);
-  return std::make_unique<Pool>(threads);
+std::unique_ptr<ThreadPool> MakeThreadPool(const ThreadPoolOptions& options) {
+  DR_CHECK(options.threads >= 1 && options.threads < 4096);
+  DR_CHECK(options.processors.empty() || std::ssize(options.processors) == options.threads);
+  return std::make_unique<Pool>(options);
+}
+
+std::vector<int> AllowedProcessors() {
+  std::vector<int> allowed;
+  for (int capacity = 1024; capacity <= 1 << 20; capacity *= 2) {
+    cpu_set_t* set = CPU_ALLOC(capacity);
+    const size_t size = CPU_ALLOC_SIZE(capacity);
+    const bool fits = sched_getaffinity(0, size, set) == 0;  // fails where the machine has more
+    for (int i = 0; fits && i < capacity; ++i) {
+      if (CPU_ISSET_S(i, size, set)) allowed.push_back(i);
+    }
+    CPU_FREE(set);
+    if (fits) break;
+  }
+  return allowed;
+}
+
+std::vector<int> ProcessorsOfRank(const std::vector<int>& allowed, int local_rank, int local_ranks,
+                                  int threads) {
+  DR_CHECK(local_rank >= 0 && local_rank < local_ranks && threads >= 1);
+  const int64_t first = int64_t{local_rank} * threads;
+  if (int64_t{local_ranks} * threads > std::ssize(allowed)) return {};
+  return {allowed.begin() + first, allowed.begin() + first + threads};
 }
 
 }  // namespace deeprack::kernels

@@ -3,7 +3,6 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/api/thread_pool.h"
 #include "worker/device/host_memory.h"
 
 namespace deeprack::worker {
@@ -11,8 +10,8 @@ namespace {
 
 class CpuDevice final : public Device {
  public:
-  CpuDevice(int threads, const kernels::KernelSet& kernels)
-      : kernels_(kernels), pool_(kernels::MakeThreadPool(threads)), execution_{.pool = pool_.get()} {}
+  CpuDevice(const kernels::ThreadPoolOptions& pool, const kernels::KernelSet& kernels)
+      : kernels_(kernels), pool_(kernels::MakeThreadPool(pool)), execution_{.pool = pool_.get()} {}
 
   std::string_view backend() const override { return "cpu"; }
   std::string description() const override {
@@ -56,8 +55,9 @@ class CpuDevice final : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> MakeCpuDevice(int threads, const kernels::KernelSet& kernels) {
-  return std::make_unique<CpuDevice>(threads, kernels);
+std::unique_ptr<Device> MakeCpuDevice(const kernels::ThreadPoolOptions& pool,
+                                      const kernels::KernelSet& kernels) {
+  return std::make_unique<CpuDevice>(pool, kernels);
 }
 
 }  // namespace deeprack::worker

@@ -3,11 +3,18 @@
 
 #include <memory>
 
+#include "kernels/api/thread_pool.h"
 #include "worker/device/device.h"
 
 namespace deeprack::worker {
 
-// With a pool of `threads` (>= 1) computing threads. `kernels` outlive it.
-std::unique_ptr<Device> MakeCpuDevice(int threads, const kernels::KernelSet& kernels = kernels::CpuKernels());
+// `kernels` outlive it.
+std::unique_ptr<Device> MakeCpuDevice(const kernels::ThreadPoolOptions& pool,
+                                      const kernels::KernelSet& kernels = kernels::CpuKernels());
+// With a pool of `threads` (>= 1) computing threads, bound nowhere.
+inline std::unique_ptr<Device> MakeCpuDevice(int threads,
+                                             const kernels::KernelSet& kernels = kernels::CpuKernels()) {
+  return MakeCpuDevice(kernels::ThreadPoolOptions{.threads = threads}, kernels);
+}
 
 }  // namespace deeprack::worker

@@ -166,6 +166,7 @@ int main(int argc, char** argv) {
   WorkerNodeOptions options{
       .launch_rank = launch.rank, .launch_world = launch.size, .threads = DefaultThreads()};
   BackendChoice choice = {.launch = launch, .local_rank = FromLauncher("OMPI_COMM_WORLD_LOCAL_RANK", 0)};
+  choice.local_ranks = std::max(FromLauncher("OMPI_COMM_WORLD_LOCAL_SIZE", 1), choice.local_rank + 1);
   std::string cluster_tls;
   PackedOptions packed;
   std::string log_level = "info";
@@ -189,6 +190,10 @@ int main(int argc, char** argv) {
   app.add_option("--threads", options.threads, "compute threads, when the coordinator does not say")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  app.add_flag(
+         "--bind-threads,!--no-bind-threads", choice.bind_threads,
+         "bind compute threads to processors where the ranks of this machine have one for each; default: yes")
+      ->envname("DEEPRACK_BIND_THREADS");
   app.add_option("--packed", packed.folder,
                  "folder of this rank's packed weights: mapped from there at once, or packed to there");
   app.add_option_function<std::string>(

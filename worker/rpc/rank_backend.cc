@@ -1,11 +1,13 @@
 #include "worker/rpc/rank_backend.h"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "kernels/api/thread_pool.h"
 #include "kernels/cuda/choice/kernel_choice.h"
 #include "spdlog/spdlog.h"
 #include "worker/collectives/local/local_world.h"
@@ -25,13 +27,29 @@ Joined JoinLaunched(const LaunchWorld& launch, absl::Duration timeout) {
   return std::move(MakeLocalWorld(1, timeout).front());
 }
 
-RankBackend OnCpu(const LaunchWorld& launch) {
-  return {.name = "cpu",
-          .card = {},
-          .join = [launch](const WorldRequest& world) { return JoinLaunched(launch, world.timeout); },
-          .create = [](const EngineOptions& options, Communicator* world,
-                       const Engine::Progress& progress) { return Engine::Create(options, world, progress); },
-          .new_world = {}};
+// Threads that have their processors to themselves wait for the next operation longer than those that share.
+constexpr std::chrono::microseconds kSpinOfBoundThreads{200};
+
+kernels::ThreadPoolOptions PoolOf(const BackendChoice& choice, int threads) {
+  kernels::ThreadPoolOptions pool = {.threads = std::max(threads, 1)};
+  if (!choice.bind_threads) return pool;
+  pool.processors = kernels::ProcessorsOfRank(kernels::AllowedProcessors(), choice.local_rank,
+                                              choice.local_ranks, pool.threads);
+  if (!pool.processors.empty()) pool.spin = kSpinOfBoundThreads;
+  return pool;
+}
+
+RankBackend OnCpu(const BackendChoice& choice) {
+  return {
+      .name = "cpu",
+      .card = {},
+      .join = [launch =
+                   choice.launch](const WorldRequest& world) { return JoinLaunched(launch, world.timeout); },
+      .create =
+          [choice](const EngineOptions& options, Communicator* world, const Engine::Progress& progress) {
+            return Engine::Create(options, MakeCpuDevice(PoolOf(choice, options.threads)), world, progress);
+          },
+      .new_world = {}};
 }
 
 absl::StatusOr<RankBackend> OnCard(const BackendChoice& choice) {
@@ -60,25 +78,26 @@ absl::StatusOr<RankBackend> OnCard(const BackendChoice& choice) {
         DR_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> host, JoinLaunched(launch, world.timeout));
         return MakeStagedCommunicator(*device, std::move(host));
       },
-      .create = [device, graphs = choice.decode_graphs](EngineOptions options, Communicator* world,
-                                                        const Engine::Progress& progress) {
-        options.decode_graphs = graphs;
-        return Engine::Create(options, std::exchange(*device, nullptr), world, progress);
-      },
+      .create =
+          [device, graphs = choice.decode_graphs](EngineOptions options, Communicator* world,
+                                                  const Engine::Progress& progress) {
+            options.decode_graphs = graphs;
+            return Engine::Create(options, std::exchange(*device, nullptr), world, progress);
+          },
       .new_world = NewNcclWorldId};
 }
 
 }  // namespace
 
 absl::StatusOr<RankBackend> ChooseBackend(const BackendChoice& choice) {
-  if (choice.backend == "cpu") return OnCpu(choice.launch);
+  if (choice.backend == "cpu") return OnCpu(choice);
   if (choice.backend == "cuda") return OnCard(choice);
   if (choice.backend != "auto") {
     return absl::InvalidArgumentError(absl::StrCat("backend '", choice.backend, "': use auto, cpu or cuda"));
   }
   if (const auto cards = CountCards(); !cards.ok()) {
     spdlog::debug("backend cpu: {}", std::string(cards.status().message()));
-    return OnCpu(choice.launch);
+    return OnCpu(choice);
   }
   return OnCard(choice);
 }

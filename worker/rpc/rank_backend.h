@@ -23,7 +23,9 @@ struct BackendChoice {
   std::string backend = "auto";  // auto: cuda where there is a card, else cpu
   int card = -1;                 // -1: the launcher's rank on this machine, modulo its cards
   LaunchWorld launch;
-  int local_rank = 0;          // among this launch's ranks on this machine
+  int local_rank = 0;  // among this launch's local_ranks on this machine
+  int local_ranks = 1;
+  bool bind_threads = true;    // to processors, where the machine's ranks have one a thread
   bool decode_graphs = false;  // EngineOptions', on a card
 };
 

@@ -1,6 +1,7 @@
 #include "kernels/api/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <atomic>
 #include <chrono>
@@ -52,6 +53,49 @@ TEST(ThreadPool, SpreadsBlockedTasksOverThreads) {
     ids.insert(std::this_thread::get_id());
   });
   EXPECT_EQ(ids.size(), 3u);
+}
+
+TEST(ThreadPool, TasksOfUnlikeLengthAreTakenByWhoeverIsFree) {
+  const std::unique_ptr<ThreadPool> pool = MakeThreadPool(2);
+  std::mutex mutex;
+  std::set<std::thread::id> ids;
+  std::atomic<bool> rest_done{false};
+  std::atomic<int> left{31};
+  pool->ParallelFor(32, [&](int64_t i) {  // one task waits for all others, those of its own range too
+    if (i == 0) {
+      while (!rest_done.load()) std::this_thread::yield();
+    } else if (left.fetch_sub(1) == 1) {
+      rest_done.store(true);
+    }
+    std::lock_guard lock(mutex);
+    ids.insert(std::this_thread::get_id());
+  });
+  EXPECT_EQ(ids.size(), 2u);
+}
+
+TEST(ThreadPool, BindsItsThreads) {
+  const std::vector<int> allowed = AllowedProcessors();
+  ASSERT_FALSE(allowed.empty());
+  const int last = allowed.back();
+  const std::unique_ptr<ThreadPool> pool =
+      MakeThreadPool({.threads = 3, .processors = {allowed[0], last, last}, .spin = {}});
+  std::atomic<int> arrived{0}, wrong{0};
+  pool->ParallelFor(3, [&, caller = std::this_thread::get_id()](int64_t) {
+    arrived.fetch_add(1);
+    while (arrived.load() < 3) std::this_thread::yield();
+    if (std::this_thread::get_id() != caller && sched_getcpu() != last) wrong.fetch_add(1);
+    if (std::this_thread::get_id() == caller && AllowedProcessors() != allowed) wrong.fetch_add(1);
+  });
+  EXPECT_EQ(wrong.load(), 0);
+}
+
+TEST(ThreadPool, RanksOfAMachineGetDisjointProcessors) {
+  const std::vector<int> allowed = {0, 1, 2, 3, 8, 9};
+  EXPECT_EQ(ProcessorsOfRank(allowed, 0, 2, 3), (std::vector<int>{0, 1, 2}));
+  EXPECT_EQ(ProcessorsOfRank(allowed, 1, 2, 3), (std::vector<int>{3, 8, 9}));
+  EXPECT_EQ(ProcessorsOfRank(allowed, 1, 3, 1), (std::vector<int>{1}));
+  EXPECT_TRUE(ProcessorsOfRank(allowed, 0, 2, 4).empty());  // they share: nobody is bound
+  EXPECT_TRUE(ProcessorsOfRank(allowed, 0, 1, 7).empty());
 }
 
 TEST(ThreadPool, OneThreadRunsInline) {
