@@ -33,14 +33,14 @@ std::unique_ptr<Device> MakePlacedCpuDevice(const PlacementRequest& request) {
   if (const absl::Status status = topology->ConfineThisThread(placement.confined_to); !status.ok()) {
     spdlog::warn("{}", std::string(status.message()));
   }
-  return MakeCpuDevice(pool, kernels::CpuKernels(),
-                       [topology = std::make_shared<HwlocTopology>(*std::move(topology)),
-                        nodes = placement.nodes](std::byte* data, int64_t bytes) {
-                         const absl::Status status = topology->PlaceMemory(data, bytes, nodes);
-                         if (status.ok()) return;
-                         spdlog::warn("{}; in a container, allow CAP_SYS_NICE",
-                                      std::string(status.message()));
-                       });
+  auto place = [topology = std::make_shared<HwlocTopology>(*std::move(topology)), nodes = placement.nodes,
+                warned = false](std::byte* data, int64_t bytes) mutable {
+    const absl::Status status = topology->PlaceMemory(data, bytes, nodes);
+    if (status.ok() || std::exchange(warned, true)) return;
+    spdlog::warn("{}: it lies where it is first touched; in a container, allow CAP_SYS_NICE",
+                 std::string(status.message()));
+  };
+  return MakeCpuDevice(pool, kernels::CpuKernels(), std::move(place));
 }
 
 }  // namespace deeprack::worker

@@ -139,9 +139,9 @@ std::string Describe(const RankPlacement& placement, const PlacementRequest& req
       absl::StrCat("rank ", request.local_rank, " of ", request.local_ranks,
                    " on this machine: ", request.threads, request.threads == 1 ? " thread, " : " threads, ");
   if (!processors.empty()) {
-    absl::StrAppend(&text, "bound to processors ", Ranges(processors));
+    absl::StrAppend(&text, "on processors ", Ranges(processors));
   } else {
-    absl::StrAppend(&text, "bound to no processors: there are ", request.allowed.size(),
+    absl::StrAppend(&text, "on no processors of their own: there are ", request.allowed.size(),
                     " for all ranks here");
     if (!placement.confined_to.empty()) {
       absl::StrAppend(&text, "; they stay on ", Ranges(placement.confined_to));

@@ -159,15 +159,16 @@ std::string Line(const Machine& machine, const PlacementRequest& request) {
 
 TEST(RankPlacement, IsOneLineOfTheLog) {
   EXPECT_EQ(Line(MachineOf(1, 2), {.allowed = First(2), .threads = 2}),
-            "rank 0 of 1 on this machine: 2 threads, bound to processors 0-1");
+            "rank 0 of 1 on this machine: 2 threads, on processors 0-1");
   EXPECT_EQ(Line(MachineOf(2, 4), {.allowed = First(8), .local_rank = 1, .local_ranks = 2, .threads = 4}),
-            "rank 1 of 2 on this machine: 4 threads, bound to processors 4-7; memory on their NUMA node 1");
+            "rank 1 of 2 on this machine: 4 threads, on processors 4-7; memory on their NUMA node 1");
   EXPECT_THAT(Line(MachineOf(2, 4), {.allowed = First(8), .threads = 8}),
               HasSubstr("memory interleaved over NUMA nodes 0-1: a rank for each node is faster (--tp)"));
   const std::string crowded =
       Line(MachineOf(1, 2), {.allowed = First(2), .local_rank = 1, .local_ranks = 2, .threads = 2});
   EXPECT_EQ(crowded,
-            "rank 1 of 2 on this machine: 2 threads, bound to no processors: there are 2 for all ranks here");
+            "rank 1 of 2 on this machine: 2 threads, on no processors of their own: there are 2 for all "
+            "ranks here");
   EXPECT_THAT(crowded, Not(HasSubstr("NUMA")));
 }
 
