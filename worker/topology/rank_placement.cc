@@ -22,6 +22,13 @@ struct Share {
   std::vector<int> processors;  // in the order in which threads take them
 };
 
+// What is left to go by where a container shows a machine that has none of the allowed processors.
+Machine WithoutStructure(const std::vector<int>& allowed) {
+  NumaNode node;
+  for (const int processor : allowed) node.cores.push_back({processor});
+  return {.nodes = {std::move(node)}};
+}
+
 // The machine as far as the process may run on it.
 std::vector<std::vector<Core>> AllowedCores(const Machine& machine, const std::vector<int>& allowed) {
   std::vector<std::vector<Core>> nodes;
@@ -111,8 +118,9 @@ std::vector<int> ProcessorsOf(const std::vector<std::vector<Core>>& cores, const
 
 RankPlacement PlaceRank(const Machine& machine, const PlacementRequest& request) {
   DR_CHECK(request.local_rank >= 0 && request.local_rank < request.local_ranks && request.threads >= 1);
+  if (request.allowed.empty()) return {};
   const std::vector<std::vector<Core>> nodes = AllowedCores(machine, request.allowed);
-  DR_CHECK(!nodes.empty());
+  if (nodes.empty()) return PlaceRank(WithoutStructure(request.allowed), request);
   std::vector<Share> shares = SharesByNode(nodes, request.local_ranks);
   if (!Hold(shares, request.threads)) {
     std::vector<Share> by_core = SharesByCore(nodes, request.local_ranks);

@@ -31,7 +31,7 @@ struct RankPlacement {
   std::vector<int> processors;
 };
 
-// local_rank < local_ranks, threads >= 1; `allowed` holds a processor of the machine.
+// local_rank < local_ranks, threads >= 1.
 RankPlacement PlaceRank(const Machine& machine, const PlacementRequest& request);
 
 // For the log, one line.

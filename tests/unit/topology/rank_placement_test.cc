@@ -121,6 +121,15 @@ TEST(RankPlacement, KeepsToTheProcessorsAllowed) {
   EXPECT_THAT(own.confined_to, ElementsAre(4, 5));
 }
 
+TEST(RankPlacement, DoesWithoutAMachineThatHasNoneOfTheProcessors) {
+  const RankPlacement strange = Place(MachineOf(2, 2), {8, 9, 10, 11}, 1, 2, 2);
+  EXPECT_THAT(strange.processors, ElementsAre(10, 11));
+  EXPECT_THAT(strange.nodes, IsEmpty());
+  const RankPlacement unknown = Place(MachineOf(2, 2), {}, 0, 1, 1);
+  EXPECT_THAT(unknown.processors, IsEmpty());
+  EXPECT_THAT(unknown.confined_to, IsEmpty());
+}
+
 TEST(RankPlacement, KeepsRanksOnTheirNodesWhenThreadsAreMoreThanProcessors) {
   const RankPlacement crowded = Place(MachineOf(2, 2), First(4), 7, 8, 4);
   EXPECT_THAT(crowded.processors, IsEmpty());
