@@ -18,8 +18,9 @@
 #include "bench/engine/read_loop.h"
 #include "bench/engine/timed_device.h"
 #include "bench/engine/token_streams.h"
-#include "worker/device/cpu_device.h"
+#include "kernels/api/thread_pool.h"
 #include "worker/engine/engine.h"
+#include "worker/topology/placed_cpu_device.h"
 
 namespace deeprack::bench {
 namespace {
@@ -76,11 +77,9 @@ class EngineBench {
     EngineBench bench;
     bench.options_ = options;
     // As the worker's, whose rank is alone here.
-    const kernels::ThreadPoolOptions pool_options = {
-        .threads = options.threads,
-        .processors = kernels::ProcessorsOfRank(kernels::AllowedProcessors(), 0, 1, options.threads),
-        .spin = std::chrono::microseconds(200)};
-    auto device = MakeTimedDevice(worker::MakeCpuDevice(pool_options), bench.times_.get());
+    auto device = MakeTimedDevice(
+        worker::MakePlacedCpuDevice({.allowed = kernels::AllowedProcessors(), .threads = options.threads}),
+        bench.times_.get());
     std::printf("%s\n", device->description().c_str());
     kernels::ThreadPool* pool = device->execution().pool;
     worker::EngineOptions engine_options;
