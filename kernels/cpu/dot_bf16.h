@@ -24,7 +24,7 @@ struct TileElementOf<bf16> {
 };
 
 constexpr int DotDirectPanels(int rows, bool fp8) {
-  if (fp8) return rows <= 2 ? 6 : rows <= 4 ? 4 : 2;
+  if (fp8) return rows <= 2 ? 2 : rows <= 4 ? 4 : 2;  // few streams from memory
   return rows <= 2 ? 6 : rows <= 6 ? 4 : 3;
 }
 inline constexpr int kDotDirectRows = 8;
