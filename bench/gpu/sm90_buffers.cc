@@ -63,7 +63,7 @@ void Sm90Buffers::GiveWorkspace(GemmArgs& args) {
       static_cast<size_t>(ArrivalBytes(config, args.weight.n, args.x.rows)) / sizeof(int) + 1, 0));
 }
 
-MlaArgs Sm90Buffers::Attention(int64_t heads, int64_t batch, int64_t rows, int64_t context) {
+MlaArgs Sm90Buffers::Attention(int64_t heads, int64_t batch, int64_t rows, int64_t context, bool fp8) {
   const int64_t pages = (context + kPageTokens - 1) / kPageTokens;
   std::vector<BlockId> table(static_cast<size_t>(batch * pages));
   std::iota(table.begin(), table.end(), 0);
@@ -75,16 +75,18 @@ MlaArgs Sm90Buffers::Attention(int64_t heads, int64_t batch, int64_t rows, int64
                          static_cast<int32_t>(context - rows), device_table + s * pages});
   }
   const MlaPlan plan = PlanMla(heads, sequences.data(), batch);
-  const Matrix cache = Activations(batch * pages * kPageTokens, kLatent + kRope);
+  const int64_t tokens = batch * pages * kPageTokens;
+  // The scales of an fp8 cache lie in its pages: as random as the rest, and near 1.
+  void* const cache = Bytes(fp8 ? batch * pages * kFp8PageBytes : tokens * (kLatent + kRope) * 2);
   const int64_t columns = plan.tile.columns();
-  return {.q_latent = Activations(batch * rows, heads * kLatent),
+  return {.q_latent = Activations(batch * rows, heads * kLatent, fp8 ? DType::kF8E4M3 : DType::kBF16),
           .q_rope = Activations(batch * rows, heads * (128 + kRope)),
           .q_rope_head_stride = 128 + kRope,
           .q_rope_offset = 128,
           .heads = heads,
           .scale = 0.1f,
-          .cache = cache.data,
-          .cache_tokens = cache.rows,
+          .cache = cache,
+          .cache_tokens = tokens,
           .tile = plan.tile,
           .items = Copy(plan.items),
           .merges = Copy(plan.merges),
@@ -95,7 +97,8 @@ MlaArgs Sm90Buffers::Attention(int64_t heads, int64_t batch, int64_t rows, int64
           .partial_sums = static_cast<float*>(Bytes(MlaPartialFloats(plan.partials, columns) * 4)),
           .partial_stats = static_cast<float*>(Bytes(MlaStatFloats(plan.partials, columns) * 4)),
           .scratch = static_cast<float*>(Bytes(MlaScratchFloats(kStreamingMultiprocessors, columns) * 4)),
-          .out = Activations(batch * rows, heads * kLatent)};
+          .out = Activations(batch * rows, heads * kLatent),
+          .q_scales = Copy(std::vector<float>(static_cast<size_t>(batch * rows * heads), 0.125f))};
 }
 
 double WeightBytes(const RowWeight& weight) {

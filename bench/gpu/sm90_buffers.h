@@ -35,7 +35,8 @@ class Sm90Buffers {
 
   // A batch of sequences of `context` tokens with one query row each (rows > 1: a chunk that ends there),
   // over its own cache.
-  kernels::sm90::MlaArgs Attention(int64_t heads, int64_t batch, int64_t rows, int64_t context);
+  kernels::sm90::MlaArgs Attention(int64_t heads, int64_t batch, int64_t rows, int64_t context,
+                                   bool fp8 = false);
 
  private:
   std::vector<DeviceMemory> held_;

@@ -127,6 +127,10 @@ __device__ inline uint32_t Ballot(bool here) { return __ballot_sync(0xffffffffu,
 __device__ inline int CountBits(uint32_t bits) { return __popc(bits); }
 __device__ inline bool AnyInWarp(bool here) { return __any_sync(0xffffffffu, here); }
 __device__ inline float Exp2(float x) { return exp2f(x); }
+// Byte i of the result: byte (nibble i of the selector) of a (0 to 3) and b (4 to 7).
+__device__ inline uint32_t PickBytes(uint32_t a, uint32_t b, uint32_t selector) {
+  return __byte_perm(a, b, selector);
+}
 // Words that other cards read and write. What the block's threads have done before a __syncthreads, and
 // earlier kernels, is seen by whoever has seen the word.
 __device__ inline void StoreForPeers(uint32_t* at, uint32_t value) {

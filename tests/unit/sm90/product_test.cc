@@ -43,6 +43,9 @@ void Check(Probe probe, int64_t n, bool a_transposed, bool b_transposed) {
 TEST(ProductTest, E4M3) {
   for (int n : {8, 16, 32, 64, 128}) Check<fp8_e4m3>(Probe::kE4M3, n, false, false);
 }
+TEST(ProductTest, E4M3WithAInRegisters) {
+  for (int n : {8, 16, 32, 64, 128}) Check<fp8_e4m3>(Probe::kE4M3ARegisters, n, false, false);
+}
 TEST(ProductTest, BF16) {
   for (int n : {8, 16, 32, 64, 128}) Check<bf16>(Probe::kBF16, n, false, false);
 }

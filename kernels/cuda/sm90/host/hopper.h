@@ -51,8 +51,8 @@ struct Product {
 void Issue(const Product& product);
 void Commit();
 void WaitForProducts(int pending);
-// Rows g and g + 8 of a [16, 16] fragment that a warp holds.
-void GatherFragment(const uint32_t (&a)[4], float (&rows)[2][32]);
+// Rows g and g + 8 of a fragment that a warp holds: [16, 16] of bf16, or [16, 32] of e4m3.
+void GatherFragment(const uint32_t (&a)[4], bool bf16_type, float (&rows)[2][32]);
 
 void BarrierInit(uint64_t& word, uint32_t arrivals);
 void BarrierArrive(uint64_t& word, uint32_t bytes);
@@ -121,6 +121,13 @@ inline uint32_t Ballot(bool here) {
 inline int CountBits(uint32_t bits) { return std::popcount(bits); }
 inline bool AnyInWarp(bool here) { return Ballot(here) != 0; }
 inline float Exp2(float x) { return std::exp2(x); }
+inline uint32_t PickBytes(uint32_t a, uint32_t b, uint32_t selector) {
+  const uint64_t both = uint64_t{b} << 32 | a;
+  uint32_t picked = 0;
+  for (int i = 0; i < 4; ++i)
+    picked |= static_cast<uint32_t>(both >> (selector >> (4 * i) & 7) * 8 & 0xff) << (8 * i);
+  return picked;
+}
 inline void StoreForPeers(uint32_t* at, uint32_t value) { *at = value; }
 inline uint32_t LoadFromPeers(const uint32_t* at) { return *at; }
 inline uint64_t Nanoseconds() {
@@ -161,7 +168,13 @@ void ProductBF16(float (&d)[N / 2], uint64_t a, uint64_t b, bool accumulate) {
 template <int N>
 void ProductBF16Registers(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b, bool accumulate) {
   host::Product product{d, N, true, true, false, false, accumulate, 0, b, {}};
-  host::GatherFragment(a, product.a_rows);
+  host::GatherFragment(a, true, product.a_rows);
+  host::Issue(product);
+}
+template <int N>
+void ProductE4M3Registers(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b, bool accumulate) {
+  host::Product product{d, N, false, true, false, false, accumulate, 0, b, {}};
+  host::GatherFragment(a, false, product.a_rows);
   host::Issue(product);
 }
 
