@@ -31,19 +31,20 @@ Matrix Sm90Buffers::Activations(int64_t rows, int64_t cols, DType type) {
 QuantisedRows Sm90Buffers::Quantised(int64_t rows, int64_t cols) {
   const int64_t scale_stride = (rows + 3) / 4 * 4;
   const std::vector<float> scales(static_cast<size_t>(ScaleBlocks(cols) * scale_stride), 0.02f);
-  return {static_cast<fp8_e4m3*>(Bytes(rows * cols)), cols, Copy(scales), scale_stride};
+  return {static_cast<fp8_e4m3*>(Bytes(rows * cols)), cols, Copy(scales), scale_stride, Copy(scales)};
 }
 
 Rows Sm90Buffers::AsInput(const QuantisedRows& quantised, int64_t rows) {
-  return {quantised.data, DType::kF8E4M3, rows, quantised.stride, quantised.scales, quantised.scale_stride};
+  return {quantised.data,   DType::kF8E4M3,         rows,          quantised.stride,
+          quantised.scales, quantised.scale_stride, quantised.sums};
 }
 
 Rows Sm90Buffers::AsInput(const Matrix& matrix) {
   return {matrix.data, matrix.type, matrix.rows, matrix.stride};
 }
 
-RowWeight Sm90Buffers::Weight(DType type, int64_t groups, int64_t n, int64_t k) {
-  RowWeight weight{.type = type, .groups = groups, .n = n, .k = k};
+RowWeight Sm90Buffers::Weight(DType type, int64_t groups, int64_t n, int64_t k, Int4Order order) {
+  RowWeight weight{.type = type, .groups = groups, .n = n, .k = k, .order = order};
   if (type == DType::kInt4G128) {
     weight.data = Bytes(
         Int4Bytes(groups, n, k));  // bytes 0x30 to 0x3f: scales below 1, zeros above 16 do no harm to times

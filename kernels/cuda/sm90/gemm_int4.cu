@@ -8,7 +8,7 @@ namespace {
 // The weights pass through registers: each lane's 16 bytes hold its operand of four instructions.
 struct Int4Format {
   static constexpr int kBlockK = 128, kPanelK = 64, kXPanels = 2;
-  static constexpr bool kXScales = false;
+  static constexpr int kXScales = 0;
   static constexpr uint32_t kWeightBytes = 9216, kWeightCopied = kInt4TileBytes;
   static_assert(kWeightBytes >= kWeightCopied);
 

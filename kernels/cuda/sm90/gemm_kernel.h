@@ -20,6 +20,7 @@ struct GemmLaunch {
   TensorMap weight;  // fp8: [groups * n, k] bytes, boxes 128 x 128; bf16: boxes 128 rows x 64
   TensorMap x;       // [rows, groups, k], boxes of 128 bytes of k, tokens rows
   TensorMap scales;  // fp8: [k / 128, rows], boxes of tokens
+  TensorMap sums;    // int4 and fp8: the same
   const float* weight_scales;
   const uint8_t* tiles;  // int4
   const int32_t* offsets;
@@ -37,12 +38,13 @@ struct GemmLaunch {
 template <class Format, int kTokens>
 struct GemmShared {
   static constexpr uint32_t kXBytes = kTokens * kSwizzleBytes * Format::kXPanels;
-  static constexpr uint32_t kScaleBytes = Format::kXScales ? (kTokens * sizeof(float) + 127) / 128 * 128 : 0;
+  static constexpr uint32_t kTokenBytes = (kTokens * sizeof(float) + 127) / 128 * 128;  // a float for each
+  static constexpr uint32_t kScaleBytes = Format::kXScales * kTokenBytes;  // scales, or scales and sums
   static constexpr uint32_t kGroupBytes = kMaxGroups * 2 * sizeof(int32_t);
   static constexpr uint32_t kHeadBytes = kGroupBytes + 1024;  // barriers and a flag in the last 1024
   static constexpr uint32_t kStageBytes = Format::kWeightBytes + kXBytes + kScaleBytes;
   static constexpr uint32_t kStageCopied =
-      Format::kWeightCopied + kXBytes + (Format::kXScales ? kTokens * sizeof(float) : 0);
+      Format::kWeightCopied + kXBytes + Format::kXScales * kTokens * uint32_t{sizeof(float)};
   static constexpr int kStages =
       static_cast<int>((kSharedBytes - kHeadBytes - kTurnBytes) / kStageBytes) < 12
           ? static_cast<int>((kSharedBytes - kHeadBytes - kTurnBytes) / kStageBytes)
@@ -64,6 +66,7 @@ struct GemmShared {
   __device__ float* scales(int stage) const {
     return reinterpret_cast<float*>(x(kStages) + stage * kScaleBytes);
   }
+  __device__ float* sums(int stage) const { return scales(stage) + kTokenBytes / sizeof(float); }
   __device__ float* turn(int warp) const {
     return reinterpret_cast<float*>(x(kStages) + kStages * kScaleBytes) + warp * kChunk * kTurnPitch;
   }
@@ -137,8 +140,11 @@ __device__ inline void Produce(const GemmLaunch& launch, const GemmShared<Format
         CopyBox(shared.x(ring.stage) + p * kTokens * kSwizzleBytes, launch.x,
                 b * Format::kBlockK + p * Format::kPanelK, x_group, token, full, kEvictLast);
       }
-      if constexpr (Format::kXScales) {
+      if constexpr (Format::kXScales >= 1) {
         CopyBox(shared.scales(ring.stage), launch.scales, token, b, 0, full, kEvictLast);
+      }
+      if constexpr (Format::kXScales == 2) {
+        CopyBox(shared.sums(ring.stage), launch.sums, token, b, 0, full, kEvictLast);
       }
       ring.Next();
     }

@@ -8,6 +8,7 @@ namespace deeprack::kernels::sm90 {
 void LaunchE4M3(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution);
 void LaunchBF16(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution);
 void LaunchInt4(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution);
+void LaunchInt4E4M3(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution);
 
 template <class Format>
 void LaunchGemm(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution) {

@@ -162,6 +162,19 @@ __device__ inline uint32_t FourE4M3(float a, float b, float c, float d) {
   return uint32_t{low} | uint32_t{high} << 16;
 }
 
+__device__ inline Floats4 FromFourE4M3(uint32_t four) {
+  Floats4 values;
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    uint32_t halves;
+    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(halves) : "h"(static_cast<uint16_t>(four >> (16 * i))));
+    asm("{\n.reg .f16 low, high;\nmov.b32 {low, high}, %2;\ncvt.f32.f16 %0, low;\ncvt.f32.f16 %1, high;\n}"
+        : "=f"(values.f[2 * i]), "=f"(values.f[2 * i + 1])
+        : "r"(halves));
+  }
+  return values;
+}
+
 // Programmatic dependent launch. Every kernel here waits for the kernels before it before it touches what
 // they may write or read; so each may let the next one begin as soon as it likes: it will find them ended.
 __device__ inline void WaitForPrevious() { asm volatile("griddepcontrol.wait;" ::: "memory"); }

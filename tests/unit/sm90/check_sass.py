@@ -17,6 +17,7 @@ MACHINE_CUDA = 190
 HOT = {
     r"10GemmKernelINS1_10E4M3Format": ({"QGMMA", "UTMALDG"}, 5),
     r"10GemmKernelINS1_10BF16Format": ({"HGMMA", "UTMALDG"}, 5),
+    r"10GemmKernelI.*Int4E4M3Format": ({"QGMMA_REGISTERS", "UTMALDG", "UBLKCP"}, 5),
     r"10GemmKernelI.*Int4Format": ({"HGMMA", "UTMALDG", "UBLKCP"}, 5),
     r"9MlaKernel": ({"HGMMA", "UTMALDG"}, 3),
     r"12MlaFp8Kernel": ({"HGMMA", "QGMMA", "QGMMA_REGISTERS", "UTMALDG", "UBLKCP"}, 3),

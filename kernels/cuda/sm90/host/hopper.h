@@ -148,6 +148,11 @@ inline uint32_t FourE4M3(float a, float b, float c, float d) {
          uint32_t{ToE4M3(d).bits} << 24;
 }
 
+inline Floats4 FromFourE4M3(uint32_t four) {
+  const auto value = [&](int i) { return ToFloat(fp8_e4m3{static_cast<uint8_t>(four >> (8 * i))}); };
+  return {value(0), value(1), value(2), value(3)};
+}
+
 inline void FenceProducts() {}
 inline void CommitProducts() { host::Commit(); }
 template <int kPending>
