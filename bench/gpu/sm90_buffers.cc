@@ -58,7 +58,8 @@ RowWeight Sm90Buffers::Weight(DType type, int64_t groups, int64_t n, int64_t k, 
 
 void Sm90Buffers::GiveWorkspace(GemmArgs& args) {
   const int64_t rows = args.rows_per_group > 0 ? args.rows_per_group : args.x.rows;
-  const GemmConfig config = ChooseGemm(args.weight.groups, args.weight.n, args.weight.k, rows);
+  const GemmConfig config =
+      ChooseGemm(args.weight.groups, args.weight.n, args.weight.k, rows, args.quantised.data != nullptr);
   args.partials = Bytes(PartialBytes(config, args.weight.n, args.x.rows));
   args.arrivals = Copy(std::vector<int>(
       static_cast<size_t>(ArrivalBytes(config, args.weight.n, args.x.rows)) / sizeof(int) + 1, 0));

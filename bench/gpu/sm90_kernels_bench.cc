@@ -72,11 +72,16 @@ void Dense(Bench& bench, DType type, bool fp8, int64_t n, int64_t k, int64_t m) 
        .out_bytes = static_cast<int64_t>(BytesOf(args.out))});
 }
 
+// How the SwiGLU of experts becomes the next product's input: not at all (bf16), in a launch of its own, or
+// in the product.
+enum class Middle { kBF16, kApart, kFused };
+
 // Experts of gate and up, masked, with SwiGLU and quantisation behind it.
-void Experts(Bench& bench, DType type, bool fp8, int64_t experts, int64_t rows_each) {
+void Experts(Bench& bench, DType type, Middle form, int64_t experts, int64_t rows_each) {
   Sm90Buffers buffers;
   const int64_t group_rows = (rows_each + 15) / 16 * 16, rows = experts * group_rows, n = 2 * kExpertWidth,
                 k = kHidden;
+  const bool fp8 = form != Middle::kBF16, fused = form == Middle::kFused;
   const Matrix middle = buffers.Activations(rows, kExpertWidth);
   const QuantisedRows out = buffers.Quantised(rows, kExpertWidth);
   const int32_t* const counts =
@@ -88,25 +93,30 @@ void Experts(Bench& bench, DType type, bool fp8, int64_t experts, int64_t rows_e
                 .counts = counts,
                 .group_rows = group_rows,
                 .rows_per_group = rows_each,
-                .out = middle,
-                .swiglu = true};
+                .out = fused ? Matrix{} : middle,
+                .swiglu = true,
+                .quantised = fused ? out : QuantisedRows{}};
   const std::vector<GemmArgs> copies = Copies(buffers, args);
-  char name[96];
+  char name[112];
   std::snprintf(name, sizeof(name), "%s%s %ld experts of %ldx%ld, %ld rows each, SwiGLU%s", NameOf(type),
-                WithFp8(type, fp8), experts, n, k, rows_each, fp8 ? ", quantised" : "");
+                WithFp8(type, fp8), experts, n, k, rows_each,
+                fused ? ", quantised in it"
+                : fp8 ? ", quantised after it"
+                      : "");
   const double real = static_cast<double>(experts * rows_each);
-  bench.Time(
-      {.name = name,
-       .bytes = WeightBytes(args.weight) + real * static_cast<double>(k * (fp8 ? 1 : 2) + kExpertWidth),
-       .flops = 2.0 * real * static_cast<double>(n * k),
-       .fp8 = fp8,
-       .run =
-           [&](int64_t i, const Execution& e) {
-             Gemm(copies[static_cast<size_t>(i) % copies.size()], e);
-             if (fp8) Quantise({middle, nullptr, rows, {counts, group_rows}, out}, e);
-           },
-       .out = middle.data,
-       .out_bytes = rows_each * kExpertWidth * 2});
+  bench.Time({.name = name,
+              .bytes = WeightBytes(args.weight) +
+                       real * static_cast<double>(fp8 ? k + kExpertWidth : 2 * k + 2 * kExpertWidth),
+              .flops = 2.0 * real * static_cast<double>(n * k),
+              .fp8 = fp8,
+              .run =
+                  [&](int64_t i, const Execution& e) {
+                    Gemm(copies[static_cast<size_t>(i) % copies.size()], e);
+                    if (form == Middle::kApart)
+                      Quantise({middle, nullptr, rows, {counts, group_rows}, out}, e);
+                  },
+              .out = fused ? static_cast<const void*>(out.data) : middle.data,
+              .out_bytes = rows_each * kExpertWidth * (fused ? 1 : 2)});
 }
 
 void Heads(Bench& bench, int64_t n, int64_t k, int64_t x_stride, int64_t m) {
@@ -300,10 +310,13 @@ int Main() {
   for (const int64_t m : {1, 64, 128}) Dense(bench, DType::kBF16, false, 129280, 7168, m);
   for (const int64_t m : {1, 64, 4096}) Dense(bench, DType::kBF16, false, 256, 7168, m);
   // The marks: fp8 58 us, int4 by fp8 32 us for 8 experts of 16 to 48 rows.
-  for (const auto& [type, fp8] :
-       {std::pair{DType::kF8E4M3, true}, {DType::kInt4G128, false}, {DType::kInt4G128, true}}) {
-    for (const int64_t rows : {1, 16, 32, 48, 512}) Experts(bench, type, fp8, 8, rows);
-    for (const int64_t rows : {1, 8, 64}) Experts(bench, type, fp8, 32, rows);
+  for (const DType type : {DType::kF8E4M3, DType::kInt4G128}) {
+    for (const Middle form : {Middle::kBF16, Middle::kFused}) {
+      if (type == DType::kF8E4M3 && form == Middle::kBF16) continue;
+      for (const int64_t rows : {1, 16, 32, 48, 512}) Experts(bench, type, form, 8, rows);
+      for (const int64_t rows : {1, 8, 64}) Experts(bench, type, form, 32, rows);
+    }
+    for (const int64_t rows : {16, 48}) Experts(bench, type, Middle::kApart, 8, rows);
   }
   for (const int64_t m : {1, 64}) {
     Heads(bench, 512, 128, 192, m);

@@ -43,6 +43,13 @@ const char* WhyNotGemm(const GemmArgs& args) {
     return "heads are not bf16 aligned to 16 bytes";
   }
   if (args.grouping == Grouping::kDense && weight.groups != 1) return "a dense product of several groups";
+  if (args.quantised.data != nullptr) {
+    if (!args.swiglu || args.x.type != DType::kF8E4M3)
+      return "a quantised output that is not SwiGLU of a product of e4m3";
+    if (!Aligned(args.quantised.data) || args.quantised.stride % 16 != 0)
+      return "the quantised output is not aligned to 16 bytes";
+    return args.out.data == nullptr ? nullptr : "two outputs";
+  }
   if (!Aligned(args.out.data) || args.out.stride * ElementBytes(args.out.type) % 16 != 0)
     return "out is not aligned to 16 bytes";
   return nullptr;
@@ -53,7 +60,8 @@ void Gemm(const GemmArgs& args, const Execution& execution) {
   if (args.x.rows == 0) return;
   const RowWeight& weight = args.weight;
   const bool fp8 = args.x.type == DType::kF8E4M3, int4 = weight.type == DType::kInt4G128;
-  const GemmConfig config = ChooseGemm(weight.groups, weight.n, weight.k, GroupRows(args));
+  const GemmConfig config =
+      ChooseGemm(weight.groups, weight.n, weight.k, GroupRows(args), args.quantised.data != nullptr);
   DR_CHECK(!config.parallel || (args.partials != nullptr && args.arrivals != nullptr));
   const auto panel = static_cast<int32_t>(kSwizzleBytes / ElementBytes(args.x.type));
   const int64_t x_bytes = ElementBytes(args.x.type),
@@ -86,6 +94,7 @@ void Gemm(const GemmArgs& args, const Execution& execution) {
       .out_bf16 = args.out.type == DType::kBF16,
       .swiglu = args.swiglu,
       .weights_stay = GroupRows(args) > config.tokens,
+      .quantised = args.quantised,
   };
   if (!int4) {
     launch.weight = EncodeTensorMap(MatrixMap(weight.data, weight.type, weight.groups * weight.n, weight.k,

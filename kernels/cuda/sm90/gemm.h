@@ -21,6 +21,7 @@
 #include "kernels/api/execution.h"
 #include "kernels/api/matrix.h"
 #include "kernels/cuda/sm90/gemm_schedule.h"
+#include "kernels/cuda/sm90/quantise.h"
 #include "kernels/cuda/sm90/weight.h"
 
 namespace deeprack::kernels::sm90 {
@@ -57,9 +58,14 @@ struct GemmArgs {
   Matrix out;  // kF32 or kBF16, as many rows as x; 16-byte aligned, row stride a multiple of 16 bytes
   bool swiglu =
       false;  // W is interleaved gate and up (weight.h): out[row, f] = silu(gate f) * up f, n / 2 features
-  void* partials = nullptr;  // PartialBytes and ArrivalBytes of ChooseGemm(groups, n, k, rows_per_group)
+  // PartialBytes and ArrivalBytes of ChooseGemm(groups, n, k, rows_per_group, whether quantised has data).
+  void* partials = nullptr;
   int* arrivals = nullptr;
   int blocks = 0;  // of the grid: the device's multiprocessors
+  // With swiglu and x e4m3, in place of out (which has no data): its n / 2 columns as Quantise would make
+  // them of fp32, so that the next product follows at once. Bit for bit that, where K is cut alike; only rows
+  // that exist are written.
+  QuantisedRows quantised;
 };
 
 // nullptr, or why these arguments cannot be served here.

@@ -86,7 +86,7 @@ struct Int4E4M3Format {
 }  // namespace
 
 void LaunchInt4E4M3(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution) {
-  LaunchGemm<Int4E4M3Format>(tokens, blocks, launch, execution);
+  LaunchEither<Int4E4M3Format>(tokens, blocks, launch, execution);
 }
 
 }  // namespace deeprack::kernels::sm90
