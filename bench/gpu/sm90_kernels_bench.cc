@@ -7,6 +7,7 @@
 
 #include "bench/gpu/graph_timer.h"
 #include "bench/gpu/sm90_buffers.h"
+#include "kernels/cuda/sm90/mla_prefill.h"
 #include "kernels/cuda/sm90/mla_prepare.h"
 #include "kernels/cuda/sm90/route.h"
 
@@ -205,6 +206,59 @@ void AttentionInputs(Bench& bench, int64_t heads, int64_t m) {
               .out_bytes = m * heads * kLatent});
 }
 
+// A chunk that ends at `context`, its keys already expanded; and what bringing and expanding them takes.
+void Prefill(Bench& bench, int64_t heads, int64_t rows, int64_t context) {
+  Sm90Buffers buffers;
+  const MlaPrefillSequence sequence{0, static_cast<int32_t>(rows),   static_cast<int32_t>(context - rows), 0,
+                                    0, static_cast<int32_t>(context)};
+  const std::vector<MlaPrefillItem> items = PlanMlaPrefill(&sequence, 1);
+  const Matrix q = buffers.Activations(rows, heads * kHeadQuery),
+               kv = buffers.Activations(context, heads * (kHeadKey + kHeadValue)),
+               rope = buffers.Activations(context, kRope), latent = buffers.Activations(context, kLatent);
+  const MlaPrefillArgs args{.q = q,
+                            .kv = kv,
+                            .rope = rope,
+                            .heads = heads,
+                            .scale = 0.1f,
+                            .items = buffers.Copy(items),
+                            .num_items = std::ssize(items),
+                            .out = buffers.Activations(rows, heads * kHeadValue)};
+  const double seen =
+      static_cast<double>(rows) * (static_cast<double>(context) - static_cast<double>(rows - 1) / 2);
+  char name[96];
+  std::snprintf(name, sizeof(name), "mla expanded, %ld heads, %ld rows, context %ld", heads, rows, context);
+  bench.Time({.name = name,
+              .bytes = BytesOf(q) + BytesOf(kv) + BytesOf(rope) + BytesOf(args.out),
+              .flops = 2.0 * seen * static_cast<double>(heads * (kHeadQuery + kHeadValue)),
+              .run = [&](int64_t, const Execution& e) { MlaPrefill(args, e); },
+              .out = args.out.data,
+              .out_bytes = static_cast<int64_t>(BytesOf(args.out))});
+  std::vector<int64_t> slots(static_cast<size_t>(context));
+  for (int64_t r = 0; r < context; ++r) slots[static_cast<size_t>(r)] = r;
+  const MlaGatherArgs gather{.cache = buffers.Bytes(context / kPageTokens * kFp8PageBytes),
+                             .fp8 = true,
+                             .slots = buffers.Copy(slots),
+                             .latent = latent,
+                             .rope = rope};
+  GemmArgs expand{.weight = buffers.Weight(DType::kBF16, 1, kv.cols, kLatent),
+                  .x = Sm90Buffers::AsInput(latent),
+                  .out = kv};
+  buffers.GiveWorkspace(expand);
+  std::snprintf(name, sizeof(name), "mla fp8 entries gathered and expanded, %ld heads, %ld tokens", heads,
+                context);
+  bench.Time({.name = name,
+              .bytes = static_cast<double>(context / kPageTokens * kFp8PageBytes) +
+                       WeightBytes(expand.weight) + BytesOf(kv),
+              .flops = 2.0 * static_cast<double>(context * kv.cols * kLatent),
+              .run =
+                  [&](int64_t, const Execution& e) {
+                    MlaGather(gather, e);
+                    Gemm(expand, e);
+                  },
+              .out = kv.data,
+              .out_bytes = static_cast<int64_t>(BytesOf(kv))});
+}
+
 void Rows(Bench& bench, int64_t m) {
   Sm90Buffers buffers;
   const QuantisedRows out = buffers.Quantised(m, kHidden);
@@ -339,6 +393,8 @@ int Main() {
   Attention(bench, 128, 32, 2, 4096, true);
   Attention(bench, 16, 32, 4, 4096, true);
   Attention(bench, 128, 1, 4096, 4096);
+  Prefill(bench, 128, 4096, 4096);
+  Prefill(bench, 16, 2048, 8192);
   for (const int64_t m : {1, 64, 4096}) Rows(bench, m);
   for (const int64_t m : {1, 64, 4096}) Routing(bench, m);
   std::printf("%d passed, %d failed (the same bits twice)\n", bench.passed, bench.failed);

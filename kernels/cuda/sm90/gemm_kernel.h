@@ -224,10 +224,6 @@ __device__ inline void AddParts(const GemmLaunch& launch, const GemmUnit& tile, 
   }
 }
 
-__device__ inline uint32_t TwoBF16(float low, float high) {
-  return uint32_t{ToBF16(low).bits} | uint32_t{ToBF16(high).bits} << 16;
-}
-
 // Writes `count` (8 or 16) neighbouring features of one token.
 template <int kCount>
 __device__ inline void StoreFeatures(const GemmLaunch& launch, int64_t at, const float (&values)[kCount]) {

@@ -154,6 +154,13 @@ __device__ inline uint32_t SubtractBF16x2(uint32_t a, uint32_t b) {
   return d;
 }
 
+// Two values to bf16, the first in the low half.
+__device__ inline uint32_t TwoBF16(float low, float high) {
+  uint32_t two;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(two) : "f"(high), "f"(low));
+  return two;
+}
+
 // Four values to e4m3 (e4m3.h), the first in the lowest byte.
 __device__ inline uint32_t FourE4M3(float a, float b, float c, float d) {
   uint16_t low, high;

@@ -269,10 +269,8 @@ __device__ inline void AttendFp8Step(const MlaLaunch& launch, const MlaFp8Shared
 // Eight neighbouring values of the output.
 __device__ inline void StoreEight(const MlaLaunch& launch, int64_t at, const float (&v)[8]) {
   if (launch.out_bf16) {
-    const auto two = [&](int i) {
-      return uint32_t{ToBF16(v[i]).bits} | uint32_t{ToBF16(v[i + 1]).bits} << 16;
-    };
-    *reinterpret_cast<Words4*>(static_cast<bf16*>(launch.out) + at) = {two(0), two(2), two(4), two(6)};
+    *reinterpret_cast<Words4*>(static_cast<bf16*>(launch.out) + at) = {
+        TwoBF16(v[0], v[1]), TwoBF16(v[2], v[3]), TwoBF16(v[4], v[5]), TwoBF16(v[6], v[7])};
   } else {
     Floats4* const out = reinterpret_cast<Floats4*>(static_cast<float*>(launch.out) + at);
     out[0] = {v[0], v[1], v[2], v[3]};

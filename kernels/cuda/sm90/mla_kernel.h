@@ -132,9 +132,11 @@ __device__ inline void Weigh(const MlaLaunch& launch, const MlaShared<kColumns>&
     const uint32_t row = static_cast<uint32_t>(column) * kSwizzleBytes;
     uint8_t* const weights =
         shared.weights();  // a multiple of 1024: swizzling offsets is swizzling addresses
-    *reinterpret_cast<bf16*>(weights + Swizzle128(row + static_cast<uint32_t>(math.token) * 2)) = ToBF16(low);
-    *reinterpret_cast<bf16*>(weights + Swizzle128(row + static_cast<uint32_t>(math.token + 8) * 2)) =
-        ToBF16(high);
+    const uint32_t two = TwoBF16(low, high);
+    *reinterpret_cast<uint16_t*>(weights + Swizzle128(row + static_cast<uint32_t>(math.token) * 2)) =
+        static_cast<uint16_t>(two);
+    *reinterpret_cast<uint16_t*>(weights + Swizzle128(row + static_cast<uint32_t>(math.token + 8) * 2)) =
+        static_cast<uint16_t>(two >> 16);
   }
 }
 

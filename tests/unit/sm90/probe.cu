@@ -14,12 +14,20 @@ struct ProbeLaunch {
   float* d;
 };
 
+constexpr bool HasBTransposed(Probe probe) {
+  return probe == Probe::kBF16BTransposed || probe == Probe::kBF16BothTransposed ||
+         probe == Probe::kBF16ARegistersBTransposed;
+}
+constexpr bool HasARegisters(Probe probe) {
+  return probe == Probe::kE4M3ARegisters || probe == Probe::kBF16ARegisters ||
+         probe == Probe::kBF16ARegistersBTransposed;
+}
 constexpr bool OfE4M3(Probe probe) { return probe == Probe::kE4M3 || probe == Probe::kE4M3ARegisters; }
 
 template <Probe kProbe, int N>
 __global__ void __launch_bounds__(kWarpgroup, 1) ProbeKernel(const __grid_constant__ ProbeLaunch launch) {
   constexpr bool kATransposed = kProbe == Probe::kBF16ATransposed || kProbe == Probe::kBF16BothTransposed;
-  constexpr bool kBTransposed = kProbe == Probe::kBF16BTransposed || kProbe == Probe::kBF16BothTransposed;
+  constexpr bool kBTransposed = HasBTransposed(kProbe);
   uint8_t* const shared = DynamicShared();
   Barrier& barrier = *reinterpret_cast<Barrier*>(shared);
   uint8_t* const a = shared + kAt;
@@ -48,7 +56,7 @@ __global__ void __launch_bounds__(kWarpgroup, 1) ProbeKernel(const __grid_consta
   for (int step = 0; step < 4; ++step) {
     const uint64_t a_step = Advance(a_descriptor, kATransposed ? step * 16 * kSwizzleBytes : step * 32);
     const uint64_t b_step = Advance(b_descriptor, kBTransposed ? step * 16 * kSwizzleBytes : step * 32);
-    if constexpr (kProbe == Probe::kBF16ARegisters || kProbe == Probe::kE4M3ARegisters) {
+    if constexpr (HasARegisters(kProbe)) {
       uint32_t fragment[4];
       for (int j = 0; j < 4; ++j) {
         const int column = OfE4M3(kProbe) ? ByteFragmentColumn(thread, j) : FragmentColumn(thread, j) * 2;
@@ -60,7 +68,7 @@ __global__ void __launch_bounds__(kWarpgroup, 1) ProbeKernel(const __grid_consta
       if constexpr (OfE4M3(kProbe)) {
         ProductE4M3Registers<N>(d, fragment, b_step, step > 0);
       } else {
-        ProductBF16Registers<N>(d, fragment, b_step, step > 0);
+        ProductBF16Registers<N, kBTransposed>(d, fragment, b_step, step > 0);
       }
     } else {
       FenceProducts();
@@ -80,7 +88,7 @@ __global__ void __launch_bounds__(kWarpgroup, 1) ProbeKernel(const __grid_consta
 
 template <Probe kProbe, int N>
 void Run(const void* a, const void* b, float* d, const Execution& execution) {
-  constexpr bool kBTransposed = kProbe == Probe::kBF16BTransposed || kProbe == Probe::kBF16BothTransposed;
+  constexpr bool kBTransposed = HasBTransposed(kProbe);
   constexpr DType kType = OfE4M3(kProbe) ? DType::kF8E4M3 : DType::kBF16;
   constexpr int kColumns = OfE4M3(kProbe) ? 128 : 64;
   const ProbeLaunch launch{
@@ -117,6 +125,9 @@ void RunProbe(Probe probe, int n, const void* a, const void* b, float* d, const 
     case Probe::kBF16BTransposed:
       return n == 64 ? Run<Probe::kBF16BTransposed, 64>(a, b, d, execution)
                      : Run<Probe::kBF16BTransposed, 128>(a, b, d, execution);
+    case Probe::kBF16ARegistersBTransposed:
+      return n == 64 ? Run<Probe::kBF16ARegistersBTransposed, 64>(a, b, d, execution)
+                     : Run<Probe::kBF16ARegistersBTransposed, 128>(a, b, d, execution);
     case Probe::kBF16BothTransposed:
       return n == 64 ? Run<Probe::kBF16BothTransposed, 64>(a, b, d, execution)
                      : Run<Probe::kBF16BothTransposed, 128>(a, b, d, execution);

@@ -16,7 +16,8 @@ enum class Probe {
   kBF16ATransposed,
   kBF16BTransposed,
   kBF16BothTransposed,
-  kBF16ARegisters
+  kBF16ARegisters,
+  kBF16ARegistersBTransposed
 };
 
 // n: 8, 16, 32, 64 or 128; transposed b: 64 or 128.

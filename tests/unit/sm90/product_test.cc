@@ -58,6 +58,9 @@ TEST(ProductTest, BF16WithATransposed) {
 TEST(ProductTest, BF16WithBTransposed) {
   for (int n : {64, 128}) Check<bf16>(Probe::kBF16BTransposed, n, false, true);
 }
+TEST(ProductTest, BF16WithAInRegistersAndBTransposed) {
+  for (int n : {64, 128}) Check<bf16>(Probe::kBF16ARegistersBTransposed, n, false, true);
+}
 TEST(ProductTest, BF16WithBothTransposed) {
   for (int n : {64, 128}) Check<bf16>(Probe::kBF16BothTransposed, n, true, true);
 }

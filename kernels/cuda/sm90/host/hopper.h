@@ -143,6 +143,10 @@ inline uint32_t SubtractBF16x2(uint32_t a, uint32_t b) {
   return d;
 }
 
+inline uint32_t TwoBF16(float low, float high) {
+  return uint32_t{ToBF16(low).bits} | uint32_t{ToBF16(high).bits} << 16;
+}
+
 inline uint32_t FourE4M3(float a, float b, float c, float d) {
   return uint32_t{ToE4M3(a).bits} | uint32_t{ToE4M3(b).bits} << 8 | uint32_t{ToE4M3(c).bits} << 16 |
          uint32_t{ToE4M3(d).bits} << 24;
@@ -170,9 +174,9 @@ template <int N, bool kAMnMajor, bool kBMnMajor>
 void ProductBF16(float (&d)[N / 2], uint64_t a, uint64_t b, bool accumulate) {
   host::Issue({d, N, true, false, kAMnMajor, kBMnMajor, accumulate, a, b, {}});
 }
-template <int N>
+template <int N, bool kBMnMajor = false>
 void ProductBF16Registers(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b, bool accumulate) {
-  host::Product product{d, N, true, true, false, false, accumulate, 0, b, {}};
+  host::Product product{d, N, true, true, false, kBMnMajor, accumulate, 0, b, {}};
   host::GatherFragment(a, true, product.a_rows);
   host::Issue(product);
 }
