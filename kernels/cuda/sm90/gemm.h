@@ -13,9 +13,11 @@
 //     weight with scale and zero), 27 us; 48 rows each are 22.5 GFLOP, 11 us of its fp8 peak, so bytes
 //     decide. A lane makes its 64 operands of a step in 40 instructions, 80 issue slots of each quarter of a
 //     processor, and the step's 8832 bytes take more than 400 clocks to arrive.
-// A row's result depends on nothing but that row and W: the order of its sums is fixed by n and k
-// (gemm_schedule.h). Rows of x beyond the real ones are read, whatever they hold, and harm nobody: a row is a
-// column of the instruction of its own.
+// Fused with SwiGLU and quantisation (`quantised`), 8 experts of 4096 x 7168 in fp8 write 2048 bytes and 64
+// of scales a row where two launches write and read 4096 in between and wait for each other: what is left is
+// the weights' 235 MB and their scales, 49.1 us at 4.8 TB/s. A row's result depends on nothing but that row
+// and W: the order of its sums is fixed by n and k (gemm_schedule.h). Rows of x beyond the real ones are
+// read, whatever they hold, and harm nobody: a row is a column of the instruction of its own.
 #pragma once
 
 #include "kernels/api/execution.h"

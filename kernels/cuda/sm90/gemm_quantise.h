@@ -15,7 +15,7 @@ __device__ inline float SwiGlu(float gate, float up) { return gate / (1.0f + exp
 // values[h][i]: of half h of the block's 128 columns, in it column 8 * warp + lane / 4, of token
 // AccumulatorColumn(lane, 4 * (i / 2) + i % 2) of the tile. Tokens at `first_token` and after it exist below
 // `count`; token t is row first_row + t of out. By kThreads threads, all with 64 columns' warps; `space`: 160
-// bytes for each token, aligned to 128. Holds two barriers.
+// bytes for each token, aligned to 128. Holds two barriers, or three.
 template <int kTokens, int kThreads>
 __device__ inline void StoreQuantised(const QuantisedRows& out, int64_t cols, int64_t block,
                                       int64_t first_row, int first_token, int count, uint8_t* space,
@@ -77,6 +77,8 @@ __device__ inline void StoreQuantised(const QuantisedRows& out, int64_t cols, in
       if (real && within == 0) out.sums[block * out.scale_stride + row] = scale_of(token) * sum;
     }
   }
+  if (out.sums != nullptr)
+    SyncNamed(1, kThreads);  // the scales have been read before the next unit's are written
 }
 
 }  // namespace deeprack::kernels::sm90

@@ -22,7 +22,10 @@ constexpr bool HasARegisters(Probe probe) {
   return probe == Probe::kE4M3ARegisters || probe == Probe::kBF16ARegisters ||
          probe == Probe::kBF16ARegistersBTransposed;
 }
-constexpr bool OfE4M3(Probe probe) { return probe == Probe::kE4M3 || probe == Probe::kE4M3ARegisters; }
+// Whether the operands are described as bytes.
+constexpr bool OfE4M3(Probe probe) {
+  return probe == Probe::kE4M3 || probe == Probe::kE4M3ARegisters || probe == Probe::kBF16ThenE4M3;
+}
 
 template <Probe kProbe, int N>
 __global__ void __launch_bounds__(kWarpgroup, 1) ProbeKernel(const __grid_constant__ ProbeLaunch launch) {
@@ -52,8 +55,21 @@ __global__ void __launch_bounds__(kWarpgroup, 1) ProbeKernel(const __grid_consta
   KeepInPlace(d);
   const uint64_t a_descriptor = kATransposed ? MnMajor(SharedAddress(a), kPanel) : KMajor(SharedAddress(a));
   const uint64_t b_descriptor = kBTransposed ? MnMajor(SharedAddress(b), kPanel) : KMajor(SharedAddress(b));
+  if constexpr (kProbe == Probe::kBF16ThenE4M3) {
+    FenceProducts();
+    for (int step = 0; step < 2; ++step) {
+      ProductBF16<N, false, false>(d, Advance(a_descriptor, step * 32), Advance(b_descriptor, step * 32),
+                                   step > 0);
+    }
+    FenceProducts();
+    for (int step = 2; step < 4; ++step)
+      ProductE4M3<N>(d, Advance(a_descriptor, step * 32), Advance(b_descriptor, step * 32), true);
+    CommitProducts();
+    WaitProducts<0>();
+    KeepInPlace(d);
+  }
 #pragma unroll
-  for (int step = 0; step < 4; ++step) {
+  for (int step = 0; step < (kProbe == Probe::kBF16ThenE4M3 ? 0 : 4); ++step) {
     const uint64_t a_step = Advance(a_descriptor, kATransposed ? step * 16 * kSwizzleBytes : step * 32);
     const uint64_t b_step = Advance(b_descriptor, kBTransposed ? step * 16 * kSwizzleBytes : step * 32);
     if constexpr (HasARegisters(kProbe)) {
@@ -114,6 +130,8 @@ void RunProbe(Probe probe, int n, const void* a, const void* b, float* d, const 
   switch (probe) {
     case Probe::kE4M3:
       return sized.template operator()<Probe::kE4M3>();
+    case Probe::kBF16ThenE4M3:
+      return sized.template operator()<Probe::kBF16ThenE4M3>();
     case Probe::kE4M3ARegisters:
       return sized.template operator()<Probe::kE4M3ARegisters>();
     case Probe::kBF16:

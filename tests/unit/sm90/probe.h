@@ -17,7 +17,8 @@ enum class Probe {
   kBF16BTransposed,
   kBF16BothTransposed,
   kBF16ARegisters,
-  kBF16ARegistersBTransposed
+  kBF16ARegistersBTransposed,
+  kBF16ThenE4M3
 };
 
 // n: 8, 16, 32, 64 or 128; transposed b: 64 or 128.
