@@ -192,7 +192,8 @@ TEST(GemmRefusalTest, SaysWhy) {
   args.x.type = DType::kF8E4M3;
   EXPECT_STREQ(WhyNotGemm(args), "x is of another type than the product takes");
   args = good;
-  args.weight = {out.data(), nullptr, DType::kInt4G128, 1, 16, 128, Int4Order::kForE4M3};
+  args.weight = {
+      .data = out.data(), .type = DType::kInt4G128, .n = 16, .k = 128, .order = Int4Order::kForE4M3};
   EXPECT_STREQ(WhyNotGemm(args), "x is of another type than the product takes");
   args.x.type = DType::kF8E4M3;
   args.x.stride = 128;
