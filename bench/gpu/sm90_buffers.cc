@@ -65,6 +65,16 @@ void Sm90Buffers::GiveWorkspace(GemmArgs& args) {
       static_cast<size_t>(ArrivalBytes(config, args.weight.n, args.x.rows)) / sizeof(int) + 1, 0));
 }
 
+void* Sm90Buffers::Fp8Cache(int64_t pages) {
+  uint8_t* const cache = static_cast<uint8_t*>(Bytes(pages * kFp8PageBytes));
+  const std::vector<float> scales(static_cast<size_t>(pages * kPageTokens), 0.25f);
+  constexpr size_t kScaleBytes = kPageTokens * sizeof(float);
+  Check(cudaMemcpy2D(cache + kPageTokens * kFp8EntryBytes, kFp8PageBytes, scales.data(), kScaleBytes,
+                     kScaleBytes, static_cast<size_t>(pages), cudaMemcpyHostToDevice),
+        "scales to the device");
+  return cache;
+}
+
 MlaArgs Sm90Buffers::Attention(int64_t heads, int64_t batch, int64_t rows, int64_t context, bool fp8) {
   const int64_t pages = (context + kPageTokens - 1) / kPageTokens;
   std::vector<BlockId> table(static_cast<size_t>(batch * pages));
@@ -78,8 +88,7 @@ MlaArgs Sm90Buffers::Attention(int64_t heads, int64_t batch, int64_t rows, int64
   }
   const MlaPlan plan = PlanMla(heads, sequences.data(), batch);
   const int64_t tokens = batch * pages * kPageTokens;
-  // The scales of an fp8 cache lie in its pages: as random as the rest, and near 1.
-  void* const cache = Bytes(fp8 ? batch * pages * kFp8PageBytes : tokens * (kLatent + kRope) * 2);
+  void* const cache = fp8 ? Fp8Cache(batch * pages) : Bytes(tokens * (kLatent + kRope) * 2);
   const int64_t columns = plan.tile.columns();
   return {.q_latent = Activations(batch * rows, heads * kLatent, fp8 ? DType::kF8E4M3 : DType::kBF16),
           .q_rope = Activations(batch * rows, heads * (128 + kRope)),

@@ -34,6 +34,8 @@ class Sm90Buffers {
   // Workspaces of a product; fills in partials and arrivals.
   void GiveWorkspace(kernels::sm90::GemmArgs& args);
 
+  // Pages of an fp8 cache, with scales of a quarter.
+  void* Fp8Cache(int64_t pages);
   // A batch of sequences of `context` tokens with one query row each (rows > 1: a chunk that ends there),
   // over its own cache.
   kernels::sm90::MlaArgs Attention(int64_t heads, int64_t batch, int64_t rows, int64_t context,

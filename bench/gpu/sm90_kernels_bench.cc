@@ -168,8 +168,7 @@ void AttentionInputs(Bench& bench, int64_t heads, int64_t m) {
                latent = buffers.Activations(m, heads * kLatent);
   std::vector<int64_t> places(static_cast<size_t>(m));
   for (int64_t r = 0; r < m; ++r) places[static_cast<size_t>(r)] = r;
-  uint8_t* const cache =
-      static_cast<uint8_t*>(buffers.Bytes((m + kPageTokens - 1) / kPageTokens * kFp8PageBytes));
+  uint8_t* const cache = static_cast<uint8_t*>(buffers.Fp8Cache((m + kPageTokens - 1) / kPageTokens));
   // Turned by no angle: the queries stay what they are from run to run.
   const MlaPrepareArgs prepare{.kv = kv,
                                .norm_weight = buffers.Copy(std::vector<float>(kLatent, 1.0f)),
@@ -235,7 +234,7 @@ void Prefill(Bench& bench, int64_t heads, int64_t rows, int64_t context) {
               .out_bytes = static_cast<int64_t>(BytesOf(args.out))});
   std::vector<int64_t> slots(static_cast<size_t>(context));
   for (int64_t r = 0; r < context; ++r) slots[static_cast<size_t>(r)] = r;
-  const MlaGatherArgs gather{.cache = buffers.Bytes(context / kPageTokens * kFp8PageBytes),
+  const MlaGatherArgs gather{.cache = buffers.Fp8Cache(context / kPageTokens),
                              .fp8 = true,
                              .slots = buffers.Copy(slots),
                              .latent = latent,
