@@ -22,7 +22,7 @@
 // The floor on H200 for one query token and a context of n, batch b:
 //   bytes       bf16 1152 b n, fp8 644 b n, plus queries and results. fp8 at 4.2 TB/s: 0.153 ns a token.
 //   operations  2 * heads * (576 + 512) b n: 278.5 kFLOP a token at 128 heads, 34.8 at 16. At 900 TFLOPS
-//               (fp8; peak 1979, less what the rope's 64 bf16 columns take: 1757) 0.309 ns a token.
+//               (fp8; peak 1979, with the rope's 64 columns in bf16 1869) 0.309 ns a token.
 // So 16 heads are bound by memory: 0.153 ns a token; 128 heads by the matrix units. A tile holds 64 columns:
 // with 128 heads two blocks read each page, about at the same time, one of them from the L2.
 #pragma once
