@@ -57,7 +57,6 @@ struct FullRank::State {
 
   Matrix x, residual, normed, down, q, q_latent, attended, values, logits, arrived_ids, mixed, gathered_out,
       returned, shared, head_logits;
-  Matrix expert_middle, shared_middle, dense_middle;
   QuantisedRows hidden_q, q_rank_q, values_q, sent, arrived_q, grouped_q, expert_q, shared_q, dense_q;
   const float* norm = nullptr;
   float *gate_weights = nullptr, *router_logits = nullptr, *arrived_weights = nullptr, *ones = nullptr;
@@ -69,14 +68,17 @@ struct FullRank::State {
   void* partials = nullptr;
   int* arrivals = nullptr;
 
-  void Product(const RowWeight& weight, const Rows& input, const Matrix& out, const Execution& e,
-               bool swiglu = false) const {
+  void Product(const RowWeight& weight, const Rows& input, const Matrix& out, const Execution& e) const {
+    Gemm({.weight = weight, .x = input, .out = out, .partials = partials, .arrivals = arrivals}, e);
+  }
+  void GateUp(const RowWeight& weight, const Rows& input, const QuantisedRows& out,
+              const Execution& e) const {
     Gemm({.weight = weight,
           .x = input,
-          .out = out,
-          .swiglu = swiglu,
+          .swiglu = true,
           .partials = partials,
-          .arrivals = arrivals},
+          .arrivals = arrivals,
+          .quantised = out},
          e);
   }
   Rows In(const QuantisedRows& rows) const { return Sm90Buffers::AsInput(rows, shape.tokens()); }
@@ -130,9 +132,6 @@ FullRank::FullRank(const RankShape& shape, int64_t bytes) : state_(std::make_uni
   s.gathered_out = b.Activations(s.pairs, kHidden);
   s.returned = b.Activations(s.arrived, kHidden);
   s.attended = b.Activations(s.arrived, kHidden);  // what the experts' rank sends back
-  s.expert_middle = b.Activations(s.pairs, kExpertWidth);
-  s.shared_middle = b.Activations(m, kExpertWidth);
-  s.dense_middle = b.Activations(m, kDenseWidth);
   s.head_logits = b.Activations(shape.sequences, kVocabulary, DType::kF32);
   s.hidden_q = b.Quantised(m, kHidden);
   s.q_rank_q = b.Quantised(m, kQRank);
@@ -184,9 +183,11 @@ FullRank::FullRank(const RankShape& shape, int64_t bytes) : state_(std::make_uni
 
   int64_t partial_bytes = 16, arrival_bytes = 16;
   const auto room = [&](const RowWeight& weight, int64_t rows) {
-    const GemmConfig config = ChooseGemm(weight.groups, weight.n, weight.k, rows);
-    partial_bytes = std::max(partial_bytes, PartialBytes(config, weight.n, rows));
-    arrival_bytes = std::max(arrival_bytes, ArrivalBytes(config, weight.n, rows));
+    for (const bool quantises : {false, true}) {
+      const GemmConfig config = ChooseGemm(weight.groups, weight.n, weight.k, rows, quantises);
+      partial_bytes = std::max(partial_bytes, PartialBytes(config, weight.n, rows));
+      arrival_bytes = std::max(arrival_bytes, ArrivalBytes(config, weight.n, rows));
+    }
   };
   for (const RowWeight* weight :
        {&s.attention[0].down, &s.attention[0].q_up, &s.attention[0].out, &s.experts[0].router,
@@ -266,8 +267,7 @@ void FullRank::Step(const Execution& e, Part only) const {
 
     if (layer < kDenseLayers) {
       if (!runs(Part::kShared)) continue;
-      s.Product(s.dense_gate_up, s.In(s.hidden_q), s.dense_middle, e, true);
-      Quantise({s.dense_middle, nullptr, m, {}, s.dense_q}, e);
+      s.GateUp(s.dense_gate_up, s.In(s.hidden_q), s.dense_q, e);
       s.Product(s.dense_down, s.In(s.dense_q), s.x, e);
       continue;
     }
@@ -290,8 +290,7 @@ void FullRank::Step(const Execution& e, Part only) const {
       copy(s.arrived_q.scales, s.sent.scales, s.arrived_q.scale_stride * ScaleBlocks(kHidden) * 4);
     }
     if (runs(Part::kShared)) {
-      s.Product(x.shared_gate_up, s.In(s.hidden_q), s.shared_middle, e, true);
-      Quantise({s.shared_middle, nullptr, m, {}, s.shared_q}, e);
+      s.GateUp(x.shared_gate_up, s.In(s.hidden_q), s.shared_q, e);
       s.Product(x.shared_down, s.In(s.shared_q), s.shared, e);
     }
     if (runs(Part::kRouting)) {
@@ -313,10 +312,9 @@ void FullRank::Step(const Execution& e, Part only) const {
             .grouping = Grouping::kRanges,
             .offsets = s.offsets,
             .rows_per_group = each,
-            .out = s.expert_middle,
-            .swiglu = true},
+            .swiglu = true,
+            .quantised = s.expert_q},
            e);
-      Quantise({s.expert_middle, nullptr, s.pairs, {s.offsets + s.local_experts, 0}, s.expert_q}, e);
       Gemm({.weight = x.down,
             .x = Sm90Buffers::AsInput(s.expert_q, s.pairs),
             .grouping = Grouping::kRanges,

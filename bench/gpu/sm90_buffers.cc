@@ -31,19 +31,20 @@ Matrix Sm90Buffers::Activations(int64_t rows, int64_t cols, DType type) {
 QuantisedRows Sm90Buffers::Quantised(int64_t rows, int64_t cols) {
   const int64_t scale_stride = (rows + 3) / 4 * 4;
   const std::vector<float> scales(static_cast<size_t>(ScaleBlocks(cols) * scale_stride), 0.02f);
-  return {static_cast<fp8_e4m3*>(Bytes(rows * cols)), cols, Copy(scales), scale_stride};
+  return {static_cast<fp8_e4m3*>(Bytes(rows * cols)), cols, Copy(scales), scale_stride, Copy(scales)};
 }
 
 Rows Sm90Buffers::AsInput(const QuantisedRows& quantised, int64_t rows) {
-  return {quantised.data, DType::kF8E4M3, rows, quantised.stride, quantised.scales, quantised.scale_stride};
+  return {quantised.data,   DType::kF8E4M3,         rows,          quantised.stride,
+          quantised.scales, quantised.scale_stride, quantised.sums};
 }
 
 Rows Sm90Buffers::AsInput(const Matrix& matrix) {
   return {matrix.data, matrix.type, matrix.rows, matrix.stride};
 }
 
-RowWeight Sm90Buffers::Weight(DType type, int64_t groups, int64_t n, int64_t k) {
-  RowWeight weight{.type = type, .groups = groups, .n = n, .k = k};
+RowWeight Sm90Buffers::Weight(DType type, int64_t groups, int64_t n, int64_t k, Int4Order order) {
+  RowWeight weight{.type = type, .groups = groups, .n = n, .k = k, .order = order};
   if (type == DType::kInt4G128) {
     weight.data = Bytes(
         Int4Bytes(groups, n, k));  // bytes 0x30 to 0x3f: scales below 1, zeros above 16 do no harm to times
@@ -57,13 +58,24 @@ RowWeight Sm90Buffers::Weight(DType type, int64_t groups, int64_t n, int64_t k) 
 
 void Sm90Buffers::GiveWorkspace(GemmArgs& args) {
   const int64_t rows = args.rows_per_group > 0 ? args.rows_per_group : args.x.rows;
-  const GemmConfig config = ChooseGemm(args.weight.groups, args.weight.n, args.weight.k, rows);
+  const GemmConfig config =
+      ChooseGemm(args.weight.groups, args.weight.n, args.weight.k, rows, args.quantised.data != nullptr);
   args.partials = Bytes(PartialBytes(config, args.weight.n, args.x.rows));
   args.arrivals = Copy(std::vector<int>(
       static_cast<size_t>(ArrivalBytes(config, args.weight.n, args.x.rows)) / sizeof(int) + 1, 0));
 }
 
-MlaArgs Sm90Buffers::Attention(int64_t heads, int64_t batch, int64_t rows, int64_t context) {
+void* Sm90Buffers::Fp8Cache(int64_t pages) {
+  uint8_t* const cache = static_cast<uint8_t*>(Bytes(pages * kFp8PageBytes));
+  const std::vector<float> scales(static_cast<size_t>(pages * kPageTokens), 0.25f);
+  constexpr size_t kScaleBytes = kPageTokens * sizeof(float);
+  Check(cudaMemcpy2D(cache + kPageTokens * kFp8EntryBytes, kFp8PageBytes, scales.data(), kScaleBytes,
+                     kScaleBytes, static_cast<size_t>(pages), cudaMemcpyHostToDevice),
+        "scales to the device");
+  return cache;
+}
+
+MlaArgs Sm90Buffers::Attention(int64_t heads, int64_t batch, int64_t rows, int64_t context, bool fp8) {
   const int64_t pages = (context + kPageTokens - 1) / kPageTokens;
   std::vector<BlockId> table(static_cast<size_t>(batch * pages));
   std::iota(table.begin(), table.end(), 0);
@@ -75,16 +87,17 @@ MlaArgs Sm90Buffers::Attention(int64_t heads, int64_t batch, int64_t rows, int64
                          static_cast<int32_t>(context - rows), device_table + s * pages});
   }
   const MlaPlan plan = PlanMla(heads, sequences.data(), batch);
-  const Matrix cache = Activations(batch * pages * kPageTokens, kLatent + kRope);
+  const int64_t tokens = batch * pages * kPageTokens;
+  void* const cache = fp8 ? Fp8Cache(batch * pages) : Bytes(tokens * (kLatent + kRope) * 2);
   const int64_t columns = plan.tile.columns();
-  return {.q_latent = Activations(batch * rows, heads * kLatent),
+  return {.q_latent = Activations(batch * rows, heads * kLatent, fp8 ? DType::kF8E4M3 : DType::kBF16),
           .q_rope = Activations(batch * rows, heads * (128 + kRope)),
           .q_rope_head_stride = 128 + kRope,
           .q_rope_offset = 128,
           .heads = heads,
           .scale = 0.1f,
-          .cache = cache.data,
-          .cache_tokens = cache.rows,
+          .cache = cache,
+          .cache_tokens = tokens,
           .tile = plan.tile,
           .items = Copy(plan.items),
           .merges = Copy(plan.merges),
@@ -95,7 +108,8 @@ MlaArgs Sm90Buffers::Attention(int64_t heads, int64_t batch, int64_t rows, int64
           .partial_sums = static_cast<float*>(Bytes(MlaPartialFloats(plan.partials, columns) * 4)),
           .partial_stats = static_cast<float*>(Bytes(MlaStatFloats(plan.partials, columns) * 4)),
           .scratch = static_cast<float*>(Bytes(MlaScratchFloats(kStreamingMultiprocessors, columns) * 4)),
-          .out = Activations(batch * rows, heads * kLatent)};
+          .out = Activations(batch * rows, heads * kLatent),
+          .q_scales = Copy(std::vector<float>(static_cast<size_t>(batch * rows * heads), 0.125f))};
 }
 
 double WeightBytes(const RowWeight& weight) {

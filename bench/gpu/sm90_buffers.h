@@ -22,8 +22,9 @@ class Sm90Buffers {
   kernels::sm90::QuantisedRows Quantised(int64_t rows, int64_t cols);
   static kernels::sm90::Rows AsInput(const kernels::sm90::QuantisedRows& quantised, int64_t rows);
   static kernels::sm90::Rows AsInput(const kernels::Matrix& matrix);
-  // fp8 scales are near 0.01; int4 tiles hold sensible scales and zeros.
-  kernels::sm90::RowWeight Weight(DType type, int64_t groups, int64_t n, int64_t k);
+  // fp8 scales are near 0.01; int4 tiles hold sensible scales and zeros, whatever the order of their values.
+  kernels::sm90::RowWeight Weight(DType type, int64_t groups, int64_t n, int64_t k,
+                                  kernels::sm90::Int4Order order = kernels::sm90::Int4Order::kForBF16);
   // The same size at another place of `memory`, for weights that rotate.
   template <class T>
   T* Copy(const std::vector<T>& values) {
@@ -33,9 +34,12 @@ class Sm90Buffers {
   // Workspaces of a product; fills in partials and arrivals.
   void GiveWorkspace(kernels::sm90::GemmArgs& args);
 
+  // Pages of an fp8 cache, with scales of a quarter.
+  void* Fp8Cache(int64_t pages);
   // A batch of sequences of `context` tokens with one query row each (rows > 1: a chunk that ends there),
   // over its own cache.
-  kernels::sm90::MlaArgs Attention(int64_t heads, int64_t batch, int64_t rows, int64_t context);
+  kernels::sm90::MlaArgs Attention(int64_t heads, int64_t batch, int64_t rows, int64_t context,
+                                   bool fp8 = false);
 
  private:
   std::vector<DeviceMemory> held_;

@@ -7,6 +7,8 @@
 
 #include "bench/gpu/graph_timer.h"
 #include "bench/gpu/sm90_buffers.h"
+#include "kernels/cuda/sm90/mla_prefill.h"
+#include "kernels/cuda/sm90/mla_prepare.h"
 #include "kernels/cuda/sm90/route.h"
 
 namespace deeprack::bench {
@@ -28,6 +30,8 @@ double BytesOf(const Matrix& m) {
   return static_cast<double>(m.rows * m.cols * static_cast<int64_t>(SizeOf(m.type)));
 }
 
+const char* WithFp8(DType weight, bool fp8) { return fp8 && weight == DType::kInt4G128 ? " by fp8" : ""; }
+
 const char* NameOf(DType type) {
   return type == DType::kF8E4M3 ? "fp8" : type == DType::kBF16 ? "bf16" : "int4";
 }
@@ -38,15 +42,18 @@ std::vector<GemmArgs> Copies(Sm90Buffers& buffers, const GemmArgs& args) {
   for (double bytes = WeightBytes(args.weight);
        bytes * static_cast<double>(copies.size()) < static_cast<double>(kRotation);) {
     copies.push_back(args);
-    copies.back().weight = buffers.Weight(args.weight.type, args.weight.groups, args.weight.n, args.weight.k);
+    const RowWeight& weight = args.weight;
+    copies.back().weight = buffers.Weight(weight.type, weight.groups, weight.n, weight.k, weight.order);
   }
   return copies;
 }
 
-void Dense(Bench& bench, DType type, int64_t n, int64_t k, int64_t m) {
+// int4: with fp8 activations or with bf16.
+Int4Order OrderFor(bool fp8) { return fp8 ? Int4Order::kForE4M3 : Int4Order::kForBF16; }
+
+void Dense(Bench& bench, DType type, bool fp8, int64_t n, int64_t k, int64_t m) {
   Sm90Buffers buffers;
-  const bool fp8 = type == DType::kF8E4M3;
-  GemmArgs args{.weight = buffers.Weight(type, 1, n, k),
+  GemmArgs args{.weight = buffers.Weight(type, 1, n, k, OrderFor(fp8)),
                 .x = fp8 ? Sm90Buffers::AsInput(buffers.Quantised(m, k), m)
                          : Sm90Buffers::AsInput(buffers.Activations(m, k)),
                 .out = buffers.Activations(m, n)};
@@ -54,8 +61,8 @@ void Dense(Bench& bench, DType type, int64_t n, int64_t k, int64_t m) {
   const std::vector<GemmArgs> copies = Copies(buffers, args);
   const GemmConfig config = ChooseGemm(1, n, k, m);
   char name[96];
-  std::snprintf(name, sizeof(name), "%s %ldx%ld, %ld rows (tile %d, K in %d)", NameOf(type), n, k, m,
-                config.tokens, config.splits);
+  std::snprintf(name, sizeof(name), "%s%s %ldx%ld, %ld rows (tile %d, K in %d)", NameOf(type),
+                WithFp8(type, fp8), n, k, m, config.tokens, config.splits);
   bench.Time(
       {.name = name,
        .bytes = WeightBytes(args.weight) + static_cast<double>(m * k * (fp8 ? 1 : 2)) + BytesOf(args.out),
@@ -66,42 +73,51 @@ void Dense(Bench& bench, DType type, int64_t n, int64_t k, int64_t m) {
        .out_bytes = static_cast<int64_t>(BytesOf(args.out))});
 }
 
+// How the SwiGLU of experts becomes the next product's input: not at all (bf16), in a launch of its own, or
+// in the product.
+enum class Middle { kBF16, kApart, kFused };
+
 // Experts of gate and up, masked, with SwiGLU and quantisation behind it.
-void Experts(Bench& bench, DType type, int64_t experts, int64_t rows_each) {
+void Experts(Bench& bench, DType type, Middle form, int64_t experts, int64_t rows_each) {
   Sm90Buffers buffers;
   const int64_t group_rows = (rows_each + 15) / 16 * 16, rows = experts * group_rows, n = 2 * kExpertWidth,
                 k = kHidden;
-  const bool fp8 = type == DType::kF8E4M3;
+  const bool fp8 = form != Middle::kBF16, fused = form == Middle::kFused;
   const Matrix middle = buffers.Activations(rows, kExpertWidth);
   const QuantisedRows out = buffers.Quantised(rows, kExpertWidth);
   const int32_t* const counts =
       buffers.Copy(std::vector<int32_t>(static_cast<size_t>(experts), static_cast<int32_t>(rows_each)));
-  GemmArgs args{.weight = buffers.Weight(type, experts, n, k),
+  GemmArgs args{.weight = buffers.Weight(type, experts, n, k, OrderFor(fp8)),
                 .x = fp8 ? Sm90Buffers::AsInput(buffers.Quantised(rows, k), rows)
                          : Sm90Buffers::AsInput(buffers.Activations(rows, k)),
                 .grouping = Grouping::kMasked,
                 .counts = counts,
                 .group_rows = group_rows,
                 .rows_per_group = rows_each,
-                .out = middle,
-                .swiglu = true};
+                .out = fused ? Matrix{} : middle,
+                .swiglu = true,
+                .quantised = fused ? out : QuantisedRows{}};
   const std::vector<GemmArgs> copies = Copies(buffers, args);
-  char name[96];
-  std::snprintf(name, sizeof(name), "%s %ld experts of %ldx%ld, %ld rows each, SwiGLU%s", NameOf(type),
-                experts, n, k, rows_each, fp8 ? ", quantised" : "");
+  char name[112];
+  std::snprintf(name, sizeof(name), "%s%s %ld experts of %ldx%ld, %ld rows each, SwiGLU%s", NameOf(type),
+                WithFp8(type, fp8), experts, n, k, rows_each,
+                fused ? ", quantised in it"
+                : fp8 ? ", quantised after it"
+                      : "");
   const double real = static_cast<double>(experts * rows_each);
-  bench.Time(
-      {.name = name,
-       .bytes = WeightBytes(args.weight) + real * static_cast<double>(k * (fp8 ? 1 : 2) + kExpertWidth),
-       .flops = 2.0 * real * static_cast<double>(n * k),
-       .fp8 = fp8,
-       .run =
-           [&](int64_t i, const Execution& e) {
-             Gemm(copies[static_cast<size_t>(i) % copies.size()], e);
-             if (fp8) Quantise({middle, nullptr, rows, {counts, group_rows}, out}, e);
-           },
-       .out = middle.data,
-       .out_bytes = rows_each * kExpertWidth * 2});
+  bench.Time({.name = name,
+              .bytes = WeightBytes(args.weight) +
+                       real * static_cast<double>(fp8 ? k + kExpertWidth : 2 * k + 2 * kExpertWidth),
+              .flops = 2.0 * real * static_cast<double>(n * k),
+              .fp8 = fp8,
+              .run =
+                  [&](int64_t i, const Execution& e) {
+                    Gemm(copies[static_cast<size_t>(i) % copies.size()], e);
+                    if (form == Middle::kApart)
+                      Quantise({middle, nullptr, rows, {counts, group_rows}, out}, e);
+                  },
+              .out = fused ? static_cast<const void*>(out.data) : middle.data,
+              .out_bytes = rows_each * kExpertWidth * (fused ? 1 : 2)});
 }
 
 void Heads(Bench& bench, int64_t n, int64_t k, int64_t x_stride, int64_t m) {
@@ -124,22 +140,122 @@ void Heads(Bench& bench, int64_t n, int64_t k, int64_t x_stride, int64_t m) {
        .out_bytes = static_cast<int64_t>(BytesOf(args.out))});
 }
 
-void Attention(Bench& bench, int64_t heads, int64_t batch, int64_t rows, int64_t context) {
+void Attention(Bench& bench, int64_t heads, int64_t batch, int64_t rows, int64_t context, bool fp8 = false) {
   Sm90Buffers buffers;
-  const MlaArgs args = buffers.Attention(heads, batch, rows, context);
+  const MlaArgs args = buffers.Attention(heads, batch, rows, context, fp8);
   char name[96];
-  std::snprintf(name, sizeof(name), "mla %ld heads, %ld x %ld rows, context %ld (%ld parts)", heads, batch,
-                rows, context, args.max_items);
+  std::snprintf(name, sizeof(name), "mla%s %ld heads, %ld x %ld rows, context %ld (%ld parts)",
+                fp8 ? " fp8" : "", heads, batch, rows, context, args.max_items);
   // A query row sees what stands before it: on average half a chunk less than the context.
   const double seen =
       static_cast<double>(batch * rows) * (static_cast<double>(context) - static_cast<double>(rows - 1) / 2);
   bench.Time({.name = name,
-              .bytes = static_cast<double>(batch * context * (kLatent + kRope) * 2) + BytesOf(args.q_latent) +
-                       BytesOf(args.out),
+              .bytes = static_cast<double>(batch * context) *
+                           static_cast<double>(fp8 ? kFp8PageBytes / kPageTokens : (kLatent + kRope) * 2) +
+                       BytesOf(args.q_latent) + BytesOf(args.out),
               .flops = 2.0 * seen * static_cast<double>(heads * (2 * kLatent + kRope)),
+              .fp8 = fp8,
               .run = [&](int64_t, const Execution& e) { Mla(args, e); },
               .out = args.out.data,
               .out_bytes = static_cast<int64_t>(BytesOf(args.out))});
+}
+
+// The cache's fp8 entries, and the queries' e4m3.
+void AttentionInputs(Bench& bench, int64_t heads, int64_t m) {
+  Sm90Buffers buffers;
+  constexpr int64_t kHead = 128 + kRope;
+  const Matrix kv = buffers.Activations(m, kLatent + kRope), q = buffers.Activations(m, heads * kHead),
+               latent = buffers.Activations(m, heads * kLatent);
+  std::vector<int64_t> places(static_cast<size_t>(m));
+  for (int64_t r = 0; r < m; ++r) places[static_cast<size_t>(r)] = r;
+  uint8_t* const cache = static_cast<uint8_t*>(buffers.Fp8Cache((m + kPageTokens - 1) / kPageTokens));
+  // Turned by no angle: the queries stay what they are from run to run.
+  const MlaPrepareArgs prepare{.kv = kv,
+                               .norm_weight = buffers.Copy(std::vector<float>(kLatent, 1.0f)),
+                               .q = q,
+                               .heads = heads,
+                               .q_head_stride = kHead,
+                               .q_rope_offset = 128,
+                               .positions = buffers.Copy(std::vector<int32_t>(static_cast<size_t>(m))),
+                               .cos = buffers.Copy(std::vector<float>(kRope / 2, 1.0f)),
+                               .sin = buffers.Copy(std::vector<float>(kRope / 2, 0.0f)),
+                               .slots = buffers.Copy(places),
+                               .fp8_cache = cache};
+  char name[96];
+  std::snprintf(name, sizeof(name), "mla fp8 entries and rotation, %ld heads, %ld rows", heads, m);
+  bench.Time(
+      {.name = name,
+       .bytes = static_cast<double>(m * (kFp8PageBytes / kPageTokens + heads * kRope * 4)) + BytesOf(kv),
+       .run = [&](int64_t, const Execution& e) { MlaPrepare(prepare, e); },
+       .out = cache,
+       .out_bytes = m * kFp8EntryBytes});
+  const MlaQuantiseQueriesArgs quantise{.q_latent = latent,
+                                        .q_rope = q,
+                                        .q_rope_head_stride = kHead,
+                                        .q_rope_offset = 128,
+                                        .heads = heads,
+                                        .latent = static_cast<fp8_e4m3*>(buffers.Bytes(m * heads * kLatent)),
+                                        .rope = static_cast<bf16*>(buffers.Bytes(m * heads * kRope * 2)),
+                                        .scales = static_cast<float*>(buffers.Bytes(m * heads * 4))};
+  std::snprintf(name, sizeof(name), "mla fp8 queries, %ld heads, %ld rows", heads, m);
+  bench.Time({.name = name,
+              .bytes = BytesOf(latent) * 1.5 + static_cast<double>(m * heads * (kRope * 4 + 4)),
+              .run = [&](int64_t, const Execution& e) { MlaQuantiseQueries(quantise, e); },
+              .out = quantise.latent,
+              .out_bytes = m * heads * kLatent});
+}
+
+// A chunk that ends at `context`, its keys already expanded; and what bringing and expanding them takes.
+void Prefill(Bench& bench, int64_t heads, int64_t rows, int64_t context) {
+  Sm90Buffers buffers;
+  const MlaPrefillSequence sequence{0, static_cast<int32_t>(rows),   static_cast<int32_t>(context - rows), 0,
+                                    0, static_cast<int32_t>(context)};
+  const std::vector<MlaPrefillItem> items = PlanMlaPrefill(&sequence, 1);
+  const Matrix q = buffers.Activations(rows, heads * kHeadQuery),
+               kv = buffers.Activations(context, heads * (kHeadKey + kHeadValue)),
+               rope = buffers.Activations(context, kRope), latent = buffers.Activations(context, kLatent);
+  const MlaPrefillArgs args{.q = q,
+                            .kv = kv,
+                            .rope = rope,
+                            .heads = heads,
+                            .scale = 0.1f,
+                            .items = buffers.Copy(items),
+                            .num_items = std::ssize(items),
+                            .out = buffers.Activations(rows, heads * kHeadValue)};
+  const double seen =
+      static_cast<double>(rows) * (static_cast<double>(context) - static_cast<double>(rows - 1) / 2);
+  char name[96];
+  std::snprintf(name, sizeof(name), "mla expanded, %ld heads, %ld rows, context %ld", heads, rows, context);
+  bench.Time({.name = name,
+              .bytes = BytesOf(q) + BytesOf(kv) + BytesOf(rope) + BytesOf(args.out),
+              .flops = 2.0 * seen * static_cast<double>(heads * (kHeadQuery + kHeadValue)),
+              .run = [&](int64_t, const Execution& e) { MlaPrefill(args, e); },
+              .out = args.out.data,
+              .out_bytes = static_cast<int64_t>(BytesOf(args.out))});
+  std::vector<int64_t> slots(static_cast<size_t>(context));
+  for (int64_t r = 0; r < context; ++r) slots[static_cast<size_t>(r)] = r;
+  const MlaGatherArgs gather{.cache = buffers.Fp8Cache(context / kPageTokens),
+                             .fp8 = true,
+                             .slots = buffers.Copy(slots),
+                             .latent = latent,
+                             .rope = rope};
+  GemmArgs expand{.weight = buffers.Weight(DType::kBF16, 1, kv.cols, kLatent),
+                  .x = Sm90Buffers::AsInput(latent),
+                  .out = kv};
+  buffers.GiveWorkspace(expand);
+  std::snprintf(name, sizeof(name), "mla fp8 entries gathered and expanded, %ld heads, %ld tokens", heads,
+                context);
+  bench.Time({.name = name,
+              .bytes = static_cast<double>(context / kPageTokens * kFp8PageBytes) +
+                       WeightBytes(expand.weight) + BytesOf(kv),
+              .flops = 2.0 * static_cast<double>(context * kv.cols * kLatent),
+              .run =
+                  [&](int64_t, const Execution& e) {
+                    MlaGather(gather, e);
+                    Gemm(expand, e);
+                  },
+              .out = kv.data,
+              .out_bytes = static_cast<int64_t>(BytesOf(kv))});
 }
 
 void Rows(Bench& bench, int64_t m) {
@@ -239,14 +355,21 @@ int Main() {
                              {7168, 16384},
                              {4096, 7168},
                              {7168, 2048}}) {
-    for (const int64_t m : {1, 16, 64, 128, 4096}) Dense(bench, DType::kF8E4M3, n, k, m);
+    for (const int64_t m : {1, 16, 64, 128, 4096}) Dense(bench, DType::kF8E4M3, true, n, k, m);
   }
-  for (const int64_t m : {1, 64}) Dense(bench, DType::kInt4G128, 7168, 2048, m);
-  for (const int64_t m : {1, 64, 128}) Dense(bench, DType::kBF16, 129280, 7168, m);
-  for (const int64_t m : {1, 64, 4096}) Dense(bench, DType::kBF16, 256, 7168, m);
+  for (const bool fp8 : {false, true}) {
+    for (const int64_t m : {1, 64, 4096}) Dense(bench, DType::kInt4G128, fp8, 7168, 2048, m);
+  }
+  for (const int64_t m : {1, 64, 128}) Dense(bench, DType::kBF16, false, 129280, 7168, m);
+  for (const int64_t m : {1, 64, 4096}) Dense(bench, DType::kBF16, false, 256, 7168, m);
+  // The marks: fp8 58 us, int4 by fp8 32 us for 8 experts of 16 to 48 rows.
   for (const DType type : {DType::kF8E4M3, DType::kInt4G128}) {
-    for (const int64_t rows : {1, 16, 32, 48, 512}) Experts(bench, type, 8, rows);
-    for (const int64_t rows : {1, 8, 64}) Experts(bench, type, 32, rows);
+    for (const Middle form : {Middle::kBF16, Middle::kFused}) {
+      if (type == DType::kF8E4M3 && form == Middle::kBF16) continue;
+      for (const int64_t rows : {1, 16, 32, 48, 512}) Experts(bench, type, form, 8, rows);
+      for (const int64_t rows : {1, 8, 64}) Experts(bench, type, form, 32, rows);
+    }
+    for (const int64_t rows : {16, 48}) Experts(bench, type, Middle::kApart, 8, rows);
   }
   for (const int64_t m : {1, 64}) {
     Heads(bench, 512, 128, 192, m);
@@ -260,7 +383,17 @@ int Main() {
   for (const int64_t batch : {1, 32, 128}) Attention(bench, 16, batch, 1, 4096);
   Attention(bench, 128, 32, 2, 4096);
   Attention(bench, 16, 32, 4, 4096);
+  // The marks: 900 TFLOPS at 128 heads, 4.2 TB/s at 16.
+  for (const int64_t heads : {128, 16}) {
+    for (const int64_t batch : {1, 32, 128}) Attention(bench, heads, batch, 1, 4096, true);
+    Attention(bench, heads, 32, 1, 32768, true);
+    for (const int64_t m : {1, 128}) AttentionInputs(bench, heads, m);
+  }
+  Attention(bench, 128, 32, 2, 4096, true);
+  Attention(bench, 16, 32, 4, 4096, true);
   Attention(bench, 128, 1, 4096, 4096);
+  Prefill(bench, 128, 4096, 4096);
+  Prefill(bench, 16, 2048, 8192);
   for (const int64_t m : {1, 64, 4096}) Rows(bench, m);
   for (const int64_t m : {1, 64, 4096}) Routing(bench, m);
   std::printf("%d passed, %d failed (the same bits twice)\n", bench.passed, bench.failed);

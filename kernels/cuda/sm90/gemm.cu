@@ -14,25 +14,42 @@ int64_t GroupRows(const GemmArgs& args) {
   return args.rows_per_group > 0 ? args.rows_per_group : args.x.rows;
 }
 
+// What the weight is multiplied with.
+DType InputType(const RowWeight& weight) {
+  const bool e4m3 = weight.type == DType::kF8E4M3 ||
+                    (weight.type == DType::kInt4G128 && weight.order == Int4Order::kForE4M3);
+  return e4m3 ? DType::kF8E4M3 : DType::kBF16;
+}
+
 }  // namespace
 
 const char* WhyNotGemm(const GemmArgs& args) {
   const RowWeight& weight = args.weight;
   if (const char* why = WhyNotRowWeight(weight.type, weight.n, weight.k, 0, 0)) return why;
   if (weight.groups > kMaxGroups) return "more groups than the kernel keeps in shared memory";
-  if (args.x.type != (weight.type == DType::kF8E4M3 ? DType::kF8E4M3 : DType::kBF16))
-    return "x is of another type than the product takes";
+  if (args.x.type != InputType(weight)) return "x is of another type than the product takes";
   if (!Aligned(args.x.data) || args.x.stride * ElementBytes(args.x.type) % 16 != 0)
     return "x is not aligned to 16 bytes";
   if (args.x.type == DType::kF8E4M3 &&
       (args.x.scale_stride % 4 != 0 || args.x.scale_stride < args.x.rows || !Aligned(args.x.scales))) {
     return "the scales of x are not aligned to 16 bytes";
   }
+  if (weight.type == DType::kInt4G128 && args.x.type == DType::kF8E4M3 &&
+      (args.x.sums == nullptr || !Aligned(args.x.sums))) {
+    return "int4 weights need the sums of quantised x, aligned to 16 bytes";
+  }
   if (args.grouping == Grouping::kHeads &&
       (args.x_group_stride * ElementBytes(args.x.type) % 16 != 0 || args.x.type != DType::kBF16)) {
     return "heads are not bf16 aligned to 16 bytes";
   }
   if (args.grouping == Grouping::kDense && weight.groups != 1) return "a dense product of several groups";
+  if (args.quantised.data != nullptr) {
+    if (!args.swiglu || args.x.type != DType::kF8E4M3)
+      return "a quantised output that is not SwiGLU of a product of e4m3";
+    if (!Aligned(args.quantised.data) || args.quantised.stride % 16 != 0)
+      return "the quantised output is not aligned to 16 bytes";
+    return args.out.data == nullptr ? nullptr : "two outputs";
+  }
   if (!Aligned(args.out.data) || args.out.stride * ElementBytes(args.out.type) % 16 != 0)
     return "out is not aligned to 16 bytes";
   return nullptr;
@@ -42,8 +59,9 @@ void Gemm(const GemmArgs& args, const Execution& execution) {
   DR_CHECK(WhyNotGemm(args) == nullptr);
   if (args.x.rows == 0) return;
   const RowWeight& weight = args.weight;
-  const bool fp8 = weight.type == DType::kF8E4M3, int4 = weight.type == DType::kInt4G128;
-  const GemmConfig config = ChooseGemm(weight.groups, weight.n, weight.k, GroupRows(args));
+  const bool fp8 = args.x.type == DType::kF8E4M3, int4 = weight.type == DType::kInt4G128;
+  const GemmConfig config =
+      ChooseGemm(weight.groups, weight.n, weight.k, GroupRows(args), args.quantised.data != nullptr);
   DR_CHECK(!config.parallel || (args.partials != nullptr && args.arrivals != nullptr));
   const auto panel = static_cast<int32_t>(kSwizzleBytes / ElementBytes(args.x.type));
   const int64_t x_bytes = ElementBytes(args.x.type),
@@ -76,16 +94,19 @@ void Gemm(const GemmArgs& args, const Execution& execution) {
       .out_bf16 = args.out.type == DType::kBF16,
       .swiglu = args.swiglu,
       .weights_stay = GroupRows(args) > config.tokens,
+      .quantised = args.quantised,
   };
   if (!int4) {
     launch.weight = EncodeTensorMap(MatrixMap(weight.data, weight.type, weight.groups * weight.n, weight.k,
                                               weight.k, kTileRows, panel, true));
   }
-  if (fp8) {
-    launch.scales = EncodeTensorMap(MatrixMap(args.x.scales, DType::kF32, ScaleBlocks(weight.k), args.x.rows,
-                                              args.x.scale_stride, 1, config.tokens, false));
-  }
-  const auto start = fp8 ? LaunchE4M3 : int4 ? LaunchInt4 : LaunchBF16;
+  const auto of_blocks = [&](const float* values) {
+    return EncodeTensorMap(MatrixMap(values, DType::kF32, ScaleBlocks(weight.k), args.x.rows,
+                                     args.x.scale_stride, 1, config.tokens, false));
+  };
+  if (fp8) launch.scales = of_blocks(args.x.scales);
+  if (fp8 && int4) launch.sums = of_blocks(args.x.sums);
+  const auto start = fp8 ? (int4 ? LaunchInt4E4M3 : LaunchE4M3) : int4 ? LaunchInt4 : LaunchBF16;
   start(config.tokens, args.blocks > 0 ? args.blocks : kStreamingMultiprocessors, launch, execution);
 }
 

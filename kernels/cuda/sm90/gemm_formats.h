@@ -1,4 +1,4 @@
-// The weight formats of the matrix product: what a step of K is in shared memory, and how a warpgroup sums
+// The formats of the matrix product: what a step of K is in shared memory, and how a warpgroup sums
 // steps.
 #pragma once
 
@@ -13,9 +13,10 @@ __device__ inline void Release(const Shared& shared, int stage) {
   if (threadIdx.x % kWarp == 0) Arrive(shared.empty(stage));
 }
 
+// kXScales: floats for each token and step, none, its scale, or its scale and its sum.
 struct E4M3Format {
   static constexpr int kBlockK = 128, kPanelK = 128, kXPanels = 1;
-  static constexpr bool kXScales = true;
+  static constexpr int kXScales = 1;
   static constexpr uint32_t kWeightBytes = kTileRows * kSwizzleBytes, kWeightCopied = kWeightBytes;
 
   __device__ static void CopyWeight(const GemmLaunch& launch, uint8_t* to, const GemmUnit& unit, int block,
@@ -74,7 +75,7 @@ struct E4M3Format {
 
 struct BF16Format {
   static constexpr int kBlockK = 64, kPanelK = 64, kXPanels = 1;
-  static constexpr bool kXScales = false;
+  static constexpr int kXScales = 0;
   static constexpr uint32_t kWeightBytes = kTileRows * kSwizzleBytes, kWeightCopied = kWeightBytes;
 
   __device__ static void CopyWeight(const GemmLaunch& launch, uint8_t* to, const GemmUnit& unit, int block,

@@ -8,7 +8,7 @@ namespace {
 // The weights pass through registers: each lane's 16 bytes hold its operand of four instructions.
 struct Int4Format {
   static constexpr int kBlockK = 128, kPanelK = 64, kXPanels = 2;
-  static constexpr bool kXScales = false;
+  static constexpr int kXScales = 0;
   static constexpr uint32_t kWeightBytes = 9216, kWeightCopied = kInt4TileBytes;
   static_assert(kWeightBytes >= kWeightCopied);
 
@@ -83,7 +83,7 @@ struct Int4Format {
 }  // namespace
 
 void LaunchInt4(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution) {
-  LaunchGemm<Int4Format>(tokens, blocks, launch, execution);
+  LaunchGemm<Int4Format, false>(tokens, blocks, launch, execution);
 }
 
 }  // namespace deeprack::kernels::sm90

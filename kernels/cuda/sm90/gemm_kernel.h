@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/sm90/gemm.h"
+#include "kernels/cuda/sm90/gemm_quantise.h"
 #include "kernels/cuda/sm90/wgmma.h"
 
 namespace deeprack::kernels::sm90 {
@@ -20,6 +21,7 @@ struct GemmLaunch {
   TensorMap weight;  // fp8: [groups * n, k] bytes, boxes 128 x 128; bf16: boxes 128 rows x 64
   TensorMap x;       // [rows, groups, k], boxes of 128 bytes of k, tokens rows
   TensorMap scales;  // fp8: [k / 128, rows], boxes of tokens
+  TensorMap sums;    // int4 and fp8: the same
   const float* weight_scales;
   const uint8_t* tiles;  // int4
   const int32_t* offsets;
@@ -31,23 +33,40 @@ struct GemmLaunch {
   int32_t rows, n, k_blocks, groups, feature_tiles, splits, group_rows;
   Grouping grouping;
   bool out_bf16, swiglu, weights_stay;  // weights_stay: several token tiles read them
+  QuantisedRows quantised;              // in place of out
 };
 
-// Shared memory: first and rows of each group, the barriers, the tiles, the scales, the warps' turning space.
-template <class Format, int kTokens>
+// Tiles of W's rows that a unit sums one after the other: two make the 128 columns of a quantised block.
+template <bool kQuantises>
+inline constexpr int kTilesOfUnit = kQuantises ? 2 : 1;
+
+// Tile `i` of the unit's; false: past the last.
+template <bool kQuantises>
+__device__ inline bool TileOf(const GemmLaunch& launch, const GemmUnit& unit, int i, GemmUnit& tile) {
+  tile = unit;
+  tile.feature_tile = unit.feature_tile * kTilesOfUnit<kQuantises> + i;
+  return tile.feature_tile < launch.feature_tiles;
+}
+
+// Shared memory: first and rows of each group, the barriers, the tiles, the scales, the warps' turning space,
+// and, where registers would not do, what a quantising unit keeps of its first tile.
+template <class Format, int kTokens, bool kQuantises>
 struct GemmShared {
   static constexpr uint32_t kXBytes = kTokens * kSwizzleBytes * Format::kXPanels;
-  static constexpr uint32_t kScaleBytes = Format::kXScales ? (kTokens * sizeof(float) + 127) / 128 * 128 : 0;
+  static constexpr uint32_t kTokenBytes = (kTokens * sizeof(float) + 127) / 128 * 128;  // a float for each
+  static constexpr uint32_t kScaleBytes = Format::kXScales * kTokenBytes;  // scales, or scales and sums
   static constexpr uint32_t kGroupBytes = kMaxGroups * 2 * sizeof(int32_t);
   static constexpr uint32_t kHeadBytes = kGroupBytes + 1024;  // barriers and a flag in the last 1024
   static constexpr uint32_t kStageBytes = Format::kWeightBytes + kXBytes + kScaleBytes;
   static constexpr uint32_t kStageCopied =
-      Format::kWeightCopied + kXBytes + (Format::kXScales ? kTokens * sizeof(float) : 0);
-  static constexpr int kStages =
-      static_cast<int>((kSharedBytes - kHeadBytes - kTurnBytes) / kStageBytes) < 12
-          ? static_cast<int>((kSharedBytes - kHeadBytes - kTurnBytes) / kStageBytes)
-          : 12;
-  static constexpr uint32_t kBytes = kHeadBytes + kStages * kStageBytes + kTurnBytes;
+      Format::kWeightCopied + kXBytes + Format::kXScales * kTokens * uint32_t{sizeof(float)};
+  static constexpr uint32_t kKeptBytes =
+      kQuantises && kTokens == 128 ? kMathThreads * kTokens / 4 * sizeof(float) : 0;
+  static constexpr uint32_t kFixedBytes = kHeadBytes + kTurnBytes + kKeptBytes;
+  static constexpr int kStages = static_cast<int>((kSharedBytes - kFixedBytes) / kStageBytes) < 12
+                                     ? static_cast<int>((kSharedBytes - kFixedBytes) / kStageBytes)
+                                     : 12;
+  static constexpr uint32_t kBytes = kFixedBytes + kStages * kStageBytes;
   static_assert(kStages >= 4 && kGroupBytes % 1024 == 0 && Format::kWeightBytes % 1024 == 0 &&
                 kXBytes % 1024 == 0);
   static_assert(2 * kStages * sizeof(Barrier) + sizeof(int) <= 1024);
@@ -64,9 +83,11 @@ struct GemmShared {
   __device__ float* scales(int stage) const {
     return reinterpret_cast<float*>(x(kStages) + stage * kScaleBytes);
   }
+  __device__ float* sums(int stage) const { return scales(stage) + kTokenBytes / sizeof(float); }
   __device__ float* turn(int warp) const {
     return reinterpret_cast<float*>(x(kStages) + kStages * kScaleBytes) + warp * kChunk * kTurnPitch;
   }
+  __device__ float* kept() const { return turn(kMathWarps); }  // [kTokens / 4][kMathThreads]
 };
 
 // Whether the rows of the groups are what an earlier kernel has written.
@@ -92,31 +113,33 @@ __device__ inline void LoadGroups(const GemmLaunch& launch, int32_t* groups) {
 
 // Asks for the weights of the block's first steps, as many as there are stages, before the kernels ahead have
 // ended: weights are nobody's output. Only where the first unit is known without them. Returns how many.
-template <class Format, int kTokens>
-__device__ inline int WeightsAhead(const GemmLaunch& launch, const GemmShared<Format, kTokens>& shared,
-                                   GemmWalk walk, int parts, uint64_t policy) {
-  using Shared = GemmShared<Format, kTokens>;
+template <class Format, int kTokens, bool kQuantises>
+__device__ inline int WeightsAhead(const GemmLaunch& launch,
+                                   const GemmShared<Format, kTokens, kQuantises>& shared, GemmWalk walk,
+                                   int parts, uint64_t policy) {
+  using Shared = GemmShared<Format, kTokens, kQuantises>;
   const auto rows_of = [&](int) { return launch.rows; };
-  GemmUnit unit;
+  GemmUnit unit, tile;
   if (NeedsGroups(launch) || !walk.Find(blockIdx.x, rows_of, unit)) return 0;
+  TileOf<kQuantises>(launch, unit, 0, tile);
   const BlockRange range = SplitRange(launch.k_blocks, parts, unit.split);
   int ahead = 0;
   for (; ahead < Shared::kStages && range.begin + ahead < range.end; ++ahead) {
     ArriveExpectBytes(shared.full(ahead), Shared::kStageCopied);
-    Format::CopyWeight(launch, shared.weight(ahead), unit, range.begin + ahead, shared.full(ahead), policy);
+    Format::CopyWeight(launch, shared.weight(ahead), tile, range.begin + ahead, shared.full(ahead), policy);
   }
   return ahead;
 }
 
-template <class Format, int kTokens>
-__device__ inline void Produce(const GemmLaunch& launch, const GemmShared<Format, kTokens>& shared,
-                               GemmWalk walk) {
-  using Shared = GemmShared<Format, kTokens>;
+template <class Format, int kTokens, bool kQuantises>
+__device__ inline void Produce(const GemmLaunch& launch,
+                               const GemmShared<Format, kTokens, kQuantises>& shared, GemmWalk walk) {
+  using Shared = GemmShared<Format, kTokens, kQuantises>;
   const int32_t* const groups = shared.groups();
   const auto rows_of = [&](int g) { return groups[2 * g + 1]; };
   const int parts = kTokens == 128 ? 1 : launch.splits;
   const uint64_t policy = launch.weights_stay ? kEvictLast : kEvictFirst;
-  int ahead = WeightsAhead(launch, shared, walk, parts, policy);
+  int ahead = WeightsAhead<Format, kTokens, kQuantises>(launch, shared, walk, parts, policy);
   WaitForPrevious();
   Ring<Shared::kStages> ring;
   GemmUnit unit;
@@ -124,53 +147,73 @@ __device__ inline void Produce(const GemmLaunch& launch, const GemmShared<Format
     const int token = groups[2 * unit.group] + unit.token_tile * kTokens;
     const int x_group = launch.grouping == Grouping::kHeads ? unit.group : 0;
     const BlockRange range = SplitRange(launch.k_blocks, parts, unit.split);
-    for (int b = range.begin; b < range.end; ++b) {
-      Barrier& full = shared.full(ring.stage);
-      if (ahead > 0) {
-        --ahead;
-      } else {
-        Wait(shared.empty(ring.stage), ring.parity ^ 1);
-        ArriveExpectBytes(full, Shared::kStageCopied);
-        Format::CopyWeight(launch, shared.weight(ring.stage), unit, b, full, policy);
+    GemmUnit tile;
+    for (int i = 0; i < kTilesOfUnit<kQuantises> && TileOf<kQuantises>(launch, unit, i, tile); ++i) {
+      for (int b = range.begin; b < range.end; ++b) {
+        Barrier& full = shared.full(ring.stage);
+        if (ahead > 0) {
+          --ahead;
+        } else {
+          Wait(shared.empty(ring.stage), ring.parity ^ 1);
+          ArriveExpectBytes(full, Shared::kStageCopied);
+          Format::CopyWeight(launch, shared.weight(ring.stage), tile, b, full, policy);
+        }
+        for (int p = 0; p < Format::kXPanels; ++p) {
+          CopyBox(shared.x(ring.stage) + p * kTokens * kSwizzleBytes, launch.x,
+                  b * Format::kBlockK + p * Format::kPanelK, x_group, token, full, kEvictLast);
+        }
+        if constexpr (Format::kXScales >= 1) {
+          CopyBox(shared.scales(ring.stage), launch.scales, token, b, 0, full, kEvictLast);
+        }
+        if constexpr (Format::kXScales == 2) {
+          CopyBox(shared.sums(ring.stage), launch.sums, token, b, 0, full, kEvictLast);
+        }
+        ring.Next();
       }
-      for (int p = 0; p < Format::kXPanels; ++p) {
-        CopyBox(shared.x(ring.stage) + p * kTokens * kSwizzleBytes, launch.x,
-                b * Format::kBlockK + p * Format::kPanelK, x_group, token, full, kEvictLast);
-      }
-      if constexpr (Format::kXScales) {
-        CopyBox(shared.scales(ring.stage), launch.scales, token, b, 0, full, kEvictLast);
-      }
-      ring.Next();
     }
   }
 }
 
-// Adds this unit's sums to the workspace; true in the block that comes last, whose sums are then those of all
-// parts, in order.
+// This thread's sums of the tile's parts in the workspace, those of part 0; a part has kTokens / 8 *
+// kMathThreads.
 template <int kTokens>
-__device__ inline bool AddParts(const GemmLaunch& launch, const GemmUnit& unit, int& flag,
-                                float (&sums)[kTokens / 2]) {
+__device__ inline Floats4* PartsOf(const GemmLaunch& launch, const GemmUnit& tile) {
   const int thread = static_cast<int>(threadIdx.x) - kWarpgroup;
-  const int tile = unit.feature_tile * unit.token_tiles + unit.token_tile;
-  Floats4* const parts = reinterpret_cast<Floats4*>(launch.partials) +
-                         int64_t{tile} * launch.splits * (kTokens / 8) * kMathThreads + thread;
+  const int number = tile.feature_tile * tile.token_tiles + tile.token_tile;
+  return reinterpret_cast<Floats4*>(launch.partials) +
+         int64_t{number} * launch.splits * (kTokens / 8) * kMathThreads + thread;
+}
+
+template <int kTokens>
+__device__ inline void KeepPart(const GemmLaunch& launch, const GemmUnit& tile,
+                                const float (&sums)[kTokens / 2]) {
+  Floats4* const part = PartsOf<kTokens>(launch, tile) + int64_t{tile.split} * (kTokens / 8) * kMathThreads;
 #pragma unroll
-  for (int i = 0; i < kTokens / 8; ++i) {
-    parts[(unit.split * (kTokens / 8) + i) * kMathThreads] = {sums[4 * i], sums[4 * i + 1], sums[4 * i + 2],
-                                                              sums[4 * i + 3]};
-  }
+  for (int i = 0; i < kTokens / 8; ++i)
+    part[i * kMathThreads] = {sums[4 * i], sums[4 * i + 1], sums[4 * i + 2], sums[4 * i + 3]};
+}
+
+// After KeepPart of the unit's tiles, of which `tile` is the first: true in the block that comes last.
+__device__ inline bool IsLastPart(const GemmLaunch& launch, const GemmUnit& tile, int& flag) {
   ThreadFence();
   SyncNamed(1, kMathThreads);
-  if (thread == 0) {
-    const bool last = AtomicAdd(launch.arrivals + tile, 1) == launch.splits - 1;
-    if (last) launch.arrivals[tile] = 0;
+  if (static_cast<int>(threadIdx.x) == kWarpgroup) {
+    int* const arrivals = launch.arrivals + tile.feature_tile * tile.token_tiles + tile.token_tile;
+    const bool last = AtomicAdd(arrivals, 1) == launch.splits - 1;
+    if (last) *arrivals = 0;
     flag = last;
   }
   SyncNamed(1, kMathThreads);
   const bool last = flag != 0;
   SyncNamed(1, kMathThreads);  // the flag has been read before the next unit writes it
-  if (!last) return false;
   ThreadFence();
+  return last;
+}
+
+// The sums of all parts, in order.
+template <int kTokens>
+__device__ inline void AddParts(const GemmLaunch& launch, const GemmUnit& tile, float (&sums)[kTokens / 2]) {
+  const Floats4* const parts = PartsOf<kTokens>(launch, tile);
   for (int s = 0; s < launch.splits; ++s) {
 #pragma unroll
     for (int i = 0; i < kTokens / 8; ++i) {
@@ -179,11 +222,6 @@ __device__ inline bool AddParts(const GemmLaunch& launch, const GemmUnit& unit, 
       for (int j = 0; j < 4; ++j) sums[4 * i + j] = s == 0 ? part.f[j] : sums[4 * i + j] + part.f[j];
     }
   }
-  return true;
-}
-
-__device__ inline uint32_t TwoBF16(float low, float high) {
-  return uint32_t{ToBF16(low).bits} | uint32_t{ToBF16(high).bits} << 16;
 }
 
 // Writes `count` (8 or 16) neighbouring features of one token.
@@ -227,7 +265,7 @@ __device__ inline void Store(const GemmLaunch& launch, const GemmUnit& unit, int
         float* const at = turn + (AccumulatorColumn(lane, i + pair) - chunk) * kTurnPitch + lane / 4;
         const float low = sums[i + pair], high = sums[i + pair + 2];
         if (launch.swiglu) {
-          at[0] = low / (1.0f + expf(-low)) * high;
+          at[0] = SwiGlu(low, high);
         } else {
           at[0] = low;
           at[8] = high;
@@ -254,41 +292,103 @@ __device__ inline void Store(const GemmLaunch& launch, const GemmUnit& unit, int
   }
 }
 
-template <class Format, int kTokens>
-__device__ inline void Multiply(const GemmLaunch& launch, const GemmShared<Format, kTokens>& shared,
-                                GemmWalk walk) {
-  using Shared = GemmShared<Format, kTokens>;
+// A tile's sums over the unit's part of K, or over all of it in the order of the parts.
+template <class Format, int kTokens, class Shared, class Stages>
+__device__ inline void SumTile(const GemmLaunch& launch, const Shared& shared, const GemmUnit& tile,
+                               Stages& ring, float (&sums)[kTokens / 2]) {
+  constexpr bool kSerialParts = kTokens == 128;
+  if (kSerialParts && launch.splits > 1) {
+    float part[kTokens / 2];
+#pragma unroll 1
+    for (int s = 0; s < launch.splits; ++s) {
+      Format::template Sum<kTokens>(launch, shared, tile, SplitRange(launch.k_blocks, launch.splits, s), ring,
+                                    part);
+#pragma unroll
+      for (int i = 0; i < kTokens / 2; ++i) sums[i] = s == 0 ? part[i] : sums[i] + part[i];
+    }
+  } else {
+    const int parts = kSerialParts ? 1 : launch.splits;
+    Format::template Sum<kTokens>(launch, shared, tile, SplitRange(launch.k_blocks, parts, tile.split), ring,
+                                  sums);
+  }
+}
+
+// SwiGLU of a thread's sums; zero beyond W's rows.
+template <int kTokens>
+__device__ inline void Activate(const GemmLaunch& launch, const GemmUnit& tile,
+                                const float (&sums)[kTokens / 2], float (&values)[kTokens / 4]) {
+  const int warp = (static_cast<int>(threadIdx.x) - kWarpgroup) / kWarp;
+  const bool real =
+      (tile.feature_tile * static_cast<int>(kTileRows / kPanelRows) + warp) * kPanelRows < launch.n;
+#pragma unroll
+  for (int i = 0; i < kTokens / 4; ++i)
+    values[i] = real ? SwiGlu(sums[i / 2 * 4 + i % 2], sums[i / 2 * 4 + i % 2 + 2]) : 0.0f;
+}
+
+template <class Format, int kTokens, bool kQuantises>
+__device__ inline void Multiply(const GemmLaunch& launch,
+                                const GemmShared<Format, kTokens, kQuantises>& shared, GemmWalk walk) {
+  using Shared = GemmShared<Format, kTokens, kQuantises>;
   constexpr bool kSerialParts = kTokens == 128;
   const int thread = static_cast<int>(threadIdx.x) - kWarpgroup;
   const int32_t* const groups = shared.groups();
   const auto rows_of = [&](int g) { return groups[2 * g + 1]; };
+  const bool parts = !kSerialParts && launch.splits > 1;
   Ring<Shared::kStages> ring;
-  GemmUnit unit;
+  GemmUnit unit, tile;
   for (int64_t number = blockIdx.x; walk.Find(number, rows_of, unit); number += gridDim.x) {
+    const int first_row = groups[2 * unit.group], count = groups[2 * unit.group + 1];
     float sums[kTokens / 2];
-    if (kSerialParts && launch.splits > 1) {
-      float part[kTokens / 2];
-#pragma unroll 1
-      for (int s = 0; s < launch.splits; ++s) {
-        Format::template Sum<kTokens>(launch, shared, unit, SplitRange(launch.k_blocks, launch.splits, s),
-                                      ring, part);
+    if constexpr (kQuantises) {
+      float values[2][kTokens / 4] = {};
 #pragma unroll
-        for (int i = 0; i < kTokens / 2; ++i) sums[i] = s == 0 ? part[i] : sums[i] + part[i];
+      for (int i = 0; i < 2; ++i) {
+        if (!TileOf<true>(launch, unit, i, tile)) break;
+        SumTile<Format, kTokens>(launch, shared, tile, ring, sums);
+        if (parts) {
+          KeepPart<kTokens>(launch, tile, sums);
+        } else {
+          Activate<kTokens>(launch, tile, sums, values[i]);
+        }
+        if constexpr (Shared::kKeptBytes > 0) {
+          if (i > 0) continue;
+#pragma unroll
+          for (int j = 0; j < kTokens / 4; ++j) shared.kept()[j * kMathThreads + thread] = values[0][j];
+        }
       }
+      if constexpr (Shared::kKeptBytes > 0) {
+#pragma unroll
+        for (int j = 0; j < kTokens / 4; ++j) values[0][j] = shared.kept()[j * kMathThreads + thread];
+      }
+      if (parts) {
+        TileOf<true>(launch, unit, 0, tile);
+        if (!IsLastPart(launch, tile, shared.flag())) continue;
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          if (!TileOf<true>(launch, unit, i, tile)) break;
+          AddParts<kTokens>(launch, tile, sums);
+          Activate<kTokens>(launch, tile, sums, values[i]);
+        }
+      }
+      StoreQuantised<kTokens, kMathThreads>(launch.quantised, launch.n / 2, unit.feature_tile, first_row,
+                                            unit.token_tile * kTokens, count,
+                                            reinterpret_cast<uint8_t*>(shared.turn(0)), thread, values);
     } else {
-      const int parts = kSerialParts ? 1 : launch.splits;
-      Format::template Sum<kTokens>(launch, shared, unit, SplitRange(launch.k_blocks, parts, unit.split),
-                                    ring, sums);
+      SumTile<Format, kTokens>(launch, shared, unit, ring, sums);
+      if (parts) {
+        KeepPart<kTokens>(launch, unit, sums);
+        if (!IsLastPart(launch, unit, shared.flag())) continue;
+        AddParts<kTokens>(launch, unit, sums);
+      }
+      Store<kTokens>(launch, unit, first_row, count, shared.turn(thread / kWarp), sums);
     }
-    if (!kSerialParts && launch.splits > 1 && !AddParts<kTokens>(launch, unit, shared.flag(), sums)) continue;
-    Store<kTokens>(launch, unit, groups[2 * unit.group], groups[2 * unit.group + 1],
-                   shared.turn(thread / kWarp), sums);
   }
 }
 
-template <class Format, int kTokens>
+template <class Format, int kTokens, bool kQuantises>
 __global__ void __launch_bounds__(kGemmThreads, 1) GemmKernel(const __grid_constant__ GemmLaunch launch) {
-  using Shared = GemmShared<Format, kTokens>;
+  using Shared = GemmShared<Format, kTokens, kQuantises>;
+  static_assert(kTokens * 160 <= kTurnBytes);
   const Shared shared{DynamicShared()};
   if (threadIdx.x == 0) {
     for (int s = 0; s < Shared::kStages; ++s) {
@@ -303,14 +403,16 @@ __global__ void __launch_bounds__(kGemmThreads, 1) GemmKernel(const __grid_const
   if (NeedsGroups(launch)) WaitForPrevious();
   LoadGroups(launch, shared.groups());
   __syncthreads();
-  const GemmWalk walk(launch.groups, launch.feature_tiles, kTokens == 128 ? 1 : launch.splits, kTokens);
+  constexpr int kTiles = kTilesOfUnit<kQuantises>;
+  const GemmWalk walk(launch.groups, (launch.feature_tiles + kTiles - 1) / kTiles,
+                      kTokens == 128 ? 1 : launch.splits, kTokens);
   if (threadIdx.x < kWarpgroup) {
     LowerRegisters<40>();
-    if (threadIdx.x == 0) Produce<Format, kTokens>(launch, shared, walk);
+    if (threadIdx.x == 0) Produce<Format, kTokens, kQuantises>(launch, shared, walk);
   } else {
     RaiseRegisters<232>();
     WaitForPrevious();  // it writes what the kernel before may still read
-    Multiply<Format, kTokens>(launch, shared, walk);
+    Multiply<Format, kTokens, kQuantises>(launch, shared, walk);
   }
 }
 

@@ -127,6 +127,10 @@ __device__ inline uint32_t Ballot(bool here) { return __ballot_sync(0xffffffffu,
 __device__ inline int CountBits(uint32_t bits) { return __popc(bits); }
 __device__ inline bool AnyInWarp(bool here) { return __any_sync(0xffffffffu, here); }
 __device__ inline float Exp2(float x) { return exp2f(x); }
+// Byte i of the result: byte (nibble i of the selector) of a (0 to 3) and b (4 to 7).
+__device__ inline uint32_t PickBytes(uint32_t a, uint32_t b, uint32_t selector) {
+  return __byte_perm(a, b, selector);
+}
 // Words that other cards read and write. What the block's threads have done before a __syncthreads, and
 // earlier kernels, is seen by whoever has seen the word.
 __device__ inline void StoreForPeers(uint32_t* at, uint32_t value) {
@@ -150,12 +154,32 @@ __device__ inline uint32_t SubtractBF16x2(uint32_t a, uint32_t b) {
   return d;
 }
 
+// Two values to bf16, the first in the low half.
+__device__ inline uint32_t TwoBF16(float low, float high) {
+  uint32_t two;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(two) : "f"(high), "f"(low));
+  return two;
+}
+
 // Four values to e4m3 (e4m3.h), the first in the lowest byte.
 __device__ inline uint32_t FourE4M3(float a, float b, float c, float d) {
   uint16_t low, high;
   asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(low) : "f"(b), "f"(a));
   asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(high) : "f"(d), "f"(c));
   return uint32_t{low} | uint32_t{high} << 16;
+}
+
+__device__ inline Floats4 FromFourE4M3(uint32_t four) {
+  Floats4 values;
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    uint32_t halves;
+    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(halves) : "h"(static_cast<uint16_t>(four >> (16 * i))));
+    asm("{\n.reg .f16 low, high;\nmov.b32 {low, high}, %2;\ncvt.f32.f16 %0, low;\ncvt.f32.f16 %1, high;\n}"
+        : "=f"(values.f[2 * i]), "=f"(values.f[2 * i + 1])
+        : "r"(halves));
+  }
+  return values;
 }
 
 // Programmatic dependent launch. Every kernel here waits for the kernels before it before it touches what

@@ -35,7 +35,8 @@ __global__ void MergeKernel(MlaLaunch launch) {
   }
   O* const out = static_cast<O*>(launch.out) + (int64_t{merge.row} + row) * launch.out_stride +
                  int64_t{merge.head_begin + column % launch.tile_heads} * kLatent + d;
-  for (int i = 0; i < 4; ++i) out[i] = FromFloat<O>(folded.f[i] / total);
+  const float inverse = 1.0f / total;
+  for (int i = 0; i < 4; ++i) out[i] = FromFloat<O>(folded.f[i] * inverse);
 }
 
 }  // namespace
@@ -43,20 +44,31 @@ __global__ void MergeKernel(MlaLaunch launch) {
 void Mla(const MlaArgs& args, const Execution& execution) {
   DR_CHECK(WhyNotMla(args.heads, kLatent, kRope) == nullptr);
   if (args.max_items == 0) return;
+  const bool fp8 = args.q_latent.type == DType::kF8E4M3;
   const MlaTile& tile = args.tile;
+  // 128 bytes of each query of a tile.
   const auto query_map = [&](const Matrix& q, int64_t offset, int64_t head_stride, int64_t width) {
-    return EncodeTensorMap({static_cast<const bf16*>(q.data) + offset,
+    const auto size = static_cast<int64_t>(SizeOf(q.type));
+    return EncodeTensorMap({static_cast<const uint8_t*>(q.data) + offset * size,
                             {width, args.heads, q.rows},
-                            {head_stride * 2, q.stride * 2},
-                            {64, tile.heads, tile.tokens},
-                            DType::kBF16,
+                            {head_stride * size, q.stride * size},
+                            {static_cast<int32_t>(kSwizzleBytes / size), tile.heads, tile.tokens},
+                            q.type,
                             true});
   };
-  const MlaLaunch launch{
+  const TensorMapSpec pages{args.cache,
+                            {kFp8EntryBytes, kPageTokens, args.cache_tokens / kPageTokens},
+                            {kFp8EntryBytes, kFp8PageBytes},
+                            {kSwizzleBytes, kPageTokens, 1},
+                            DType::kU8,
+                            true};
+  MlaLaunch launch{
       .q_latent = query_map(args.q_latent, 0, kLatent, kLatent),
       .q_rope = query_map(args.q_rope, args.q_rope_offset, args.q_rope_head_stride, kRope),
-      .cache = EncodeTensorMap(MatrixMap(args.cache, DType::kBF16, args.cache_tokens, kLatent + kRope,
-                                         kLatent + kRope, kPageTokens, 64, true)),
+      .cache = EncodeTensorMap(fp8 ? pages
+                                   : MatrixMap(args.cache, DType::kBF16, args.cache_tokens, kLatent + kRope,
+                                               kLatent + kRope, kPageTokens, 64, true)),
+      .pages = static_cast<const uint8_t*>(args.cache),
       .items = args.items,
       .merges = args.merges,
       .counts = args.counts,
@@ -69,21 +81,28 @@ void Mla(const MlaArgs& args, const Execution& execution) {
       .tile_heads = tile.heads,
       .out_bf16 = args.out.type == DType::kBF16,
   };
+  DR_CHECK(!fp8 || (args.q_scales != nullptr && args.cache_tokens % kPageTokens == 0 &&
+                    args.out.stride * static_cast<int64_t>(SizeOf(args.out.type)) % 16 == 0));
   const int64_t blocks = args.blocks > 0 ? args.blocks : 132;
   const dim3 grid(static_cast<unsigned>(args.max_items < blocks ? args.max_items : blocks));
   const auto with = [&]<int kColumns>() {
     LaunchWithShared(&MlaKernel<kColumns>, grid, kMlaThreads, MlaShared<kColumns>::kBytes, execution, launch);
   };
-  switch (tile.columns()) {
-    case 16:
-      with.template operator()<16>();
-      break;
-    case 32:
-      with.template operator()<32>();
-      break;
-    default:
-      DR_CHECK(tile.columns() == 64);
-      with.template operator()<64>();
+  if (fp8) {
+    launch.q_scales = EncodeTensorMap({args.q_scales,
+                                       {args.heads, args.q_latent.rows, 1},
+                                       {args.heads * 4, args.heads * args.q_latent.rows * 4},
+                                       {tile.heads, tile.tokens, 1},
+                                       DType::kF32,
+                                       false});
+    LaunchMlaFp8(tile.columns(), grid, launch, execution);
+  } else if (tile.columns() == 16) {
+    with.template operator()<16>();
+  } else if (tile.columns() == 32) {
+    with.template operator()<32>();
+  } else {
+    DR_CHECK(tile.columns() == 64);
+    with.template operator()<64>();
   }
   if (args.max_merges == 0) return;
   DispatchActivation(args.out.type, [&](auto out) {

@@ -1,34 +1,15 @@
-// The kernel of latent attention: a persistent grid; one warp of a first warpgroup loads queries and pages,
-// two warpgroups share a page's work: the scores of half of the columns each, and half of the latent's
-// dimensions of the output each.
+// The kernel of latent attention over a bf16 cache: a persistent grid; one warp of a first warpgroup loads
+// queries and pages, two warpgroups share a page's work: the scores of half of the columns each, and half of
+// the latent's dimensions of the output each.
 #pragma once
 
-#include "kernels/cuda/sm90/mla.h"
+#include "kernels/cuda/sm90/mla_launch.h"
 #include "kernels/cuda/sm90/wgmma.h"
 
 namespace deeprack::kernels::sm90 {
 
-inline constexpr int kMlaMathThreads = 2 * kWarpgroup;
-inline constexpr int kMlaThreads = kWarpgroup + kMlaMathThreads;
 inline constexpr int kPanels = (kLatent + kRope) / 64;  // of 64 values, 128 bytes, of a token's cache entry
 inline constexpr uint32_t kPanelBytes = kPageTokens * kSwizzleBytes;
-
-struct MlaLaunch {
-  TensorMap q_latent;  // [m, heads, 512], boxes 64 x tile.heads x tile.tokens
-  TensorMap q_rope;    // [m, heads, 64]
-  TensorMap cache;     // [tokens, 576], boxes 64 x 64
-  const MlaItem* items;
-  const MlaMerge* merges;
-  const int32_t* counts;
-  float* partial_sums;
-  float* partial_stats;
-  float* scratch;
-  void* out;
-  int64_t out_stride;
-  float scale;  // times log2(e): weights are powers of 2
-  int32_t tile_heads;
-  bool out_bf16;
-};
 
 // Shared memory: barriers, some small exchanges, the queries, the weights, a ring of panels. A page is 9
 // panels, the rope's first.
@@ -151,9 +132,11 @@ __device__ inline void Weigh(const MlaLaunch& launch, const MlaShared<kColumns>&
     const uint32_t row = static_cast<uint32_t>(column) * kSwizzleBytes;
     uint8_t* const weights =
         shared.weights();  // a multiple of 1024: swizzling offsets is swizzling addresses
-    *reinterpret_cast<bf16*>(weights + Swizzle128(row + static_cast<uint32_t>(math.token) * 2)) = ToBF16(low);
-    *reinterpret_cast<bf16*>(weights + Swizzle128(row + static_cast<uint32_t>(math.token + 8) * 2)) =
-        ToBF16(high);
+    const uint32_t two = TwoBF16(low, high);
+    *reinterpret_cast<uint16_t*>(weights + Swizzle128(row + static_cast<uint32_t>(math.token) * 2)) =
+        static_cast<uint16_t>(two);
+    *reinterpret_cast<uint16_t*>(weights + Swizzle128(row + static_cast<uint32_t>(math.token + 8) * 2)) =
+        static_cast<uint16_t>(two >> 16);
   }
 }
 
@@ -226,17 +209,6 @@ __device__ inline void AttendPage(const MlaLaunch& launch, const MlaShared<kColu
   }
 }
 
-// Folding a part into those before it: factors for what was folded and for the part, to the larger of both
-// scales. The merge kernel does the same steps.
-struct Fold {
-  float largest, before, part;
-};
-__device__ inline Fold FoldFactors(float before, float part) {
-  const float largest = fmaxf(before, part);
-  return {largest, before == -INFINITY ? 0.0f : Exp2(before - largest),
-          part == -INFINITY ? 0.0f : Exp2(part - largest)};
-}
-
 // Ends a part: folds it into those before it (kept by each thread in its block's scratch), or stores it as a
 // partial result, or writes the output.
 template <int kColumns>
@@ -265,6 +237,7 @@ __device__ inline void FinishPart(const MlaLaunch& launch, const MlaShared<kColu
       fold = FoldFactors(shared.folded_largest()[column], fold.largest);
       sum = fmaf(sum, fold.part, shared.folded_sums()[column] * fold.before);
     }
+    const float inverse = 1.0f / sum;
     const int row = column / launch.tile_heads;
     const bool real = row < item.tokens;
     const int64_t at = item.partial >= 0
@@ -285,9 +258,9 @@ __device__ inline void FinishPart(const MlaLaunch& launch, const MlaShared<kColu
           if (item.partial >= 0) {
             launch.partial_sums[place] = value;
           } else if (launch.out_bf16) {
-            static_cast<bf16*>(launch.out)[place] = ToBF16(value / sum);
+            static_cast<bf16*>(launch.out)[place] = ToBF16(value * inverse);
           } else {
-            static_cast<float*>(launch.out)[place] = value / sum;
+            static_cast<float*>(launch.out)[place] = value * inverse;
           }
         }
       }

@@ -1,6 +1,7 @@
 #include "kernels/cuda/sm90/mla_prepare.h"
 
 #include "base/check.h"
+#include "kernels/cuda/sm90/isa/e4m3.h"
 #include "kernels/cuda/sm90/mla.h"
 #include "kernels/cuda/sm90/reduce.h"
 
@@ -15,10 +16,16 @@ struct alignas(4) Pair {
   bf16 a, b;
 };
 
+static_assert(kPairs == kWarp && kLatent == 16 * kWarp);
+
 // Interleaved pairs, as in the checkpoint.
 __device__ inline Pair Rotate(Pair pair, float cos, float sin) {
   const float a = ToFloat(pair.a), b = ToFloat(pair.b);
   return {ToBF16(a * cos - b * sin), ToBF16(a * sin + b * cos)};
+}
+
+__device__ inline Pair Times(Pair pair, float factor) {
+  return {ToBF16(ToFloat(pair.a) * factor), ToBF16(ToFloat(pair.b) * factor)};
 }
 
 __global__ void MlaPrepareKernel(MlaPrepareArgs args) {
@@ -35,11 +42,63 @@ __global__ void MlaPrepareKernel(MlaPrepareArgs args) {
   const Pair* const kv = reinterpret_cast<const Pair*>(args.kv.row<bf16>(row));
   const float a = ToFloat(kv[thread].a), b = ToFloat(kv[thread].b);
   const float inverse = 1.0f / sqrtf(BlockSum<kThreads>(fmaf(a, a, b * b)) / kLatent + args.eps);
-  if (args.slots[row] < 0) return;
-  Pair* const entry = reinterpret_cast<Pair*>(args.cache + args.slots[row] * (kLatent + kRope));
-  entry[thread] = {ToBF16(a * inverse * args.norm_weight[2 * thread]),
-                   ToBF16(b * inverse * args.norm_weight[2 * thread + 1])};
-  if (thread < kPairs) entry[kThreads + thread] = Rotate(kv[kThreads + thread], cos[thread], sin[thread]);
+  const Pair latent = {ToBF16(a * inverse * args.norm_weight[2 * thread]),
+                       ToBF16(b * inverse * args.norm_weight[2 * thread + 1])};
+  const int64_t slot = args.slots[row];
+  if (slot < 0) return;
+  Pair rope = {};
+  if (thread < kPairs) rope = Rotate(kv[kThreads + thread], cos[thread], sin[thread]);
+  if (args.fp8_cache == nullptr) {
+    Pair* const entry = reinterpret_cast<Pair*>(args.cache + slot * (kLatent + kRope));
+    entry[thread] = latent;
+    if (thread < kPairs) entry[kThreads + thread] = rope;
+    return;
+  }
+  const int exponent =
+      ScaleExponent(BlockMax<kThreads>(fmaxf(fabsf(ToFloat(latent.a)), fabsf(ToFloat(latent.b)))));
+  const float shrink = PowerOfTwo(-exponent);
+  uint8_t* const page = args.fp8_cache + slot / kPageTokens * kFp8PageBytes;
+  uint8_t* const entry = page + slot % kPageTokens * kFp8EntryBytes;
+  reinterpret_cast<uint16_t*>(entry)[thread] =
+      static_cast<uint16_t>(FourE4M3(ToFloat(latent.a) * shrink, ToFloat(latent.b) * shrink, 0.0f, 0.0f));
+  if (thread < kPairs) reinterpret_cast<Pair*>(entry + kLatent)[thread] = Times(rope, shrink);
+  if (thread == 0)
+    reinterpret_cast<float*>(page + kPageTokens * kFp8EntryBytes)[slot % kPageTokens] = PowerOfTwo(exponent);
+}
+
+// blockIdx.x: the row, blockIdx.y: which heads; a warp each, 16 values of the latent a lane.
+__global__ void QuantiseQueriesKernel(MlaQuantiseQueriesArgs args) {
+  BeginKernel();
+  const int64_t row = blockIdx.x;
+  const int lane = static_cast<int>(threadIdx.x % kWarp);
+  const int64_t head = int64_t{blockIdx.y} * (kThreads / kWarp) + threadIdx.x / kWarp;
+  if (head >= args.heads) return;
+  struct alignas(16) Eight {
+    bf16 v[8];
+  };
+  const Eight* const from =
+      reinterpret_cast<const Eight*>(args.q_latent.row<bf16>(row) + head * kLatent) + 2 * lane;
+  float values[16];
+  float largest = 0.0f;
+#pragma unroll
+  for (int i = 0; i < 16; ++i) {
+    values[i] = ToFloat(from[i / 8].v[i % 8]);
+    largest = fmaxf(largest, fabsf(values[i]));
+  }
+  const int exponent = ScaleExponent(WarpMax(largest));
+  const float shrink = PowerOfTwo(-exponent);
+  Words4 words;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    words.w[i] = FourE4M3(values[4 * i] * shrink, values[4 * i + 1] * shrink, values[4 * i + 2] * shrink,
+                          values[4 * i + 3] * shrink);
+  }
+  const int64_t to = row * args.heads + head;
+  reinterpret_cast<Words4*>(args.latent + to * kLatent)[lane] = words;
+  const Pair rope = reinterpret_cast<const Pair*>(args.q_rope.row<bf16>(row) +
+                                                  head * args.q_rope_head_stride + args.q_rope_offset)[lane];
+  reinterpret_cast<Pair*>(args.rope + to * kRope)[lane] = Times(rope, shrink);
+  if (lane == 0) args.scales[to] = PowerOfTwo(exponent);
 }
 
 }  // namespace
@@ -49,6 +108,17 @@ void MlaPrepare(const MlaPrepareArgs& args, const Execution& execution) {
            args.q_rope_offset % 2 == 0);
   if (args.kv.rows == 0) return;
   Launch(&MlaPrepareKernel, dim3(static_cast<unsigned>(args.kv.rows)), kThreads, execution, args);
+}
+
+void MlaQuantiseQueries(const MlaQuantiseQueriesArgs& args, const Execution& execution) {
+  DR_CHECK(args.q_latent.stride % 8 == 0 && args.q_rope.stride % 2 == 0 && args.q_rope_head_stride % 2 == 0 &&
+           args.q_rope_offset % 2 == 0);
+  if (args.q_latent.rows == 0) return;
+  constexpr int64_t kHeads = kThreads / kWarp;
+  Launch(&QuantiseQueriesKernel,
+         dim3(static_cast<unsigned>(args.q_latent.rows),
+              static_cast<unsigned>((args.heads + kHeads - 1) / kHeads)),
+         kThreads, execution, args);
 }
 
 }  // namespace deeprack::kernels::sm90

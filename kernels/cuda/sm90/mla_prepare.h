@@ -21,7 +21,24 @@ struct MlaPrepareArgs {
   const float* sin = nullptr;
   const int64_t* slots = nullptr;  // [m]; below 0: a row that is not kept (padding)
   bf16* cache = nullptr;           // [tokens, 576]
+  // In place of it the pages of an fp8 cache (mla.h), aligned to 128 bytes. The entry as it would be in bf16,
+  // divided by the smallest power of two that brings the latent within e4m3; the rope's values are exact.
+  uint8_t* fp8_cache = nullptr;
 };
 void MlaPrepare(const MlaPrepareArgs& args, const Execution& execution);
+
+// Queries as attention over an fp8 cache reads them: of each row and head a power of two for a scale, chosen
+// as an entry's is, 512 e4m3 and 64 bf16.
+struct MlaQuantiseQueriesArgs {
+  Matrix q_latent;                 // bf16 [m, heads * 512]; 16-byte aligned, stride a multiple of 8
+  Matrix q_rope;                   // bf16 [m, heads * q_rope_head_stride], rotated
+  int64_t q_rope_head_stride = 0;  // even, as is the offset
+  int64_t q_rope_offset = 0;
+  int64_t heads = 0;
+  fp8_e4m3* latent = nullptr;  // [m, heads, 512], 16-byte aligned
+  bf16* rope = nullptr;        // [m, heads, 64]
+  float* scales = nullptr;     // [m, heads]
+};
+void MlaQuantiseQueries(const MlaQuantiseQueriesArgs& args, const Execution& execution);
 
 }  // namespace deeprack::kernels::sm90

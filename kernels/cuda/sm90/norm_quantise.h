@@ -40,11 +40,15 @@ __device__ inline void StoreBlock(const QuantisedRows& out, int64_t row, int64_t
   const float largest =
       WarpMax(fmaxf(fmaxf(fabsf(v.f[0]), fabsf(v.f[1])), fmaxf(fabsf(v.f[2]), fabsf(v.f[3]))));
   const float inverse = largest > 0.0f ? kLargestE4M3 / largest : 1.0f;
-  if (lane == 0) out.scales[block * out.scale_stride + row] = largest > 0.0f ? largest / kLargestE4M3 : 1.0f;
+  const float scale = largest > 0.0f ? largest / kLargestE4M3 : 1.0f;
+  if (lane == 0) out.scales[block * out.scale_stride + row] = scale;
   const int64_t column = block * kQuantBlock + lane * 4;
-  if (column < cols) {
-    *reinterpret_cast<uint32_t*>(out.data + row * out.stride + column) =
-        FourE4M3(v.f[0] * inverse, v.f[1] * inverse, v.f[2] * inverse, v.f[3] * inverse);
+  const uint32_t four = FourE4M3(v.f[0] * inverse, v.f[1] * inverse, v.f[2] * inverse, v.f[3] * inverse);
+  if (column < cols) *reinterpret_cast<uint32_t*>(out.data + row * out.stride + column) = four;
+  if (out.sums != nullptr) {  // lanes beyond the row hold zeros
+    const Floats4 rounded = FromFourE4M3(four);
+    const float sum = WarpSum((rounded.f[0] + rounded.f[1]) + (rounded.f[2] + rounded.f[3]));
+    if (lane == 0) out.sums[block * out.scale_stride + row] = scale * sum;
   }
 }
 

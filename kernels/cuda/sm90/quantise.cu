@@ -76,7 +76,9 @@ __global__ void GatherQuantisedKernel(GatherQuantisedArgs args) {
     *reinterpret_cast<Words4*>(to + c) = *reinterpret_cast<const Words4*>(from + c);
   }
   for (int64_t b = threadIdx.x; b * kQuantBlock < args.cols; b += kRowThreads) {
-    args.out.scales[b * args.out.scale_stride + row] = args.x.scales[b * args.x.scale_stride + source];
+    const int64_t to_scale = b * args.out.scale_stride + row, from_scale = b * args.x.scale_stride + source;
+    args.out.scales[to_scale] = args.x.scales[from_scale];
+    if (args.out.sums != nullptr) args.out.sums[to_scale] = args.x.sums[from_scale];
   }
 }
 
@@ -122,6 +124,7 @@ void Gather(const GatherArgs& args, const Execution& execution) {
 
 void GatherQuantised(const GatherQuantisedArgs& args, const Execution& execution) {
   DR_CHECK(args.cols % 16 == 0 && args.x.stride % 16 == 0 && args.out.stride % 16 == 0);
+  DR_CHECK(args.out.sums == nullptr || args.x.sums != nullptr);
   if (args.rows == 0) return;
   Launch(&GatherQuantisedKernel, dim3(args.rows), kRowThreads, execution, args);
 }

@@ -16,6 +16,7 @@ struct QuantisedRows {
   int64_t stride = 0;        // multiple of 16
   float* scales = nullptr;   // [ceil(cols / 128)][scale_stride]
   int64_t scale_stride = 0;
+  float* sums = nullptr;  // where wanted (int4 weights): scale times the sum of each block's rounded values
 };
 
 // Which rows of a call exist, as the device knows: rows below *count; or, with group_rows > 0, rows r for

@@ -30,4 +30,17 @@ __device__ inline float BlockSum(float value) {
   return sum;
 }
 
+template <int kThreads>
+__device__ inline float BlockMax(float value) {
+  __shared__ float of_warps[kThreads / kWarp];
+  value = WarpMax(value);
+  __syncthreads();
+  if (threadIdx.x % kWarp == 0) of_warps[threadIdx.x / kWarp] = value;
+  __syncthreads();
+  float best = of_warps[0];
+#pragma unroll
+  for (int w = 1; w < kThreads / kWarp; ++w) best = fmaxf(best, of_warps[w]);
+  return best;
+}
+
 }  // namespace deeprack::kernels::sm90

@@ -18,6 +18,9 @@ namespace deeprack::kernels::sm90 {
 
 inline constexpr int64_t kTileRows = 128;  // rows of W that a block multiplies at a time
 
+// The order of an int4 tile's values: it depends on what they are multiplied with.
+enum class Int4Order : int { kForBF16, kForE4M3 };
+
 struct RowWeight {
   const void* data = nullptr;     // 16-byte aligned
   const float* scales = nullptr;  // fp8: [groups][n / 16][ceil(k / 128)][2]; int4: in data
@@ -25,6 +28,7 @@ struct RowWeight {
   int64_t groups = 1;
   int64_t n = 0;  // multiple of 16
   int64_t k = 0;  // bf16: multiple of 8, fp8: of 16, int4: of 128
+  Int4Order order = Int4Order::kForBF16;
 };
 
 constexpr int64_t ScaleBlocks(int64_t k) { return (k + kScaleBlock - 1) / kScaleBlock; }

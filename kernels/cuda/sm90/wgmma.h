@@ -51,6 +51,14 @@ __device__ inline void KeepInPlace(float (&d)[kCount]) {
                ", add, 1, 1;\n}"                                                                \
                : __VA_ARGS__                                                                    \
                : "l"(a_descriptor), "l"(b_descriptor), "r"(static_cast<int>(accumulate)))
+#define DR_E4M3A(n, names, a0, a1, a2, a3, b, p, ...)                                                    \
+  asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " p                                                 \
+               ", 0;\n"                                                                                  \
+               "wgmma.mma_async.sync.aligned.m64n" n "k32.f32.e4m3.e4m3 {" names "}, {" a0 "," a1 "," a2 \
+               "," a3 "}, " b ", add, 1, 1;\n}"                                                          \
+               : __VA_ARGS__                                                                             \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b_descriptor),                          \
+                 "r"(static_cast<int>(accumulate)))
 #define DR_BF16(n, names, a, b, p, ta, tb, ...)                                                 \
   asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " p                                        \
                ", 0;\n"                                                                         \
@@ -59,14 +67,14 @@ __device__ inline void KeepInPlace(float (&d)[kCount]) {
                : __VA_ARGS__                                                                    \
                : "l"(a_descriptor), "l"(b_descriptor), "r"(static_cast<int>(accumulate)),       \
                  "n"(kAMnMajor ? 1 : 0), "n"(kBMnMajor ? 1 : 0))
-#define DR_BF16A(n, names, a0, a1, a2, a3, b, p, ...)                                                    \
+#define DR_BF16A(n, names, a0, a1, a2, a3, b, p, tb, ...)                                                \
   asm volatile("{\n.reg .pred add;\nsetp.ne.b32 add, " p                                                 \
                ", 0;\n"                                                                                  \
                "wgmma.mma_async.sync.aligned.m64n" n "k16.f32.bf16.bf16 {" names "}, {" a0 "," a1 "," a2 \
-               "," a3 "}, " b ", add, 1, 1, 0;\n}"                                                       \
+               "," a3 "}, " b ", add, 1, 1, " tb ";\n}"                                                  \
                : __VA_ARGS__                                                                             \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b_descriptor),                          \
-                 "r"(static_cast<int>(accumulate)))
+                 "r"(static_cast<int>(accumulate)), "n"(kBMnMajor ? 1 : 0))
 
 // a [64, 32], b [N, 32], both e4m3 and K-major in shared memory.
 template <int N>
@@ -78,6 +86,19 @@ __device__ inline void ProductE4M3(float (&d)[N / 2], uint64_t a_descriptor, uin
   if constexpr (N == 32) DR_E4M3("32", DR_N16, "%16", "%17", "%18", DR_D16(0));
   if constexpr (N == 64) DR_E4M3("64", DR_N32, "%32", "%33", "%34", DR_D32(0));
   if constexpr (N == 128) DR_E4M3("128", DR_N64, "%64", "%65", "%66", DR_D64);
+}
+
+// a [64, 32] e4m3 in registers (layout.h: FragmentRow, ByteFragmentColumn), b [N, 32] e4m3, K-major in shared
+// memory.
+template <int N>
+__device__ inline void ProductE4M3Registers(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b_descriptor,
+                                            bool accumulate) {
+  static_assert(N == 8 || N == 16 || N == 32 || N == 64 || N == 128);
+  if constexpr (N == 8) DR_E4M3A("8", DR_N4, "%4", "%5", "%6", "%7", "%8", "%9", DR_D4(0));
+  if constexpr (N == 16) DR_E4M3A("16", DR_N8, "%8", "%9", "%10", "%11", "%12", "%13", DR_D8(0));
+  if constexpr (N == 32) DR_E4M3A("32", DR_N16, "%16", "%17", "%18", "%19", "%20", "%21", DR_D16(0));
+  if constexpr (N == 64) DR_E4M3A("64", DR_N32, "%32", "%33", "%34", "%35", "%36", "%37", DR_D32(0));
+  if constexpr (N == 128) DR_E4M3A("128", DR_N64, "%64", "%65", "%66", "%67", "%68", "%69", DR_D64);
 }
 
 // a [64, 16], b [N, 16], both bf16 in shared memory, each K-major or MN-major.
@@ -92,17 +113,17 @@ __device__ inline void ProductBF16(float (&d)[N / 2], uint64_t a_descriptor, uin
   if constexpr (N == 128) DR_BF16("128", DR_N64, "%64", "%65", "%66", "%67", "%68", DR_D64);
 }
 
-// a [64, 16] bf16 in registers (layout.h: FragmentRow, FragmentColumn), b [N, 16] bf16, K-major in shared
-// memory.
-template <int N>
+// a [64, 16] bf16 in registers (layout.h: FragmentRow, FragmentColumn), b [N, 16] bf16 in shared memory,
+// K-major or MN-major.
+template <int N, bool kBMnMajor = false>
 __device__ inline void ProductBF16Registers(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b_descriptor,
                                             bool accumulate) {
   static_assert(N == 8 || N == 16 || N == 32 || N == 64 || N == 128);
-  if constexpr (N == 8) DR_BF16A("8", DR_N4, "%4", "%5", "%6", "%7", "%8", "%9", DR_D4(0));
-  if constexpr (N == 16) DR_BF16A("16", DR_N8, "%8", "%9", "%10", "%11", "%12", "%13", DR_D8(0));
-  if constexpr (N == 32) DR_BF16A("32", DR_N16, "%16", "%17", "%18", "%19", "%20", "%21", DR_D16(0));
-  if constexpr (N == 64) DR_BF16A("64", DR_N32, "%32", "%33", "%34", "%35", "%36", "%37", DR_D32(0));
-  if constexpr (N == 128) DR_BF16A("128", DR_N64, "%64", "%65", "%66", "%67", "%68", "%69", DR_D64);
+  if constexpr (N == 8) DR_BF16A("8", DR_N4, "%4", "%5", "%6", "%7", "%8", "%9", "%10", DR_D4(0));
+  if constexpr (N == 16) DR_BF16A("16", DR_N8, "%8", "%9", "%10", "%11", "%12", "%13", "%14", DR_D8(0));
+  if constexpr (N == 32) DR_BF16A("32", DR_N16, "%16", "%17", "%18", "%19", "%20", "%21", "%22", DR_D16(0));
+  if constexpr (N == 64) DR_BF16A("64", DR_N32, "%32", "%33", "%34", "%35", "%36", "%37", "%38", DR_D32(0));
+  if constexpr (N == 128) DR_BF16A("128", DR_N64, "%64", "%65", "%66", "%67", "%68", "%69", "%70", DR_D64);
 }
 
 #undef DR_D4
@@ -116,6 +137,7 @@ __device__ inline void ProductBF16Registers(float (&d)[N / 2], const uint32_t (&
 #undef DR_N32
 #undef DR_N64
 #undef DR_E4M3
+#undef DR_E4M3A
 #undef DR_BF16
 #undef DR_BF16A
 

@@ -10,14 +10,18 @@ import re
 import struct
 import sys
 
-OPCODES = {0x9F0: "HGMMA", 0xDF0: "HGMMA", 0x9F3: "QGMMA", 0x5B4: "UTMALDG", 0x3BA: "UBLKCP", 0x387: "STL", 0x983: "LDL"}
+OPCODES = {0x9F0: "HGMMA", 0xDF0: "HGMMA_REGISTERS", 0x9F3: "QGMMA", 0xDF3: "QGMMA_REGISTERS",
+           0x5B4: "UTMALDG", 0x3BA: "UBLKCP", 0x387: "STL", 0x983: "LDL"}
 MACHINE_CUDA = 190
 # Part of a kernel's mangled name -> what it must hold, and how many instances there are.
 HOT = {
-    r"10GemmKernelINS1_10E4M3Format": ({"QGMMA", "UTMALDG"}, 5),
+    r"10GemmKernelINS1_10E4M3Format": ({"QGMMA", "UTMALDG"}, 10),
     r"10GemmKernelINS1_10BF16Format": ({"HGMMA", "UTMALDG"}, 5),
-    r"10GemmKernelI.*Int4Format": ({"HGMMA", "UTMALDG", "UBLKCP"}, 5),
+    r"10GemmKernelI.*Int4E4M3Format": ({"QGMMA_REGISTERS", "UTMALDG", "UBLKCP"}, 10),
+    r"10GemmKernelI.*Int4Format": ({"HGMMA_REGISTERS", "UTMALDG", "UBLKCP"}, 5),
     r"9MlaKernel": ({"HGMMA", "UTMALDG"}, 3),
+    r"13PrefillKernel": ({"HGMMA", "HGMMA_REGISTERS", "UTMALDG"}, 1),
+    r"12MlaFp8Kernel": ({"HGMMA", "QGMMA", "QGMMA_REGISTERS", "UTMALDG", "UBLKCP"}, 3),
 }
 
 

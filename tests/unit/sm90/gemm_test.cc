@@ -1,136 +1,9 @@
 #include "kernels/cuda/sm90/gemm.h"
 
-#include <memory>
-
-#include "kernels/cuda/sm90/int4_weight.h"
-#include "tests/unit/sm90/card.h"
+#include "tests/unit/sm90/gemm_operands.h"
 
 namespace deeprack::kernels::sm90 {
 namespace {
-
-constexpr int kBlocks = 3;  // of the grid: each does several units
-
-// A weight of [groups][n, k] in its kernel's format, and its values.
-struct Weight {
-  Weight(DType type, int64_t groups, int64_t n, int64_t k, Random& random)
-      : n(n), k(k), values(groups * n * k) {
-    row = {nullptr, nullptr, type, groups, n, k};
-    if (type == DType::kBF16) {
-      const std::vector<bf16> source = NormalBF16(values.size(), random, 0.1f);
-      for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(ToFloat(source[i]));
-      Keep(source);
-    } else if (type == DType::kF8E4M3) {
-      const std::vector<fp8_e4m3> source = RandomE4M3(values.size(), random);
-      const std::vector<float> scale = UniformFloats(ScaleCount(groups, n, k), random, 1e-4f, 3e-3f);
-      for (size_t i = 0; i < values.size(); ++i) {
-        const size_t at = i / static_cast<size_t>(k), col = i % static_cast<size_t>(k);
-        const float s = scale[(at / 16 * static_cast<size_t>(ScaleBlocks(k)) + col / 128) * 2 + at % 16 / 8];
-        values[i] = static_cast<double>(ToFloat(source[i])) * static_cast<double>(s);
-      }
-      Keep(source);
-      scales = std::make_unique<CardArray<float>>(scale);
-      row.scales = scales->data();
-    } else {
-      std::vector<uint8_t> tiles(Int4Bytes(groups, n, k));
-      std::vector<BlockInt4G128> blocks(k / 128);
-      for (int64_t g = 0; g < groups; ++g) {
-        for (int64_t r = 0; r < n; ++r) {
-          for (BlockInt4G128& block : blocks) {
-            block.scale = std::uniform_real_distribution<float>(0.001f, 0.02f)(random);
-            block.zero = static_cast<uint8_t>(random() % 17);
-            for (uint8_t& q : block.qs) q = static_cast<uint8_t>(random());
-          }
-          PackInt4Row(blocks.data(), r, k, tiles.data() + g * Int4Bytes(1, n, k));
-          for (int64_t c = 0; c < k; ++c) {
-            const BlockInt4G128& block = blocks[c / 128];
-            const int q = block.qs[c % 64] >> (c % 128 / 64 * 4) & 15;
-            values[(g * n + r) * k + c] =
-                static_cast<double>(q - block.zero) * static_cast<double>(block.scale);
-          }
-        }
-      }
-      Keep(tiles);
-    }
-  }
-
-  template <class T>
-  void Keep(const std::vector<T>& source) {
-    bytes = std::make_unique<CardArray<uint8_t>>(
-        std::vector<uint8_t>(reinterpret_cast<const uint8_t*>(source.data()),
-                             reinterpret_cast<const uint8_t*>(source.data() + source.size())));
-    row.data = bytes->data();
-  }
-  const double* Row(int64_t group, int64_t feature) const {
-    return values.data() + (group * n + feature) * k;
-  }
-
-  int64_t n, k;
-  std::vector<double> values;
-  std::unique_ptr<CardArray<uint8_t>> bytes;
-  std::unique_ptr<CardArray<float>> scales;
-  RowWeight row;
-};
-
-// Rows of x: of `capacity`, those that are not `real` are NaN, and so are their scales and whatever lies
-// between rows.
-struct Input {
-  Input(DType type, int64_t capacity, int64_t width, Random& random, const std::vector<bool>& real)
-      : stride(width + 16), values(capacity * width) {
-    rows = {nullptr, type, capacity, stride, nullptr, (capacity + 3) / 4 * 4};
-    const int64_t blocks = ScaleBlocks(width);
-    if (type == DType::kF8E4M3) {
-      std::vector<fp8_e4m3> source = RandomE4M3(capacity * stride, random);
-      std::vector<float> scale = UniformFloats(blocks * rows.scale_stride, random, 0.001f, 0.1f);
-      for (int64_t r = 0; r < rows.scale_stride; ++r) {
-        const bool here = r < capacity && real[r];
-        for (int64_t b = 0; b < blocks; ++b) {
-          if (!here) scale[b * rows.scale_stride + r] = std::numeric_limits<float>::quiet_NaN();
-        }
-        if (r >= capacity) continue;
-        for (int64_t c = 0; c < stride; ++c) {
-          if (!here || c >= width) source[r * stride + c].bits = 0xff;
-          if (c < width) {
-            values[r * width + c] = static_cast<double>(ToFloat(source[r * stride + c])) *
-                                    static_cast<double>(scale[c / 128 * rows.scale_stride + r]);
-          }
-        }
-      }
-      fp8 = std::make_unique<CardArray<fp8_e4m3>>(source);
-      scales = std::make_unique<CardArray<float>>(scale);
-      rows.data = fp8->data();
-      rows.scales = scales->data();
-    } else {
-      std::vector<bf16> source = NormalBF16(capacity * stride, random);
-      for (int64_t r = 0; r < capacity; ++r) {
-        for (int64_t c = 0; c < stride; ++c) {
-          if (!real[r] || c >= width) source[r * stride + c].bits = 0xffff;
-          if (c < width) values[r * width + c] = static_cast<double>(ToFloat(source[r * stride + c]));
-        }
-      }
-      bf = std::make_unique<CardArray<bf16>>(source);
-      rows.data = bf->data();
-    }
-  }
-  // The rows from `first` on, as a matrix of their own: what a smaller batch would hold.
-  Rows From(int64_t first, int64_t count) const {
-    Rows part = rows;
-    part.rows = count;
-    part.data =
-        static_cast<const uint8_t*>(rows.data) + first * stride * static_cast<int64_t>(SizeOf(rows.type));
-    if (part.scales != nullptr) part.scales += first;
-    return part;
-  }
-
-  int64_t stride;
-  std::vector<double> values;
-  std::unique_ptr<CardArray<fp8_e4m3>> fp8;
-  std::unique_ptr<CardArray<bf16>> bf;
-  std::unique_ptr<CardArray<float>> scales;
-  Rows rows;
-};
-
-DType InputType(DType weight) { return weight == DType::kF8E4M3 ? DType::kF8E4M3 : DType::kBF16; }
-double Tolerance(DType weight) { return weight == DType::kF8E4M3 ? Fp8Tolerance() : 2e-5; }
 
 // Runs the product with its workspaces; returns out as bits, [capacity][out_stride], NaN where nothing was
 // written.
@@ -154,15 +27,9 @@ std::vector<T> RunGemm(GemmArgs args, int64_t out_columns, int64_t& out_stride) 
   return out.Read();
 }
 
-double Dot(const double* a, const double* b, int64_t count) {
-  double sum = 0;
-  for (int64_t i = 0; i < count; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
 bool IsNaN(bf16 value) { return value.bits == 0xffff; }
 
-class GemmTest : public ::testing::TestWithParam<DType> {};
+class GemmTest : public ::testing::TestWithParam<Operands> {};
 
 TEST_P(GemmTest, DenseAgreesWithReference) {
   Random random(1);
@@ -170,7 +37,7 @@ TEST_P(GemmTest, DenseAgreesWithReference) {
   for (const auto& [n, k] : {std::pair<int64_t, int64_t>{272, 256}, {144, 640}}) {
     const Weight weight(GetParam(), 1, n, k, random);
     for (int64_t m : {1, 9, 33, 70}) {
-      const Input x(InputType(GetParam()), m, k, random, std::vector<bool>(m, true));
+      const Input x(GetParam().x, m, k, random, std::vector<bool>(m, true));
       int64_t stride = 0;
       const std::vector<float> out = RunGemm<float>({.weight = weight.row, .x = x.rows}, n, stride);
       const std::vector<bf16> rounded = RunGemm<bf16>({.weight = weight.row, .x = x.rows}, n, stride);
@@ -192,7 +59,7 @@ TEST_P(GemmTest, ARowIsTheSameAloneAndInAnyBatch) {
                 m = 260;  // several parts of K: side by side, and one after the other at 260 rows
   ASSERT_GT(ChooseSplits(1, n, k), 1);
   const Weight weight(GetParam(), 1, n, k, random);
-  const Input x(InputType(GetParam()), m, k, random, std::vector<bool>(m, true));
+  const Input x(GetParam().x, m, k, random, std::vector<bool>(m, true));
   int64_t stride = 0;
   ASSERT_EQ(ChooseGemm(1, n, k, m).tokens, 128);
   const std::vector<float> all = RunGemm<float>({.weight = weight.row, .x = x.rows}, n, stride);
@@ -215,7 +82,7 @@ TEST_P(GemmTest, RangesOfRows) {
   std::vector<bool> real(capacity);
   for (int64_t r = 0; r < offsets.back(); ++r) real[r] = true;
   const Weight weight(GetParam(), groups, n, k, random);
-  const Input x(InputType(GetParam()), capacity, k, random, real);
+  const Input x(GetParam().x, capacity, k, random, real);
   for (int64_t expected_rows : {4, 20, 70}) {
     int64_t stride = 0;
     const std::vector<bf16> out = RunGemm<bf16>({.weight = weight.row,
@@ -246,7 +113,7 @@ TEST_P(GemmTest, MaskedGroupsWithSwiGlu) {
     for (int64_t r = 0; r < counts[g]; ++r) real[g * group_rows + r] = true;
   }
   const Weight weight(GetParam(), groups, n, k, random);
-  const Input x(InputType(GetParam()), groups * group_rows, k, random, real);
+  const Input x(GetParam().x, groups * group_rows, k, random, real);
   int64_t stride = 0;
   const std::vector<bf16> out = RunGemm<bf16>({.weight = weight.row,
                                                .x = x.rows,
@@ -275,17 +142,22 @@ TEST_P(GemmTest, MaskedGroupsWithSwiGlu) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, GemmTest, ::testing::Values(DType::kF8E4M3, DType::kBF16, DType::kInt4G128),
+INSTANTIATE_TEST_SUITE_P(Formats, GemmTest,
+                         ::testing::Values(Operands{DType::kF8E4M3, DType::kF8E4M3}, kBothBF16,
+                                           Operands{DType::kInt4G128, DType::kBF16},
+                                           Operands{DType::kInt4G128, DType::kF8E4M3}),
                          [](const auto& info) {
-                           return std::string(info.param == DType::kBF16     ? "BF16"
-                                              : info.param == DType::kF8E4M3 ? "E4M3"
-                                                                             : "Int4");
+                           const bool e4m3 = info.param.x == DType::kF8E4M3;
+                           return std::string(info.param.weight == DType::kBF16     ? "BF16"
+                                              : info.param.weight == DType::kF8E4M3 ? "E4M3"
+                                              : e4m3                                ? "Int4WithE4M3"
+                                                                                    : "Int4");
                          });
 
 TEST(GemmHeadsTest, HeadsReadTheirOwnColumns) {
   Random random(5);
   const int64_t n = 144, k = 64, groups = 3, head_stride = 72, m = 20;
-  const Weight weight(DType::kBF16, groups, n, k, random);
+  const Weight weight(kBothBF16, groups, n, k, random);
   Input x(DType::kBF16, m, groups * head_stride, random, std::vector<bool>(m, true));
   int64_t stride = 0;
   const std::vector<float> out = RunGemm<float>(
@@ -305,7 +177,7 @@ TEST(GemmHeadsTest, HeadsReadTheirOwnColumns) {
 
 TEST(GemmRefusalTest, SaysWhy) {
   Random random(6);
-  const Weight weight(DType::kBF16, 1, 16, 64, random);
+  const Weight weight(kBothBF16, 1, 16, 64, random);
   const Input x(DType::kBF16, 4, 64, random, std::vector<bool>(4, true));
   const CardArray<float> out(4 * 16);
   const GemmArgs good{.weight = weight.row, .x = x.rows, .out = {out.data(), DType::kF32, 4, 16, 16}};
@@ -319,6 +191,15 @@ TEST(GemmRefusalTest, SaysWhy) {
   args = good;
   args.x.type = DType::kF8E4M3;
   EXPECT_STREQ(WhyNotGemm(args), "x is of another type than the product takes");
+  args = good;
+  args.weight = {
+      .data = out.data(), .type = DType::kInt4G128, .n = 16, .k = 128, .order = Int4Order::kForE4M3};
+  EXPECT_STREQ(WhyNotGemm(args), "x is of another type than the product takes");
+  args.x.type = DType::kF8E4M3;
+  args.x.stride = 128;
+  args.x.scales = out.data();
+  args.x.scale_stride = 4;
+  EXPECT_STREQ(WhyNotGemm(args), "int4 weights need the sums of quantised x, aligned to 16 bytes");
   args = good;
   args.weight.groups = 2;
   EXPECT_STREQ(WhyNotGemm(args), "a dense product of several groups");

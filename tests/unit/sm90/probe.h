@@ -7,8 +7,19 @@
 
 namespace deeprack::kernels::sm90 {
 
-// kE4M3: a [64, 128], b [n, 128]. Others bf16: a [64, 64] or, MN-major, [k 64, 64]; b [n, 64] or [k 64, n].
-enum class Probe { kE4M3, kBF16, kBF16ATransposed, kBF16BTransposed, kBF16BothTransposed, kBF16ARegisters };
+// kE4M3, kE4M3ARegisters: a [64, 128], b [n, 128]. Others bf16: a [64, 64] or, MN-major, [k 64, 64]; b [n,
+// 64] or [k 64, n].
+enum class Probe {
+  kE4M3,
+  kE4M3ARegisters,
+  kBF16,
+  kBF16ATransposed,
+  kBF16BTransposed,
+  kBF16BothTransposed,
+  kBF16ARegisters,
+  kBF16ARegistersBTransposed,
+  kBF16ThenE4M3
+};
 
 // n: 8, 16, 32, 64 or 128; transposed b: 64 or 128.
 void RunProbe(Probe probe, int n, const void* a, const void* b, float* d, const Execution& execution);

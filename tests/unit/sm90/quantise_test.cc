@@ -47,8 +47,9 @@ struct Output {
       : stride((cols + 15) / 16 * 16 + 16),
         scale_stride(rows + 3),
         data(rows * stride),
-        scales((cols + 127) / 128 * scale_stride) {}
-  QuantisedRows view() const { return {data.data(), stride, scales.data(), scale_stride}; }
+        scales((cols + 127) / 128 * scale_stride),
+        sums(scales.size()) {}
+  QuantisedRows view() const { return {data.data(), stride, scales.data(), scale_stride, sums.data()}; }
   // Values as numbers.
   std::vector<float> Row(int64_t row, int64_t cols) const {
     const std::vector<fp8_e4m3> all = data.Read();
@@ -64,8 +65,17 @@ struct Output {
     const std::vector<float> scale = scales.Read();
     for (size_t c = 0; c < x.size(); ++c)
       ASSERT_EQ(all[row * stride + static_cast<int64_t>(c)].bits, expected.bits[c]) << row << " " << c;
-    for (size_t b = 0; b < expected.scales.size(); ++b)
+    const std::vector<float> sum = sums.Read();
+    for (size_t b = 0; b < expected.scales.size(); ++b) {
       ASSERT_EQ(scale[static_cast<int64_t>(b) * scale_stride + row], expected.scales[b]);
+      double total = 0, size = 0;
+      for (size_t c = b * 128; c < std::min(x.size(), b * 128 + 128); ++c) {
+        const double value = static_cast<double>(ToFloat(fp8_e4m3{expected.bits[c]}));
+        total += value * static_cast<double>(expected.scales[b]);
+        size += std::abs(value) * static_cast<double>(expected.scales[b]);
+      }
+      ASSERT_NEAR(static_cast<double>(sum[static_cast<int64_t>(b) * scale_stride + row]), total, size * 1e-6);
+    }
   }
   void ExpectUntouched(int64_t row) const {
     const std::vector<fp8_e4m3> all = data.Read();
@@ -73,7 +83,7 @@ struct Output {
   }
   int64_t stride, scale_stride;
   CardArray<fp8_e4m3> data;
-  CardArray<float> scales;
+  CardArray<float> scales, sums;
 };
 
 std::vector<float> Floats(const std::vector<bf16>& values, int64_t first, int64_t count) {

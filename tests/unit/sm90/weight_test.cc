@@ -112,6 +112,35 @@ TEST(Int4WeightTest, ALanesWordsAreItsFragments) {
   }
 }
 
+TEST(Int4WeightTest, ForE4M3EveryElementHasItsBitsWhereItsLaneWantsThem) {
+  std::set<std::pair<int64_t, bool>> seen;
+  for (int row = 0; row < 128; ++row) {
+    for (int column = 0; column < 128; ++column) {
+      const Int4Place place = PlaceInt4(row, column);
+      EXPECT_TRUE(seen.insert({place.byte, place.second}).second);
+      EXPECT_LT(place.byte, kTileRows * 64);
+    }
+  }
+  // Lane 13 of panel 2, step 3 of 4: the fragment's four registers.
+  for (int j = 0; j < 4; ++j) {
+    const int row = 32 + FragmentRow(13, j), column = 96 + ByteFragmentColumn(13, j);
+    for (int i = 0; i < 4; ++i) {
+      const Int4Place place = PlaceInt4(row, column + i);
+      EXPECT_EQ(place.byte, (((2 * 2 + 1) * 32 + 13) * 4 + 2 + j % 2) * 4 + i);
+      EXPECT_EQ(place.second, j >= 2);
+    }
+  }
+  for (int q = 0; q < 16; ++q) {
+    for (const bool second : {false, true}) {
+      const int bits = Int4Byte(q, second);
+      EXPECT_EQ(bits & ~Int4ByteMask(second), 0);
+      const int sign = second ? bits & 1 : bits >> 7, magnitude = second ? bits >> 4 & 7 : bits >> 1 & 7;
+      const fp8_e4m3 operand{static_cast<uint8_t>(sign << 7 | magnitude << 1 | 1)};
+      EXPECT_EQ(ToFloat(operand) * kInt4Unit + kInt4Center, static_cast<float>(q));
+    }
+  }
+}
+
 TEST(Int4WeightTest, RowsKeepScalesZerosAndValues) {
   std::mt19937 random(3);
   std::vector<uint8_t> tiles(Int4Bytes(1, 144, 256));

@@ -196,11 +196,16 @@ void WaitForProducts(int pending) {
   }
 }
 
-void GatherFragment(const uint32_t (&a)[4], float (&rows)[2][32]) {
+void GatherFragment(const uint32_t (&a)[4], bool bf16_type, float (&rows)[2][32]) {
   const int lane = static_cast<int>(Current().thread.x % sm90::kWarp);
   for (int column_lane = 0; column_lane < 4; ++column_lane) {
     for (int j = 0; j < 4; ++j) {
       const uint32_t word = ExchangeAs(a[j], lane / 4 * 4 + column_lane);
+      if (!bf16_type) {
+        float* const row = rows[j % 2] + sm90::ByteFragmentColumn(column_lane, j);
+        for (int i = 0; i < 4; ++i) row[i] = E4M3Values()[word >> (8 * i) & 0xff];
+        continue;
+      }
       float* const row = rows[j % 2] + sm90::FragmentColumn(column_lane, j);
       row[0] = ToFloat(bf16{static_cast<uint16_t>(word)});
       row[1] = ToFloat(bf16{static_cast<uint16_t>(word >> 16)});

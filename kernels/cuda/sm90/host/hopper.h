@@ -51,8 +51,8 @@ struct Product {
 void Issue(const Product& product);
 void Commit();
 void WaitForProducts(int pending);
-// Rows g and g + 8 of a [16, 16] fragment that a warp holds.
-void GatherFragment(const uint32_t (&a)[4], float (&rows)[2][32]);
+// Rows g and g + 8 of a fragment that a warp holds: [16, 16] of bf16, or [16, 32] of e4m3.
+void GatherFragment(const uint32_t (&a)[4], bool bf16_type, float (&rows)[2][32]);
 
 void BarrierInit(uint64_t& word, uint32_t arrivals);
 void BarrierArrive(uint64_t& word, uint32_t bytes);
@@ -121,6 +121,13 @@ inline uint32_t Ballot(bool here) {
 inline int CountBits(uint32_t bits) { return std::popcount(bits); }
 inline bool AnyInWarp(bool here) { return Ballot(here) != 0; }
 inline float Exp2(float x) { return std::exp2(x); }
+inline uint32_t PickBytes(uint32_t a, uint32_t b, uint32_t selector) {
+  const uint64_t both = uint64_t{b} << 32 | a;
+  uint32_t picked = 0;
+  for (int i = 0; i < 4; ++i)
+    picked |= static_cast<uint32_t>(both >> (selector >> (4 * i) & 7) * 8 & 0xff) << (8 * i);
+  return picked;
+}
 inline void StoreForPeers(uint32_t* at, uint32_t value) { *at = value; }
 inline uint32_t LoadFromPeers(const uint32_t* at) { return *at; }
 inline uint64_t Nanoseconds() {
@@ -136,9 +143,18 @@ inline uint32_t SubtractBF16x2(uint32_t a, uint32_t b) {
   return d;
 }
 
+inline uint32_t TwoBF16(float low, float high) {
+  return uint32_t{ToBF16(low).bits} | uint32_t{ToBF16(high).bits} << 16;
+}
+
 inline uint32_t FourE4M3(float a, float b, float c, float d) {
   return uint32_t{ToE4M3(a).bits} | uint32_t{ToE4M3(b).bits} << 8 | uint32_t{ToE4M3(c).bits} << 16 |
          uint32_t{ToE4M3(d).bits} << 24;
+}
+
+inline Floats4 FromFourE4M3(uint32_t four) {
+  const auto value = [&](int i) { return ToFloat(fp8_e4m3{static_cast<uint8_t>(four >> (8 * i))}); };
+  return {value(0), value(1), value(2), value(3)};
 }
 
 inline void FenceProducts() {}
@@ -158,10 +174,16 @@ template <int N, bool kAMnMajor, bool kBMnMajor>
 void ProductBF16(float (&d)[N / 2], uint64_t a, uint64_t b, bool accumulate) {
   host::Issue({d, N, true, false, kAMnMajor, kBMnMajor, accumulate, a, b, {}});
 }
-template <int N>
+template <int N, bool kBMnMajor = false>
 void ProductBF16Registers(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b, bool accumulate) {
-  host::Product product{d, N, true, true, false, false, accumulate, 0, b, {}};
-  host::GatherFragment(a, product.a_rows);
+  host::Product product{d, N, true, true, false, kBMnMajor, accumulate, 0, b, {}};
+  host::GatherFragment(a, true, product.a_rows);
+  host::Issue(product);
+}
+template <int N>
+void ProductE4M3Registers(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b, bool accumulate) {
+  host::Product product{d, N, false, true, false, false, accumulate, 0, b, {}};
+  host::GatherFragment(a, false, product.a_rows);
   host::Issue(product);
 }
 

@@ -26,4 +26,18 @@ constexpr fp8_e4m3 ToE4M3(float value) {
   return {static_cast<uint8_t>(sign | ((rounded >> 20) - (120u << 3)))};
 }
 
+// Scales that are powers of two: they cost e4m3 no bit, and what is divided by one stays exact.
+constexpr int kSmallestScaleExponent = -32;  // of blocks whose values are as good as zero
+constexpr float PowerOfTwo(int exponent) {   // of a normal number
+  return std::bit_cast<float>(static_cast<uint32_t>(exponent + 127) << 23);
+}
+constexpr int ExponentOf(float power) { return static_cast<int>(std::bit_cast<uint32_t>(power) >> 23) - 127; }
+// The exponent of the smallest such scale for which values up to `largest` are within e4m3.
+constexpr int ScaleExponent(float largest) {
+  const uint32_t bits = std::bit_cast<uint32_t>(largest);
+  const int over = (bits & 0x7fffffu) > (std::bit_cast<uint32_t>(kLargestE4M3) & 0x7fffffu) ? 1 : 0;
+  const int exponent = static_cast<int>(bits >> 23) - 127 - 8 + over;
+  return exponent < kSmallestScaleExponent ? kSmallestScaleExponent : exponent;  // 120 for infinity
+}
+
 }  // namespace deeprack::kernels::sm90

@@ -70,12 +70,18 @@ constexpr int AccumulatorColumn(int thread, int i) { return i / 4 * 8 + thread %
 constexpr int FragmentRow(int thread, int j) { return thread / kWarp * 16 + thread % kWarp / 4 + j % 2 * 8; }
 constexpr int FragmentColumn(int thread, int j) { return thread % 4 * 2 + j / 2 * 8; }
 
+// The same for 1-byte elements, m64k32: register j holds four columns, from this one on.
+constexpr int ByteFragmentColumn(int thread, int j) { return thread % 4 * 4 + j / 2 * 16; }
+
 // Moved as one word of 8 or 16 bytes.
 struct alignas(8) Floats2 {
   float f[2];
 };
 struct alignas(16) Floats4 {
   float f[4];
+};
+struct alignas(8) Words2 {
+  uint32_t w[2];
 };
 struct alignas(16) Words4 {
   uint32_t w[4];

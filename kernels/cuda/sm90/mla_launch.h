@@ -1,0 +1,46 @@
+// What the kernels of latent attention share: what they are given, and how parts of a tile's pages are folded
+// together.
+#pragma once
+
+#include "kernels/cuda/sm90/hopper.h"
+#include "kernels/cuda/sm90/mla.h"
+
+namespace deeprack::kernels::sm90 {
+
+inline constexpr int kMlaMathThreads = 2 * kWarpgroup;
+inline constexpr int kMlaThreads = kWarpgroup + kMlaMathThreads;
+
+struct MlaLaunch {
+  TensorMap q_latent;    // [m, heads, 512], boxes of 128 bytes x tile.heads x tile.tokens
+  TensorMap q_rope;      // [m, heads, 64]
+  TensorMap q_scales;    // fp8: [m, heads], boxes of tile.heads x tile.tokens
+  TensorMap cache;       // bf16: [tokens, 576], boxes 64 x 64; fp8: [pages, 64, 640] bytes, boxes 128 x 64
+  const uint8_t* pages;  // fp8: the cache again, for the scales
+  const MlaItem* items;
+  const MlaMerge* merges;
+  const int32_t* counts;
+  float* partial_sums;
+  float* partial_stats;
+  float* scratch;
+  void* out;
+  int64_t out_stride;
+  float scale;  // times log2(e): weights are powers of 2
+  int32_t tile_heads;
+  bool out_bf16;
+};
+
+// Folding a part into those before it: factors for what was folded and for the part, to the larger of both
+// scales. The merge kernel does the same steps.
+struct Fold {
+  float largest, before, part;
+};
+__device__ inline Fold FoldFactors(float before, float part) {
+  const float largest = fmaxf(before, part);
+  return {largest, before == -INFINITY ? 0.0f : Exp2(before - largest),
+          part == -INFINITY ? 0.0f : Exp2(part - largest)};
+}
+
+// The first of the two kernels of Mla, for an fp8 cache: a grid of at most `blocks`.
+void LaunchMlaFp8(int columns, dim3 grid, const MlaLaunch& launch, const Execution& execution);
+
+}  // namespace deeprack::kernels::sm90
