@@ -58,8 +58,8 @@ absl::StatusOr<LoadedWeights> LoadPackedWeights(const model::ModelConfig& config
 
   DR_ASSIGN_OR_RETURN(const model::TensorTypes types, KeptTypes(config, reader, device));
   const std::vector<model::PackedTensor> tensors =
-      model::PackedTensorsOf(config, layout, rank, compute, types);
-  const int64_t bytes = model::WeightBytes(config, layout, rank, compute, types);
+      model::PackedTensorsOf(config, layout, rank, compute, types, device.kernels().row_major);
+  const int64_t bytes = model::WeightBytes(config, layout, rank, compute, types, device.kernels().row_major);
   DR_ASSIGN_OR_RETURN(const PackedIdentity identity, IdentityOf(layout, rank, compute, tensors, reader));
   const std::string path =
       (std::filesystem::path(packed.folder) / PackedFileName(reader.folder(), layout, rank, compute))

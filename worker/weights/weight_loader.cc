@@ -121,10 +121,12 @@ absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, cons
                                           const checkpoint::CheckpointReader& reader, Device& device,
                                           const LoadProgress& progress) {
   DR_ASSIGN_OR_RETURN(const model::TensorTypes types, KeptTypes(config, reader, device));
-  DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "weights",
-                                                 model::WeightBytes(config, layout, rank, compute, types)));
+  const RowMajorTypes& row_major = device.kernels().row_major;
+  DR_ASSIGN_OR_RETURN(
+      Arena arena,
+      Arena::Create(device, "weights", model::WeightBytes(config, layout, rank, compute, types, row_major)));
   const std::vector<model::PackedTensor> tensors =
-      model::PackedTensorsOf(config, layout, rank, compute, types);
+      model::PackedTensorsOf(config, layout, rank, compute, types, row_major);
   const int64_t first_layer =
       model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank).first;
 

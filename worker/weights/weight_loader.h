@@ -16,8 +16,8 @@
 namespace deeprack::worker {
 
 struct LoadedWeights {
-  // Of the device's memory, exactly model::WeightBytes for KeptTypes, all of it in use. Read-only where it is a
-  // mapped file (packed_weights.h).
+  // Of the device's memory, exactly model::WeightBytes for KeptTypes and the kernels' row_major, all of it in
+  // use. Read-only where it is a mapped file (packed_weights.h).
   Arena arena;
   StageWeights weights;
 };
