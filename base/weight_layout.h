@@ -18,6 +18,9 @@ enum class WeightLayout : uint8_t {
 struct RowMajorTypes {
   bool bf16 = false;
   bool fp8 = false;
+  // With bf16: routers too, which are fp32 panels else. For checkpoints that store them as bf16: no value is
+  // rounded, and products of bf16 are exact in fp32.
+  bool router = false;
 
   constexpr bool Has(DType type) const {
     return (type == DType::kBF16 && bf16) || (type == DType::kF8E4M3 && fp8);

@@ -66,7 +66,7 @@ class Packing {
   // Of a matrix whose parts are known.
   DType LinearType(const PackedTensor& matrix) const {
     const TensorSpec& tensor = matrix.parts[0].tensor;
-    if (tensor.kind == TensorKind::kRouter) return DType::kF32;
+    if (tensor.kind == TensorKind::kRouter) return RouterType(matrix);
     if (tensor.quantized && config_.quantization_config) return DType::kF8E4M3;
     const std::optional<DType> stored = types_.Of(tensor.name);
     if (compute_ == DType::kF32 || !stored) return compute_;
@@ -75,6 +75,12 @@ class Packing {
     }
     const int64_t block = BlockElements(*stored);
     return matrix.col_begin % block == 0 && matrix.cols % block == 0 ? *stored : compute_;
+  }
+
+  DType RouterType(PackedTensor matrix) const {
+    matrix.type = DType::kBF16;
+    return compute_ == DType::kBF16 && row_major_.router && FitsRowMajor(config_, matrix) ? DType::kBF16
+                                                                                          : DType::kF32;
   }
 
   static PackedTensor Begin(const TensorSpec& tensor, const Slice& slice, TensorKind kind, WeightForm form,

@@ -5,7 +5,8 @@
 // block formats that the kernels multiply, where the rank's columns are whole blocks and all parts of the
 // matrix are of one type. Every other one is stored in the compute type (bf16 compute: bf16 stays, f16, f32
 // and other blocks become bf16; f32 compute: f32). Norms and the router's bias are fp32 vectors, the router's
-// weight a packed fp32 matrix; the embedding is in the compute type. kv_b is stored twice per head in the
+// weight a packed fp32 matrix, or bf16 where the kernels want it so and it is; the embedding is in the compute
+// type. kv_b is stored twice per head in the
 // compute type, in the two forms that absorbed attention multiplies by. MTP layers have no entries: they are
 // not loaded until speculation uses them.
 //

@@ -46,7 +46,8 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
 }
 
 kernels::ScratchBytes ScratchOf(const EngineOptions& options, const Preparation& preparation,
-                                const model::TensorTypes& types, const Device& device) {
+                                const model::TensorTypes& types, const RowMajorTypes& row_major,
+                                const Device& device) {
   const kernels::KernelSet& kernels = device.kernels();
   if (kernels.scratch_bytes == nullptr) return {};
   const model::WorkspaceSpec spec = WorkspaceSpecOf(options, preparation);
@@ -54,7 +55,7 @@ kernels::ScratchBytes ScratchOf(const EngineOptions& options, const Preparation&
       preparation.planner.ShapeOf(spec.limits.max_step_tokens, spec.limits.max_sequences, 1);
   return kernels.scratch_bytes(StepBoundsOf(
       spec,
-      model::PackedTensorsOf(spec.config, spec.layout, spec.rank, spec.compute, types, kernels.row_major),
+      model::PackedTensorsOf(spec.config, spec.layout, spec.rank, spec.compute, types, row_major),
       attention, device.execution().multiprocessors));
 }
 
@@ -95,12 +96,13 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
                                          preparation.limits.max_context);
   preparation.step_bytes = StepMemoryBytes(preparation.limits, config.vocab_size, preparation.planner);
   preparation.table_bytes = WeightTableBytes(device, config, options.layout, options.rank);
-  preparation.scratch = ScratchOf(options, preparation, types, device);
+  const RowMajorTypes row_major = WantedRowMajor(config, *preparation.reader, device);
+  preparation.scratch = ScratchOf(options, preparation, types, row_major, device);
   preparation.memory = {
       .host = device.memory_identity(),
       .available_bytes = device.AvailableBytes(),
       .fixed_bytes = model::WeightBytes(config, options.layout, options.rank, options.compute, types,
-                                        device.kernels().row_major) +
+                                        row_major) +
                      preparation.table_bytes + preparation.workspace_bytes + preparation.step_bytes +
                      ScratchArenaBytes(preparation),
       .page_bytes = model::KvPageBytes(config, options.layout, options.rank, options.compute),

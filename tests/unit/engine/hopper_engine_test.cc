@@ -11,9 +11,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 
+#include "checkpoint/checkpoint_reader.h"
 #include "kernels/api/kernel_set.h"
 #include "kernels/cuda/sm90/isa/e4m3.h"
 #include "model/budget/packed_tensors.h"
@@ -21,6 +23,7 @@
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/device/cpu_device.h"
+#include "worker/weights/weight_loader.h"
 
 namespace deeprack::worker::testing {
 namespace {
@@ -91,6 +94,11 @@ void SettleRouting(TinyTensor& tensor) {
   for (size_t e = 0; e < tensor.bytes.size() / sizeof(float); ++e) bias[e] *= 100;
 }
 
+std::string DemoModel() {
+  const char* elsewhere = std::getenv("DEEPRACK_DEMO_MODEL");
+  return elsewhere != nullptr ? elsewhere : DEEPRACK_SOURCE_DIR "/demo/model";
+}
+
 EngineOptions Options(const TinyModel& model, const model::Layout& layout,
                       model::ExpertExchange exchange = model::ExpertExchange::kReplicated,
                       const Damage& damage = {}) {
@@ -135,15 +143,19 @@ std::vector<model::StepPlan> Steps(int32_t dp) {
 }
 
 // So no product of these models falls to the plain kernels.
-TEST_P(HopperEngineTest, EveryMatrixButTheRouterLiesRowMajor) {
+TEST_P(HopperEngineTest, EveryMatrixLiesRowMajor) {
   const Case& c = GetParam();
   const auto card = Hopper();
   EXPECT_EQ(card->kernels().name, "cuda-sm90");
-  for (const model::PackedTensor& tensor : model::PackedTensorsOf(
-           R1Shaped(c.fp8).Config(), c.layout, 0, DType::kBF16, {}, card->kernels().row_major)) {
+  const auto reader =
+      checkpoint::CheckpointReader::Open(Options(R1Shaped(c.fp8), c.layout, c.exchange).model_path);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  const model::ModelConfig config = R1Shaped(c.fp8).Config();
+  const RowMajorTypes wanted = WantedRowMajor(config, *reader, *card);
+  for (const model::PackedTensor& tensor :
+       model::PackedTensorsOf(config, c.layout, 0, DType::kBF16, {}, wanted)) {
     if (tensor.form == model::WeightForm::kVector || tensor.form == model::WeightForm::kTable) continue;
-    EXPECT_EQ(tensor.layout == WeightLayout::kRows, tensor.kind != model::TensorKind::kRouter)
-        << tensor.parts[0].tensor.name;
+    EXPECT_EQ(tensor.layout, WeightLayout::kRows) << tensor.parts[0].tensor.name;
   }
 }
 
@@ -228,6 +240,26 @@ TEST(HopperGraphsTest, DecodesFromRecordingsGiveTheSameBits) {
   if (!counts.counted) return;
   EXPECT_EQ(counts.recorded, 1);
   EXPECT_EQ(counts.replayed, 2);
+}
+
+// A trained model whose sizes suit some of the kernels: Hopper products, plain attention and gate side by
+// side. A prompt, then decodes of what the CPU says.
+TEST(HopperDemoModelTest, HasTheCpusLogitsButForRounding) {
+  if (Hopper() == nullptr) GTEST_SKIP() << "no Hopper card";
+  EngineOptions options = TinyOptions(DemoModel(), DType::kBF16);
+  options.max_step_tokens = 40;
+  options.max_context = 64;
+  const auto card = MakeRack(options, Hopper), cpu = MakeRack(options, Generic);
+  Sequence text = {.id = 1, .tokens = RandomTokens(40, 3), .blocks = {1}};
+  for (int64_t computed = 0; computed < 44;) {
+    const auto tokens = static_cast<int64_t>(text.tokens.size());
+    const model::StepPlan plan = {.epoch = kEpoch, .sequences = {text.Chunk(computed, tokens)}};
+    const Logits actual = card->LogitsOf(plan)[0], expected = cpu->LogitsOf(plan)[0];
+    EXPECT_LE(Difference(actual, expected), 0.15) << "after " << tokens << " tokens";
+    text.tokens.push_back(
+        static_cast<TokenId>(std::max_element(expected.begin(), expected.end()) - expected.begin()));
+    computed = tokens;
+  }
 }
 
 }  // namespace

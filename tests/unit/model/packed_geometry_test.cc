@@ -107,6 +107,20 @@ TEST(PackedGeometryTest, OnlyWantedTypesAndBf16ComputeAreRowMajor) {
             WeightBytes(R1(), layout, 0, DType::kBF16));
 }
 
+TEST(PackedGeometryTest, RoutersAreBf16WhereThatIsWanted) {
+  for (const bool wanted : {false, true}) {
+    int64_t routers = 0;
+    for (const PackedTensor& tensor :
+         PackedTensorsOf(R1(), Layout{}, 0, DType::kBF16, {}, {.bf16 = true, .router = wanted})) {
+      if (tensor.kind != TensorKind::kRouter) continue;
+      ++routers;
+      EXPECT_EQ(tensor.type, wanted ? DType::kBF16 : DType::kF32);
+      EXPECT_EQ(tensor.layout, wanted ? WeightLayout::kRows : WeightLayout::kPanels);
+    }
+    EXPECT_EQ(routers, 58);
+  }
+}
+
 // Rows that trade places would take their scales with them.
 TEST(PackedGeometryTest, Fp8RowsThatAreMovedStayPanels) {
   ModelConfig config = R1();
