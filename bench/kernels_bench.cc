@@ -7,12 +7,12 @@
 //   kernels_bench [--benchmark_filter=...]     DEEPRACK_BENCH_THREADS (all cores), DEEPRACK_CPU_KERNELS
 #include <benchmark/benchmark.h>
 #include <sys/mman.h>
-#include <time.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -43,12 +43,8 @@ const Execution& Exec() {
   return execution;
 }
 
-// Processor time a thread: other programs on the machine count less. Threads that wait for each other spin,
-// so that what a bad division of work costs counts in full.
 double Seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return (static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec)) / Threads();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 // Memory full of random bytes that are finite in every weight type, shared by all benchmarks.
@@ -95,7 +91,7 @@ __attribute__((target("avx512f"))) void ReadPartAvx512(const uint64_t* from, int
 double ReadOnce() {
   static int64_t offset = 0;
   const std::span<const uint64_t> memory = RandomMemory();
-  const int64_t words = (int64_t{32} << 20) / 8, tasks = 4 * Threads(), part = words / tasks / 32 * 32;
+  const int64_t words = (int64_t{128} << 20) / 8, tasks = 4 * Threads(), part = words / tasks / 32 * 32;
   offset = (offset + words) % (static_cast<int64_t>(memory.size()) - words + 1) / 8 * 8;
   void (*read)(const uint64_t*, int64_t) = ReadPart;
 #if defined(__x86_64__)
@@ -200,7 +196,7 @@ double MultiplyOnce(Arithmetic arithmetic) {
   if (CpuKernels().name == "avx512_bf16" && arithmetic == Arithmetic::kPairs) multiply = MultiplyPairs;
   if (CpuKernels().name == "avx2") multiply = bytes ? MultiplyBytesAvx2 : MultiplyAvx2;
 #endif
-  const int64_t tasks = 2 * Threads(), rounds = 20000;
+  const int64_t tasks = 2 * Threads(), rounds = 100000;
   std::vector<double> flops(tasks);
   const double start = Seconds();
   Exec().pool->ParallelFor(tasks, [&](int64_t task) { flops[task] = multiply(rounds); });
@@ -310,29 +306,32 @@ void Experts(benchmark::State& state, DType type) {
   });
 }
 
-// One decode with `heads` heads at a context of state.range(0) tokens, bf16 cache.
-void MlaDecode(benchmark::State& state, int64_t heads) {
+// `rows` queries of `heads` heads at the end of a context of state.range(0) tokens, bf16 as decoders have
+// them.
+void Mla(benchmark::State& state, int64_t heads, int64_t rows) {
   const int64_t context = state.range(0), latent = 512, rope = 64;
-  std::vector<float> values = Normal(context * (latent + rope), 5), q_latent = Normal(heads * latent, 6),
-                     q_rope = Normal(heads * rope, 7), out(heads * latent);
-  std::vector<bf16> cache;
-  for (float value : values) cache.push_back(ToBF16(value));
+  const Rows cache(DType::kBF16, context, latent + rope, 5), q_latent(DType::kBF16, rows, heads * latent, 6),
+      q_rope(DType::kBF16, rows, heads * rope, 7);
+  std::vector<bf16> out(static_cast<size_t>(rows * heads * latent));
   std::vector<BlockId> table;
   for (BlockId page = 0; page < context / kPageTokens; ++page) table.push_back(page);
-  const AttentionSequence sequence{0, 1, static_cast<int32_t>(context - 1), table.data()};
-  MlaAttentionArgs args{.q_latent = {q_latent.data(), DType::kF32, 1, heads * latent, heads * latent},
-                        .q_rope = {q_rope.data(), DType::kF32, 1, heads * rope, heads * rope},
+  const AttentionSequence sequence{0, static_cast<int32_t>(rows), static_cast<int32_t>(context - rows),
+                                   table.data()};
+  MlaAttentionArgs args{.q_latent = q_latent.view,
+                        .q_rope = q_rope.view,
                         .q_rope_head_stride = rope,
                         .heads = heads,
                         .latent_dim = latent,
                         .rope_dim = rope,
                         .scale = 0.0417f,
-                        .cache = cache.data(),
+                        .cache = cache.view.data,
                         .sequences = &sequence,
                         .num_sequences = 1,
-                        .out = {out.data(), DType::kF32, 1, heads * latent, heads * latent}};
-  const double flops = 2.0 * static_cast<double>(heads * context * (2 * latent + rope));
-  Measure(state, static_cast<double>(cache.size() * sizeof(bf16)), flops, Arithmetic::kFloat,
+                        .out = {out.data(), DType::kBF16, rows, heads * latent, heads * latent}};
+  const double seen =
+      static_cast<double>(rows) * (static_cast<double>(context) - (static_cast<double>(rows) - 1) / 2);
+  Measure(state, static_cast<double>(context * (latent + rope) * 2),
+          2.0 * seen * static_cast<double>(heads * (2 * latent + rope)), Arithmetic::kPairs,
           [&] { CpuKernels().mla_attention(args, Exec()); });
 }
 
@@ -359,8 +358,9 @@ void Register() {
         "experts 2048x7168 " + name + " rows", [type](benchmark::State& s) { Experts(s, type); },
         type == DType::kF32 ? std::vector<int64_t>{1, 8, 64} : rows);
   }
-  add("mla decode 128 heads, context", [](benchmark::State& s) { MlaDecode(s, 128); }, {4096});
-  add("mla decode 16 heads, context", [](benchmark::State& s) { MlaDecode(s, 16); }, {4096});
+  add("mla decode 128 heads, context", [](benchmark::State& s) { Mla(s, 128, 1); }, {4096});
+  add("mla decode 16 heads, context", [](benchmark::State& s) { Mla(s, 16, 1); }, {4096});
+  add("mla prefill 128 heads, 512 rows, context", [](benchmark::State& s) { Mla(s, 128, 512); }, {512});
 }
 
 }  // namespace

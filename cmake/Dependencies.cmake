@@ -13,6 +13,7 @@ find_package(Boost 1.81 REQUIRED)
 find_package(ICU REQUIRED COMPONENTS uc)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(HWLOC REQUIRED IMPORTED_TARGET hwloc)
 find_package(prometheus-cpp CONFIG REQUIRED COMPONENTS core)
 find_package(MPI REQUIRED COMPONENTS CXX)
 

@@ -19,9 +19,10 @@
 #include "bench/engine/read_loop.h"
 #include "bench/engine/timed_device.h"
 #include "bench/engine/token_streams.h"
-#include "worker/device/cpu_device.h"
+#include "kernels/api/thread_pool.h"
 #include "worker/device/cuda/cuda_device.h"
 #include "worker/engine/engine.h"
+#include "worker/topology/placed_cpu_device.h"
 
 namespace deeprack::bench {
 namespace {
@@ -46,11 +47,9 @@ absl::StatusOr<std::shared_ptr<worker::Device>> OpenDevice(const BenchOptions& o
                                                            OperationTimes* times) {
   if (options.card < 0) {
     // As the worker's, whose rank is alone here.
-    const kernels::ThreadPoolOptions pool_options = {
-        .threads = options.threads,
-        .processors = kernels::ProcessorsOfRank(kernels::AllowedProcessors(), 0, 1, options.threads),
-        .spin = std::chrono::microseconds(200)};
-    return MakeTimedDevice(worker::MakeCpuDevice(pool_options), times);
+    return MakeTimedDevice(
+        worker::MakePlacedCpuDevice({.allowed = kernels::AllowedProcessors(), .threads = options.threads}),
+        times);
   }
   DR_ASSIGN_OR_RETURN(const kernels::CardProperties card, worker::PropertiesOfCard(options.card));
   const kernels::KernelChoice choice =

@@ -4,6 +4,7 @@
 
 #include "cli/serve/with_server.h"
 #include "cli/terminal/exit_code.h"
+#include "cli/terminal/terminal.h"
 
 namespace deeprack::cli {
 
@@ -19,7 +20,7 @@ int Pack(ServeOptions options) {
   options.port = 0;
   const int exit_code = WithCluster(options, [](const Url&, const Cancelled&) { return 0; });
   if (exit_code == 0) {
-    std::printf("the %d ranks of %s have packed weights in %s\n", options.layout().world_size(),
+    std::printf("packed weights of %s (%s) in %s\n", FormatRanks(options.layout().world_size()).c_str(),
                 model::ToString(options.layout()).c_str(), options.packed.c_str());
   }
   return exit_code;

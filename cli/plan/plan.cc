@@ -37,8 +37,8 @@ absl::StatusOr<std::string> PlanTable(const model::ModelConfig& config, const Se
   const DType compute = options.compute == "f32" ? DType::kF32 : DType::kBF16;
   const model::StepLimits limits = LimitsOf(config, options);
   std::string table = absl::StrFormat(
-      "%s, %s compute, %d ranks, steps of %d tokens, %d sequences, context %d\n%-12s %12s %12s %16s%s\n",
-      model::ToString(layout), options.compute, layout.world_size(), limits.max_step_tokens,
+      "%s, %s compute, %s, steps of %d tokens, %d sequences, context %d\n%-12s %12s %12s %16s%s\n",
+      model::ToString(layout), options.compute, FormatRanks(layout.world_size()), limits.max_step_tokens,
       limits.max_sequences, limits.max_context, "ranks", "weights", "workspace", "KV of 64 tokens",
       options.kv_bytes > 0 ? "     cached tokens" : "");
   struct Row {

@@ -45,7 +45,7 @@ Mixture MixtureOf(QuantType type) {
     case QuantType::kQ4KM:
       return {kQ4K, kQ4K, kQ4K, kQ4K, kBothEndsAndEveryThird, kQ6K, kQ6K, kQ6K, kQ8_0};
     case QuantType::kQ4KS:
-      return {kQ4K, kQ4K, kQ4K, kQ4K, kFirstEighth, kQ5K, kQ6K, kQ5K, kQ8_0};
+      return {kQ4K, kQ4K, kQ4K, kQ4K, kFirstEighth, kQ5K, kQ6K, kQ6K, kQ8_0};
     case QuantType::kQ3KL:
       return {kQ3K, kQ5K, kQ5K, kQ5K, kNone, kQ5K, kQ6K, kQ6K, kQ8_0};
     case QuantType::kQ3KM:

@@ -8,6 +8,7 @@
 #include "base/status_macros.h"
 #include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
+#include "cli/terminal/terminal.h"
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"
 
@@ -24,7 +25,7 @@ absl::Status CheckOptions(const ServeOptions& options) {
                                         [](int64_t sum, const HostSlots& host) { return sum + host.slots; });
   const int32_t ranks = options.layout().world_size();
   if (slots != ranks) {
-    return absl::FailedPreconditionError(absl::StrCat("--hosts has room for ", slots, " ranks; ",
+    return absl::FailedPreconditionError(absl::StrCat("--hosts has room for ", FormatRanks(slots), "; ",
                                                       model::ToString(options.layout()), " has ", ranks));
   }
   if (options.cluster_address.empty()) {

@@ -27,4 +27,8 @@ std::string FormatCount(double count) {
   return absl::StrFormat(count == std::floor(count) ? "%.0f" : "%.1f", count);
 }
 
+std::string FormatRanks(int64_t ranks) {
+  return absl::StrFormat("%d %s", ranks, ranks == 1 ? "rank" : "ranks");
+}
+
 }  // namespace deeprack::cli

@@ -1,6 +1,7 @@
 // What the terminal can show.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace deeprack::cli {
@@ -20,5 +21,7 @@ Style StyleOfStandardOutput();
 std::string FormatBytes(double bytes);
 // "12", "3.4": a number of something.
 std::string FormatCount(double count);
+// "1 rank", "8 ranks".
+std::string FormatRanks(int64_t ranks);
 
 }  // namespace deeprack::cli

@@ -2,6 +2,7 @@
 
 #include <unicode/bytestream.h>
 #include <unicode/normalizer2.h>
+#include <unicode/uniset.h>
 
 #include <filesystem>
 #include <fstream>
@@ -42,9 +43,23 @@ absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path) {
   return text;
 }
 
+// NFC of Unicode 9: what models were trained on is what the `tokenizers` package does, whose tables are that
+// old. Later characters stay where they are and as they are.
+const icu::Normalizer2* NfcOfUnicode9(UErrorCode& error) {
+  static UErrorCode made = U_ZERO_ERROR;
+  static const icu::Normalizer2* nfc = []() -> const icu::Normalizer2* {
+    const icu::Normalizer2* current = icu::Normalizer2::getNFCInstance(made);
+    auto* known = new icu::UnicodeSet(u"[:age=9.0:]", made);  // the normalizer refers to it; both live on
+    if (U_FAILURE(made)) return nullptr;
+    return new icu::FilteredNormalizer2(*current, *known->freeze());
+  }();
+  error = made;
+  return nfc;
+}
+
 absl::StatusOr<std::string> ToNfc(std::string_view text) {
   UErrorCode error = U_ZERO_ERROR;
-  const icu::Normalizer2* nfc = icu::Normalizer2::getNFCInstance(error);
+  const icu::Normalizer2* nfc = NfcOfUnicode9(error);
   std::string normalized;
   if (U_SUCCESS(error)) {
     icu::StringByteSink<std::string> sink(&normalized);

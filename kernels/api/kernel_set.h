@@ -4,7 +4,7 @@
 //
 // The relative errors that the operations' headers state: the largest difference in a row from the fp64
 // result, over the root mean square of that row. The CPU tables agree with each other bit for bit, but for
-// matrix products of bf16 rows in avx512_bf16, which adds pairs of columns.
+// matrix products and attention of bf16 rows in avx512_bf16, which adds pairs.
 #pragma once
 
 #include <string_view>

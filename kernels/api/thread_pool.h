@@ -29,10 +29,4 @@ inline std::unique_ptr<ThreadPool> MakeThreadPool(int threads) {
 // The processors that this process may run on, ascending.
 std::vector<int> AllowedProcessors();
 
-// What processors a rank's threads are bound to: `threads` of `allowed`, disjoint from those of the other
-// ranks of this machine; empty (bind none) where there are too few for all, as also where whatever started
-// the ranks has bound each to its own.
-std::vector<int> ProcessorsOfRank(const std::vector<int>& allowed, int local_rank, int local_ranks,
-                                  int threads);
-
 }  // namespace deeprack::kernels

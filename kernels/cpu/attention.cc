@@ -1,11 +1,11 @@
 // Multi-head latent attention over pages (kernels/api/attention.h).
 //
-// Floor: 2 * (2 * latent_dim + rope_dim) flops per query row, head and position, at one vector FMA per cycle;
-// a page's bytes serve all heads, so memory matters only below about four heads.
+// Floor: 2 * (2 * latent_dim + rope_dim) flops per query row, head and position, at one vector FMA per cycle,
+// or one of pairs of bf16; a page's bytes serve all heads, so memory matters only below about four heads.
 //
-// A task takes some query rows and heads of one sequence and walks the pages in order. A page is expanded to
-// fp32 once per task: transposed (positions in lanes) for the scores and as it lies for the weighted sum of
-// latents. Register blocks hold heads of one query row, which see the same positions, so that each (row,
+// A task takes some query rows and heads of one sequence and walks the pages in order. A page is laid out for
+// the products once per task: positions in lanes for the scores, dimensions for the weighted sum of latents.
+// Register blocks hold heads of one query row, which see the same positions, so that each (row,
 // head)'s arithmetic is what it would be alone.
 #include "base/check.h"
 #include "kernels/cpu/attention_page.h"
@@ -31,39 +31,30 @@ struct Task {
   int64_t head, heads;
 };
 
-template <class T>
-void LoadQueries(const MlaAttentionArgs& args, const Task& task, const Workspace& w) {
+template <class T, class X>
+void LoadQueries(const MlaAttentionArgs& args, const Task& task, const Workspace<X>& w) {
   for (int64_t r = 0; r < task.rows; ++r) {
     const int64_t row = task.sequence->first_row + task.row + r;
     for (int64_t h = 0; h < task.heads; ++h) {
       const int64_t head = task.head + h;
-      float* query = w.query + (r * task.heads + h) * w.entry;
-      CopyAsFloat(args.q_latent.row<const T>(row) + head * args.latent_dim, args.latent_dim, query);
-      CopyAsFloat(args.q_rope.row<const T>(row) + head * args.q_rope_head_stride + args.q_rope_offset,
-                  args.rope_dim, query + args.latent_dim);
+      X* query = w.query + (r * task.heads + h) * w.entry;
+      CopyQuery(args.q_latent.row<const T>(row) + head * args.latent_dim, args.latent_dim, query);
+      CopyQuery(args.q_rope.row<const T>(row) + head * args.q_rope_head_stride + args.q_rope_offset,
+                args.rope_dim, query + args.latent_dim);
     }
   }
 }
 
-// Expands the first `count` entries of a page; positions up to the next multiple of 16 become zeros.
-template <class T>
-void LoadPage(const T* page, int64_t count, const MlaAttentionArgs& args, const Workspace& w) {
-  const int64_t dim = args.latent_dim + args.rope_dim;
-  for (int64_t first = 0; first < count; first += 16) {
-    float* panel = w.transposed + first * w.entry;
-    for (int64_t d = 0; d < dim; d += 16) {
-      F16 rows[16];
-#pragma GCC unroll 16
-      for (int64_t i = 0; i < 16; ++i) {
-        rows[i] = first + i < count ? LoadFirst(page + (first + i) * dim + d, dim - d) : Set1(0.0f);
-        if (d < w.value) Store(w.values + (first + i) * w.value + d, rows[i]);
-      }
-      StoreTransposed(rows, panel + d * 16);
-    }
-  }
+template <class T, class X>
+void LoadPage(const MlaAttentionArgs& args, int64_t page, int64_t count, const Workspace<X>& w) {
+  const int64_t stride = args.latent_dim + args.rope_dim;
+  const T* entries = static_cast<const T*>(args.cache) + page * kPageTokens * stride;
+  LoadKeys(entries, stride, count, w);
+  LoadValues(entries, stride, args.latent_dim, count, w);
 }
 
-void StoreResults(const MlaAttentionArgs& args, const Task& task, const Workspace& w) {
+template <class X>
+void StoreResults(const MlaAttentionArgs& args, const Task& task, const Workspace<X>& w) {
   for (int64_t r = 0; r < task.rows; ++r) {
     const int64_t row = task.sequence->first_row + task.row + r;
     for (int64_t h = 0; h < task.heads; ++h) {
@@ -72,30 +63,38 @@ void StoreResults(const MlaAttentionArgs& args, const Task& task, const Workspac
   }
 }
 
+template <class X>
 void RunTask(const MlaAttentionArgs& args, const Task& task) {
   const int64_t items = task.rows * task.heads;
-  const Workspace w = Allocate(args.latent_dim + args.rope_dim, args.latent_dim, items);
+  const auto w = Allocate<X>(args.latent_dim + args.rope_dim, args.latent_dim, items);
   if (args.q_latent.type == DType::kBF16) {
     LoadQueries<bf16>(args, task, w);
-  } else {
+  } else if constexpr (sizeof(X) == sizeof(float)) {
     LoadQueries<float>(args, task, w);
   }
 
   const int64_t first_position = task.sequence->first_position + task.row;  // of the task's first row
   const int64_t end = first_position + task.rows;                           // past the last row's position
-  const int64_t page_values = kPageTokens * (args.latent_dim + args.rope_dim);
   for (int64_t begin = 0; begin < end; begin += kPageTokens) {
     const int64_t page = task.sequence->block_table[begin / kPageTokens];
     const int64_t loaded = Lower(kPageTokens, end - begin);
     if (args.cache_type == DType::kBF16) {
-      LoadPage(static_cast<const bf16*>(args.cache) + page * page_values, loaded, args, w);
-    } else {
-      LoadPage(static_cast<const float*>(args.cache) + page * page_values, loaded, args, w);
+      LoadPage<bf16>(args, page, loaded, w);
+    } else if constexpr (sizeof(X) == sizeof(float)) {
+      LoadPage<float>(args, page, loaded, w);
+    }
+    Upcoming upcoming;
+    if (begin + kPageTokens < end) {
+      const int64_t entry = (args.latent_dim + args.rope_dim) * static_cast<int64_t>(SizeOf(args.cache_type));
+      const int64_t next = task.sequence->block_table[begin / kPageTokens + 1];
+      upcoming = {.keys = static_cast<const char*>(args.cache) + next * kPageTokens * entry,
+                  .stride = entry,
+                  .key_bytes = entry};
     }
     for (int64_t r = 0; r < task.rows; ++r) {
       const int64_t count = Lower(kPageTokens, first_position + r + 1 - begin);
       if (count <= 0) continue;
-      PageForAll(args.scale, w, r * task.heads, task.heads, count);
+      PageForAll(args.scale, w, r * task.heads, task.heads, count, upcoming);
     }
   }
   StoreResults(args, task, w);
@@ -125,7 +124,9 @@ void MlaAttention(const MlaAttentionArgs& args, const Execution& execution) {
       }
     }
   }
-  ParallelFor(execution, count, [&args, tasks](int64_t i) { RunTask(args, tasks[i]); });
+  DispatchPageType(args.q_latent.type, args.cache_type, [&](auto x) {
+    ParallelFor(execution, count, [&args, tasks](int64_t i) { RunTask<decltype(x)>(args, tasks[i]); });
+  });
 }
 
 }  // namespace deeprack::kernels::DEEPRACK_SIMD

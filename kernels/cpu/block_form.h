@@ -56,7 +56,7 @@ constexpr BlockForm FormOf(DType type) {
       return {.elements = 256, .step = 128, .group = 16, .has_offset = true, .scales_are_signed = true};
     case DType::kQ4K:
     case DType::kQ5K:
-      return {.elements = 256, .step = 128, .group = 32, .minimum = Minimum::kOfGroups};
+      return {.elements = 256, .step = 256, .group = 32, .minimum = Minimum::kOfGroups};
     case DType::kInt4G128:
       return {.elements = 128, .step = 128, .minimum = Minimum::kZeroPoint, .scales_are_f32 = true};
     default:  // INT8_G128

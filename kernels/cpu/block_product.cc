@@ -150,7 +150,7 @@ struct Step {
         for (int p = 0; p < P; ++p) total[r][p] = Set1(0.0f);
       }
       AddGroups<kStep, 0>();
-      if constexpr (kForm.group == 16) AddGroups<kStep, 1>();
+      if constexpr (kForm.step / kForm.group == 8) AddGroups<kStep, 1>();
     }
 #pragma GCC unroll 8
     for (int p = 0; p < P; ++p) {

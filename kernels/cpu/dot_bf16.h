@@ -18,6 +18,10 @@ inline constexpr int64_t kPairElements = 32;  // a pair of columns of one panel
 struct PairElement {
   uint16_t bits;
 };
+template <>
+struct TileElementOf<bf16> {
+  using Type = PairElement;
+};
 
 constexpr int DotDirectPanels(int rows, bool fp8) {
   if (fp8) return rows <= 2 ? 6 : rows <= 4 ? 4 : 2;
@@ -30,10 +34,13 @@ inline constexpr int kDotDirectRows = 8;
 inline constexpr int64_t kPrefetchAhead = 2048;
 
 struct PairTables {
-  alignas(64) uint16_t interleave[32];  // two columns of 16 words -> pairs
-  alignas(
-      64) uint8_t spread[2][64];  // four columns of 16 bytes -> pairs, each byte in both halves of its word
-  alignas(64) uint16_t subnormal_delta[32];  // by mantissa: what turns mantissa << 4 into its bf16
+  alignas(64) uint16_t interleave[32];          // two columns of 16 words -> pairs
+  alignas(64) uint16_t interleave_rows[2][32];  // two rows of 32 words -> pairs, 16 columns at a time
+  // e4m3 without its sign -> the lower and the upper byte of its bf16; then, for the first and the second two
+  // of four columns, where the bytes of the pairs are: 64 lower ones, then 64 upper ones.
+  alignas(64) uint8_t low[128];
+  alignas(64) uint8_t high[128];
+  alignas(64) uint8_t deal[2][64];
 };
 
 constexpr PairTables MakePairTables() {
@@ -42,32 +49,39 @@ constexpr PairTables MakePairTables() {
     for (int half = 0; half < 2; ++half) {
       const int word = 2 * lane + half;
       tables.interleave[word] = static_cast<uint16_t>(16 * half + lane);
-      for (int pair = 0; pair < 2; ++pair) {
-        const auto byte = static_cast<uint8_t>(16 * (2 * pair + half) + lane);
-        tables.spread[pair][2 * word] = tables.spread[pair][2 * word + 1] = byte;
+      for (int part = 0; part < 2; ++part) {
+        tables.interleave_rows[part][word] = static_cast<uint16_t>(32 * half + 16 * part + lane);
+        const auto byte = static_cast<uint8_t>(16 * (2 * part + half) + lane);
+        tables.deal[part][2 * word] = byte;
+        tables.deal[part][2 * word + 1] = byte + 64;
       }
     }
   }
-  for (int mantissa = 1; mantissa < 8; ++mantissa) {  // mantissa * 2^-9
-    int top = 0;
-    while (mantissa >> (top + 1)) ++top;
-    const int bits = (127 - 9 + top) << 7 | (mantissa - (1 << top)) << (7 - top);
-    tables.subnormal_delta[mantissa] = static_cast<uint16_t>(bits - (mantissa << 4));
+  for (int i = 1; i < 128; ++i) {
+    int exponent = i >> 3, mantissa = i & 7;
+    if (exponent == 0) {  // subnormal: mantissa * 2^-9
+      for (exponent = 1; mantissa < 8; mantissa *= 2) --exponent;
+      mantissa -= 8;
+    }
+    const int bits = (exponent + 120) << 7 | mantissa << 4;
+    tables.low[i] = static_cast<uint8_t>(bits & 0xff);
+    tables.high[i] = static_cast<uint8_t>(bits >> 8);
   }
   return tables;
 }
 
 inline constexpr PairTables kPairTables = MakePairTables();
 
-// e4m3 (sign, 4 bits of exponent, 3 of mantissa), each in both halves of its word, to bf16: the word shifted
-// by four has sign and mantissa in place, and the exponent needs 120 more.
-DEEPRACK_INLINE __m512i ExpandWords(__m512i words) {
-  const __m512i fields =
-      _mm512_and_si512(_mm512_srai_epi16(words, 4), _mm512_set1_epi16(static_cast<short>(0x87f0)));
-  const __mmask32 subnormal = _mm512_testn_epi16_mask(words, _mm512_set1_epi16(0x0078));
-  const __m512i delta = _mm512_mask_permutexvar_epi16(_mm512_set1_epi16(120 << 7), subnormal, words,
-                                                      _mm512_load_si512(kPairTables.subnormal_delta));
-  return _mm512_add_epi16(fields, delta);
+// Four columns of e4m3, 16 bytes each, to two registers of pairs.
+DEEPRACK_INLINE void ExpandPairs(__m512i bytes, __m512i (&pairs)[2]) {
+  const PairTables& t = kPairTables;
+  const __m512i low =
+      _mm512_permutex2var_epi8(_mm512_load_si512(t.low), bytes, _mm512_load_si512(t.low + 64));
+  __m512i high = _mm512_permutex2var_epi8(_mm512_load_si512(t.high), bytes, _mm512_load_si512(t.high + 64));
+  high = _mm512_ternarylogic_epi32(high, bytes, _mm512_set1_epi8(static_cast<char>(0x80)),
+                                   0xf8);  // high | (bytes & 0x80)
+#pragma GCC unroll 2
+  for (int j = 0; j < 2; ++j) pairs[j] = _mm512_permutex2var_epi8(low, _mm512_load_si512(t.deal[j]), high);
 }
 
 // Columns k and k + 1 of a panel, as pairs.
@@ -75,8 +89,9 @@ DEEPRACK_INLINE __m512i LoadPair(const bf16* p) {
   return _mm512_permutexvar_epi16(_mm512_load_si512(kPairTables.interleave), _mm512_loadu_si512(p));
 }
 DEEPRACK_INLINE __m512i LoadPair(const fp8_e4m3* p) {
-  const __m512i bytes = _mm512_castsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-  return ExpandWords(_mm512_permutexvar_epi8(_mm512_load_si512(kPairTables.spread[0]), bytes));
+  __m512i pairs[2];
+  ExpandPairs(_mm512_zextsi256_si512(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), pairs);
+  return pairs[0];
 }
 DEEPRACK_INLINE __m512i LoadPair(const PairElement* p) { return _mm512_load_si512(p); }
 
@@ -85,9 +100,9 @@ DEEPRACK_INLINE __m512i LoadLast(const bf16* p) {
   return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 DEEPRACK_INLINE __m512i LoadLast(const fp8_e4m3* p) {
-  const __m512i bytes = _mm512_zextsi128_si512(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-  const __m512i pair = ExpandWords(_mm512_permutexvar_epi8(_mm512_load_si512(kPairTables.spread[0]), bytes));
-  return _mm512_maskz_mov_epi16(0x55555555u, pair);
+  __m512i pairs[2];
+  ExpandPairs(_mm512_zextsi128_si512(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), pairs);
+  return pairs[0];
 }
 DEEPRACK_INLINE __m512i LoadLast(const PairElement* p) { return LoadPair(p); }
 
@@ -122,14 +137,13 @@ DEEPRACK_INLINE void Accumulate(const bf16* const* x, int64_t first_k, int64_t c
       for (int p = 0; p < P; ++p) {
         const fp8_e4m3* const from = w + p * panel_stride + k * 16;
         __builtin_prefetch(from + kPrefetchAhead);
-        const __m512i bytes = _mm512_loadu_si512(from);
+        __m512i pairs[2];
+        ExpandPairs(_mm512_loadu_si512(from), pairs);
 #pragma GCC unroll 2
         for (int j = 0; j < 2; ++j) {
-          const __m512i pair =
-              ExpandWords(_mm512_permutexvar_epi8(_mm512_load_si512(kPairTables.spread[j]), bytes));
 #pragma GCC unroll 8
           for (int r = 0; r < R; ++r)
-            acc.v[r][p] = DotPair(BroadcastPair(rows[r] + k + 2 * j), pair, acc.v[r][p]);
+            acc.v[r][p] = DotPair(BroadcastPair(rows[r] + k + 2 * j), pairs[j], acc.v[r][p]);
         }
       }
     }
@@ -156,10 +170,32 @@ DEEPRACK_INLINE void Accumulate(const bf16* const* x, int64_t first_k, int64_t c
   result = acc;
 }
 
+// The first `count` of 32 words as they lie, zeros after them.
+DEEPRACK_INLINE F16 LoadWords(const bf16* p, int64_t count) {
+  const __mmask32 mask = count >= 32 ? ~__mmask32{0} : (__mmask32{1} << count) - 1;
+  return {_mm512_castsi512_ps(_mm512_maskz_loadu_epi16(mask, p))};
+}
+
+// 32 columns of two rows, as they lie, to pairs (first, second): 16 columns to `low`, 16 to `high`.
+DEEPRACK_INLINE void StoreInterleaved(F16 first, F16 second, PairElement* low, PairElement* high) {
+  const __m512i a = _mm512_castps_si512(first.v), b = _mm512_castps_si512(second.v);
+  const uint16_t(&parts)[2][32] = kPairTables.interleave_rows;
+  _mm512_store_si512(low, _mm512_permutex2var_epi16(a, _mm512_load_si512(parts[0]), b));
+  _mm512_store_si512(high, _mm512_permutex2var_epi16(a, _mm512_load_si512(parts[1]), b));
+}
+
 // `columns` columns of a panel to pairs at `to`: (columns + 1) / 2 * kPairElements elements, 64-byte aligned.
 template <class T>
 DEEPRACK_INLINE void ExpandColumns(const T* from, int64_t columns, PairElement* to) {
   int64_t k = 0;
+  if constexpr (sizeof(T) == 1) {
+    for (; k + 4 <= columns; k += 4) {
+      __m512i pairs[2];
+      ExpandPairs(_mm512_loadu_si512(from + k * 16), pairs);
+      _mm512_store_si512(to + k * 16, pairs[0]);
+      _mm512_store_si512(to + (k + 2) * 16, pairs[1]);
+    }
+  }
   for (; k + 2 <= columns; k += 2) _mm512_store_si512(to + k * 16, LoadPair(from + k * 16));
   if (k < columns) _mm512_store_si512(to + k * 16, LoadLast(from + k * 16));
 }

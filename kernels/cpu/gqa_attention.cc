@@ -1,10 +1,10 @@
 // Grouped-query attention over pages (kernels/api/attention.h).
 //
-// Floor: 4 * head_dim flops per query row, head and position, at one vector FMA per cycle; a decode reads
-// every key and value once, 4 * kv_heads * head_dim bytes a position in bf16.
+// Floor: 4 * head_dim flops per query row, head and position, at one vector FMA per cycle, or one of pairs of
+// bf16; a decode reads every key and value once, 4 * kv_heads * head_dim bytes a position in bf16.
 //
 // A task takes some query rows of one sequence and the query heads of one key-value head, and walks the pages
-// in order; a page of that head is expanded to fp32 once per task.
+// in order; a page of that head is laid out for the products once per task.
 #include "base/check.h"
 #include "kernels/cpu/attention_page.h"
 #include "kernels/cpu/backend.h"
@@ -19,51 +19,34 @@ struct Task {
 };
 
 // Item = row * group + head within the group.
-template <class T>
-void LoadQueries(const GqaAttentionArgs& args, const Task& task, int64_t group, const Workspace& w) {
+template <class T, class X>
+void LoadQueries(const GqaAttentionArgs& args, const Task& task, int64_t group, const Workspace<X>& w) {
   for (int64_t r = 0; r < task.rows; ++r) {
     const T* heads =
         args.q.row<const T>(task.sequence->first_row + task.row + r) + task.kv_head * group * args.head_dim;
     for (int64_t h = 0; h < group; ++h) {
-      CopyAsFloat(heads + h * args.head_dim, args.head_dim, w.query + (r * group + h) * w.entry);
+      CopyQuery(heads + h * args.head_dim, args.head_dim, w.query + (r * group + h) * w.entry);
     }
   }
 }
 
-// Expands the first `count` keys and values of a head; positions up to the next multiple of 16 become zeros.
-template <class T>
-void LoadPage(const T* keys, const T* values, int64_t stride, int64_t dim, int64_t count,
-              const Workspace& w) {
-  for (int64_t first = 0; first < count; first += 16) {
-    for (int64_t d = 0; d < dim; d += 16) {
-      F16 rows[16];
-#pragma GCC unroll 16
-      for (int64_t i = 0; i < 16; ++i) {
-        const bool inside = first + i < count;
-        rows[i] = inside ? LoadFirst(keys + (first + i) * stride + d, dim - d) : Set1(0.0f);
-        const F16 value = inside ? LoadFirst(values + (first + i) * stride + d, dim - d) : Set1(0.0f);
-        Store(w.values + (first + i) * w.value + d, value);
-      }
-      StoreTransposed(rows, w.transposed + first * w.entry + d * 16);
-    }
-  }
-}
-
-template <class T>
-void LoadPageOf(const GqaAttentionArgs& args, const Task& task, int64_t page, int64_t count,
-                const Workspace& w) {
+template <class T, class X>
+void LoadPage(const GqaAttentionArgs& args, const Task& task, int64_t page, int64_t count,
+              const Workspace<X>& w) {
   const int64_t dim = args.head_dim;
   const int64_t stride = 2 * args.kv_heads * dim;
   const T* keys = static_cast<const T*>(args.cache) + page * kPageTokens * stride + task.kv_head * dim;
-  LoadPage(keys, keys + args.kv_heads * dim, stride, dim, count, w);
+  LoadKeys(keys, stride, count, w);
+  LoadValues(keys + args.kv_heads * dim, stride, dim, count, w);
 }
 
+template <class X>
 void RunTask(const GqaAttentionArgs& args, const Task& task) {
   const int64_t group = args.heads / args.kv_heads;
-  const Workspace w = Allocate(args.head_dim, args.head_dim, task.rows * group);
+  const auto w = Allocate<X>(args.head_dim, args.head_dim, task.rows * group);
   if (args.q.type == DType::kBF16) {
     LoadQueries<bf16>(args, task, group, w);
-  } else {
+  } else if constexpr (sizeof(X) == sizeof(float)) {
     LoadQueries<float>(args, task, group, w);
   }
 
@@ -73,16 +56,29 @@ void RunTask(const GqaAttentionArgs& args, const Task& task) {
     const int64_t page = task.sequence->block_table[begin / kPageTokens];
     const int64_t loaded = Lower(kPageTokens, end - begin);
     if (args.cache_type == DType::kBF16) {
-      LoadPageOf<bf16>(args, task, page, loaded, w);
-    } else {
-      LoadPageOf<float>(args, task, page, loaded, w);
+      LoadPage<bf16>(args, task, page, loaded, w);
+    } else if constexpr (sizeof(X) == sizeof(float)) {
+      LoadPage<float>(args, task, page, loaded, w);
+    }
+    Upcoming upcoming;
+    if (begin + kPageTokens < end) {
+      const auto element = static_cast<int64_t>(SizeOf(args.cache_type));
+      const int64_t head_bytes = args.head_dim * element, side = args.kv_heads * head_bytes;
+      const int64_t next = task.sequence->block_table[begin / kPageTokens + 1];
+      const char* keys =
+          static_cast<const char*>(args.cache) + next * kPageTokens * 2 * side + task.kv_head * head_bytes;
+      upcoming = {.keys = keys,
+                  .values = keys + side,
+                  .stride = 2 * side,
+                  .key_bytes = head_bytes,
+                  .value_bytes = head_bytes};
     }
     // Rows that see only a part of the page one by one, those that see all of it together.
     int64_t r = Higher(0, begin - first_position);
     for (; r < task.rows && first_position + r + 1 - begin < kPageTokens; ++r) {
-      PageForAll(args.scale, w, r * group, group, first_position + r + 1 - begin);
+      PageForAll(args.scale, w, r * group, group, first_position + r + 1 - begin, upcoming);
     }
-    if (r < task.rows) PageForAll(args.scale, w, r * group, (task.rows - r) * group, kPageTokens);
+    if (r < task.rows) PageForAll(args.scale, w, r * group, (task.rows - r) * group, kPageTokens, upcoming);
   }
 
   for (int64_t r = 0; r < task.rows; ++r) {
@@ -120,7 +116,9 @@ void GqaAttention(const GqaAttentionArgs& args, const Execution& execution) {
       }
     }
   }
-  ParallelFor(execution, count, [&args, tasks](int64_t i) { RunTask(args, tasks[i]); });
+  DispatchPageType(args.q.type, args.cache_type, [&](auto x) {
+    ParallelFor(execution, count, [&args, tasks](int64_t i) { RunTask<decltype(x)>(args, tasks[i]); });
+  });
 }
 
 }  // namespace deeprack::kernels::DEEPRACK_SIMD

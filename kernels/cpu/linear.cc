@@ -34,20 +34,17 @@ bool InPairs(const Matrix& x, const PackedWeight& weight) {
   return kMultipliesPairs && x.type == DType::kBF16 && weight.type != DType::kF32;
 }
 
-// How many rows the direct form takes, and how many panels at once, by the type of x's elements. What an
-// expanded tile holds.
+// How many rows the direct form takes, and how many panels at once, by the type of x's elements.
 template <class X>
 struct Shape {
   static constexpr int kRows = kDirectRows;
   static constexpr int Panels(int rows, bool fp8) { return DirectPanels(rows, fp8); }
-  using Tile = float;
 };
 #if DEEPRACK_SIMD_LEVEL >= 3
 template <>
 struct Shape<bf16> {
   static constexpr int kRows = kDotDirectRows;
   static constexpr int Panels(int rows, bool fp8) { return DotDirectPanels(rows, fp8); }
-  using Tile = PairElement;
 };
 #endif
 
@@ -176,7 +173,7 @@ template <class X, class T, class Out, int P>
 void TiledPanels(const Product& product, int64_t panel, int64_t row, int64_t rows) {
   constexpr bool kScaled = sizeof(T) == 1;
   constexpr bool kExpand = sizeof(T) != sizeof(float);
-  using Tile = typename Shape<X>::Tile;
+  using Tile = TileElement<X>;
   const PackedWeight& w = *product.weight;
   const int64_t source_stride = w.k * kPanelRows;
   const T* values = static_cast<const T*>(w.data) + panel * source_stride;

@@ -6,6 +6,14 @@
 
 namespace deeprack::kernels::DEEPRACK_SIMD {
 
+// What an expanded tile holds, by the type of the rows that it is multiplied with.
+template <class X>
+struct TileElementOf {
+  using Type = float;
+};
+template <class X>
+using TileElement = typename TileElementOf<X>::Type;
+
 template <int R, int P>
 struct Accumulators {
   F16 v[R][P];
@@ -21,11 +29,10 @@ DEEPRACK_INLINE void Clear(Accumulators<R, P>& acc) {
 }
 
 // result[r][p] += sum over k ascending of x[r][k] * W_p[k], one fused multiply-add each, where W_p[k] are the
-// sixteen values at w + p * panel_stride + k * k_stride. For fp8, k_stride must be 16, as it is in packed
-// weights.
+// sixteen values at w + p * panel_stride + k * 16.
 template <class T, int R, int P>
 DEEPRACK_INLINE void Accumulate(const float* const* x, int64_t first_k, int64_t count, const T* w,
-                                int64_t panel_stride, int64_t k_stride, Accumulators<R, P>& result) {
+                                int64_t panel_stride, Accumulators<R, P>& result) {
   Accumulators<R, P> acc = result;  // a local copy stays in registers
   const float* rows[R];
 #pragma GCC unroll 8
@@ -48,7 +55,7 @@ DEEPRACK_INLINE void Accumulate(const float* const* x, int64_t first_k, int64_t 
   for (; k < count; ++k) {
     F16 values[P];
 #pragma GCC unroll 8
-    for (int p = 0; p < P; ++p) values[p] = Load(w + p * panel_stride + k * k_stride);
+    for (int p = 0; p < P; ++p) values[p] = Load(w + p * panel_stride + k * 16);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const F16 a = Set1(rows[r][k]);
@@ -57,12 +64,6 @@ DEEPRACK_INLINE void Accumulate(const float* const* x, int64_t first_k, int64_t 
     }
   }
   result = acc;
-}
-
-template <class T, int R, int P>
-DEEPRACK_INLINE void Accumulate(const float* const* x, int64_t first_k, int64_t count, const T* w,
-                                int64_t panel_stride, Accumulators<R, P>& result) {
-  Accumulate<T, R, P>(x, first_k, count, w, panel_stride, kPanelRows, result);
 }
 
 }  // namespace deeprack::kernels::DEEPRACK_SIMD

@@ -30,6 +30,7 @@ DEEPRACK_INLINE uint32_t FloatToBits(float value) {
 
 }  // namespace deeprack::kernels::DEEPRACK_SIMD
 
+// Each has SumLanes and MaxLanes: halves of the sixteen lanes folded onto each other.
 #if DEEPRACK_SIMD_LEVEL >= 2
 #include "kernels/cpu/simd_avx512.h"  // IWYU pragma: export
 #elif DEEPRACK_SIMD_LEVEL == 1
@@ -59,24 +60,6 @@ DEEPRACK_INLINE void StoreFirst(T* p, F16 a, int64_t n) {
   T lanes[16];
   Store(lanes, a);
   for (int64_t i = 0; i < n; ++i) p[i] = lanes[i];
-}
-
-// The sum and the maximum of sixteen lanes: halves folded onto each other.
-DEEPRACK_INLINE float SumLanes(F16 a) {
-  float v[16];
-  Store(v, a);
-  for (int width = 8; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) v[i] += v[i + width];
-  }
-  return v[0];
-}
-DEEPRACK_INLINE float MaxLanes(F16 a) {
-  float v[16];
-  Store(v, a);
-  for (int width = 8; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) v[i] = v[i] > v[i + width] ? v[i] : v[i + width];
-  }
-  return v[0];
 }
 
 // e^x, relative error below 2e-7; 0 below -87 (where results turn subnormal), e^88 above 88, NaN for NaN.

@@ -104,4 +104,21 @@ DEEPRACK_INLINE void StoreTransposed(const F16 (&rows)[16], float* p) {
 }
 #undef DEEPRACK_LANES
 
+DEEPRACK_INLINE float SumLanes(F16 a) {
+  float v[16];
+  Store(v, a);
+  for (int width = 8; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) v[i] += v[i + width];
+  }
+  return v[0];
+}
+DEEPRACK_INLINE float MaxLanes(F16 a) {
+  float v[16];
+  Store(v, a);
+  for (int width = 8; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) v[i] = v[i] > v[i + width] ? v[i] : v[i + width];
+  }
+  return v[0];
+}
+
 }  // namespace deeprack::kernels::DEEPRACK_SIMD

@@ -201,12 +201,4 @@ std::vector<int> AllowedProcessors() {
   return allowed;
 }
 
-std::vector<int> ProcessorsOfRank(const std::vector<int>& allowed, int local_rank, int local_ranks,
-                                  int threads) {
-  DR_CHECK(local_rank >= 0 && local_rank < local_ranks && threads >= 1);
-  const int64_t first = int64_t{local_rank} * threads;
-  if (int64_t{local_ranks} * threads > std::ssize(allowed)) return {};
-  return {allowed.begin() + first, allowed.begin() + first + threads};
-}
-
 }  // namespace deeprack::kernels

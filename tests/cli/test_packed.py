@@ -46,7 +46,7 @@ def test_the_second_start_maps_what_the_first_packed(tmp_path, tp):
 def test_pack_prepares_what_serve_maps(tmp_path, quantized):
     packed = run("pack", quantized, tmp_path / "packed", "--max-context", 512)
     assert packed.returncode == 0, packed.stderr
-    assert packed.stdout == f"the 1 ranks of tp=1 dp=1 ep=1 pp=1 have packed weights in {tmp_path}/packed\n"
+    assert packed.stdout == f"packed weights of 1 rank (tp=1 dp=1 ep=1 pp=1) in {tmp_path}/packed\n"
     [file] = (tmp_path / "packed").iterdir()
     before = file.stat().st_mtime_ns
     assert run("pack", quantized, tmp_path / "packed", "--max-context", 512).returncode == 0

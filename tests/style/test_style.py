@@ -24,6 +24,7 @@ PROTO_FOLDERS = ("coordinator/dispatch", "coordinator/membership", "coordinator/
 RESTRICTED = {
     r"mpi\.h": ("worker/collectives/mpi",),
     r"nccl\.h": ("worker/collectives/nccl",),
+    r"hwloc\.h": ("worker/topology",),
     r"cuda(_runtime|_runtime_api|_bf16|_fp8)?\.h|cublasLt\.h": ("worker/device", "worker/collectives/nccl", "kernels/cuda"),
 }
 

@@ -1,8 +1,10 @@
 #include "worker/device/cpu_device.h"
 
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 #include "worker/device/host_memory.h"
 
 namespace deeprack::worker {
@@ -10,8 +12,12 @@ namespace {
 
 class CpuDevice final : public Device {
  public:
-  CpuDevice(const kernels::ThreadPoolOptions& pool, const kernels::KernelSet& kernels)
-      : kernels_(kernels), pool_(kernels::MakeThreadPool(pool)), execution_{.pool = pool_.get()} {}
+  CpuDevice(const kernels::ThreadPoolOptions& pool, const kernels::KernelSet& kernels,
+            PlaceMemory place_memory)
+      : kernels_(kernels),
+        place_memory_(std::move(place_memory)),
+        pool_(kernels::MakeThreadPool(pool)),
+        execution_{.pool = pool_.get()} {}
 
   std::string_view backend() const override { return "cpu"; }
   std::string description() const override {
@@ -25,10 +31,12 @@ class CpuDevice final : public Device {
   int64_t AvailableBytes() const override { return AvailableHostBytes(); }
 
   absl::StatusOr<Memory> Allocate(const std::string& purpose, int64_t bytes) override {
-    return MapHostMemory(purpose, bytes);
+    DR_ASSIGN_OR_RETURN(Memory memory, MapHostMemory(purpose, bytes));
+    if (place_memory_ && memory.bytes() > 0) place_memory_(memory.data(), memory.bytes());
+    return memory;
   }
   absl::StatusOr<Memory> AllocateStaging(const std::string& purpose, int64_t bytes) override {
-    return MapHostMemory(purpose, bytes);
+    return Allocate(purpose, bytes);
   }
 
   absl::Status CopyIn(void* to, const void* from, int64_t bytes) override {
@@ -49,6 +57,7 @@ class CpuDevice final : public Device {
 
  private:
   const kernels::KernelSet& kernels_;
+  const PlaceMemory place_memory_;
   const std::unique_ptr<kernels::ThreadPool> pool_;
   const kernels::Execution execution_;
 };
@@ -56,8 +65,8 @@ class CpuDevice final : public Device {
 }  // namespace
 
 std::unique_ptr<Device> MakeCpuDevice(const kernels::ThreadPoolOptions& pool,
-                                      const kernels::KernelSet& kernels) {
-  return std::make_unique<CpuDevice>(pool, kernels);
+                                      const kernels::KernelSet& kernels, PlaceMemory place_memory) {
+  return std::make_unique<CpuDevice>(pool, kernels, std::move(place_memory));
 }
 
 }  // namespace deeprack::worker

@@ -22,8 +22,8 @@ absl::StatusOr<Memory> MapHostMemory(const std::string& purpose, int64_t bytes) 
                                                      std::strerror(errno), "); ", AvailableHostBytes(),
                                                      " bytes are available"));
   }
-  // Weights and cache are read in long runs; huge pages save TLB misses. Best effort: not every kernel has
-  // them.
+  // Weights and cache are read in long runs; huge pages save TLB misses. Best effort: where there are none,
+  // LogHugePages says so once the memory is in use.
   madvise(base, static_cast<size_t>(bytes), MADV_HUGEPAGE);
   return Memory(static_cast<std::byte*>(base), bytes,
                 [](std::byte* data, int64_t size) { munmap(data, static_cast<size_t>(size)); });

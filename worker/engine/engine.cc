@@ -1,6 +1,7 @@
 #include "worker/engine/engine.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "worker/decoder/decoder.h"
 #include "worker/decoder/matrix_view.h"
 #include "worker/device/cpu_device.h"
+#include "worker/device/huge_pages.h"
 #include "worker/engine/decode_graphs.h"
 #include "worker/engine/engine_parts.h"
 #include "worker/engine/plan_check.h"
@@ -231,6 +233,10 @@ const float* RankEngine::LastLogits(int64_t sequence_index) {
   return nullptr;
 }
 
+std::span<const std::byte> Bytes(const void* data, int64_t size) {
+  return {static_cast<const std::byte*>(data), static_cast<size_t>(size)};
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options, Communicator* world,
@@ -252,6 +258,13 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
   DR_ASSIGN_OR_RETURN(const int64_t blocks, AgreeToLoad(prepared, preparation.memory,
                                                         MostBlocks(preparation.limits), world, *device));
   DR_ASSIGN_OR_RETURN(EngineParts parts, MakeParts(options, preparation, blocks, *device, world, progress));
+  if (device->shares_host_memory()) {
+    const std::span<const std::byte> memory[] = {
+        Bytes(parts.weights.arena.data(), parts.weights.arena.capacity()),
+        Bytes(parts.cache.layer(0), parts.cache.bytes()),
+        Bytes(parts.workspace_arena.data(), parts.workspace_arena.capacity())};
+    LogHugePages(memory);
+  }
   return std::make_unique<RankEngine>(options, preparation, std::move(device), world, std::move(parts));
 }
 

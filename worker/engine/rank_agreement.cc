@@ -27,10 +27,11 @@ absl::Status CheckMemories(const std::vector<RankMemory>& ranks, int64_t blocks)
       ++neighbours;
     }
     if (rank.available_bytes > 0 && needed > rank.available_bytes) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("the ", neighbours, " ranks of one machine or card need ", needed,
-                       " bytes for weights, workspace and KV cache, but ", rank.available_bytes,
-                       " are available there. Use more of them, a smaller kv_bytes or max_step_tokens"));
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "the ", neighbours,
+          neighbours == 1 ? " rank of one machine or card needs " : " ranks of one machine or card need ",
+          needed, " bytes for weights, workspace and KV cache, but ", rank.available_bytes,
+          " are available there. Use more of them, a smaller kv_bytes or max_step_tokens"));
     }
   }
   return absl::OkStatus();

@@ -1,9 +1,9 @@
 #include "worker/rpc/rank_backend.h"
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
@@ -15,6 +15,7 @@
 #include "worker/collectives/staged/staged_communicator.h"
 #include "worker/device/cpu_device.h"
 #include "worker/device/cuda/cuda_device.h"
+#include "worker/topology/placed_cpu_device.h"
 
 namespace deeprack::worker {
 namespace {
@@ -27,29 +28,27 @@ Joined JoinLaunched(const LaunchWorld& launch, absl::Duration timeout) {
   return std::move(MakeLocalWorld(1, timeout).front());
 }
 
-// Threads that have their processors to themselves wait for the next operation longer than those that share.
-constexpr std::chrono::microseconds kSpinOfBoundThreads{200};
-
-kernels::ThreadPoolOptions PoolOf(const BackendChoice& choice, int threads) {
-  kernels::ThreadPoolOptions pool = {.threads = std::max(threads, 1)};
-  if (!choice.bind_threads) return pool;
-  pool.processors = kernels::ProcessorsOfRank(kernels::AllowedProcessors(), choice.local_rank,
-                                              choice.local_ranks, pool.threads);
-  if (!pool.processors.empty()) pool.spin = kSpinOfBoundThreads;
-  return pool;
+std::unique_ptr<Device> CpuOf(const BackendChoice& choice, const std::vector<int>& allowed, int threads) {
+  threads = std::max(threads, 1);
+  if (!choice.bind_threads) return MakeCpuDevice(threads);
+  return MakePlacedCpuDevice({.allowed = allowed,
+                              .local_rank = choice.local_rank,
+                              .local_ranks = choice.local_ranks,
+                              .threads = threads});
 }
 
 RankBackend OnCpu(const BackendChoice& choice) {
-  return {
-      .name = "cpu",
-      .card = {},
-      .join = [launch =
-                   choice.launch](const WorldRequest& world) { return JoinLaunched(launch, world.timeout); },
-      .create =
-          [choice](const EngineOptions& options, Communicator* world, const Engine::Progress& progress) {
-            return Engine::Create(options, MakeCpuDevice(PoolOf(choice, options.threads)), world, progress);
+  return {.name = "cpu",
+          .card = {},
+          .join = [launch = choice.launch](
+                      const WorldRequest& world) { return JoinLaunched(launch, world.timeout); },
+          .create =
+              // The process's processors, while none of its threads is bound yet.
+          [choice, allowed = kernels::AllowedProcessors()](const EngineOptions& options, Communicator* world,
+                                                           const Engine::Progress& progress) {
+            return Engine::Create(options, CpuOf(choice, allowed, options.threads), world, progress);
           },
-      .new_world = {}};
+          .new_world = {}};
 }
 
 absl::StatusOr<RankBackend> OnCard(const BackendChoice& choice) {

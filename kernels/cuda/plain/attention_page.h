@@ -91,10 +91,11 @@ __device__ void AttendPage(const float* query, int64_t key_dim, const C* keys, i
 
 template <class O>
 __device__ void StoreAttended(const Attended& attended, int64_t value_dim, O* out) {
+  const float inverse = 1.0f / attended.weight;
   DR_UNROLL
   for (int i = 0; i < kMaxValueDim / kAttentionThreads; ++i) {
     const int64_t d = static_cast<int64_t>(threadIdx.x) + i * kAttentionThreads;
-    if (d < value_dim) out[d] = FromFloat<O>(attended.sums[i] / attended.weight);
+    if (d < value_dim) out[d] = FromFloat<O>(attended.sums[i] * inverse);
   }
 }
 

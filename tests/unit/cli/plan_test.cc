@@ -44,6 +44,8 @@ TEST(Plan, HasALineForEachKindOfRank) {
   EXPECT_THAT(lines[2], testing::HasSubstr("5.0 KiB"));
   EXPECT_THAT(lines[2], testing::HasSubstr("13056"));
   EXPECT_EQ(lines[3][0], '1');
+  options.pp = 1;
+  EXPECT_THAT(PlanTable(SmallConfig(), options).value(), testing::HasSubstr(" compute, 1 rank, steps"));
 }
 
 // The worker sizes its memory by the same functions; a smaller step needs less of it.
@@ -53,9 +55,8 @@ TEST(Plan, CountsTheWorkspaceOfTheStep) {
   options.max_sequences = 7;
   options.max_context = 64;
   const model::ModelConfig config = SmallConfig();
-  const int64_t bytes =
-      model::WorkspaceBytes({.config = config,
-                             .limits = {.max_step_tokens = 100, .max_sequences = 7, .max_context = 64}});
+  const int64_t bytes = model::WorkspaceBytes(
+      {.config = config, .limits = {.max_step_tokens = 100, .max_sequences = 7, .max_context = 64}});
   const auto table = PlanTable(config, options);
   ASSERT_TRUE(table.ok()) << table.status();
   EXPECT_THAT(*table, testing::HasSubstr(" " + FormatBytes(static_cast<double>(bytes)) + " "));

@@ -85,7 +85,7 @@ TEST_F(PreflightTest, CountsTheHostsRanks) {
   options_.tp = 2;
   options_.hosts = {{"a", 1}};
   options_.cluster_address = "head:7000";
-  ExpectEnd(ExitCode::kConfiguration, "--hosts has room for 1 ranks; tp=2 dp=1 ep=2 pp=1 has 2");
+  ExpectEnd(ExitCode::kConfiguration, "--hosts has room for 1 rank; tp=2 dp=1 ep=2 pp=1 has 2");
 }
 
 TEST_F(PreflightTest, HostsNeedAnAddressToCallBack) {

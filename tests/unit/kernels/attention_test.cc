@@ -112,7 +112,7 @@ TEST_P(AttentionTest, AgreesWithReference) {
         reference::MlaAttention(queries.Args(cache, 0, 27, sequences, 4, expected.view()));
         SCOPED_TRACE(testing::Message() << "heads " << shape.heads << " latent " << shape.latent_dim
                                         << " cache " << Name(cache_type) << " q " << Name(type));
-        ExpectClose(out, expected, 1e-5);
+        ExpectClose(out, expected, AttentionTolerance(kernels(), type, cache_type));
       }
     }
   }

@@ -91,9 +91,10 @@ class BlockTensor {
   std::vector<uint8_t> data_;
 };
 
-// x rounded to int8 times a scale for every 32 or 128 columns, as kernels/api/linear.h states it, as fp32.
+// x rounded to int8 times a scale for every 32, 128 or 256 columns, as kernels/api/linear.h states it, as fp32.
 inline TestMatrix Int8Rounded(const TestMatrix& x, DType weight_type) {
-  const int64_t step = BlockElements(weight_type) == 32 ? 32 : 128;
+  const bool by_blocks = weight_type == DType::kQ4K || weight_type == DType::kQ5K;
+  const int64_t step = BlockElements(weight_type) == 32 ? 32 : by_blocks ? 256 : 128;
   TestMatrix rounded(DType::kF32, x.view().rows, x.view().cols);
   for (int64_t r = 0; r < x.view().rows; ++r) {
     for (int64_t begin = 0; begin < x.view().cols; begin += step) {

@@ -73,7 +73,7 @@ TEST_P(GqaAttentionTest, AgreesWithReference) {
         reference::GqaAttention(cache.Args(shape, q.view(), sequences, expected.view()));
         SCOPED_TRACE(testing::Message() << "heads " << shape.heads << " dim " << shape.head_dim << " cache "
                                         << Name(cache_type) << " q " << Name(type));
-        ExpectClose(out, expected, 1e-5);
+        ExpectClose(out, expected, AttentionTolerance(kernels(), type, cache_type));
       }
     }
   }

@@ -89,15 +89,6 @@ TEST(ThreadPool, BindsItsThreads) {
   EXPECT_EQ(wrong.load(), 0);
 }
 
-TEST(ThreadPool, RanksOfAMachineGetDisjointProcessors) {
-  const std::vector<int> allowed = {0, 1, 2, 3, 8, 9};
-  EXPECT_EQ(ProcessorsOfRank(allowed, 0, 2, 3), (std::vector<int>{0, 1, 2}));
-  EXPECT_EQ(ProcessorsOfRank(allowed, 1, 2, 3), (std::vector<int>{3, 8, 9}));
-  EXPECT_EQ(ProcessorsOfRank(allowed, 1, 3, 1), (std::vector<int>{1}));
-  EXPECT_TRUE(ProcessorsOfRank(allowed, 0, 2, 4).empty());  // they share: nobody is bound
-  EXPECT_TRUE(ProcessorsOfRank(allowed, 0, 1, 7).empty());
-}
-
 TEST(ThreadPool, OneThreadRunsInline) {
   const std::unique_ptr<ThreadPool> pool = MakeThreadPool(1);
   pool->ParallelFor(

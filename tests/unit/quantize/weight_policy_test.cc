@@ -98,6 +98,18 @@ TEST(WeightPolicy, WhatEveryTokenPassesIsNeverNarrowerThanTheExperts) {
   }
 }
 
+TEST(WeightPolicy, WhatEveryTokenPassesIsNeverWiderInATypeOfFewerBits) {
+  const model::ModelConfig config = R1Config();
+  for (size_t i = 1; i < std::size(kAll); ++i) {
+    for (TensorKind kind :
+         {TensorKind::kQAProj, TensorKind::kKvAProj, TensorKind::kOProj, TensorKind::kSharedUp,
+          TensorKind::kDownProj, TensorKind::kLmHead, TensorKind::kEmbedTokens}) {
+      EXPECT_LE(Bits(TypeOf(config, kind, kAll[i], 0)), Bits(TypeOf(config, kind, kAll[i - 1], 0)))
+          << Name(kAll[i]) << " after " << Name(kAll[i - 1]);
+    }
+  }
+}
+
 TEST(WeightPolicy, OfADenseModel) {
   const model::ModelConfig config = LlamaConfig();
   EXPECT_EQ(TypeOf(config, TensorKind::kQProj, QuantType::kQ4KM), DType::kQ4K);

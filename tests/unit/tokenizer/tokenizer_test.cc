@@ -92,6 +92,21 @@ TEST(Tokenizer, NfcComesBeforeNormalizedTokensAndAfterTheOthers) {
   EXPECT_EQ(tokenizer->Decode(Encode(*tokenizer, "[\u00e9] e\u0301"), true), "[\u00e9] \u00e9");
 }
 
+// The reference's tables are Unicode 9's: of two marks only those that it knows change places.
+TEST(Tokenizer, NfcIsThatOfUnicode9) {
+  Json description = SmallTokenizer({});
+  description["normalizer"] = {{"type", "NFC"}};
+  const auto tokenizer = Loaded(description);
+  const auto normalized = [&](const std::string& text) {
+    return tokenizer->Decode(Encode(*tokenizer, text), true);
+  };
+  EXPECT_EQ(normalized("a\u0301\u0323"), "\u1ea1\u0301");
+  EXPECT_EQ(normalized("\u09a6\u09fe\u09cd"), "\u09a6\u09fe\u09cd");  // U+09FE is of Unicode 11
+  EXPECT_EQ(normalized("a\u0301\u1dfb"), "\u00e1\u1dfb");             // U+1DFB, of Unicode 9
+  EXPECT_EQ(normalized("a\u0345\u1dfb"), "a\u1dfb\u0345");
+  EXPECT_EQ(normalized("a\u0345\u1df9"), "a\u0345\u1df9");  // U+1DF9, of Unicode 10
+}
+
 TEST(Tokenizer, IgnoreMergesPrefersWholeWords) {
   Json description = SmallTokenizer({"a b", "b c"});
   description["model"]["vocab"]["abc"] = 258;

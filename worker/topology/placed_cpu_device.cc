@@ -1,0 +1,46 @@
+#include "worker/topology/placed_cpu_device.h"
+
+#include <chrono>
+#include <utility>
+
+#include "base/log.h"
+#include "kernels/api/thread_pool.h"
+#include "spdlog/spdlog.h"
+#include "worker/device/cpu_device.h"
+#include "worker/topology/hwloc_topology.h"
+
+namespace deeprack::worker {
+namespace {
+
+// Threads that have their processors to themselves wait for the next operation longer than those that share.
+constexpr std::chrono::microseconds kSpinOfBoundThreads{200};
+
+}  // namespace
+
+std::unique_ptr<Device> MakePlacedCpuDevice(const PlacementRequest& request) {
+  kernels::ThreadPoolOptions pool = {.threads = request.threads};
+  auto topology = HwlocTopology::OfThisMachine();
+  if (!topology.ok()) {
+    spdlog::warn("threads and memory are bound nowhere: {}", std::string(topology.status().message()));
+    return MakeCpuDevice(pool);
+  }
+  const RankPlacement placement = PlaceRank(topology->machine(), request);
+  spdlog::info("{}", Describe(placement, request));
+  pool.processors = placement.processors;
+  if (!pool.processors.empty()) pool.spin = kSpinOfBoundThreads;
+  if (placement.nodes.empty()) return MakeCpuDevice(pool);
+
+  if (const absl::Status status = topology->ConfineThisThread(placement.confined_to); !status.ok()) {
+    spdlog::warn("{}", std::string(status.message()));
+  }
+  auto place = [topology = std::make_shared<HwlocTopology>(*std::move(topology)), nodes = placement.nodes,
+                warned = false](std::byte* data, int64_t bytes) mutable {
+    const absl::Status status = topology->PlaceMemory(data, bytes, nodes);
+    if (status.ok() || std::exchange(warned, true)) return;
+    spdlog::warn("{}: it lies where it is first touched; in a container, allow CAP_SYS_NICE",
+                 std::string(status.message()));
+  };
+  return MakeCpuDevice(pool, kernels::CpuKernels(), std::move(place));
+}
+
+}  // namespace deeprack::worker
