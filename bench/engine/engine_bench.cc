@@ -1,8 +1,9 @@
 // One rank's engine without a server: prefill of prompts, then decode of all of them together, at several
 // batch sizes. Beside the time of a decode step stands what it reads, and what a plain read loop gets in the
-// same run, on the same threads; --operations says where the time went.
+// same run, on the same threads; --operations says where the time went. On a card it times whole steps only.
 //
 //   engine_bench MODEL [--threads N] [--batch 1,8,32] [--prompt 512] [--decode 32] [--operations]
+//   engine_bench MODEL --card 0 [--unverified-kernels] [--decode-graphs] [--batch ..] and so on
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -19,6 +20,7 @@
 #include "bench/engine/timed_device.h"
 #include "bench/engine/token_streams.h"
 #include "kernels/api/thread_pool.h"
+#include "worker/device/cuda/cuda_device.h"
 #include "worker/engine/engine.h"
 #include "worker/topology/placed_cpu_device.h"
 
@@ -35,7 +37,28 @@ struct BenchOptions {
   int32_t repeat = 3;
   std::string compute = "bf16";
   bool operations = false;
+  int card = -1;  // -1: on the CPU
+  bool unverified_kernels = false;
+  bool decode_graphs = false;
 };
+
+// The CPU's, which times its operations, or a card with the kernels that a worker would choose.
+absl::StatusOr<std::shared_ptr<worker::Device>> OpenDevice(const BenchOptions& options,
+                                                           OperationTimes* times) {
+  if (options.card < 0) {
+    // As the worker's, whose rank is alone here.
+    return MakeTimedDevice(
+        worker::MakePlacedCpuDevice({.allowed = kernels::AllowedProcessors(), .threads = options.threads}),
+        times);
+  }
+  DR_ASSIGN_OR_RETURN(const kernels::CardProperties card, worker::PropertiesOfCard(options.card));
+  const kernels::KernelChoice choice =
+      options.unverified_kernels
+          ? kernels::ChooseUnverifiedToo(card, kernels::SpecialKernels())
+          : kernels::ChooseKernels(card, kernels::SpecialKernels(), kernels::VerifiedKernels());
+  std::printf("%s\n", choice.Describe().c_str());
+  return worker::OpenCudaDevice(options.card, options.threads, choice);
+}
 
 double Median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<int64_t>(values.size() / 2);
@@ -76,10 +99,7 @@ class EngineBench {
   static absl::StatusOr<EngineBench> Create(const BenchOptions& options) {
     EngineBench bench;
     bench.options_ = options;
-    // As the worker's, whose rank is alone here.
-    auto device = MakeTimedDevice(
-        worker::MakePlacedCpuDevice({.allowed = kernels::AllowedProcessors(), .threads = options.threads}),
-        bench.times_.get());
+    DR_ASSIGN_OR_RETURN(std::shared_ptr<worker::Device> device, OpenDevice(options, bench.times_.get()));
     std::printf("%s\n", device->description().c_str());
     kernels::ThreadPool* pool = device->execution().pool;
     worker::EngineOptions engine_options;
@@ -89,8 +109,10 @@ class EngineBench {
     engine_options.max_sequences = *std::max_element(options.batch.begin(), options.batch.end());
     engine_options.max_context = options.prompt + options.decode;
     engine_options.threads = options.threads;
+    engine_options.decode_graphs = options.decode_graphs;
     DR_ASSIGN_OR_RETURN(bench.engine_, worker::Engine::Create(engine_options, std::move(device), nullptr,
                                                               [](int64_t, int64_t) {}));
+    if (options.card >= 0) return bench;
     DR_ASSIGN_OR_RETURN(ReadLoop read_loop, ReadLoop::Create(pool));
     bench.read_loop_ = std::make_unique<ReadLoop>(std::move(read_loop));
     return bench;
@@ -100,9 +122,10 @@ class EngineBench {
     std::printf("weights %.2f GB in memory, prompts of %d tokens, %d decodes, %s compute\n\n",
                 static_cast<double>(engine_->memory().weight_bytes) / 1e9, options_.prompt, options_.decode,
                 options_.compute.c_str());
-    std::printf(
-        "| batch | prefill tok/s | decode tok/s | ms a step | GB a step | GB/s | read loop GB/s | share |\n"
-        "|------:|--------------:|-------------:|----------:|----------:|-----:|---------------:|------:|\n");
+    std::printf("| batch | prefill tok/s | decode tok/s | ms a step |%s\n",
+                read_loop_ ? " GB a step | GB/s | read loop GB/s | share |" : "");
+    std::printf("|------:|--------------:|-------------:|----------:|%s\n",
+                read_loop_ ? "----------:|-----:|---------------:|------:|" : "");
     for (const int32_t batch : options_.batch) DR_RETURN_IF_ERROR(RunBatch(batch));
     return absl::OkStatus();
   }
@@ -116,17 +139,22 @@ class EngineBench {
                            engine_->config().vocab_size, static_cast<uint32_t>(i + 1));
       DR_RETURN_IF_ERROR(Prefill(streams, prefill));
       for (int32_t step = 0; step < options_.decode; ++step) {
-        if (step % 8 == 0) reads.push_back(read_loop_->BytesPerSecond());  // in the same moments
+        if (read_loop_ && step % 8 == 0)
+          reads.push_back(read_loop_->BytesPerSecond());  // in the same moments
         DR_RETURN_IF_ERROR(Step(streams.NextDecode(), streams, decode));
       }
     }
-    const double step = Median(decode.seconds), read = Median(reads), rate = decode.bytes() / step;
-    std::printf("| %5d | %13.1f | %12.2f | %9.2f | %9.3f | %4.1f | %14.1f | %4.0f%% |\n",
-                static_cast<int>(batch),
+    const double step = Median(decode.seconds);
+    std::printf("| %5d | %13.1f | %12.2f | %9.2f |", static_cast<int>(batch),
                 static_cast<double>(batch * options_.prompt) / Median(prefill.seconds),
-                static_cast<double>(batch) / step, step * 1e3, decode.bytes() / 1e9, rate / 1e9, read / 1e9,
-                rate / read * 100);
-    if (options_.operations) {
+                static_cast<double>(batch) / step, step * 1e3);
+    if (read_loop_) {
+      const double read = Median(reads), rate = decode.bytes() / step;
+      std::printf(" %9.3f | %4.1f | %14.1f | %4.0f%% |", decode.bytes() / 1e9, rate / 1e9, read / 1e9,
+                  rate / read * 100);
+    }
+    std::printf("\n");
+    if (read_loop_ && options_.operations) {
       PrintOperations("prefill", prefill);
       PrintOperations("decode", decode);
     }
@@ -179,7 +207,7 @@ class EngineBench {
   BenchOptions options_;
   std::unique_ptr<OperationTimes> times_ = std::make_unique<OperationTimes>();  // the device writes there
   std::unique_ptr<worker::Engine> engine_;
-  std::unique_ptr<ReadLoop> read_loop_;
+  std::unique_ptr<ReadLoop> read_loop_;  // null: on a card
 };
 
 int Main(int argc, char** argv) {
@@ -204,6 +232,9 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--compute", options.compute, "bf16 or f32")->check(CLI::IsMember({"bf16", "f32"}));
   app.add_flag("--operations", options.operations, "where the time goes, by operation");
+  app.add_option("--card", options.card, "the card's number; default: the CPU");
+  app.add_flag("--unverified-kernels", options.unverified_kernels, "as the worker's");
+  app.add_flag("--decode-graphs", options.decode_graphs, "as the worker's");
   CLI11_PARSE(app, argc, argv);
 
   auto bench = EngineBench::Create(options);

@@ -46,6 +46,20 @@ struct AttentionSequence {
   const BlockId* block_table = nullptr;  // covers first_position + rows positions
 };
 
+// A step of latent attention. What an operation is launched with depends on this alone, so that a recording
+// serves all steps of one shape.
+struct MlaShape {
+  int64_t heads = 0;
+  int64_t latent_dim = 0;
+  int64_t rope_dim = 0;
+  int64_t rows = 0;         // of the batch
+  int64_t sequences = 0;    // of the batch
+  int64_t most_rows = 0;    // of a sequence
+  int64_t max_context = 0;  // that a sequence may ever have
+
+  bool operator==(const MlaShape&) const = default;
+};
+
 struct MlaAttentionArgs {
   Matrix q_latent;  // [m, heads * latent_dim]
   Matrix q_rope;    // [m, heads * q_rope_head_stride]; rope values of head h at h * stride + q_rope_offset
@@ -60,6 +74,10 @@ struct MlaAttentionArgs {
   const AttentionSequence* sequences = nullptr;
   int64_t num_sequences = 0;
   Matrix out;  // [m, heads * latent_dim]
+  // For backends that plan ahead (KernelSet::plan_mla): the plan, where the kernels run, and its shape.
+  const void* plan = nullptr;
+  MlaShape shape;
+  int64_t cache_tokens = 0;  // that the cache has room for
 };
 
 // Grouped-query attention (arXiv:2305.13245): query head h attends with key-value head h / (heads /

@@ -17,6 +17,15 @@ class ThreadPool {
   virtual void ParallelFor(int64_t tasks, const std::function<void(int64_t)>& body) = 0;
 };
 
+// Memory that operations need besides their arguments, made before the first step (KernelSet::scratch_bytes).
+// Nothing in it outlives an operation; operations of one stream share it.
+struct Scratch {
+  void* counters = nullptr;  // zero before the first operation, and after each
+  int64_t counter_bytes = 0;
+  void* data = nullptr;  // 128-byte aligned
+  int64_t data_bytes = 0;
+};
+
 // Handed to every operation. CPU: operations are synchronous and use `pool`. CUDA: they are enqueued on
 // `stream`; with `overlap`, kernels that are made for it may begin before the one before them on the stream
 // has ended, and wait for it themselves (programmatic dependent launch).
@@ -24,6 +33,8 @@ struct Execution {
   ThreadPool* pool = nullptr;
   void* stream = nullptr;
   bool overlap = false;
+  int multiprocessors = 0;  // of a card; 0: as many as the kernels were made for
+  Scratch scratch;
 };
 
 }  // namespace deeprack::kernels

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/weight_layout.h"
 #include "kernels/api/attention.h"
 #include "kernels/api/elementwise.h"
 #include "kernels/api/execution.h"
@@ -18,13 +19,23 @@
 #include "kernels/api/moe.h"
 #include "kernels/api/norm.h"
 #include "kernels/api/sampling.h"
+#include "kernels/api/step_bounds.h"
 
 namespace deeprack::kernels {
 
 struct KernelSet {
-  std::string_view name;  // "generic", "avx2", "avx512", "avx512_bf16", "cuda-plain"
+  std::string_view name;  // "generic", "avx2", "avx512", "avx512_bf16", "cuda-plain", "cuda-sm90"
   // Whether linear and grouped_linear take block formats; where not, such weights are expanded at load.
   bool multiplies_blocks = false;
+  // The weights that the products are faster with row-major.
+  RowMajorTypes row_major;
+  // The scratch memory that operations within the bounds take. Null: none take any.
+  ScratchBytes (*scratch_bytes)(const StepBounds&) = nullptr;
+  // Latent attention that is cut into work on the host, once a step for all layers: what the plan for steps
+  // of a shape takes, and the plan itself, made from the host's view of the sequences (block tables: the
+  // device's) into memory that is then copied to the device. Null: it needs none.
+  int64_t (*mla_plan_bytes)(const MlaShape&) = nullptr;
+  void (*plan_mla)(const MlaShape&, const AttentionSequence* sequences, void* plan) = nullptr;
 
   void (*embedding)(const EmbeddingArgs&, const Execution&) = nullptr;
   void (*rms_norm)(const RmsNormArgs&, const Execution&) = nullptr;

@@ -43,6 +43,9 @@ struct GroupedLinearArgs {
   int64_t experts = 0;
   Matrix out;  // [at least offsets[experts], n]; what follows the last is left alone
   const PackedWeight* device_weights = nullptr;  // as in HeadLinearArgs
+  // About how many grouped rows there will be, as only the device knows the number: may choose how work is
+  // cut, changes no result. 0: all that out has.
+  int64_t expected_rows = 0;
 };
 
 }  // namespace deeprack::kernels

@@ -14,12 +14,18 @@
 // Block formats (base/block_formats.h): slices are whole blocks. A panel's k / BlockElements blocks follow
 // each other, PackedBlockBytes(type) for 16 rows each: the source's bits, scales included, in the CPU
 // kernels' own order (kernels/cpu/block_layout.h).
+//
+// WeightLayout::kRows, of bf16 and fp8 for the kernels that want it (KernelSet::row_major): the values
+// row-major as in the checkpoint, [n][k], n a multiple of 16. fp8: two fp32 scales for each panel and each
+// 128 columns, of the panel's first 8 rows and of its last 8: scales[(panel * blocks + b) * 2 + n % 16 / 8];
+// k_block_offset is 0. The values take as many bytes as panels of them do.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "base/dtype.h"
+#include "base/weight_layout.h"
 
 namespace deeprack::kernels {
 
@@ -33,6 +39,7 @@ struct PackedWeight {
   int64_t n = 0;                  // output features
   int64_t k = 0;                  // input features
   int64_t k_block_offset = 0;     // fp8: col_begin % 128
+  WeightLayout layout = WeightLayout::kPanels;
 
   constexpr int64_t panels() const { return (n + kPanelRows - 1) / kPanelRows; }
   constexpr int64_t scale_blocks() const {

@@ -17,12 +17,13 @@ int64_t PackedValueBytes(DType type, int64_t rows, int64_t cols) {
   return RoundUp(blocks * PackedBlockBytes(type), kWeightAlignment);
 }
 
-int64_t PackedScaleBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin) {
+int64_t PackedScaleBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin, WeightLayout layout) {
   if (type != DType::kF8E4M3) return 0;
   const int64_t panels = CeilDiv(rows, kPanelRows);
   const int64_t blocks = CeilDiv(col_begin % kScaleBlock + cols, kScaleBlock);
   const int64_t scale = static_cast<int64_t>(sizeof(float));
-  return RoundUp(panels * blocks * kPanelRows * scale, kWeightAlignment);
+  const int64_t scales_of_panel = layout == WeightLayout::kRows ? 2 : kPanelRows;
+  return RoundUp(panels * blocks * scales_of_panel * scale, kWeightAlignment);
 }
 
 int64_t PackedWeightBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin) {
@@ -42,9 +43,9 @@ int64_t KvPageBytes(const ModelConfig& config, const Layout& layout, Rank rank, 
 }
 
 int64_t WeightBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType compute,
-                    const TensorTypes& types) {
+                    const TensorTypes& types, const RowMajorTypes& row_major) {
   int64_t bytes = 0;
-  for (const PackedTensor& tensor : PackedTensorsOf(config, layout, rank, compute, types)) {
+  for (const PackedTensor& tensor : PackedTensorsOf(config, layout, rank, compute, types, row_major)) {
     bytes += tensor.bytes();
   }
   return bytes;

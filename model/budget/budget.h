@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/dtype.h"
+#include "base/weight_layout.h"
 #include "model/layout/layout.h"
 #include "model/tensors/tensor_types.h"
 
@@ -12,12 +13,14 @@ namespace deeprack::model {
 
 // Geometry of weights repacked for the kernels (kernels/api/packed_weight.h uses these formulas): rows in
 // panels of kPanelRows, padded; per panel and row one fp32 scale for each (partial) 128-column block that the
-// slice touches. Values and scales are padded to kWeightAlignment bytes each; PackedWeightBytes is the sum of
-// the two. `col_begin` is where the slice begins in the whole tensor.
+// slice touches, or two a panel where the layout is kRows. Values and scales are padded to kWeightAlignment
+// bytes each; PackedWeightBytes is the sum of the two, for panels. `col_begin` is where the slice begins in
+// the whole tensor.
 inline constexpr int64_t kPanelRows = 16;
 inline constexpr int64_t kWeightAlignment = 64;
 int64_t PackedValueBytes(DType type, int64_t rows, int64_t cols);
-int64_t PackedScaleBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin);
+int64_t PackedScaleBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin,
+                         WeightLayout layout = WeightLayout::kPanels);
 int64_t PackedWeightBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin);
 
 // What a step may hold unless someone says otherwise.
@@ -41,6 +44,6 @@ int64_t KvPageBytes(const ModelConfig& config, const Layout& layout, Rank rank, 
 // Bytes of the rank's weights as the worker holds them (packed; vectors as fp32; kv_b expanded for
 // absorption): the sum over PackedTensorsOf (model/budget/packed_tensors.h). Without MTP layers.
 int64_t WeightBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType compute,
-                    const TensorTypes& types = {});
+                    const TensorTypes& types = {}, const RowMajorTypes& row_major = {});
 
 }  // namespace deeprack::model

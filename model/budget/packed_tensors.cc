@@ -29,8 +29,14 @@ std::optional<TensorKind> StackedBelow(TensorKind kind) {
 
 class Packing {
  public:
-  Packing(const ModelConfig& config, const Layout& layout, Rank rank, DType compute, const TensorTypes& types)
-      : config_(config), layout_(layout), rank_(rank), compute_(compute), types_(types) {}
+  Packing(const ModelConfig& config, const Layout& layout, Rank rank, DType compute, const TensorTypes& types,
+          const RowMajorTypes& row_major)
+      : config_(config),
+        layout_(layout),
+        rank_(rank),
+        compute_(compute),
+        types_(types),
+        row_major_(row_major) {}
 
   // `tensors` in the registry's order: up follows gate.
   void Add(const std::vector<TensorSpec>& tensors) {
@@ -60,7 +66,7 @@ class Packing {
   // Of a matrix whose parts are known.
   DType LinearType(const PackedTensor& matrix) const {
     const TensorSpec& tensor = matrix.parts[0].tensor;
-    if (tensor.kind == TensorKind::kRouter) return DType::kF32;
+    if (tensor.kind == TensorKind::kRouter) return RouterType(matrix);
     if (tensor.quantized && config_.quantization_config) return DType::kF8E4M3;
     const std::optional<DType> stored = types_.Of(tensor.name);
     if (compute_ == DType::kF32 || !stored) return compute_;
@@ -69,6 +75,12 @@ class Packing {
     }
     const int64_t block = BlockElements(*stored);
     return matrix.col_begin % block == 0 && matrix.cols % block == 0 ? *stored : compute_;
+  }
+
+  DType RouterType(PackedTensor matrix) const {
+    matrix.type = DType::kBF16;
+    return compute_ == DType::kBF16 && row_major_.router && FitsRowMajor(config_, matrix) ? DType::kBF16
+                                                                                          : DType::kF32;
   }
 
   static PackedTensor Begin(const TensorSpec& tensor, const Slice& slice, TensorKind kind, WeightForm form,
@@ -89,8 +101,12 @@ class Packing {
       const int64_t bytes = packed.rows * packed.cols * static_cast<int64_t>(SizeOf(packed.type));
       packed.value_bytes = RoundUp(bytes, kWeightAlignment);
     } else {
+      if (compute_ == DType::kBF16 && row_major_.Has(packed.type) && FitsRowMajor(config_, packed)) {
+        packed.layout = WeightLayout::kRows;
+      }
       packed.value_bytes = PackedValueBytes(packed.type, packed.rows, packed.cols);
-      packed.scale_bytes = PackedScaleBytes(packed.type, packed.rows, packed.cols, packed.col_begin);
+      packed.scale_bytes =
+          PackedScaleBytes(packed.type, packed.rows, packed.cols, packed.col_begin, packed.layout);
     }
     packed_.push_back(std::move(packed));
   }
@@ -137,17 +153,41 @@ class Packing {
   const Rank rank_;
   const DType compute_;
   const TensorTypes& types_;
+  const RowMajorTypes& row_major_;
   std::vector<PackedTensor> packed_;
 };
 
+bool HoldsRopeRows(TensorKind kind) {
+  return kind == TensorKind::kQProj || kind == TensorKind::kQBProj || kind == TensorKind::kKvAProj ||
+         kind == TensorKind::kKProj || kind == TensorKind::kQBias || kind == TensorKind::kKBias;
+}
+
 }  // namespace
 
+bool ReordersRopeRows(const ModelConfig& config, TensorKind kind) {
+  return !config.rope_interleave && HoldsRopeRows(kind);
+}
+
+bool FitsRowMajor(const ModelConfig& config, const PackedTensor& matrix) {
+  constexpr int64_t kCopiedBytes = 16;  // a row's are a multiple of it
+  constexpr int64_t kScaleRows = 8, kScaleColumns = 128;
+  if (matrix.rows % kPanelRows != 0) return false;
+  if (matrix.cols * static_cast<int64_t>(SizeOf(matrix.type)) % kCopiedBytes != 0) return false;
+  if (matrix.type != DType::kF8E4M3) return true;
+  if (matrix.col_begin % kScaleColumns != 0 || ReordersRopeRows(config, matrix.kind)) return false;
+  for (const WeightPart& part : matrix.parts) {
+    if (part.slice.row_begin % kScaleRows != 0) return false;
+  }
+  return true;
+}
+
 std::vector<PackedTensor> PackedTensorsOf(const ModelConfig& config, const Layout& layout, Rank rank,
-                                          DType compute, const TensorTypes& types) {
+                                          DType compute, const TensorTypes& types,
+                                          const RowMajorTypes& row_major) {
   DR_CHECK(compute == DType::kBF16 || compute == DType::kF32);
   const int32_t stage = CoordinatesOf(layout, rank).pp_rank;
   const auto [first_layer, end_layer] = LayersOfStage(config, layout, stage);
-  Packing packing(config, layout, rank, compute, types);
+  Packing packing(config, layout, rank, compute, types, row_major);
 
   std::vector<TensorSpec> after_layers;
   for (TensorSpec& tensor : TopTensors(config)) {

@@ -5,9 +5,13 @@
 // block formats that the kernels multiply, where the rank's columns are whole blocks and all parts of the
 // matrix are of one type. Every other one is stored in the compute type (bf16 compute: bf16 stays, f16, f32
 // and other blocks become bf16; f32 compute: f32). Norms and the router's bias are fp32 vectors, the router's
-// weight a packed fp32 matrix; the embedding is in the compute type. kv_b is stored twice per head in the
+// weight a packed fp32 matrix, or bf16 where the kernels want it so and it is; the embedding is in the compute
+// type. kv_b is stored twice per head in the
 // compute type, in the two forms that absorbed attention multiplies by. MTP layers have no entries: they are
 // not loaded until speculation uses them.
+//
+// Layouts. With bf16 compute, matrices of the types that the kernels want row-major lie so, where their sizes
+// and the places of their slices allow it (FitsRowMajor); all others are panels.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +19,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "base/weight_layout.h"
 #include "model/layout/layout.h"
 #include "model/shard/shard.h"
 #include "model/tensors/tensor_registry.h"
@@ -45,8 +50,9 @@ struct PackedTensor {
   int64_t layer = -1;
   int64_t expert = -1;
   DType type = DType::kF32;  // of the stored values
-  int64_t count = 1;         // matrices: the rank's heads in the absorbed forms, else 1
-  int64_t rows = 0;          // of each matrix
+  WeightLayout layout = WeightLayout::kPanels;
+  int64_t count = 1;  // matrices: the rank's heads in the absorbed forms, else 1
+  int64_t rows = 0;   // of each matrix
   int64_t cols = 0;
   int64_t col_begin = 0;    // fp8: where the slice begins in the whole tensor
   int64_t value_bytes = 0;  // of each matrix, padded to kWeightAlignment
@@ -58,10 +64,20 @@ struct PackedTensor {
   int64_t bytes() const { return count * (value_bytes + scale_bytes); }
 };
 
+// Whether the rows of this kind of tensor that rotary embedding turns are put in another order at load: the
+// kernels rotate pairs (2i, 2i + 1), a checkpoint with rope_interleave false has pairs (i, i + r/2).
+bool ReordersRopeRows(const ModelConfig& config, TensorKind kind);
+
+// Whether a bf16 or fp8 matrix with these parts can lie row-major: its rows are whole panels, a row is a
+// multiple of 16 bytes, and eight neighbouring fp8 rows share their scales: slices begin at multiples of 8
+// rows and 128 columns of their tensors, and no row is moved.
+bool FitsRowMajor(const ModelConfig& config, const PackedTensor& matrix);
+
 // In the order of the layers: the embedding, each layer's weights, final norm and head. `compute` is kBF16 or
-// kF32; `types` are the checkpoint's, or empty
-// where the kernels multiply no block formats.
+// kF32; `types` are the checkpoint's, or empty where the kernels multiply no block formats; `row_major` is
+// what the kernels want.
 std::vector<PackedTensor> PackedTensorsOf(const ModelConfig& config, const Layout& layout, Rank rank,
-                                          DType compute, const TensorTypes& types = {});
+                                          DType compute, const TensorTypes& types = {},
+                                          const RowMajorTypes& row_major = {});
 
 }  // namespace deeprack::model

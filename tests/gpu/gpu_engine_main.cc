@@ -1,5 +1,5 @@
-// The engine's suite for cards (tests/unit/engine/card_engine_test.cc) on a real one. Ranks are threads of this
-// process that share it, and meet through the host's memory.
+// The engine's suites for cards (tests/unit/engine: card_engine_test.cc, hopper_engine_test.cc) on a real one. Ranks are
+// threads of this process that share it, and meet through the host's memory.
 #include <cstdio>
 #include <cstdlib>
 
@@ -9,11 +9,23 @@
 
 namespace deeprack::worker::testing {
 
-std::unique_ptr<Device> MakeCard(GraphCounts*) {
-  auto device = OpenCudaDevice(0, 2);
-  if (device.ok()) return *std::move(device);
-  std::fprintf(stderr, "%s\n", std::string(device.status().message()).c_str());
+namespace {
+
+template <class T>
+T Need(absl::StatusOr<T> made) {
+  if (made.ok()) return *std::move(made);
+  std::fprintf(stderr, "%s\n", std::string(made.status().message()).c_str());
   std::_Exit(69);
+}
+
+}  // namespace
+
+std::unique_ptr<Device> MakeCard(GraphCounts*) { return Need(OpenCudaDevice(0, 2)); }
+
+std::unique_ptr<Device> MakeHopperCard(GraphCounts*) {
+  const kernels::KernelChoice choice =
+      kernels::ChooseUnverifiedToo(Need(PropertiesOfCard(0)), kernels::SpecialKernels());
+  return choice.used.empty() ? nullptr : Need(OpenCudaDevice(0, 2, choice));
 }
 
 }  // namespace deeprack::worker::testing

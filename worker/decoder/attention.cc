@@ -81,7 +81,10 @@ absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, co
                           .cache_type = parts_.cache->type(),
                           .sequences = batch.sequences,
                           .num_sequences = batch.num_sequences,
-                          .out = attended},
+                          .out = attended,
+                          .plan = batch.attention_plan,
+                          .shape = batch.attention_shape,
+                          .cache_tokens = parts_.cache->blocks() * kPageTokens},
                          execution_);
   kernels_.head_linear({.x = attended,
                         .x_head_stride = latent_dim,

@@ -20,17 +20,17 @@ int64_t Batch::rows_of_all_groups() const {
   return std::accumulate(rows_of_group.begin(), rows_of_group.end(), int64_t{0});
 }
 
-int64_t BatchBytes(const model::StepLimits& limits) {
+int64_t BatchBytes(const model::StepLimits& limits, const AttentionPlanner& planner) {
   const int64_t rows = limits.max_step_tokens;
   const int64_t sequences = std::min(rows, limits.max_sequences);
   return StagedArea::BytesOf<TokenId>(rows) + StagedArea::BytesOf<int32_t>(rows) +
          StagedArea::BytesOf<int64_t>(rows) + StagedArea::BytesOf<kernels::AttentionSequence>(sequences) +
-         StagedArea::BytesOf<int32_t>(1) +
+         StagedArea::BytesOf<int32_t>(1) + StagedArea::BytesOf<std::byte>(planner.MostBytes(limits)) +
          sequences * StagedArea::BytesOf<BlockId>(CeilDiv(limits.max_context, kPageTokens));
 }
 
 void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, int64_t padded_rows,
-               StagedArea& area, Batch& batch) {
+               const AttentionPlanner& planner, StagedArea& area, Batch& batch) {
   batch.chunks.clear();
   batch.rows_of_group.assign(static_cast<size_t>(dp), 0);
   batch.real_rows = 0;
@@ -82,9 +82,18 @@ void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, int64_t
   batch.sequences = sequences.device;
   batch.host_sequences = sequences.host;
   batch.row_count = row_count.device;
+
+  int64_t most_rows = 1;
+  for (const Batch::Chunk& chunk : batch.chunks) most_rows = std::max<int64_t>(most_rows, chunk.rows);
+  batch.attention_shape = planner.ShapeOf(batch.rows, batch.num_sequences, most_rows);
+  const Staged<std::byte> attention = area.Take<std::byte>(planner.BytesOf(batch.attention_shape));
+  const bool planned = planner.BytesOf(batch.attention_shape) > 0;
+  batch.attention_plan = planned ? attention.device : nullptr;
+  batch.host_attention_plan = planned ? attention.host : nullptr;
 }
 
-void FillBlockTables(const model::StepPlan& plan, StagedArea& area, Batch& batch) {
+void FillBlockTables(const model::StepPlan& plan, const AttentionPlanner& planner, StagedArea& area,
+                     Batch& batch) {
   for (size_t i = 0; i < batch.chunks.size(); ++i) {
     const model::SequencePlan& sequence = plan.sequences[static_cast<size_t>(batch.chunks[i].plan_index)];
     const Staged<BlockId> table = area.Take<BlockId>(PagesOf(sequence));
@@ -93,6 +102,9 @@ void FillBlockTables(const model::StepPlan& plan, StagedArea& area, Batch& batch
   }
   for (int64_t row = std::ssize(batch.chunks); row < batch.num_sequences; ++row) {
     batch.host_sequences[row].block_table = batch.host_sequences[0].block_table;
+  }
+  if (batch.host_attention_plan != nullptr) {
+    planner.Plan(batch.attention_shape, batch.host_sequences, batch.host_attention_plan);
   }
 }
 

@@ -8,6 +8,7 @@
 #include "kernels/api/attention.h"
 #include "model/budget/budget.h"
 #include "model/step/step_plan.h"
+#include "worker/decoder/attention_planner.h"
 #include "worker/device/staged_area.h"
 
 namespace deeprack::worker {
@@ -33,12 +34,16 @@ struct Batch {
   int64_t num_sequences = 0;
   const int32_t* row_count = nullptr;                      // real_rows
   kernels::AttentionSequence* host_sequences = nullptr;  // the same, as the host fills them
+  // Of latent attention, where the kernels plan it ahead; else null.
+  const void* attention_plan = nullptr;
+  void* host_attention_plan = nullptr;
+  kernels::MlaShape attention_shape;
 
   int64_t rows_of_all_groups() const;
 };
 
 // The most that one batch takes of a staged area.
-int64_t BatchBytes(const model::StepLimits& limits);
+int64_t BatchBytes(const model::StepLimits& limits, const AttentionPlanner& planner);
 
 // Fills `batch` with the plan's sequences of `dp_rank`, its kernels' view in `area`. The plan must be a checked
 // one.
@@ -48,9 +53,11 @@ int64_t BatchBytes(const model::StepLimits& limits);
 // entry, is not kept, and chooses no experts. Then everything that a kernel is told of the batch depends on
 // padded_rows alone, but for what memory holds.
 void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, int64_t padded_rows,
-               StagedArea& area, Batch& batch);
+               const AttentionPlanner& planner, StagedArea& area, Batch& batch);
 
-// The rest of it: the sequences' block tables, which are of any length and so come last in the area.
-void FillBlockTables(const model::StepPlan& plan, StagedArea& area, Batch& batch);
+// The rest of it: the sequences' block tables, which are of any length and so come last in the area, and the
+// plan of attention, which names them.
+void FillBlockTables(const model::StepPlan& plan, const AttentionPlanner& planner, StagedArea& area,
+                     Batch& batch);
 
 }  // namespace deeprack::worker

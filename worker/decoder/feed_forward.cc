@@ -85,6 +85,7 @@ void Decoder::LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix&
   // How many rows the experts get only the kernels know: the buffers hold the most there could be.
   const int64_t most_rows = std::min(x.rows * std::min(top_k, experts), ws_.expert_out.rows);
   const Matrix y = FirstRows(ws_.expert_out, most_rows);
+  const int64_t expected_rows = CeilDiv(x.rows * top_k * experts, config_.n_routed_experts);
   const SwiGluBuffers buffers(ws_.expert_gate_up, ws_.expert_activated, most_rows, moe.intermediate);
   kernels_.grouped_linear({.x = x,
                            .row_index = ws_.row_index,
@@ -92,7 +93,8 @@ void Decoder::LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix&
                            .weights = moe.gate_up.data(),
                            .experts = experts,
                            .out = buffers.product,
-                           .device_weights = moe.device_gate_up},
+                           .device_weights = moe.device_gate_up,
+                           .expected_rows = expected_rows},
                           execution_);
   kernels_.swiglu(
       {.gate_up = buffers.gate_up, .out = buffers.activated, .row_count = ws_.expert_offsets + experts},
@@ -102,7 +104,8 @@ void Decoder::LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix&
                            .weights = moe.down.data(),
                            .experts = experts,
                            .out = y,
-                           .device_weights = moe.device_down},
+                           .device_weights = moe.device_down,
+                           .expected_rows = expected_rows},
                           execution_);
   kernels_.combine({.y = y,
                     .pair_to_row = ws_.pair_to_row,

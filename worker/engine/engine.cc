@@ -37,6 +37,7 @@ class RankEngine final : public Engine {
         at_(model::CoordinatesOf(options.layout, options.rank)),
         device_(std::move(device)),
         world_(world),
+        planner_(preparation.planner),
         parts_(std::move(parts)),
         decoder_(PartsOfDecoder()),
         sampler_(*device_, parts_.workspace.logits.rows, parts_.workspace.adjusted_logits, parts_.step.inputs,
@@ -48,7 +49,7 @@ class RankEngine final : public Engine {
                .weight_bytes = parts_.weights.arena.capacity(),
                .kv_bytes = parts_.cache.bytes(),
                .workspace_bytes = parts_.weight_tables.capacity() + parts_.workspace_arena.capacity() +
-                                  parts_.step.arena.capacity()};
+                                  parts_.scratch_arena.capacity() + parts_.step.arena.capacity()};
   }
 
   absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) override;
@@ -60,6 +61,8 @@ class RankEngine final : public Engine {
 
  private:
   DecoderParts PartsOfDecoder() {
+    kernels::Execution execution = device_->execution();
+    execution.scratch = parts_.scratch;
     return {.config = &config_,
             .layout = options_.layout,
             .rank = options_.rank,
@@ -70,7 +73,7 @@ class RankEngine final : public Engine {
             .workspace = parts_.workspace,
             .seams = parts_.seams.get(),
             .kernels = &device_->kernels(),
-            .execution = device_->execution()};
+            .execution = execution};
   }
 
   bool last_stage() const { return at_.pp_rank == options_.layout.pp - 1; }
@@ -92,6 +95,7 @@ class RankEngine final : public Engine {
   const model::RankCoordinates at_;
   const std::shared_ptr<Device> device_;  // outlives what follows
   Communicator* const world_;             // null: alone
+  const AttentionPlanner planner_;
   EngineParts parts_;
   Decoder decoder_;
   Sampler sampler_;
@@ -132,12 +136,12 @@ absl::Status RankEngine::Run(const model::StepPlan& plan, model::StepResult& res
   const int64_t bucket = uses_graphs() ? GraphBucketOf(plan, decoder_.max_logit_rows()) : 0;
   parts_.step.inputs.Clear();
   parts_.step.results.Clear();
-  FillBatch(plan, at_.dp_rank, options_.layout.dp, bucket, parts_.step.inputs, batch_);
+  FillBatch(plan, at_.dp_rank, options_.layout.dp, bucket, planner_, parts_.step.inputs, batch_);
   if (last_stage()) {
     ListRequests(plan);
     sampler_.Plan(scores_, samples_, bucket);
   }
-  FillBlockTables(plan, parts_.step.inputs, batch_);
+  FillBlockTables(plan, planner_, parts_.step.inputs, batch_);
   DR_RETURN_IF_ERROR(parts_.step.inputs.Send());
   if (bucket > 0) {
     DR_RETURN_IF_ERROR(RunDecodes(bucket));

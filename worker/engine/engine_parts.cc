@@ -28,6 +28,15 @@ absl::Status FillConstants(const model::ModelConfig& config, int64_t max_context
   return device.Synchronize();
 }
 
+absl::StatusOr<kernels::Scratch> CutScratch(const Preparation& preparation, Arena& arena) {
+  DR_ASSIGN_OR_RETURN(std::byte * data, arena.Allocate(ScratchDataBytes(preparation)));
+  DR_ASSIGN_OR_RETURN(std::byte * counters, arena.Allocate(preparation.scratch.counters));
+  return kernels::Scratch{.counters = counters,
+                          .counter_bytes = preparation.scratch.counters,
+                          .data = data,
+                          .data_bytes = preparation.scratch.data};
+}
+
 }  // namespace
 
 absl::StatusOr<EngineParts> MakeParts(const EngineOptions& options, const Preparation& preparation,
@@ -46,13 +55,19 @@ absl::StatusOr<EngineParts> MakeParts(const EngineOptions& options, const Prepar
   DR_ASSIGN_OR_RETURN(std::byte * base, arena.Allocate(preparation.workspace_bytes));
   const Workspace workspace = CarveWorkspace(WorkspaceSpecOf(options, preparation), base);
   DR_RETURN_IF_ERROR(FillConstants(config, preparation.limits.max_context, device, workspace));
-  DR_ASSIGN_OR_RETURN(StepMemory step, StepMemory::Create(device, preparation.limits, config.vocab_size));
+  DR_ASSIGN_OR_RETURN(Arena scratch_arena,
+                      Arena::Create(device, "scratch memory of the kernels", ScratchArenaBytes(preparation)));
+  DR_ASSIGN_OR_RETURN(const kernels::Scratch scratch, CutScratch(preparation, scratch_arena));
+  DR_ASSIGN_OR_RETURN(StepMemory step,
+                      StepMemory::Create(device, preparation.limits, config.vocab_size, preparation.planner));
   return EngineParts{.seams = std::move(seams),
                      .weights = std::move(weights),
                      .weight_tables = std::move(tables),
                      .cache = std::move(cache),
                      .workspace_arena = std::move(arena),
                      .workspace = workspace,
+                     .scratch_arena = std::move(scratch_arena),
+                     .scratch = scratch,
                      .step = std::move(step)};
 }
 

@@ -25,6 +25,8 @@ struct EngineParts {
   KvCache cache;
   Arena workspace_arena;
   Workspace workspace;
+  Arena scratch_arena;
+  kernels::Scratch scratch;  // in it
   StepMemory step;
 };
 

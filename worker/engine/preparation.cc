@@ -3,11 +3,15 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "base/checked.h"
 #include "base/status_macros.h"
 #include "checkpoint/check/checkpoint_check.h"
+#include "model/budget/packed_tensors.h"
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"
+#include "worker/device/arena.h"
 #include "worker/engine/kernel_check.h"
+#include "worker/engine/step_bounds.h"
 #include "worker/engine/step_memory.h"
 #include "worker/weights/weight_loader.h"
 #include "worker/weights/weight_tables.h"
@@ -41,7 +45,29 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
   return absl::OkStatus();
 }
 
+kernels::ScratchBytes ScratchOf(const EngineOptions& options, const Preparation& preparation,
+                                const model::TensorTypes& types, const RowMajorTypes& row_major,
+                                const Device& device) {
+  const kernels::KernelSet& kernels = device.kernels();
+  if (kernels.scratch_bytes == nullptr) return {};
+  const model::WorkspaceSpec spec = WorkspaceSpecOf(options, preparation);
+  const kernels::MlaShape attention =
+      preparation.planner.ShapeOf(spec.limits.max_step_tokens, spec.limits.max_sequences, 1);
+  return kernels.scratch_bytes(StepBoundsOf(
+      spec,
+      model::PackedTensorsOf(spec.config, spec.layout, spec.rank, spec.compute, types, row_major),
+      attention, device.execution().multiprocessors));
+}
+
 }  // namespace
+
+int64_t ScratchDataBytes(const Preparation& preparation) {
+  return RoundUp(preparation.scratch.data, kArenaAlignment);
+}
+
+int64_t ScratchArenaBytes(const Preparation& preparation) {
+  return ScratchDataBytes(preparation) + RoundUp(preparation.scratch.counters, kArenaAlignment);
+}
 
 model::WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation) {
   return {.config = preparation.config,
@@ -66,13 +92,19 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
       .max_sequences = options.max_sequences,
       .max_context = options.max_context == 0 ? config.max_position_embeddings : options.max_context};
   preparation.workspace_bytes = model::WorkspaceBytes(WorkspaceSpecOf(options, preparation));
-  preparation.step_bytes = StepMemoryBytes(preparation.limits, config.vocab_size);
+  preparation.planner = AttentionPlanner(device.kernels(), config, options.layout, options.compute,
+                                         preparation.limits.max_context);
+  preparation.step_bytes = StepMemoryBytes(preparation.limits, config.vocab_size, preparation.planner);
   preparation.table_bytes = WeightTableBytes(device, config, options.layout, options.rank);
+  const RowMajorTypes row_major = WantedRowMajor(config, *preparation.reader, device);
+  preparation.scratch = ScratchOf(options, preparation, types, row_major, device);
   preparation.memory = {
       .host = device.memory_identity(),
       .available_bytes = device.AvailableBytes(),
-      .fixed_bytes = model::WeightBytes(config, options.layout, options.rank, options.compute, types) +
-                     preparation.table_bytes + preparation.workspace_bytes + preparation.step_bytes,
+      .fixed_bytes = model::WeightBytes(config, options.layout, options.rank, options.compute, types,
+                                        row_major) +
+                     preparation.table_bytes + preparation.workspace_bytes + preparation.step_bytes +
+                     ScratchArenaBytes(preparation),
       .page_bytes = model::KvPageBytes(config, options.layout, options.rank, options.compute),
       .kv_bytes = options.kv_bytes};
   return absl::OkStatus();

@@ -11,8 +11,8 @@ namespace deeprack::worker {
 namespace {
 
 struct AreaSizes {
-  AreaSizes(const model::StepLimits& limits, int64_t vocab)
-      : inputs(RoundUp(BatchBytes(limits) + Sampler::InputBytes(limits), kArenaAlignment)),
+  AreaSizes(const model::StepLimits& limits, int64_t vocab, const AttentionPlanner& planner)
+      : inputs(RoundUp(BatchBytes(limits, planner) + Sampler::InputBytes(limits), kArenaAlignment)),
         results(RoundUp(Sampler::ResultBytes(limits), kArenaAlignment)),
         adjustments(RoundUp(Sampler::AdjustmentBytes(vocab), kArenaAlignment)) {}
 
@@ -28,13 +28,13 @@ absl::StatusOr<StagedArea> CutArea(Device& device, Arena& arena, const char* pur
 
 }  // namespace
 
-int64_t StepMemoryBytes(const model::StepLimits& limits, int64_t vocab) {
-  return AreaSizes(limits, vocab).total();
+int64_t StepMemoryBytes(const model::StepLimits& limits, int64_t vocab, const AttentionPlanner& planner) {
+  return AreaSizes(limits, vocab, planner).total();
 }
 
-absl::StatusOr<StepMemory> StepMemory::Create(Device& device, const model::StepLimits& limits,
-                                              int64_t vocab) {
-  const AreaSizes sizes(limits, vocab);
+absl::StatusOr<StepMemory> StepMemory::Create(Device& device, const model::StepLimits& limits, int64_t vocab,
+                                              const AttentionPlanner& planner) {
+  const AreaSizes sizes(limits, vocab, planner);
   DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "inputs and results of a step", sizes.total()));
   DR_ASSIGN_OR_RETURN(StagedArea inputs, CutArea(device, arena, "inputs of a step", sizes.inputs));
   DR_ASSIGN_OR_RETURN(StagedArea results, CutArea(device, arena, "results of a step", sizes.results));

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "model/budget/budget.h"
+#include "worker/decoder/attention_planner.h"
 #include "worker/device/arena.h"
 #include "worker/device/staged_area.h"
 
@@ -17,9 +18,10 @@ struct StepMemory {
   StagedArea results;
   StagedArea adjustments;
 
-  static absl::StatusOr<StepMemory> Create(Device& device, const model::StepLimits& limits, int64_t vocab);
+  static absl::StatusOr<StepMemory> Create(Device& device, const model::StepLimits& limits, int64_t vocab,
+                                           const AttentionPlanner& planner);
 };
 
-int64_t StepMemoryBytes(const model::StepLimits& limits, int64_t vocab);
+int64_t StepMemoryBytes(const model::StepLimits& limits, int64_t vocab, const AttentionPlanner& planner);
 
 }  // namespace deeprack::worker

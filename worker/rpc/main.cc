@@ -187,6 +187,10 @@ int main(int argc, char** argv) {
                  "the card's number; default: each rank of a machine its own, in turn");
   app.add_flag("--decode-graphs", choice.decode_graphs,
                "decode steps as CUDA graphs: not yet proven on a card");
+  app.add_flag("--unverified-kernels", choice.unverified_kernels,
+               "for developers: use kernels made for this card that have not passed `make gpu-check` on one; "
+               "answers may be wrong")
+      ->envname("DEEPRACK_UNVERIFIED_KERNELS");
   app.add_option("--threads", options.threads, "compute threads, when the coordinator does not say")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

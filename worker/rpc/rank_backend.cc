@@ -57,9 +57,17 @@ absl::StatusOr<RankBackend> OnCard(const BackendChoice& choice) {
   DR_ASSIGN_OR_RETURN(const kernels::CardProperties card, PropertiesOfCard(index));
   DR_ASSIGN_OR_RETURN(const std::string name, NameOfCard(index));
   const kernels::KernelChoice kernels =
-      kernels::ChooseKernels(card, kernels::SpecialKernels(), kernels::VerifiedKernels());
+      choice.unverified_kernels
+          ? kernels::ChooseUnverifiedToo(card, kernels::SpecialKernels())
+          : kernels::ChooseKernels(card, kernels::SpecialKernels(), kernels::VerifiedKernels());
   spdlog::info("card {}: {}, compute capability {}.{}; {}", index, card.name, card.major, card.minor,
                kernels.Describe());
+  if (choice.unverified_kernels && !kernels.used.empty()) {
+    spdlog::warn(
+        "card {}: --unverified-kernels is given: kernels that have passed `make gpu-check` on no card are in "
+        "use, and answers may be wrong. Serve nobody with this",
+        index);
+  }
 
   // Joining opens the card, whose memory the world exchanges, and the engine then takes it over. Both happen
   // on the engine's thread.
@@ -68,9 +76,9 @@ absl::StatusOr<RankBackend> OnCard(const BackendChoice& choice) {
   return RankBackend{
       .name = "cuda",
       .card = name,
-      .join = [device, index, launch](const WorldRequest& world) -> Joined {
+      .join = [device, index, launch, kernels](const WorldRequest& world) -> Joined {
         const int threads = std::max(world.threads, 1);
-        DR_ASSIGN_OR_RETURN(*device, OpenCudaDevice(index, threads));
+        DR_ASSIGN_OR_RETURN(*device, OpenCudaDevice(index, threads, kernels));
         if (!world.nccl_world.empty()) {
           return JoinNcclWorld(world.nccl_world, world.rank, world.size, *device, world.timeout);
         }

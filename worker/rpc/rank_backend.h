@@ -27,6 +27,8 @@ struct BackendChoice {
   int local_ranks = 1;
   bool bind_threads = true;    // and memory: MakePlacedCpuDevice
   bool decode_graphs = false;  // EngineOptions', on a card
+  // For developers: kernels that suit the card and have not passed `make gpu-check` on one.
+  bool unverified_kernels = false;
 };
 
 // Logs what it comes to. InvalidArgument: no such backend. FailedPrecondition: cuda without a card, a driver

@@ -47,7 +47,8 @@ Digest DigestOfTensors(const std::vector<model::PackedTensor>& tensors) {
   for (const model::PackedTensor& tensor : tensors) {
     for (const int64_t number :
          {static_cast<int64_t>(tensor.kind), static_cast<int64_t>(tensor.form), tensor.layer, tensor.expert,
-          tensor.count, tensor.rows, tensor.cols, tensor.col_begin, tensor.value_bytes, tensor.scale_bytes}) {
+          tensor.count, tensor.rows, tensor.cols, tensor.col_begin, tensor.value_bytes, tensor.scale_bytes,
+          static_cast<int64_t>(tensor.layout)}) {
       digest.Add(number);
     }
     digest.Add(Name(tensor.type));

@@ -57,9 +57,10 @@ absl::StatusOr<LoadedWeights> LoadPackedWeights(const model::ModelConfig& config
   if (packed.folder.empty()) return LoadWeights(config, layout, rank, compute, reader, device, progress);
 
   DR_ASSIGN_OR_RETURN(const model::TensorTypes types, KeptTypes(config, reader, device));
+  const RowMajorTypes row_major = WantedRowMajor(config, reader, device);
   const std::vector<model::PackedTensor> tensors =
-      model::PackedTensorsOf(config, layout, rank, compute, types);
-  const int64_t bytes = model::WeightBytes(config, layout, rank, compute, types);
+      model::PackedTensorsOf(config, layout, rank, compute, types, row_major);
+  const int64_t bytes = model::WeightBytes(config, layout, rank, compute, types, row_major);
   DR_ASSIGN_OR_RETURN(const PackedIdentity identity, IdentityOf(layout, rank, compute, tensors, reader));
   const std::string path =
       (std::filesystem::path(packed.folder) / PackedFileName(reader.folder(), layout, rank, compute))

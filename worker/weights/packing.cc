@@ -12,6 +12,7 @@
 #include "checkpoint/groups/group_quantized.h"
 #include "checkpoint/tensor_view.h"
 #include "kernels/api/packed_weight.h"
+#include "kernels/cuda/sm90/weight.h"
 #include "model/tensors/group_types.h"
 #include "worker/weights/finite_check.h"
 
@@ -142,15 +143,19 @@ SourceMatrix SourceRows(SourceMatrix source, int64_t begin, int64_t rows) {
   return source;
 }
 
-// The embedding: row-major in the compute type.
-void FillTable(const PackingPiece& piece, const SourceMatrix& source, std::byte* out) {
-  const PackedTensor& tensor = *piece.tensor;
-  if (source.type == tensor.type && source.row_stride == tensor.cols) {
-    std::memcpy(out, source.data, static_cast<size_t>(source.rows * tensor.cols) * SizeOf(tensor.type));
+// Row-major in an activation's type.
+void WriteRows(const SourceMatrix& source, DType type, std::byte* out) {
+  if (source.type == type) {
+    const auto* from = static_cast<const std::byte*>(source.data);
+    const int64_t row_bytes = BytesOf(type, source.cols);
+    for (int64_t row = 0; row < source.rows; ++row) {
+      std::memcpy(out + row * row_bytes, from + BytesOf(type, row * source.row_stride),
+                  static_cast<size_t>(row_bytes));
+    }
     return;
   }
   const std::vector<float> values = ToPackedFloats(source);
-  DispatchActivation(tensor.type, [&](auto zero) {
+  DispatchActivation(type, [&](auto zero) {
     using T = decltype(zero);
     T* to = reinterpret_cast<T*>(out);
     for (int64_t row = 0; row < source.rows; ++row) {
@@ -159,6 +164,12 @@ void FillTable(const PackingPiece& piece, const SourceMatrix& source, std::byte*
       }
     }
   });
+}
+
+// One whole matrix of an absorbed form.
+void PackForm(const SourceMatrix& source, const PackedTensor& tensor, std::byte* out) {
+  if (tensor.layout == WeightLayout::kRows) return WriteRows(source, tensor.type, out);
+  kernels::PackRows(source, tensor.type, 0, source.rows, out, nullptr);
 }
 
 // kv_b holds for each head qk_nope_head_dim rows of the key, then v_head_dim rows of the value. Its halves
@@ -175,7 +186,7 @@ void FillAbsorbed(const model::ModelConfig& config, const PackingPiece& piece, c
     if (is_half || tensor.form == WeightForm::kAbsorbedValue) {
       const int64_t first_row = is_half ? head * tensor.rows : head * head_rows + nope;
       const SourceMatrix as_stored = SourceRows(source, first_row, tensor.rows);
-      kernels::PackRows(as_stored, tensor.type, 0, as_stored.rows, out, nullptr);
+      PackForm(as_stored, tensor, out);
       continue;
     }
     const std::vector<float> key = ToPackedFloats(SourceRows(source, head * head_rows, nope));
@@ -189,19 +200,13 @@ void FillAbsorbed(const model::ModelConfig& config, const PackingPiece& piece, c
                                  .type = DType::kF32,
                                  .rows = source.cols,
                                  .cols = nope};
-    kernels::PackRows(turned, tensor.type, 0, turned.rows, out, nullptr);
+    PackForm(turned, tensor, out);
   }
 }
 
-bool HoldsRopeRows(TensorKind kind) {
-  return kind == TensorKind::kQProj || kind == TensorKind::kQBProj || kind == TensorKind::kKvAProj ||
-         kind == TensorKind::kKProj || kind == TensorKind::kQBias || kind == TensorKind::kKBias;
-}
-
-// The kernels rotate pairs (2i, 2i + 1). A checkpoint with rope_interleave false pairs (i, i + r/2): its rope
-// rows are moved together, in queries and keys alike, which leaves every score as it was.
+// Whether rope rows are moved together, in queries and keys alike, which leaves every score as it was.
 bool PermutesRows(const model::ModelConfig& config, const PackedTensor& tensor) {
-  return !config.rope_interleave && HoldsRopeRows(tensor.kind);
+  return model::ReordersRopeRows(config, tensor.kind);
 }
 
 // Rope row i of the kernels is this one of the checkpoint.
@@ -257,6 +262,10 @@ void ReorderPackedFp8(const model::ModelConfig& config, const PackedTensor& tens
 // Packs the piece, which is whole panels of its part, or the part's end with what pads it.
 void FillPacked(const PackingPiece& piece, const SourceMatrix& source, std::byte* values, std::byte* scales) {
   const PackedTensor& tensor = *piece.tensor;
+  if (tensor.layout == WeightLayout::kRows) {
+    if (tensor.type != DType::kF8E4M3) return WriteRows(source, tensor.type, values);
+    return kernels::sm90::PackRowMajor(source, 0, values, reinterpret_cast<float*>(scales));
+  }
   const int64_t rows_left = tensor.parts[piece.part].slice.rows - piece.row_begin;
   kernels::PackRows(source, tensor.type, 0, rows_left, values,
                     tensor.scale_bytes == 0 ? nullptr : reinterpret_cast<float*>(scales));
@@ -280,15 +289,16 @@ PieceExtent ExtentOf(const PackingPiece& piece) {
   const int64_t first_row = tensor.parts[piece.part].first_row + piece.row_begin;
   const int64_t rows = RoundUp(piece.rows, kPanelRows);
   const int64_t panel_bytes = tensor.cols / BlockElements(tensor.type) * PackedBlockBytes(tensor.type);
-  const int64_t scale_row_bytes =
+  const int64_t scales_of_panel = tensor.layout == WeightLayout::kRows ? 2 : kPanelRows;
+  const int64_t panel_scale_bytes =
       tensor.scale_bytes == 0
           ? 0
           : CeilDiv(tensor.col_begin % kernels::kScaleBlock + tensor.cols, kernels::kScaleBlock) *
-                static_cast<int64_t>(sizeof(float));
+                scales_of_panel * static_cast<int64_t>(sizeof(float));
   return {.value_begin = first_row / kPanelRows * panel_bytes,
           .value_bytes = rows / kPanelRows * panel_bytes,
-          .scale_begin = tensor.value_bytes + first_row * scale_row_bytes,
-          .scale_bytes = rows * scale_row_bytes};
+          .scale_begin = tensor.value_bytes + first_row / kPanelRows * panel_scale_bytes,
+          .scale_bytes = rows / kPanelRows * panel_scale_bytes};
 }
 
 void AppendPieces(const model::ModelConfig& config, const PackedTensor& tensor, std::byte* memory,
@@ -317,7 +327,7 @@ absl::Status PackPiece(const model::ModelConfig& config, const checkpoint::Check
   if (PermutesRows(config, tensor) && !is_fp8) ReorderSource(config, tensor, source);
   switch (tensor.form) {
     case WeightForm::kTable:
-      FillTable(piece, source.matrix, values);
+      WriteRows(source.matrix, tensor.type, values);
       break;
     case WeightForm::kAbsorbedKey:
     case WeightForm::kAbsorbedValue:

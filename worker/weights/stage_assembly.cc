@@ -17,7 +17,8 @@ PackedWeight Packed(const PackedTensor& tensor, const std::byte* memory, int64_t
           .type = tensor.type,
           .n = tensor.rows,
           .k = tensor.cols,
-          .k_block_offset = scaled ? tensor.col_begin % kernels::kScaleBlock : 0};
+          .k_block_offset = scaled ? tensor.col_begin % kernels::kScaleBlock : 0,
+          .layout = tensor.layout};
 }
 
 std::vector<PackedWeight> PackedHeads(const PackedTensor& tensor, const std::byte* memory) {

@@ -13,6 +13,7 @@
 #include "model/budget/budget.h"
 #include "model/budget/packed_tensors.h"
 #include "model/tensors/group_types.h"
+#include "model/tensors/tensor_registry.h"
 #include "worker/weights/packing.h"
 #include "worker/weights/stage_assembly.h"
 
@@ -116,15 +117,32 @@ absl::StatusOr<model::TensorTypes> KeptTypes(const model::ModelConfig& config,
   return checkpoint::BlockTypesOf(config, reader);
 }
 
+RowMajorTypes WantedRowMajor(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
+                             const Device& device) {
+  RowMajorTypes wanted = device.kernels().row_major;
+  wanted.router = wanted.bf16;
+  for (int64_t layer = 0; wanted.router && layer < config.num_hidden_layers; ++layer) {
+    if (!config.is_moe_layer(layer)) continue;
+    for (const model::TensorSpec& tensor : model::LayerTensors(config, layer)) {
+      if (tensor.kind != model::TensorKind::kRouter) continue;
+      const checkpoint::TensorView* view = reader.Find(tensor.name);
+      wanted.router &= view != nullptr && view->dtype == DType::kBF16;
+    }
+  }
+  return wanted;
+}
+
 absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, const model::Layout& layout,
                                           Rank rank, DType compute,
                                           const checkpoint::CheckpointReader& reader, Device& device,
                                           const LoadProgress& progress) {
   DR_ASSIGN_OR_RETURN(const model::TensorTypes types, KeptTypes(config, reader, device));
-  DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "weights",
-                                                 model::WeightBytes(config, layout, rank, compute, types)));
+  const RowMajorTypes row_major = WantedRowMajor(config, reader, device);
+  DR_ASSIGN_OR_RETURN(
+      Arena arena,
+      Arena::Create(device, "weights", model::WeightBytes(config, layout, rank, compute, types, row_major)));
   const std::vector<model::PackedTensor> tensors =
-      model::PackedTensorsOf(config, layout, rank, compute, types);
+      model::PackedTensorsOf(config, layout, rank, compute, types, row_major);
   const int64_t first_layer =
       model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank).first;
 

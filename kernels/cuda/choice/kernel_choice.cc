@@ -8,10 +8,11 @@ namespace {
 constexpr int kOldestMajor = 8;  // bf16 in hardware
 
 constexpr SpecialKernel kSpecial[] = {
-    {"sm90 fp8 product", "linear with fp8 weights", 9, 0},
-    {"sm90 bf16 product", "linear with bf16 weights", 9, 0},
-    {"sm90 int4 product", "linear with int4 weights", 9, 0},
-    {"sm90 latent attention", "mla_attention", 9, 0},
+    {"sm90 fp8 product", kOperationFp8Product, 9, 0},
+    {"sm90 bf16 product", kOperationBf16Product, 9, 0},
+    {"sm90 latent attention", kOperationMla, 9, 0},
+    {"sm90 gate", kOperationGate, 9, 0},
+    {"sm90 grouping of rows", kOperationGroupByExpert, 9, 0},
 };
 
 std::string Names(const std::vector<SpecialKernel>& kernels) {
@@ -42,6 +43,12 @@ KernelChoice ChooseKernels(const CardProperties& card, std::span<const SpecialKe
     }
   }
   return choice;
+}
+
+KernelChoice ChooseUnverifiedToo(const CardProperties& card, std::span<const SpecialKernel> kernels) {
+  std::vector<std::string_view> names;
+  for (const SpecialKernel& kernel : kernels) names.push_back(kernel.name);
+  return ChooseKernels(card, kernels, names);
 }
 
 std::string KernelChoice::Describe() const {

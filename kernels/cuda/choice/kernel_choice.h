@@ -1,7 +1,8 @@
 // Which kernels a card runs: a pure function of the card and of what has been proven.
 //
 // Kernels for one family of cards replace plain ones operation by operation. One that has not passed `make
-// gpu-check` on a real card is never used: the plain one is, and the log says so.
+// gpu-check` on a real card is not used unless a developer asks for it: the plain one is, and the log says
+// so.
 #pragma once
 
 #include <span>
@@ -18,16 +19,23 @@ struct CardProperties {
   int multiprocessors = 0;
 };
 
+// What special kernels replace (kernels/cuda/hopper/kernel_set.h).
+inline constexpr std::string_view kOperationFp8Product = "products with fp8 weights";
+inline constexpr std::string_view kOperationBf16Product = "products with bf16 weights";
+inline constexpr std::string_view kOperationMla = "mla_attention";
+inline constexpr std::string_view kOperationGate = "gate";
+inline constexpr std::string_view kOperationGroupByExpert = "group_by_expert";
+
 // A kernel for cards of exactly one compute capability.
 struct SpecialKernel {
   std::string_view name;       // "sm90 fp8 product"
-  std::string_view operation;  // what it replaces
+  std::string_view operation;  // one of those above
   int major = 0;
   int minor = 0;
 };
 
-// All that this source has, and the names of those that have passed gpu-check on a card: docs/PERFORMANCE.md
-// says which card and when. A name is added here in the change that records that run.
+// All that the engine can run, and the names of those that have passed gpu-check on a card:
+// docs/PERFORMANCE.md says which card and when. A name is added here in the change that records that run.
 std::span<const SpecialKernel> SpecialKernels();
 std::span<const std::string_view> VerifiedKernels();
 
@@ -39,6 +47,9 @@ struct KernelChoice {
 };
 KernelChoice ChooseKernels(const CardProperties& card, std::span<const SpecialKernel> kernels,
                            std::span<const std::string_view> verified);
+
+// The choice as if all of `kernels` were verified: for developers, whose results may be wrong.
+KernelChoice ChooseUnverifiedToo(const CardProperties& card, std::span<const SpecialKernel> kernels);
 
 // Why no kernels here run on a card; empty when some do.
 std::string WhyNotServed(const CardProperties& card);

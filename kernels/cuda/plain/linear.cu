@@ -13,10 +13,19 @@ constexpr int kThreads = 128;  // outputs per block
 constexpr int kRows = 4;       // rows of x per block
 constexpr int kTile = kScaleBlock;
 
+// Either layout: rows are for kernels of one family of cards, and what those cannot take comes here.
 template <class W>
 __device__ float WeightAt(const PackedWeight& weight, int64_t n, int64_t k) {
+  if (weight.layout == WeightLayout::kRows) return ToFloat(static_cast<const W*>(weight.data)[n * weight.k + k]);
   const W* panel = static_cast<const W*>(weight.data) + n / kPanelRows * (weight.k * kPanelRows);
   return ToFloat(panel[k * kPanelRows + n % kPanelRows]);
+}
+
+// Of feature n and block b of `blocks`.
+__device__ inline float ScaleAt(const PackedWeight& weight, int64_t n, int64_t b, int64_t blocks) {
+  const int64_t first = n / kPanelRows * blocks + b;
+  return weight.layout == WeightLayout::kRows ? weight.scales[first * 2 + n % kPanelRows / 8]
+                                              : weight.scales[first * kPanelRows + n % kPanelRows];
 }
 
 template <class Args>
@@ -46,7 +55,7 @@ __device__ void Product(const PackedWeight& weight, int rows, XRow x_row, ORow o
     __syncthreads();
     if (n >= features) continue;
     if constexpr (scaled) {
-      const float scale = weight.scales[(n / kPanelRows * blocks + b) * kPanelRows + n % kPanelRows];
+      const float scale = ScaleAt(weight, n, b, blocks);
       float part[kRows] = {};
       for (int k = 0; k < width; ++k) {
         const float w = WeightAt<W>(weight, n, begin + k);

@@ -26,6 +26,7 @@ DType InputType(const RowWeight& weight) {
 const char* WhyNotGemm(const GemmArgs& args) {
   const RowWeight& weight = args.weight;
   if (const char* why = WhyNotRowWeight(weight.type, weight.n, weight.k, 0, 0)) return why;
+  if (weight.group_stride_bytes % 16 != 0) return "the weight's groups are not aligned to 16 bytes";
   if (weight.groups > kMaxGroups) return "more groups than the kernel keeps in shared memory";
   if (args.x.type != InputType(weight)) return "x is of another type than the product takes";
   if (!Aligned(args.x.data) || args.x.stride * ElementBytes(args.x.type) % 16 != 0)
@@ -83,6 +84,9 @@ void Gemm(const GemmArgs& args, const Execution& execution) {
       .partials = static_cast<float*>(args.partials),
       .arrivals = args.arrivals,
       .out_stride = args.out.stride,
+      .weight_scale_stride = weight.group_stride_scales > 0
+                                 ? weight.group_stride_scales
+                                 : ScaleCount(1, weight.n, weight.k),
       .rows = static_cast<int32_t>(args.x.rows),
       .n = static_cast<int32_t>(weight.n),
       .k_blocks = static_cast<int32_t>(fp8 || int4 ? ScaleBlocks(weight.k) : (weight.k + panel - 1) / panel),
@@ -97,8 +101,14 @@ void Gemm(const GemmArgs& args, const Execution& execution) {
       .quantised = args.quantised,
   };
   if (!int4) {
-    launch.weight = EncodeTensorMap(MatrixMap(weight.data, weight.type, weight.groups * weight.n, weight.k,
-                                              weight.k, kTileRows, panel, true));
+    const int64_t row_bytes = weight.k * ElementBytes(weight.type);
+    launch.weight = EncodeTensorMap(
+        {weight.data,
+         {weight.k, weight.n, weight.groups},
+         {row_bytes, weight.group_stride_bytes > 0 ? weight.group_stride_bytes : weight.n * row_bytes},
+         {panel, kTileRows, 1},
+         weight.type,
+         true});
   }
   const auto of_blocks = [&](const float* values) {
     return EncodeTensorMap(MatrixMap(values, DType::kF32, ScaleBlocks(weight.k), args.x.rows,

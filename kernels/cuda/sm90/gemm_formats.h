@@ -21,8 +21,8 @@ struct E4M3Format {
 
   __device__ static void CopyWeight(const GemmLaunch& launch, uint8_t* to, const GemmUnit& unit, int block,
                                     Barrier& full, uint64_t policy) {
-    CopyBox(to, launch.weight, block * kBlockK,
-            unit.group * launch.n + unit.feature_tile * static_cast<int>(kTileRows), 0, full, policy);
+    CopyBox(to, launch.weight, block * kBlockK, unit.feature_tile * static_cast<int>(kTileRows), unit.group,
+            full, policy);
   }
 
   // sums = over the blocks: (e4m3 products of the block) * (scale of x * scale of W).
@@ -35,7 +35,7 @@ struct E4M3Format {
     int panel = unit.feature_tile * static_cast<int>(kTileRows / kPanelRows) + thread / kWarp;
     if (panel >= panels) panel = panels - 1;  // rows that are not stored
     const float* const scales =
-        launch.weight_scales + (int64_t{unit.group} * panels + panel) * launch.k_blocks * 2;
+        launch.weight_scales + unit.group * launch.weight_scale_stride + int64_t{panel} * launch.k_blocks * 2;
 #pragma unroll
     for (int i = 0; i < kTokens / 2; ++i) sums[i] = 0.0f;
     float lane_low = 0.0f, lane_high = 0.0f;  // of block range.begin + 32 * j + lane
@@ -80,8 +80,8 @@ struct BF16Format {
 
   __device__ static void CopyWeight(const GemmLaunch& launch, uint8_t* to, const GemmUnit& unit, int block,
                                     Barrier& full, uint64_t policy) {
-    CopyBox(to, launch.weight, block * kBlockK,
-            unit.group * launch.n + unit.feature_tile * static_cast<int>(kTileRows), 0, full, policy);
+    CopyBox(to, launch.weight, block * kBlockK, unit.feature_tile * static_cast<int>(kTileRows), unit.group,
+            full, policy);
   }
 
   // One sum over all blocks; one group of products is in flight while the next is issued.

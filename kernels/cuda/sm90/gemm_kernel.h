@@ -18,7 +18,7 @@ inline constexpr uint32_t kTurnBytes = kMathWarps * kChunk * kTurnPitch * sizeof
 
 // What the kernel is given: GemmArgs made ready by the host.
 struct GemmLaunch {
-  TensorMap weight;  // fp8: [groups * n, k] bytes, boxes 128 x 128; bf16: boxes 128 rows x 64
+  TensorMap weight;  // fp8: [groups, n, k] bytes, boxes 128 x 128; bf16: boxes 128 rows x 64
   TensorMap x;       // [rows, groups, k], boxes of 128 bytes of k, tokens rows
   TensorMap scales;  // fp8: [k / 128, rows], boxes of tokens
   TensorMap sums;    // int4 and fp8: the same
@@ -29,7 +29,7 @@ struct GemmLaunch {
   void* out;
   float* partials;
   int* arrivals;
-  int64_t out_stride;
+  int64_t out_stride, weight_scale_stride;  // the latter from group to group
   int32_t rows, n, k_blocks, groups, feature_tiles, splits, group_rows;
   Grouping grouping;
   bool out_bf16, swiglu, weights_stay;  // weights_stay: several token tiles read them

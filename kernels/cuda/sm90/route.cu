@@ -36,6 +36,13 @@ __global__ void GateKernel(GateArgs args) {
   const int64_t token = int64_t{blockIdx.x} * (kThreads / kWarp) + threadIdx.x / kWarp;
   if (token >= args.m) return;
   const int lane = threadIdx.x % kWarp, first = lane * kPerLane;
+  if (args.row_count != nullptr && token >= *args.row_count) {
+    if (lane < args.top_k) {
+      args.ids[token * args.top_k + lane] = -1;
+      args.weights[token * args.top_k + lane] = 0.0f;
+    }
+    return;
+  }
   float scores[kPerLane], biased[kPerLane];
   // The lane's two best, as those of its group.
   float best = -INFINITY, second = -INFINITY;
@@ -130,9 +137,13 @@ __global__ void GroupRowsKernel(GroupRowsArgs args) {
       all += of_warps[w];
     }
     const int place = before + CountBits(votes & ((1u << lane) - 1u));
-    if (mine && (args.group_rows == 0 || place < args.group_rows)) {
-      args.row_index[base + place] = static_cast<int32_t>(p / args.top_k);
-      args.pair_to_row[p] = base + place;
+    if (mine) {
+      const bool kept = args.group_rows == 0 || place < args.group_rows;
+      if (kept) args.row_index[base + place] = static_cast<int32_t>(p / args.top_k);
+      args.pair_to_row[p] = kept ? base + place : -1;
+    } else if (expert == 0 && p < pairs) {
+      const int64_t local = args.ids[p] - args.expert_begin;
+      if (local < 0 || local >= args.experts) args.pair_to_row[p] = -1;
     }
     count += all;
   }

@@ -23,11 +23,10 @@ struct GroupRowsArgs {
   int64_t expert_begin = 0;
   int64_t experts = 0;
   int64_t group_rows = 0;
-  int32_t* offsets = nullptr;    // out [experts + 1], without group_rows
-  int32_t* counts = nullptr;     // out [experts], with group_rows
-  int32_t* row_index = nullptr;  // out: grouped row -> token
-  int32_t* pair_to_row =
-      nullptr;  // out [m * top_k]: pair -> grouped row; pairs of other experts are left: fill with -1 before
+  int32_t* offsets = nullptr;      // out [experts + 1], without group_rows
+  int32_t* counts = nullptr;       // out [experts], with group_rows
+  int32_t* row_index = nullptr;    // out: grouped row -> token
+  int32_t* pair_to_row = nullptr;  // out [m * top_k]: pair -> grouped row, -1 when it has none here
 };
 void GroupRows(const GroupRowsArgs& args, const Execution& execution);
 

@@ -1,4 +1,4 @@
-// The card that card_engine_test runs on: each program has its own.
+// The card that card_engine_test and hopper_engine_test run on: each program has its own.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,10 @@ struct GraphCounts {
   int replayed = 0;
 };
 
-// `counts`, if any, outlives the device.
+// `counts`, if any, outlives the device. All its kernels are plain.
 std::unique_ptr<Device> MakeCard(GraphCounts* counts);
+
+// The same with every Hopper kernel that there is, proven or not; null: this card has none.
+std::unique_ptr<Device> MakeHopperCard(GraphCounts* counts);
 
 }  // namespace deeprack::worker::testing

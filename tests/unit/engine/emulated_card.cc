@@ -1,13 +1,27 @@
+#include "kernels/cuda/hopper/kernel_set.h"
 #include "tests/unit/engine/card.h"
 #include "worker/device/emulated/emulated_device.h"
 
 namespace deeprack::worker::testing {
+namespace {
 
-std::unique_ptr<Device> MakeCard(GraphCounts* counts) {
-  if (counts == nullptr) return MakeEmulatedDevice(1, {});
+std::unique_ptr<Device> Make(GraphCounts* counts, const kernels::KernelSet& kernels) {
+  if (counts == nullptr) return MakeEmulatedDevice(1, {}, kernels);
   counts->counted = true;
-  return MakeEmulatedDevice(1, {.graph_recorded = [counts] { ++counts->recorded; },
-                                .graph_replayed = [counts] { ++counts->replayed; }});
+  return MakeEmulatedDevice(1,
+                            {.graph_recorded = [counts] { ++counts->recorded; },
+                             .graph_replayed = [counts] { ++counts->replayed; }},
+                            kernels);
+}
+
+}  // namespace
+
+std::unique_ptr<Device> MakeCard(GraphCounts* counts) { return Make(counts, kernels::plain::Kernels()); }
+
+std::unique_ptr<Device> MakeHopperCard(GraphCounts* counts) {
+  const kernels::CardProperties hopper = {.name = "an emulated card", .major = 9, .minor = 0};
+  return Make(counts,
+              kernels::hopper::KernelsFor(kernels::ChooseUnverifiedToo(hopper, kernels::SpecialKernels())));
 }
 
 }  // namespace deeprack::worker::testing

@@ -62,7 +62,7 @@ TEST(EngineTest, MemoryIsTheBudgets) {
                                          .compute = compute,
                                          .expert_exchange = model::ExpertExchange::kAllToAll,
                                          .limits = limits}) +
-                      StepMemoryBytes(limits, config.vocab_size));
+                      StepMemoryBytes(limits, config.vocab_size, {}));
       }
     }
   }

@@ -154,7 +154,21 @@ std::string TinyModel::ConfigJson() const {
                            {"num_nextn_predict_layers", 0},
                            {"bos_token_id", 0},
                            {"eos_token_id", 1}};
-  if (q_lora) config["q_lora_rank"] = 72;
+  if (q_lora) config["q_lora_rank"] = aligned ? 128 : 72;
+  if (aligned) {
+    config.update({{"hidden_size", 256},
+                   {"vocab_size", 160},
+                   {"num_attention_heads", 16},
+                   {"num_key_value_heads", 16},
+                   {"kv_lora_rank", 512},
+                   {"qk_nope_head_dim", 64},
+                   {"qk_rope_head_dim", 64},
+                   {"v_head_dim", 64},
+                   {"intermediate_size", 256},
+                   {"moe_intermediate_size", 128},
+                   {"n_routed_experts", 32},
+                   {"num_experts_per_tok", 4}});
+  }
   if (yarn) {
     config["rope_scaling"] = {
         {"type", "yarn"},       {"factor", 4},    {"original_max_position_embeddings", 128},

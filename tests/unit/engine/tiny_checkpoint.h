@@ -12,7 +12,7 @@
 namespace deeprack::worker::testing {
 
 // Odd sizes on purpose: no multiple of 16 or 128 where the format allows it, and slices that cut through fp8
-// blocks.
+// blocks. Unless `aligned`: sizes that matrix instructions take whole.
 struct TinyModel {
   bool q_lora = true;
   bool fp8 = true;
@@ -24,6 +24,7 @@ struct TinyModel {
   bool grouped_query = false;  // qwen2 with two key-value heads, dense: only ties, layers and types matter
   DType plain_type = DType::kBF16;  // of what is not fp8
   uint32_t seed = 1;
+  bool aligned = false;  // and R1's latent and rope widths; 16 heads, 32 experts, of which a token chooses 4
 
   std::string ConfigJson() const;
   model::ModelConfig Config() const;

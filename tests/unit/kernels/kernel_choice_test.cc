@@ -46,6 +46,12 @@ TEST(KernelChoiceTest, KernelsOfAnotherFamilyDoNotCount) {
   EXPECT_EQ(choice.Describe(), "plain kernels for every operation");
 }
 
+TEST(KernelChoiceTest, ADeveloperMayAskForWhatIsNotProven) {
+  const KernelChoice choice = ChooseUnverifiedToo(kHopper, kKernels);
+  EXPECT_THAT(NamesOf(choice.used), ElementsAre("fast product", "fast attention"));
+  EXPECT_THAT(choice.unverified, IsEmpty());
+}
+
 // Whoever adds a name has run gpu-check on a card and recorded it.
 TEST(KernelChoiceTest, VerifiedKernelsExist) {
   for (const std::string_view name : VerifiedKernels()) {

@@ -1,7 +1,9 @@
 // model/budget and kernels/ may not include each other, but must agree about a packed matrix to the byte.
 #include "base/block_formats.h"
 #include "gtest/gtest.h"
+#include "base/checked.h"
 #include "kernels/api/packed_weight.h"
+#include "kernels/cuda/sm90/weight.h"
 #include "model/budget/budget.h"
 #include "model/budget/packed_tensors.h"
 #include "tests/unit/model/r1_config.h"
@@ -48,6 +50,85 @@ TEST(PackedGeometryTest, BudgetAndKernelsAgreeOnR1) {
       EXPECT_EQ(tensor.scale_bytes,
                 kernels::PackedScaleBytes(tensor.type, tensor.rows, tensor.cols, tensor.col_begin));
     }
+  }
+}
+
+constexpr RowMajorTypes kBoth = {.bf16 = true, .fp8 = true};
+
+bool IsMatrix(const PackedTensor& tensor) {
+  return tensor.form != WeightForm::kVector && tensor.form != WeightForm::kTable;
+}
+
+// Why the Hopper products could not read it, wherever its parts begin.
+const char* WhyNotRows(const PackedTensor& tensor) {
+  for (const WeightPart& part : tensor.parts) {
+    const bool expanded = tensor.type != DType::kF8E4M3;
+    const char* why = kernels::sm90::WhyNotRowWeight(tensor.type, tensor.rows, tensor.cols,
+                                                     expanded ? 0 : part.slice.row_begin,
+                                                     expanded ? 0 : tensor.col_begin);
+    if (why != nullptr) return why;
+  }
+  return nullptr;
+}
+
+TEST(PackedGeometryTest, RowMajorIsWhatTheHopperProductsRead) {
+  int64_t rows = 0, panels = 0;
+  for (const Layout& layout : {Layout{}, Layout{.tp = 8, .ep = 8}, Layout{.tp = 16, .ep = 4},
+                               Layout{.tp = 32, .ep = 2}, Layout{.tp = 128, .ep = 1}}) {
+    for (const Rank rank : {0, layout.world_size() - 1}) {
+      for (const PackedTensor& tensor : PackedTensorsOf(R1(), layout, rank, DType::kBF16, {}, kBoth)) {
+        if (!IsMatrix(tensor)) continue;
+        const bool row_major = tensor.layout == WeightLayout::kRows;
+        EXPECT_EQ(row_major, WhyNotRows(tensor) == nullptr) << tensor.parts[0].tensor.name;
+        ++(row_major ? rows : panels);
+        if (!row_major) continue;
+        const int64_t value = static_cast<int64_t>(SizeOf(tensor.type));
+        EXPECT_EQ(tensor.value_bytes, RoundUp(tensor.rows * tensor.cols * value, kWeightAlignment));
+        const int64_t scales =
+            tensor.type == DType::kF8E4M3 ? kernels::sm90::ScaleCount(1, tensor.rows, tensor.cols) : 0;
+        EXPECT_EQ(tensor.scale_bytes, RoundUp(scales * 4, kWeightAlignment));
+      }
+    }
+  }
+  EXPECT_GT(rows, 1000);
+  EXPECT_GT(panels, 1000);  // slices of a 128th part cut through scales' blocks
+}
+
+TEST(PackedGeometryTest, OnlyWantedTypesAndBf16ComputeAreRowMajor) {
+  const Layout layout = {.tp = 8, .ep = 8};
+  for (const PackedTensor& tensor : PackedTensorsOf(R1(), layout, 0, DType::kF32, {}, kBoth))
+    EXPECT_EQ(tensor.layout, WeightLayout::kPanels);
+  for (const PackedTensor& tensor : PackedTensorsOf(R1(), layout, 0, DType::kBF16, {}, {.fp8 = true})) {
+    if (!IsMatrix(tensor)) continue;
+    EXPECT_EQ(tensor.layout == WeightLayout::kRows, tensor.type == DType::kF8E4M3)
+        << tensor.parts[0].tensor.name;
+  }
+  EXPECT_LT(WeightBytes(R1(), layout, 0, DType::kBF16, {}, kBoth),
+            WeightBytes(R1(), layout, 0, DType::kBF16));
+}
+
+TEST(PackedGeometryTest, RoutersAreBf16WhereThatIsWanted) {
+  for (const bool wanted : {false, true}) {
+    int64_t routers = 0;
+    for (const PackedTensor& tensor :
+         PackedTensorsOf(R1(), Layout{}, 0, DType::kBF16, {}, {.bf16 = true, .router = wanted})) {
+      if (tensor.kind != TensorKind::kRouter) continue;
+      ++routers;
+      EXPECT_EQ(tensor.type, wanted ? DType::kBF16 : DType::kF32);
+      EXPECT_EQ(tensor.layout, wanted ? WeightLayout::kRows : WeightLayout::kPanels);
+    }
+    EXPECT_EQ(routers, 58);
+  }
+}
+
+// Rows that trade places would take their scales with them.
+TEST(PackedGeometryTest, Fp8RowsThatAreMovedStayPanels) {
+  ModelConfig config = R1();
+  config.rope_interleave = false;
+  for (const PackedTensor& tensor : PackedTensorsOf(config, Layout{}, 0, DType::kBF16, {}, kBoth)) {
+    if (!IsMatrix(tensor) || tensor.type != DType::kF8E4M3) continue;
+    EXPECT_EQ(tensor.layout == WeightLayout::kPanels, ReordersRopeRows(config, tensor.kind))
+        << tensor.parts[0].tensor.name;
   }
 }
 

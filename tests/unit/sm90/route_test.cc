@@ -54,13 +54,38 @@ TEST(GateTest, AgreesWithReference) {
   EXPECT_STREQ(WhyNotGate(160, 8, 8), "its experts are not 32, 64, 128 or 256");
 }
 
+TEST(GateTest, RowsBeyondTheCountChooseNobody) {
+  Random random(6);
+  const int64_t m = 11, experts = 64, top_k = 6;
+  const std::vector<float> logits = UniformFloats(m * experts, random, -3.0f, 3.0f);
+  const CardArray<float> card_logits(logits), weights(m * top_k);
+  const CardArray<int32_t> ids(m * top_k), count(std::vector<int32_t>{9});
+  GateArgs args{.logits = card_logits.data(),
+                .m = m,
+                .experts = experts,
+                .top_k = top_k,
+                .ids = ids.data(),
+                .weights = weights.data()};
+  Gate(args, {});
+  CardWait();
+  std::vector<int32_t> expected = ids.Read();
+  std::fill(expected.begin() + 9 * top_k, expected.end(), -1);
+  args.row_count = count.data();
+  Gate(args, {});
+  CardWait();
+  EXPECT_EQ(ids.Read(), expected);
+  const std::vector<float> written = weights.Read();
+  EXPECT_GT(written[9 * top_k - 1], 0.0f);
+  for (int64_t i = 9 * top_k; i < m * top_k; ++i) EXPECT_EQ(written[i], 0.0f);
+}
+
 TEST(GroupRowsTest, RangesAreTheReferences) {
   Random random(2);
   const int64_t m = 100, top_k = 4, experts = 7, begin = 5;
   std::vector<int32_t> ids(m * top_k);
   for (int32_t& id : ids) id = static_cast<int32_t>(random() % 16);
   const CardArray<int32_t> card_ids(ids), offsets(experts + 1), row_index(m * top_k),
-      pair_to_row(std::vector<int32_t>(m * top_k, -1));
+      pair_to_row(std::vector<int32_t>(m * top_k, 99));  // all are written
   GroupRows({.ids = card_ids.data(),
              .m = m,
              .top_k = top_k,
@@ -88,7 +113,7 @@ TEST(GroupRowsTest, MaskedGroupsKeepTokenOrder) {
   for (int32_t& id : ids) id = static_cast<int32_t>(random() % 12);
   for (int64_t t = 0; t < m; ++t) ids[t * top_k] = 2;  // 90 rows and more for 60 places
   const CardArray<int32_t> card_ids(ids), counts(experts), row_index(experts * group_rows),
-      pair_to_row(std::vector<int32_t>(m * top_k, -1));
+      pair_to_row(std::vector<int32_t>(m * top_k, 99));  // all are written
   GroupRows({.ids = card_ids.data(),
              .m = m,
              .top_k = top_k,

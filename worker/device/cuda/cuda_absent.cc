@@ -15,6 +15,8 @@ absl::Status Absent() {
 absl::StatusOr<int> CountCards() { return Absent(); }
 absl::StatusOr<kernels::CardProperties> PropertiesOfCard(int) { return Absent(); }
 absl::StatusOr<std::string> NameOfCard(int) { return Absent(); }
-absl::StatusOr<std::unique_ptr<Device>> OpenCudaDevice(int, int) { return Absent(); }
+absl::StatusOr<std::unique_ptr<Device>> OpenCudaDevice(int, int, const kernels::KernelChoice&) {
+  return Absent();
+}
 
 }  // namespace deeprack::worker

@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "kernels/api/thread_pool.h"
-#include "kernels/cuda/plain/operations.h"
+#include "kernels/cuda/hopper/kernel_set.h"
 #include "worker/device/host_memory.h"
 
 namespace deeprack::worker {
@@ -51,12 +51,14 @@ class CudaGraph final : public Graph {
 
 class CudaDevice final : public Device {
  public:
-  CudaDevice(int index, kernels::CardProperties card, cudaStream_t stream, int threads)
+  CudaDevice(int index, kernels::CardProperties card, const kernels::KernelChoice& choice,
+             cudaStream_t stream, int threads)
       : index_(index),
         card_(std::move(card)),
+        kernels_(kernels::hopper::KernelsFor(choice)),
         stream_(stream),
         pool_(kernels::MakeThreadPool(threads)),
-        execution_{.pool = pool_.get(), .stream = stream} {}
+        execution_{.pool = pool_.get(), .stream = stream, .multiprocessors = card_.multiprocessors} {}
   ~CudaDevice() override { cudaStreamDestroy(stream_); }
 
   std::string_view backend() const override { return "cuda"; }
@@ -64,7 +66,7 @@ class CudaDevice final : public Device {
     return absl::StrCat("cuda ", index_, ", ", card_.name, ", compute capability ", card_.major, ".",
                         card_.minor);
   }
-  const kernels::KernelSet& kernels() const override { return kernels::plain::Kernels(); }
+  const kernels::KernelSet& kernels() const override { return kernels_; }
   const kernels::Execution& execution() const override { return execution_; }
 
   bool shares_host_memory() const override { return false; }
@@ -152,6 +154,7 @@ class CudaDevice final : public Device {
 
   const int index_;
   const kernels::CardProperties card_;
+  const kernels::KernelSet kernels_;
   const cudaStream_t stream_;
   const std::unique_ptr<kernels::ThreadPool> pool_;
   const kernels::Execution execution_;
@@ -192,12 +195,13 @@ absl::StatusOr<std::string> NameOfCard(int index) {
   return absl::StrCat(absl::Hex(HostIdentity()), "/", BusAddressOf(index));
 }
 
-absl::StatusOr<std::unique_ptr<Device>> OpenCudaDevice(int index, int threads) {
+absl::StatusOr<std::unique_ptr<Device>> OpenCudaDevice(int index, int threads,
+                                                       const kernels::KernelChoice& choice) {
   DR_ASSIGN_OR_RETURN(kernels::CardProperties card, PropertiesOfCard(index));
   DR_RETURN_IF_ERROR(Check(cudaSetDevice(index), "being opened"));
   cudaStream_t stream = nullptr;
   DR_RETURN_IF_ERROR(Check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream"));
-  return std::make_unique<CudaDevice>(index, std::move(card), stream, threads);
+  return std::make_unique<CudaDevice>(index, std::move(card), choice, stream, threads);
 }
 
 }  // namespace deeprack::worker

@@ -21,7 +21,9 @@ absl::StatusOr<kernels::CardProperties> PropertiesOfCard(int index);
 absl::StatusOr<std::string> NameOfCard(int index);
 
 // Opens a card for the calling thread, which is the one that uses it; `threads` of the host pack weights. Its
-// execution()'s stream is a cudaStream_t.
-absl::StatusOr<std::unique_ptr<Device>> OpenCudaDevice(int index, int threads);
+// execution()'s stream is a cudaStream_t. `choice` is of the kernels that suit this card; by default all are
+// plain.
+absl::StatusOr<std::unique_ptr<Device>> OpenCudaDevice(int index, int threads,
+                                                       const kernels::KernelChoice& choice = {});
 
 }  // namespace deeprack::worker

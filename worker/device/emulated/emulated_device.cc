@@ -19,6 +19,7 @@ namespace deeprack::worker {
 namespace {
 
 constexpr int kPoison = 0xee;
+constexpr int kMultiprocessors = 2;
 
 using Work = std::vector<kernels::host::Stream::Work>;
 
@@ -41,14 +42,15 @@ class RecordedWork final : public Graph {
 
 class EmulatedDevice final : public Device {
  public:
-  EmulatedDevice(int threads, EmulatedDeviceEvents events)
-      : pool_(kernels::MakeThreadPool(threads)),
-        execution_{.pool = pool_.get(), .stream = &stream_},
+  EmulatedDevice(int threads, EmulatedDeviceEvents events, const kernels::KernelSet& kernels)
+      : kernels_(kernels),
+        pool_(kernels::MakeThreadPool(threads)),
+        execution_{.pool = pool_.get(), .stream = &stream_, .multiprocessors = kMultiprocessors},
         events_(std::move(events)) {}
 
   std::string_view backend() const override { return "cuda-host"; }
-  std::string description() const override { return "the plain CUDA kernels, run on the host"; }
-  const kernels::KernelSet& kernels() const override { return kernels::plain::Kernels(); }
+  std::string description() const override { return "the CUDA kernels, run on the host"; }
+  const kernels::KernelSet& kernels() const override { return kernels_; }
   const kernels::Execution& execution() const override { return execution_; }
 
   bool shares_host_memory() const override { return false; }
@@ -118,6 +120,7 @@ class EmulatedDevice final : public Device {
     DR_CHECK(mprotect(data, static_cast<size_t>(bytes), access) == 0);
   }
 
+  const kernels::KernelSet kernels_;
   const std::unique_ptr<kernels::ThreadPool> pool_;
   kernels::host::Stream stream_;
   const kernels::Execution execution_;
@@ -129,8 +132,9 @@ class EmulatedDevice final : public Device {
 
 }  // namespace
 
-std::unique_ptr<Device> MakeEmulatedDevice(int threads, EmulatedDeviceEvents events) {
-  return std::make_unique<EmulatedDevice>(threads, std::move(events));
+std::unique_ptr<Device> MakeEmulatedDevice(int threads, EmulatedDeviceEvents events,
+                                           const kernels::KernelSet& kernels) {
+  return std::make_unique<EmulatedDevice>(threads, std::move(events), kernels);
 }
 
 }  // namespace deeprack::worker

@@ -1,4 +1,4 @@
-// A card that is none: the plain CUDA kernels' own source, run on the host by kernels/cuda/host. For tests of
+// A card that is none: the CUDA kernels' own source, run on the host by kernels/cuda/host. For tests of
 // everything that is to work on a card: in no program.
 //
 // It is as strict as a card, or stricter. Kernels and copies run only when somebody waits for them, so a
@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 
+#include "kernels/cuda/plain/operations.h"
 #include "worker/device/device.h"
 
 namespace deeprack::worker {
@@ -20,7 +21,8 @@ struct EmulatedDeviceEvents {
   std::function<void()> graph_replayed;
 };
 
-// `threads` of the host for work on host memory.
-std::unique_ptr<Device> MakeEmulatedDevice(int threads, EmulatedDeviceEvents events);
+// `threads` of the host for work on host memory; `kernels` that were built for the host.
+std::unique_ptr<Device> MakeEmulatedDevice(int threads, EmulatedDeviceEvents events,
+                                           const kernels::KernelSet& kernels = kernels::plain::Kernels());
 
 }  // namespace deeprack::worker

@@ -1,0 +1,37 @@
+// What the steps of a model ask of the operations at most: what a backend's scratch memory is sized by.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/dtype.h"
+#include "base/weight_layout.h"
+#include "kernels/api/attention.h"
+
+namespace deeprack::kernels {
+
+// Products with a weight of `groups` matrices (experts, heads) of [n, k].
+struct ProductBound {
+  DType type = DType::kBF16;
+  WeightLayout layout = WeightLayout::kPanels;
+  int64_t groups = 1;
+  int64_t n = 0;
+  int64_t k = 0;
+  int64_t rows = 0;  // of x, or of all groups together
+
+  bool operator==(const ProductBound&) const = default;
+};
+
+struct StepBounds {
+  std::vector<ProductBound> products;
+  MlaShape attention;       // heads 0: no latent attention
+  int multiprocessors = 0;  // Execution's
+};
+
+// Of Execution::scratch: counters, which are zero at first, and the rest.
+struct ScratchBytes {
+  int64_t counters = 0;
+  int64_t data = 0;
+};
+
+}  // namespace deeprack::kernels

@@ -1,0 +1,114 @@
+// Latent attention: the plan as one run of bytes, and the operation over it.
+#include <algorithm>
+#include <cstddef>
+
+#include "kernels/cuda/hopper/operations.h"
+#include "kernels/cuda/hopper/scratch_cut.h"
+#include "kernels/cuda/plain/operations.h"
+#include "kernels/cuda/sm90/mla.h"
+
+namespace deeprack::kernels::hopper {
+namespace {
+
+using sm90::MlaItem;
+using sm90::MlaMerge;
+using sm90::MlaPlanBounds;
+
+MlaPlanBounds BoundsOf(const MlaShape& shape) {
+  return sm90::BoundMlaPlan(shape.heads, shape.rows, shape.sequences, shape.max_context);
+}
+
+// A plan's bytes: how many items and merges there are, then room for the most there could be.
+struct PlanPlaces {
+  static constexpr int64_t kItems = 16;  // where they begin
+  explicit PlanPlaces(const MlaPlanBounds& bounds)
+      : merges(RoundUp(kItems + bounds.items * static_cast<int64_t>(sizeof(MlaItem)), 16)),
+        end(merges + bounds.merges * static_cast<int64_t>(sizeof(MlaMerge))) {}
+  int64_t merges, end;
+};
+
+bool Serves(const MlaAttentionArgs& args) {
+  const auto bf16_in_eights = [](const Matrix& m) { return m.type == DType::kBF16 && m.stride % 8 == 0; };
+  return args.plan != nullptr && sm90::WhyNotMla(args.heads, args.latent_dim, args.rope_dim) == nullptr &&
+         args.cache_type == DType::kBF16 && bf16_in_eights(args.q_latent) && bf16_in_eights(args.q_rope) &&
+         args.q_rope_head_stride % 8 == 0 && args.q_rope_offset % 8 == 0;
+}
+
+struct AttentionScratch {
+  float *sums, *stats, *walks;
+};
+
+AttentionScratch Cut(const MlaPlanBounds& bounds, int64_t columns, int multiprocessors, ScratchCut& cut) {
+  const int64_t blocks = multiprocessors > 0 ? multiprocessors : sm90::kMlaShares;
+  return {.sums = cut.Take<float>(sm90::MlaPartialFloats(bounds.partials, columns)),
+          .stats = cut.Take<float>(sm90::MlaStatFloats(bounds.partials, columns)),
+          .walks = cut.Take<float>(sm90::MlaScratchFloats(blocks, columns))};
+}
+
+}  // namespace
+
+int64_t MlaPlanBytes(const MlaShape& shape) {
+  if (sm90::WhyNotMla(shape.heads, shape.latent_dim, shape.rope_dim) != nullptr) return 0;
+  return PlanPlaces(BoundsOf(shape)).end;
+}
+
+void PlanMla(const MlaShape& shape, const AttentionSequence* sequences, void* plan) {
+  const MlaPlanBounds bounds = BoundsOf(shape);
+  const sm90::MlaPlan made = sm90::PlanMla(shape.heads, sequences, shape.sequences);
+  DR_CHECK(std::ssize(made.items) <= bounds.items && std::ssize(made.merges) <= bounds.merges &&
+           made.partials <= bounds.partials);
+  auto* const bytes = static_cast<std::byte*>(plan);
+  auto* const counts = reinterpret_cast<int32_t*>(bytes);
+  counts[0] = static_cast<int32_t>(made.items.size());
+  counts[1] = static_cast<int32_t>(made.merges.size());
+  std::copy(made.items.begin(), made.items.end(), reinterpret_cast<MlaItem*>(bytes + PlanPlaces::kItems));
+  std::copy(made.merges.begin(), made.merges.end(),
+            reinterpret_cast<MlaMerge*>(bytes + PlanPlaces(bounds).merges));
+}
+
+void MlaAttention(const MlaAttentionArgs& args, const Execution& execution) {
+  if (!Serves(args)) return plain::MlaAttention(args, execution);
+  const MlaPlanBounds bounds = BoundsOf(args.shape);
+  const sm90::MlaTile tile = sm90::ChooseMlaTile(args.heads, args.shape.most_rows);
+  const auto* const plan = static_cast<const std::byte*>(args.plan);
+  ScratchCut cut(execution.scratch);
+  const AttentionScratch scratch = Cut(bounds, tile.columns(), execution.multiprocessors, cut);
+  sm90::Mla({.q_latent = args.q_latent,
+             .q_rope = args.q_rope,
+             .q_rope_head_stride = args.q_rope_head_stride,
+             .q_rope_offset = args.q_rope_offset,
+             .heads = args.heads,
+             .scale = args.scale,
+             .cache = args.cache,
+             .cache_tokens = args.cache_tokens,
+             .tile = tile,
+             .items = reinterpret_cast<const MlaItem*>(plan + PlanPlaces::kItems),
+             .merges = reinterpret_cast<const MlaMerge*>(plan + PlanPlaces(bounds).merges),
+             .counts = reinterpret_cast<const int32_t*>(plan),
+             .max_items = bounds.items,
+             .max_merges = bounds.merges,
+             .partial_sums = scratch.sums,
+             .partial_stats = scratch.stats,
+             .scratch = scratch.walks,
+             .out = args.out,
+             .blocks = execution.multiprocessors},
+            execution);
+}
+
+int64_t ScratchOfAttention(const MlaShape& most, int multiprocessors) {
+  if (sm90::WhyNotMla(most.heads, most.latent_dim, most.rope_dim) != nullptr) return 0;
+  const int64_t columns = sm90::ChooseMlaTile(most.heads, most.rows).columns();
+  int64_t bytes = 0;
+  // The bound does not grow with every row.
+  for (int64_t rows = 1; rows <= most.rows; ++rows) {
+    MlaShape shape = most;
+    shape.rows = rows;
+    shape.sequences = std::min(rows, most.sequences);
+    ScratchCut cut;
+    Cut(BoundsOf(shape), columns, multiprocessors, cut);
+    bytes = std::max(bytes, cut.used());
+  }
+  return bytes;
+}
+
+}  // namespace deeprack::kernels::hopper

@@ -1,0 +1,53 @@
+#include "kernels/cuda/hopper/kernel_set.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "kernels/cuda/hopper/operations.h"
+#include "kernels/cuda/plain/operations.h"
+
+namespace deeprack::kernels::hopper {
+
+ScratchBytes ScratchOf(const StepBounds& bounds) {
+  ScratchBytes bytes;
+  for (const ProductBound& product : bounds.products) {
+    const ScratchBytes more = ScratchOfProduct(product);
+    bytes.counters = std::max(bytes.counters, more.counters);
+    bytes.data = std::max(bytes.data, more.data);
+  }
+  if (bounds.attention.heads > 0) {
+    bytes.data = std::max(bytes.data, ScratchOfAttention(bounds.attention, bounds.multiprocessors));
+  }
+  return bytes;
+}
+
+KernelSet KernelsFor(const KernelChoice& choice) {
+  KernelSet set = plain::Kernels();
+  for (const SpecialKernel& kernel : choice.used) {
+    set.name = "cuda-sm90";
+    set.scratch_bytes = ScratchOf;
+    if (kernel.operation == kOperationFp8Product) {
+      set.row_major.fp8 = true;
+    } else if (kernel.operation == kOperationBf16Product) {
+      set.row_major.bf16 = true;
+    } else if (kernel.operation == kOperationMla) {
+      set.mla_attention = MlaAttention;
+      set.mla_plan_bytes = MlaPlanBytes;
+      set.plan_mla = PlanMla;
+    } else if (kernel.operation == kOperationGate) {
+      set.gate = Gate;
+    } else if (kernel.operation == kOperationGroupByExpert) {
+      set.group_by_expert = GroupByExpert;
+    } else {
+      DR_CHECK(!"a special kernel that no operation is made of");
+    }
+  }
+  if (set.row_major.fp8 || set.row_major.bf16) {
+    set.linear = Linear;
+    set.head_linear = HeadLinear;
+    set.grouped_linear = GroupedLinear;
+  }
+  return set;
+}
+
+}  // namespace deeprack::kernels::hopper

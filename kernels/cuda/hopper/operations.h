@@ -1,0 +1,33 @@
+// The operations of kernels/api on a Hopper card: each chooses by the arguments' layout, types and sizes
+// between the Hopper kernel (kernels/cuda/sm90) and the plain one (kernels/cuda/plain), never by the number
+// of rows, so that a row's result is the same in any batch. All pointers are to the card's memory but where
+// kernels/api says otherwise; nothing is allocated and nothing is read back.
+//
+// Products with row-major weights (KernelSet::row_major). bf16: 1e-5, as the plain ones, summed in another
+// order. fp8: x is rounded to e4m3 with a scale for each row and 128 columns (kernels/cuda/sm90/quantise.h),
+// so an element is off by at most 1/16 of itself or 1/500000 of its block's largest: for normally distributed
+// x that is 2.6% of the result in the mean square; the product itself is off by 2e-3 (gemm.h). Attention:
+// 8e-3 (mla.h).
+#pragma once
+
+#include "kernels/api/kernel_set.h"
+
+namespace deeprack::kernels::hopper {
+
+void Linear(const LinearArgs& args, const Execution& execution);
+void HeadLinear(const HeadLinearArgs& args, const Execution& execution);
+void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution);
+void MlaAttention(const MlaAttentionArgs& args, const Execution& execution);
+void Gate(const GateArgs& args, const Execution& execution);
+void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution);
+
+// What plan_mla, mla_plan_bytes and scratch_bytes of KernelSet are.
+int64_t MlaPlanBytes(const MlaShape& shape);
+void PlanMla(const MlaShape& shape, const AttentionSequence* sequences, void* plan);
+ScratchBytes ScratchOf(const StepBounds& bounds);
+
+// Their parts of ScratchOf.
+ScratchBytes ScratchOfProduct(const ProductBound& product);
+int64_t ScratchOfAttention(const MlaShape& most, int multiprocessors);
+
+}  // namespace deeprack::kernels::hopper

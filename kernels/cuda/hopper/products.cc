@@ -1,0 +1,178 @@
+// Matrix products: row-major weights by the Hopper kernel, panels by the plain one. fp8 weights take rows
+// that are quantised here first; grouped rows are put together on the way.
+#include <algorithm>
+
+#include "kernels/cuda/hopper/operations.h"
+#include "kernels/cuda/hopper/scratch_cut.h"
+#include "kernels/cuda/plain/operations.h"
+#include "kernels/cuda/sm90/gemm.h"
+#include "kernels/cuda/sm90/quantise.h"
+
+namespace deeprack::kernels::hopper {
+namespace {
+
+using sm90::GemmArgs;
+using sm90::GemmConfig;
+using sm90::QuantisedRows;
+using sm90::RowWeight;
+
+// Rows from which on no parts of K are summed side by side (gemm_schedule.h): more take no more scratch.
+constexpr int64_t kMostSplitRows = 256;
+
+// The scratch of one product.
+struct ProductScratch {
+  QuantisedRows quantised;   // fp8
+  bf16* gathered = nullptr;  // bf16 rows by index
+  void* partials = nullptr;
+};
+
+ProductScratch Cut(DType weight, int64_t k, int64_t rows, bool gathers, int64_t partial_bytes,
+                   ScratchCut& cut) {
+  ProductScratch scratch;
+  if (weight == DType::kF8E4M3) {
+    scratch.quantised.stride = RoundUp(k, 16);
+    scratch.quantised.scale_stride = RoundUp(rows, 4);
+    scratch.quantised.data = cut.Take<fp8_e4m3>(rows * scratch.quantised.stride);
+    scratch.quantised.scales = cut.Take<float>(sm90::ScaleBlocks(k) * scratch.quantised.scale_stride);
+  } else if (gathers) {
+    scratch.gathered = cut.Take<bf16>(rows * k);
+  }
+  scratch.partials = cut.Take<std::byte>(partial_bytes);
+  return scratch;
+}
+
+// `count` matrices at equal distances as one weight of so many groups; groups 0: they do not lie so, or are
+// no rows.
+RowWeight AsGroups(const PackedWeight* weights, int64_t count) {
+  const PackedWeight& first = weights[0];
+  RowWeight groups{.data = first.data,
+                   .scales = first.scales,
+                   .type = first.type,
+                   .groups = 0,
+                   .n = first.n,
+                   .k = first.k};
+  if (first.layout != WeightLayout::kRows) return groups;
+  const auto at = [](const PackedWeight& weight) { return static_cast<const std::byte*>(weight.data); };
+  if (count > 1) {
+    groups.group_stride_bytes = at(weights[1]) - at(first);
+    if (first.scales != nullptr) groups.group_stride_scales = weights[1].scales - first.scales;
+    if (groups.group_stride_bytes <= 0 || groups.group_stride_scales < 0) return groups;
+  }
+  for (int64_t i = 1; i < count; ++i) {
+    if (at(weights[i]) != at(first) + i * groups.group_stride_bytes) return groups;
+    if (first.scales != nullptr && weights[i].scales != first.scales + i * groups.group_stride_scales)
+      return groups;
+  }
+  groups.groups = count;
+  return groups;
+}
+
+// Rows of x: by index or as they are, those that exist.
+struct Source {
+  Matrix x;
+  const int32_t* row_index = nullptr;
+  const int32_t* row_count = nullptr;  // on the device; null: all
+  int64_t rows = 0;
+};
+
+// Completes `gemm`, whose weight, grouping and out are set, with the rows of x, and enqueues it. False: the
+// kernels here cannot take it, and nothing was enqueued.
+bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
+  const RowWeight& weight = gemm.weight;
+  const Matrix& x = source.x;
+  if (weight.groups == 0) return false;
+  const bool fp8 = weight.type == DType::kF8E4M3, gathers = source.row_index != nullptr;
+  if (gemm.rows_per_group == 0) gemm.rows_per_group = source.rows;
+  const GemmConfig config = sm90::ChooseGemm(weight.groups, weight.n, weight.k, gemm.rows_per_group);
+  ScratchCut cut(execution.scratch);
+  const ProductScratch scratch = Cut(weight.type, weight.k, source.rows, gathers,
+                                     sm90::PartialBytes(config, weight.n, source.rows), cut);
+  const QuantisedRows& quantised = scratch.quantised;
+  if (fp8) {
+    if (x.cols % 4 != 0 || x.stride % 4 != 0) return false;
+    gemm.x = {quantised.data,   DType::kF8E4M3,   source.rows,
+              quantised.stride, quantised.scales, quantised.scale_stride};
+  } else {
+    if (x.type != DType::kBF16 || (gathers && (x.cols % 8 != 0 || x.stride % 8 != 0))) return false;
+    gemm.x = {.data = gathers ? scratch.gathered : x.data,
+              .type = DType::kBF16,
+              .rows = source.rows,
+              .stride = gathers ? weight.k : x.stride};
+  }
+  gemm.partials = scratch.partials;
+  gemm.arrivals = static_cast<int*>(execution.scratch.counters);
+  gemm.blocks = execution.multiprocessors;
+  if (sm90::WhyNotGemm(gemm) != nullptr) return false;
+  DR_CHECK(sm90::ArrivalBytes(config, weight.n, source.rows) <= execution.scratch.counter_bytes);
+
+  if (fp8) {
+    sm90::Quantise({.x = x,
+                    .row_index = source.row_index,
+                    .rows = source.rows,
+                    .exist = {.count = source.row_count},
+                    .out = quantised},
+                   execution);
+  } else if (gathers) {
+    const Matrix gathered = {scratch.gathered, DType::kBF16, source.rows, weight.k, weight.k};
+    sm90::Gather(
+        {.x = x, .row_index = source.row_index, .exist = {.count = source.row_count}, .out = gathered},
+        execution);
+  }
+  sm90::Gemm(gemm, execution);
+  return true;
+}
+
+}  // namespace
+
+void Linear(const LinearArgs& args, const Execution& execution) {
+  if (args.x.rows == 0) return;
+  const bool done = Multiply({.weight = AsGroups(&args.weight, 1), .out = args.out},
+                             {.x = args.x, .rows = args.x.rows}, execution);
+  if (!done) plain::Linear(args, execution);
+}
+
+void HeadLinear(const HeadLinearArgs& args, const Execution& execution) {
+  if (args.x.rows == 0 || args.heads == 0) return;
+  // fp8 rows would be quantised across heads; and these weights are in the compute type.
+  const bool done =
+      args.weights[0].type == DType::kBF16 && Multiply({.weight = AsGroups(args.weights, args.heads),
+                                                        .grouping = sm90::Grouping::kHeads,
+                                                        .x_group_stride = args.x_head_stride,
+                                                        .out = args.out},
+                                                       {.x = args.x, .rows = args.x.rows}, execution);
+  if (!done) plain::HeadLinear(args, execution);
+}
+
+void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution) {
+  if (args.out.rows == 0 || args.experts == 0) return;
+  // Parts of K side by side, which one group alone may have, take scratch by the rows that there could be.
+  const int64_t expected = args.experts > 1 && args.expected_rows > 0 ? args.expected_rows : args.out.rows;
+  const bool done = Multiply({.weight = AsGroups(args.weights, args.experts),
+                              .grouping = sm90::Grouping::kRanges,
+                              .offsets = args.offsets,
+                              .rows_per_group = CeilDiv(expected, args.experts),
+                              .out = args.out},
+                             {.x = args.x,
+                              .row_index = args.row_index,
+                              .row_count = args.offsets + args.experts,
+                              .rows = args.out.rows},
+                             execution);
+  if (!done) plain::GroupedLinear(args, execution);
+}
+
+ScratchBytes ScratchOfProduct(const ProductBound& product) {
+  if (product.layout != WeightLayout::kRows) return {};
+  ScratchBytes bytes;
+  int64_t partials = 0;
+  for (int64_t rows = 1; rows <= std::min(product.rows, kMostSplitRows); ++rows) {
+    const GemmConfig config = sm90::ChooseGemm(product.groups, product.n, product.k, rows);
+    partials = std::max(partials, sm90::PartialBytes(config, product.n, rows));
+    bytes.counters = std::max(bytes.counters, sm90::ArrivalBytes(config, product.n, rows));
+  }
+  ScratchCut cut;
+  Cut(product.type, product.k, product.rows, product.groups > 1, partials, cut);
+  bytes.data = cut.used();
+  return bytes;
+}
+
+}  // namespace deeprack::kernels::hopper

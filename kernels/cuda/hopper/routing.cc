@@ -1,0 +1,28 @@
+// Choice and grouping of experts.
+#include "kernels/cuda/hopper/operations.h"
+#include "kernels/cuda/plain/operations.h"
+#include "kernels/cuda/sm90/route.h"
+
+namespace deeprack::kernels::hopper {
+
+void Gate(const GateArgs& args, const Execution& execution) {
+  if (sm90::WhyNotGate(args.experts, args.n_group, args.top_k) != nullptr)
+    return plain::Gate(args, execution);
+  sm90::Gate(args, execution);
+}
+
+void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution) {
+  constexpr int64_t kMostPairs = int64_t{1} << 24;  // that the Hopper kernel counts exactly
+  if (args.m * args.top_k >= kMostPairs) return plain::GroupByExpert(args, execution);
+  sm90::GroupRows({.ids = args.ids,
+                   .m = args.m,
+                   .top_k = args.top_k,
+                   .expert_begin = args.expert_begin,
+                   .experts = args.experts,
+                   .offsets = args.offsets,
+                   .row_index = args.row_index,
+                   .pair_to_row = args.pair_to_row},
+                  execution);
+}
+
+}  // namespace deeprack::kernels::hopper

@@ -1,0 +1,123 @@
+// The table of operations made of Hopper and plain kernels (kernels/cuda/hopper).
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "kernels/cuda/hopper/kernel_set.h"
+#include "kernels/cuda/hopper/operations.h"
+#include "kernels/cuda/plain/operations.h"
+#include "kernels/cuda/sm90/gemm_schedule.h"
+#include "kernels/cuda/sm90/mla.h"
+#include "tests/unit/sm90/card.h"
+
+namespace deeprack::kernels::hopper {
+namespace {
+
+using sm90::CardArray;
+using sm90::NormalBF16;
+
+TEST(HopperSetTest, IsPlainButForWhatIsChosen) {
+  const KernelSet none = KernelsFor({});
+  EXPECT_EQ(none.name, "cuda-plain");
+  EXPECT_EQ(none.linear, plain::Linear);
+  EXPECT_EQ(none.scratch_bytes, nullptr);
+  EXPECT_FALSE(none.row_major.Has(DType::kBF16) || none.row_major.Has(DType::kF8E4M3));
+
+  const KernelSet fp8 = KernelsFor({.used = {{"fp8", kOperationFp8Product, 9, 0}}});
+  EXPECT_EQ(fp8.name, "cuda-sm90");
+  EXPECT_TRUE(fp8.row_major.Has(DType::kF8E4M3));
+  EXPECT_FALSE(fp8.row_major.Has(DType::kBF16));
+  EXPECT_EQ(fp8.grouped_linear, GroupedLinear);
+  EXPECT_EQ(fp8.mla_attention, plain::MlaAttention);
+  EXPECT_EQ(fp8.plan_mla, nullptr);
+
+  const KernelSet all =
+      KernelsFor(ChooseUnverifiedToo({.name = "NVIDIA H200", .major = 9, .minor = 0}, SpecialKernels()));
+  EXPECT_EQ(all.mla_attention, MlaAttention);
+  EXPECT_EQ(all.gate, Gate);
+  EXPECT_EQ(all.group_by_expert, GroupByExpert);
+  EXPECT_EQ(all.rms_norm, plain::RmsNorm);
+}
+
+// R1's products, and one that a sum's parts fill the card with.
+TEST(HopperSetTest, ScratchOfAProductIsEnoughForFewerRows) {
+  for (const auto& [n, k] : std::vector<std::pair<int64_t, int64_t>>{{1536, 7168},
+                                                                     {576, 7168},
+                                                                     {24576, 1536},
+                                                                     {7168, 16384},
+                                                                     {7168, 2048},
+                                                                     {129280, 7168},
+                                                                     {16, 7168}}) {
+    for (const DType type : {DType::kBF16, DType::kF8E4M3}) {
+      const ScratchBytes bytes =
+          ScratchOfProduct({.type = type, .layout = WeightLayout::kRows, .n = n, .k = k, .rows = 600});
+      for (int64_t rows = 1; rows <= 600; ++rows) {
+        const sm90::GemmConfig config = sm90::ChooseGemm(1, n, k, rows);
+        const int64_t quantised = type == DType::kF8E4M3 ? rows * k + k / 128 * rows * 4 : 0;
+        ASSERT_GE(bytes.data, sm90::PartialBytes(config, n, rows) + quantised) << n << " x " << k;
+        ASSERT_GE(bytes.counters, sm90::ArrivalBytes(config, n, rows)) << n << " x " << k;
+      }
+    }
+  }
+  EXPECT_EQ(ScratchOfProduct({.layout = WeightLayout::kPanels, .n = 1536, .k = 7168, .rows = 600}).data, 0);
+}
+
+// A context of two parts, whose results are merged, beside a short one: the plan's bytes hold both lists.
+TEST(HopperSetTest, PlannedAttentionIsThePlainOne) {
+  constexpr int64_t kHeads = 16, kPages = 12, kWidth = sm90::kLatent + sm90::kRope, kRows = 3;
+  constexpr int kMultiprocessors = 2;
+  sm90::Random random(5);
+  const CardArray<bf16> cache(NormalBF16(kPages * kPageTokens * kWidth, random));
+  const CardArray<bf16> latent(NormalBF16(kRows * kHeads * sm90::kLatent, random, 0.3f));
+  const CardArray<bf16> rope(NormalBF16(kRows * kHeads * sm90::kRope, random, 0.3f));
+  const CardArray<BlockId> tables(std::vector<BlockId>{3, 1, 4, 0, 5, 9, 2, 6, 8, 7, 10, 11});
+  const std::vector<AttentionSequence> sequences = {
+      {.first_row = 0, .rows = 1, .first_position = 690, .block_table = tables.data()},
+      {.first_row = 1, .rows = 2, .first_position = 20, .block_table = tables.data() + 11}};
+  const CardArray<AttentionSequence> card_sequences(sequences);
+  const MlaShape shape = {.heads = kHeads,
+                          .latent_dim = sm90::kLatent,
+                          .rope_dim = sm90::kRope,
+                          .rows = kRows,
+                          .sequences = 2,
+                          .most_rows = 2,
+                          .max_context = 1024};
+  std::vector<std::byte> plan(static_cast<size_t>(MlaPlanBytes(shape)));
+  PlanMla(shape, sequences.data(), plan.data());
+  const CardArray<std::byte> card_plan(plan);
+  const CardArray<std::byte> scratch(static_cast<size_t>(ScratchOfAttention(shape, kMultiprocessors)));
+  const int64_t width = kHeads * sm90::kLatent;
+  const auto run = [&](auto* attention) {
+    const CardArray<float> out(static_cast<size_t>(kRows * width));
+    attention({.q_latent = {latent.data(), DType::kBF16, kRows, width, width},
+               .q_rope = {rope.data(), DType::kBF16, kRows, kHeads * sm90::kRope, kHeads * sm90::kRope},
+               .q_rope_head_stride = sm90::kRope,
+               .heads = kHeads,
+               .latent_dim = sm90::kLatent,
+               .rope_dim = sm90::kRope,
+               .scale = 0.07f,
+               .cache = cache.data(),
+               .sequences = card_sequences.data(),
+               .num_sequences = 2,
+               .out = {out.data(), DType::kF32, kRows, width, width},
+               .plan = card_plan.data(),
+               .shape = shape,
+               .cache_tokens = kPages * kPageTokens},
+              {.multiprocessors = kMultiprocessors,
+               .scratch = {.data = scratch.data(), .data_bytes = static_cast<int64_t>(scratch.size())}});
+    sm90::CardWait();
+    return out.Read();
+  };
+  const std::vector<float> actual = run(MlaAttention), expected = run(plain::MlaAttention);
+  EXPECT_NE(actual, expected);
+  for (int64_t row = 0; row < kRows; ++row) {
+    const std::vector<double> of_row(expected.begin() + row * width, expected.begin() + (row + 1) * width);
+    sm90::ExpectRow(actual.data() + row * width, of_row, 8e-3);
+  }
+  MlaShape other = shape;
+  other.heads = 12;
+  EXPECT_EQ(MlaPlanBytes(other), 0);  // falls to the plain one
+}
+
+}  // namespace
+}  // namespace deeprack::kernels::hopper

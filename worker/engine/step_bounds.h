@@ -1,0 +1,17 @@
+// What this rank's steps ask of the kernels at most, for their scratch memory.
+#pragma once
+
+#include <vector>
+
+#include "kernels/api/step_bounds.h"
+#include "model/budget/packed_tensors.h"
+#include "model/budget/workspace.h"
+
+namespace deeprack::worker {
+
+// `tensors` are the rank's; `attention` is the shape of the largest step, heads 0 for none.
+kernels::StepBounds StepBoundsOf(const model::WorkspaceSpec& spec,
+                                 const std::vector<model::PackedTensor>& tensors,
+                                 const kernels::MlaShape& attention, int multiprocessors);
+
+}  // namespace deeprack::worker
