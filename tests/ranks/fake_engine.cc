@@ -30,13 +30,18 @@ class FakeEngine final : public Engine {
     return result;
   }
 
+  bool Suits(const EngineOptions& options) const override { return options.rank == options_.rank; }
+  absl::Status Rejoin(Epoch, Communicator* world) override {
+    world_ = world;
+    return world_->Barrier();
+  }
   const float* LastLogits(int64_t) override { return nullptr; }
   const EngineMemory& memory() const override { return memory_; }
   const model::ModelConfig& config() const override { return config_; }
 
  private:
   const EngineOptions options_;
-  Communicator* const world_;
+  Communicator* world_;
   const FakeBehaviour behaviour_;
   const EngineMemory memory_;
   const model::ModelConfig config_;

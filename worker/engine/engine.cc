@@ -1,6 +1,7 @@
 #include "worker/engine/engine.h"
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
+#include "checkpoint/checkpoint_reader.h"
 #include "worker/decoder/decoder.h"
 #include "worker/decoder/matrix_view.h"
 #include "worker/device/cpu_device.h"
@@ -19,6 +21,7 @@
 #include "worker/engine/preparation.h"
 #include "worker/engine/rank_agreement.h"
 #include "worker/sampling/sampler.h"
+#include "worker/weights/packed_identity.h"
 
 namespace deeprack::worker {
 namespace {
@@ -28,29 +31,40 @@ int64_t MostBlocks(const model::StepLimits& limits) {
   return std::min<int64_t>(limits.max_sequences * CeilDiv(limits.max_context, kPageTokens), INT32_MAX);
 }
 
+absl::Status CheckWorld(const model::Layout& layout, const Communicator* world) {
+  const int ranks = world == nullptr ? 1 : world->size();
+  if (ranks == layout.world_size()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("layout ", ToString(layout), " is for ", layout.world_size(),
+                                                 " ranks, but ", ranks, " are here"));
+}
+
 class RankEngine final : public Engine {
  public:
   RankEngine(const EngineOptions& options, Preparation& preparation, std::shared_ptr<Device> device,
              Communicator* world, EngineParts parts)
       : options_(options),
         config_(preparation.config),
+        files_(preparation.files),
+        limits_(preparation.limits),
+        own_(preparation.memory),
         at_(model::CoordinatesOf(options.layout, options.rank)),
         device_(std::move(device)),
         world_(world),
         planner_(preparation.planner),
         parts_(std::move(parts)),
-        decoder_(PartsOfDecoder()),
         sampler_(*device_, parts_.workspace.logits.rows, parts_.workspace.adjusted_logits, parts_.step.inputs,
                  parts_.step.results, parts_.step.adjustments),
-        graphs_(*device_),
-        checker_(config_.vocab_size, options_.layout, options_.epoch, preparation.limits,
-                 parts_.cache.blocks()) {
-    memory_ = {.kv_blocks = static_cast<int32_t>(parts_.cache.blocks()),
+        graphs_(*device_) {
+    memory_ = {.kv_blocks = 0,
                .weight_bytes = parts_.weights.arena.capacity(),
                .kv_bytes = parts_.cache.bytes(),
                .workspace_bytes = parts_.weight_tables.capacity() + parts_.workspace_arena.capacity() +
                                   parts_.scratch_arena.capacity() + parts_.step.arena.capacity()};
+    BeginEpoch(parts_.cache.blocks());
   }
+
+  bool Suits(const EngineOptions& options) const override;
+  absl::Status Rejoin(Epoch epoch, Communicator* world) override;
 
   absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) override;
 
@@ -60,6 +74,15 @@ class RankEngine final : public Engine {
   const model::ModelConfig& config() const override { return config_; }
 
  private:
+  // With the seams in place.
+  void BeginEpoch(int64_t blocks) {
+    decoder_.emplace(PartsOfDecoder());
+    checker_.emplace(config_.vocab_size, options_.layout, options_.epoch, limits_, blocks);
+    memory_.kv_blocks = static_cast<int32_t>(blocks);
+    batch_.chunks.clear();
+    broken_ = absl::OkStatus();
+  }
+
   DecoderParts PartsOfDecoder() {
     kernels::Execution execution = device_->execution();
     execution.scratch = parts_.scratch;
@@ -90,17 +113,20 @@ class RankEngine final : public Engine {
   absl::Status RunDecodes(int64_t bucket);
   void Answer(const model::StepPlan& plan, model::StepResult& result);
 
-  const EngineOptions options_;
+  EngineOptions options_;
   const model::ModelConfig config_;
+  const Digest files_;  // of the checkpoint
+  const model::StepLimits limits_;
+  const RankMemory own_;  // as it was before anything was taken
   const model::RankCoordinates at_;
   const std::shared_ptr<Device> device_;  // outlives what follows
-  Communicator* const world_;             // null: alone
+  Communicator* world_;                   // null: alone
   const AttentionPlanner planner_;
   EngineParts parts_;
-  Decoder decoder_;
+  std::optional<Decoder> decoder_;  // of the epoch
   Sampler sampler_;
   DecodeGraphs graphs_;
-  PlanChecker checker_;
+  std::optional<PlanChecker> checker_;  // of the epoch
   EngineMemory memory_;
   absl::Status broken_;  // why no step can run any more
 
@@ -113,9 +139,44 @@ class RankEngine final : public Engine {
   std::vector<float> last_logits_;
 };
 
+bool RankEngine::Suits(const EngineOptions& options) const {
+  EngineOptions same = options;
+  same.epoch = options_.epoch;
+  if (same != options_) return false;
+  const auto reader = checkpoint::CheckpointReader::Open(options.model_path);
+  if (!reader.ok()) return false;
+  const auto files = DigestOfCheckpoint(*reader);
+  return files.ok() && *files == files_;
+}
+
+absl::Status RankEngine::Rejoin(Epoch epoch, Communicator* world) {
+  if (epoch <= options_.epoch) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("epoch ", epoch, " does not follow epoch ", options_.epoch, " of this rank"));
+  }
+  DR_RETURN_IF_ERROR(CheckWorld(options_.layout, world));
+  broken_ = absl::FailedPreconditionError("this rank has not joined its ranks again");
+  // Nothing of the old world may be under way when its groups go.
+  DR_RETURN_IF_ERROR(device_->Synchronize());
+  RankMemory memory = own_;
+  memory.available_bytes = device_->AvailableBytes();
+  memory.kv_bytes = memory_.kv_bytes;
+  memory.held_bytes = memory_.weight_bytes + memory_.kv_bytes + memory_.workspace_bytes;
+  DR_ASSIGN_OR_RETURN(const int64_t blocks,
+                      AgreeToLoad(absl::OkStatus(), memory, parts_.cache.blocks(), world, *device_));
+  DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams,
+                      Seams::Create(options_.layout, options_.rank, world, device_.get()));
+  decoder_.reset();
+  parts_.seams = std::move(seams);
+  world_ = world;
+  options_.epoch = epoch;
+  BeginEpoch(blocks);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<model::StepResult> RankEngine::Execute(const model::StepPlan& plan) {
   if (!broken_.ok()) return broken_;
-  DR_RETURN_IF_ERROR(checker_.Check(plan));
+  DR_RETURN_IF_ERROR(checker_->Check(plan));
   const int64_t start_nanos = absl::GetCurrentTimeNanos();
   parts_.seams->TakeElapsed();
   model::StepResult result = {.epoch = plan.epoch, .step = plan.step, .sequences = {}, .timings = {}};
@@ -133,7 +194,7 @@ absl::StatusOr<model::StepResult> RankEngine::Execute(const model::StepPlan& pla
 // Everything is laid out first and sent in one copy; from there on the device works by itself, and the host
 // waits for it once, at the end.
 absl::Status RankEngine::Run(const model::StepPlan& plan, model::StepResult& result) {
-  const int64_t bucket = uses_graphs() ? GraphBucketOf(plan, decoder_.max_logit_rows()) : 0;
+  const int64_t bucket = uses_graphs() ? GraphBucketOf(plan, decoder_->max_logit_rows()) : 0;
   parts_.step.inputs.Clear();
   parts_.step.results.Clear();
   FillBatch(plan, at_.dp_rank, options_.layout.dp, bucket, planner_, parts_.step.inputs, batch_);
@@ -146,7 +207,7 @@ absl::Status RankEngine::Run(const model::StepPlan& plan, model::StepResult& res
   if (bucket > 0) {
     DR_RETURN_IF_ERROR(RunDecodes(bucket));
   } else {
-    DR_RETURN_IF_ERROR(decoder_.Forward(batch_));
+    DR_RETURN_IF_ERROR(decoder_->Forward(batch_));
     if (last_stage()) DR_RETURN_IF_ERROR(ComputeLogits());
   }
   if (answers()) DR_RETURN_IF_ERROR(parts_.step.results.Fetch());
@@ -159,8 +220,8 @@ absl::Status RankEngine::Run(const model::StepPlan& plan, model::StepResult& res
 // A step of decodes: the model from a recording; the draws, of which no two steps are alike, as they are.
 absl::Status RankEngine::RunDecodes(int64_t bucket) {
   DR_RETURN_IF_ERROR(graphs_.Run(bucket, [&]() -> absl::Status {
-    DR_RETURN_IF_ERROR(decoder_.Forward(batch_));
-    return decoder_.Logits(sampler_.sample_rows(), bucket).status();
+    DR_RETURN_IF_ERROR(decoder_->Forward(batch_));
+    return decoder_->Logits(sampler_.sample_rows(), bucket).status();
   }));
   return sampler_.Sample(FirstRows(parts_.workspace.logits, std::ssize(samples_)));
 }
@@ -190,13 +251,13 @@ void RankEngine::ListRequests(const model::StepPlan& plan) {
 // LastLogits.
 absl::Status RankEngine::ComputeLogits() {
   const int64_t scores = std::ssize(scores_);
-  for (int64_t first = 0; first < scores; first += decoder_.max_logit_rows()) {
-    const int64_t count = std::min(decoder_.max_logit_rows(), scores - first);
-    DR_ASSIGN_OR_RETURN(const kernels::Matrix logits, decoder_.Logits(sampler_.score_rows() + first, count));
+  for (int64_t first = 0; first < scores; first += decoder_->max_logit_rows()) {
+    const int64_t count = std::min(decoder_->max_logit_rows(), scores - first);
+    DR_ASSIGN_OR_RETURN(const kernels::Matrix logits, decoder_->Logits(sampler_.score_rows() + first, count));
     if (answers()) sampler_.Score(logits, first);
   }
   DR_ASSIGN_OR_RETURN(const kernels::Matrix logits,
-                      decoder_.Logits(sampler_.sample_rows(), std::ssize(samples_)));
+                      decoder_->Logits(sampler_.sample_rows(), std::ssize(samples_)));
   return answers() ? sampler_.Sample(logits) : absl::OkStatus();
 }
 
@@ -248,11 +309,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options,
                                                        std::shared_ptr<Device> device, Communicator* world,
                                                        const Progress& progress) {
-  if (const int ranks = world == nullptr ? 1 : world->size(); ranks != options.layout.world_size()) {
-    return absl::InvalidArgumentError(absl::StrCat("layout ", ToString(options.layout), " is for ",
-                                                   options.layout.world_size(), " ranks, but ", ranks,
-                                                   " are here"));
-  }
+  DR_RETURN_IF_ERROR(CheckWorld(options.layout, world));
   Preparation preparation;
   const absl::Status prepared = Prepare(options, *device, preparation);
   DR_ASSIGN_OR_RETURN(const int64_t blocks, AgreeToLoad(prepared, preparation.memory,

@@ -36,6 +36,8 @@ struct EngineOptions {
   // Decode steps run from recordings, where the device records and one rank is alone with replicated experts.
   // Off until `make gpu-check` has passed with them on a card.
   bool decode_graphs = false;
+
+  bool operator==(const EngineOptions&) const = default;
 };
 
 // What loading took; kv_blocks pages of kPageTokens tokens are ready for use.
@@ -63,6 +65,18 @@ class Engine {
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options, Communicator* world,
                                                         const Progress& progress);
   virtual ~Engine() = default;
+
+  // Whether this engine would be what Create makes of `options`, but for the epoch: the same rank of the same
+  // model, whose files nobody has touched since, in the same layout with the same limits.
+  virtual bool Suits(const EngineOptions& options) const = 0;
+
+  // Meets a new world under a later epoch with the memory that the engine has: weights are not read again.
+  // What the cache held is forgotten; memory() says how many pages were agreed on, at most as many as before.
+  // Collective like Create, some ranks may call that and others this. The old world may be broken; it goes
+  // no sooner than this returns. After an error the engine can only be tried again or be destroyed. Errors:
+  // FailedPrecondition (not a later epoch; another rank cannot load), InvalidArgument (another size of
+  // world), and the communicator's.
+  virtual absl::Status Rejoin(Epoch epoch, Communicator* world) = 0;
 
   // Runs one step. Collective: every rank is given the same plan. The plan is checked first (epoch, ids
   // within the vocabulary, block tables within the cache, limits): InvalidArgument changes nothing.

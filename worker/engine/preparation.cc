@@ -13,6 +13,7 @@
 #include "worker/engine/kernel_check.h"
 #include "worker/engine/step_bounds.h"
 #include "worker/engine/step_memory.h"
+#include "worker/weights/packed_identity.h"
 #include "worker/weights/weight_loader.h"
 #include "worker/weights/weight_tables.h"
 
@@ -85,6 +86,7 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
   DR_RETURN_IF_ERROR(CheckKernels(config, device.kernels()));
   DR_ASSIGN_OR_RETURN(preparation.reader, checkpoint::CheckpointReader::Open(options.model_path));
   DR_RETURN_IF_ERROR(checkpoint::CheckCheckpoint(config, *preparation.reader).status());
+  DR_ASSIGN_OR_RETURN(preparation.files, DigestOfCheckpoint(*preparation.reader));
   DR_ASSIGN_OR_RETURN(const model::TensorTypes types, KeptTypes(config, *preparation.reader, device));
 
   preparation.limits = {

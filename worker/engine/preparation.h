@@ -14,11 +14,13 @@
 #include "worker/device/device.h"
 #include "worker/engine/engine.h"
 #include "worker/kv_cache/kv_cache.h"
+#include "worker/weights/digest.h"
 
 namespace deeprack::worker {
 
 struct Preparation {
   model::ModelConfig config;
+  Digest files;  // DigestOfCheckpoint
   std::optional<checkpoint::CheckpointReader> reader;  // open and checked against the config
   model::StepLimits limits;
   RankMemory memory;

@@ -20,17 +20,19 @@ struct Readiness {
 absl::Status CheckMemories(const std::vector<RankMemory>& ranks, int64_t blocks) {
   for (const RankMemory& rank : ranks) {
     int64_t needed = 0;
+    int64_t held = 0;
     int64_t neighbours = 0;
     for (const RankMemory& other : ranks) {
       if (other.host != rank.host) continue;
       needed += other.fixed_bytes + blocks * other.page_bytes;
+      held += other.held_bytes;
       ++neighbours;
     }
-    if (rank.available_bytes > 0 && needed > rank.available_bytes) {
+    if (rank.available_bytes > 0 && needed > rank.available_bytes + held) {
       return absl::ResourceExhaustedError(absl::StrCat(
           "the ", neighbours,
           neighbours == 1 ? " rank of one machine or card needs " : " ranks of one machine or card need ",
-          needed, " bytes for weights, workspace and KV cache, but ", rank.available_bytes,
+          needed, " bytes for weights, workspace and KV cache, but ", rank.available_bytes + held,
           " are available there. Use more of them, a smaller kv_bytes or max_step_tokens"));
     }
   }

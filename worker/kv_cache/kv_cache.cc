@@ -26,9 +26,13 @@ PageAgreement AgreeOnBlocks(std::span<const RankMemory> ranks, int64_t most_bloc
     const RankMemory& rank = ranks[i];
     int64_t bytes = rank.kv_bytes;
     if (bytes == 0) {
-      const int64_t neighbours = std::count_if(
-          ranks.begin(), ranks.end(), [&](const RankMemory& other) { return other.host == rank.host; });
-      bytes = std::max<int64_t>(0, rank.available_bytes / 10 * 9 / neighbours - rank.fixed_bytes);
+      int64_t neighbours = 0, memory = rank.available_bytes;
+      for (const RankMemory& other : ranks) {
+        if (other.host != rank.host) continue;
+        ++neighbours;
+        memory += other.held_bytes;
+      }
+      bytes = std::max<int64_t>(0, memory / 10 * 9 / neighbours - rank.fixed_bytes);
     }
     const int64_t blocks = bytes / rank.page_bytes;
     if (blocks < agreement.blocks) agreement = {.blocks = blocks, .tightest = static_cast<int64_t>(i)};

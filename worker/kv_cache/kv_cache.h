@@ -39,10 +39,11 @@ class KvCache {
 // What one rank brings to the agreement on the number of pages.
 struct RankMemory {
   uint64_t host = 0;            // equal for ranks that share a memory: a machine's, a card's
-  int64_t available_bytes = 0;  // of that memory, before this rank's allocations
+  int64_t available_bytes = 0;  // of that memory, beside what its ranks hold
   int64_t fixed_bytes = 0;      // weights and workspace
   int64_t page_bytes = 0;       // one page over the rank's layers
   int64_t kv_bytes = 0;         // asked for; 0: a share of that memory
+  int64_t held_bytes = 0;       // what of all this the rank has already
 };
 
 struct PageAgreement {

@@ -1,9 +1,12 @@
 #include "worker/rpc/engine_thread.h"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "spdlog/spdlog.h"
 
 namespace deeprack::worker {
 namespace {
@@ -16,7 +19,7 @@ EngineThread::EngineThread(JoinWorld join, CreateEngine create)
     : join_(std::move(join)), create_(std::move(create)), thread_([this] { Run(); }) {}
 
 EngineThread::~EngineThread() {
-  Abort();
+  Abort(std::numeric_limits<Epoch>::max());
   {
     std::lock_guard lock(mutex_);
     ending_ = true;
@@ -77,14 +80,27 @@ void EngineThread::Execute(model::StepPlan plan, ExecuteDone done) {
         .refuse = [finish] { finish(Ending()); }});
 }
 
-void EngineThread::Abort() {
+void EngineThread::Abort(Epoch epoch) {
   std::shared_ptr<Communicator> world;
   {
     std::lock_guard lock(mutex_);
-    aborted_ = true;
-    world = world_;
+    aborted_ = std::max(aborted_.value_or(epoch), epoch);
+    if (epoch_ <= epoch) world = world_;
   }
   if (world != nullptr) world->Abort();
+}
+
+absl::Status EngineThread::Enter(std::shared_ptr<Communicator> world) {
+  std::lock_guard lock(mutex_);
+  if (aborted_ && *aborted_ >= epoch_)
+    return absl::AbortedError(absl::StrCat("epoch ", epoch_, " was given up"));
+  world_ = std::move(world);
+  return absl::OkStatus();
+}
+
+std::shared_ptr<Communicator> EngineThread::Leave() {
+  std::lock_guard lock(mutex_);
+  return std::exchange(world_, nullptr);
 }
 
 absl::StatusOr<EngineMemory> EngineThread::LoadNow(const EngineOptions& options, const WorldRequest& request,
@@ -93,22 +109,30 @@ absl::StatusOr<EngineMemory> EngineThread::LoadNow(const EngineOptions& options,
     return absl::FailedPreconditionError(
         absl::StrCat("load for epoch ", options.epoch, ": this worker is in epoch ", epoch_, " already"));
   }
-  engine_.reset();
-  epoch_ = options.epoch;
-  DR_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> joined, join_(request));
-  const std::shared_ptr<Communicator> world = std::move(joined);
+  std::shared_ptr<Communicator> before = Leave();  // an engine's groups are parts of it until it rejoins
+  if (engine_ == nullptr || !engine_->Suits(options)) {
+    engine_.reset();
+    before.reset();
+  }
   {
     std::lock_guard lock(mutex_);
-    if (aborted_) return Ending();
-    world_ = world;
+    epoch_ = options.epoch;
   }
+  DR_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> joined, join_(request));
+  const std::shared_ptr<Communicator> world = std::move(joined);
+  DR_RETURN_IF_ERROR(Enter(world));
   if (world->size() != options.layout.world_size() || world->rank() != options.rank) {
     return absl::FailedPreconditionError(
         absl::StrCat("layout ", ToString(options.layout), " has ", options.layout.world_size(),
                      " ranks and this is its rank ", options.rank, ", but the launcher started ",
                      world->size(), " and this is its rank ", world->rank()));
   }
-  DR_ASSIGN_OR_RETURN(engine_, create_(options, world.get(), progress));
+  if (engine_ != nullptr) {
+    spdlog::info("rank {} keeps its weights for epoch {}", options.rank, options.epoch);
+    DR_RETURN_IF_ERROR(engine_->Rejoin(options.epoch, world.get()));
+  } else {
+    DR_ASSIGN_OR_RETURN(engine_, create_(options, world.get(), progress));
+  }
   return engine_->memory();
 }
 

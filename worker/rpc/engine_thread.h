@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -42,8 +43,9 @@ class EngineThread {
   EngineThread(JoinWorld join, CreateEngine create);
   ~EngineThread();  // aborts what is under way and waits for it; what is queued ends with Aborted
 
-  // Joins the world of ranks and loads the model. `progress` and `done` are called on this thread; `done`
-  // exactly once.
+  // Joins the world of ranks and loads the model; or, where the engine at hand suits the options but for the
+  // epoch, meets the new world with it and reads nothing. `progress` and `done` are called on this thread;
+  // `done` exactly once. FailedPrecondition: this worker has been in that epoch or a later one.
   void Load(EngineOptions options, const std::string& nccl_world, absl::Duration collective_timeout,
             Engine::Progress progress, LoadDone done);
 
@@ -51,8 +53,9 @@ class EngineThread {
   // loaded, or the plan is of another epoch.
   void Execute(model::StepPlan plan, ExecuteDone done);
 
-  // Breaks the world of ranks for good: calls under way end soon, and later ones at once. From any thread.
-  void Abort();
+  // Breaks the world of an epoch and of those before it for good: calls under way end soon, and later ones at
+  // once. From any thread.
+  void Abort(Epoch epoch);
 
   uint64_t steps_finished() const { return steps_finished_; }
   bool busy() const { return steps_pending_ > 0; }  // with steps
@@ -68,6 +71,9 @@ class EngineThread {
   absl::StatusOr<EngineMemory> LoadNow(const EngineOptions& options, const WorldRequest& world,
                                        const Engine::Progress& progress);
   absl::StatusOr<model::StepResult> ExecuteNow(const model::StepPlan& plan);
+  // The world of the load under way; Aborted, if its epoch was.
+  absl::Status Enter(std::shared_ptr<Communicator> world);
+  std::shared_ptr<Communicator> Leave();  // the one at hand
 
   const JoinWorld join_;
   const CreateEngine create_;
@@ -78,12 +84,12 @@ class EngineThread {
   std::condition_variable posted_;
   std::deque<Task> tasks_;
   bool ending_ = false;
-  bool aborted_ = false;
-  std::shared_ptr<Communicator> world_;  // replaced under mutex_, by the thread only
+  std::optional<Epoch> aborted_;         // this one and those before it
+  std::shared_ptr<Communicator> world_;  // of epoch_; replaced under mutex_, by the thread only
+  Epoch epoch_ = 0;                      // likewise
 
   // The thread's own.
   std::unique_ptr<Engine> engine_;
-  Epoch epoch_ = 0;
 
   std::thread thread_;
 };

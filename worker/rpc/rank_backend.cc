@@ -69,27 +69,30 @@ absl::StatusOr<RankBackend> OnCard(const BackendChoice& choice) {
         index);
   }
 
-  // Joining opens the card, whose memory the world exchanges, and the engine then takes it over. Both happen
-  // on the engine's thread.
-  auto device = std::make_shared<std::shared_ptr<Device>>();
+  // Joining opens the card, whose memory the world exchanges, and the engine then takes it over; an engine
+  // that joins again has it open. All on the engine's thread.
+  auto open = std::make_shared<std::weak_ptr<Device>>();
   const LaunchWorld launch = choice.launch;
   return RankBackend{
       .name = "cuda",
       .card = name,
-      .join = [device, index, launch, kernels](const WorldRequest& world) -> Joined {
-        const int threads = std::max(world.threads, 1);
-        DR_ASSIGN_OR_RETURN(*device, OpenCudaDevice(index, threads, kernels));
+      .join = [open, index, launch, kernels](const WorldRequest& world) -> Joined {
+        std::shared_ptr<Device> device = open->lock();
+        if (device == nullptr) {
+          DR_ASSIGN_OR_RETURN(device, OpenCudaDevice(index, std::max(world.threads, 1), kernels));
+          *open = device;
+        }
         if (!world.nccl_world.empty()) {
-          return JoinNcclWorld(world.nccl_world, world.rank, world.size, *device, world.timeout);
+          return JoinNcclWorld(world.nccl_world, world.rank, world.size, std::move(device), world.timeout);
         }
         DR_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> host, JoinLaunched(launch, world.timeout));
-        return MakeStagedCommunicator(*device, std::move(host));
+        return MakeStagedCommunicator(std::move(device), std::move(host));
       },
       .create =
-          [device, graphs = choice.decode_graphs](EngineOptions options, Communicator* world,
-                                                  const Engine::Progress& progress) {
+          [open, graphs = choice.decode_graphs](EngineOptions options, Communicator* world,
+                                                const Engine::Progress& progress) {
             options.decode_graphs = graphs;
-            return Engine::Create(options, std::exchange(*device, nullptr), world, progress);
+            return Engine::Create(options, open->lock(), world, progress);
           },
       .new_world = NewNcclWorldId};
 }

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -49,7 +50,7 @@ class Node final : public WorkerNode {
                   .new_world = options.new_world}) {}
 
   ~Node() override {
-    engine_->Abort();
+    engine_->Abort(std::numeric_limits<Epoch>::max());
     if (link_ != nullptr) link_->Leave(reason_.empty() ? "the worker is ending" : reason_);
     if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kShutdownWithin);
     engine_.reset();  // after the server: handlers wait for it

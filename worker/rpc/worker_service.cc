@@ -15,7 +15,7 @@ namespace {
 // Streams the progress of one load, no faster than a person can use it. Deletes itself.
 class LoadReactor final : public grpc::ServerWriteReactor<cluster::LoadProgress> {
  public:
-  explicit LoadReactor(EngineThread* engine) : engine_(engine) {}
+  LoadReactor(EngineThread* engine, Epoch epoch) : engine_(engine), epoch_(epoch) {}
 
   // Both on the engine thread.
   void Report(int64_t bytes_done, int64_t bytes_total) {
@@ -65,10 +65,11 @@ class LoadReactor final : public grpc::ServerWriteReactor<cluster::LoadProgress>
     lock.unlock();
     FinishNow();
   }
-  void OnCancel() override { engine_->Abort(); }
+  void OnCancel() override { engine_->Abort(epoch_); }
   void OnDone() override { delete this; }
 
   EngineThread* const engine_;
+  const Epoch epoch_;
   std::mutex mutex_;
   cluster::LoadProgress message_, last_message_;
   bool writing_ = false;
@@ -80,12 +81,13 @@ class LoadReactor final : public grpc::ServerWriteReactor<cluster::LoadProgress>
 // end too.
 class StepReactor final : public grpc::ServerUnaryReactor {
  public:
-  explicit StepReactor(EngineThread* engine) : engine_(engine) {}
-  void OnCancel() override { engine_->Abort(); }
+  StepReactor(EngineThread* engine, Epoch epoch) : engine_(engine), epoch_(epoch) {}
+  void OnCancel() override { engine_->Abort(epoch_); }
   void OnDone() override { delete this; }
 
  private:
   EngineThread* const engine_;
+  const Epoch epoch_;
 };
 
 }  // namespace
@@ -107,7 +109,7 @@ grpc::ServerUnaryReactor* WorkerService::NewWorld(grpc::CallbackServerContext* c
 
 grpc::ServerWriteReactor<cluster::LoadProgress>* WorkerService::Load(grpc::CallbackServerContext*,
                                                                      const cluster::LoadRequest* request) {
-  auto* reactor = new LoadReactor(engine_);
+  auto* reactor = new LoadReactor(engine_, request->epoch());
   absl::StatusOr<EngineOptions> options = EngineOptionsFromProto(*request);
   if (!options.ok()) {
     events_.on_loaded(options.status());
@@ -129,7 +131,7 @@ grpc::ServerWriteReactor<cluster::LoadProgress>* WorkerService::Load(grpc::Callb
 grpc::ServerUnaryReactor* WorkerService::ExecuteStep(grpc::CallbackServerContext*,
                                                      const cluster::StepPlan* request,
                                                      cluster::StepResult* response) {
-  auto* reactor = new StepReactor(engine_);
+  auto* reactor = new StepReactor(engine_, request->epoch());
   engine_->Execute(StepPlanFromProto(*request),
                    [reactor, response](absl::StatusOr<model::StepResult> result) {
                      if (result.ok()) StepResultToProto(*result, response);

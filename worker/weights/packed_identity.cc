@@ -28,20 +28,6 @@ absl::Status AddFile(const std::string& path, DigestOfValues& digest) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Digest> DigestOfCheckpoint(const checkpoint::CheckpointReader& reader) {
-  std::set<std::string> files;
-  for (const std::string& tensor : reader.names()) {
-    if (const std::string file = reader.FileOf(tensor); !file.empty()) files.insert(file);
-  }
-  // The config decides how tensors are packed; a GGUF holds its own.
-  if (!model::IsGgufPath(reader.folder())) {
-    files.insert((std::filesystem::path(reader.folder()) / "config.json").string());
-  }
-  DigestOfValues digest;
-  for (const std::string& file : files) DR_RETURN_IF_ERROR(AddFile(file, digest));
-  return digest.Finish();
-}
-
 Digest DigestOfTensors(const std::vector<model::PackedTensor>& tensors) {
   DigestOfValues digest;
   for (const model::PackedTensor& tensor : tensors) {
@@ -65,6 +51,20 @@ Digest DigestOfTensors(const std::vector<model::PackedTensor>& tensors) {
 }
 
 }  // namespace
+
+absl::StatusOr<Digest> DigestOfCheckpoint(const checkpoint::CheckpointReader& reader) {
+  std::set<std::string> files;
+  for (const std::string& tensor : reader.names()) {
+    if (const std::string file = reader.FileOf(tensor); !file.empty()) files.insert(file);
+  }
+  // The config decides how tensors are packed; a GGUF holds its own.
+  if (!model::IsGgufPath(reader.folder())) {
+    files.insert((std::filesystem::path(reader.folder()) / "config.json").string());
+  }
+  DigestOfValues digest;
+  for (const std::string& file : files) DR_RETURN_IF_ERROR(AddFile(file, digest));
+  return digest.Finish();
+}
 
 absl::StatusOr<PackedIdentity> IdentityOf(const model::Layout& layout, Rank rank, DType compute,
                                           const std::vector<model::PackedTensor>& tensors,

@@ -24,6 +24,9 @@ absl::StatusOr<PackedIdentity> IdentityOf(const model::Layout& layout, Rank rank
                                           const std::vector<model::PackedTensor>& tensors,
                                           const checkpoint::CheckpointReader& reader);
 
+// Of names, sizes and modification times of a checkpoint's files, as in PackedIdentity.
+absl::StatusOr<Digest> DigestOfCheckpoint(const checkpoint::CheckpointReader& reader);
+
 // "DeepSeek-R1.tp8-dp2-ep16-pp1.bf16.rank-3.packed": one model's layouts do not get into each other's way.
 std::string PackedFileName(const std::string& model_path, const model::Layout& layout, Rank rank,
                            DType compute);

@@ -10,6 +10,8 @@ struct PackedOptions {
   // Start only from, or leave behind only, a file that was read whole and found right. Without it, opening
   // one reads and checks its header alone, and one that cannot be written does not stop the rank.
   bool full_check = false;
+
+  bool operator==(const PackedOptions&) const = default;
 };
 
 }  // namespace deeprack::worker

@@ -66,6 +66,19 @@ TEST(AgreeOnBlocksTest, TheTightestRankDecides) {
   EXPECT_EQ(AgreeOnBlocks(ranks, 20).blocks, 20);
 }
 
+TEST(AgreeOnBlocksTest, WhatARankHoldsCountsAsAvailable) {
+  // The first kept its weights and 30 pages and meets the second again, which begins with nothing.
+  const RankMemory ranks[] = {{.host = 1,
+                               .available_bytes = 600,
+                               .fixed_bytes = 100,
+                               .page_bytes = 10,
+                               .kv_bytes = 300,
+                               .held_bytes = 400},
+                              {.host = 1, .available_bytes = 600, .fixed_bytes = 250, .page_bytes = 10}};
+  EXPECT_EQ(AgreeOnBlocks(ranks, 1000).blocks, 20);  // 900 / 2 - 250 = 200 bytes
+  EXPECT_EQ(AgreeOnBlocks(std::span(ranks).first(1), 1000).blocks, 30);
+}
+
 TEST(AgreeOnBlocksTest, AWishIsKept) {
   const RankMemory wish = {.available_bytes = 5, .fixed_bytes = 100, .page_bytes = 10, .kv_bytes = 99};
   EXPECT_EQ(AgreeOnBlocks({&wish, 1}, 1000).blocks, 9);
