@@ -152,6 +152,19 @@ TEST(CardEngineTest, PackedWeightsAreCopiedToTheCard) {
   }
 }
 
+TEST(CardEngineTest, RanksMeetAgainOnTheCardsTheyHave) {
+  for (const model::Layout& layout : {model::Layout{}, model::Layout{.tp = 2, .ep = 2}}) {
+    const auto rack = MakeRack(TinyOptions(WriteTinyCheckpoint({}), DType::kBF16, layout), Card);
+    model::StepPlan plan = Steps(1).front();
+    const std::vector<Logits> before = rack->LogitsOf(plan);
+    for (plan.epoch = kEpoch + 1; plan.epoch < kEpoch + 3; ++plan.epoch) {
+      const absl::Status met = rack->Rejoin(plan.epoch);
+      ASSERT_TRUE(met.ok()) << met;
+      EXPECT_EQ(rack->LogitsOf(plan), before);
+    }
+  }
+}
+
 // Batches that come and go, each padded to a recording that serves several sizes; every way of drawing.
 TEST(CardEngineTest, DecodesFromRecordingsGiveTheSameBits) {
   for (const bool grouped_query : {false, true}) {

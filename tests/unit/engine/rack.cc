@@ -21,6 +21,12 @@ void OnEveryRank(int ranks, const std::function<void(int)>& body) {
   for (std::thread& thread : threads) thread.join();
 }
 
+// Exchanging the memory of `device`.
+std::unique_ptr<Communicator> WorldOf(const std::shared_ptr<Device>& device,
+                                      std::unique_ptr<Communicator> host) {
+  return device->shares_host_memory() ? std::move(host) : MakeStagedCommunicator(device, std::move(host));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Rack>> Rack::Create(const EngineOptions& options,
@@ -28,20 +34,35 @@ absl::StatusOr<std::unique_ptr<Rack>> Rack::Create(const EngineOptions& options,
   auto rack = std::make_unique<Rack>();
   const int ranks = options.layout.world_size();
   rack->world_ = MakeLocalWorld(ranks, absl::Seconds(60));
+  rack->devices_.resize(static_cast<size_t>(ranks));
   std::vector<absl::StatusOr<std::unique_ptr<Engine>>> engines(static_cast<size_t>(ranks));
   OnEveryRank(ranks, [&](int rank) {
     EngineOptions own = options;
     own.rank = rank;
     std::unique_ptr<Communicator>& world = rack->world_[static_cast<size_t>(rank)];
-    std::shared_ptr<Device> device = make_device ? make_device() : MakeCpuDevice(own.threads);
-    if (!device->shares_host_memory()) world = MakeStagedCommunicator(device, std::move(world));
-    engines[static_cast<size_t>(rank)] = Engine::Create(own, std::move(device), world.get(), {});
+    std::shared_ptr<Device>& device = rack->devices_[static_cast<size_t>(rank)];
+    device = make_device ? make_device() : MakeCpuDevice(own.threads);
+    world = WorldOf(device, std::move(world));
+    engines[static_cast<size_t>(rank)] = Engine::Create(own, device, world.get(), {});
   });
   for (auto& engine : engines) {
     if (!engine.ok()) return engine.status();
     rack->engines_.push_back(*std::move(engine));
   }
   return rack;
+}
+
+absl::Status Rack::Rejoin(Epoch epoch) {
+  std::vector<std::unique_ptr<Communicator>> world = MakeLocalWorld(size(), absl::Seconds(60));
+  std::vector<absl::Status> statuses(engines_.size());
+  OnEveryRank(size(), [&](int rank) {
+    const auto r = static_cast<size_t>(rank);
+    world[r] = WorldOf(devices_[r], std::move(world[r]));
+    statuses[r] = engines_[r]->Rejoin(epoch, world[r].get());
+  });
+  world_ = std::move(world);
+  for (const absl::Status& status : statuses) DR_RETURN_IF_ERROR(status);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<model::SequenceResult>> Rack::Execute(const model::StepPlan& plan) {

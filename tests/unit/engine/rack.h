@@ -28,6 +28,9 @@ class Rack {
   // Runs the plan on all ranks; the joined results in the plan's order. The first rank's error, as above.
   absl::StatusOr<std::vector<model::SequenceResult>> Execute(const model::StepPlan& plan);
 
+  // All ranks meet in a new world, with the engines and devices they have. The first rank's error, as above.
+  absl::Status Rejoin(Epoch epoch);
+
   // The logits after each sequence's last position of the plan executed last, in its order. Every sequence
   // must sample.
   std::vector<Logits> LastLogits(const model::StepPlan& plan);
@@ -39,6 +42,7 @@ class Rack {
   int size() const { return static_cast<int>(engines_.size()); }
 
  private:
+  std::vector<std::shared_ptr<Device>> devices_;
   std::vector<std::unique_ptr<Communicator>> world_;
   std::vector<std::unique_ptr<Engine>> engines_;
 };
