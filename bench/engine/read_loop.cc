@@ -1,5 +1,9 @@
 #include "bench/engine/read_loop.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -32,6 +36,31 @@ uint64_t SumOf(const std::byte* from, int64_t bytes) {
   return sum;
 }
 
+#if defined(__x86_64__)
+// In the widest registers: narrower ones read a tenth less.
+__attribute__((target("avx512f"))) uint64_t SumOfAvx512(const std::byte* from, int64_t bytes) {
+  __m512i sums[4] = {};
+  for (int64_t i = 0; i < bytes; i += 256) {
+    for (int j = 0; j < 4; ++j) sums[j] = _mm512_add_epi64(sums[j], _mm512_loadu_si512(from + i + j * 64));
+  }
+  uint64_t sum = 0;
+  for (const __m512i& register_sum : sums) {
+    uint64_t lanes[8];
+    _mm512_storeu_si512(lanes, register_sum);
+    for (const uint64_t lane : lanes) sum += lane;
+  }
+  return sum;
+}
+#endif
+
+using Sum = uint64_t (*)(const std::byte*, int64_t);
+Sum WidestSum() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f")) return SumOfAvx512;
+#endif
+  return SumOf;
+}
+
 }  // namespace
 
 absl::StatusOr<ReadLoop> ReadLoop::Create(kernels::ThreadPool* pool) {
@@ -43,8 +72,9 @@ absl::StatusOr<ReadLoop> ReadLoop::Create(kernels::ThreadPool* pool) {
 double ReadLoop::BytesPerSecond() {
   std::atomic<uint64_t> sum = 0;
   const std::byte* part = memory_.data() + std::exchange(offset_, kBytes - kPart - offset_);
+  const Sum sum_of = WidestSum();
   const auto start = std::chrono::steady_clock::now();
-  pool_->ParallelFor(kPart / kPiece, [&](int64_t i) { sum += SumOf(part + i * kPiece, kPiece); });
+  pool_->ParallelFor(kPart / kPiece, [&](int64_t i) { sum += sum_of(part + i * kPiece, kPiece); });
   const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
   sum_ += sum;
   return static_cast<double>(kPart) / time.count();

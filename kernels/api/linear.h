@@ -3,7 +3,7 @@
 // depend on how many rows x has: a row's result is bitwise the same alone and in any batch. Relative error
 // against fp64: 1e-5 for fp32 x and out; out rounded once to its type.
 //
-// Weights in block formats: x is rounded to int8, with a scale for every 32 columns (formats of 32 elements)
+// Weights in block formats: x is rounded to int8, with a scale for every 32 columns (formats of 32 elements),
 // 256 (Q4_K, Q5_K) or 128 (all others): scale = absmax / 127, so that an element is off by at most absmax /
 // 254 of its columns. A product with that x~ is exact in integers within those columns and fp32 across them:
 // 1e-5 from x~ W^T in fp64. For normally distributed x the rounding is 0.5% (32) or 0.6% (128, 256) of the

@@ -20,7 +20,9 @@ struct Cut {
 };
 Cut ChooseCut(const MlaAttentionArgs& args, int64_t total_rows, int64_t threads) {
   const int64_t fair = Blocks(total_rows * args.heads, threads);
-  const int64_t items = Lower(kItemsPerTask, Higher(8, fair));
+  // Twice as many where there are tasks enough: half the pages to lay out.
+  const int64_t most = fair >= 8 * kItemsPerTask ? 2 * kItemsPerTask : kItemsPerTask;
+  const int64_t items = Lower(most, Higher(8, fair));
   const int64_t heads = Lower(args.heads, items);
   return {Higher(1, items / heads), heads};
 }

@@ -18,7 +18,7 @@ namespace {
 constexpr int64_t kPositionPanels = kPageTokens / 16;
 constexpr int64_t kScoreBlock = 128;
 // (row, head) pairs of a task: amortise a page's expansion, and stay in the L2 cache.
-constexpr int64_t kItemsPerTask = 128;
+constexpr int64_t kItemsPerTask = 64;
 
 int64_t RoundUp16(int64_t n) { return (n + 15) / 16 * 16; }
 int64_t RoundUp32(int64_t n) { return (n + 31) / 32 * 32; }

@@ -104,7 +104,9 @@ DEEPRACK_INLINE __m512i LoadLast(const fp8_e4m3* p) {
   ExpandPairs(_mm512_zextsi128_si512(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), pairs);
   return pairs[0];
 }
-DEEPRACK_INLINE __m512i LoadLast(const PairElement* p) { return LoadPair(p); }
+DEEPRACK_INLINE __m512i LoadLast(const PairElement* p) {
+  return _mm512_maskz_mov_epi16(0x55555555u, LoadPair(p));
+}
 
 DEEPRACK_INLINE __m512i BroadcastPair(const bf16* x) {
   int32_t pair;

@@ -97,6 +97,11 @@ std::string HugePageNote(HugePageSetting setting, const PageUse& pages) {
                       "(THP_enabled in /proc/self/status)");
 }
 
+int64_t ResidentBytes(std::span<const std::span<const std::byte>> memory) {
+  std::ifstream smaps("/proc/self/smaps");
+  return CountPages(smaps, memory).resident_bytes;
+}
+
 void LogHugePages(std::span<const std::span<const std::byte>> memory) {
   std::ifstream setting(kSettingFile);
   const std::string text((std::istreambuf_iterator<char>(setting)), std::istreambuf_iterator<char>());

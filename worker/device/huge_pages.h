@@ -34,6 +34,9 @@ struct PageUse {
 // hold it. Files' mappings do not count: their pages are the page cache's.
 PageUse CountPages(std::istream& smaps, std::span<const std::span<const std::byte>> memory);
 
+// How much of this process's anonymous `memory` is there; 0 where the system does not say.
+int64_t ResidentBytes(std::span<const std::span<const std::byte>> memory);
+
 // One line for the log: what was found, what it costs, what to do. Empty where nothing is amiss.
 std::string HugePageNote(HugePageSetting setting, const PageUse& pages);
 

@@ -1,6 +1,7 @@
 #include "worker/engine/engine.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <span>
 #include <utility>
@@ -107,6 +108,7 @@ class RankEngine final : public Engine {
   bool answers() const { return last_stage() && at_.tp_rank == 0; }
 
   absl::Status Run(const model::StepPlan& plan, model::StepResult& result);
+  int64_t HeldBytes() const;
   // What is asked for after the batch's rows: scores of prompt tokens and draws.
   void ListRequests(const model::StepPlan& plan);
   absl::Status ComputeLogits();
@@ -142,11 +144,29 @@ class RankEngine final : public Engine {
 bool RankEngine::Suits(const EngineOptions& options) const {
   EngineOptions same = options;
   same.epoch = options_.epoch;
+  same.packed = options_.packed;  // these two are the worker's own, not a load's
+  same.decode_graphs = options_.decode_graphs;
   if (same != options_) return false;
   const auto reader = checkpoint::CheckpointReader::Open(options.model_path);
   if (!reader.ok()) return false;
   const auto files = DigestOfCheckpoint(*reader);
   return files.ok() && *files == files_;
+}
+
+std::array<std::span<const std::byte>, 3> MemoryOf(const EngineParts& parts) {
+  const auto bytes = [](const void* data, int64_t size) {
+    return std::span(static_cast<const std::byte*>(data), static_cast<size_t>(size));
+  };
+  return {bytes(parts.weights.arena.data(), parts.weights.arena.capacity()),
+          bytes(parts.cache.layer(0), parts.cache.bytes()),
+          bytes(parts.workspace_arena.data(), parts.workspace_arena.capacity())};
+}
+
+// Of a machine's memory, what was never written to is not held yet, and what is mapped from a file is the
+// page cache's.
+int64_t RankEngine::HeldBytes() const {
+  if (device_->shares_host_memory()) return ResidentBytes(MemoryOf(parts_));
+  return memory_.weight_bytes + memory_.kv_bytes + memory_.workspace_bytes;
 }
 
 absl::Status RankEngine::Rejoin(Epoch epoch, Communicator* world) {
@@ -161,7 +181,7 @@ absl::Status RankEngine::Rejoin(Epoch epoch, Communicator* world) {
   RankMemory memory = own_;
   memory.available_bytes = device_->AvailableBytes();
   memory.kv_bytes = memory_.kv_bytes;
-  memory.held_bytes = memory_.weight_bytes + memory_.kv_bytes + memory_.workspace_bytes;
+  memory.held_bytes = HeldBytes();
   DR_ASSIGN_OR_RETURN(const int64_t blocks,
                       AgreeToLoad(absl::OkStatus(), memory, parts_.cache.blocks(), world, *device_));
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams,
@@ -294,10 +314,6 @@ const float* RankEngine::LastLogits(int64_t sequence_index) {
   return nullptr;
 }
 
-std::span<const std::byte> Bytes(const void* data, int64_t size) {
-  return {static_cast<const std::byte*>(data), static_cast<size_t>(size)};
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options, Communicator* world,
@@ -315,13 +331,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
   DR_ASSIGN_OR_RETURN(const int64_t blocks, AgreeToLoad(prepared, preparation.memory,
                                                         MostBlocks(preparation.limits), world, *device));
   DR_ASSIGN_OR_RETURN(EngineParts parts, MakeParts(options, preparation, blocks, *device, world, progress));
-  if (device->shares_host_memory()) {
-    const std::span<const std::byte> memory[] = {
-        Bytes(parts.weights.arena.data(), parts.weights.arena.capacity()),
-        Bytes(parts.cache.layer(0), parts.cache.bytes()),
-        Bytes(parts.workspace_arena.data(), parts.workspace_arena.capacity())};
-    LogHugePages(memory);
-  }
+  if (device->shares_host_memory()) LogHugePages(MemoryOf(parts));
   return std::make_unique<RankEngine>(options, preparation, std::move(device), world, std::move(parts));
 }
 

@@ -66,11 +66,13 @@ class Engine {
                                                         const Progress& progress);
   virtual ~Engine() = default;
 
-  // Whether this engine would be what Create makes of `options`, but for the epoch: the same rank of the same
-  // model, whose files nobody has touched since, in the same layout with the same limits.
+  // Whether this engine would be what Create makes of `options`, but for the epoch and for what is the worker's
+  // own (packed, decode_graphs): the same rank of the same model, whose files nobody has touched since, in the
+  // same layout with the same limits.
   virtual bool Suits(const EngineOptions& options) const = 0;
 
   // Meets a new world under a later epoch with the memory that the engine has: weights are not read again.
+  // For worlds that are made anew: an MPI world that broke is broken for good, and with it every later one.
   // What the cache held is forgotten; memory() says how many pages were agreed on, at most as many as before.
   // Collective like Create, some ranks may call that and others this. The old world may be broken; it goes
   // no sooner than this returns. After an error the engine can only be tried again or be destroyed. Errors:

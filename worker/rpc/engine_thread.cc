@@ -55,6 +55,7 @@ void EngineThread::Run() {
     ending ? task.refuse() : task.run();
   }
   engine_.reset();
+  engine_world_.reset();
 }
 
 void EngineThread::Load(EngineOptions options, const std::string& nccl_world,
@@ -85,38 +86,33 @@ void EngineThread::Abort(Epoch epoch) {
   {
     std::lock_guard lock(mutex_);
     aborted_ = std::max(aborted_.value_or(epoch), epoch);
-    if (epoch_ <= epoch) world = world_;
+    if (epoch_ && *epoch_ <= epoch) world = world_;
   }
   if (world != nullptr) world->Abort();
 }
 
 absl::Status EngineThread::Enter(std::shared_ptr<Communicator> world) {
   std::lock_guard lock(mutex_);
-  if (aborted_ && *aborted_ >= epoch_)
-    return absl::AbortedError(absl::StrCat("epoch ", epoch_, " was given up"));
+  if (aborted_ && *aborted_ >= *epoch_)
+    return absl::AbortedError(absl::StrCat("epoch ", *epoch_, " was given up"));
   world_ = std::move(world);
   return absl::OkStatus();
 }
 
-std::shared_ptr<Communicator> EngineThread::Leave() {
-  std::lock_guard lock(mutex_);
-  return std::exchange(world_, nullptr);
-}
-
 absl::StatusOr<EngineMemory> EngineThread::LoadNow(const EngineOptions& options, const WorldRequest& request,
                                                    const Engine::Progress& progress) {
-  if (engine_ != nullptr && options.epoch <= epoch_) {
+  if (epoch_ && options.epoch <= *epoch_) {
     return absl::FailedPreconditionError(
-        absl::StrCat("load for epoch ", options.epoch, ": this worker is in epoch ", epoch_, " already"));
+        absl::StrCat("load for epoch ", options.epoch, ": this worker is in epoch ", *epoch_, " already"));
   }
-  std::shared_ptr<Communicator> before = Leave();  // an engine's groups are parts of it until it rejoins
-  if (engine_ == nullptr || !engine_->Suits(options)) {
+  if (engine_ != nullptr && !engine_->Suits(options)) {
     engine_.reset();
-    before.reset();
+    engine_world_.reset();
   }
   {
     std::lock_guard lock(mutex_);
     epoch_ = options.epoch;
+    world_ = nullptr;
   }
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> joined, join_(request));
   const std::shared_ptr<Communicator> world = std::move(joined);
@@ -133,14 +129,15 @@ absl::StatusOr<EngineMemory> EngineThread::LoadNow(const EngineOptions& options,
   } else {
     DR_ASSIGN_OR_RETURN(engine_, create_(options, world.get(), progress));
   }
+  engine_world_ = world;
   return engine_->memory();
 }
 
 absl::StatusOr<model::StepResult> EngineThread::ExecuteNow(const model::StepPlan& plan) {
   if (engine_ == nullptr) return absl::FailedPreconditionError("no model is loaded");
-  if (plan.epoch != epoch_) {
+  if (plan.epoch != *epoch_) {
     return absl::FailedPreconditionError(
-        absl::StrCat("step ", plan.step, " is of epoch ", plan.epoch, "; this worker is in epoch ", epoch_));
+        absl::StrCat("step ", plan.step, " is of epoch ", plan.epoch, "; this worker is in epoch ", *epoch_));
   }
   return engine_->Execute(plan);
 }

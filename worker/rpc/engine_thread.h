@@ -54,7 +54,7 @@ class EngineThread {
   void Execute(model::StepPlan plan, ExecuteDone done);
 
   // Breaks the world of an epoch and of those before it for good: calls under way end soon, and later ones at
-  // once. From any thread.
+  // once. From any thread. With MPI no later epoch can be entered then.
   void Abort(Epoch epoch);
 
   uint64_t steps_finished() const { return steps_finished_; }
@@ -73,7 +73,6 @@ class EngineThread {
   absl::StatusOr<model::StepResult> ExecuteNow(const model::StepPlan& plan);
   // The world of the load under way; Aborted, if its epoch was.
   absl::Status Enter(std::shared_ptr<Communicator> world);
-  std::shared_ptr<Communicator> Leave();  // the one at hand
 
   const JoinWorld join_;
   const CreateEngine create_;
@@ -86,9 +85,10 @@ class EngineThread {
   bool ending_ = false;
   std::optional<Epoch> aborted_;         // this one and those before it
   std::shared_ptr<Communicator> world_;  // of epoch_; replaced under mutex_, by the thread only
-  Epoch epoch_ = 0;                      // likewise
+  std::optional<Epoch> epoch_;           // of the last load; likewise
 
   // The thread's own.
+  std::shared_ptr<Communicator> engine_world_;  // whose groups the engine has: goes after it
   std::unique_ptr<Engine> engine_;
 
   std::thread thread_;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <utility>
+#include <vector>
 
 #include "base/log.h"
 #include "kernels/api/thread_pool.h"
@@ -28,11 +29,13 @@ std::unique_ptr<Device> MakePlacedCpuDevice(const PlacementRequest& request) {
   spdlog::info("{}", Describe(placement, request));
   pool.processors = placement.processors;
   if (!pool.processors.empty()) pool.spin = kSpinOfBoundThreads;
-  if (placement.nodes.empty()) return MakeCpuDevice(pool);
-
-  if (const absl::Status status = topology->ConfineThisThread(placement.confined_to); !status.ok()) {
-    spdlog::warn("{}", std::string(status.message()));
+  // Or, where an earlier load confined it, to all that it may use.
+  const std::vector<int>& stays_on = placement.nodes.empty() ? request.allowed : placement.confined_to;
+  if (!stays_on.empty()) {
+    if (const absl::Status status = topology->ConfineThisThread(stays_on); !status.ok())
+      spdlog::warn("{}", std::string(status.message()));
   }
+  if (placement.nodes.empty()) return MakeCpuDevice(pool);
   auto place = [topology = std::make_shared<HwlocTopology>(*std::move(topology)), nodes = placement.nodes,
                 warned = false](std::byte* data, int64_t bytes) mutable {
     const absl::Status status = topology->PlaceMemory(data, bytes, nodes);

@@ -168,6 +168,9 @@ TEST(RejoinTest, AnEngineSuitsWhatItWasMadeOf) {
   ASSERT_TRUE(engine.ok()) << engine.status();
   options.epoch = kFirst + 3;
   EXPECT_TRUE((*engine)->Suits(options));
+  options.packed.folder = "elsewhere";  // the worker's own, which a load does not name
+  options.decode_graphs = true;
+  EXPECT_TRUE((*engine)->Suits(options));
   EngineOptions other = options;
   other.max_sequences += 1;
   EXPECT_FALSE((*engine)->Suits(other));
