@@ -1,9 +1,37 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <vector>
 
 #include "kernels/reference/reference.h"
 
 namespace deeprack::kernels::reference {
+namespace {
+
+// Turns scores into weights; returns their sum.
+double Softmax(SoftmaxWeights kind, std::vector<double>& scores) {
+  double total = 0;
+  if (kind == SoftmaxWeights::kExact) {
+    const double largest = *std::max_element(scores.begin(), scores.end());
+    for (double& score : scores) total += score = std::exp(score - largest);
+    return total;
+  }
+  double largest = -std::numeric_limits<double>::infinity();
+  for (auto page = scores.begin(); page != scores.end();) {
+    const auto end = page + std::min<ptrdiff_t>(kPageTokens, scores.end() - page);
+    const double before = largest;
+    largest = std::max(largest, *std::max_element(page, end));
+    for (auto earlier = scores.begin(); earlier != page; ++earlier) *earlier *= std::exp(before - largest);
+    for (; page != end; ++page) {
+      const auto weight = static_cast<float>(std::exp(*page - largest));
+      *page = static_cast<double>(ToFloat(ToBF16(weight)));
+    }
+  }
+  for (const double weight : scores) total += weight;
+  return total;
+}
+
+}  // namespace
 
 void Rope(const RopeArgs& args) {
   const int64_t half = args.rope_dim / 2;
@@ -32,7 +60,7 @@ void KvWrite(const KvWriteArgs& args) {
   }
 }
 
-void MlaAttention(const MlaAttentionArgs& args) {
+void MlaAttention(const MlaAttentionArgs& args, SoftmaxWeights kind) {
   const int64_t latent = args.latent_dim, dim = latent + args.rope_dim;
   const Matrix cache{const_cast<void*>(args.cache), args.cache_type, 0, dim, dim};
   for (int64_t s = 0; s < args.num_sequences; ++s) {
@@ -55,9 +83,7 @@ void MlaAttention(const MlaAttentionArgs& args) {
           }
           weights[p] = score * static_cast<double>(args.scale);
         }
-        const double largest = *std::max_element(weights.begin(), weights.end());
-        double total = 0;
-        for (double& weight : weights) total += weight = std::exp(weight - largest);
+        const double total = Softmax(kind, weights);
         for (int64_t c = 0; c < latent; ++c) {
           double sum = 0;
           for (int64_t p = 0; p < visible; ++p) sum += weights[p] * Get(cache, slot(p), c);
@@ -68,7 +94,7 @@ void MlaAttention(const MlaAttentionArgs& args) {
   }
 }
 
-void GqaAttention(const GqaAttentionArgs& args) {
+void GqaAttention(const GqaAttentionArgs& args, SoftmaxWeights kind) {
   const int64_t dim = args.head_dim, entry = 2 * args.kv_heads * dim;
   const Matrix cache{const_cast<void*>(args.cache), args.cache_type, 0, entry, entry};
   for (int64_t s = 0; s < args.num_sequences; ++s) {
@@ -86,9 +112,7 @@ void GqaAttention(const GqaAttentionArgs& args) {
             weights[p] += Get(args.q, row, h * dim + c) * Get(cache, slot(p), key + c);
           weights[p] *= static_cast<double>(args.scale);
         }
-        const double largest = *std::max_element(weights.begin(), weights.end());
-        double total = 0;
-        for (double& weight : weights) total += weight = std::exp(weight - largest);
+        const double total = Softmax(kind, weights);
         for (int64_t c = 0; c < dim; ++c) {
           double sum = 0;
           for (size_t p = 0; p < weights.size(); ++p) sum += weights[p] * Get(cache, slot(p), value + c);

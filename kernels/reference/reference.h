@@ -29,8 +29,11 @@ void GroupedLinear(const GroupedLinearArgs& args);
 void SwiGlu(const SwiGluArgs& args);
 void Rope(const RopeArgs& args);
 void KvWrite(const KvWriteArgs& args);
-void MlaAttention(const MlaAttentionArgs& args);
-void GqaAttention(const GqaAttentionArgs& args);
+// kBf16: softmax weights as backends have them that multiply pairs of bf16: of each page against the largest
+// score so far, rounded.
+enum class SoftmaxWeights { kExact, kBf16 };
+void MlaAttention(const MlaAttentionArgs& args, SoftmaxWeights weights = SoftmaxWeights::kExact);
+void GqaAttention(const GqaAttentionArgs& args, SoftmaxWeights weights = SoftmaxWeights::kExact);
 void Gate(const GateArgs& args);
 void GroupByExpert(const GroupByExpertArgs& args);
 void Combine(const CombineArgs& args);

@@ -109,10 +109,10 @@ TEST_P(AttentionTest, AgreesWithReference) {
         TestMatrix out(type, 27, shape.heads * shape.latent_dim),
             expected(DType::kF32, 27, shape.heads * shape.latent_dim);
         kernels().mla_attention(queries.Args(cache, 0, 27, sequences, 4, out.view()), execution());
-        reference::MlaAttention(queries.Args(cache, 0, 27, sequences, 4, expected.view()));
         SCOPED_TRACE(testing::Message() << "heads " << shape.heads << " latent " << shape.latent_dim
                                         << " cache " << Name(cache_type) << " q " << Name(type));
-        ExpectClose(out, expected, AttentionTolerance(kernels(), type, cache_type));
+        ExpectAttention(kernels(), reference::MlaAttention,
+                        queries.Args(cache, 0, 27, sequences, 4, expected.view()), type, out, expected);
       }
     }
   }

@@ -70,10 +70,10 @@ TEST_P(GqaAttentionTest, AgreesWithReference) {
         const TestMatrix q = TestMatrix::Normal(type, 87, width, random, 0.4f);
         TestMatrix out(type, 87, width), expected(DType::kF32, 87, width);
         kernels().gqa_attention(cache.Args(shape, q.view(), sequences, out.view()), execution());
-        reference::GqaAttention(cache.Args(shape, q.view(), sequences, expected.view()));
         SCOPED_TRACE(testing::Message() << "heads " << shape.heads << " dim " << shape.head_dim << " cache "
                                         << Name(cache_type) << " q " << Name(type));
-        ExpectClose(out, expected, AttentionTolerance(kernels(), type, cache_type));
+        ExpectAttention(kernels(), reference::GqaAttention,
+                        cache.Args(shape, q.view(), sequences, expected.view()), type, out, expected);
       }
     }
   }
