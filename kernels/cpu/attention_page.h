@@ -89,17 +89,28 @@ void CopyQuery(const T* from, int64_t count, X* to) {
   for (int64_t c = 0; c < count; c += 16) StoreFirst(to + c, LoadFirst(from + c, count - c), count - c);
 }
 
-// Takes the first `count` keys of a page, `stride` elements apart; positions up to the next multiple of 16
-// become zeros.
+// As many dimensions of a key as a register holds, the first `count` of them, zeros after them.
 template <class T>
-void LoadKeys(const T* keys, int64_t stride, int64_t count, const Workspace<float>& w) {
+F16 LoadKeyPart(const T* key, int64_t count, float) {
+  return LoadFirst(key, count);
+}
+#if DEEPRACK_SIMD_LEVEL >= 3
+F16 LoadKeyPart(const bf16* key, int64_t count, bf16) { return LoadWords(key, count); }
+#endif
+
+// Takes the first `count` keys of a page, `stride` elements apart; positions up to the next multiple of 16
+// become zeros. Registers are transposed by 32 bits: dimensions, or pairs of them.
+template <class T, class X>
+void LoadKeys(const T* keys, int64_t stride, int64_t count, const Workspace<X>& w) {
+  constexpr int64_t kDimensions = 64 / sizeof(TileElement<X>);
   for (int64_t first = 0; first < count; first += 16) {
-    for (int64_t d = 0; d < w.key; d += 16) {
+    for (int64_t d = 0; d < w.key; d += kDimensions) {
       F16 rows[16];
 #pragma GCC unroll 16
       for (int64_t i = 0; i < 16; ++i)
-        rows[i] = first + i < count ? LoadFirst(keys + (first + i) * stride + d, w.key - d) : Set1(0.0f);
-      StoreTransposed(rows, w.keys + first * w.entry + d * 16);
+        rows[i] =
+            first + i < count ? LoadKeyPart(keys + (first + i) * stride + d, w.key - d, X{}) : Set1(0.0f);
+      StoreTransposed(rows, reinterpret_cast<float*>(w.keys + first * w.entry + d * 16));
     }
   }
 }
@@ -113,19 +124,6 @@ void LoadValues(const T* values, int64_t stride, int64_t dim, int64_t count, con
 }
 
 #if DEEPRACK_SIMD_LEVEL >= 3
-// Pairs of dimensions.
-void LoadKeys(const bf16* keys, int64_t stride, int64_t count, const Workspace<bf16>& w) {
-  for (int64_t first = 0; first < count; first += 16) {
-    for (int64_t d = 0; d < w.key; d += 32) {
-      F16 rows[16];
-#pragma GCC unroll 16
-      for (int64_t i = 0; i < 16; ++i)
-        rows[i] = first + i < count ? LoadWords(keys + (first + i) * stride + d, w.key - d) : Set1(0.0f);
-      StoreTransposed(rows, reinterpret_cast<float*>(w.keys + first * w.entry + d * 16));
-    }
-  }
-}
-
 // Pairs of positions; a last one without a partner is paired with zeros.
 void LoadValues(const bf16* values, int64_t stride, int64_t dim, int64_t count, const Workspace<bf16>& w) {
   for (int64_t i = 0; i < count; i += 2) {

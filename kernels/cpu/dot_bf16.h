@@ -3,8 +3,8 @@
 //
 // An output is one fp32 sum over pairs of columns (k, k + 1), ascending; products of bf16 are exact in it. An
 // odd last column pairs with zero. The instruction takes subnormal bf16 for zero: activations below 1.2e-38
-// are. Every e4m3 value is a normal bf16, so fp8 weights lose nothing; NaN, which loading refuses, reads as
-// 480.
+// are. Every e4m3 value is a normal bf16, so fp8 weights lose nothing; NaN, which loading refuses, stays
+// one.
 #pragma once
 
 #include "kernels/cpu/micro_kernel.h"
@@ -36,10 +36,8 @@ inline constexpr int64_t kPrefetchAhead = 2048;
 struct PairTables {
   alignas(64) uint16_t interleave[32];          // two columns of 16 words -> pairs
   alignas(64) uint16_t interleave_rows[2][32];  // two rows of 32 words -> pairs, 16 columns at a time
-  // e4m3 without its sign -> the lower and the upper byte of its bf16; then, for the first and the second two
-  // of four columns, where the bytes of the pairs are: 64 lower ones, then 64 upper ones.
-  alignas(64) uint8_t low[128];
-  alignas(64) uint8_t high[128];
+  // Where the bytes of pairs of e4m3 are, for the first and the second two of four columns: 64 lower ones,
+  // then 64 upper ones.
   alignas(64) uint8_t deal[2][64];
 };
 
@@ -57,16 +55,6 @@ constexpr PairTables MakePairTables() {
       }
     }
   }
-  for (int i = 1; i < 128; ++i) {
-    int exponent = i >> 3, mantissa = i & 7;
-    if (exponent == 0) {  // subnormal: mantissa * 2^-9
-      for (exponent = 1; mantissa < 8; mantissa *= 2) --exponent;
-      mantissa -= 8;
-    }
-    const int bits = (exponent + 120) << 7 | mantissa << 4;
-    tables.low[i] = static_cast<uint8_t>(bits & 0xff);
-    tables.high[i] = static_cast<uint8_t>(bits >> 8);
-  }
   return tables;
 }
 
@@ -74,14 +62,10 @@ inline constexpr PairTables kPairTables = MakePairTables();
 
 // Four columns of e4m3, 16 bytes each, to two registers of pairs.
 DEEPRACK_INLINE void ExpandPairs(__m512i bytes, __m512i (&pairs)[2]) {
-  const PairTables& t = kPairTables;
-  const __m512i low =
-      _mm512_permutex2var_epi8(_mm512_load_si512(t.low), bytes, _mm512_load_si512(t.low + 64));
-  __m512i high = _mm512_permutex2var_epi8(_mm512_load_si512(t.high), bytes, _mm512_load_si512(t.high + 64));
-  high = _mm512_ternarylogic_epi32(high, bytes, _mm512_set1_epi8(static_cast<char>(0x80)),
-                                   0xf8);  // high | (bytes & 0x80)
+  const auto [low, high] = LookUp(bytes);
 #pragma GCC unroll 2
-  for (int j = 0; j < 2; ++j) pairs[j] = _mm512_permutex2var_epi8(low, _mm512_load_si512(t.deal[j]), high);
+  for (int j = 0; j < 2; ++j)
+    pairs[j] = _mm512_permutex2var_epi8(low, _mm512_load_si512(kPairTables.deal[j]), high);
 }
 
 // Columns k and k + 1 of a panel, as pairs.

@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include "kernels/cpu/simd_fold.h"
+
 namespace deeprack::kernels::DEEPRACK_SIMD {
 
 // 12 accumulators, 2 weights and a broadcast of 16 registers.
@@ -87,20 +89,6 @@ DEEPRACK_INLINE void StoreTransposed(const F16 (&rows)[16], float* p) {
   }
 }
 
-DEEPRACK_INLINE float SumLanes(__m128 a) {
-  a = _mm_add_ps(a, _mm_movehl_ps(a, a));
-  return _mm_cvtss_f32(_mm_add_ss(a, _mm_movehdup_ps(a)));
-}
-DEEPRACK_INLINE float MaxLanes(__m128 a) {
-  a = _mm_max_ps(a, _mm_movehl_ps(a, a));
-  return _mm_cvtss_f32(_mm_max_ss(a, _mm_movehdup_ps(a)));
-}
-DEEPRACK_INLINE float SumLanes(__m256 a) {
-  return SumLanes(_mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));
-}
-DEEPRACK_INLINE float MaxLanes(__m256 a) {
-  return MaxLanes(_mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));
-}
 DEEPRACK_INLINE float SumLanes(F16 a) { return SumLanes(_mm256_add_ps(a.lo, a.hi)); }
 DEEPRACK_INLINE float MaxLanes(F16 a) { return MaxLanes(_mm256_max_ps(a.lo, a.hi)); }
 

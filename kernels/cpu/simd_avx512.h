@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include "kernels/cpu/simd_fold.h"
+
 namespace deeprack::kernels::DEEPRACK_SIMD {
 
 // 24 accumulators, up to 4 weights and a broadcast fill the 32 registers; fp8 needs many for its expansion.
@@ -62,13 +64,23 @@ constexpr Fp8Tables MakeFp8Tables() {
 
 inline constexpr Fp8Tables kFp8Tables = MakeFp8Tables();
 
-DEEPRACK_INLINE void Expand4(__m512i values, F16 (&r)[4]) {
+// The two bytes of 64 values, which are those of their bf16.
+struct UpperBytes {
+  __m512i low, high;
+};
+DEEPRACK_INLINE UpperBytes LookUp(__m512i values) {
   const Fp8Tables& t = kFp8Tables;
   const __m512i low =
       _mm512_permutex2var_epi8(_mm512_load_si512(t.low), values, _mm512_load_si512(t.low + 64));
-  __m512i high = _mm512_permutex2var_epi8(_mm512_load_si512(t.high), values, _mm512_load_si512(t.high + 64));
-  high = _mm512_ternarylogic_epi32(high, values, _mm512_set1_epi8(static_cast<char>(0x80)),
-                                   0xf8);  // high | (values & 0x80)
+  const __m512i high =
+      _mm512_permutex2var_epi8(_mm512_load_si512(t.high), values, _mm512_load_si512(t.high + 64));
+  return {low, _mm512_ternarylogic_epi32(high, values, _mm512_set1_epi8(static_cast<char>(0x80)),
+                                         0xf8)};  // high | (values & 0x80)
+}
+
+DEEPRACK_INLINE void Expand4(__m512i values, F16 (&r)[4]) {
+  const Fp8Tables& t = kFp8Tables;
+  const auto [low, high] = LookUp(values);
   const __mmask64 upper = 0xccccccccccccccccull;
   for (int j = 0; j < 4; ++j) {
     r[j].v =
@@ -139,20 +151,6 @@ DEEPRACK_INLINE void StoreTransposed(const F16 (&rows)[16], float* p) {
   }
 }
 
-DEEPRACK_INLINE float SumLanes(__m128 a) {
-  a = _mm_add_ps(a, _mm_movehl_ps(a, a));
-  return _mm_cvtss_f32(_mm_add_ss(a, _mm_movehdup_ps(a)));
-}
-DEEPRACK_INLINE float MaxLanes(__m128 a) {
-  a = _mm_max_ps(a, _mm_movehl_ps(a, a));
-  return _mm_cvtss_f32(_mm_max_ss(a, _mm_movehdup_ps(a)));
-}
-DEEPRACK_INLINE float SumLanes(__m256 a) {
-  return SumLanes(_mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));
-}
-DEEPRACK_INLINE float MaxLanes(__m256 a) {
-  return MaxLanes(_mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));
-}
 DEEPRACK_INLINE float SumLanes(F16 a) {
   return SumLanes(_mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1)));
 }

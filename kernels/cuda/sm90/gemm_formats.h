@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/sm90/gemm_kernel.h"
+#include "kernels/cuda/sm90/int4_weight.h"
 
 namespace deeprack::kernels::sm90 {
 
@@ -111,6 +112,19 @@ struct BF16Format {
     WaitProducts<0>();
     KeepInPlace(sums);
     Release(shared, last);
+  }
+};
+
+// What formats of int4 weights have in common, whatever they are multiplied by: a tile is one copy.
+struct Int4Tiles {
+  static constexpr uint32_t kWeightBytes = 9216, kWeightCopied = kInt4TileBytes;
+  static_assert(kWeightBytes >= kWeightCopied);
+
+  __device__ static void CopyWeight(const GemmLaunch& launch, uint8_t* to, const GemmUnit& unit, int block,
+                                    Barrier& full, uint64_t policy) {
+    const int64_t tile =
+        (int64_t{unit.group} * launch.feature_tiles + unit.feature_tile) * launch.k_blocks + block;
+    CopyBytes(to, launch.tiles + tile * kInt4TileBytes, kInt4TileBytes, full, policy);
   }
 };
 

@@ -6,18 +6,9 @@ namespace deeprack::kernels::sm90 {
 namespace {
 
 // The weights pass through registers: each lane's 16 bytes hold its operand of four instructions.
-struct Int4Format {
+struct Int4Format : Int4Tiles {
   static constexpr int kBlockK = 128, kPanelK = 64, kXPanels = 2;
   static constexpr int kXScales = 0;
-  static constexpr uint32_t kWeightBytes = 9216, kWeightCopied = kInt4TileBytes;
-  static_assert(kWeightBytes >= kWeightCopied);
-
-  __device__ static void CopyWeight(const GemmLaunch& launch, uint8_t* to, const GemmUnit& unit, int block,
-                                    Barrier& full, uint64_t policy) {
-    const int64_t tile =
-        (int64_t{unit.group} * launch.feature_tiles + unit.feature_tile) * launch.k_blocks + block;
-    CopyBytes(to, launch.tiles + tile * kInt4TileBytes, kInt4TileBytes, full, policy);
-  }
 
   // sums = over the groups of columns: (products of q - zero, exact in bf16) * scale.
   template <int kTokens, class Shared, class Stages>

@@ -6,18 +6,9 @@ namespace deeprack::kernels::sm90 {
 namespace {
 
 // The weights pass through registers: each lane's 32 bytes hold its operand of four instructions.
-struct Int4E4M3Format {
+struct Int4E4M3Format : Int4Tiles {
   static constexpr int kBlockK = 128, kPanelK = 128, kXPanels = 1;
   static constexpr int kXScales = 2;
-  static constexpr uint32_t kWeightBytes = 9216, kWeightCopied = kInt4TileBytes;
-  static_assert(kWeightBytes >= kWeightCopied);
-
-  __device__ static void CopyWeight(const GemmLaunch& launch, uint8_t* to, const GemmUnit& unit, int block,
-                                    Barrier& full, uint64_t policy) {
-    const int64_t tile =
-        (int64_t{unit.group} * launch.feature_tiles + unit.feature_tile) * launch.k_blocks + block;
-    CopyBytes(to, launch.tiles + tile * kInt4TileBytes, kInt4TileBytes, full, policy);
-  }
 
   // Two registers of four e4m3 each: (q - 7.5) / 256.
   __device__ static void Unpack(uint32_t word, uint32_t& first, uint32_t& second) {

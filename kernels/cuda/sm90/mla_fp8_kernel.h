@@ -390,20 +390,7 @@ template <int kColumns>
 __global__ void __launch_bounds__(kMlaThreads, 1) MlaFp8Kernel(const __grid_constant__ MlaLaunch launch) {
   using Shared = MlaFp8Shared<kColumns>;
   const Shared shared{DynamicShared()};
-  if (threadIdx.x == 0) {
-    for (int s = 0; s < Shared::kStages; ++s) {
-      InitBarrier(shared.full(s), 1);
-      InitBarrier(shared.empty(s), kMlaMathThreads / kWarp);
-    }
-    InitBarrier(shared.query_full(), 1);
-    InitBarrier(shared.query_empty(), kMlaMathThreads / kWarp);
-    FenceBarrierInit();
-    PrefetchMap(launch.q_latent);
-    PrefetchMap(launch.q_rope);
-    PrefetchMap(launch.cache);
-  }
-  __syncthreads();
-  BeginKernel();
+  BeginMla(launch, shared, kMlaMathThreads / kWarp);
   if (threadIdx.x < kWarpgroup) {
     LowerRegisters<24>();
     if (threadIdx.x == 0) LoadFp8Items<kColumns>(launch, shared);

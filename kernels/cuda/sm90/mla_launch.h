@@ -1,5 +1,5 @@
-// What the kernels of latent attention share: what they are given, and how parts of a tile's pages are folded
-// together.
+// What the kernels of latent attention share: what they are given, how they begin, and how parts of a
+// tile's pages are folded together.
 #pragma once
 
 #include "kernels/cuda/sm90/hopper.h"
@@ -28,6 +28,25 @@ struct MlaLaunch {
   int32_t tile_heads;
   bool out_bf16;
 };
+
+// The barriers, of which `page_readers` warps give a page back, and the maps on their way.
+template <class Shared>
+__device__ void BeginMla(const MlaLaunch& launch, const Shared& shared, uint32_t page_readers) {
+  if (threadIdx.x == 0) {
+    for (int s = 0; s < Shared::kStages; ++s) {
+      InitBarrier(shared.full(s), 1);
+      InitBarrier(shared.empty(s), page_readers);
+    }
+    InitBarrier(shared.query_full(), 1);
+    InitBarrier(shared.query_empty(), kMlaMathThreads / kWarp);
+    FenceBarrierInit();
+    PrefetchMap(launch.q_latent);
+    PrefetchMap(launch.q_rope);
+    PrefetchMap(launch.cache);
+  }
+  __syncthreads();
+  BeginKernel();
+}
 
 // Folding a part into those before it: factors for what was folded and for the part, to the larger of both
 // scales. The merge kernel does the same steps.
