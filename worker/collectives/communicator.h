@@ -22,6 +22,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "base/dtype.h"
 
 namespace deeprack::worker {
@@ -32,6 +33,8 @@ class Communicator {
 
   virtual int rank() const = 0;
   virtual int size() const = 0;
+  // That bounds every call.
+  virtual absl::Duration timeout() const = 0;
 
   // data[i] = sum over ranks of their data[i]; in place. type is kF32 or kBF16.
   virtual absl::Status AllReduceSum(void* data, int64_t count, DType type) = 0;

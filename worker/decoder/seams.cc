@@ -1,5 +1,9 @@
 #include "worker/decoder/seams.h"
 
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -41,7 +45,8 @@ Seams::Seams(const model::Layout& layout, Rank rank, Communicator* world, Device
     : layout_(layout), rank_(rank), world_(world), device_(device) {}
 
 absl::StatusOr<std::unique_ptr<Seams>> Seams::Create(const model::Layout& layout, Rank rank,
-                                                     Communicator* world, Device* device) {
+                                                     Communicator* world, Device* device,
+                                                     PeerArea* peer_area) {
   DR_CHECK(world != nullptr || layout.world_size() == 1);
   DR_CHECK(world == nullptr || (world->size() == layout.world_size() && world->rank() == rank));
   std::unique_ptr<Seams> seams(new Seams(layout, rank, world, device));
@@ -49,12 +54,34 @@ absl::StatusOr<std::unique_ptr<Seams>> Seams::Create(const model::Layout& layout
   DR_ASSIGN_OR_RETURN(seams->stage_, SplitUnlessAlone(world, at.pp_rank, layout.stage_size()));
   DR_ASSIGN_OR_RETURN(seams->tp_, SplitUnlessAlone(seams->stage_.get(), at.dp_rank, layout.tp));
   DR_ASSIGN_OR_RETURN(seams->dp_, SplitUnlessAlone(seams->stage_.get(), at.tp_rank, layout.dp));
+  DR_RETURN_IF_ERROR(seams->MeetPeers(peer_area));
   return seams;
+}
+
+// Collective over the tp group, whatever each rank has.
+absl::Status Seams::MeetPeers(PeerArea* area) {
+  if (PeerRows(layout_, 1) == 0 || device_->shares_host_memory()) return absl::OkStatus();
+  auto peers = PeerGroup::Create(*tp_, *device_, area);
+  if (peers.ok()) {
+    peers_ = *std::move(peers);
+  } else if (!absl::IsFailedPrecondition(peers.status())) {
+    return peers.status();
+  } else if (area != nullptr) {
+    spdlog::info("sums over the tp group go through its communicator: {}",
+                 std::string(peers.status().message()));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Seams::SumOver(Communicator* group, const kernels::Matrix& x) {
   if (group == nullptr || x.rows == 0) return absl::OkStatus();
   DR_CHECK(x.stride == x.cols);
+  // With one dp group the stage is the tp group.
+  const bool of_peers = peers_ != nullptr && group->size() == layout_.tp;
+  if (of_peers && peers_->Serves(x)) {
+    peers_->Sum(x);
+    return absl::OkStatus();
+  }
   const Stopwatch watch(elapsed_);
   return group->AllReduceSum(x.data, x.rows * x.cols, x.type);
 }
@@ -123,6 +150,16 @@ absl::Status Seams::SendToNextStage(const void* data, int64_t bytes) {
 absl::Status Seams::ReceiveFromPreviousStage(void* data, int64_t bytes) {
   const Stopwatch watch(elapsed_);
   return world_->Receive(data, bytes, rank_ - layout_.stage_size());
+}
+
+int64_t Seams::most_recorded_rows() const {
+  if (layout_.world_size() == 1) return std::numeric_limits<int64_t>::max();
+  return layout_.world_size() == layout_.tp && peers_ != nullptr ? peers_->most_rows() : 0;
+}
+
+int64_t PeerRows(const model::Layout& layout, int64_t max_step_tokens) {
+  return layout.tp > 1 && layout.tp <= kernels::kMaxPeers ? std::min(max_step_tokens, kernels::kMaxPeerRows)
+                                                          : 0;
 }
 
 absl::Duration Seams::TakeElapsed() { return std::exchange(elapsed_, absl::ZeroDuration()); }

@@ -16,16 +16,19 @@
 #include "kernels/api/matrix.h"
 #include "model/layout/layout.h"
 #include "worker/collectives/communicator.h"
+#include "worker/collectives/peer/peer_group.h"
 #include "worker/device/device.h"
 
 namespace deeprack::worker {
 
 class Seams {
  public:
-  // Splits `world` (collective over it). `world` may be null when the layout has one rank; it and the device
-  // outlive the seams.
+  // Splits `world` (collective over it). `world` may be null when the layout has one rank; it, the device and
+  // `peer_area` outlive the seams. `peer_area`: null, or this rank's part of sums over tp by the cards' own
+  // memory (worker/collectives/peer), which are made so where every rank of the group reaches every other.
   static absl::StatusOr<std::unique_ptr<Seams>> Create(const model::Layout& layout, Rank rank,
-                                                       Communicator* world, Device* device);
+                                                       Communicator* world, Device* device,
+                                                       PeerArea* peer_area);
 
   // Sums over the tp group: vocabulary-parallel embeddings, attention outputs, feed-forward outputs.
   absl::Status EmbeddingSum(const kernels::Matrix& x) { return SumOver(tp_.get(), x); }
@@ -57,11 +60,23 @@ class Seams {
   absl::Status SendToNextStage(const void* data, int64_t bytes);
   absl::Status ReceiveFromPreviousStage(void* data, int64_t bytes);
 
-  // The time spent in seams since the last call, waiting included.
+  // Rows up to which Decoder::Forward meets other ranks in kernels alone, so that it can be recorded: any
+  // number where this rank is alone, none where some seam needs the host.
+  int64_t most_recorded_rows() const;
+
+  // Once the device has been waited for: what became of the sums that need no host.
+  absl::Status Check() const { return peers_ == nullptr ? absl::OkStatus() : peers_->Check(); }
+  // The epoch is over: nothing queued waits for another rank any more.
+  void Release() {
+    if (peers_ != nullptr) peers_->Release();
+  }
+
+  // The time spent in seams since the last call, waiting included. Seams that need no host take none.
   absl::Duration TakeElapsed();
 
  private:
   Seams(const model::Layout& layout, Rank rank, Communicator* world, Device* device);
+  absl::Status MeetPeers(PeerArea* area);
   absl::Status SumOver(Communicator* group, const kernels::Matrix& x);
   absl::Status AllToAllRows(const void* send, std::span<const int64_t> rows_to, void* receive,
                             std::span<const int64_t> rows_from, int64_t row_bytes);
@@ -74,7 +89,11 @@ class Seams {
   std::unique_ptr<Communicator> stage_;
   std::unique_ptr<Communicator> tp_;
   std::unique_ptr<Communicator> dp_;
+  std::unique_ptr<PeerGroup> peers_;  // the tp group's; null: its sums are all the communicator's
   absl::Duration elapsed_;
 };
+
+// Rows that the area of a rank's peers is to hold; 0: the layout has no group that may be peers.
+int64_t PeerRows(const model::Layout& layout, int64_t max_step_tokens);
 
 }  // namespace deeprack::worker

@@ -6,6 +6,8 @@
 // a device.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,11 +16,17 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "kernels/api/kernel_set.h"
 #include "worker/device/graph.h"
 #include "worker/device/memory.h"
 
 namespace deeprack::worker {
+
+// Bytes that mean something to the kind of device that made them.
+struct PeerTicket {
+  std::array<std::byte, 128> bytes = {};
+};
 
 class Device {
  public:
@@ -42,6 +50,21 @@ class Device {
   virtual absl::StatusOr<Memory> Allocate(const std::string& purpose, int64_t bytes) = 0;
   // Host memory that copies take without a detour (pinned).
   virtual absl::StatusOr<Memory> AllocateStaging(const std::string& purpose, int64_t bytes) = 0;
+
+  // Memory that the cards of other ranks on this machine may be let into, where they reach it directly.
+  // Unimplemented where no card does that.
+  virtual absl::StatusOr<Memory> AllocateForPeers(const std::string& purpose, int64_t bytes) {
+    return absl::UnimplementedError(absl::StrCat(purpose, ": ranks share no memory"));
+  }
+  // What lets a peer into it, to be sent there.
+  virtual absl::StatusOr<PeerTicket> TicketOf(const Memory& memory) {
+    return absl::UnimplementedError("ranks share no memory");
+  }
+  // A peer's memory as this device's kernels reach it; the peer's own outlives it. FailedPrecondition, and
+  // why, when it is on another machine, or no direct link leads to its card.
+  virtual absl::StatusOr<Memory> OpenPeerMemory(const PeerTicket& ticket) {
+    return absl::UnimplementedError("ranks share no memory");
+  }
 
   // Queued. Host memory is left alone until the next Synchronize; other than staging memory may make the call
   // wait. CopyWithin: the two runs do not overlap.

@@ -60,7 +60,8 @@ class RankEngine final : public Engine {
                .weight_bytes = parts_.weights.arena.capacity(),
                .kv_bytes = parts_.cache.bytes(),
                .workspace_bytes = parts_.weight_tables.capacity() + parts_.workspace_arena.capacity() +
-                                  parts_.scratch_arena.capacity() + parts_.step.arena.capacity()};
+                                  parts_.scratch_arena.capacity() + parts_.step.arena.capacity() +
+                                  (parts_.peer_area.has_value() ? parts_.peer_area->bytes() : 0)};
     BeginEpoch(parts_.cache.blocks());
   }
 
@@ -81,6 +82,7 @@ class RankEngine final : public Engine {
     checker_.emplace(config_.vocab_size, options_.layout, options_.epoch, limits_, blocks);
     memory_.kv_blocks = static_cast<int32_t>(blocks);
     batch_.chunks.clear();
+    graphs_.Forget();
     broken_ = absl::OkStatus();
   }
 
@@ -101,9 +103,11 @@ class RankEngine final : public Engine {
   }
 
   bool last_stage() const { return at_.pp_rank == options_.layout.pp - 1; }
-  bool uses_graphs() const {
-    return options_.decode_graphs && device_->records_graphs() && options_.layout.world_size() == 1 &&
-           options_.expert_exchange == model::ExpertExchange::kReplicated;
+  // Rows up to which decode steps run from recordings.
+  int64_t most_recorded_rows() const {
+    const bool recorded = options_.decode_graphs && device_->records_graphs() &&
+                          options_.expert_exchange == model::ExpertExchange::kReplicated;
+    return recorded ? std::min(decoder_->max_logit_rows(), parts_.seams->most_recorded_rows()) : 0;
   }
   bool answers() const { return last_stage() && at_.tp_rank == 0; }
 
@@ -185,7 +189,8 @@ absl::Status RankEngine::Rejoin(Epoch epoch, Communicator* world) {
   DR_ASSIGN_OR_RETURN(const int64_t blocks,
                       AgreeToLoad(absl::OkStatus(), memory, parts_.cache.blocks(), world, *device_));
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams,
-                      Seams::Create(options_.layout, options_.rank, world, device_.get()));
+                      Seams::Create(options_.layout, options_.rank, world, device_.get(),
+                                    parts_.peer_area.has_value() ? &*parts_.peer_area : nullptr));
   decoder_.reset();
   parts_.seams = std::move(seams);
   world_ = world;
@@ -202,6 +207,7 @@ absl::StatusOr<model::StepResult> RankEngine::Execute(const model::StepPlan& pla
   model::StepResult result = {.epoch = plan.epoch, .step = plan.step, .sequences = {}, .timings = {}};
   if (absl::Status status = Run(plan, result); !status.ok()) {
     batch_.chunks.clear();
+    parts_.seams->Release();
     broken_ = absl::Status(status.code(), absl::StrCat("epoch ", options_.epoch, " ended in step ", plan.step,
                                                        " on rank ", options_.rank, ": ", status.message()));
     return broken_;
@@ -214,7 +220,7 @@ absl::StatusOr<model::StepResult> RankEngine::Execute(const model::StepPlan& pla
 // Everything is laid out first and sent in one copy; from there on the device works by itself, and the host
 // waits for it once, at the end.
 absl::Status RankEngine::Run(const model::StepPlan& plan, model::StepResult& result) {
-  const int64_t bucket = uses_graphs() ? GraphBucketOf(plan, decoder_->max_logit_rows()) : 0;
+  const int64_t bucket = GraphBucketOf(plan, most_recorded_rows());
   parts_.step.inputs.Clear();
   parts_.step.results.Clear();
   FillBatch(plan, at_.dp_rank, options_.layout.dp, bucket, planner_, parts_.step.inputs, batch_);
@@ -233,16 +239,21 @@ absl::Status RankEngine::Run(const model::StepPlan& plan, model::StepResult& res
   if (answers()) DR_RETURN_IF_ERROR(parts_.step.results.Fetch());
   if (world_ != nullptr) DR_RETURN_IF_ERROR(world_->Await());
   DR_RETURN_IF_ERROR(device_->Synchronize());
+  DR_RETURN_IF_ERROR(parts_.seams->Check());
   if (answers()) Answer(plan, result);
   return absl::OkStatus();
 }
 
 // A step of decodes: the model from a recording; the draws, of which no two steps are alike, as they are.
 absl::Status RankEngine::RunDecodes(int64_t bucket) {
+  const auto logits = [&] { return decoder_->Logits(sampler_.sample_rows(), bucket).status(); };
+  const bool alone = options_.layout.tp == 1;  // else logits are gathered by the communicator
   DR_RETURN_IF_ERROR(graphs_.Run(bucket, [&]() -> absl::Status {
     DR_RETURN_IF_ERROR(decoder_->Forward(batch_));
-    return decoder_->Logits(sampler_.sample_rows(), bucket).status();
+    return alone ? logits() : absl::OkStatus();
   }));
+  if (!alone) DR_RETURN_IF_ERROR(logits());
+  if (!answers()) return absl::OkStatus();
   return sampler_.Sample(FirstRows(parts_.workspace.logits, std::ssize(samples_)));
 }
 

@@ -33,7 +33,8 @@ struct EngineOptions {
   int32_t max_context = 0;  // 0: max_position_embeddings
   int threads = 1;          // of the host
   PackedOptions packed;     // of the machine
-  // Decode steps run from recordings, where the device records and one rank is alone with replicated experts.
+  // Decode steps run from recordings, where the device records, experts are replicated and ranks, if there
+  // are several, are tp ranks that meet in each other's memory (worker/collectives/peer).
   // Off until `make gpu-check` has passed with them on a card.
   bool decode_graphs = false;
 
@@ -66,9 +67,9 @@ class Engine {
                                                         const Progress& progress);
   virtual ~Engine() = default;
 
-  // Whether this engine would be what Create makes of `options`, but for the epoch and for what is the worker's
-  // own (packed, decode_graphs): the same rank of the same model, whose files nobody has touched since, in the
-  // same layout with the same limits.
+  // Whether this engine would be what Create makes of `options`, but for the epoch and for what is the
+  // worker's own (packed, decode_graphs): the same rank of the same model, whose files nobody has touched
+  // since, in the same layout with the same limits.
   virtual bool Suits(const EngineOptions& options) const = 0;
 
   // Meets a new world under a later epoch with the memory that the engine has: weights are not read again.

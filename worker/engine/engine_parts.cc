@@ -1,5 +1,7 @@
 #include "worker/engine/engine_parts.h"
 
+#include <spdlog/spdlog.h>
+
 #include <utility>
 #include <vector>
 
@@ -37,14 +39,25 @@ absl::StatusOr<kernels::Scratch> CutScratch(const Preparation& preparation, Aren
                           .data_bytes = preparation.scratch.data};
 }
 
+// None is no error: sums go through the communicator then.
+std::optional<PeerArea> MakePeerArea(const Preparation& preparation, int64_t cols, Device& device) {
+  if (preparation.peer_rows == 0) return std::nullopt;
+  auto area = PeerArea::Create(device, preparation.peer_rows, cols);
+  if (area.ok()) return *std::move(area);
+  spdlog::warn("no memory for sums over peers: {}", std::string(area.status().message()));
+  return std::nullopt;
+}
+
 }  // namespace
 
 absl::StatusOr<EngineParts> MakeParts(const EngineOptions& options, const Preparation& preparation,
                                       int64_t blocks, Device& device, Communicator* world,
                                       const Engine::Progress& progress) {
   const model::ModelConfig& config = preparation.config;
+  std::optional<PeerArea> peer_area = MakePeerArea(preparation, config.hidden_size, device);
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams,
-                      Seams::Create(options.layout, options.rank, world, &device));
+                      Seams::Create(options.layout, options.rank, world, &device,
+                                    peer_area.has_value() ? &*peer_area : nullptr));
   DR_ASSIGN_OR_RETURN(LoadedWeights weights,
                       LoadPackedWeights(config, options.layout, options.rank, options.compute,
                                         *preparation.reader, options.packed, device, progress));
@@ -60,7 +73,8 @@ absl::StatusOr<EngineParts> MakeParts(const EngineOptions& options, const Prepar
   DR_ASSIGN_OR_RETURN(const kernels::Scratch scratch, CutScratch(preparation, scratch_arena));
   DR_ASSIGN_OR_RETURN(StepMemory step,
                       StepMemory::Create(device, preparation.limits, config.vocab_size, preparation.planner));
-  return EngineParts{.seams = std::move(seams),
+  return EngineParts{.peer_area = std::move(peer_area),
+                     .seams = std::move(seams),
                      .weights = std::move(weights),
                      .weight_tables = std::move(tables),
                      .cache = std::move(cache),

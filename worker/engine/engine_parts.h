@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "worker/collectives/communicator.h"
@@ -19,6 +20,7 @@
 namespace deeprack::worker {
 
 struct EngineParts {
+  std::optional<PeerArea> peer_area;  // before the seams, which use it
   std::unique_ptr<Seams> seams;
   LoadedWeights weights;
   Arena weight_tables;

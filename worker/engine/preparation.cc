@@ -9,6 +9,8 @@
 #include "model/budget/packed_tensors.h"
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"
+#include "worker/collectives/peer/peer_group.h"
+#include "worker/decoder/seams.h"
 #include "worker/device/arena.h"
 #include "worker/engine/kernel_check.h"
 #include "worker/engine/step_bounds.h"
@@ -55,8 +57,7 @@ kernels::ScratchBytes ScratchOf(const EngineOptions& options, const Preparation&
   const kernels::MlaShape attention =
       preparation.planner.ShapeOf(spec.limits.max_step_tokens, spec.limits.max_sequences, 1);
   return kernels.scratch_bytes(StepBoundsOf(
-      spec,
-      model::PackedTensorsOf(spec.config, spec.layout, spec.rank, spec.compute, types, row_major),
+      spec, model::PackedTensorsOf(spec.config, spec.layout, spec.rank, spec.compute, types, row_major),
       attention, device.execution().multiprocessors));
 }
 
@@ -68,6 +69,11 @@ int64_t ScratchDataBytes(const Preparation& preparation) {
 
 int64_t ScratchArenaBytes(const Preparation& preparation) {
   return ScratchDataBytes(preparation) + RoundUp(preparation.scratch.counters, kArenaAlignment);
+}
+
+int64_t PeerBytes(const Preparation& preparation) {
+  return preparation.peer_rows == 0 ? 0
+                                    : PeerArea::Bytes(preparation.peer_rows, preparation.config.hidden_size);
 }
 
 model::WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation) {
@@ -98,15 +104,18 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
                                          preparation.limits.max_context);
   preparation.step_bytes = StepMemoryBytes(preparation.limits, config.vocab_size, preparation.planner);
   preparation.table_bytes = WeightTableBytes(device, config, options.layout, options.rank);
+  if (device.kernels().peer_sum != nullptr && config.hidden_size % 4 == 0) {
+    preparation.peer_rows = PeerRows(options.layout, preparation.limits.max_step_tokens);
+  }
   const RowMajorTypes row_major = WantedRowMajor(config, *preparation.reader, device);
   preparation.scratch = ScratchOf(options, preparation, types, row_major, device);
   preparation.memory = {
       .host = device.memory_identity(),
       .available_bytes = device.AvailableBytes(),
-      .fixed_bytes = model::WeightBytes(config, options.layout, options.rank, options.compute, types,
-                                        row_major) +
-                     preparation.table_bytes + preparation.workspace_bytes + preparation.step_bytes +
-                     ScratchArenaBytes(preparation),
+      .fixed_bytes =
+          model::WeightBytes(config, options.layout, options.rank, options.compute, types, row_major) +
+          preparation.table_bytes + preparation.workspace_bytes + preparation.step_bytes +
+          ScratchArenaBytes(preparation) + PeerBytes(preparation),
       .page_bytes = model::KvPageBytes(config, options.layout, options.rank, options.compute),
       .kv_bytes = options.kv_bytes};
   return absl::OkStatus();

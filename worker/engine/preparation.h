@@ -20,13 +20,14 @@ namespace deeprack::worker {
 
 struct Preparation {
   model::ModelConfig config;
-  Digest files;  // DigestOfCheckpoint
+  Digest files;                                        // DigestOfCheckpoint
   std::optional<checkpoint::CheckpointReader> reader;  // open and checked against the config
   model::StepLimits limits;
   RankMemory memory;
   int64_t workspace_bytes = 0;  // of the decoder
   int64_t step_bytes = 0;       // StepMemory
   int64_t table_bytes = 0;      // WeightTableBytes
+  int64_t peer_rows = 0;        // of a PeerArea; 0: none
   AttentionPlanner planner;
   kernels::ScratchBytes scratch;
 };
@@ -34,6 +35,9 @@ struct Preparation {
 // Of the kernels' scratch, as one allocation: data, then counters.
 int64_t ScratchDataBytes(const Preparation& preparation);
 int64_t ScratchArenaBytes(const Preparation& preparation);
+
+// What sums over peers take.
+int64_t PeerBytes(const Preparation& preparation);
 
 // Reads and checks config, options, layout and the checkpoint's headers; computes the budget. Takes no
 // memory. Errors: NotFound, InvalidArgument, DataLoss, FailedPrecondition (the device's kernels lack what the

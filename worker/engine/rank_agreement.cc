@@ -1,12 +1,11 @@
 #include "worker/engine/rank_agreement.h"
 
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/checked.h"
 #include "base/status_macros.h"
-#include "worker/device/arena.h"
-#include "worker/device/staged_area.h"
+#include "worker/collectives/gather_values.h"
 
 namespace deeprack::worker {
 namespace {
@@ -39,27 +38,6 @@ absl::Status CheckMemories(const std::vector<RankMemory>& ranks, int64_t blocks)
   return absl::OkStatus();
 }
 
-// Every rank's readiness, by way of the device.
-absl::Status Exchange(const Readiness& mine, Communicator& world, Device& device,
-                      std::vector<Readiness>& all) {
-  const int64_t ranks = world.size();
-  const int64_t bytes =
-      RoundUp(StagedArea::BytesOf<Readiness>(1) + StagedArea::BytesOf<Readiness>(ranks), kArenaAlignment);
-  DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "the ranks' agreement", bytes));
-  DR_ASSIGN_OR_RETURN(std::byte * memory, arena.Allocate(bytes));
-  DR_ASSIGN_OR_RETURN(StagedArea area, StagedArea::Create(device, "the ranks' agreement", memory, bytes));
-  const auto own = area.Take<Readiness>(1);
-  const auto everyone = area.Take<Readiness>(ranks);
-  *own.host = mine;
-  DR_RETURN_IF_ERROR(area.Send());
-  DR_RETURN_IF_ERROR(world.AllGather(own.device, everyone.device, sizeof(Readiness)));
-  DR_RETURN_IF_ERROR(area.Fetch());
-  DR_RETURN_IF_ERROR(world.Await());
-  DR_RETURN_IF_ERROR(device.Synchronize());
-  all.assign(everyone.host, everyone.host + ranks);
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, int64_t most_blocks,
@@ -67,9 +45,10 @@ absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, 
   const Readiness mine = {.ready = own.ok() ? 1 : 0, .memory = memory};
   std::vector<Readiness> all = {mine};
   if (world != nullptr) {
-    const absl::Status gathered = Exchange(mine, *world, device, all);
+    auto gathered = GatherValues(mine, *world, device);
     DR_RETURN_IF_ERROR(own);  // the cause, rather than that its peers left meanwhile
-    DR_RETURN_IF_ERROR(gathered);
+    DR_RETURN_IF_ERROR(gathered.status());
+    all = *std::move(gathered);
   }
   DR_RETURN_IF_ERROR(own);
 

@@ -13,6 +13,7 @@ constexpr SpecialKernel kSpecial[] = {
     {"sm90 latent attention", kOperationMla, 9, 0},
     {"sm90 gate", kOperationGate, 9, 0},
     {"sm90 grouping of rows", kOperationGroupByExpert, 9, 0},
+    {"sm90 sum over peers", kOperationPeerSum, 9, 0},
 };
 
 std::string Names(const std::vector<SpecialKernel>& kernels) {

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "kernels/cuda/hopper/operations.h"
 #include "kernels/cuda/plain/operations.h"
+#include "kernels/cuda/sm90/all_reduce.h"
 
 namespace deeprack::kernels::hopper {
 
@@ -38,6 +39,8 @@ KernelSet KernelsFor(const KernelChoice& choice) {
       set.gate = Gate;
     } else if (kernel.operation == kOperationGroupByExpert) {
       set.group_by_expert = GroupByExpert;
+    } else if (kernel.operation == kOperationPeerSum) {
+      set.peer_sum = sm90::PeerSum;
     } else {
       DR_CHECK(!"a special kernel that no operation is made of");
     }

@@ -30,10 +30,10 @@ std::unique_ptr<Communicator> WorldOf(const std::shared_ptr<Device>& device,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Rack>> Rack::Create(const EngineOptions& options,
-                                                   const MakeDevice& make_device) {
+                                                   const MakeDevice& make_device, absl::Duration timeout) {
   auto rack = std::make_unique<Rack>();
   const int ranks = options.layout.world_size();
-  rack->world_ = MakeLocalWorld(ranks, absl::Seconds(60));
+  rack->world_ = MakeLocalWorld(ranks, timeout);
   rack->devices_.resize(static_cast<size_t>(ranks));
   std::vector<absl::StatusOr<std::unique_ptr<Engine>>> engines(static_cast<size_t>(ranks));
   OnEveryRank(ranks, [&](int rank) {

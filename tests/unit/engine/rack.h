@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "worker/collectives/communicator.h"
 #include "worker/device/device.h"
 #include "worker/engine/engine.h"
@@ -23,7 +24,8 @@ class Rack {
   // Creates an engine for each rank of options.layout, on the CPU or on what make_device gives. The error of
   // the first rank (by number) that has one.
   static absl::StatusOr<std::unique_ptr<Rack>> Create(const EngineOptions& options,
-                                                      const MakeDevice& make_device = nullptr);
+                                                      const MakeDevice& make_device = nullptr,
+                                                      absl::Duration timeout = absl::Seconds(60));
 
   // Runs the plan on all ranks; the joined results in the plan's order. The first rank's error, as above.
   absl::StatusOr<std::vector<model::SequenceResult>> Execute(const model::StepPlan& plan);

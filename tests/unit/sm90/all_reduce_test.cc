@@ -1,111 +1,194 @@
 #include "kernels/cuda/sm90/all_reduce.h"
 
+#include <cstring>
+
 #include "tests/unit/sm90/card.h"
 
 namespace deeprack::kernels::sm90 {
 namespace {
 
-TEST(AllReduceTest, CallNumbersWrapRound) {
+TEST(PeerSumTest, CallNumbersWrapRound) {
   EXPECT_TRUE(HasBegun(5, 5));
   EXPECT_TRUE(HasBegun(6, 5));
   EXPECT_FALSE(HasBegun(4, 5));
   EXPECT_TRUE(HasBegun(0, 0xffffffffu));
   EXPECT_FALSE(HasBegun(0xffffffffu, 0));
-  EXPECT_LT(FlagOf(kMaxReduceBlocks - 1, kMaxPeers - 1), kFlagWords);
+  EXPECT_LT(PeerFlagOf(kMaxPeerRows - 1, kMaxPeers - 1), kPeerFlagWords);
 }
 
-// The ranks' kernels run one after the other on one card here, so the flags of those that have not run yet
-// are set before.
-TEST(AllReduceTest, EveryRankGetsTheSameBits) {
-  Random random(1);
-  const int ranks = 3;
-  const int64_t m = 70, cols = 516;  // more rows than blocks
-  std::vector<std::vector<bf16>> shares;
-  std::vector<std::unique_ptr<CardArray<bf16>>> card_shares;
-  std::vector<std::unique_ptr<CardArray<uint32_t>>> flags;
-  for (int r = 0; r < ranks; ++r) {
-    shares.push_back(NormalBF16(m * cols, random));
-    card_shares.push_back(std::make_unique<CardArray<bf16>>(shares.back()));
-    flags.push_back(std::make_unique<CardArray<uint32_t>>(std::vector<uint32_t>(kFlagWords, 0)));
-  }
-  const std::vector<bf16> residual = NormalBF16(m * cols, random);
-  const std::vector<float> weight = UniformFloats(cols, random, 0.5f, 2.0f);
-  const CardArray<float> card_weight(weight);
-  std::vector<bf16> first_residual, first_normed;
-  for (int r = 0; r < ranks; ++r) {
-    const CardArray<bf16> card_residual(residual), normed(m * cols);
-    const CardArray<uint32_t> calls(std::vector<uint32_t>(kMaxReduceBlocks, 0)),
-        missing(std::vector<uint32_t>{0});
-    std::vector<uint32_t> seen = flags[r]->Read();
-    for (int b = 0; b < kMaxReduceBlocks; ++b) {
-      for (int peer = r + 1; peer < ranks; ++peer) seen[FlagOf(b, peer)] = 1;
-      for (int peer = 0; peer < r; ++peer)
-        ASSERT_EQ(seen[FlagOf(b, peer)], 1u) << "rank " << peer << " did not tell rank " << r;
+// Ranks whose kernels run one after the other on one card. What those that come later would have done by
+// then, rows and flags, is put there before.
+class Ranks {
+ public:
+  Ranks(int count, int64_t rows, int64_t cols, uint32_t calls_so_far)
+      : rows_(rows), cols_(cols), calls_so_far_(calls_so_far), missing_(std::vector<uint32_t>{0}) {
+    for (int r = 0; r < count; ++r) {
+      areas_.push_back(std::make_unique<CardArray<uint8_t>>(PeerAreaBytes(rows, cols)));
+      flags_.push_back(
+          std::make_unique<CardArray<uint32_t>>(std::vector<uint32_t>(kPeerFlagWords, calls_so_far)));
+      calls_.push_back(
+          std::make_unique<CardArray<uint32_t>>(std::vector<uint32_t>(kMaxPeerRows, calls_so_far)));
     }
-    flags[r]->Write(seen);
-    AllReduceNormArgs args{.rank = r,
-                           .ranks = ranks,
-                           .share_stride = cols,
-                           .calls = calls.data(),
-                           .missing = missing.data(),
-                           .deadline_ns = 1000000000,
-                           .residual = {card_residual.data(), DType::kBF16, m, cols, cols},
-                           .weight = card_weight.data(),
-                           .normed = {normed.data(), DType::kBF16, m, cols, cols}};
+  }
+
+  // Sets the stage for rank r's kernel; shares[peer] are [rows, cols].
+  template <class S>
+  PeerMemory Prepare(int r, const std::vector<std::vector<S>>& shares) {
+    const int ranks = static_cast<int>(areas_.size());
+    std::vector<uint32_t> seen = flags_[r]->Read();
+    for (int64_t b = 0; b < kMaxPeerRows; ++b) {
+      for (int peer = 0; peer < r; ++peer) {
+        EXPECT_EQ(seen[PeerFlagOf(b, peer)], calls_so_far_ + (b < rows_ ? 1 : 0)) << peer << " told " << r;
+      }
+      for (int peer = r + 1; peer < ranks; ++peer) seen[PeerFlagOf(b, peer)] = calls_so_far_ + 1;
+    }
+    flags_[r]->Write(seen);
+    areas_[r]->Write(std::vector<uint8_t>(PeerAreaBytes(rows_, cols_), 0xff));
+    for (int peer = r + 1; peer < ranks; ++peer) {
+      std::vector<uint8_t> area(PeerAreaBytes(rows_, cols_), 0xff);
+      for (int64_t row = 0; row < rows_; ++row) {
+        const int64_t place =
+            (row * 2 + (calls_so_far_ + 1) % 2) * cols_ * static_cast<int64_t>(sizeof(float));
+        std::memcpy(area.data() + place, shares[peer].data() + row * cols_, cols_ * sizeof(S));
+      }
+      areas_[peer]->Write(area);
+    }
+    PeerMemory peers = {.rank = r,
+                        .ranks = ranks,
+                        .rows = rows_,
+                        .cols = cols_,
+                        .calls = calls_[r]->data(),
+                        .missing = missing_.data(),
+                        .deadline_ns = 2'000'000'000};
     for (int peer = 0; peer < ranks; ++peer) {
-      args.shares[peer] = card_shares[peer]->data();
-      args.flags[peer] = flags[peer]->data();
+      peers.areas[peer] = areas_[peer]->data();
+      peers.flags[peer] = flags_[peer]->data();
     }
-    AllReduceNorm(args, {});
-    CardWait();
-    EXPECT_EQ(missing.Read()[0], 0u);
-    EXPECT_EQ(calls.Read()[0], 1u);
-    const std::vector<bf16> sums = card_residual.Read(), out = normed.Read();
-    for (int64_t row = 0; row < m; ++row) {
-      std::vector<double> expected(cols);
-      double squares = 0;
-      for (int64_t c = 0; c < cols; ++c) {
-        float sum = 0;
-        for (int peer = 0; peer < ranks; ++peer) sum += ToFloat(shares[peer][row * cols + c]);
-        const bf16 rounded = ToBF16(ToFloat(residual[row * cols + c]) + sum);
-        ASSERT_EQ(sums[row * cols + c].bits, rounded.bits) << row << " " << c;
-        expected[c] = static_cast<double>(ToFloat(rounded));
-        squares += expected[c] * expected[c];
-      }
-      for (int64_t c = 0; c < cols; ++c) {
-        expected[c] *= static_cast<double>(weight[c]) / std::sqrt(squares / static_cast<double>(cols) + 1e-6);
-      }
-      SCOPED_TRACE(row);
-      ExpectRow(out.data() + row * cols, expected, 1e-5);
+    return peers;
+  }
+
+  uint32_t missing() const { return missing_.Read()[0]; }
+  std::vector<uint32_t> CallsOf(int r) const { return calls_[r]->Read(); }
+
+ private:
+  const int64_t rows_, cols_;
+  const uint32_t calls_so_far_;
+  std::vector<std::unique_ptr<CardArray<uint8_t>>> areas_;
+  std::vector<std::unique_ptr<CardArray<uint32_t>>> flags_, calls_;
+  CardArray<uint32_t> missing_;
+};
+
+constexpr int64_t kRows = 70, kCols = 516;
+
+std::vector<std::vector<bf16>> Shares(int ranks, Random& random) {
+  std::vector<std::vector<bf16>> shares;
+  for (int r = 0; r < ranks; ++r) shares.push_back(NormalBF16(kRows * kCols, random));
+  return shares;
+}
+
+float SumAt(const std::vector<std::vector<bf16>>& shares, int64_t at) {
+  float sum = 0;
+  for (const std::vector<bf16>& share : shares) sum += ToFloat(share[at]);
+  return sum;
+}
+
+TEST(PeerSumTest, IsTheSumInRankOrder) {
+  for (const uint32_t calls_so_far : {0u, 1u, 0xffffffffu}) {
+    Random random(1);
+    const std::vector<std::vector<bf16>> shares = Shares(3, random);
+    Ranks ranks(3, kRows, kCols, calls_so_far);
+    for (int r = 0; r < 3; ++r) {
+      const PeerMemory peers = ranks.Prepare(r, shares);
+      const CardArray<bf16> x(shares[r]);
+      PeerSum({.x = {x.data(), DType::kBF16, kRows, kCols, kCols}, .peers = peers}, {});
+      CardWait();
+      EXPECT_EQ(ranks.missing(), 0u);
+      const std::vector<uint32_t> calls = ranks.CallsOf(r);
+      EXPECT_EQ(calls[kRows - 1], calls_so_far + 1);
+      EXPECT_EQ(calls[kRows], calls_so_far);
+      const std::vector<bf16> sums = x.Read();
+      for (int64_t i = 0; i < kRows * kCols; ++i)
+        ASSERT_EQ(sums[i].bits, ToBF16(SumAt(shares, i)).bits) << r << " " << i;
     }
-    if (r == 0) first_normed = out;
-    for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(out[i].bits, first_normed[i].bits);
   }
 }
 
-TEST(AllReduceTest, SaysWhoDidNotCome) {
+TEST(PeerSumTest, TakesFp32) {
+  Random random(3);
+  std::vector<std::vector<float>> shares;
+  for (int r = 0; r < 2; ++r) shares.push_back(UniformFloats(kRows * kCols, random, -1.0f, 1.0f));
+  Ranks ranks(2, kRows, kCols, 0);
+  for (int r = 0; r < 2; ++r) {
+    const PeerMemory peers = ranks.Prepare(r, shares);
+    const CardArray<float> x(shares[r]);
+    PeerSum({.x = {x.data(), DType::kF32, kRows, kCols, kCols}, .peers = peers}, {});
+    CardWait();
+    const std::vector<float> sums = x.Read();
+    for (int64_t i = 0; i < kRows * kCols; ++i)
+      ASSERT_EQ(sums[i], shares[0][i] + shares[1][i]) << r << " " << i;
+  }
+}
+
+// Bit for bit what a sum, and the norm after it, give.
+TEST(PeerSumTest, FusedWithTheNormItGivesTheSameBits) {
   Random random(2);
-  const int64_t cols = 128;
-  const CardArray<bf16> share(NormalBF16(cols, random)), residual(NormalBF16(cols, random)), normed(cols);
-  const CardArray<float> weight(UniformFloats(cols, random, 1.0f, 1.0f));
-  const CardArray<uint32_t> mine(std::vector<uint32_t>(kFlagWords, 0)),
-      theirs(std::vector<uint32_t>(kFlagWords, 0)), calls(std::vector<uint32_t>(kMaxReduceBlocks, 0)),
+  const std::vector<std::vector<bf16>> shares = Shares(3, random);
+  const std::vector<bf16> residual = NormalBF16(kRows * kCols, random);
+  const CardArray<float> weight(UniformFloats(kCols, random, 0.5f, 2.0f));
+  const auto matrix = [](const CardArray<bf16>& array) {
+    return Matrix{array.data(), DType::kBF16, kRows, kCols, kCols};
+  };
+  std::vector<float> sum(kRows * kCols);
+  for (int64_t i = 0; i < kRows * kCols; ++i) sum[i] = SumAt(shares, i);
+  const CardArray<float> card_sum(sum);
+  const CardArray<bf16> expected_residual(residual), expected(kRows * kCols);
+  NormQuantise({.x = {card_sum.data(), DType::kF32, kRows, kCols, kCols},
+                .residual = matrix(expected_residual),
+                .weight = weight.data(),
+                .normed = matrix(expected)},
+               {});
+  Ranks ranks(3, kRows, kCols, 6);
+  for (int r = 0; r < 3; ++r) {
+    const PeerMemory peers = ranks.Prepare(r, shares);
+    const CardArray<bf16> x(shares[r]), own_residual(residual), normed(kRows * kCols);
+    PeerSumNorm({.peers = peers,
+                 .x = matrix(x),
+                 .residual = matrix(own_residual),
+                 .weight = weight.data(),
+                 .normed = matrix(normed)},
+                {});
+    CardWait();
+    EXPECT_EQ(ranks.missing(), 0u);
+    const auto same = [](const CardArray<bf16>& a, const CardArray<bf16>& b) {
+      return std::memcmp(a.Read().data(), b.Read().data(), kRows * kCols * sizeof(bf16)) == 0;
+    };
+    EXPECT_TRUE(same(own_residual, expected_residual));
+    EXPECT_TRUE(same(normed, expected));
+    EXPECT_EQ(std::memcmp(x.Read().data(), shares[r].data(), kRows * kCols * sizeof(bf16)), 0)
+        << "left alone";
+  }
+}
+
+TEST(PeerSumTest, SaysWhoDidNotCome) {
+  Random random(2);
+  const CardArray<bf16> x(NormalBF16(128, random));
+  const CardArray<uint8_t> area(PeerAreaBytes(1, 128));
+  const CardArray<uint32_t> mine(std::vector<uint32_t>(kPeerFlagWords, 0)),
+      theirs(std::vector<uint32_t>(kPeerFlagWords, 0)), calls(std::vector<uint32_t>(kMaxPeerRows, 0)),
       missing(std::vector<uint32_t>{0});
-  const AllReduceNormArgs args{.rank = 0,
-                               .ranks = 2,
-                               .shares = {share.data(), share.data()},
-                               .share_stride = cols,
-                               .flags = {mine.data(), theirs.data()},
-                               .calls = calls.data(),
-                               .missing = missing.data(),
-                               .deadline_ns = 1000000,
-                               .residual = {residual.data(), DType::kBF16, 1, cols, cols},
-                               .weight = weight.data(),
-                               .normed = {normed.data(), DType::kBF16, 1, cols, cols}};
-  AllReduceNorm(args, {});
+  const PeerSumArgs args{.x = {x.data(), DType::kBF16, 1, 128, 128},
+                         .peers = {.ranks = 2,
+                                   .areas = {area.data(), area.data()},
+                                   .flags = {mine.data(), theirs.data()},
+                                   .rows = 1,
+                                   .cols = 128,
+                                   .calls = calls.data(),
+                                   .missing = missing.data(),
+                                   .deadline_ns = 1'000'000}};
+  PeerSum(args, {});
   CardWait();
   EXPECT_EQ(missing.Read()[0], 2u);  // rank 1
-  AllReduceNorm(args, {});           // and nobody waits again
+  PeerSum(args, {});                 // and nobody waits again
   CardWait();
   EXPECT_EQ(missing.Read()[0], 2u);
 }

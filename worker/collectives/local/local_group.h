@@ -42,6 +42,7 @@ class LocalGroup {
   LocalGroup(std::shared_ptr<LocalWorld> world, int size);
 
   int size() const { return size_; }
+  absl::Duration timeout() const { return world_->timeout; }
 
   // Waits until every rank has posted its call, then runs `copy` (with all calls, by rank), then waits until
   // every rank's copy has ended, so that no buffer is let go while a peer reads it. Either all ranks get that

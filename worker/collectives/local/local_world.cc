@@ -30,6 +30,7 @@ class LocalCommunicator final : public Communicator {
 
   int rank() const override { return rank_; }
   int size() const override { return group_->size(); }
+  absl::Duration timeout() const override { return group_->timeout(); }
 
   absl::Status AllReduceSum(void* data, int64_t count, DType type) override {
     // Rank r alone reads and writes share r of every buffer: no scratch is needed.

@@ -40,6 +40,7 @@ class MpiCommunicator final : public Communicator {
 
   int rank() const override { return rank_; }
   int size() const override { return static_cast<int>(ranks_.size()); }
+  absl::Duration timeout() const override { return timeout_; }
 
   absl::Status AllReduceSum(void* data, int64_t count, DType type) override;
   absl::Status AllGather(const void* in, void* out, int64_t bytes) override {

@@ -71,6 +71,7 @@ class NcclCommunicator final : public Communicator {
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
+  absl::Duration timeout() const override { return world_->timeout; }
 
   absl::Status AllReduceSum(void* data, int64_t count, DType type) override;
   absl::Status AllGather(const void* in, void* out, int64_t bytes) override {

@@ -46,6 +46,7 @@ class StagedCommunicator final : public Communicator {
 
   int rank() const override { return host_->rank(); }
   int size() const override { return host_->size(); }
+  absl::Duration timeout() const override { return host_->timeout(); }
 
   absl::Status AllReduceSum(void* data, int64_t count, DType type) override {
     const int64_t element = static_cast<int64_t>(SizeOf(type));

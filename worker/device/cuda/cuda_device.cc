@@ -2,11 +2,14 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
+#include <cstring>
 #include <string>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/checked.h"
 #include "base/status_macros.h"
 #include "kernels/api/thread_pool.h"
 #include "kernels/cuda/hopper/kernel_set.h"
@@ -31,6 +34,17 @@ std::string BusAddressOf(int index) {
   cudaDeviceGetPCIBusId(bus, sizeof(bus), index);
   return bus;
 }
+
+// What a PeerTicket of a card holds.
+struct CardTicket {
+  uint64_t host = 0;
+  char bus[32] = {};
+  cudaIpcMemHandle_t memory;
+};
+static_assert(sizeof(CardTicket) <= sizeof(PeerTicket::bytes));
+
+// The driver hands out whole allocations, which are its own only from this size on.
+constexpr int64_t kOwnAllocation = int64_t{2} << 20;
 
 uint64_t IdentityOf(int index) {
   uint64_t hash = HostIdentity();
@@ -90,6 +104,11 @@ class CudaDevice final : public Device {
     return memory;
   }
 
+  absl::StatusOr<Memory> AllocateForPeers(const std::string& purpose, int64_t bytes) override {
+    return Allocate(purpose, RoundUp(bytes, kOwnAllocation));
+  }
+  absl::StatusOr<PeerTicket> TicketOf(const Memory& memory) override;
+  absl::StatusOr<Memory> OpenPeerMemory(const PeerTicket& ticket) override;
   absl::StatusOr<Memory> AllocateStaging(const std::string& purpose, int64_t bytes) override {
     if (bytes == 0) return Memory();
     void* data = nullptr;
@@ -159,6 +178,42 @@ class CudaDevice final : public Device {
   const std::unique_ptr<kernels::ThreadPool> pool_;
   const kernels::Execution execution_;
 };
+
+absl::StatusOr<PeerTicket> CudaDevice::TicketOf(const Memory& memory) {
+  CardTicket card = {.host = HostIdentity()};
+  const std::string bus = BusAddressOf(index_);
+  std::memcpy(card.bus, bus.c_str(), std::min(bus.size(), sizeof(card.bus) - 1));
+  DR_RETURN_IF_ERROR(
+      Check(cudaIpcGetMemHandle(&card.memory, memory.data()), "letting peers into its memory"));
+  PeerTicket ticket;
+  std::memcpy(ticket.bytes.data(), &card, sizeof(card));
+  return ticket;
+}
+
+absl::StatusOr<Memory> CudaDevice::OpenPeerMemory(const PeerTicket& ticket) {
+  CardTicket card;
+  std::memcpy(&card, ticket.bytes.data(), sizeof(card));
+  if (card.host != HostIdentity()) return absl::FailedPreconditionError("a card of another machine");
+  const auto refused = [&](std::string_view why) {
+    cudaGetLastError();  // it has been reported, and is no failure of queued work
+    return absl::FailedPreconditionError(absl::StrCat("card ", card.bus, ": ", why));
+  };
+  int peer = -1;
+  if (cudaDeviceGetByPCIBusId(&peer, card.bus) != cudaSuccess) return refused("is not visible to this rank");
+  // Only links that carry atomics are quick enough to wait on: NVLink, not PCIe.
+  int atomics = 0;
+  if (peer == index_ ||
+      cudaDeviceGetP2PAttribute(&atomics, cudaDevP2PAttrNativeAtomicSupported, index_, peer) != cudaSuccess ||
+      atomics == 0) {
+    return refused("no NVLink leads there");
+  }
+  void* data = nullptr;
+  if (const cudaError_t error = cudaIpcOpenMemHandle(&data, card.memory, cudaIpcMemLazyEnablePeerAccess);
+      error != cudaSuccess) {
+    return refused(cudaGetErrorString(error));
+  }
+  return Memory(static_cast<std::byte*>(data), 0, [](std::byte* p, int64_t) { cudaIpcCloseMemHandle(p); });
+}
 
 }  // namespace
 

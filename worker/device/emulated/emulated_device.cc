@@ -66,6 +66,21 @@ class EmulatedDevice final : public Device {
     auto kept = std::make_shared<Memory>(std::move(mapped));
     return Memory(data, bytes, [this, kept](std::byte* memory, int64_t) { closed_.erase(memory); });
   }
+  // Never closed: peers' kernels run when this device's do not.
+  absl::StatusOr<Memory> AllocateForPeers(const std::string& purpose, int64_t bytes) override {
+    return MapHostMemory(purpose, bytes);
+  }
+  absl::StatusOr<PeerTicket> TicketOf(const Memory& memory) override {
+    PeerTicket ticket;
+    std::byte* const data = memory.data();
+    std::memcpy(ticket.bytes.data(), &data, sizeof(data));
+    return ticket;
+  }
+  absl::StatusOr<Memory> OpenPeerMemory(const PeerTicket& ticket) override {
+    std::byte* data = nullptr;
+    std::memcpy(&data, ticket.bytes.data(), sizeof(data));
+    return Memory(data, 0, nullptr);
+  }
   absl::StatusOr<Memory> AllocateStaging(const std::string& purpose, int64_t bytes) override {
     return MapHostMemory(purpose, bytes);
   }

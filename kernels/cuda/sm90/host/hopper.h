@@ -10,8 +10,11 @@
 // ascending).
 #pragma once
 
+#include <atomic>
 #include <bit>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "kernels/api/execution.h"
 #include "kernels/cuda/host/block.h"
@@ -128,11 +131,17 @@ inline uint32_t PickBytes(uint32_t a, uint32_t b, uint32_t selector) {
     picked |= static_cast<uint32_t>(both >> (selector >> (4 * i) & 7) * 8 & 0xff) << (8 * i);
   return picked;
 }
-inline void StoreForPeers(uint32_t* at, uint32_t value) { *at = value; }
-inline uint32_t LoadFromPeers(const uint32_t* at) { return *at; }
+// Peers are other threads of the process, whose turn it may be.
+inline void StoreForPeers(uint32_t* at, uint32_t value) {
+  std::atomic_ref<uint32_t>(*at).store(value, std::memory_order_release);
+}
+inline uint32_t LoadFromPeers(const uint32_t* at) {
+  return std::atomic_ref<uint32_t>(*const_cast<uint32_t*>(at)).load(std::memory_order_acquire);
+}
 inline uint64_t Nanoseconds() {
-  static thread_local uint64_t now = 0;
-  return now += 1000;
+  std::this_thread::yield();
+  return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch() /
+                               std::chrono::nanoseconds(1));
 }
 inline uint32_t SubtractBF16x2(uint32_t a, uint32_t b) {
   uint32_t d = 0;

@@ -1,0 +1,152 @@
+// Ranks of one tensor-parallel group that sum in each other's memory: the bits of any other way, also from
+// recordings. On emulated cards: two real ones with NVLink between them are what it is for.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+
+#include "kernels/cuda/sm90/all_reduce.h"
+#include "tests/unit/engine/card.h"
+#include "tests/unit/engine/rack.h"
+#include "tests/unit/engine/tiny_checkpoint.h"
+#include "worker/collectives/peer/peer_group.h"
+#include "worker/device/cpu_device.h"
+#include "worker/device/emulated/emulated_device.h"
+
+namespace deeprack::worker::testing {
+namespace {
+
+constexpr Epoch kEpoch = 7;
+
+std::atomic<int> sums;
+
+std::unique_ptr<Device> PeerCard(EmulatedDeviceEvents events = {}) {
+  kernels::KernelSet kernels = kernels::plain::Kernels();
+  kernels.peer_sum = [](const kernels::PeerSumArgs& args, const kernels::Execution& execution) {
+    ++sums;
+    kernels::sm90::PeerSum(args, execution);
+  };
+  return MakeEmulatedDevice(1, std::move(events), kernels);
+}
+std::unique_ptr<Device> Generic() { return MakeCpuDevice(1, *kernels::AvailableCpuKernels().front()); }
+
+std::unique_ptr<Rack> MakeRack(const EngineOptions& options, const Rack::MakeDevice& make,
+                               absl::Duration timeout = absl::Seconds(60)) {
+  auto rack = Rack::Create(options, make, timeout);
+  EXPECT_TRUE(rack.ok()) << rack.status();
+  return *std::move(rack);
+}
+
+EngineOptions Options(const model::Layout& layout, bool grouped_query = false) {
+  EngineOptions options =
+      TinyOptions(WriteTinyCheckpoint({.layers = 3, .grouped_query = grouped_query}), DType::kBF16, layout);
+  options.max_step_tokens = 200;
+  return options;
+}
+
+Sequence Text(int id, int64_t tokens) {
+  return {.id = SequenceId(id),
+          .tokens = RandomTokens(tokens, 40 + static_cast<uint32_t>(id)),
+          .blocks = {BlockId(3 * id), BlockId(3 * id + 1), BlockId(3 * id + 2)}};
+}
+
+// A prefill that is too large for the peers' memory, one that is not, and decodes.
+std::vector<model::StepPlan> Steps() {
+  const Sequence a = Text(0, 152), b = Text(1, 9);
+  return {{.epoch = kEpoch, .sequences = {a.Chunk(0, 150), b.Chunk(0, 5)}},
+          {.epoch = kEpoch, .sequences = {b.Chunk(5, 8), a.Chunk(150, 151)}},
+          {.epoch = kEpoch, .sequences = {a.Chunk(151, 152), b.Chunk(8, 9)}}};
+}
+
+void ExpectTheSame(Rack& actual, Rack& expected) {
+  for (const model::StepPlan& plan : Steps()) EXPECT_EQ(actual.LogitsOf(plan), expected.LogitsOf(plan));
+}
+
+TEST(PeerEngineTest, GivesTheBitsOfTheCommunicator) {
+  for (const model::Layout& layout :
+       {model::Layout{.tp = 2, .ep = 2}, model::Layout{.tp = 2, .dp = 2, .ep = 4},
+        model::Layout{.tp = 2, .pp = 2}}) {
+    sums = 0;
+    const auto cards = MakeRack(Options(layout), [] { return PeerCard(); });
+    ExpectTheSame(*cards, *MakeRack(Options(layout), Generic));
+    EXPECT_GT(sums, 0);
+  }
+}
+
+TEST(PeerEngineTest, OneRankWithoutThemAndNobodyUsesThem) {
+  sums = 0;
+  std::atomic<int> made{0};
+  const auto cards =
+      MakeRack(Options({.tp = 2, .ep = 2}), [&] { return made++ == 0 ? MakeCard(nullptr) : PeerCard(); });
+  ExpectTheSame(*cards, *MakeRack(Options({.tp = 2, .ep = 2}), Generic));
+  EXPECT_EQ(sums, 0);
+}
+
+TEST(PeerEngineTest, DecodesOfSeveralRanksRunFromRecordings) {
+  for (const bool grouped_query : {false, true}) {
+    EngineOptions options = Options({.tp = 2, .ep = 2}, grouped_query);
+    const auto cpu = MakeRack(options, Generic);
+    options.decode_graphs = true;
+    std::atomic<int> recorded{0}, replayed{0};
+    const auto cards = MakeRack(options, [&] {
+      return PeerCard({.graph_recorded = [&] { ++recorded; }, .graph_replayed = [&] { ++replayed; }});
+    });
+    const std::vector<Sequence> texts = {Text(0, 80), Text(1, 30), Text(2, 30)};
+    std::vector<int64_t> computed = {60, 4, 9};
+    Epoch epoch = kEpoch;
+    const auto expect_same = [&](model::StepPlan plan) {
+      plan.epoch = epoch;
+      EXPECT_EQ(cards->LogitsOf(plan), cpu->LogitsOf(plan));
+    };
+    const auto decode = [&](const std::vector<size_t>& batch) {
+      model::StepPlan plan;
+      for (const size_t i : batch) {
+        plan.sequences.push_back(texts[i].Chunk(computed[i], computed[i] + 1));
+        ++computed[i];
+      }
+      expect_same(plan);
+    };
+    for (size_t i = 0; i < texts.size(); ++i) expect_same({.sequences = {texts[i].Chunk(0, computed[i])}});
+    for (int i = 0; i < 3; ++i) decode({0, 1, 2});
+    EXPECT_EQ(recorded, 2) << "one of each rank";
+    EXPECT_EQ(replayed, 4);
+    // A new world: other addresses.
+    ++epoch;
+    ASSERT_TRUE(cards->Rejoin(epoch).ok());
+    ASSERT_TRUE(cpu->Rejoin(epoch).ok());
+    for (size_t i = 0; i < texts.size(); ++i) expect_same({.sequences = {texts[i].Chunk(0, computed[i])}});
+    for (int i = 0; i < 3; ++i) decode({2, 0, 1});
+    EXPECT_EQ(recorded, 4);
+    EXPECT_EQ(replayed, 8);
+  }
+}
+
+TEST(PeerEngineTest, ARankThatStaysAwayEndsTheEpochAndTheNextOneServes) {
+  const EngineOptions options = Options({.tp = 2, .ep = 2});
+  const auto cards = MakeRack(
+      options, [] { return PeerCard(); }, absl::Seconds(2));
+  model::StepPlan plan = Steps()[1];
+  plan.sequences.erase(plan.sequences.begin() + 1);
+  plan.sequences[0] = Text(1, 9).Chunk(0, 8);
+  const auto start = std::chrono::steady_clock::now();
+  const auto alone = cards->engine(0).Execute(plan);
+  EXPECT_EQ(alone.status().code(), absl::StatusCode::kDeadlineExceeded) << alone.status();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
+  plan.epoch = kEpoch + 1;
+  ASSERT_TRUE(cards->Rejoin(plan.epoch).ok());
+  const auto cpu = MakeRack(options, Generic);
+  ASSERT_TRUE(cpu->Rejoin(plan.epoch).ok());
+  EXPECT_EQ(cards->LogitsOf(plan), cpu->LogitsOf(plan));
+}
+
+// What the plan and the agreement on pages count is what is taken.
+TEST(PeerEngineTest, ItsMemoryIsCounted) {
+  const EngineOptions options = Options({.tp = 2, .ep = 2});
+  const auto with = MakeRack(options, [] { return PeerCard(); });
+  const auto without = MakeRack(options, [] { return MakeCard(nullptr); });
+  EXPECT_EQ(with->engine(0).memory().workspace_bytes - without->engine(0).memory().workspace_bytes,
+            PeerArea::Bytes(kernels::kMaxPeerRows, with->engine(0).config().hidden_size));
+}
+
+}  // namespace
+}  // namespace deeprack::worker::testing

@@ -1,0 +1,37 @@
+// What every rank of a group has to say at start-up, by way of the memory that the group exchanges.
+#pragma once
+
+#include <type_traits>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/checked.h"
+#include "base/status_macros.h"
+#include "worker/collectives/communicator.h"
+#include "worker/device/arena.h"
+#include "worker/device/staged_area.h"
+
+namespace deeprack::worker {
+
+// Entry r: rank r's `mine`. Collective over the group, whose ranks run the same program; waits for the
+// device.
+template <class T>
+absl::StatusOr<std::vector<T>> GatherValues(const T& mine, Communicator& group, Device& device) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  const int64_t ranks = group.size();
+  const int64_t bytes = RoundUp(StagedArea::BytesOf<T>(1) + StagedArea::BytesOf<T>(ranks), kArenaAlignment);
+  DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "the ranks' agreement", bytes));
+  DR_ASSIGN_OR_RETURN(std::byte * memory, arena.Allocate(bytes));
+  DR_ASSIGN_OR_RETURN(StagedArea area, StagedArea::Create(device, "the ranks' agreement", memory, bytes));
+  const Staged<T> own = area.Take<T>(1);
+  const Staged<T> everyone = area.Take<T>(ranks);
+  *own.host = mine;
+  DR_RETURN_IF_ERROR(area.Send());
+  DR_RETURN_IF_ERROR(group.AllGather(own.device, everyone.device, sizeof(T)));
+  DR_RETURN_IF_ERROR(area.Fetch());
+  DR_RETURN_IF_ERROR(group.Await());
+  DR_RETURN_IF_ERROR(device.Synchronize());
+  return std::vector<T>(everyone.host, everyone.host + ranks);
+}
+
+}  // namespace deeprack::worker
