@@ -18,7 +18,7 @@
 #include "kernels/api/linear.h"
 #include "kernels/api/moe.h"
 #include "kernels/api/norm.h"
-#include "kernels/api/peer_sum.h"
+#include "kernels/api/peers.h"
 #include "kernels/api/sampling.h"
 #include "kernels/api/step_bounds.h"
 
@@ -58,8 +58,9 @@ struct KernelSet {
   void (*plan_dispatch)(const PlanDispatchArgs&, const Execution&) = nullptr;
   void (*pack_dispatch)(const PackDispatchArgs&, const Execution&) = nullptr;
   void (*unpack_dispatch)(const UnpackDispatchArgs&, const Execution&) = nullptr;
-  // Null where cards do not read each other's memory.
+  // Null where cards do not reach each other's memory.
   void (*peer_sum)(const PeerSumArgs&, const Execution&) = nullptr;
+  void (*peer_exchange)(const PeerExchangeArgs&, const Execution&) = nullptr;
   void (*adjust_logits)(const AdjustLogitsArgs&, const Execution&) = nullptr;
   void (*sample)(const SampleArgs&, const Execution&) = nullptr;
   void (*logprobs)(const LogprobsArgs&, const Execution&) = nullptr;

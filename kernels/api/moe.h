@@ -54,8 +54,8 @@ struct CombineArgs {
 
 // Plans an exchange of rows between ranks that hold different experts. Group g of `group_ranks` ranks, from
 // rank g * group_ranks on, holds experts [g * group_experts, + group_experts). A token's row travels once to
-// every rank of each group that holds one of its choices, groups ascending. The send buffer holds rows by
-// rank, and for one rank by token.
+// every rank of each group that holds one of its choices (ids below 0 are none), groups ascending. The send
+// buffer holds rows by rank, and for one rank by token.
 struct PlanDispatchArgs {
   const int32_t* ids = nullptr;  // [m, top_k]
   int64_t m = 0;
@@ -64,6 +64,7 @@ struct PlanDispatchArgs {
   int64_t group_ranks = 1;
   int64_t group_experts = 0;
   int64_t fanout = 0;          // most ranks that a token reaches
+  int64_t slots = 0;           // rank r's rows begin at place r * slots; 0: they follow each other
   int32_t* index = nullptr;    // out [m, fanout]: the row's places in the send buffer, -1 beyond the last
   int64_t* rows_to = nullptr;  // out [ranks]
 };
@@ -81,13 +82,16 @@ struct PackDispatchArgs {
   int64_t row_bytes = 0;
 };
 
-// Takes ids and weights out of m received rows; their activations are used where they lie.
+// Takes ids and weights out of m received rows; their activations are used where they lie. With `slots`, row
+// s * slots + i came from rank s where i < rows_from[s]; where not, its ids are -1 and nothing is read.
 struct UnpackDispatchArgs {
   const void* received = nullptr;
   int64_t m = 0;
   int64_t row_bytes = 0;
   int64_t activation_bytes = 0;
   int64_t top_k = 0;
+  int64_t slots = 0;
+  const int64_t* rows_from = nullptr;
   int32_t* ids = nullptr;    // out [m, top_k]
   float* weights = nullptr;  // out [m, top_k]
 };

@@ -51,13 +51,16 @@ void CopyRows(const CopyRowsArgs& args, const Execution& execution) {
 }
 
 void PlanDispatch(const PlanDispatchArgs& args, const Execution& execution) {
-  std::vector<int64_t> groups(static_cast<size_t>(args.top_k));
+  std::vector<int64_t> groups;
   std::fill_n(args.index, args.m * args.fanout, -1);
   std::fill_n(args.rows_to, args.ranks, 0);
   // First the rank (in index) and the counts; then, as these are known, the place in the send buffer.
   for (int64_t token = 0; token < args.m; ++token) {
-    for (int64_t c = 0; c < args.top_k; ++c)
-      groups[c] = args.ids[token * args.top_k + c] / args.group_experts;
+    groups.clear();
+    for (int64_t c = 0; c < args.top_k; ++c) {
+      const int32_t id = args.ids[token * args.top_k + c];
+      if (id >= 0) groups.push_back(id / args.group_experts);
+    }
     std::sort(groups.begin(), groups.end());
     const auto end = std::unique(groups.begin(), groups.end());
     int32_t* index = args.index + token * args.fanout;
@@ -69,7 +72,9 @@ void PlanDispatch(const PlanDispatchArgs& args, const Execution& execution) {
     }
   }
   std::vector<int32_t> next(static_cast<size_t>(args.ranks));
-  for (size_t r = 1; r < next.size(); ++r) next[r] = next[r - 1] + static_cast<int32_t>(args.rows_to[r - 1]);
+  for (size_t r = 1; r < next.size(); ++r) {
+    next[r] = next[r - 1] + static_cast<int32_t>(args.slots > 0 ? args.slots : args.rows_to[r - 1]);
+  }
   for (int64_t i = 0; i < args.m * args.fanout; ++i) {
     if (args.index[i] >= 0) args.index[i] = next[static_cast<size_t>(args.index[i])]++;
   }
@@ -95,6 +100,10 @@ void PackDispatch(const PackDispatchArgs& args, const Execution& execution) {
 void UnpackDispatch(const UnpackDispatchArgs& args, const Execution& execution) {
   const size_t ids_bytes = static_cast<size_t>(args.top_k) * sizeof(int32_t);
   for (int64_t i = 0; i < args.m; ++i) {
+    if (args.slots > 0 && i % args.slots >= args.rows_from[i / args.slots]) {
+      std::fill_n(args.ids + i * args.top_k, args.top_k, -1);
+      continue;
+    }
     const std::byte* routing =
         static_cast<const std::byte*>(args.received) + i * args.row_bytes + args.activation_bytes;
     std::memcpy(args.ids + i * args.top_k, routing, ids_bytes);

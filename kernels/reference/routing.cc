@@ -86,11 +86,12 @@ void PlanDispatch(const PlanDispatchArgs& args) {
   std::vector<int64_t> reached(args.m, 0);
   int32_t place = 0;
   for (int64_t rank = 0; rank < args.ranks; ++rank) {
+    if (args.slots > 0) place = static_cast<int32_t>(rank * args.slots);
     args.rows_to[rank] = 0;
     for (int64_t t = 0; t < args.m; ++t) {
       const int32_t* ids = args.ids + t * args.top_k;
       const bool goes = std::any_of(ids, ids + args.top_k, [&](int32_t id) {
-        return id / args.group_experts == rank / args.group_ranks;
+        return id >= 0 && id / args.group_experts == rank / args.group_ranks;
       });
       if (!goes) continue;
       args.index[t * args.fanout + reached[t]++] = place++;

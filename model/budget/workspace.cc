@@ -96,10 +96,7 @@ class Listing {
   }
 
   void AddDispatch() {
-    const int64_t element = static_cast<int64_t>(SizeOf(spec_.compute));
-    const int64_t routing =
-        config_.num_experts_per_tok * static_cast<int64_t>(sizeof(int32_t) + sizeof(float));
-    const int64_t row_bytes = RoundUp(config_.hidden_size * element + routing, kWeightAlignment);
+    const int64_t row_bytes = DispatchRowBytes(spec_);
     const int64_t groups = std::min<int64_t>(config_.num_experts_per_tok, spec_.layout.ep);
     const int64_t fanout = groups * spec_.layout.expert_tp();
     const int64_t share = CeilDiv(tokens_, spec_.layout.tp);
@@ -136,6 +133,13 @@ class Listing {
 };
 
 }  // namespace
+
+int64_t DispatchRowBytes(const WorkspaceSpec& spec) {
+  const int64_t values = spec.config.hidden_size * static_cast<int64_t>(SizeOf(spec.compute));
+  const int64_t routing =
+      spec.config.num_experts_per_tok * static_cast<int64_t>(sizeof(int32_t) + sizeof(float));
+  return RoundUp(values + routing, kWeightAlignment);
+}
 
 std::vector<BufferShape> WorkspaceBuffers(const WorkspaceSpec& spec) { return Listing(spec).Take(); }
 

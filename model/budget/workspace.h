@@ -86,6 +86,9 @@ struct BufferShape {
   int64_t offset = 0;  // bytes from the workspace's begin, a multiple of kWeightAlignment
 };
 
+// A row on its way between the ranks of all-to-all experts: values of the compute type, expert ids, weights.
+int64_t DispatchRowBytes(const WorkspaceSpec& spec);
+
 // The buffers that this rank uses, in the order in which they lie. The layout must be valid.
 std::vector<BufferShape> WorkspaceBuffers(const WorkspaceSpec& spec);
 

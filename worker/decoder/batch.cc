@@ -47,8 +47,9 @@ void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, int64_t
   batch.rows = batch.real_rows;
   batch.num_sequences = std::ssize(batch.chunks);
   if (padded_rows > 0) {
-    DR_CHECK(dp == 1 && batch.num_sequences == batch.real_rows && batch.real_rows <= padded_rows);
-    batch.rows = batch.num_sequences = batch.rows_of_group[0] = padded_rows;
+    DR_CHECK(batch.num_sequences == batch.real_rows && batch.real_rows <= padded_rows);
+    batch.rows = batch.num_sequences = padded_rows;
+    std::fill(batch.rows_of_group.begin(), batch.rows_of_group.end(), padded_rows);
   }
 
   const Staged<TokenId> token_ids = area.Take<TokenId>(batch.rows);
@@ -100,8 +101,17 @@ void FillBlockTables(const model::StepPlan& plan, const AttentionPlanner& planne
     std::copy_n(sequence.block_table.begin(), PagesOf(sequence), table.host);
     batch.host_sequences[i].block_table = table.device;
   }
-  for (int64_t row = std::ssize(batch.chunks); row < batch.num_sequences; ++row) {
-    batch.host_sequences[row].block_table = batch.host_sequences[0].block_table;
+  const int64_t sequences = std::ssize(batch.chunks);
+  if (sequences < batch.num_sequences) {  // rows of padding read a page that somebody has, or the first
+    const BlockId* page = sequences > 0 ? batch.host_sequences[0].block_table : nullptr;
+    if (page == nullptr) {
+      const Staged<BlockId> first = area.Take<BlockId>(1);
+      *first.host = 0;
+      page = first.device;
+    }
+    for (int64_t row = sequences; row < batch.num_sequences; ++row) {
+      batch.host_sequences[row].block_table = page;
+    }
   }
   if (batch.host_attention_plan != nullptr) {
     planner.Plan(batch.attention_shape, batch.host_sequences, batch.host_attention_plan);

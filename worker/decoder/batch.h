@@ -48,9 +48,9 @@ int64_t BatchBytes(const model::StepLimits& limits, const AttentionPlanner& plan
 // Fills `batch` with the plan's sequences of `dp_rank`, its kernels' view in `area`. The plan must be a checked
 // one.
 //
-// With `padded_rows` > 0, of a plan of decodes of the only dp group, the batch has so many rows and sequences:
-// those beyond the real ones are a decode of token 0 at position 0 that reads the first sequence's first
-// entry, is not kept, and chooses no experts. Then everything that a kernel is told of the batch depends on
+// With `padded_rows` > 0, of a plan of decodes, the batch of every dp group has so many rows and sequences:
+// those beyond the real ones are a decode of token 0 at position 0 that reads the first entry of the first
+// sequence, or of the cache where there is none, is not kept, and chooses no experts. Then everything that a kernel is told of the batch depends on
 // padded_rows alone, but for what memory holds.
 void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, int64_t padded_rows,
                const AttentionPlanner& planner, StagedArea& area, Batch& batch);

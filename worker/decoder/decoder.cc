@@ -53,7 +53,7 @@ absl::Status Decoder::Forward(const Batch& batch) {
     } else if (parts_.expert_exchange == model::ExpertExchange::kReplicated) {
       DR_ASSIGN_OR_RETURN(output, ReplicatedExperts(*layer.moe, batch));
     } else {
-      DR_ASSIGN_OR_RETURN(output, AllToAllExperts(*layer.moe, rows));
+      DR_ASSIGN_OR_RETURN(output, AllToAllExperts(*layer.moe, batch));
     }
   }
   return EndStage(output);

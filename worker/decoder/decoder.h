@@ -16,9 +16,9 @@
 #include "absl/status/statusor.h"
 #include "kernels/api/kernel_set.h"
 #include "model/config/model_config.h"
+#include "model/layout/expert_exchange.h"
 #include "model/layout/layout.h"
 #include "worker/decoder/batch.h"
-#include "model/layout/expert_exchange.h"
 #include "worker/decoder/seams.h"
 #include "worker/decoder/workspace.h"
 #include "worker/kv_cache/kv_cache.h"
@@ -68,21 +68,28 @@ class Decoder {
   // Read workspace.normed and return their output, summed over the ranks: rows of workspace.partial.
   absl::StatusOr<Matrix> DenseFeedForward(const FeedForwardWeights& weights, int64_t rows);
   absl::StatusOr<Matrix> ReplicatedExperts(const MoeWeights& moe, const Batch& batch);
-  absl::StatusOr<Matrix> AllToAllExperts(const MoeWeights& moe, int64_t rows);
+  absl::StatusOr<Matrix> AllToAllExperts(const MoeWeights& moe, const Batch& batch);
 
   // out (fp32) = this rank's columns of a SwiGLU feed-forward of x.
   void FeedForward(const FeedForwardWeights& weights, const Matrix& x, const Matrix& out);
-  // Chooses the experts of x's rows: workspace.expert_ids and expert_weights. Rows at and beyond *row_count, if
-  // it is given, choose nobody.
+  // Chooses the experts of x's rows: workspace.expert_ids and expert_weights. Rows at and beyond *row_count,
+  // if it is given, choose nobody.
   void Route(const MoeWeights& moe, const Matrix& x, const int32_t* row_count = nullptr);
   // out (fp32) = the weighted sum of this rank's part of the chosen experts, in the order of choice, zero
   // where none of them is here. At most max_step_tokens rows.
   void LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix& out);
 
-  // All-to-all: fills workspace.dispatch_rows_to and dispatch_index, then the send buffer.
-  void Dispatch(const MoeWeights& moe, const Matrix& x);
-  // The sums of the received rows, as many at a time as the expert buffers hold.
-  void SumReceived(const MoeWeights& moe, int64_t received);
+  // All-to-all. Dispatch fills workspace.dispatch_rows_to and dispatch_index, then the send buffer, of which
+  // each rank has `slots` rows or, where that is 0, those that it gets. Then one of the two ways to have the
+  // experts' sums: rows of workspace.returned.
+  void Dispatch(const Matrix& x, int64_t slots);
+  int64_t SlotsAmongPeers(const Batch& batch) const;
+  void SumsAmongPeers(const MoeWeights& moe, int64_t slots);
+  absl::StatusOr<Matrix> SumsByTheCommunicator(const MoeWeights& moe);
+  // The sums of the received rows, as many at a time as the expert buffers hold. slots, rows_from: as
+  // UnpackDispatchArgs has them.
+  void SumReceived(const MoeWeights& moe, int64_t received, int64_t slots = 0,
+                   const int64_t* rows_from = nullptr);
 
   // Consecutive rows of a dp group, one share for each tp rank.
   int64_t ShareBegin(int64_t rows, int64_t tp_rank) const { return rows * tp_rank / parts_.layout.tp; }

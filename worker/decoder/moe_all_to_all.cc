@@ -1,11 +1,13 @@
 // Experts, exchange `all_to_all`: the tp ranks of a dp group share out its tokens; each token's row travels
 // once to every rank that holds a part of its experts, which sends back its weighted sum. A token's sums are
-// added in rank order, then the shared expert's. How many rows travel only the kernels know, and the exchange
-// must: this is the one place within a step where the host waits for a device.
+// added in rank order, then the shared expert's. How many rows travel only the kernels know. Cards that reach
+// each other's memory exchange few rows without telling the host; a communicator must be told, and this is
+// the one place within a step where the host waits for a device.
 #include <algorithm>
 #include <numeric>
 
 #include "base/check.h"
+#include "base/checked.h"
 #include "base/status_macros.h"
 #include "worker/decoder/decoder.h"
 #include "worker/decoder/matrix_view.h"
@@ -14,12 +16,80 @@ namespace deeprack::worker {
 
 using kernels::Matrix;
 
-absl::StatusOr<Matrix> Decoder::AllToAllExperts(const MoeWeights& moe, int64_t rows) {
+absl::StatusOr<Matrix> Decoder::AllToAllExperts(const MoeWeights& moe, const Batch& batch) {
+  const int64_t rows = batch.rows;
   const int64_t own_begin = ShareBegin(rows, at_.tp_rank);
   const int64_t own_rows = ShareBegin(rows, at_.tp_rank + 1) - own_begin;
-  const size_t ranks = static_cast<size_t>(parts_.layout.stage_size());
+  const bool alone = parts_.layout.tp == 1;
 
-  Dispatch(moe, RowsOf(ws_.normed, own_begin, own_rows));
+  const Matrix own = RowsOf(ws_.normed, own_begin, own_rows);
+  // Only a batch that its tp rank has for itself is padded.
+  if (own_rows > 0) Route(moe, own, alone ? batch.row_count : nullptr);
+  const int64_t slots = SlotsAmongPeers(batch);
+  Dispatch(own, slots);
+  Matrix returned = FirstRows(ws_.returned, slots * parts_.layout.stage_size());
+  if (slots > 0) {
+    SumsAmongPeers(moe, slots);
+  } else {
+    DR_ASSIGN_OR_RETURN(returned, SumsByTheCommunicator(moe));
+  }
+  const Matrix output = FirstRows(ws_.partial, rows);
+  if (rows == 0) return output;
+
+  Matrix shared = {};
+  if (moe.shared) {
+    const Matrix shared_out = FirstRows(ws_.shared_out, rows);
+    FeedForward(*moe.shared, FirstRows(ws_.normed, rows), shared_out);
+    DR_RETURN_IF_ERROR(seams_.FeedForwardOut(shared_out));
+    shared = RowsOf(shared_out, own_begin, own_rows);
+  }
+  const Matrix own_output = alone ? output : FirstRows(ws_.share_out, own_rows);
+  if (own_rows > 0) {
+    kernels_.combine({.y = returned,
+                      .pair_to_row = ws_.dispatch_index,
+                      .weights = ws_.dispatch_ones,
+                      .top_k = ws_.dispatch_fanout,
+                      .add = shared,
+                      .out = own_output},
+                     execution_);
+  }
+  if (alone) return output;
+  DR_RETURN_IF_ERROR(seams_.GatherShares(own_output.data, ws_.partial.data, Shares(rows),
+                                         config_.hidden_size * static_cast<int64_t>(sizeof(float))));
+  return output;
+}
+
+// Rows that each rank has for every other at most, where peers exchange so few; 0: the communicator does. The
+// same on all ranks of the stage.
+int64_t Decoder::SlotsAmongPeers(const Batch& batch) const {
+  int64_t slots = 0;
+  for (const int64_t rows : batch.rows_of_group) slots = std::max(slots, CeilDiv(rows, parts_.layout.tp));
+  const int64_t places = slots * parts_.layout.stage_size();
+  const bool fits = places <= std::min({ws_.normed.rows, ws_.expert_sums.rows, ws_.returned.rows});
+  return fits && seams_.ExchangesAmongPeers(slots) ? slots : 0;
+}
+
+void Decoder::SumsAmongPeers(const MoeWeights& moe, int64_t slots) {
+  const int64_t ranks = parts_.layout.stage_size();
+  int64_t* const rows_from = ws_.dispatch_counts;
+  int64_t* const rows_returned = ws_.dispatch_counts + ranks;  // as many as were sent
+  seams_.DispatchAmongPeers({.send = ws_.dispatch_send,
+                             .rows_to = ws_.dispatch_rows_to,
+                             .receive = ws_.dispatch_receive,
+                             .rows_from = rows_from,
+                             .slots = slots,
+                             .row_bytes = ws_.dispatch_row_bytes});
+  SumReceived(moe, slots * ranks, slots, rows_from);
+  seams_.CombineAmongPeers({.send = ws_.expert_sums.data,
+                            .rows_to = rows_from,
+                            .receive = ws_.returned.data,
+                            .rows_from = rows_returned,
+                            .slots = slots,
+                            .row_bytes = config_.hidden_size * static_cast<int64_t>(sizeof(float))});
+}
+
+absl::StatusOr<Matrix> Decoder::SumsByTheCommunicator(const MoeWeights& moe) {
+  const size_t ranks = static_cast<size_t>(parts_.layout.stage_size());
   std::vector<int64_t> counts(ranks * ranks);
   DR_RETURN_IF_ERROR(seams_.ExchangeCounts(ws_.dispatch_rows_to, ws_.dispatch_counts, counts));
   std::vector<int64_t> rows_to(ranks);
@@ -36,36 +106,11 @@ absl::StatusOr<Matrix> Decoder::AllToAllExperts(const MoeWeights& moe, int64_t r
   SumReceived(moe, received);
   DR_RETURN_IF_ERROR(seams_.MoeCombine(ws_.expert_sums.data, rows_from, ws_.returned.data, rows_to,
                                        config_.hidden_size * static_cast<int64_t>(sizeof(float))));
-  const Matrix output = FirstRows(ws_.partial, rows);
-  if (rows == 0) return output;
-
-  Matrix shared = {};
-  if (moe.shared) {
-    const Matrix shared_out = FirstRows(ws_.shared_out, rows);
-    FeedForward(*moe.shared, FirstRows(ws_.normed, rows), shared_out);
-    DR_RETURN_IF_ERROR(seams_.FeedForwardOut(shared_out));
-    shared = RowsOf(shared_out, own_begin, own_rows);
-  }
-  const bool alone = parts_.layout.tp == 1;
-  const Matrix own_output = alone ? output : FirstRows(ws_.share_out, own_rows);
-  if (own_rows > 0) {
-    kernels_.combine({.y = FirstRows(ws_.returned, sent),
-                      .pair_to_row = ws_.dispatch_index,
-                      .weights = ws_.dispatch_ones,
-                      .top_k = ws_.dispatch_fanout,
-                      .add = shared,
-                      .out = own_output},
-                     execution_);
-  }
-  if (alone) return output;
-  DR_RETURN_IF_ERROR(seams_.GatherShares(own_output.data, ws_.partial.data, Shares(rows),
-                                         config_.hidden_size * static_cast<int64_t>(sizeof(float))));
-  return output;
+  return FirstRows(ws_.returned, sent);
 }
 
-void Decoder::Dispatch(const MoeWeights& moe, const Matrix& x) {
+void Decoder::Dispatch(const Matrix& x, int64_t slots) {
   const int64_t top_k = config_.num_experts_per_tok;
-  if (x.rows > 0) Route(moe, x);
   kernels_.plan_dispatch({.ids = ws_.expert_ids,
                           .m = x.rows,
                           .top_k = top_k,
@@ -73,6 +118,7 @@ void Decoder::Dispatch(const MoeWeights& moe, const Matrix& x) {
                           .group_ranks = parts_.layout.expert_tp(),
                           .group_experts = config_.n_routed_experts / parts_.layout.ep,
                           .fanout = ws_.dispatch_fanout,
+                          .slots = slots,
                           .index = ws_.dispatch_index,
                           .rows_to = ws_.dispatch_rows_to},
                          execution_);
@@ -88,7 +134,7 @@ void Decoder::Dispatch(const MoeWeights& moe, const Matrix& x) {
                          execution_);
 }
 
-void Decoder::SumReceived(const MoeWeights& moe, int64_t received) {
+void Decoder::SumReceived(const MoeWeights& moe, int64_t received, int64_t slots, const int64_t* rows_from) {
   const int64_t element = static_cast<int64_t>(SizeOf(parts_.compute));
   const int64_t step = ws_.normed.rows;
   for (int64_t begin = 0; begin < received; begin += step) {
@@ -99,6 +145,8 @@ void Decoder::SumReceived(const MoeWeights& moe, int64_t received) {
                               .row_bytes = ws_.dispatch_row_bytes,
                               .activation_bytes = config_.hidden_size * element,
                               .top_k = config_.num_experts_per_tok,
+                              .slots = slots,
+                              .rows_from = rows_from,
                               .ids = ws_.expert_ids,
                               .weights = ws_.expert_weights},
                              execution_);

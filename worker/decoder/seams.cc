@@ -9,6 +9,7 @@
 
 #include "absl/time/clock.h"
 #include "base/check.h"
+#include "base/checked.h"
 #include "base/status_macros.h"
 
 namespace deeprack::worker {
@@ -46,7 +47,7 @@ Seams::Seams(const model::Layout& layout, Rank rank, Communicator* world, Device
 
 absl::StatusOr<std::unique_ptr<Seams>> Seams::Create(const model::Layout& layout, Rank rank,
                                                      Communicator* world, Device* device,
-                                                     PeerArea* peer_area) {
+                                                     PeerAreas* peer_areas) {
   DR_CHECK(world != nullptr || layout.world_size() == 1);
   DR_CHECK(world == nullptr || (world->size() == layout.world_size() && world->rank() == rank));
   std::unique_ptr<Seams> seams(new Seams(layout, rank, world, device));
@@ -54,32 +55,33 @@ absl::StatusOr<std::unique_ptr<Seams>> Seams::Create(const model::Layout& layout
   DR_ASSIGN_OR_RETURN(seams->stage_, SplitUnlessAlone(world, at.pp_rank, layout.stage_size()));
   DR_ASSIGN_OR_RETURN(seams->tp_, SplitUnlessAlone(seams->stage_.get(), at.dp_rank, layout.tp));
   DR_ASSIGN_OR_RETURN(seams->dp_, SplitUnlessAlone(seams->stage_.get(), at.tp_rank, layout.dp));
-  DR_RETURN_IF_ERROR(seams->MeetPeers(peer_area));
+  if (device->shares_host_memory()) return seams;
+  // Collective, whatever this rank has.
+  DR_ASSIGN_OR_RETURN(seams->summing_, seams->MeetPeers(seams->tp_.get(), peer_areas->sums));
+  DR_ASSIGN_OR_RETURN(seams->exchanging_, seams->MeetPeers(seams->stage_.get(), peer_areas->exchanges));
   return seams;
 }
 
-// Collective over the tp group, whatever each rank has.
-absl::Status Seams::MeetPeers(PeerArea* area) {
-  if (PeerRows(layout_, 1) == 0 || device_->shares_host_memory()) return absl::OkStatus();
-  auto peers = PeerGroup::Create(*tp_, *device_, area);
-  if (peers.ok()) {
-    peers_ = *std::move(peers);
-  } else if (!absl::IsFailedPrecondition(peers.status())) {
-    return peers.status();
-  } else if (area != nullptr) {
-    spdlog::info("sums over the tp group go through its communicator: {}",
+// Null when some rank of the group does not reach some other.
+absl::StatusOr<std::unique_ptr<PeerGroup>> Seams::MeetPeers(Communicator* group,
+                                                            std::optional<PeerArea>& area) {
+  if (group == nullptr || group->size() > kernels::kMaxPeers) return nullptr;
+  auto peers = PeerGroup::Create(*group, *device_, area.has_value() ? &*area : nullptr);
+  if (!absl::IsFailedPrecondition(peers.status())) return peers;
+  if (area.has_value()) {
+    spdlog::info("{} ranks use a communicator, not each other's memory: {}", group->size(),
                  std::string(peers.status().message()));
   }
-  return absl::OkStatus();
+  return nullptr;
 }
 
 absl::Status Seams::SumOver(Communicator* group, const kernels::Matrix& x) {
   if (group == nullptr || x.rows == 0) return absl::OkStatus();
   DR_CHECK(x.stride == x.cols);
   // With one dp group the stage is the tp group.
-  const bool of_peers = peers_ != nullptr && group->size() == layout_.tp;
-  if (of_peers && peers_->Serves(x)) {
-    peers_->Sum(x);
+  const bool among_peers = summing_ != nullptr && group->size() == layout_.tp;
+  if (among_peers && x.rows <= summing_->memory().places) {
+    device_->kernels().peer_sum({.x = x, .peers = summing_->memory()}, device_->execution());
     return absl::OkStatus();
   }
   const Stopwatch watch(elapsed_);
@@ -152,14 +154,50 @@ absl::Status Seams::ReceiveFromPreviousStage(void* data, int64_t bytes) {
   return world_->Receive(data, bytes, rank_ - layout_.stage_size());
 }
 
-int64_t Seams::most_recorded_rows() const {
-  if (layout_.world_size() == 1) return std::numeric_limits<int64_t>::max();
-  return layout_.world_size() == layout_.tp && peers_ != nullptr ? peers_->most_rows() : 0;
+bool Seams::ExchangesAmongPeers(int64_t slots) const {
+  return slots > 0 && exchanging_ != nullptr && slots <= exchanging_->memory().places / layout_.stage_size();
 }
 
-int64_t PeerRows(const model::Layout& layout, int64_t max_step_tokens) {
-  return layout.tp > 1 && layout.tp <= kernels::kMaxPeers ? std::min(max_step_tokens, kernels::kMaxPeerRows)
-                                                          : 0;
+void Seams::ExchangeAmongPeers(kernels::PeerExchangeArgs args) {
+  args.peers = exchanging_->memory();
+  device_->kernels().peer_exchange(args, device_->execution());
+}
+
+int64_t Seams::most_recorded_rows(model::ExpertExchange exchange) const {
+  const bool exchanges = exchange == model::ExpertExchange::kAllToAll;
+  if (layout_.pp > 1 || (exchanges && layout_.tp > 1) || (!exchanges && layout_.dp > 1)) return 0;
+  if (exchanges) {
+    return exchanging_ == nullptr ? 0 : exchanging_->memory().places / layout_.stage_size();
+  }
+  if (layout_.tp == 1) return std::numeric_limits<int64_t>::max();
+  return summing_ == nullptr ? 0 : summing_->memory().places;
+}
+
+absl::Status Seams::Check() const {
+  if (summing_ != nullptr) DR_RETURN_IF_ERROR(summing_->Check());
+  return exchanging_ == nullptr ? absl::OkStatus() : exchanging_->Check();
+}
+
+void Seams::Release() {
+  if (summing_ != nullptr) summing_->Release();
+  if (exchanging_ != nullptr) exchanging_->Release();
+}
+
+PeerNeeds PeerNeedsOf(const model::WorkspaceSpec& spec, const kernels::KernelSet& kernels) {
+  const auto may_be_peers = [](int64_t ranks) { return ranks > 1 && ranks <= kernels::kMaxPeers; };
+  const int64_t ranks = spec.layout.stage_size(), hidden = spec.config.hidden_size;
+  PeerNeeds needs;
+  if (hidden % 4 != 0) return needs;
+  if (kernels.peer_sum != nullptr && may_be_peers(spec.layout.tp)) {
+    needs.sums = PlacesOfSums(spec.limits.max_step_tokens, hidden);
+  }
+  if (kernels.peer_exchange != nullptr && may_be_peers(ranks) &&
+      spec.expert_exchange == model::ExpertExchange::kAllToAll && spec.config.n_routed_experts > 0) {
+    const int64_t sum_bytes = hidden * static_cast<int64_t>(sizeof(float));
+    needs.exchanges = PlacesOfExchanges(ranks, CeilDiv(spec.limits.max_step_tokens, spec.layout.tp),
+                                        std::max(model::DispatchRowBytes(spec), sum_bytes));
+  }
+  return needs;
 }
 
 absl::Duration Seams::TakeElapsed() { return std::exchange(elapsed_, absl::ZeroDuration()); }

@@ -8,12 +8,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "kernels/api/matrix.h"
+#include "model/budget/workspace.h"
+#include "model/layout/expert_exchange.h"
 #include "model/layout/layout.h"
 #include "worker/collectives/communicator.h"
 #include "worker/collectives/peer/peer_group.h"
@@ -24,11 +27,11 @@ namespace deeprack::worker {
 class Seams {
  public:
   // Splits `world` (collective over it). `world` may be null when the layout has one rank; it, the device and
-  // `peer_area` outlive the seams. `peer_area`: null, or this rank's part of sums over tp by the cards' own
-  // memory (worker/collectives/peer), which are made so where every rank of the group reaches every other.
+  // `peer_areas` outlive the seams. What areas there are serves sums over tp and exchanges over the stage
+  // without the communicator, where every rank of the group reaches every other (worker/collectives/peer).
   static absl::StatusOr<std::unique_ptr<Seams>> Create(const model::Layout& layout, Rank rank,
                                                        Communicator* world, Device* device,
-                                                       PeerArea* peer_area);
+                                                       PeerAreas* peer_areas);
 
   // Sums over the tp group: vocabulary-parallel embeddings, attention outputs, feed-forward outputs.
   absl::Status EmbeddingSum(const kernels::Matrix& x) { return SumOver(tp_.get(), x); }
@@ -50,6 +53,12 @@ class Seams {
   absl::Status MoeCombine(const void* send, std::span<const int64_t> rows_to, void* receive,
                           std::span<const int64_t> rows_from, int64_t row_bytes);
 
+  // The same where cards reach each other's memory, for as many rows with each rank. `peers` is filled in
+  // here.
+  bool ExchangesAmongPeers(int64_t slots) const;
+  void DispatchAmongPeers(kernels::PeerExchangeArgs args) { ExchangeAmongPeers(args); }
+  void CombineAmongPeers(kernels::PeerExchangeArgs args) { ExchangeAmongPeers(args); }
+
   // Joins the rows that each rank of the tp group holds (rows_of[r] of them) into `all` on every one.
   absl::Status GatherShares(const void* own, void* all, std::span<const int64_t> rows_of, int64_t row_bytes);
 
@@ -60,23 +69,22 @@ class Seams {
   absl::Status SendToNextStage(const void* data, int64_t bytes);
   absl::Status ReceiveFromPreviousStage(void* data, int64_t bytes);
 
-  // Rows up to which Decoder::Forward meets other ranks in kernels alone, so that it can be recorded: any
-  // number where this rank is alone, none where some seam needs the host.
-  int64_t most_recorded_rows() const;
+  // Rows of a dp group up to which Decoder::Forward meets other ranks in kernels alone, so that it can be
+  // recorded: any number where this rank is alone, none where some seam needs the host.
+  int64_t most_recorded_rows(model::ExpertExchange exchange) const;
 
-  // Once the device has been waited for: what became of the sums that need no host.
-  absl::Status Check() const { return peers_ == nullptr ? absl::OkStatus() : peers_->Check(); }
+  // Once the device has been waited for: what became of what needs no host.
+  absl::Status Check() const;
   // The epoch is over: nothing queued waits for another rank any more.
-  void Release() {
-    if (peers_ != nullptr) peers_->Release();
-  }
+  void Release();
 
   // The time spent in seams since the last call, waiting included. Seams that need no host take none.
   absl::Duration TakeElapsed();
 
  private:
   Seams(const model::Layout& layout, Rank rank, Communicator* world, Device* device);
-  absl::Status MeetPeers(PeerArea* area);
+  absl::StatusOr<std::unique_ptr<PeerGroup>> MeetPeers(Communicator* group, std::optional<PeerArea>& area);
+  void ExchangeAmongPeers(kernels::PeerExchangeArgs args);
   absl::Status SumOver(Communicator* group, const kernels::Matrix& x);
   absl::Status AllToAllRows(const void* send, std::span<const int64_t> rows_to, void* receive,
                             std::span<const int64_t> rows_from, int64_t row_bytes);
@@ -89,11 +97,17 @@ class Seams {
   std::unique_ptr<Communicator> stage_;
   std::unique_ptr<Communicator> tp_;
   std::unique_ptr<Communicator> dp_;
-  std::unique_ptr<PeerGroup> peers_;  // the tp group's; null: its sums are all the communicator's
+  std::unique_ptr<PeerGroup> summing_;     // the tp group; null: its sums are all the communicator's
+  std::unique_ptr<PeerGroup> exchanging_;  // the stage
   absl::Duration elapsed_;
 };
 
-// Rows that the area of a rank's peers is to hold; 0: the layout has no group that may be peers.
-int64_t PeerRows(const model::Layout& layout, int64_t max_step_tokens);
+// What a rank's areas need room for.
+struct PeerNeeds {
+  PeerPlaces sums, exchanges;
+
+  int64_t bytes() const { return PeerArea::Bytes(sums) + PeerArea::Bytes(exchanges); }
+};
+PeerNeeds PeerNeedsOf(const model::WorkspaceSpec& spec, const kernels::KernelSet& kernels);
 
 }  // namespace deeprack::worker

@@ -28,6 +28,9 @@ struct PeerTicket {
   std::array<std::byte, 128> bytes = {};
 };
 
+// A driver lets others into whole allocations, and gives smaller ones out of one.
+inline constexpr int64_t kPeerMemoryUnit = int64_t{2} << 20;
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -51,8 +54,8 @@ class Device {
   // Host memory that copies take without a detour (pinned).
   virtual absl::StatusOr<Memory> AllocateStaging(const std::string& purpose, int64_t bytes) = 0;
 
-  // Memory that the cards of other ranks on this machine may be let into, where they reach it directly.
-  // Unimplemented where no card does that.
+  // Memory that the cards of other ranks on this machine may be let into, where they reach it directly, a
+  // multiple of kPeerMemoryUnit. Unimplemented where no card does that.
   virtual absl::StatusOr<Memory> AllocateForPeers(const std::string& purpose, int64_t bytes) {
     return absl::UnimplementedError(absl::StrCat(purpose, ": ranks share no memory"));
   }

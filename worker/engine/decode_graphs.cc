@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <vector>
 
 #include "base/status_macros.h"
 
@@ -14,12 +15,15 @@ int64_t GraphBucket(int64_t rows, int64_t most) {
   return bucket <= most ? bucket : 0;
 }
 
-int64_t GraphBucketOf(const model::StepPlan& plan, int64_t most) {
+int64_t GraphBucketOf(const model::StepPlan& plan, int32_t dp, int64_t most) {
   const bool decodes =
       std::all_of(plan.sequences.begin(), plan.sequences.end(), [](const model::SequencePlan& sequence) {
         return sequence.token_ids.size() == 1 && sequence.sample && sequence.prompt_logprobs < 0;
       });
-  return decodes ? GraphBucket(std::ssize(plan.sequences), most) : 0;
+  if (!decodes) return 0;
+  std::vector<int64_t> rows_of_group(static_cast<size_t>(dp));
+  for (const model::SequencePlan& sequence : plan.sequences) ++rows_of_group[sequence.dp_rank];
+  return GraphBucket(*std::max_element(rows_of_group.begin(), rows_of_group.end()), most);
 }
 
 absl::Status DecodeGraphs::Run(int64_t bucket, const std::function<absl::Status()>& queue) {

@@ -17,9 +17,9 @@ namespace deeprack::worker {
 // one. 0: it would be above `most`.
 int64_t GraphBucket(int64_t rows, int64_t most);
 
-// The bucket of a whole step, 0 when it is to run as it is: every sequence decodes one token and draws the
-// next, and no prompt is scored.
-int64_t GraphBucketOf(const model::StepPlan& plan, int64_t most);
+// The bucket of a whole step, for each of its `dp` groups alike, 0 when it is to run as it is: every sequence
+// decodes one token and draws the next, and no prompt is scored.
+int64_t GraphBucketOf(const model::StepPlan& plan, int32_t dp, int64_t most);
 
 class DecodeGraphs {
  public:

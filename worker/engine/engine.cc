@@ -61,7 +61,7 @@ class RankEngine final : public Engine {
                .kv_bytes = parts_.cache.bytes(),
                .workspace_bytes = parts_.weight_tables.capacity() + parts_.workspace_arena.capacity() +
                                   parts_.scratch_arena.capacity() + parts_.step.arena.capacity() +
-                                  (parts_.peer_area.has_value() ? parts_.peer_area->bytes() : 0)};
+                                  parts_.peer_areas.bytes()};
     BeginEpoch(parts_.cache.blocks());
   }
 
@@ -105,9 +105,8 @@ class RankEngine final : public Engine {
   bool last_stage() const { return at_.pp_rank == options_.layout.pp - 1; }
   // Rows up to which decode steps run from recordings.
   int64_t most_recorded_rows() const {
-    const bool recorded = options_.decode_graphs && device_->records_graphs() &&
-                          options_.expert_exchange == model::ExpertExchange::kReplicated;
-    return recorded ? std::min(decoder_->max_logit_rows(), parts_.seams->most_recorded_rows()) : 0;
+    if (!options_.decode_graphs || !device_->records_graphs()) return 0;
+    return std::min(decoder_->max_logit_rows(), parts_.seams->most_recorded_rows(options_.expert_exchange));
   }
   bool answers() const { return last_stage() && at_.tp_rank == 0; }
 
@@ -188,9 +187,8 @@ absl::Status RankEngine::Rejoin(Epoch epoch, Communicator* world) {
   memory.held_bytes = HeldBytes();
   DR_ASSIGN_OR_RETURN(const int64_t blocks,
                       AgreeToLoad(absl::OkStatus(), memory, parts_.cache.blocks(), world, *device_));
-  DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams,
-                      Seams::Create(options_.layout, options_.rank, world, device_.get(),
-                                    parts_.peer_area.has_value() ? &*parts_.peer_area : nullptr));
+  DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams, Seams::Create(options_.layout, options_.rank, world,
+                                                                  device_.get(), &parts_.peer_areas));
   decoder_.reset();
   parts_.seams = std::move(seams);
   world_ = world;
@@ -220,7 +218,7 @@ absl::StatusOr<model::StepResult> RankEngine::Execute(const model::StepPlan& pla
 // Everything is laid out first and sent in one copy; from there on the device works by itself, and the host
 // waits for it once, at the end.
 absl::Status RankEngine::Run(const model::StepPlan& plan, model::StepResult& result) {
-  const int64_t bucket = GraphBucketOf(plan, most_recorded_rows());
+  const int64_t bucket = GraphBucketOf(plan, options_.layout.dp, most_recorded_rows());
   parts_.step.inputs.Clear();
   parts_.step.results.Clear();
   FillBatch(plan, at_.dp_rank, options_.layout.dp, bucket, planner_, parts_.step.inputs, batch_);

@@ -33,8 +33,8 @@ struct EngineOptions {
   int32_t max_context = 0;  // 0: max_position_embeddings
   int threads = 1;          // of the host
   PackedOptions packed;     // of the machine
-  // Decode steps run from recordings, where the device records, experts are replicated and ranks, if there
-  // are several, are tp ranks that meet in each other's memory (worker/collectives/peer).
+  // Decode steps run from recordings, where the device records and ranks, if there are several, meet in each
+  // other's memory alone (Seams::most_recorded_rows).
   // Off until `make gpu-check` has passed with them on a card.
   bool decode_graphs = false;
 

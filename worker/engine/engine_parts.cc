@@ -39,12 +39,12 @@ absl::StatusOr<kernels::Scratch> CutScratch(const Preparation& preparation, Aren
                           .data_bytes = preparation.scratch.data};
 }
 
-// None is no error: sums go through the communicator then.
-std::optional<PeerArea> MakePeerArea(const Preparation& preparation, int64_t cols, Device& device) {
-  if (preparation.peer_rows == 0) return std::nullopt;
-  auto area = PeerArea::Create(device, preparation.peer_rows, cols);
+// None is no error: the communicator is used then.
+std::optional<PeerArea> MakePeerArea(const PeerPlaces& places, Device& device) {
+  if (places.places == 0) return std::nullopt;
+  auto area = PeerArea::Create(device, places);
   if (area.ok()) return *std::move(area);
-  spdlog::warn("no memory for sums over peers: {}", std::string(area.status().message()));
+  spdlog::warn("ranks do not use each other's memory: {}", std::string(area.status().message()));
   return std::nullopt;
 }
 
@@ -54,10 +54,10 @@ absl::StatusOr<EngineParts> MakeParts(const EngineOptions& options, const Prepar
                                       int64_t blocks, Device& device, Communicator* world,
                                       const Engine::Progress& progress) {
   const model::ModelConfig& config = preparation.config;
-  std::optional<PeerArea> peer_area = MakePeerArea(preparation, config.hidden_size, device);
+  PeerAreas peer_areas = {.sums = MakePeerArea(preparation.peers.sums, device),
+                          .exchanges = MakePeerArea(preparation.peers.exchanges, device)};
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams,
-                      Seams::Create(options.layout, options.rank, world, &device,
-                                    peer_area.has_value() ? &*peer_area : nullptr));
+                      Seams::Create(options.layout, options.rank, world, &device, &peer_areas));
   DR_ASSIGN_OR_RETURN(LoadedWeights weights,
                       LoadPackedWeights(config, options.layout, options.rank, options.compute,
                                         *preparation.reader, options.packed, device, progress));
@@ -73,7 +73,7 @@ absl::StatusOr<EngineParts> MakeParts(const EngineOptions& options, const Prepar
   DR_ASSIGN_OR_RETURN(const kernels::Scratch scratch, CutScratch(preparation, scratch_arena));
   DR_ASSIGN_OR_RETURN(StepMemory step,
                       StepMemory::Create(device, preparation.limits, config.vocab_size, preparation.planner));
-  return EngineParts{.peer_area = std::move(peer_area),
+  return EngineParts{.peer_areas = std::move(peer_areas),
                      .seams = std::move(seams),
                      .weights = std::move(weights),
                      .weight_tables = std::move(tables),

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 
 #include "absl/status/statusor.h"
 #include "worker/collectives/communicator.h"
@@ -20,7 +19,7 @@
 namespace deeprack::worker {
 
 struct EngineParts {
-  std::optional<PeerArea> peer_area;  // before the seams, which use it
+  PeerAreas peer_areas;  // before the seams, which use them
   std::unique_ptr<Seams> seams;
   LoadedWeights weights;
   Arena weight_tables;

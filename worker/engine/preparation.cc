@@ -9,8 +9,6 @@
 #include "model/budget/packed_tensors.h"
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"
-#include "worker/collectives/peer/peer_group.h"
-#include "worker/decoder/seams.h"
 #include "worker/device/arena.h"
 #include "worker/engine/kernel_check.h"
 #include "worker/engine/step_bounds.h"
@@ -71,11 +69,6 @@ int64_t ScratchArenaBytes(const Preparation& preparation) {
   return ScratchDataBytes(preparation) + RoundUp(preparation.scratch.counters, kArenaAlignment);
 }
 
-int64_t PeerBytes(const Preparation& preparation) {
-  return preparation.peer_rows == 0 ? 0
-                                    : PeerArea::Bytes(preparation.peer_rows, preparation.config.hidden_size);
-}
-
 model::WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation) {
   return {.config = preparation.config,
           .layout = options.layout,
@@ -104,9 +97,7 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
                                          preparation.limits.max_context);
   preparation.step_bytes = StepMemoryBytes(preparation.limits, config.vocab_size, preparation.planner);
   preparation.table_bytes = WeightTableBytes(device, config, options.layout, options.rank);
-  if (device.kernels().peer_sum != nullptr && config.hidden_size % 4 == 0) {
-    preparation.peer_rows = PeerRows(options.layout, preparation.limits.max_step_tokens);
-  }
+  preparation.peers = PeerNeedsOf(WorkspaceSpecOf(options, preparation), device.kernels());
   const RowMajorTypes row_major = WantedRowMajor(config, *preparation.reader, device);
   preparation.scratch = ScratchOf(options, preparation, types, row_major, device);
   preparation.memory = {
@@ -115,7 +106,7 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
       .fixed_bytes =
           model::WeightBytes(config, options.layout, options.rank, options.compute, types, row_major) +
           preparation.table_bytes + preparation.workspace_bytes + preparation.step_bytes +
-          ScratchArenaBytes(preparation) + PeerBytes(preparation),
+          ScratchArenaBytes(preparation) + preparation.peers.bytes(),
       .page_bytes = model::KvPageBytes(config, options.layout, options.rank, options.compute),
       .kv_bytes = options.kv_bytes};
   return absl::OkStatus();

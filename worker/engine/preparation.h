@@ -10,6 +10,7 @@
 #include "model/budget/budget.h"
 #include "model/config/model_config.h"
 #include "worker/decoder/attention_planner.h"
+#include "worker/decoder/seams.h"
 #include "worker/decoder/workspace.h"
 #include "worker/device/device.h"
 #include "worker/engine/engine.h"
@@ -27,7 +28,7 @@ struct Preparation {
   int64_t workspace_bytes = 0;  // of the decoder
   int64_t step_bytes = 0;       // StepMemory
   int64_t table_bytes = 0;      // WeightTableBytes
-  int64_t peer_rows = 0;        // of a PeerArea; 0: none
+  PeerNeeds peers;
   AttentionPlanner planner;
   kernels::ScratchBytes scratch;
 };
@@ -35,9 +36,6 @@ struct Preparation {
 // Of the kernels' scratch, as one allocation: data, then counters.
 int64_t ScratchDataBytes(const Preparation& preparation);
 int64_t ScratchArenaBytes(const Preparation& preparation);
-
-// What sums over peers take.
-int64_t PeerBytes(const Preparation& preparation);
 
 // Reads and checks config, options, layout and the checkpoint's headers; computes the budget. Takes no
 // memory. Errors: NotFound, InvalidArgument, DataLoss, FailedPrecondition (the device's kernels lack what the

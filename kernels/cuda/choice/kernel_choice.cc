@@ -14,6 +14,7 @@ constexpr SpecialKernel kSpecial[] = {
     {"sm90 gate", kOperationGate, 9, 0},
     {"sm90 grouping of rows", kOperationGroupByExpert, 9, 0},
     {"sm90 sum over peers", kOperationPeerSum, 9, 0},
+    {"sm90 exchange with peers", kOperationPeerExchange, 9, 0},
 };
 
 std::string Names(const std::vector<SpecialKernel>& kernels) {

@@ -26,6 +26,7 @@ inline constexpr std::string_view kOperationMla = "mla_attention";
 inline constexpr std::string_view kOperationGate = "gate";
 inline constexpr std::string_view kOperationGroupByExpert = "group_by_expert";
 inline constexpr std::string_view kOperationPeerSum = "peer_sum";
+inline constexpr std::string_view kOperationPeerExchange = "peer_exchange";
 
 // A kernel for cards of exactly one compute capability.
 struct SpecialKernel {

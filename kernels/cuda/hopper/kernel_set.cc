@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "kernels/cuda/hopper/operations.h"
 #include "kernels/cuda/plain/operations.h"
-#include "kernels/cuda/sm90/all_reduce.h"
+#include "kernels/cuda/sm90/peers.h"
 
 namespace deeprack::kernels::hopper {
 
@@ -41,6 +41,8 @@ KernelSet KernelsFor(const KernelChoice& choice) {
       set.group_by_expert = GroupByExpert;
     } else if (kernel.operation == kOperationPeerSum) {
       set.peer_sum = sm90::PeerSum;
+    } else if (kernel.operation == kOperationPeerExchange) {
+      set.peer_exchange = sm90::PeerExchange;
     } else {
       DR_CHECK(!"a special kernel that no operation is made of");
     }

@@ -15,10 +15,13 @@ __device__ inline int PlaceInList(const int32_t* ids, int64_t top_k, int64_t gro
   bool goes = false;
   int below = 0;
   for (int64_t c = 0; c < top_k; ++c) {
+    if (ids[c] < 0) continue;
     const int64_t other = ids[c] / group_experts;
     goes |= other == group;
     bool counted = other >= group;
-    for (int64_t earlier = 0; earlier < c && !counted; ++earlier) counted = ids[earlier] / group_experts == other;
+    for (int64_t earlier = 0; earlier < c && !counted; ++earlier) {
+      counted = ids[earlier] >= 0 && ids[earlier] / group_experts == other;
+    }
     below += !counted;
   }
   return goes ? below : -1;
@@ -42,7 +45,9 @@ __global__ void PlanDispatchKernel(PlanDispatchArgs args) {
   __syncthreads();
   if (rank == 0) {
     first_place[0] = 0;
-    for (int64_t r = 0; r < args.ranks; ++r) first_place[r + 1] += first_place[r];
+    for (int64_t r = 0; r < args.ranks; ++r) {
+      first_place[r + 1] = first_place[r] + (args.slots > 0 ? static_cast<int>(args.slots) : first_place[r + 1]);
+    }
   }
   __syncthreads();
   if (rank >= args.ranks) return;
@@ -73,6 +78,10 @@ __global__ void PackDispatchKernel(PackDispatchArgs args) {
 // blockIdx.x: received row.
 __global__ void UnpackDispatchKernel(UnpackDispatchArgs args) {
   const int64_t row = blockIdx.x;
+  if (args.slots > 0 && row % args.slots >= args.rows_from[row / args.slots]) {
+    for (int64_t c = threadIdx.x; c < args.top_k; c += kThreads) args.ids[row * args.top_k + c] = -1;
+    return;
+  }
   const auto* ids = reinterpret_cast<const int32_t*>(static_cast<const char*>(args.received) + row * args.row_bytes +
                                                      args.activation_bytes);
   const auto* weights = reinterpret_cast<const float*>(ids + args.top_k);

@@ -1,4 +1,4 @@
-// Sums over peers, each rank a thread with an emulated card of its own.
+// Sums over peers and exchanges with them, each rank a thread with an emulated card of its own.
 #include "worker/collectives/peer/peer_group.h"
 
 #include <chrono>
@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "kernels/cuda/sm90/all_reduce.h"
+#include "kernels/cuda/sm90/peers.h"
 #include "worker/collectives/local/local_world.h"
 #include "worker/collectives/staged/staged_communicator.h"
 #include "worker/device/emulated/emulated_device.h"
@@ -21,10 +21,8 @@ namespace {
 
 constexpr int64_t kRows = 6, kCols = 36;
 
-std::unique_ptr<Device> Card(bool sums = true) {
-  kernels::KernelSet kernels = kernels::plain::Kernels();
-  if (sums) kernels.peer_sum = kernels::sm90::PeerSum;
-  return MakeEmulatedDevice(1, {}, kernels);
+void Sum(Device& device, const PeerGroup& peers, const kernels::Matrix& x) {
+  kernels::sm90::PeerSum({.x = x, .peers = peers.memory()}, device.execution());
 }
 
 struct RankOfTest {
@@ -38,18 +36,18 @@ struct RankOfTest {
 };
 
 // body(rank) on a thread for each; ranks that `without` names have no area.
-void OnEveryRank(int size, absl::Duration timeout, int without,
-                 const std::function<void(RankOfTest&)>& body) {
+void OnEveryRank(int size, absl::Duration timeout, int without, const std::function<void(RankOfTest&)>& body,
+                 const PeerPlaces& places = PlacesOfSums(kRows, kCols)) {
   std::vector<std::unique_ptr<Communicator>> world = MakeLocalWorld(size, timeout);
   std::vector<RankOfTest> ranks(world.size());
   std::vector<std::thread> threads;
   for (int r = 0; r < size; ++r) {
     threads.emplace_back([&, r] {
       RankOfTest& rank = ranks[static_cast<size_t>(r)];
-      rank.device = Card();
+      rank.device = MakeEmulatedDevice(1, {});
       rank.group = MakeStagedCommunicator(rank.device, std::move(world[static_cast<size_t>(r)]));
       if (r != without) {
-        auto area = PeerArea::Create(*rank.device, kRows, kCols);
+        auto area = PeerArea::Create(*rank.device, places);
         ASSERT_TRUE(area.ok()) << area.status();
         rank.area = *std::move(area);
       }
@@ -95,14 +93,75 @@ TEST(PeerGroupTest, SumsAreTheCommunicatorsBitForBit) {
       for (const int64_t rows : {1, 6, 2, 2, 5, 1}) {
         CardMatrix own(*rank.device, rows, seed), same(*rank.device, rows, seed);
         seed += 10;
-        ASSERT_TRUE((*peers)->Serves(own.matrix()));
-        (*peers)->Sum(own.matrix());
+        Sum(*rank.device, **peers, own.matrix());
         ASSERT_TRUE(rank.group->AllReduceSum(same.matrix().data, rows * kCols, DType::kBF16).ok());
         EXPECT_EQ(own.Read(), same.Read()) << rows;
         ASSERT_TRUE((*peers)->Check().ok());
       }
-      EXPECT_FALSE((*peers)->Serves(CardMatrix(*rank.device, kRows + 1, 1).matrix()));
     });
+  }
+}
+
+// Of rank `from` to rank `to` in a call: how many, and each one's values.
+int64_t RowsBetween(int call, int from, int to, int64_t slots) {
+  return (call + 3 * from + 2 * to) % (slots + 1);
+}
+uint32_t ValueOf(int call, int from, int to, int64_t row) {
+  return static_cast<uint32_t>(((call * 16 + from) * 16 + to) * 256 + row);
+}
+
+TEST(PeerGroupTest, RowsOfAnyNumberComeToEveryRank) {
+  constexpr int64_t kSlots = 4, kWords = 8;  // of a row
+  const int64_t row_bytes = kWords * static_cast<int64_t>(sizeof(uint32_t));
+  for (const int size : {2, 3, 8}) {
+    const auto body = [&](RankOfTest& rank) {
+      const auto peers = rank.Meet();
+      ASSERT_TRUE(peers.ok()) << peers.status();
+      Device& device = *rank.device;
+      const int own = rank.group->rank();
+      const int64_t rows = size * kSlots, bytes = rows * row_bytes;
+      const auto allocate = [&](int64_t count) { return *device.Allocate("a buffer", count); };
+      const Memory send = allocate(bytes), receive = allocate(bytes), rows_to = allocate(8 * size),
+                   rows_from = allocate(8 * size);
+      // Fewer slots in some calls, as steps are of different sizes.
+      for (int call = 0; call < 7; ++call) {
+        const int64_t slots = call % 3 == 2 ? 1 : kSlots;
+        std::vector<uint32_t> sent(static_cast<size_t>(rows * kWords), 0xffffffffu), received(sent);
+        std::vector<int64_t> to(static_cast<size_t>(size)), from(to);
+        for (int r = 0; r < size; ++r) {
+          to[r] = RowsBetween(call, own, r, slots);
+          for (int64_t i = 0; i < to[r] * kWords; ++i)
+            sent[r * slots * kWords + i] = ValueOf(call, own, r, i / kWords);
+        }
+        ASSERT_TRUE(device.CopyIn(send.data(), sent.data(), bytes).ok());
+        ASSERT_TRUE(device.CopyIn(receive.data(), received.data(), bytes).ok());
+        ASSERT_TRUE(device.CopyIn(rows_to.data(), to.data(), 8 * size).ok());
+        kernels::sm90::PeerExchange({.send = send.data(),
+                                     .rows_to = reinterpret_cast<const int64_t*>(rows_to.data()),
+                                     .receive = receive.data(),
+                                     .rows_from = reinterpret_cast<int64_t*>(rows_from.data()),
+                                     .slots = slots,
+                                     .row_bytes = row_bytes,
+                                     .peers = (*peers)->memory()},
+                                    device.execution());
+        ASSERT_TRUE(device.Synchronize().ok());
+        ASSERT_TRUE(device.CopyOut(received.data(), receive.data(), bytes).ok());
+        ASSERT_TRUE(device.CopyOut(from.data(), rows_from.data(), 8 * size).ok());
+        ASSERT_TRUE(device.Synchronize().ok());
+        ASSERT_TRUE((*peers)->Check().ok());
+        for (int r = 0; r < size; ++r) {
+          EXPECT_EQ(from[r], RowsBetween(call, r, own, slots)) << call;
+          for (int64_t i = 0; i < slots * kWords; ++i) {
+            const bool there = i / kWords < from[r];
+            EXPECT_EQ(received[r * slots * kWords + i],
+                      there ? ValueOf(call, r, own, i / kWords) : 0xffffffffu)
+                << call << " from " << r;
+          }
+        }
+      }
+      ASSERT_TRUE(rank.group->Barrier().ok());
+    };
+    OnEveryRank(size, absl::Minutes(5), -1, body, PlacesOfExchanges(size, kSlots, row_bytes));
   }
 }
 
@@ -114,7 +173,7 @@ TEST(PeerGroupTest, MeetsAgainWithTheAreasItHas) {
       ASSERT_TRUE(peers.ok()) << peers.status();
       for (int i = 0; i < 3 + epoch; ++i) {
         CardMatrix own(*rank.device, 2, 7), same(*rank.device, 2, 7);
-        (*peers)->Sum(own.matrix());
+        Sum(*rank.device, **peers, own.matrix());
         ASSERT_TRUE(rank.group->AllReduceSum(same.matrix().data, 2 * kCols, DType::kBF16).ok());
         EXPECT_EQ(own.Read(), same.Read());
       }
@@ -137,13 +196,13 @@ TEST(PeerGroupTest, NamesTheRankThatDidNotCome) {
     ASSERT_TRUE(peers.ok()) << peers.status();
     if (rank.group->rank() == 1) return std::this_thread::sleep_for(std::chrono::seconds(4));
     CardMatrix own(*rank.device, 1, 1);
-    for (int i = 0; i < 50; ++i) (*peers)->Sum(own.matrix());  // one deadline, not fifty
+    for (int i = 0; i < 50; ++i) Sum(*rank.device, **peers, own.matrix());  // one deadline, not fifty
     const auto start = std::chrono::steady_clock::now();
     ASSERT_TRUE(rank.device->Synchronize().ok());
     EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
     const absl::Status status = (*peers)->Check();
     EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
-    EXPECT_NE(status.message().find("for rank 1 in a sum"), std::string::npos) << status;
+    EXPECT_NE(status.message().find("for rank 1 among peers"), std::string::npos) << status;
   });
 }
 
@@ -157,7 +216,7 @@ TEST(PeerGroupTest, ReleaseEndsTheWait) {
         (*peers)->Release();
       });
       CardMatrix own(*rank.device, 1, 1);
-      (*peers)->Sum(own.matrix());
+      Sum(*rank.device, **peers, own.matrix());
       ASSERT_TRUE(rank.device->Synchronize().ok());
       other.join();
       EXPECT_EQ((*peers)->Check().code(), absl::StatusCode::kAborted);

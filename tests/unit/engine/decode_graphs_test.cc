@@ -33,7 +33,12 @@ TEST(GraphBucketTest, OnlyStepsOfPlainDecodesHaveOne) {
     sequence.token_ids = {1};
     sequence.sample = true;
   }
-  EXPECT_EQ(GraphBucketOf(plan, 8), 4);
+  EXPECT_EQ(GraphBucketOf(plan, 1, 8), 4);
+  // Of the group with most.
+  model::StepPlan apart = plan;
+  apart.sequences[1].dp_rank = 1;
+  EXPECT_EQ(GraphBucketOf(apart, 2, 8), 2);
+  EXPECT_EQ(GraphBucketOf(apart, 2, 1), 0);
   model::StepPlan prefill = plan;
   prefill.sequences[1].token_ids.push_back(2);
   model::StepPlan silent = plan;
@@ -41,7 +46,7 @@ TEST(GraphBucketTest, OnlyStepsOfPlainDecodesHaveOne) {
   model::StepPlan scored = plan;
   scored.sequences[0].prompt_logprobs = 0;
   for (const model::StepPlan& other : {prefill, silent, scored, model::StepPlan{}}) {
-    EXPECT_EQ(GraphBucketOf(other, 8), 0);
+    EXPECT_EQ(GraphBucketOf(other, 1, 8), 0);
   }
 }
 

@@ -1,11 +1,11 @@
-// Ranks of one tensor-parallel group that sum in each other's memory: the bits of any other way, also from
-// recordings. On emulated cards: two real ones with NVLink between them are what it is for.
+// Ranks that sum and exchange rows in each other's memory: the bits of any other way, also from recordings.
+// On emulated cards: two real ones with NVLink between them are what it is for.
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <chrono>
 
-#include "kernels/cuda/sm90/all_reduce.h"
+#include "kernels/cuda/sm90/peers.h"
 #include "tests/unit/engine/card.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
@@ -18,13 +18,17 @@ namespace {
 
 constexpr Epoch kEpoch = 7;
 
-std::atomic<int> sums;
+std::atomic<int> sums, exchanges;
 
 std::unique_ptr<Device> PeerCard(EmulatedDeviceEvents events = {}) {
   kernels::KernelSet kernels = kernels::plain::Kernels();
   kernels.peer_sum = [](const kernels::PeerSumArgs& args, const kernels::Execution& execution) {
     ++sums;
     kernels::sm90::PeerSum(args, execution);
+  };
+  kernels.peer_exchange = [](const kernels::PeerExchangeArgs& args, const kernels::Execution& execution) {
+    ++exchanges;
+    kernels::sm90::PeerExchange(args, execution);
   };
   return MakeEmulatedDevice(1, std::move(events), kernels);
 }
@@ -37,9 +41,13 @@ std::unique_ptr<Rack> MakeRack(const EngineOptions& options, const Rack::MakeDev
   return *std::move(rack);
 }
 
-EngineOptions Options(const model::Layout& layout, bool grouped_query = false) {
-  EngineOptions options =
-      TinyOptions(WriteTinyCheckpoint({.layers = 3, .grouped_query = grouped_query}), DType::kBF16, layout);
+constexpr auto kReplicated = model::ExpertExchange::kReplicated;
+constexpr auto kAllToAll = model::ExpertExchange::kAllToAll;
+
+EngineOptions Options(const model::Layout& layout, model::ExpertExchange exchange = kReplicated,
+                      bool grouped_query = false) {
+  EngineOptions options = TinyOptions(WriteTinyCheckpoint({.layers = 3, .grouped_query = grouped_query}),
+                                      DType::kBF16, layout, exchange);
   options.max_step_tokens = 200;
   return options;
 }
@@ -51,15 +59,16 @@ Sequence Text(int id, int64_t tokens) {
 }
 
 // A prefill that is too large for the peers' memory, one that is not, and decodes.
-std::vector<model::StepPlan> Steps() {
-  const Sequence a = Text(0, 152), b = Text(1, 9);
+std::vector<model::StepPlan> Steps(int32_t dp = 1) {
+  Sequence a = Text(0, 152), b = Text(1, 9);
+  b.dp_rank = dp - 1;
   return {{.epoch = kEpoch, .sequences = {a.Chunk(0, 150), b.Chunk(0, 5)}},
           {.epoch = kEpoch, .sequences = {b.Chunk(5, 8), a.Chunk(150, 151)}},
           {.epoch = kEpoch, .sequences = {a.Chunk(151, 152), b.Chunk(8, 9)}}};
 }
 
-void ExpectTheSame(Rack& actual, Rack& expected) {
-  for (const model::StepPlan& plan : Steps()) EXPECT_EQ(actual.LogitsOf(plan), expected.LogitsOf(plan));
+void ExpectTheSame(Rack& actual, Rack& expected, int32_t dp = 1) {
+  for (const model::StepPlan& plan : Steps(dp)) EXPECT_EQ(actual.LogitsOf(plan), expected.LogitsOf(plan));
 }
 
 TEST(PeerEngineTest, GivesTheBitsOfTheCommunicator) {
@@ -73,6 +82,24 @@ TEST(PeerEngineTest, GivesTheBitsOfTheCommunicator) {
   }
 }
 
+// Where one group has rows and the other has none, too.
+TEST(PeerEngineTest, ExchangesGiveTheBitsOfTheCommunicator) {
+  for (const model::Layout& layout :
+       {model::Layout{.dp = 2, .ep = 2}, model::Layout{.tp = 2, .dp = 2, .ep = 2},
+        model::Layout{.dp = 4, .ep = 4}}) {
+    exchanges = 0;
+    const EngineOptions options = Options(layout, kAllToAll);
+    const auto cards = MakeRack(options, [] { return PeerCard(); });
+    const auto cpu = MakeRack(options, Generic);
+    ExpectTheSame(*cards, *cpu, layout.dp);
+    const int of_steps = exchanges;
+    EXPECT_GT(of_steps, 0);
+    const model::StepPlan one = {.epoch = kEpoch, .sequences = {Text(2, 9).Chunk(0, 7)}};
+    EXPECT_EQ(cards->LogitsOf(one), cpu->LogitsOf(one));
+    EXPECT_GT(exchanges, of_steps);
+  }
+}
+
 TEST(PeerEngineTest, OneRankWithoutThemAndNobodyUsesThem) {
   sums = 0;
   std::atomic<int> made{0};
@@ -82,16 +109,24 @@ TEST(PeerEngineTest, OneRankWithoutThemAndNobodyUsesThem) {
   EXPECT_EQ(sums, 0);
 }
 
+struct Recorded {
+  model::Layout layout;
+  model::ExpertExchange exchange = kReplicated;
+  bool grouped_query = false;
+};
+
 TEST(PeerEngineTest, DecodesOfSeveralRanksRunFromRecordings) {
-  for (const bool grouped_query : {false, true}) {
-    EngineOptions options = Options({.tp = 2, .ep = 2}, grouped_query);
+  for (const Recorded& c : {Recorded{{.tp = 2, .ep = 2}}, Recorded{{.tp = 2, .ep = 2}, kReplicated, true},
+                            Recorded{{.dp = 2, .ep = 2}, kAllToAll}}) {
+    EngineOptions options = Options(c.layout, c.exchange, c.grouped_query);
     const auto cpu = MakeRack(options, Generic);
     options.decode_graphs = true;
     std::atomic<int> recorded{0}, replayed{0};
     const auto cards = MakeRack(options, [&] {
       return PeerCard({.graph_recorded = [&] { ++recorded; }, .graph_replayed = [&] { ++replayed; }});
     });
-    const std::vector<Sequence> texts = {Text(0, 80), Text(1, 30), Text(2, 30)};
+    std::vector<Sequence> texts = {Text(0, 80), Text(1, 30), Text(2, 30)};
+    texts[1].dp_rank = c.layout.dp - 1;
     std::vector<int64_t> computed = {60, 4, 9};
     Epoch epoch = kEpoch;
     const auto expect_same = [&](model::StepPlan plan) {
@@ -118,6 +153,8 @@ TEST(PeerEngineTest, DecodesOfSeveralRanksRunFromRecordings) {
     for (int i = 0; i < 3; ++i) decode({2, 0, 1});
     EXPECT_EQ(recorded, 4);
     EXPECT_EQ(replayed, 8);
+    // With two groups: one that has nobody goes along.
+    for (int i = 0; i < 2; ++i) decode({2, 0});
   }
 }
 
@@ -139,13 +176,15 @@ TEST(PeerEngineTest, ARankThatStaysAwayEndsTheEpochAndTheNextOneServes) {
   EXPECT_EQ(cards->LogitsOf(plan), cpu->LogitsOf(plan));
 }
 
-// What the plan and the agreement on pages count is what is taken.
+// What the agreement on pages counts is what is taken.
 TEST(PeerEngineTest, ItsMemoryIsCounted) {
-  const EngineOptions options = Options({.tp = 2, .ep = 2});
+  const EngineOptions options = Options({.tp = 2, .dp = 2, .ep = 2}, kAllToAll);
   const auto with = MakeRack(options, [] { return PeerCard(); });
   const auto without = MakeRack(options, [] { return MakeCard(nullptr); });
+  const int64_t hidden = with->engine(0).config().hidden_size;
   EXPECT_EQ(with->engine(0).memory().workspace_bytes - without->engine(0).memory().workspace_bytes,
-            PeerArea::Bytes(kernels::kMaxPeerRows, with->engine(0).config().hidden_size));
+            PeerArea::Bytes(PlacesOfSums(kernels::kMaxPeerRows, hidden)) +
+                PeerArea::Bytes(PlacesOfExchanges(4, kernels::kMaxPeerSlots, hidden * 4)));
 }
 
 }  // namespace

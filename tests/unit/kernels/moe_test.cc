@@ -154,13 +154,15 @@ TEST_P(MoeTest, CombineAgreesWithReferenceAndSkipsAbsentExperts) {
   }
 }
 
-// Two ranks for each of five groups of four experts: plan, pack, and at the other end unpack.
+// Two ranks for each of five groups of four experts: plan, pack, and at the other end unpack. Rows follow
+// each other, or lie in as many slots for every rank as there are tokens.
 TEST_P(MoeTest, RowsTravelToEveryRankOfTheirGroups) {
   Random random(45);
   const int64_t top_k = 3, ranks = 10, fanout = 6, d = 6, row_bytes = 64;
-  for (int64_t m : {1, 50}) {
+  for (const auto& [m, slots] : std::vector<std::pair<int64_t, int64_t>>{{1, 0}, {50, 0}, {1, 2}, {50, 50}}) {
     std::vector<int32_t> ids;
-    for (int64_t i = 0; i < m * top_k; ++i) ids.push_back(static_cast<int32_t>(random() % 20));
+    for (int64_t i = 0; i < m * top_k; ++i) ids.push_back(static_cast<int32_t>(random() % 21) - 1);
+    for (int64_t c = 0; m > 1 && c < top_k; ++c) ids[7 * top_k + c] = -1;  // a token that chooses nobody
     const std::vector<float> weights = NormalValues(m * top_k, random);
     struct Plan {
       std::vector<int32_t> index;
@@ -175,6 +177,7 @@ TEST_P(MoeTest, RowsTravelToEveryRankOfTheirGroups) {
                               .group_ranks = 2,
                               .group_experts = 4,
                               .fanout = fanout,
+                              .slots = slots,
                               .index = plan.index.data(),
                               .rows_to = plan.rows_to.data()};
     };
@@ -185,21 +188,30 @@ TEST_P(MoeTest, RowsTravelToEveryRankOfTheirGroups) {
 
     for (DType type : {DType::kF32, DType::kBF16}) {
       const TestMatrix x = TestMatrix::Normal(type, m, d, random);
-      int64_t sent = 0;
-      for (const int64_t rows : actual.rows_to) sent += rows;
+      int64_t sent = slots * ranks;
+      for (const int64_t rows : actual.rows_to) sent += slots > 0 ? 0 : rows;
       std::vector<uint8_t> buffer(sent * row_bytes, 0xee);
       kernels().pack_dispatch({x.view(), ids.data(), weights.data(), top_k, actual.index.data(), fanout,
                                buffer.data(), row_bytes},
                               execution());
       const int64_t activation_bytes = d * static_cast<int64_t>(SizeOf(type));
-      std::vector<int32_t> received_ids(sent * top_k);
+      std::vector<int32_t> received_ids(sent * top_k, -9);
       std::vector<float> received_weights(sent * top_k);
-      kernels().unpack_dispatch({buffer.data(), sent, row_bytes, activation_bytes, top_k, received_ids.data(),
-                                 received_weights.data()},
+      kernels().unpack_dispatch({.received = buffer.data(),
+                                 .m = sent,
+                                 .row_bytes = row_bytes,
+                                 .activation_bytes = activation_bytes,
+                                 .top_k = top_k,
+                                 .slots = slots,
+                                 .rows_from = slots > 0 ? actual.rows_to.data() : nullptr,
+                                 .ids = received_ids.data(),
+                                 .weights = received_weights.data()},
                                 execution());
+      int64_t rows = 0;
       for (int64_t i = 0; i < m * fanout; ++i) {
         const int64_t place = actual.index[i], token = i / fanout;
         if (place < 0) continue;
+        ++rows;
         const char* row = reinterpret_cast<const char*>(buffer.data()) + place * row_bytes;
         EXPECT_EQ(std::string(row, activation_bytes), x.RowBytes(token));
         for (int64_t c = 0; c < top_k; ++c) {
@@ -208,6 +220,14 @@ TEST_P(MoeTest, RowsTravelToEveryRankOfTheirGroups) {
         }
         EXPECT_EQ(static_cast<uint8_t>(row[row_bytes - 1]), 0xee);
       }
+      // Of a row that nobody filled, nobody is chosen.
+      EXPECT_EQ(std::count(received_ids.begin(), received_ids.end(), -9), 0);
+      int64_t empty = 0;
+      for (int64_t place = 0; place < sent; ++place) {
+        const int32_t* of_row = received_ids.data() + place * top_k;
+        empty += std::all_of(of_row, of_row + top_k, [](int32_t id) { return id == -1; });
+      }
+      EXPECT_EQ(empty, sent - rows);
     }
   }
 }

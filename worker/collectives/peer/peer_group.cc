@@ -16,19 +16,16 @@
 namespace deeprack::worker {
 namespace {
 
-using kernels::kMaxPeerRows;
-using kernels::kPeerFlagWords;
-
 constexpr int64_t kAlignment = 128;
-constexpr int64_t kFlagBytes = kPeerFlagWords * static_cast<int64_t>(sizeof(uint32_t));
-constexpr int64_t kCallsBegin = RoundUp(kFlagBytes, kAlignment);
-constexpr int64_t kAreaBegin =
-    RoundUp(kCallsBegin + kMaxPeerRows * static_cast<int64_t>(sizeof(uint32_t)), kAlignment);
-constexpr uint32_t kReleased = 0x80000000u;  // in place of a rank's number + 1
+constexpr int64_t kPlaceAlignment = 16;
+constexpr int64_t kCallsBegin =
+    RoundUp(kernels::kPeerWords * static_cast<int64_t>(sizeof(uint32_t)), kAlignment);
+constexpr int64_t kAreaBegin = 2 * kCallsBegin;  // flags, then call numbers as many
+constexpr uint32_t kReleased = 0x80000000u;      // in place of a rank's number + 1
 
 struct Introduction {
   bool has_area = false;
-  int64_t rows = 0, cols = 0;
+  PeerPlaces places;
   PeerTicket ticket;
 };
 
@@ -49,7 +46,7 @@ absl::StatusOr<std::vector<Memory>> OpenAll(const std::vector<Introduction>& ran
   for (size_t r = 0; r < ranks.size(); ++r) {
     if (!ranks[r].has_area)
       return absl::FailedPreconditionError(absl::StrCat("rank ", r, " shares no memory"));
-    if (ranks[r].rows != ranks[static_cast<size_t>(own)].rows) {
+    if (!(ranks[r].places == ranks[static_cast<size_t>(own)].places)) {
       return absl::FailedPreconditionError(absl::StrCat("rank ", r, " shares memory of another size"));
     }
     if (static_cast<int>(r) == own) continue;
@@ -60,16 +57,26 @@ absl::StatusOr<std::vector<Memory>> OpenAll(const std::vector<Introduction>& ran
 
 }  // namespace
 
-int64_t PeerArea::Bytes(int64_t rows, int64_t cols) {
-  return kAreaBegin + kernels::PeerAreaBytes(rows, cols);
+PeerPlaces PlacesOfSums(int64_t rows, int64_t cols) {
+  return {.places = std::min(rows, kernels::kMaxPeerRows),
+          .place_bytes = RoundUp(cols * static_cast<int64_t>(sizeof(float)), kPlaceAlignment)};
 }
 
-absl::StatusOr<PeerArea> PeerArea::Create(Device& device, int64_t rows, int64_t cols) {
-  DR_CHECK(rows <= kMaxPeerRows && cols % 4 == 0);
-  DR_ASSIGN_OR_RETURN(Memory memory,
-                      device.AllocateForPeers("memory that peers read in sums", Bytes(rows, cols)));
+PeerPlaces PlacesOfExchanges(int64_t ranks, int64_t rows, int64_t row_bytes) {
+  return {.places = ranks * std::min(rows, kernels::kMaxPeerSlots),
+          .place_bytes = RoundUp(kernels::kPeerRowHeader + row_bytes, kPlaceAlignment)};
+}
+
+int64_t PeerArea::Bytes(const PeerPlaces& places) {
+  if (places.places == 0) return 0;
+  return RoundUp(kAreaBegin + kernels::PeerAreaBytes(places.places, places.place_bytes), kPeerMemoryUnit);
+}
+
+absl::StatusOr<PeerArea> PeerArea::Create(Device& device, const PeerPlaces& places) {
+  DR_CHECK(places.places > 0 && places.place_bytes % kPlaceAlignment == 0);
+  DR_ASSIGN_OR_RETURN(Memory memory, device.AllocateForPeers("memory that peers reach", Bytes(places)));
   DR_ASSIGN_OR_RETURN(Memory missing, device.AllocateStaging("the word of a missing peer", sizeof(uint32_t)));
-  return PeerArea(std::move(memory), std::move(missing), rows, cols);
+  return PeerArea(std::move(memory), std::move(missing), places);
 }
 
 absl::StatusOr<std::unique_ptr<PeerGroup>> PeerGroup::Create(Communicator& group, Device& device,
@@ -79,7 +86,7 @@ absl::StatusOr<std::unique_ptr<PeerGroup>> PeerGroup::Create(Communicator& group
   Introduction mine;
   Memory zeros;
   if (area != nullptr) {
-    mine = {.has_area = true, .rows = area->rows_, .cols = area->cols_, .ticket = {}};
+    mine = {.has_area = true, .places = area->places_, .ticket = {}};
     DR_ASSIGN_OR_RETURN(mine.ticket, device.TicketOf(area->memory_));
     // An earlier epoch's numbers go before anybody can know this one's.
     DR_ASSIGN_OR_RETURN(zeros, device.AllocateStaging("zeros", kAreaBegin));
@@ -98,8 +105,8 @@ absl::StatusOr<std::unique_ptr<PeerGroup>> PeerGroup::Create(Communicator& group
   auto peers = std::unique_ptr<PeerGroup>(new PeerGroup(device, group.timeout()));
   peers->memory_ = {.rank = own,
                     .ranks = group.size(),
-                    .rows = area->rows_,
-                    .cols = area->cols_,
+                    .places = area->places_.places,
+                    .place_bytes = area->places_.place_bytes,
                     .calls = reinterpret_cast<uint32_t*>(area->memory_.data() + kCallsBegin),
                     .missing = reinterpret_cast<uint32_t*>(area->missing_.data()),
                     .deadline_ns = static_cast<uint64_t>(absl::ToInt64Nanoseconds(group.timeout()))};
@@ -118,7 +125,7 @@ absl::Status PeerGroup::Check() const {
   if (missing == kReleased) return absl::AbortedError("the group of ranks is broken: it was released");
   return absl::DeadlineExceededError(absl::StrCat("rank ", memory_.rank, " of ", memory_.ranks, " waited ",
                                                   absl::FormatDuration(timeout_), " for rank ", missing - 1,
-                                                  " in a sum over peers"));
+                                                  " among peers"));
 }
 
 void PeerGroup::Release() {

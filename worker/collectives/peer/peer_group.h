@@ -1,10 +1,11 @@
-// Ranks whose cards read each other's memory: sums in one launch, without a communicator and without the host
-// (kernels/api/peer_sum.h), so that recordings hold them. Beside a communicator, which makes the
-// acquaintance and takes what does not fit.
+// Ranks whose cards reach each other's memory: sums and exchanges in one launch, without a communicator and
+// without the host (kernels/api/peers.h), so that recordings hold them. Beside a communicator, which makes
+// the acquaintance and takes what does not fit.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -16,25 +17,45 @@
 
 namespace deeprack::worker {
 
+// What calls need room for: rows, of all ranks where they exchange them.
+struct PeerPlaces {
+  int64_t places = 0;       // 0: none
+  int64_t place_bytes = 0;  // multiple of 16
+
+  bool operator==(const PeerPlaces&) const = default;
+};
+// Of sums of `rows` rows of `cols` values, and of exchanges with `ranks` ranks of as many rows with each.
+PeerPlaces PlacesOfSums(int64_t rows, int64_t cols);
+PeerPlaces PlacesOfExchanges(int64_t ranks, int64_t rows, int64_t row_bytes);
+
 // A rank's own part of it, which stays over epochs: nobody need take memory that peers may still look at.
 class PeerArea {
  public:
-  // What sums of at most `rows` rows of `cols` values take of the card's memory.
-  static int64_t Bytes(int64_t rows, int64_t cols);
+  // What it takes of the card's memory.
+  static int64_t Bytes(const PeerPlaces& places);
 
   // The device outlives it. Errors are the device's: Unimplemented where ranks share no memory.
-  static absl::StatusOr<PeerArea> Create(Device& device, int64_t rows, int64_t cols);
+  static absl::StatusOr<PeerArea> Create(Device& device, const PeerPlaces& places);
 
   int64_t bytes() const { return memory_.bytes(); }
 
  private:
   friend class PeerGroup;
-  PeerArea(Memory memory, Memory missing, int64_t rows, int64_t cols)
-      : memory_(std::move(memory)), missing_(std::move(missing)), rows_(rows), cols_(cols) {}
+  PeerArea(Memory memory, Memory missing, const PeerPlaces& places)
+      : memory_(std::move(memory)), missing_(std::move(missing)), places_(places) {}
 
   Memory memory_;   // flags, call numbers, the area
   Memory missing_;  // pinned: one word
-  int64_t rows_, cols_;
+  PeerPlaces places_;
+};
+
+// A rank's areas: of sums over its tp group, of exchanges over its stage.
+struct PeerAreas {
+  std::optional<PeerArea> sums, exchanges;
+
+  int64_t bytes() const {
+    return (sums.has_value() ? sums->bytes() : 0) + (exchanges.has_value() ? exchanges->bytes() : 0);
+  }
 };
 
 class PeerGroup {
@@ -46,12 +67,8 @@ class PeerGroup {
   static absl::StatusOr<std::unique_ptr<PeerGroup>> Create(Communicator& group, Device& device,
                                                            PeerArea* area);
 
-  // As Communicator::AllReduceSum, queued, for what Serves says.
-  bool Serves(const kernels::Matrix& x) const { return x.rows <= memory_.rows && x.cols <= memory_.cols; }
-  void Sum(const kernels::Matrix& x) {
-    device_.kernels().peer_sum({.x = x, .peers = memory_}, device_.execution());
-  }
-  int64_t most_rows() const { return memory_.rows; }
+  // For the kernels of kernels/api/peers.h. One group's calls are all sums or all exchanges.
+  const kernels::PeerMemory& memory() const { return memory_; }
 
   // Once the device has been waited for: DeadlineExceeded when a rank did not come in time; no sum since then
   // is right.

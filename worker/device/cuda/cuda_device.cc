@@ -9,7 +9,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "base/checked.h"
 #include "base/status_macros.h"
 #include "kernels/api/thread_pool.h"
 #include "kernels/cuda/hopper/kernel_set.h"
@@ -42,9 +41,6 @@ struct CardTicket {
   cudaIpcMemHandle_t memory;
 };
 static_assert(sizeof(CardTicket) <= sizeof(PeerTicket::bytes));
-
-// The driver hands out whole allocations, which are its own only from this size on.
-constexpr int64_t kOwnAllocation = int64_t{2} << 20;
 
 uint64_t IdentityOf(int index) {
   uint64_t hash = HostIdentity();
@@ -105,7 +101,8 @@ class CudaDevice final : public Device {
   }
 
   absl::StatusOr<Memory> AllocateForPeers(const std::string& purpose, int64_t bytes) override {
-    return Allocate(purpose, RoundUp(bytes, kOwnAllocation));
+    DR_CHECK(bytes % kPeerMemoryUnit == 0);
+    return Allocate(purpose, bytes);
   }
   absl::StatusOr<PeerTicket> TicketOf(const Memory& memory) override;
   absl::StatusOr<Memory> OpenPeerMemory(const PeerTicket& ticket) override;
@@ -196,7 +193,7 @@ absl::StatusOr<Memory> CudaDevice::OpenPeerMemory(const PeerTicket& ticket) {
   if (card.host != HostIdentity()) return absl::FailedPreconditionError("a card of another machine");
   const auto refused = [&](std::string_view why) {
     cudaGetLastError();  // it has been reported, and is no failure of queued work
-    return absl::FailedPreconditionError(absl::StrCat("card ", card.bus, ": ", why));
+    return absl::FailedPreconditionError(absl::StrCat("card ", card.bus, ": ", std::string(why)));
   };
   int peer = -1;
   if (cudaDeviceGetByPCIBusId(&peer, card.bus) != cudaSuccess) return refused("is not visible to this rank");

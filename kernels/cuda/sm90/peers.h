@@ -1,13 +1,14 @@
-// Sums over peers (kernels/api/peer_sum.h), alone or fused with what follows a block of a layer: residual +
-// norm + quantise.
+// What ranks do in each other's memory (kernels/api/peers.h), and the sum fused with what follows a block of
+// a layer: residual + norm + quantise.
 #pragma once
 
-#include "kernels/api/peer_sum.h"
+#include "kernels/api/peers.h"
 #include "kernels/cuda/sm90/quantise.h"
 
 namespace deeprack::kernels::sm90 {
 
 void PeerSum(const PeerSumArgs& args, const Execution& execution);
+void PeerExchange(const PeerExchangeArgs& args, const Execution& execution);
 
 // As NormQuantise (quantise.h) of the sum over ranks of x.
 struct PeerSumNormArgs {

@@ -1,4 +1,4 @@
-#include "kernels/cuda/sm90/all_reduce.h"
+#include "kernels/cuda/sm90/peers.h"
 
 #include <cstring>
 
@@ -13,8 +13,10 @@ TEST(PeerSumTest, CallNumbersWrapRound) {
   EXPECT_FALSE(HasBegun(4, 5));
   EXPECT_TRUE(HasBegun(0, 0xffffffffu));
   EXPECT_FALSE(HasBegun(0xffffffffu, 0));
-  EXPECT_LT(PeerFlagOf(kMaxPeerRows - 1, kMaxPeers - 1), kPeerFlagWords);
+  EXPECT_LT(PeerWordOf(kMaxPeerRows - 1, kMaxPeers - 1), kPeerWords);
 }
+
+int64_t PlaceBytes(int64_t cols) { return cols * static_cast<int64_t>(sizeof(float)); }
 
 // Ranks whose kernels run one after the other on one card. What those that come later would have done by
 // then, rows and flags, is put there before.
@@ -23,11 +25,11 @@ class Ranks {
   Ranks(int count, int64_t rows, int64_t cols, uint32_t calls_so_far)
       : rows_(rows), cols_(cols), calls_so_far_(calls_so_far), missing_(std::vector<uint32_t>{0}) {
     for (int r = 0; r < count; ++r) {
-      areas_.push_back(std::make_unique<CardArray<uint8_t>>(PeerAreaBytes(rows, cols)));
+      areas_.push_back(std::make_unique<CardArray<uint8_t>>(PeerAreaBytes(rows, PlaceBytes(cols))));
       flags_.push_back(
-          std::make_unique<CardArray<uint32_t>>(std::vector<uint32_t>(kPeerFlagWords, calls_so_far)));
+          std::make_unique<CardArray<uint32_t>>(std::vector<uint32_t>(kPeerWords, calls_so_far)));
       calls_.push_back(
-          std::make_unique<CardArray<uint32_t>>(std::vector<uint32_t>(kMaxPeerRows, calls_so_far)));
+          std::make_unique<CardArray<uint32_t>>(std::vector<uint32_t>(kPeerWords, calls_so_far)));
     }
   }
 
@@ -38,25 +40,24 @@ class Ranks {
     std::vector<uint32_t> seen = flags_[r]->Read();
     for (int64_t b = 0; b < kMaxPeerRows; ++b) {
       for (int peer = 0; peer < r; ++peer) {
-        EXPECT_EQ(seen[PeerFlagOf(b, peer)], calls_so_far_ + (b < rows_ ? 1 : 0)) << peer << " told " << r;
+        EXPECT_EQ(seen[PeerWordOf(b, peer)], calls_so_far_ + (b < rows_ ? 1 : 0)) << peer << " told " << r;
       }
-      for (int peer = r + 1; peer < ranks; ++peer) seen[PeerFlagOf(b, peer)] = calls_so_far_ + 1;
+      for (int peer = r + 1; peer < ranks; ++peer) seen[PeerWordOf(b, peer)] = calls_so_far_ + 1;
     }
     flags_[r]->Write(seen);
-    areas_[r]->Write(std::vector<uint8_t>(PeerAreaBytes(rows_, cols_), 0xff));
+    areas_[r]->Write(std::vector<uint8_t>(PeerAreaBytes(rows_, PlaceBytes(cols_)), 0xff));
     for (int peer = r + 1; peer < ranks; ++peer) {
-      std::vector<uint8_t> area(PeerAreaBytes(rows_, cols_), 0xff);
+      std::vector<uint8_t> area(PeerAreaBytes(rows_, PlaceBytes(cols_)), 0xff);
       for (int64_t row = 0; row < rows_; ++row) {
-        const int64_t place =
-            (row * 2 + (calls_so_far_ + 1) % 2) * cols_ * static_cast<int64_t>(sizeof(float));
+        const int64_t place = (row * 2 + (calls_so_far_ + 1) % 2) * PlaceBytes(cols_);
         std::memcpy(area.data() + place, shares[peer].data() + row * cols_, cols_ * sizeof(S));
       }
       areas_[peer]->Write(area);
     }
     PeerMemory peers = {.rank = r,
                         .ranks = ranks,
-                        .rows = rows_,
-                        .cols = cols_,
+                        .places = rows_,
+                        .place_bytes = PlaceBytes(cols_),
                         .calls = calls_[r]->data(),
                         .missing = missing_.data(),
                         .deadline_ns = 2'000'000'000};
@@ -104,8 +105,8 @@ TEST(PeerSumTest, IsTheSumInRankOrder) {
       CardWait();
       EXPECT_EQ(ranks.missing(), 0u);
       const std::vector<uint32_t> calls = ranks.CallsOf(r);
-      EXPECT_EQ(calls[kRows - 1], calls_so_far + 1);
-      EXPECT_EQ(calls[kRows], calls_so_far);
+      EXPECT_EQ(calls[PeerWordOf(kRows - 1, 0)], calls_so_far + 1);
+      EXPECT_EQ(calls[PeerWordOf(kRows, 0)], calls_so_far);
       const std::vector<bf16> sums = x.Read();
       for (int64_t i = 0; i < kRows * kCols; ++i)
         ASSERT_EQ(sums[i].bits, ToBF16(SumAt(shares, i)).bits) << r << " " << i;
@@ -172,16 +173,16 @@ TEST(PeerSumTest, FusedWithTheNormItGivesTheSameBits) {
 TEST(PeerSumTest, SaysWhoDidNotCome) {
   Random random(2);
   const CardArray<bf16> x(NormalBF16(128, random));
-  const CardArray<uint8_t> area(PeerAreaBytes(1, 128));
-  const CardArray<uint32_t> mine(std::vector<uint32_t>(kPeerFlagWords, 0)),
-      theirs(std::vector<uint32_t>(kPeerFlagWords, 0)), calls(std::vector<uint32_t>(kMaxPeerRows, 0)),
+  const CardArray<uint8_t> area(PeerAreaBytes(1, 512));
+  const CardArray<uint32_t> mine(std::vector<uint32_t>(kPeerWords, 0)),
+      theirs(std::vector<uint32_t>(kPeerWords, 0)), calls(std::vector<uint32_t>(kPeerWords, 0)),
       missing(std::vector<uint32_t>{0});
   const PeerSumArgs args{.x = {x.data(), DType::kBF16, 1, 128, 128},
                          .peers = {.ranks = 2,
                                    .areas = {area.data(), area.data()},
                                    .flags = {mine.data(), theirs.data()},
-                                   .rows = 1,
-                                   .cols = 128,
+                                   .places = 1,
+                                   .place_bytes = 512,
                                    .calls = calls.data(),
                                    .missing = missing.data(),
                                    .deadline_ns = 1'000'000}};
@@ -191,6 +192,41 @@ TEST(PeerSumTest, SaysWhoDidNotCome) {
   PeerSum(args, {});                 // and nobody waits again
   CardWait();
   EXPECT_EQ(missing.Read()[0], 2u);
+}
+
+// A rank alone sends to itself: rows in slots, of which some are empty.
+TEST(PeerExchangeTest, LeavesEmptySlotsAlone) {
+  constexpr int64_t kSlots = 5, kWords = 12;
+  Random random(4);
+  const std::vector<float> rows = UniformFloats(kSlots * kWords, random, -1.0f, 1.0f);
+  const CardArray<float> send(rows);
+  const CardArray<uint8_t> area(PeerAreaBytes(kSlots, kPeerRowHeader + kWords * 4));
+  const CardArray<uint32_t> flags(std::vector<uint32_t>(kPeerWords, 0)),
+      calls(std::vector<uint32_t>(kPeerWords, 0)), missing(std::vector<uint32_t>{0});
+  for (const int64_t count : {3, 5, 0, 1}) {
+    const CardArray<float> receive(std::vector<float>(kSlots * kWords, 7.0f));
+    const CardArray<int64_t> rows_to(std::vector<int64_t>{count}), rows_from(1);
+    PeerExchange({.send = send.data(),
+                  .rows_to = rows_to.data(),
+                  .receive = receive.data(),
+                  .rows_from = rows_from.data(),
+                  .slots = kSlots,
+                  .row_bytes = kWords * 4,
+                  .peers = {.areas = {area.data()},
+                            .flags = {flags.data()},
+                            .places = kSlots,
+                            .place_bytes = kPeerRowHeader + kWords * 4,
+                            .calls = calls.data(),
+                            .missing = missing.data(),
+                            .deadline_ns = 1'000'000'000}},
+                 {});
+    CardWait();
+    EXPECT_EQ(missing.Read()[0], 0u);
+    EXPECT_EQ(rows_from.Read()[0], count);
+    const std::vector<float> received = receive.Read();
+    for (int64_t i = 0; i < kSlots * kWords; ++i)
+      EXPECT_EQ(received[i], i < count * kWords ? rows[i] : 7.0f) << i;
+  }
 }
 
 }  // namespace

@@ -1,51 +1,30 @@
-#include "kernels/cuda/sm90/all_reduce.h"
-
+// Sums over peers: a block a row, which meets the same block of every rank.
 #include "base/check.h"
 #include "kernels/cuda/sm90/norm_quantise.h"
+#include "kernels/cuda/sm90/peer_meeting.h"
+#include "kernels/cuda/sm90/peers.h"
 
 namespace deeprack::kernels::sm90 {
 namespace {
-
-// Polls of a peer's word between looks at the clock and at the host's word, which is far away.
-constexpr uint32_t kPollsBetweenLooks = 64;
-
-// The place of this block's row in a rank's area, for its call number `call`.
-template <class S>
-__device__ inline S* PlaceOf(const PeerMemory& peers, int rank, uint32_t call) {
-  return reinterpret_cast<S*>(static_cast<float*>(peers.areas[rank]) +
-                              (int64_t{blockIdx.x} * 2 + call % 2) * peers.cols);
-}
-
-// Thread `thread` of the first warp waits for rank `thread`.
-__device__ inline void WaitForPeer(const PeerMemory& peers, int thread, uint32_t call) {
-  const uint32_t* const flag = peers.flags[peers.rank] + PeerFlagOf(blockIdx.x, thread);
-  const uint64_t begin = Nanoseconds();
-  for (uint32_t polls = 1; !HasBegun(LoadFromPeers(flag), call); ++polls) {
-    if (polls % kPollsBetweenLooks != 0) continue;
-    if (LoadFromPeers(peers.missing) != 0) return;
-    if (Nanoseconds() - begin > peers.deadline_ns) {
-      return StoreForPeers(peers.missing, static_cast<uint32_t>(thread) + 1);
-    }
-  }
-}
 
 // Begins this block's next call with its row of x, waits for the other ranks' same block, and returns the
 // call's number: the places of all ranks then hold the row.
 template <class S>
 __device__ inline uint32_t ShareRow(const PeerMemory& peers, const Matrix& x) {
   const int thread = static_cast<int>(threadIdx.x);
-  const uint32_t call = peers.calls[blockIdx.x] + 1;
+  uint32_t* const number = peers.calls + PeerWordOf(blockIdx.x, 0);
+  const uint32_t call = *number + 1;
   const S* const row = x.row<S>(blockIdx.x);
-  S* const place = PlaceOf<S>(peers, peers.rank, call);
+  S* const place = PlaceOf<S>(peers, peers.rank, blockIdx.x, call);
   for (int64_t column = 4 * thread; column < x.cols; column += 4 * kRowThreads) {
     *reinterpret_cast<FourOf<S>*>(place + column) = *reinterpret_cast<const FourOf<S>*>(row + column);
   }
   __syncthreads();  // everyone has the number before it is raised, and the row is whole
-  if (thread == 0) peers.calls[blockIdx.x] = call;
+  if (thread == 0) *number = call;
   if (thread < kWarp) {
-    if (thread < peers.ranks) StoreForPeers(peers.flags[thread] + PeerFlagOf(blockIdx.x, peers.rank), call);
+    if (thread < peers.ranks) TellPeer(peers, thread, blockIdx.x, call);
     __syncwarp();
-    if (thread < peers.ranks) WaitForPeer(peers, thread, call);
+    if (thread < peers.ranks) WaitForPeer(peers, thread, blockIdx.x, call);
   }
   __syncthreads();
   return call;
@@ -56,7 +35,7 @@ template <class S>
 __device__ inline Floats4 SumOfRanks(const PeerMemory& peers, uint32_t call, int64_t column, int64_t cols) {
   Floats4 sum = {};
   for (int r = 0; r < peers.ranks; ++r) {
-    const Floats4 share = Load4(PlaceOf<S>(peers, r, call), column, cols);
+    const Floats4 share = Load4(PlaceOf<S>(peers, r, blockIdx.x, call), column, cols);
 #pragma unroll
     for (int j = 0; j < 4; ++j) sum.f[j] += share.f[j];
   }
@@ -85,8 +64,9 @@ __global__ void __launch_bounds__(kRowThreads, 2)
 
 void Check(const PeerMemory& peers, const Matrix& x) {
   DR_CHECK(peers.ranks >= 1 && peers.ranks <= kMaxPeers && peers.rank >= 0 && peers.rank < peers.ranks);
-  DR_CHECK(x.rows <= peers.rows && x.cols <= peers.cols && peers.rows <= kMaxPeerRows);
-  DR_CHECK(x.cols % 4 == 0 && x.stride % 4 == 0 && peers.cols % 4 == 0);
+  DR_CHECK(x.rows <= peers.places && x.rows <= kMaxPeerRows && peers.place_bytes % 16 == 0);
+  DR_CHECK(x.cols % 4 == 0 && x.stride % 4 == 0);
+  DR_CHECK(x.cols * static_cast<int64_t>(SizeOf(x.type)) <= peers.place_bytes);
 }
 
 }  // namespace
