@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <span>
 #include <string>
@@ -23,6 +24,7 @@
 #include <vector>
 
 #include "base/block_formats.h"
+#include "base/fp8_kv_page.h"
 #include "kernels/api/kernel_set.h"
 #include "kernels/api/thread_pool.h"
 
@@ -307,11 +309,21 @@ void Experts(benchmark::State& state, DType type) {
 }
 
 // `rows` queries of `heads` heads at the end of a context of state.range(0) tokens, bf16 as decoders have
-// them.
-void Mla(benchmark::State& state, int64_t heads, int64_t rows) {
+// them, the cache of bf16 or fp8.
+void Mla(benchmark::State& state, int64_t heads, int64_t rows, DType cache_type = DType::kBF16) {
   const int64_t context = state.range(0), latent = 512, rope = 64;
   const Rows cache(DType::kBF16, context, latent + rope, 5), q_latent(DType::kBF16, rows, heads * latent, 6),
       q_rope(DType::kBF16, rows, heads * rope, 7);
+  const Fp8KvPage page = {latent, rope};
+  std::vector<uint8_t> narrow(static_cast<size_t>(context / kPageTokens * page.bytes()));
+  std::vector<int64_t> slots(static_cast<size_t>(context));
+  std::iota(slots.begin(), slots.end(), 0);
+  Matrix latents = cache.view, ropes = cache.view;
+  latents.cols = latent;
+  ropes.data = cache.view.row<bf16>(0) + latent;
+  ropes.cols = rope;
+  CpuKernels().kv_write({latents, ropes, slots.data(), narrow.data(), DType::kF8E4M3}, Exec());
+  const bool fp8 = cache_type == DType::kF8E4M3;
   std::vector<bf16> out(static_cast<size_t>(rows * heads * latent));
   std::vector<BlockId> table;
   for (BlockId page = 0; page < context / kPageTokens; ++page) table.push_back(page);
@@ -324,13 +336,15 @@ void Mla(benchmark::State& state, int64_t heads, int64_t rows) {
                         .latent_dim = latent,
                         .rope_dim = rope,
                         .scale = 0.0417f,
-                        .cache = cache.view.data,
+                        .cache = fp8 ? narrow.data() : cache.view.data,
+                        .cache_type = cache_type,
                         .sequences = &sequence,
                         .num_sequences = 1,
                         .out = {out.data(), DType::kBF16, rows, heads * latent, heads * latent}};
   const double seen =
       static_cast<double>(rows) * (static_cast<double>(context) - (static_cast<double>(rows) - 1) / 2);
-  Measure(state, static_cast<double>(context * (latent + rope) * 2),
+  Measure(state,
+          static_cast<double>(fp8 ? context / kPageTokens * page.bytes() : context * (latent + rope) * 2),
           2.0 * seen * static_cast<double>(heads * (2 * latent + rope)), Arithmetic::kPairs,
           [&] { CpuKernels().mla_attention(args, Exec()); });
 }
@@ -360,6 +374,8 @@ void Register() {
   }
   add("mla decode 128 heads, context", [](benchmark::State& s) { Mla(s, 128, 1); }, {4096});
   add("mla decode 16 heads, context", [](benchmark::State& s) { Mla(s, 16, 1); }, {4096});
+  add("mla decode 16 heads, fp8 cache, context", [](benchmark::State& s) { Mla(s, 16, 1, DType::kF8E4M3); },
+      {4096});
   add("mla prefill 128 heads, 512 rows, context", [](benchmark::State& s) { Mla(s, 128, 512); }, {512});
 }
 

@@ -117,8 +117,9 @@ struct PerplexityFlags {
     serve.AddTo(command);
     AddTextOptions(options, command);
     command.get_option("--text")->required();
-    command.add_option("--reference", options.reference,
-                       "also compare with this model, which is served first");
+    command.add_option(
+        "--reference", options.reference,
+        "also compare with this model, which is served first, its KV cache in the compute type");
     command
         .add_option("--top", options.top,
                     "tokens of each distribution that are compared; the vocabulary's size makes "

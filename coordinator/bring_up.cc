@@ -85,6 +85,7 @@ absl::Status Cluster::BringUp() {
                             .layout = options_.layout(),
                             .model_path = std::filesystem::absolute(options_.model).string(),
                             .compute = options_.compute == "f32" ? DType::kF32 : DType::kBF16,
+                            .kv_cache_type = options_.kv_cache_dtype,
                             .expert_exchange = options_.expert_exchange,
                             .kv_bytes = options_.kv_bytes,
                             .max_step_tokens = options_.max_step_tokens,

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <string_view>
 
+#include "model/budget/kv_cache_type.h"
 #include "model/step/sampling_check.h"
 
 namespace deeprack::coordinator {
@@ -41,7 +42,10 @@ void AddFlags(CLI::App& app, CoordinatorOptions& o, std::string& config_file) {
   option("--dp", o.dp, "Data parallel attention groups")->check(positive);
   option("--ep", o.ep, "Expert groups, 0: tp * dp")->check(CLI::Range(0, 4096));
   option("--pp", o.pp, "Pipeline stages")->check(positive);
-  option("--compute", o.compute, "Activations and KV cache")->check(CLI::IsMember({"bf16", "f32"}));
+  option("--compute", o.compute, "Activations")->check(CLI::IsMember({"bf16", "f32"}));
+  option("--kv-cache-dtype", o.kv_cache_dtype, "KV cache; auto: as --compute")
+      ->check(CLI::IsMember(std::vector<std::string>(std::begin(model::kKvCacheTypeNames),
+                                                     std::end(model::kKvCacheTypeNames))));
   option("--expert-exchange", o.expert_exchange, "How experts meet tokens")
       ->check(CLI::IsMember({"replicated", "all_to_all"}));
   option("--max-context", o.max_context, "Positions of a sequence, 0: the model's")

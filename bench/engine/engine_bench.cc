@@ -20,6 +20,7 @@
 #include "bench/engine/timed_device.h"
 #include "bench/engine/token_streams.h"
 #include "kernels/api/thread_pool.h"
+#include "model/budget/kv_cache_type.h"
 #include "worker/device/cuda/cuda_device.h"
 #include "worker/engine/engine.h"
 #include "worker/topology/placed_cpu_device.h"
@@ -36,6 +37,7 @@ struct BenchOptions {
   int32_t max_step_tokens = 512;
   int32_t repeat = 3;
   std::string compute = "bf16";
+  std::string kv_cache_dtype = model::kDefaultKvCacheType;
   bool operations = false;
   int card = -1;  // -1: on the CPU
   bool unverified_kernels = false;
@@ -105,6 +107,8 @@ class EngineBench {
     worker::EngineOptions engine_options;
     engine_options.model_path = options.model;
     engine_options.compute = options.compute == "f32" ? DType::kF32 : DType::kBF16;
+    DR_ASSIGN_OR_RETURN(engine_options.kv_cache,
+                        model::KvCacheTypeOf(options.kv_cache_dtype, engine_options.compute));
     engine_options.max_step_tokens = options.max_step_tokens;
     engine_options.max_sequences = *std::max_element(options.batch.begin(), options.batch.end());
     engine_options.max_context = options.prompt + options.decode;
@@ -231,6 +235,7 @@ int Main(int argc, char** argv) {
       ->check(positive)
       ->capture_default_str();
   app.add_option("--compute", options.compute, "bf16 or f32")->check(CLI::IsMember({"bf16", "f32"}));
+  app.add_option("--kv-cache-dtype", options.kv_cache_dtype, "auto, bf16 or fp8");
   app.add_flag("--operations", options.operations, "where the time goes, by operation");
   app.add_option("--card", options.card, "the card's number; default: the CPU");
   app.add_flag("--unverified-kernels", options.unverified_kernels, "as the worker's");

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
+#include "base/fp8_kv_page.h"
 
 namespace deeprack::bench {
 namespace {
@@ -79,9 +80,12 @@ Work AttentionWork(const char* name, const kernels::AttentionSequence* sequences
 
 Work WorkOf(const char* name, const kernels::MlaAttentionArgs& args) {
   const double entry = static_cast<double>(args.latent_dim + args.rope_dim);
+  const double entry_bytes =
+      args.cache_type == DType::kF8E4M3
+          ? static_cast<double>(Fp8KvPage{args.latent_dim, args.rope_dim}.bytes()) / kPageTokens
+          : entry * static_cast<double>(SizeOf(args.cache_type));
   const double flops = 2.0 * static_cast<double>(args.heads) * (entry + static_cast<double>(args.latent_dim));
-  return AttentionWork(name, args.sequences, args.num_sequences,
-                       entry * static_cast<double>(SizeOf(args.cache_type)), flops);
+  return AttentionWork(name, args.sequences, args.num_sequences, entry_bytes, flops);
 }
 
 Work WorkOf(const char* name, const kernels::GqaAttentionArgs& args) {
@@ -141,6 +145,7 @@ const KernelSet& TimedKernels(const KernelSet& inner, OperationTimes* times) {
   Wrap<&KernelSet::swiglu>("swiglu");
   Wrap<&KernelSet::rope>("rope");
   Wrap<&KernelSet::kv_write>("kv_write");
+  Wrap<&KernelSet::mla_prepare>("mla_prepare");
   Wrap<&KernelSet::mla_attention>("mla_attention");
   Wrap<&KernelSet::gqa_attention>("gqa_attention");
   Wrap<&KernelSet::gate>("gate");

@@ -232,7 +232,9 @@ void FullRank::Step(const Execution& e, Part only) const {
     if (runs(Part::kProjections)) s.Product(a.q_up, s.In(s.q_rank_q), s.q, e);
     if (runs(Part::kAttention)) {
       MlaPrepare({.kv = kv,
+                  .latent_dim = kLatent,
                   .norm_weight = s.norm,
+                  .eps = 1e-6f,
                   .q = s.q,
                   .heads = kHeads,
                   .q_head_stride = kNope + kRope,
@@ -241,7 +243,7 @@ void FullRank::Step(const Execution& e, Part only) const {
                   .cos = s.cos,
                   .sin = s.sin,
                   .slots = s.slots,
-                  .cache = static_cast<bf16*>(const_cast<void*>(s.mla.cache))},
+                  .cache = const_cast<void*>(s.mla.cache)},
                  e);
     }
     if (runs(Part::kHeads)) {

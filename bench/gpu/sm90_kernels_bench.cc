@@ -171,7 +171,9 @@ void AttentionInputs(Bench& bench, int64_t heads, int64_t m) {
   uint8_t* const cache = static_cast<uint8_t*>(buffers.Fp8Cache((m + kPageTokens - 1) / kPageTokens));
   // Turned by no angle: the queries stay what they are from run to run.
   const MlaPrepareArgs prepare{.kv = kv,
+                               .latent_dim = kLatent,
                                .norm_weight = buffers.Copy(std::vector<float>(kLatent, 1.0f)),
+                               .eps = 1e-6f,
                                .q = q,
                                .heads = heads,
                                .q_head_stride = kHead,
@@ -180,7 +182,8 @@ void AttentionInputs(Bench& bench, int64_t heads, int64_t m) {
                                .cos = buffers.Copy(std::vector<float>(kRope / 2, 1.0f)),
                                .sin = buffers.Copy(std::vector<float>(kRope / 2, 0.0f)),
                                .slots = buffers.Copy(places),
-                               .fp8_cache = cache};
+                               .cache = cache,
+                               .cache_type = DType::kF8E4M3};
   char name[96];
   std::snprintf(name, sizeof(name), "mla fp8 entries and rotation, %ld heads, %ld rows", heads, m);
   bench.Time(

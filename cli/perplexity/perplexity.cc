@@ -21,6 +21,7 @@
 #include "cli/terminal/exit_code.h"
 #include "cli/terminal/progress.h"
 #include "cli/terminal/terminal.h"
+#include "model/budget/kv_cache_type.h"
 
 namespace deeprack::cli {
 namespace {
@@ -143,6 +144,7 @@ int MeasurePerplexity(const PerplexityOptions& options, const ServeOptions& serv
     ServeOptions with = serve;
     with.model = options.reference;
     with.served_model_name.clear();
+    with.kv_cache_dtype = model::kDefaultKvCacheType;
     if (const int exit_code = scoring.Run(with, reference); exit_code != 0) return exit_code;
   }
   if (const int exit_code = scoring.Run(serve, model); exit_code != 0) return exit_code;

@@ -32,7 +32,8 @@ struct PerplexityResult {
 };
 
 // Measures options.text with the model of `serve`, and with the reference if there is one: each is served in
-// turn as `serve` says. Returns the exit code; 0: `result` is filled in.
+// turn as `serve` says, the reference with a KV cache of the compute type. Returns the exit code; 0: `result`
+// is filled in.
 int MeasurePerplexity(const PerplexityOptions& options, const ServeOptions& serve, PerplexityResult& result);
 
 // The same, and prints the result.

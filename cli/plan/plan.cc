@@ -10,6 +10,7 @@
 #include "cli/terminal/exit_code.h"
 #include "cli/terminal/terminal.h"
 #include "model/budget/budget.h"
+#include "model/budget/kv_cache_type.h"
 #include "model/budget/workspace.h"
 #include "model/gguf/gguf_model.h"
 #include "model/tensors/group_types.h"
@@ -35,12 +36,17 @@ absl::StatusOr<std::string> PlanTable(const model::ModelConfig& config, const Se
     return absl::FailedPreconditionError(status.message());
   }
   const DType compute = options.compute == "f32" ? DType::kF32 : DType::kBF16;
+  DR_ASSIGN_OR_RETURN(const DType cache, model::KvCacheTypeOf(options.kv_cache_dtype, compute));
+  if (const absl::Status status = model::CheckKvCacheType(config, cache); !status.ok()) {
+    return absl::FailedPreconditionError(status.message());
+  }
   const model::StepLimits limits = LimitsOf(config, options);
   std::string table = absl::StrFormat(
-      "%s, %s compute, %s, steps of %d tokens, %d sequences, context %d\n%-12s %12s %12s %16s%s\n",
-      model::ToString(layout), options.compute, FormatRanks(layout.world_size()), limits.max_step_tokens,
-      limits.max_sequences, limits.max_context, "ranks", "weights", "workspace", "KV of 64 tokens",
-      options.kv_bytes > 0 ? "     cached tokens" : "");
+      "%s, %s compute, %s KV cache, %s, steps of %d tokens, %d sequences, context %d\n%-12s %12s %12s "
+      "%16s%s\n",
+      model::ToString(layout), options.compute, model::KvCacheTypeName(cache),
+      FormatRanks(layout.world_size()), limits.max_step_tokens, limits.max_sequences, limits.max_context,
+      "ranks", "weights", "workspace", "KV of 64 tokens", options.kv_bytes > 0 ? "     cached tokens" : "");
   struct Row {
     int64_t weights = 0, workspace = 0, page = 0;
     bool operator==(const Row&) const = default;
@@ -55,7 +61,7 @@ absl::StatusOr<std::string> PlanTable(const model::ModelConfig& config, const Se
                                                              ? model::ExpertExchange::kAllToAll
                                                              : model::ExpertExchange::kReplicated,
                                       .limits = limits}),
-               model::KvPageBytes(config, layout, rank, compute)};
+               model::KvPageBytes(config, layout, rank, cache)};
   };
   int64_t weights = 0, workspace = 0;
   for (Rank first = 0; first < layout.world_size();) {

@@ -38,6 +38,7 @@ std::vector<std::string> CoordinatorCommand(const std::string& program, const Se
   Append(command, "--ep", absl::StrCat(layout.ep));
   Append(command, "--pp", absl::StrCat(layout.pp));
   Append(command, "--compute", options.compute);
+  Append(command, "--kv-cache-dtype", options.kv_cache_dtype);
   Append(command, "--expert-exchange", options.expert_exchange);
   AppendUnlessZero(command, "--max-context", options.max_context);
   AppendUnlessZero(command, "--max-step-tokens", options.max_step_tokens);

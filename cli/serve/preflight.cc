@@ -9,6 +9,7 @@
 #include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "cli/terminal/terminal.h"
+#include "model/budget/kv_cache_type.h"
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"
 
@@ -76,6 +77,10 @@ absl::Status Preflight(const ServeOptions& options) {
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(options.model));
   if (const absl::Status layout = model::ValidateLayout(config, options.layout()); !layout.ok()) {
     return absl::FailedPreconditionError(layout.message());
+  }
+  DR_ASSIGN_OR_RETURN(const DType cache, model::KvCacheTypeOf(options.kv_cache_dtype, DType::kBF16));
+  if (const absl::Status type = model::CheckKvCacheType(config, cache); !type.ok()) {
+    return absl::FailedPreconditionError(type.message());
   }
   if (options.max_context > config.max_position_embeddings) {
     return absl::FailedPreconditionError(absl::StrCat("--max-context ", options.max_context,

@@ -13,6 +13,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
+#include "model/budget/kv_cache_type.h"
 #include "model/step/sampling_check.h"
 
 namespace deeprack::cli {
@@ -65,7 +66,10 @@ std::vector<Setting> MakeSettings() {
       {"dp", "data parallel attention groups", Number(&ServeOptions::dp, 1, kMaxRanks)},
       {"ep", "expert groups; divides tp * dp, 0: all of it", Number(&ServeOptions::ep, 0, kMaxRanks)},
       {"pp", "pipeline stages", Number(&ServeOptions::pp, 1, kMaxRanks)},
-      {"compute", "bf16 or f32: activations and KV cache", Choice(&ServeOptions::compute, {"bf16", "f32"})},
+      {"compute", "bf16 or f32: activations", Choice(&ServeOptions::compute, {"bf16", "f32"})},
+      {"kv-cache-dtype", "auto, bf16 or fp8: the KV cache; auto: as compute; fp8: half the memory of bf16",
+       Choice(&ServeOptions::kv_cache_dtype,
+              {std::begin(model::kKvCacheTypeNames), std::end(model::kKvCacheTypeNames)})},
       {"backend", "auto, cpu or cuda; auto: cuda where a rank's machine has a card, else cpu",
        Choice(&ServeOptions::backend, {"auto", "cpu", "cuda"})},
       {"expert-exchange", "replicated or all_to_all",

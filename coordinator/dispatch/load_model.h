@@ -21,6 +21,7 @@ struct LoadOptions {
   model::Layout layout;
   std::string model_path;                      // as the workers see it
   DType compute = DType::kBF16;                // kBF16 or kF32
+  std::string kv_cache_type = "auto";          // as model::KvCacheTypeOf has it
   std::string expert_exchange = "replicated";  // or all_to_all
   int64_t kv_bytes = 0;                        // per rank; 0: the worker chooses from its free memory
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;

@@ -6,7 +6,8 @@
 // maps it to values. One algorithm for prefill chunks and decodes, walking pages in order with an online
 // softmax, so that a query's result depends only on its position and its own cache: batch-invariant under any
 // chunking. Relative error against fp64: 1e-5; where a backend multiplies pairs of bf16 (avx512_bf16) and
-// queries and cache are bf16, the softmax weights are rounded to bf16 too: 1.5e-2.
+// queries are bf16 and the cache is bf16 or fp8, the softmax weights are rounded to bf16 too: 1.5e-2. An fp8
+// cache gives the bits of a bf16 one that holds its entries' values, which bf16 can.
 #pragma once
 
 #include "base/ids.h"
@@ -28,13 +29,34 @@ struct RopeArgs {
 };
 
 // Writes one layer's cache entries: slot slots[i] = [latent[i] | rope_key[i]]. For grouped-query attention
-// the two are the keys and the values of all key-value heads.
+// the two are the keys and the values of all key-value heads. A cache of kF8E4M3, for latent attention only,
+// has the pages of base/fp8_kv_page.h.
 struct KvWriteArgs {
   Matrix latent;                    // [m, latent_dim]
   Matrix rope_key;                  // [m, rope_dim]
   const int64_t* slots = nullptr;   // [m]: page * kPageTokens + offset in page; below 0: the row is not kept
   void* cache = nullptr;            // [pages * kPageTokens, latent_dim + rope_dim]
-  DType cache_type = DType::kBF16;  // kBF16 or kF32
+  DType cache_type = DType::kBF16;  // kBF16, kF32 or kF8E4M3
+};
+
+// What stands between the projections and latent attention: the latent's norm (kernels/api/norm.h), the
+// rotary embedding of queries and key, and the cache entry, as RmsNorm, Rope and KvWrite make them but for
+// the order of the norm's sum.
+struct MlaPrepareArgs {
+  Matrix kv;  // [m, latent_dim + rope_dim]: latent and rope key as projected; may be overwritten
+  int64_t latent_dim = 0;
+  const float* norm_weight = nullptr;  // [latent_dim]
+  float eps = 0.0f;
+  Matrix q;  // [m, heads * q_head_stride]: rope values of head h at h * stride + offset, rotated in place
+  int64_t heads = 0;
+  int64_t q_head_stride = 0;
+  int64_t q_rope_offset = 0;
+  const int32_t* positions = nullptr;  // as RopeArgs has them
+  const float* cos = nullptr;
+  const float* sin = nullptr;
+  const int64_t* slots = nullptr;  // as KvWriteArgs has them
+  void* cache = nullptr;
+  DType cache_type = DType::kBF16;
 };
 
 // The chunk of one sequence in the batch (a batch's are in the order of their rows): query rows [first_row,
@@ -56,6 +78,7 @@ struct MlaShape {
   int64_t sequences = 0;    // of the batch
   int64_t most_rows = 0;    // of a sequence
   int64_t max_context = 0;  // that a sequence may ever have
+  DType cache_type = DType::kBF16;
 
   bool operator==(const MlaShape&) const = default;
 };
@@ -70,7 +93,7 @@ struct MlaAttentionArgs {
   int64_t rope_dim = 0;
   float scale = 1.0f;
   const void* cache = nullptr;
-  DType cache_type = DType::kBF16;
+  DType cache_type = DType::kBF16;  // as KvWriteArgs has it
   const AttentionSequence* sequences = nullptr;
   int64_t num_sequences = 0;
   Matrix out;  // [m, heads * latent_dim]

@@ -24,6 +24,16 @@
 
 namespace deeprack::kernels {
 
+// The types of cache that latent attention is planned for.
+struct PlannedCaches {
+  bool bf16 = false;
+  bool fp8 = false;
+
+  constexpr bool Has(DType type) const {
+    return (type == DType::kBF16 && bf16) || (type == DType::kF8E4M3 && fp8);
+  }
+};
+
 struct KernelSet {
   std::string_view name;  // "generic", "avx2", "avx512", "avx512_bf16", "cuda-plain", "cuda-sm90"
   // Whether linear and grouped_linear take block formats; where not, such weights are expanded at load.
@@ -32,9 +42,10 @@ struct KernelSet {
   RowMajorTypes row_major;
   // The scratch memory that operations within the bounds take. Null: none take any.
   ScratchBytes (*scratch_bytes)(const StepBounds&) = nullptr;
-  // Latent attention that is cut into work on the host, once a step for all layers: what the plan for steps
-  // of a shape takes, and the plan itself, made from the host's view of the sequences (block tables: the
-  // device's) into memory that is then copied to the device. Null: it needs none.
+  // Latent attention that is cut into work on the host, once a step for all layers: over which caches; what
+  // the plan for steps of a shape takes, and the plan itself, made from the host's view of the sequences
+  // (block tables: the device's) into memory that is then copied to the device. Null: it needs none.
+  PlannedCaches planned_caches;
   int64_t (*mla_plan_bytes)(const MlaShape&) = nullptr;
   void (*plan_mla)(const MlaShape&, const AttentionSequence* sequences, void* plan) = nullptr;
 
@@ -48,6 +59,8 @@ struct KernelSet {
   void (*swiglu)(const SwiGluArgs&, const Execution&) = nullptr;
   void (*rope)(const RopeArgs&, const Execution&) = nullptr;
   void (*kv_write)(const KvWriteArgs&, const Execution&) = nullptr;
+  // Null where it is several operations: kernels/api/mla_prepare.h calls the one or the others.
+  void (*mla_prepare)(const MlaPrepareArgs&, const Execution&) = nullptr;
   void (*mla_attention)(const MlaAttentionArgs&, const Execution&) = nullptr;
   // Null where a backend lacks it: such a backend serves no model with grouped-query attention.
   void (*gqa_attention)(const GqaAttentionArgs&, const Execution&) = nullptr;

@@ -8,6 +8,7 @@
 // Register blocks hold heads of one query row, which see the same positions, so that each (row,
 // head)'s arithmetic is what it would be alone.
 #include "base/check.h"
+#include "base/fp8_kv_page.h"
 #include "kernels/cpu/attention_page.h"
 #include "kernels/cpu/backend.h"
 
@@ -55,6 +56,43 @@ void LoadPage(const MlaAttentionArgs& args, int64_t page, int64_t count, const W
   LoadValues(entries, stride, args.latent_dim, count, w);
 }
 
+// The first `count` <= 16 entries from `slot` on as rows of bf16, which can hold their values.
+void ExpandEntries(const char* cache, const Fp8KvPage& page, int64_t slot, int64_t count, bf16* rows,
+                   int64_t stride) {
+  for (int64_t i = 0; i < count; ++i) {
+    const char* const entry = cache + page.EntryAt(slot + i);
+    const auto* const latent = reinterpret_cast<const fp8_e4m3*>(entry);
+    const auto* const rope = reinterpret_cast<const bf16*>(entry + page.rope_begin());
+    const F16 scale = Set1(*reinterpret_cast<const float*>(cache + page.ScaleAt(slot + i)));
+    bf16* const row = rows + i * stride;
+    for (int64_t c = 0; c < page.latent_dim; c += 16) {
+      const int64_t rest = page.latent_dim - c;
+      StoreFirst(row + c, Mul(LoadFirst(latent + c, rest), scale), rest);
+    }
+    for (int64_t c = 0; c < page.rope_dim; c += 16) {
+      const int64_t rest = page.rope_dim - c;
+      StoreFirst(row + page.latent_dim + c, Mul(LoadFirst(rope + c, rest), scale), rest);
+    }
+  }
+}
+
+// As LoadPage, sixteen positions at a time.
+template <class X>
+void LoadFp8Page(const MlaAttentionArgs& args, const Fp8KvPage& layout, int64_t page, int64_t count,
+                 const Workspace<X>& w) {
+  constexpr int64_t kRows = 16;
+  auto* const rows = static_cast<bf16*>(Scratch(kTaskEntries, kRows * w.entry * int64_t{sizeof(bf16)}));
+  for (int64_t first = 0; first < count; first += kRows) {
+    const int64_t n = Lower(kRows, count - first);
+    ExpandEntries(static_cast<const char*>(args.cache), layout, page * kPageTokens + first, n, rows, w.entry);
+    Workspace<X> part = w;
+    part.keys += first * w.entry;
+    part.values += first * 16;
+    LoadKeys(rows, w.entry, n, part);
+    LoadValues(rows, w.entry, args.latent_dim, n, part);
+  }
+}
+
 template <class X>
 void StoreResults(const MlaAttentionArgs& args, const Task& task, const Workspace<X>& w) {
   for (int64_t r = 0; r < task.rows; ++r) {
@@ -75,23 +113,29 @@ void RunTask(const MlaAttentionArgs& args, const Task& task) {
     LoadQueries<float>(args, task, w);
   }
 
+  const Fp8KvPage fp8 = {args.latent_dim, args.rope_dim};
+  const bool narrow = args.cache_type == DType::kF8E4M3;
+  const int64_t entry_bytes =
+      narrow ? fp8.entry_bytes() : w.key * static_cast<int64_t>(SizeOf(args.cache_type));
+  const int64_t page_bytes = narrow ? fp8.bytes() : kPageTokens * entry_bytes;
   const int64_t first_position = task.sequence->first_position + task.row;  // of the task's first row
   const int64_t end = first_position + task.rows;                           // past the last row's position
   for (int64_t begin = 0; begin < end; begin += kPageTokens) {
     const int64_t page = task.sequence->block_table[begin / kPageTokens];
     const int64_t loaded = Lower(kPageTokens, end - begin);
-    if (args.cache_type == DType::kBF16) {
+    if (narrow) {
+      LoadFp8Page(args, fp8, page, loaded, w);
+    } else if (args.cache_type == DType::kBF16) {
       LoadPage<bf16>(args, page, loaded, w);
     } else if constexpr (sizeof(X) == sizeof(float)) {
       LoadPage<float>(args, page, loaded, w);
     }
     Upcoming upcoming;
     if (begin + kPageTokens < end) {
-      const int64_t entry = (args.latent_dim + args.rope_dim) * static_cast<int64_t>(SizeOf(args.cache_type));
       const int64_t next = task.sequence->block_table[begin / kPageTokens + 1];
-      upcoming = {.keys = static_cast<const char*>(args.cache) + next * kPageTokens * entry,
-                  .stride = entry,
-                  .key_bytes = entry};
+      upcoming = {.keys = static_cast<const char*>(args.cache) + next * page_bytes,
+                  .stride = entry_bytes,
+                  .key_bytes = entry_bytes};
     }
     for (int64_t r = 0; r < task.rows; ++r) {
       const int64_t count = Lower(kPageTokens, first_position + r + 1 - begin);

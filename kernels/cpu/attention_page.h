@@ -28,7 +28,7 @@ int64_t Blocks(int64_t n, int64_t block) { return (n + block - 1) / block; }
 template <class F>
 void DispatchPageType(DType query, DType cache, F f) {
 #if DEEPRACK_SIMD_LEVEL >= 3
-  if (query == DType::kBF16 && cache == DType::kBF16) return f(bf16{});
+  if (query == DType::kBF16 && (cache == DType::kBF16 || cache == DType::kF8E4M3)) return f(bf16{});
 #endif
   f(float{});
 }

@@ -28,7 +28,8 @@ void Logprobs(const LogprobsArgs& args, const Execution& execution);
 
 namespace deeprack::kernels {
 
-// Operations without vector code.
+// Operations without vector code; KvWrite for a cache in fp8.
+void WriteFp8Entries(const KvWriteArgs& args, const Execution& execution);
 void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution);
 void CopyRows(const CopyRowsArgs& args, const Execution& execution);
 void PlanDispatch(const PlanDispatchArgs& args, const Execution& execution);

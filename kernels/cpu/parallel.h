@@ -27,6 +27,7 @@ enum ScratchSlot {
   kTaskTotals,
   kTaskQuery,
   kTaskPage,
+  kTaskEntries,
   kScratchSlots
 };
 void* Scratch(ScratchSlot slot, int64_t bytes);

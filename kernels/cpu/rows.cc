@@ -128,6 +128,7 @@ void Rope(const RopeArgs& args, const Execution& execution) {
 }
 
 void KvWrite(const KvWriteArgs& args, const Execution& execution) {
+  if (args.cache_type == DType::kF8E4M3) return WriteFp8Entries(args, execution);
   const int64_t latent = args.latent.cols, rope = args.rope_key.cols;
   ForRows(execution, args.latent.rows, latent + rope, [=, &args](int64_t row) {
     if (args.slots[row] < 0) return;

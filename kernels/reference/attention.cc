@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
+#include "base/e4m3.h"
+#include "base/fp8_kv_page.h"
 #include "kernels/reference/reference.h"
 
 namespace deeprack::kernels::reference {
@@ -31,6 +34,48 @@ double Softmax(SoftmaxWeights kind, std::vector<double>& scores) {
   return total;
 }
 
+// An fp8 cache, entry by entry.
+class Fp8Entries {
+ public:
+  Fp8Entries(void* cache, int64_t latent_dim, int64_t rope_dim)
+      : bytes_(static_cast<uint8_t*>(cache)), page_{.latent_dim = latent_dim, .rope_dim = rope_dim} {}
+
+  double Get(int64_t slot, int64_t col) const {
+    float scale;
+    std::memcpy(&scale, bytes_ + page_.ScaleAt(slot), sizeof(scale));
+    const uint8_t* entry = bytes_ + page_.EntryAt(slot);
+    if (col < page_.latent_dim)
+      return static_cast<double>(ToFloat(fp8_e4m3{entry[col]})) * static_cast<double>(scale);
+    bf16 value;
+    std::memcpy(&value, entry + page_.rope_begin() + 2 * (col - page_.latent_dim), sizeof(value));
+    return static_cast<double>(ToFloat(value)) * static_cast<double>(scale);
+  }
+
+  void Write(int64_t slot, const KvWriteArgs& args, int64_t row) const {
+    double largest = 0;
+    for (int64_t c = 0; c < page_.latent_dim; ++c)
+      largest = std::fmax(largest, std::abs(Get(args.latent, row, c)));
+    double scale = std::ldexp(1.0, kSmallestScaleExponent);
+    while (largest > 448 * scale && scale < std::ldexp(1.0, 120)) scale *= 2;
+    uint8_t* entry = bytes_ + page_.EntryAt(slot);
+    for (int64_t c = 0; c < page_.latent_dim; ++c)
+      entry[c] = ToE4M3(static_cast<float>(Get(args.latent, row, c) / scale)).bits;
+    for (int64_t c = 0; c < page_.rope_dim; ++c) {
+      const bf16 value = ToBF16(static_cast<float>(Get(args.rope_key, row, c) / scale));
+      std::memcpy(entry + page_.rope_begin() + 2 * c, &value, sizeof(value));
+    }
+    const auto stored = static_cast<float>(scale);
+    std::memcpy(bytes_ + page_.ScaleAt(slot), &stored, sizeof(stored));
+  }
+
+ private:
+  double Get(const Matrix& matrix, int64_t row, int64_t col) const {
+    return reference::Get(matrix, row, col);
+  }
+  uint8_t* bytes_;
+  Fp8KvPage page_;
+};
+
 }  // namespace
 
 void Rope(const RopeArgs& args) {
@@ -54,6 +99,10 @@ void KvWrite(const KvWriteArgs& args) {
   const Matrix cache{args.cache, args.cache_type, 0, dim, dim};
   for (int64_t r = 0; r < args.latent.rows; ++r) {
     if (args.slots[r] < 0) continue;
+    if (args.cache_type == DType::kF8E4M3) {
+      Fp8Entries(args.cache, latent, args.rope_key.cols).Write(args.slots[r], args, r);
+      continue;
+    }
     for (int64_t c = 0; c < dim; ++c) {
       Set(cache, args.slots[r], c, c < latent ? Get(args.latent, r, c) : Get(args.rope_key, r, c - latent));
     }
@@ -63,6 +112,10 @@ void KvWrite(const KvWriteArgs& args) {
 void MlaAttention(const MlaAttentionArgs& args, SoftmaxWeights kind) {
   const int64_t latent = args.latent_dim, dim = latent + args.rope_dim;
   const Matrix cache{const_cast<void*>(args.cache), args.cache_type, 0, dim, dim};
+  const Fp8Entries fp8(const_cast<void*>(args.cache), latent, args.rope_dim);
+  const auto entry = [&](int64_t slot, int64_t c) {
+    return args.cache_type == DType::kF8E4M3 ? fp8.Get(slot, c) : Get(cache, slot, c);
+  };
   for (int64_t s = 0; s < args.num_sequences; ++s) {
     const AttentionSequence& sequence = args.sequences[s];
     for (int64_t i = 0; i < sequence.rows; ++i) {
@@ -76,17 +129,17 @@ void MlaAttention(const MlaAttentionArgs& args, SoftmaxWeights kind) {
         for (int64_t p = 0; p < visible; ++p) {
           double score = 0;
           for (int64_t c = 0; c < latent; ++c)
-            score += Get(args.q_latent, row, h * latent + c) * Get(cache, slot(p), c);
+            score += Get(args.q_latent, row, h * latent + c) * entry(slot(p), c);
           for (int64_t c = 0; c < args.rope_dim; ++c) {
             score += Get(args.q_rope, row, h * args.q_rope_head_stride + args.q_rope_offset + c) *
-                     Get(cache, slot(p), latent + c);
+                     entry(slot(p), latent + c);
           }
           weights[p] = score * static_cast<double>(args.scale);
         }
         const double total = Softmax(kind, weights);
         for (int64_t c = 0; c < latent; ++c) {
           double sum = 0;
-          for (int64_t p = 0; p < visible; ++p) sum += weights[p] * Get(cache, slot(p), c);
+          for (int64_t p = 0; p < visible; ++p) sum += weights[p] * entry(slot(p), c);
           Set(args.out, row, h * latent + c, sum / total);
         }
       }

@@ -2,6 +2,7 @@
 
 #include "base/block_formats.h"
 #include "base/checked.h"
+#include "base/fp8_kv_page.h"
 #include "model/budget/packed_tensors.h"
 #include "model/shard/shard.h"
 
@@ -38,6 +39,9 @@ int64_t KvEntryElements(const ModelConfig& config, const Layout& layout, Rank ra
 
 int64_t KvPageBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType cache_type) {
   const auto [begin, end] = LayersOfStage(config, layout, CoordinatesOf(layout, rank).pp_rank);
+  if (cache_type == DType::kF8E4M3) {
+    return (end - begin) * Fp8KvPage{config.kv_lora_rank, config.qk_rope_head_dim}.bytes();
+  }
   const int64_t entry = KvEntryElements(config, layout, rank);
   return (end - begin) * kPageTokens * entry * static_cast<int64_t>(SizeOf(cache_type));
 }

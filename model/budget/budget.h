@@ -37,8 +37,9 @@ struct StepLimits {
 // or the keys, then the values of its key-value heads.
 int64_t KvEntryElements(const ModelConfig& config, const Layout& layout, Rank rank);
 
-// Bytes of one KV page over all layers of the rank's stage: KvEntryElements of the cache type (bf16 compute:
-// bf16, f32 compute: f32) per token and layer, kPageTokens tokens a page.
+// Bytes of one KV page over all layers of the rank's stage: KvEntryElements of the cache type (kBF16, kF32)
+// for each of its kPageTokens tokens and layer; or, of kF8E4M3, which CheckKvCacheType must allow, an
+// Fp8KvPage a layer.
 int64_t KvPageBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType cache_type);
 
 // Bytes of the rank's weights as the worker holds them (packed; vectors as fp32; kv_b expanded for

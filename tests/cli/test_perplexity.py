@@ -57,6 +57,13 @@ def test_partial_distributions_bound_the_divergence_from_below(other):
     assert re.search(r"KL divergence.*, at least$", result.stdout, re.MULTILINE)
 
 
+def test_the_reference_keeps_its_cache_in_the_compute_type():
+    result = run("perplexity", DEMO, "--reference", DEMO, *WINDOWED, "--kv-cache-dtype", "fp8")
+    assert result.returncode == 0, result.stderr
+    divergence, _ = measured(result.stdout, "KL divergence")
+    assert 0 < divergence < 0.05, result.stdout
+
+
 def test_the_demo_model_knows_its_trade():
     result = run("perplexity", "--text", ROOT / "demo" / "held_out.txt", "--context", 128, "--windows", 40)
     assert result.returncode == 0, result.stderr

@@ -1,6 +1,7 @@
 // Multi-head latent attention, absorbed: queries go into the latent space, attended latents come back as
 // values.
 #include "base/status_macros.h"
+#include "kernels/api/mla_prepare.h"
 #include "worker/decoder/decoder.h"
 #include "worker/decoder/matrix_view.h"
 
@@ -17,8 +18,6 @@ absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, co
   const Matrix normed = FirstRows(ws_.normed, rows);
   const Matrix q = FirstRows(ws_.q, rows);
   const Matrix kv_a = FirstRows(ws_.kv_a, rows);
-  const Matrix latent = ColumnsOf(kv_a, 0, latent_dim);
-  const Matrix rope_key = ColumnsOf(kv_a, latent_dim, rope_dim);
   const Matrix q_latent = FirstRows(ws_.q_latent, rows);
   const Matrix attended = FirstRows(ws_.attended, rows);
   const Matrix values = FirstRows(ws_.values, rows);
@@ -33,34 +32,23 @@ absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, co
   } else {
     kernels_.linear({.x = normed, .weight = weights.q, .out = q}, execution_);
   }
-  kernels_.rope({.x = q,
-                 .heads = heads,
-                 .head_stride = config_.qk_head_dim(),
-                 .offset = nope_dim,
-                 .rope_dim = rope_dim,
-                 .positions = batch.positions,
-                 .cos = ws_.rope_cos,
-                 .sin = ws_.rope_sin},
-                execution_);
-
-  // The cache entry: [latent, normed | rope key, rotated].
   kernels_.linear({.x = normed, .weight = weights.kv_a, .out = kv_a}, execution_);
-  kernels_.rms_norm({.x = latent, .weight = weights.kv_a_norm, .eps = eps, .out = latent}, execution_);
-  kernels_.rope({.x = rope_key,
-                 .heads = 1,
-                 .head_stride = rope_dim,
-                 .offset = 0,
-                 .rope_dim = rope_dim,
-                 .positions = batch.positions,
-                 .cos = ws_.rope_cos,
-                 .sin = ws_.rope_sin},
-                execution_);
-  kernels_.kv_write({.latent = latent,
-                     .rope_key = rope_key,
-                     .slots = batch.slots,
-                     .cache = cache,
-                     .cache_type = parts_.cache->type()},
-                    execution_);
+  kernels::PrepareMla(kernels_,
+                      {.kv = kv_a,
+                       .latent_dim = latent_dim,
+                       .norm_weight = weights.kv_a_norm,
+                       .eps = eps,
+                       .q = q,
+                       .heads = heads,
+                       .q_head_stride = config_.qk_head_dim(),
+                       .q_rope_offset = nope_dim,
+                       .positions = batch.positions,
+                       .cos = ws_.rope_cos,
+                       .sin = ws_.rope_sin,
+                       .slots = batch.slots,
+                       .cache = cache,
+                       .cache_type = parts_.cache->type()},
+                      execution_);
 
   kernels_.head_linear({.x = q,
                         .x_head_stride = config_.qk_head_dim(),

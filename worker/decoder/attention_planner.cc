@@ -6,14 +6,17 @@ namespace deeprack::worker {
 
 AttentionPlanner::AttentionPlanner(const kernels::KernelSet& kernels, const model::ModelConfig& config,
                                    const model::Layout& layout, DType cache_type, int64_t max_context) {
-  if (kernels.plan_mla == nullptr || !config.has_latent_attention() || cache_type != DType::kBF16) return;
+  if (kernels.plan_mla == nullptr || !config.has_latent_attention() ||
+      !kernels.planned_caches.Has(cache_type))
+    return;
   const kernels::MlaShape shape = {.heads = config.num_attention_heads / layout.tp,
                                    .latent_dim = config.kv_lora_rank,
                                    .rope_dim = config.qk_rope_head_dim,
                                    .rows = 1,
                                    .sequences = 1,
                                    .most_rows = 1,
-                                   .max_context = max_context};
+                                   .max_context = max_context,
+                                   .cache_type = cache_type};
   if (kernels.mla_plan_bytes(shape) == 0) return;
   model_ = shape;
   bytes_ = kernels.mla_plan_bytes;

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -25,7 +26,8 @@ struct EngineOptions {
   model::Layout layout;
   Rank rank = 0;
   Epoch epoch = 0;
-  DType compute = DType::kBF16;  // activations and KV: kBF16 or kF32
+  DType compute = DType::kBF16;        // activations: kBF16 or kF32
+  std::optional<DType> kv_cache = {};  // kBF16, kF32 or kF8E4M3; without a value: as `compute`
   model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
   int64_t kv_bytes = 0;  // 0: a share of the device's free memory
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;
@@ -38,6 +40,7 @@ struct EngineOptions {
   // Off until `make gpu-check` has passed with them on a card.
   bool decode_graphs = false;
 
+  DType kv_cache_type() const { return kv_cache.value_or(compute); }
   bool operator==(const EngineOptions&) const = default;
 };
 

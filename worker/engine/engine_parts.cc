@@ -62,8 +62,8 @@ absl::StatusOr<EngineParts> MakeParts(const EngineOptions& options, const Prepar
                       LoadPackedWeights(config, options.layout, options.rank, options.compute,
                                         *preparation.reader, options.packed, device, progress));
   DR_ASSIGN_OR_RETURN(Arena tables, PlaceWeightTables(device, preparation.table_bytes, weights.weights));
-  DR_ASSIGN_OR_RETURN(KvCache cache,
-                      KvCache::Create(device, config, options.layout, options.rank, options.compute, blocks));
+  DR_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(device, config, options.layout, options.rank,
+                                                     options.kv_cache_type(), blocks));
   DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "workspace", preparation.workspace_bytes));
   DR_ASSIGN_OR_RETURN(std::byte * base, arena.Allocate(preparation.workspace_bytes));
   const Workspace workspace = CarveWorkspace(WorkspaceSpecOf(options, preparation), base);

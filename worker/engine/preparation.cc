@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/status_macros.h"
 #include "checkpoint/check/checkpoint_check.h"
+#include "model/budget/kv_cache_type.h"
 #include "model/budget/packed_tensors.h"
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"
@@ -25,6 +26,7 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
     return absl::InvalidArgumentError(
         absl::StrCat("compute type ", std::string(Name(options.compute)), ": BF16 and F32 are possible"));
   }
+  DR_RETURN_IF_ERROR(model::CheckKvCacheType(config, options.kv_cache_type()));
   if (options.max_step_tokens < 1 || options.max_sequences < 1 || options.threads < 1 ||
       options.kv_bytes < 0 || options.max_context < 0) {
     return absl::InvalidArgumentError(
@@ -93,7 +95,7 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
       .max_sequences = options.max_sequences,
       .max_context = options.max_context == 0 ? config.max_position_embeddings : options.max_context};
   preparation.workspace_bytes = model::WorkspaceBytes(WorkspaceSpecOf(options, preparation));
-  preparation.planner = AttentionPlanner(device.kernels(), config, options.layout, options.compute,
+  preparation.planner = AttentionPlanner(device.kernels(), config, options.layout, options.kv_cache_type(),
                                          preparation.limits.max_context);
   preparation.step_bytes = StepMemoryBytes(preparation.limits, config.vocab_size, preparation.planner);
   preparation.table_bytes = WeightTableBytes(device, config, options.layout, options.rank);
@@ -107,7 +109,7 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
           model::WeightBytes(config, options.layout, options.rank, options.compute, types, row_major) +
           preparation.table_bytes + preparation.workspace_bytes + preparation.step_bytes +
           ScratchArenaBytes(preparation) + preparation.peers.bytes(),
-      .page_bytes = model::KvPageBytes(config, options.layout, options.rank, options.compute),
+      .page_bytes = model::KvPageBytes(config, options.layout, options.rank, options.kv_cache_type()),
       .kv_bytes = options.kv_bytes};
   return absl::OkStatus();
 }

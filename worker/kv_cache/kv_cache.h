@@ -19,8 +19,8 @@ class KvCache {
   static absl::StatusOr<KvCache> Create(Device& device, const model::ModelConfig& config,
                                         const model::Layout& layout, Rank rank, DType type, int64_t blocks);
 
-  // One of the stage's layers, counted from its first: [blocks * kPageTokens,
-  // model::KvEntryElements].
+  // One of the stage's layers, counted from its first: [blocks * kPageTokens, model::KvEntryElements], or
+  // blocks of Fp8KvPage.
   void* layer(int64_t stage_layer) const { return base_ + stage_layer * layer_bytes_; }
   DType type() const { return type_; }
   int64_t blocks() const { return blocks_; }

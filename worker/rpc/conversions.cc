@@ -2,6 +2,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/checked.h"
+#include "base/status_macros.h"
+#include "model/budget/kv_cache_type.h"
 
 namespace deeprack::worker {
 namespace {
@@ -77,6 +79,7 @@ absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest&
     return absl::InvalidArgumentError(
         absl::StrCat("compute type '", request.compute(), "': use bf16 or f32"));
   }
+  DR_ASSIGN_OR_RETURN(options.kv_cache, model::KvCacheTypeOf(request.kv_cache_type(), options.compute));
   if (request.expert_exchange() == "replicated") {
     options.expert_exchange = model::ExpertExchange::kReplicated;
   } else if (request.expert_exchange() == "all_to_all") {

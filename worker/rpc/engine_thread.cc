@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "model/budget/kv_cache_type.h"
 #include "spdlog/spdlog.h"
 
 namespace deeprack::worker {
@@ -129,8 +130,12 @@ absl::StatusOr<EngineMemory> EngineThread::LoadNow(const EngineOptions& options,
   } else {
     DR_ASSIGN_OR_RETURN(engine_, create_(options, world.get(), progress));
   }
+  const EngineMemory& memory = engine_->memory();
+  spdlog::info("rank {}: KV cache in {}, {} pages of {} tokens, {} bytes", options.rank,
+               model::KvCacheTypeName(options.kv_cache_type()), memory.kv_blocks, kPageTokens,
+               memory.kv_bytes);
   engine_world_ = world;
-  return engine_->memory();
+  return memory;
 }
 
 absl::StatusOr<model::StepResult> EngineThread::ExecuteNow(const model::StepPlan& plan) {

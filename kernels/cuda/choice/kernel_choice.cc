@@ -11,6 +11,8 @@ constexpr SpecialKernel kSpecial[] = {
     {"sm90 fp8 product", kOperationFp8Product, 9, 0},
     {"sm90 bf16 product", kOperationBf16Product, 9, 0},
     {"sm90 latent attention", kOperationMla, 9, 0},
+    {"sm90 latent attention over fp8", kOperationMlaFp8, 9, 0},
+    {"sm90 preparation of latent attention", kOperationMlaPrepare, 9, 0},
     {"sm90 gate", kOperationGate, 9, 0},
     {"sm90 grouping of rows", kOperationGroupByExpert, 9, 0},
     {"sm90 sum over peers", kOperationPeerSum, 9, 0},

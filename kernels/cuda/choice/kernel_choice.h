@@ -23,6 +23,8 @@ struct CardProperties {
 inline constexpr std::string_view kOperationFp8Product = "products with fp8 weights";
 inline constexpr std::string_view kOperationBf16Product = "products with bf16 weights";
 inline constexpr std::string_view kOperationMla = "mla_attention";
+inline constexpr std::string_view kOperationMlaFp8 = "mla_attention over an fp8 cache";
+inline constexpr std::string_view kOperationMlaPrepare = "mla_prepare";
 inline constexpr std::string_view kOperationGate = "gate";
 inline constexpr std::string_view kOperationGroupByExpert = "group_by_expert";
 inline constexpr std::string_view kOperationPeerSum = "peer_sum";

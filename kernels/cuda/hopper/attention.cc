@@ -1,11 +1,13 @@
-// Latent attention: the plan as one run of bytes, and the operation over it.
+// Latent attention: its preparation, the plan as one run of bytes, and the operation over it.
 #include <algorithm>
 #include <cstddef>
 
+#include "kernels/api/mla_prepare.h"
 #include "kernels/cuda/hopper/operations.h"
 #include "kernels/cuda/hopper/scratch_cut.h"
 #include "kernels/cuda/plain/operations.h"
 #include "kernels/cuda/sm90/mla.h"
+#include "kernels/cuda/sm90/mla_prepare.h"
 
 namespace deeprack::kernels::hopper {
 namespace {
@@ -27,25 +29,70 @@ struct PlanPlaces {
   int64_t merges, end;
 };
 
+bool IsBf16In(int64_t elements, const Matrix& m) {
+  return m.type == DType::kBF16 && m.stride % elements == 0;
+}
+
 bool Serves(const MlaAttentionArgs& args) {
-  const auto bf16_in_eights = [](const Matrix& m) { return m.type == DType::kBF16 && m.stride % 8 == 0; };
   return args.plan != nullptr && sm90::WhyNotMla(args.heads, args.latent_dim, args.rope_dim) == nullptr &&
-         args.cache_type == DType::kBF16 && bf16_in_eights(args.q_latent) && bf16_in_eights(args.q_rope) &&
-         args.q_rope_head_stride % 8 == 0 && args.q_rope_offset % 8 == 0;
+         args.cache_type == args.shape.cache_type && args.cache_type != DType::kF32 &&
+         IsBf16In(8, args.q_latent) && IsBf16In(8, args.q_rope) && args.q_rope_head_stride % 8 == 0 &&
+         args.q_rope_offset % 8 == 0 && args.out.stride % 8 == 0;
+}
+
+bool Serves(const MlaPrepareArgs& args) {
+  return args.latent_dim == sm90::kLatent && args.kv.cols == sm90::kLatent + sm90::kRope &&
+         args.cache_type != DType::kF32 && IsBf16In(2, args.kv) && IsBf16In(2, args.q) &&
+         args.q_head_stride % 2 == 0 && args.q_rope_offset % 2 == 0;
 }
 
 struct AttentionScratch {
+  fp8_e4m3* q_latent;  // these three: over an fp8 cache
+  bf16* q_rope;
+  float* q_scales;
   float *sums, *stats, *walks;
 };
 
-AttentionScratch Cut(const MlaPlanBounds& bounds, int64_t columns, int multiprocessors, ScratchCut& cut) {
+AttentionScratch Cut(const MlaShape& shape, int64_t columns, int multiprocessors, ScratchCut& cut) {
+  const MlaPlanBounds bounds = BoundsOf(shape);
+  const int64_t queries = shape.cache_type == DType::kF8E4M3 ? shape.rows * shape.heads : 0;
   const int64_t blocks = multiprocessors > 0 ? multiprocessors : sm90::kMlaShares;
-  return {.sums = cut.Take<float>(sm90::MlaPartialFloats(bounds.partials, columns)),
+  return {.q_latent = cut.Take<fp8_e4m3>(queries * sm90::kLatent),
+          .q_rope = cut.Take<bf16>(queries * sm90::kRope),
+          .q_scales = cut.Take<float>(queries),
+          .sums = cut.Take<float>(sm90::MlaPartialFloats(bounds.partials, columns)),
           .stats = cut.Take<float>(sm90::MlaStatFloats(bounds.partials, columns)),
           .walks = cut.Take<float>(sm90::MlaScratchFloats(blocks, columns))};
 }
 
+// Puts e4m3 queries in the place of those of bf16.
+void QuantiseQueries(const MlaAttentionArgs& args, const AttentionScratch& scratch, sm90::MlaArgs& mla,
+                     const Execution& execution) {
+  const int64_t rows = args.q_latent.rows, heads = args.heads;
+  DR_CHECK(rows <= args.shape.rows);
+  sm90::MlaQuantiseQueries({.q_latent = args.q_latent,
+                            .q_rope = args.q_rope,
+                            .q_rope_head_stride = args.q_rope_head_stride,
+                            .q_rope_offset = args.q_rope_offset,
+                            .heads = heads,
+                            .latent = scratch.q_latent,
+                            .rope = scratch.q_rope,
+                            .scales = scratch.q_scales},
+                           execution);
+  const int64_t latent = heads * sm90::kLatent, rope = heads * sm90::kRope;
+  mla.q_latent = {scratch.q_latent, DType::kF8E4M3, rows, latent, latent};
+  mla.q_rope = {scratch.q_rope, DType::kBF16, rows, rope, rope};
+  mla.q_rope_head_stride = sm90::kRope;
+  mla.q_rope_offset = 0;
+  mla.q_scales = scratch.q_scales;
+}
+
 }  // namespace
+
+void MlaPrepare(const MlaPrepareArgs& args, const Execution& execution) {
+  if (!Serves(args)) return PrepareMla(plain::Kernels(), args, execution);
+  sm90::MlaPrepare(args, execution);
+}
 
 int64_t MlaPlanBytes(const MlaShape& shape) {
   if (sm90::WhyNotMla(shape.heads, shape.latent_dim, shape.rope_dim) != nullptr) return 0;
@@ -72,27 +119,28 @@ void MlaAttention(const MlaAttentionArgs& args, const Execution& execution) {
   const sm90::MlaTile tile = sm90::ChooseMlaTile(args.heads, args.shape.most_rows);
   const auto* const plan = static_cast<const std::byte*>(args.plan);
   ScratchCut cut(execution.scratch);
-  const AttentionScratch scratch = Cut(bounds, tile.columns(), execution.multiprocessors, cut);
-  sm90::Mla({.q_latent = args.q_latent,
-             .q_rope = args.q_rope,
-             .q_rope_head_stride = args.q_rope_head_stride,
-             .q_rope_offset = args.q_rope_offset,
-             .heads = args.heads,
-             .scale = args.scale,
-             .cache = args.cache,
-             .cache_tokens = args.cache_tokens,
-             .tile = tile,
-             .items = reinterpret_cast<const MlaItem*>(plan + PlanPlaces::kItems),
-             .merges = reinterpret_cast<const MlaMerge*>(plan + PlanPlaces(bounds).merges),
-             .counts = reinterpret_cast<const int32_t*>(plan),
-             .max_items = bounds.items,
-             .max_merges = bounds.merges,
-             .partial_sums = scratch.sums,
-             .partial_stats = scratch.stats,
-             .scratch = scratch.walks,
-             .out = args.out,
-             .blocks = execution.multiprocessors},
-            execution);
+  const AttentionScratch scratch = Cut(args.shape, tile.columns(), execution.multiprocessors, cut);
+  sm90::MlaArgs mla = {.q_latent = args.q_latent,
+                       .q_rope = args.q_rope,
+                       .q_rope_head_stride = args.q_rope_head_stride,
+                       .q_rope_offset = args.q_rope_offset,
+                       .heads = args.heads,
+                       .scale = args.scale,
+                       .cache = args.cache,
+                       .cache_tokens = args.cache_tokens,
+                       .tile = tile,
+                       .items = reinterpret_cast<const MlaItem*>(plan + PlanPlaces::kItems),
+                       .merges = reinterpret_cast<const MlaMerge*>(plan + PlanPlaces(bounds).merges),
+                       .counts = reinterpret_cast<const int32_t*>(plan),
+                       .max_items = bounds.items,
+                       .max_merges = bounds.merges,
+                       .partial_sums = scratch.sums,
+                       .partial_stats = scratch.stats,
+                       .scratch = scratch.walks,
+                       .out = args.out,
+                       .blocks = execution.multiprocessors};
+  if (args.cache_type == DType::kF8E4M3) QuantiseQueries(args, scratch, mla, execution);
+  sm90::Mla(mla, execution);
 }
 
 int64_t ScratchOfAttention(const MlaShape& most, int multiprocessors) {
@@ -105,7 +153,7 @@ int64_t ScratchOfAttention(const MlaShape& most, int multiprocessors) {
     shape.rows = rows;
     shape.sequences = std::min(rows, most.sequences);
     ScratchCut cut;
-    Cut(BoundsOf(shape), columns, multiprocessors, cut);
+    Cut(shape, columns, multiprocessors, cut);
     bytes = std::max(bytes, cut.used());
   }
   return bytes;

@@ -31,10 +31,13 @@ KernelSet KernelsFor(const KernelChoice& choice) {
       set.row_major.fp8 = true;
     } else if (kernel.operation == kOperationBf16Product) {
       set.row_major.bf16 = true;
-    } else if (kernel.operation == kOperationMla) {
+    } else if (kernel.operation == kOperationMla || kernel.operation == kOperationMlaFp8) {
+      (kernel.operation == kOperationMla ? set.planned_caches.bf16 : set.planned_caches.fp8) = true;
       set.mla_attention = MlaAttention;
       set.mla_plan_bytes = MlaPlanBytes;
       set.plan_mla = PlanMla;
+    } else if (kernel.operation == kOperationMlaPrepare) {
+      set.mla_prepare = MlaPrepare;
     } else if (kernel.operation == kOperationGate) {
       set.gate = Gate;
     } else if (kernel.operation == kOperationGroupByExpert) {

@@ -7,7 +7,8 @@
 // order. fp8: x is rounded to e4m3 with a scale for each row and 128 columns (kernels/cuda/sm90/quantise.h),
 // so an element is off by at most 1/16 of itself or 1/500000 of its block's largest: for normally distributed
 // x that is 2.6% of the result in the mean square; the product itself is off by 2e-3 (gemm.h). Attention:
-// 8e-3 (mla.h).
+// 8e-3 over a bf16 cache; over fp8 the queries and softmax weights are e4m3 too, 2% of a row in the mean
+// (mla.h).
 #pragma once
 
 #include "kernels/api/kernel_set.h"
@@ -17,6 +18,7 @@ namespace deeprack::kernels::hopper {
 void Linear(const LinearArgs& args, const Execution& execution);
 void HeadLinear(const HeadLinearArgs& args, const Execution& execution);
 void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution);
+void MlaPrepare(const MlaPrepareArgs& args, const Execution& execution);
 void MlaAttention(const MlaAttentionArgs& args, const Execution& execution);
 void Gate(const GateArgs& args, const Execution& execution);
 void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution);

@@ -2,6 +2,8 @@
 // order with an online softmax. A position's scores and sums depend only on its own row: batch-invariant.
 // Bytes: every page once for each row and head (the Hopper kernel shares it among heads).
 #include "base/check.h"
+#include "base/e4m3.h"
+#include "base/fp8_kv_page.h"
 #include "kernels/cuda/plain/attention_page.h"
 #include "kernels/cuda/plain/device.h"
 #include "kernels/cuda/plain/operations.h"
@@ -39,6 +41,55 @@ __global__ void KvWriteKernel(KvWriteArgs args) {
   }
 }
 
+template <class L, class K>
+__global__ void Fp8KvWriteKernel(KvWriteArgs args) {
+  __shared__ float of_threads[kThreads];
+  const Fp8KvPage page = {args.latent.cols, args.rope_key.cols};
+  const int64_t slot = args.slots[blockIdx.x];
+  if (slot < 0) return;
+  const L* latent = args.latent.row<L>(blockIdx.x);
+  const K* rope = args.rope_key.row<K>(blockIdx.x);
+  float largest = 0;  // NaN is never larger
+  for (int64_t i = threadIdx.x; i < page.latent_dim; i += kThreads) {
+    const float magnitude = fabsf(ToFloat(latent[i]));
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  of_threads[threadIdx.x] = largest;
+  __syncthreads();
+  for (int t = 0; t < kThreads; ++t) largest = of_threads[t] > largest ? of_threads[t] : largest;
+  const int exponent = ScaleExponent(largest);
+  const float shrink = PowerOfTwo(-exponent);
+  auto* cache = static_cast<char*>(args.cache);
+  auto* to_latent = reinterpret_cast<fp8_e4m3*>(cache + page.EntryAt(slot));
+  auto* to_rope = reinterpret_cast<bf16*>(cache + page.EntryAt(slot) + page.rope_begin());
+  for (int64_t i = threadIdx.x; i < page.latent_dim; i += kThreads) to_latent[i] = ToE4M3(ToFloat(latent[i]) * shrink);
+  for (int64_t i = threadIdx.x; i < page.rope_dim; i += kThreads) to_rope[i] = ToBF16(ToFloat(rope[i]) * shrink);
+  if (threadIdx.x == 0) *reinterpret_cast<float*>(cache + page.ScaleAt(slot)) = PowerOfTwo(exponent);
+}
+
+// A page of the cache by the type of its elements: element i of position s.
+template <class C>
+struct LatentPage : PageRows<C> {
+  __device__ LatentPage(const MlaAttentionArgs& args, int64_t page)
+      : PageRows<C>{static_cast<const C*>(args.cache) + page * kPageTokens * (args.latent_dim + args.rope_dim),
+                    args.latent_dim + args.rope_dim} {}
+};
+template <>
+struct LatentPage<fp8_e4m3> {
+  __device__ LatentPage(const MlaAttentionArgs& args, int64_t page)
+      : layout{args.latent_dim, args.rope_dim},
+        bytes(static_cast<const char*>(args.cache) + layout.EntryAt(page * kPageTokens)) {}
+  __device__ float operator()(int s, int64_t i) const {
+    const float scale = *reinterpret_cast<const float*>(bytes + layout.ScaleAt(s));
+    const char* entry = bytes + layout.EntryAt(s);
+    if (i < layout.latent_dim) return ToFloat(reinterpret_cast<const fp8_e4m3*>(entry)[i]) * scale;
+    const float rope = ToFloat(reinterpret_cast<const bf16*>(entry + layout.rope_begin())[i - layout.latent_dim]);
+    return ToFloat(ToBF16(rope * scale));
+  }
+  Fp8KvPage layout;
+  const char* bytes;
+};
+
 // blockIdx.x: query row, blockIdx.y: head.
 template <class Q, class C, class O>
 __global__ void MlaAttentionKernel(MlaAttentionArgs args) {
@@ -55,12 +106,18 @@ __global__ void MlaAttentionKernel(MlaAttentionArgs args) {
   const int64_t positions = sequence.first_position + (row - sequence.first_row) + 1;
   Attended attended;
   for (int64_t begin = 0; begin < positions; begin += kPageTokens) {
-    const int64_t page = sequence.block_table[begin / kPageTokens];
-    const C* entries = static_cast<const C*>(args.cache) + page * kPageTokens * width;
+    const LatentPage<C> page(args, sequence.block_table[begin / kPageTokens]);
     const int count = static_cast<int>(positions - begin < kPageTokens ? positions - begin : kPageTokens);
-    AttendPage(query, width, entries, args.latent_dim, entries, width, count, args.scale, attended);
+    AttendPage(query, width, page, args.latent_dim, page, count, args.scale, attended);
   }
   StoreAttended(attended, args.latent_dim, args.out.row<O>(row) + head * args.latent_dim);
+}
+
+// Calls f with a value of the C++ type of a cache's elements.
+template <class F>
+void DispatchCache(DType type, F f) {
+  if (type == DType::kF8E4M3) return f(fp8_e4m3{});
+  DispatchActivation(type, f);
 }
 
 }  // namespace
@@ -76,6 +133,10 @@ void KvWrite(const KvWriteArgs& args, const Execution& execution) {
   if (args.latent.rows == 0) return;
   DispatchActivation(args.latent.type, [&](auto latent) {
     DispatchActivation(args.rope_key.type, [&](auto rope) {
+      if (args.cache_type == DType::kF8E4M3) {
+        DR_LAUNCH((Fp8KvWriteKernel<decltype(latent), decltype(rope)>), dim3(args.latent.rows), dim3(kThreads), execution, args);
+        return;
+      }
       DispatchActivation(args.cache_type, [&](auto cache) {
         DR_LAUNCH((KvWriteKernel<decltype(latent), decltype(rope), decltype(cache)>), dim3(args.latent.rows),
                   dim3(kThreads), execution, args);
@@ -88,7 +149,7 @@ void MlaAttention(const MlaAttentionArgs& args, const Execution& execution) {
   if (args.q_latent.rows == 0) return;
   DR_CHECK(args.latent_dim <= kMaxValueDim && args.latent_dim + args.rope_dim <= kMaxKeyDim);
   DispatchActivation(args.q_latent.type, [&](auto q) {
-    DispatchActivation(args.cache_type, [&](auto cache) {
+    DispatchCache(args.cache_type, [&](auto cache) {
       DispatchActivation(args.out.type, [&](auto out) {
         DR_LAUNCH((MlaAttentionKernel<decltype(q), decltype(cache), decltype(out)>), dim3(args.q_latent.rows, args.heads),
                   dim3(kAttentionThreads), execution, args);

@@ -43,22 +43,28 @@ __device__ void FoldHalf(float (&lanes)[16]) {
   if constexpr (kHalf > 1) FoldHalf<kHalf / 2>(lanes);
 }
 
-// Adds the first `count` positions of a page. Keys and values of a position lie `stride` after those of the last. Holds
-// barriers; every thread of the block must call it.
+// Keys or values of a page: element i of position s. `stride` elements from position to position.
 template <class C>
-__device__ void AttendPage(const float* query, int64_t key_dim, const C* keys, int64_t value_dim, const C* values, int64_t stride,
-                           int count, float scale, Attended& attended) {
+struct PageRows {
+  const C* first;
+  int64_t stride;
+  __device__ float operator()(int s, int64_t i) const { return ToFloat(first[s * stride + i]); }
+};
+
+// Adds the first `count` positions of a page. Holds barriers; every thread of the block must call it.
+template <class Keys, class Values>
+__device__ void AttendPage(const float* query, int64_t key_dim, const Keys& keys, int64_t value_dim,
+                           const Values& values, int count, float scale, Attended& attended) {
   __shared__ float scores[kPageTokens];
   const int thread = static_cast<int>(threadIdx.x);
   __syncthreads();  // the last page's weights have been read; the query is there
   if (thread < kPageTokens) {
     // Sums run over 128 dimensions at a time, which are then added up: one chain over all would cost a digit.
     float score = 0;
-    const C* key = keys + thread * stride;
     for (int64_t first = 0; first < key_dim && thread < count; first += kScoreBlock) {
       const int64_t end = key_dim < first + kScoreBlock ? key_dim : first + kScoreBlock;
       float sum = 0;
-      for (int64_t i = first; i < end; ++i) sum = fmaf(query[i], ToFloat(key[i]), sum);
+      for (int64_t i = first; i < end; ++i) sum = fmaf(query[i], keys(thread, i), sum);
       score = first == 0 ? sum : score + sum;
     }
     scores[thread] = thread < count ? score * scale : -INFINITY;
@@ -84,7 +90,7 @@ __device__ void AttendPage(const float* query, int64_t key_dim, const C* keys, i
     const int64_t d = thread + i * kAttentionThreads;
     if (d >= value_dim) continue;
     float sum = attended.sums[i] * correction;
-    for (int s = 0; s < count; ++s) sum = fmaf(scores[s], ToFloat(values[s * stride + d]), sum);
+    for (int s = 0; s < count; ++s) sum = fmaf(scores[s], values(s, d), sum);
     attended.sums[i] = sum;
   }
 }

@@ -26,7 +26,8 @@ __global__ void GqaAttentionKernel(GqaAttentionArgs args) {
     const int64_t page = sequence.block_table[begin / kPageTokens];
     const C* keys = static_cast<const C*>(args.cache) + page * kPageTokens * stride + kv_head * dim;
     const int count = static_cast<int>(positions - begin < kPageTokens ? positions - begin : kPageTokens);
-    AttendPage(query, dim, keys, dim, keys + args.kv_heads * dim, stride, count, args.scale, attended);
+    AttendPage(query, dim, PageRows<C>{keys, stride}, dim, PageRows<C>{keys + args.kv_heads * dim, stride}, count, args.scale,
+               attended);
   }
   StoreAttended(attended, dim, args.out.row<O>(row) + head * dim);
 }

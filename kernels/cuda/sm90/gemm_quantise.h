@@ -4,7 +4,7 @@
 // second's are there. Bit for bit what Quantise makes of the product's fp32 output.
 #pragma once
 
-#include "kernels/cuda/sm90/isa/e4m3.h"
+#include "base/e4m3.h"
 #include "kernels/cuda/sm90/quantise.h"
 #include "kernels/cuda/sm90/wgmma.h"
 

@@ -8,17 +8,16 @@
 // bf16: entries of 576 values. Steps of one page; P is rounded to bf16. Relative error against fp64 of the
 // bf16 inputs: 8e-3 (P's rounding).
 //
-// fp8: an entry is scale * (512 e4m3 of latent, 64 bf16 of rope), scale an fp32 power of two of the token. A
-// page is 64 such entries of 640 bytes and then its 64 scales, 41216 bytes in all: rows that begin at
-// multiples of 128 bytes, and 644 bytes a token against bf16's 1152. Queries are of the same kind, a scale
-// each row and head (mla_prepare.h makes both). So scores are one sum of e4m3 and bf16 products times two
-// scales. Steps of two pages: each warpgroup scores one, P is kept as e4m3(256 P scale / largest), so that a
-// token's scale multiplies its values through P, and V^T passes through registers, since Hopper's e4m3
-// operands cannot be read transposed. Error against fp64 of the quantised inputs: P's rounding, 1/16 of a
-// weight at most and independent from token to token. On the host's emulation with random normal values
-// (tests/unit/sm90/mla_fp8_test.cc, 874 rows): 2.1 % of a row's root mean square in the mean, 12.6 % in the
-// worst of all columns; the test holds 15 %. Not in that: the tensor cores' 14 bits, by estimate below 0.5 %
-// in parts of 32 pages, and what quantising does to entries and queries, 1/16 of a value at most.
+// fp8: the pages of base/fp8_kv_page.h: 64 entries of 640 bytes, rows that begin at multiples of 128, and
+// then their scales. Queries are of the same kind, a scale each row and head (mla_prepare.h makes both). So
+// scores are one sum of e4m3 and bf16 products times two scales. Steps of two pages: each warpgroup scores
+// one, P is kept as e4m3(256 P scale / largest), so that a token's scale multiplies its values through P, and
+// V^T passes through registers, since Hopper's e4m3 operands cannot be read transposed. Error against fp64 of
+// the quantised inputs: P's rounding, 1/16 of a weight at most and independent from token to token. On the
+// host's emulation with random normal values (tests/unit/sm90/mla_test.cc, 874 rows): 2.1 % of a row's
+// root mean square in the mean, 12.6 % in the worst of all columns; the test holds 15 %. Not in that: the
+// tensor cores' 14 bits, by estimate below 0.5 % in parts of 32 pages, and what quantising does to entries
+// and queries, 1/16 of a value at most.
 //
 // The floor on H200 for one query token and a context of n, batch b:
 //   bytes       bf16 1152 b n, fp8 644 b n, plus queries and results. fp8 at 4.2 TB/s: 0.153 ns a token.
@@ -28,6 +27,7 @@
 // with 128 heads two blocks read each page, about at the same time, one of them from the L2.
 #pragma once
 
+#include "base/fp8_kv_page.h"
 #include "kernels/api/execution.h"
 #include "kernels/api/matrix.h"
 #include "kernels/cuda/sm90/mla_plan.h"
@@ -36,8 +36,9 @@ namespace deeprack::kernels::sm90 {
 
 inline constexpr int kLatent = 512;
 inline constexpr int kRope = 64;
-inline constexpr int64_t kFp8EntryBytes = kLatent + kRope * 2;
-inline constexpr int64_t kFp8PageBytes = kPageTokens * (kFp8EntryBytes + int64_t{sizeof(float)});
+inline constexpr Fp8KvPage kFp8Page = {.latent_dim = kLatent, .rope_dim = kRope};
+inline constexpr int64_t kFp8EntryBytes = kFp8Page.entry_bytes();
+inline constexpr int64_t kFp8PageBytes = kFp8Page.bytes();
 
 struct MlaArgs {
   Matrix q_latent;  // bf16 or kF8E4M3 (an fp8 cache) [m, heads * 512]; strides: multiples of 16 bytes

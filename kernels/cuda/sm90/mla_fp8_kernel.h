@@ -6,7 +6,7 @@
 // its token's scale, and taken relative to the largest such product it never leaves e4m3's range.
 #pragma once
 
-#include "kernels/cuda/sm90/isa/e4m3.h"
+#include "base/e4m3.h"
 #include "kernels/cuda/sm90/mla_fp8_pages.h"
 #include "kernels/cuda/sm90/wgmma.h"
 

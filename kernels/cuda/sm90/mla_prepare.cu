@@ -1,7 +1,7 @@
 #include "kernels/cuda/sm90/mla_prepare.h"
 
 #include "base/check.h"
-#include "kernels/cuda/sm90/isa/e4m3.h"
+#include "base/e4m3.h"
 #include "kernels/cuda/sm90/mla.h"
 #include "kernels/cuda/sm90/reduce.h"
 
@@ -48,8 +48,8 @@ __global__ void MlaPrepareKernel(MlaPrepareArgs args) {
   if (slot < 0) return;
   Pair rope = {};
   if (thread < kPairs) rope = Rotate(kv[kThreads + thread], cos[thread], sin[thread]);
-  if (args.fp8_cache == nullptr) {
-    Pair* const entry = reinterpret_cast<Pair*>(args.cache + slot * (kLatent + kRope));
+  if (args.cache_type == DType::kBF16) {
+    Pair* const entry = reinterpret_cast<Pair*>(static_cast<bf16*>(args.cache) + slot * (kLatent + kRope));
     entry[thread] = latent;
     if (thread < kPairs) entry[kThreads + thread] = rope;
     return;
@@ -57,13 +57,13 @@ __global__ void MlaPrepareKernel(MlaPrepareArgs args) {
   const int exponent =
       ScaleExponent(BlockMax<kThreads>(fmaxf(fabsf(ToFloat(latent.a)), fabsf(ToFloat(latent.b)))));
   const float shrink = PowerOfTwo(-exponent);
-  uint8_t* const page = args.fp8_cache + slot / kPageTokens * kFp8PageBytes;
-  uint8_t* const entry = page + slot % kPageTokens * kFp8EntryBytes;
+  uint8_t* const cache = static_cast<uint8_t*>(args.cache);
+  const Fp8KvPage page = kFp8Page;
+  uint8_t* const entry = cache + page.EntryAt(slot);
   reinterpret_cast<uint16_t*>(entry)[thread] =
       static_cast<uint16_t>(FourE4M3(ToFloat(latent.a) * shrink, ToFloat(latent.b) * shrink, 0.0f, 0.0f));
-  if (thread < kPairs) reinterpret_cast<Pair*>(entry + kLatent)[thread] = Times(rope, shrink);
-  if (thread == 0)
-    reinterpret_cast<float*>(page + kPageTokens * kFp8EntryBytes)[slot % kPageTokens] = PowerOfTwo(exponent);
+  if (thread < kPairs) reinterpret_cast<Pair*>(entry + page.rope_begin())[thread] = Times(rope, shrink);
+  if (thread == 0) *reinterpret_cast<float*>(cache + page.ScaleAt(slot)) = PowerOfTwo(exponent);
 }
 
 // blockIdx.x: the row, blockIdx.y: which heads; a warp each, 16 values of the latent a lane.
@@ -104,6 +104,8 @@ __global__ void QuantiseQueriesKernel(MlaQuantiseQueriesArgs args) {
 }  // namespace
 
 void MlaPrepare(const MlaPrepareArgs& args, const Execution& execution) {
+  DR_CHECK(args.latent_dim == kLatent && args.kv.cols == kLatent + kRope &&
+           (args.cache_type == DType::kBF16 || args.cache_type == DType::kF8E4M3));
   DR_CHECK(args.kv.stride % 2 == 0 && args.q.stride % 2 == 0 && args.q_head_stride % 2 == 0 &&
            args.q_rope_offset % 2 == 0);
   if (args.kv.rows == 0) return;

@@ -2,29 +2,15 @@
 // embedding of the queries (in place) and of the key, and the cache entry.
 #pragma once
 
+#include "kernels/api/attention.h"
 #include "kernels/api/execution.h"
 #include "kernels/api/matrix.h"
 
 namespace deeprack::kernels::sm90 {
 
-struct MlaPrepareArgs {
-  Matrix kv;                           // bf16 [m, >= 576]: latent (512) and rope key (64), as projected
-  const float* norm_weight = nullptr;  // [512]
-  float eps = 1e-6f;
-  Matrix
-      q;  // bf16 [m, heads * q_head_stride]: rope values of head h at h * stride + offset, rotated in place
-  int64_t heads = 0;
-  int64_t q_head_stride = 0;
-  int64_t q_rope_offset = 0;           // even, as is the stride
-  const int32_t* positions = nullptr;  // [m]
-  const float* cos = nullptr;          // [max positions, 32], with YaRN's factor in it
-  const float* sin = nullptr;
-  const int64_t* slots = nullptr;  // [m]; below 0: a row that is not kept (padding)
-  bf16* cache = nullptr;           // [tokens, 576]
-  // In place of it the pages of an fp8 cache (mla.h), aligned to 128 bytes. The entry as it would be in bf16,
-  // divided by the smallest power of two that brings the latent within e4m3; the rope's values are exact.
-  uint8_t* fp8_cache = nullptr;
-};
+// kernels/api has the arguments. Here: latent 512 + rope 64, kv and q bf16 with even strides and offset, a
+// cache of bf16 or, aligned to 128 bytes, of fp8; an fp8 entry is the bf16 one quantised, so that its rope is
+// exact.
 void MlaPrepare(const MlaPrepareArgs& args, const Execution& execution);
 
 // Queries as attention over an fp8 cache reads them: of each row and head a power of two for a scale, chosen

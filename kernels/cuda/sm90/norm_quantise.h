@@ -2,7 +2,7 @@
 // for each 128 columns, 4 columns a lane.
 #pragma once
 
-#include "kernels/cuda/sm90/isa/e4m3.h"
+#include "base/e4m3.h"
 #include "kernels/cuda/sm90/quantise.h"
 #include "kernels/cuda/sm90/reduce.h"
 

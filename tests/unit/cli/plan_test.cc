@@ -39,13 +39,30 @@ TEST(Plan, HasALineForEachKindOfRank) {
   const std::vector<std::string> lines = absl::StrSplit(*table, '\n', absl::SkipEmpty());
   ASSERT_EQ(lines.size(), 5u) << *table;
   EXPECT_EQ(lines[0],
-            "tp=1 dp=1 ep=1 pp=2, bf16 compute, 2 ranks, steps of 2048 tokens, 256 sequences, context 256");
+            "tp=1 dp=1 ep=1 pp=2, bf16 compute, bf16 KV cache, 2 ranks, steps of 2048 tokens, 256 sequences, "
+            "context 256");
   // Two layers of 64 tokens x 20 values x 2 bytes: 5,120 bytes a page, 204 pages in a MiB.
   EXPECT_THAT(lines[2], testing::HasSubstr("5.0 KiB"));
   EXPECT_THAT(lines[2], testing::HasSubstr("13056"));
   EXPECT_EQ(lines[3][0], '1');
   options.pp = 1;
-  EXPECT_THAT(PlanTable(SmallConfig(), options).value(), testing::HasSubstr(" compute, 1 rank, steps"));
+  EXPECT_THAT(PlanTable(SmallConfig(), options).value(), testing::HasSubstr(" KV cache, 1 rank, steps"));
+}
+
+TEST(Plan, CountsTheCacheInItsType) {
+  ServeOptions options;
+  options.kv_bytes = 1 << 20;
+  options.kv_cache_dtype = "fp8";
+  const auto table = PlanTable(SmallConfig(), options);
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_THAT(*table, testing::HasSubstr("bf16 compute, fp8 KV cache"));
+  // Three layers of 64 tokens x (16 + 4 x 2 + 4) bytes: 5,376 bytes a page, 195 pages in a MiB.
+  EXPECT_THAT(*table, testing::HasSubstr("5.2 KiB"));
+  EXPECT_THAT(*table, testing::HasSubstr(" 12480\n"));
+  model::ModelConfig grouped = SmallConfig();
+  grouped.kv_lora_rank = 0;
+  const absl::Status refused = PlanTable(grouped, options).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
 }
 
 // The worker sizes its memory by the same functions; a smaller step needs less of it.

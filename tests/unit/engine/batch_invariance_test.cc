@@ -20,6 +20,7 @@ struct Case {
   model::Layout layout;
   model::ExpertExchange exchange;
   bool grouped_query = false;
+  std::optional<DType> kv_cache = {};
 };
 
 class BatchInvarianceTest : public ::testing::TestWithParam<Case> {
@@ -32,7 +33,9 @@ class BatchInvarianceTest : public ::testing::TestWithParam<Case> {
 
   void SetUp() override {
     const Case& c = GetParam();
-    auto rack = Rack::Create(TinyOptions(Folder(), c.compute, c.layout, c.exchange));
+    EngineOptions options = TinyOptions(Folder(), c.compute, c.layout, c.exchange);
+    options.kv_cache = c.kv_cache;
+    auto rack = Rack::Create(options);
     ASSERT_TRUE(rack.ok()) << rack.status();
     rack_ = *std::move(rack);
     // Pages in no order, and lengths that end at, before and after page borders.
@@ -161,6 +164,15 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"bf16_pp2", DType::kBF16, {.pp = 2}, kReplicated},
         Case{"bf16_tp2_dp2_ep2_pp2", DType::kBF16, {.tp = 2, .dp = 2, .ep = 2, .pp = 2}, kReplicated},
         Case{"bf16_tp2_dp2_ep4_all_to_all", DType::kBF16, {.tp = 2, .dp = 2, .ep = 4}, kAllToAll},
+        Case{"fp8_cache", DType::kBF16, {}, kReplicated, false, DType::kF8E4M3},
+        Case{"f32_fp8_cache_tp2_pp2", DType::kF32, {.tp = 2, .pp = 2}, kReplicated, false, DType::kF8E4M3},
+        Case{"fp8_cache_tp2_dp2_ep4_all_to_all",
+             DType::kBF16,
+             {.tp = 2, .dp = 2, .ep = 4},
+             kAllToAll,
+             false,
+             DType::kF8E4M3},
+        Case{"f32_bf16_cache", DType::kF32, {}, kReplicated, false, DType::kBF16},
         Case{"grouped_query_bf16", DType::kBF16, {}, kReplicated, true},
         Case{"grouped_query_f32_tp2_pp2", DType::kF32, {.tp = 2, .pp = 2}, kReplicated, true},
         Case{"grouped_query_bf16_tp4_dp2", DType::kBF16, {.tp = 4, .dp = 2}, kReplicated, true}),

@@ -83,6 +83,7 @@ struct Case {
   DType compute = DType::kBF16;
   model::Layout layout;
   model::ExpertExchange exchange = model::ExpertExchange::kReplicated;
+  std::optional<DType> kv_cache = {};
 };
 
 class CardEngineTest : public ::testing::TestWithParam<Case> {};
@@ -91,6 +92,7 @@ TEST_P(CardEngineTest, GivesTheCpusLogitsBitForBit) {
   const Case& c = GetParam();
   EngineOptions options = TinyOptions(WriteTinyCheckpoint(c.model), c.compute, c.layout, c.exchange);
   options.max_step_tokens = 80;
+  options.kv_cache = c.kv_cache;
   const auto card = MakeRack(options, Card);
   const auto cpu = MakeRack(options, Generic);
   for (const model::StepPlan& plan : Steps(c.layout.dp)) {
@@ -111,6 +113,7 @@ TEST_P(CardEngineTest, GivesTheCpusLogitsBitForBit) {
   }
 }
 
+constexpr auto kReplicated = model::ExpertExchange::kReplicated;
 constexpr auto kAllToAll = model::ExpertExchange::kAllToAll;
 
 INSTANTIATE_TEST_SUITE_P(
@@ -123,7 +126,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"tp2_ep2_all_to_all", {}, DType::kF32, {.tp = 2, .ep = 2}, kAllToAll},
                       Case{"dp2_ep2", {}, DType::kBF16, {.dp = 2, .ep = 2}},
                       Case{"dp2_ep2_all_to_all", {}, DType::kBF16, {.dp = 2, .ep = 2}, kAllToAll},
-                      Case{"pp2", {}, DType::kF32, {.pp = 2}}),
+                      Case{"pp2", {}, DType::kF32, {.pp = 2}},
+                      Case{"fp8_cache", {}, DType::kBF16, {}, kReplicated, DType::kF8E4M3},
+                      Case{"fp8_cache_f32_tp2", {}, DType::kF32, {.tp = 2}, kReplicated, DType::kF8E4M3}),
     [](const auto& info) { return std::string(info.param.name); });
 
 // Files that one packed are right for the other where both keep the same types: a card's are copied in and

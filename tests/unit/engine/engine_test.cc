@@ -43,13 +43,19 @@ double LogSoftmax(const Logits& logits, TokenId token) {
 TEST(EngineTest, MemoryIsTheBudgets) {
   const model::ModelConfig config = TinyModel{}.Config();
   for (const model::Layout& layout : {model::Layout{}, model::Layout{.tp = 2, .dp = 2, .ep = 2, .pp = 2}}) {
-    for (const DType compute : {DType::kBF16, DType::kF32}) {
-      const EngineOptions options = TinyOptions(Folder(), compute, layout, model::ExpertExchange::kAllToAll);
+    for (const auto& [compute, kv_cache] :
+         std::vector<std::pair<DType, std::optional<DType>>>{{DType::kBF16, {}},
+                                                             {DType::kF32, {}},
+                                                             {DType::kF32, DType::kBF16},
+                                                             {DType::kBF16, DType::kF8E4M3}}) {
+      EngineOptions options = TinyOptions(Folder(), compute, layout, model::ExpertExchange::kAllToAll);
+      options.kv_cache = kv_cache;
       const auto rack = MakeRack(options);
       for (Rank rank = 0; rank < rack->size(); ++rank) {
         const EngineMemory& memory = rack->engine(rank).memory();
         EXPECT_EQ(memory.weight_bytes, model::WeightBytes(config, layout, rank, compute));
-        EXPECT_EQ(memory.kv_bytes, memory.kv_blocks * model::KvPageBytes(config, layout, rank, compute));
+        const int64_t page = model::KvPageBytes(config, layout, rank, options.kv_cache_type());
+        EXPECT_EQ(memory.kv_bytes, memory.kv_blocks * page);
         EXPECT_LE(memory.kv_bytes, options.kv_bytes);
         EXPECT_EQ(memory.kv_blocks, rack->engine(0).memory().kv_blocks);
         const model::StepLimits limits = {.max_step_tokens = options.max_step_tokens,
@@ -72,6 +78,40 @@ TEST(EngineTest, WithoutAWishTheCacheIsAsLargeAsCouldBeUsed) {
   EngineOptions options = TinyOptions(Folder());
   options.kv_bytes = 0;
   EXPECT_EQ(MakeRack(options)->engine(0).memory().kv_blocks, 8 * 512 / kPageTokens);
+}
+
+// Logits differ by what quantising the entries costs, and by something. Without experts, of which another
+// choice would cost more.
+TEST(EngineTest, AnFp8CacheHoldsAlmostTheSame) {
+  const std::string folder = WriteTinyCheckpoint({.dense_layers = 4});
+  for (const model::Layout& layout : {model::Layout{}, model::Layout{.tp = 2, .dp = 2, .ep = 4}}) {
+    EngineOptions options = TinyOptions(folder, DType::kF32, layout);
+    options.kv_bytes = 512 << 10;
+    const auto wide = MakeRack(options);
+    options.kv_cache = DType::kF8E4M3;
+    const auto narrow = MakeRack(options);
+    EXPECT_GT(narrow->engine(0).memory().kv_blocks, 2 * wide->engine(0).memory().kv_blocks);
+    const Sequence a = {.id = 1, .tokens = RandomTokens(90, 1), .blocks = {5, 1}};
+    const model::StepPlan plan = {.epoch = 7, .sequences = {a.Chunk(0, 90)}};
+    const Logits expected = wide->LogitsOf(plan)[0], actual = narrow->LogitsOf(plan)[0];
+    double squares = 0, differences = 0;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      squares += std::pow(static_cast<double>(expected[i]), 2);
+      differences += std::pow(static_cast<double>(actual[i]) - static_cast<double>(expected[i]), 2);
+    }
+    EXPECT_LT(std::sqrt(differences / squares), 0.05);
+    EXPECT_GT(differences, 0);
+  }
+}
+
+TEST(EngineTest, AnFp8CacheNeedsLatentAttention) {
+  EngineOptions options = TinyOptions(WriteTinyCheckpoint({.grouped_query = true}));
+  options.kv_cache = DType::kF8E4M3;
+  const auto rack = Rack::Create(options);
+  EXPECT_EQ(rack.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(rack.status().message().find("a KV cache in fp8 needs latent attention, and a qwen2 model"),
+            std::string::npos)
+      << rack.status();
 }
 
 TEST(EngineTest, GreedyTakesTheLargestLogitAndScoresIt) {

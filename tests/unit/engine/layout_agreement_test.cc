@@ -12,6 +12,8 @@ namespace {
 
 constexpr Epoch kEpoch = 7;
 constexpr double kTolerance = 1e-4;
+// Now and then a last bit before the cache moves a value of an entry over a border of e4m3.
+constexpr double kFp8CacheTolerance = 1e-2;
 
 std::vector<Sequence> Sequences(int32_t dp) {
   std::vector<Sequence> sequences = {{.id = 1, .tokens = RandomTokens(90, 21), .blocks = {1, 0}},
@@ -49,13 +51,19 @@ double RelativeError(const Logits& expected, const Logits& actual) {
 struct Variant {
   const char* name;
   TinyModel model;
+  std::optional<DType> kv_cache = {};
 };
 
 class LayoutAgreementTest : public ::testing::TestWithParam<Variant> {};
 
 TEST_P(LayoutAgreementTest, LogitsOfEveryLayout) {
   const std::string folder = WriteTinyCheckpoint(GetParam().model);
-  auto single = Rack::Create(TinyOptions(folder));
+  const auto options = [&](const model::Layout& layout, model::ExpertExchange exchange) {
+    EngineOptions options = TinyOptions(folder, DType::kF32, layout, exchange);
+    options.kv_cache = GetParam().kv_cache;
+    return options;
+  };
+  auto single = Rack::Create(options({}, model::ExpertExchange::kReplicated));
   ASSERT_TRUE(single.ok()) << single.status();
   const std::vector<Logits> expected = Serve(**single, 1);
 
@@ -71,12 +79,14 @@ TEST_P(LayoutAgreementTest, LogitsOfEveryLayout) {
          {model::ExpertExchange::kReplicated, model::ExpertExchange::kAllToAll}) {
       SCOPED_TRACE(ToString(layout) +
                    (exchange == model::ExpertExchange::kReplicated ? " replicated" : " all_to_all"));
-      auto rack = Rack::Create(TinyOptions(folder, DType::kF32, layout, exchange));
+      auto rack = Rack::Create(options(layout, exchange));
       ASSERT_TRUE(rack.ok()) << rack.status();
       const std::vector<Logits> actual = Serve(**rack, layout.dp);
       ASSERT_EQ(actual.size(), expected.size());
       for (size_t i = 0; i < expected.size(); ++i) {
-        EXPECT_LT(RelativeError(expected[i], actual[i]), kTolerance) << "row " << i;
+        EXPECT_LT(RelativeError(expected[i], actual[i]),
+                  GetParam().kv_cache ? kFp8CacheTolerance : kTolerance)
+            << "row " << i;
       }
     }
   }
@@ -84,7 +94,7 @@ TEST_P(LayoutAgreementTest, LogitsOfEveryLayout) {
 
 INSTANTIATE_TEST_SUITE_P(
     Models, LayoutAgreementTest,
-    ::testing::Values(Variant{"fp8", {}},
+    ::testing::Values(Variant{"fp8", {}}, Variant{"fp8_cache", {}, DType::kF8E4M3},
                       Variant{"plain_no_q_lora", {.q_lora = false, .fp8 = false, .yarn = false}},
                       Variant{"all_moe_no_shared", {.dense_layers = 0, .shared_experts = 0}},
                       Variant{"all_dense_tied", {.tie_word_embeddings = true, .dense_layers = 4}},

@@ -177,6 +177,9 @@ TEST(RejoinTest, AnEngineSuitsWhatItWasMadeOf) {
   other = options;
   other.compute = DType::kBF16;
   EXPECT_FALSE((*engine)->Suits(other));
+  other = options;
+  other.kv_cache = DType::kF8E4M3;
+  EXPECT_FALSE((*engine)->Suits(other));
   // Another checkpoint in the same place.
   const auto config = std::filesystem::path(folder) / "config.json";
   std::filesystem::last_write_time(config,

@@ -4,7 +4,9 @@
 #include <tuple>
 #include <vector>
 
+#include "base/fp8_kv_page.h"
 #include "gtest/gtest.h"
+#include "model/budget/kv_cache_type.h"
 #include "model/budget/packed_tensors.h"
 #include "tests/unit/model/r1_config.h"
 
@@ -31,6 +33,23 @@ TEST(BudgetTest, KvPageOfR1) {
   EXPECT_EQ(KvPageBytes(R1(), Layout{.tp = 8, .dp = 2, .ep = 16}, 0, DType::kBF16), 64 * 61 * 576 * 2);
   EXPECT_EQ(KvPageBytes(R1(), Layout{.pp = 4}, 0, DType::kF32), 64 * 16 * 576 * 4);
   EXPECT_EQ(KvPageBytes(R1(), Layout{.pp = 4}, 3, DType::kF32), 64 * 15 * 576 * 4);
+}
+
+TEST(BudgetTest, KvPageOfR1InFp8) {
+  EXPECT_EQ(KvPageBytes(R1(), Layout{.tp = 8, .dp = 2, .ep = 16}, 0, DType::kF8E4M3), 61 * 41216);
+  EXPECT_EQ(KvPageBytes(R1(), Layout{.pp = 4}, 3, DType::kF8E4M3), 15 * 41216);
+  // An odd latent: its rope begins a byte later.
+  EXPECT_EQ((Fp8KvPage{.latent_dim = 21, .rope_dim = 4}.bytes()), 64 * (22 + 8 + 4));
+}
+
+TEST(BudgetTest, KvCacheTypesByName) {
+  EXPECT_EQ(KvCacheTypeOf("auto", DType::kF32).value(), DType::kF32);
+  EXPECT_EQ(KvCacheTypeOf("bf16", DType::kF32).value(), DType::kBF16);
+  EXPECT_EQ(KvCacheTypeOf("fp8", DType::kBF16).value(), DType::kF8E4M3);
+  EXPECT_EQ(KvCacheTypeOf("fp4", DType::kBF16).status().message(),
+            "KV cache type 'fp4': use one of auto, bf16, fp8");
+  EXPECT_TRUE(CheckKvCacheType(R1(), DType::kF8E4M3).ok());
+  EXPECT_FALSE(CheckKvCacheType(R1(), DType::kF16).ok());
 }
 
 // What the rank's slices take without padding, counted from the registry: each value in its stored type, each

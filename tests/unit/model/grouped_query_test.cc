@@ -5,6 +5,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/budget/budget.h"
+#include "model/budget/kv_cache_type.h"
 #include "model/config/model_config.h"
 #include "model/shard/shard.h"
 #include "nlohmann/json.hpp"
@@ -134,6 +135,10 @@ TEST(GroupedQueryTest, PagesHoldKeysAndValuesOfTheRanksHeads) {
   EXPECT_EQ(KvPageBytes(config, {}, 0, DType::kBF16), 28 * 64 * 4 * 256 * 2);
   EXPECT_EQ(KvPageBytes(config, {.tp = 4, .pp = 2}, 5, DType::kBF16), 14 * 64 * 1 * 256 * 2);
   EXPECT_EQ(KvPageBytes(config, {.tp = 28}, 5, DType::kF32), 28 * 64 * 1 * 256 * 4);
+  EXPECT_TRUE(CheckKvCacheType(config, DType::kBF16).ok());
+  EXPECT_EQ(CheckKvCacheType(config, DType::kF8E4M3).message(),
+            "a KV cache in fp8 needs latent attention, and a qwen2 model has grouped-query attention: use "
+            "--kv-cache-dtype auto or bf16");
 }
 
 }  // namespace

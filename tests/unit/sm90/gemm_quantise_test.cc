@@ -1,6 +1,6 @@
 // Products that end in SwiGLU and quantisation, against the same product in fp32 and what quantise.h says of
 // it.
-#include "kernels/cuda/sm90/isa/e4m3.h"
+#include "base/e4m3.h"
 #include "tests/unit/sm90/gemm_operands.h"
 
 namespace deeprack::kernels::sm90 {

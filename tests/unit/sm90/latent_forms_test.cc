@@ -45,7 +45,9 @@ TEST(LatentFormsTest, AbsorbedAndExpandedAgree) {
   const CardArray<int32_t> card_positions(positions);
   const CardArray<int64_t> card_slots(slots);
   MlaPrepare({.kv = {kv.data(), DType::kBF16, context, kLatent + kRope, kLatent + kRope},
+              .latent_dim = kLatent,
               .norm_weight = norm.data(),
+              .eps = 1e-6f,
               .q = {q.data(), DType::kBF16, context, q_width, q_width},
               .heads = heads,
               .q_head_stride = kHeadQuery,
@@ -54,7 +56,8 @@ TEST(LatentFormsTest, AbsorbedAndExpandedAgree) {
               .cos = cos.data(),
               .sin = sin.data(),
               .slots = card_slots.data(),
-              .fp8_cache = cache.data()},
+              .cache = cache.data(),
+              .cache_type = DType::kF8E4M3},
              {});
   const Matrix queries{q.data() + first * q_width, DType::kBF16, rows, q_width, q_width};
 

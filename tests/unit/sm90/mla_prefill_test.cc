@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "kernels/cuda/sm90/isa/e4m3.h"
+#include "base/e4m3.h"
 #include "tests/unit/sm90/card.h"
 
 namespace deeprack::kernels::sm90 {

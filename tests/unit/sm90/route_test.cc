@@ -191,7 +191,9 @@ TEST(MlaPrepareTest, NormsRotatesAndKeeps) {
   const CardArray<int32_t> card_positions(positions);
   const CardArray<int64_t> card_slots(slots);
   MlaPrepare({.kv = {card_kv.data(), DType::kBF16, m, kLatent + kRope, kv_stride},
+              .latent_dim = kLatent,
               .norm_weight = card_weight.data(),
+              .eps = 1e-6f,
               .q = {card_q.data(), DType::kBF16, m, heads * q_stride, heads * q_stride},
               .heads = heads,
               .q_head_stride = q_stride,

@@ -16,10 +16,10 @@
 #include <cstring>
 #include <thread>
 
+#include "base/e4m3.h"
 #include "kernels/api/execution.h"
 #include "kernels/cuda/host/block.h"
 #include "kernels/cuda/plain/device.h"
-#include "kernels/cuda/sm90/isa/e4m3.h"
 #include "kernels/cuda/sm90/isa/layout.h"
 #include "kernels/cuda/sm90/isa/tensor_map.h"
 

@@ -1,5 +1,5 @@
-// Conversion to e4m3, as the card's cvt.rn.satfinite does it: to nearest, ties to even; beyond 448 the
-// largest value; NaN stays NaN.
+// Conversion to e4m3, as the cards' cvt.rn.satfinite does it: to nearest, ties to even; beyond 448 the
+// largest value; NaN stays NaN. And the scales that values are divided by before it.
 #pragma once
 
 #include <bit>
@@ -7,7 +7,7 @@
 
 #include "base/dtype.h"
 
-namespace deeprack::kernels::sm90 {
+namespace deeprack {
 
 inline constexpr float kLargestE4M3 = 448.0f;
 
@@ -40,4 +40,4 @@ constexpr int ScaleExponent(float largest) {
   return exponent < kSmallestScaleExponent ? kSmallestScaleExponent : exponent;  // 120 for infinity
 }
 
-}  // namespace deeprack::kernels::sm90
+}  // namespace deeprack
