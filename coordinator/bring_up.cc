@@ -10,12 +10,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "coordinator/dispatch/load_model.h"
 
 namespace deeprack::coordinator {
 namespace {
-
-constexpr Epoch kEpoch = 1;
 
 // The settings were checked before the workers saw them: what they find missing or wrong is the checkpoint's
 // fault.
@@ -36,52 +33,93 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const CoordinatorOptions
   DR_ASSIGN_OR_RETURN(cluster->membership_, Membership::Start({.listen = options.cluster_address,
                                                                .tls = cluster->tls_,
                                                                .layout = options.layout(),
-                                                               .epoch = kEpoch},
+                                                               .reform = options.recovery_timeout > 0},
                                                               clock));
+  cluster->membership_->OnLoss([cluster = cluster.get()](const Loss& loss) { cluster->OnLoss(loss); });
   context->readiness().SetWorkers(0, cluster->membership_->expected());
   cluster->thread_ = std::thread([cluster = cluster.get()] {
-    absl::Status status = cluster->BringUp();
+    absl::Status status = cluster->Run();
     if (status.ok() || cluster->stopping_) return;
     cluster->context_->readiness().SetFailed(std::string(status.message()));
     const std::lock_guard lock(cluster->mutex_);
-    cluster->bring_up_ = std::move(status);
+    if (cluster->loop_) cluster->loop_->Fail(status);
+    cluster->end_ = std::move(status);
   });
   return cluster;
 }
 
 Cluster::~Cluster() { Stop(); }
 
-// In slices, so that a signal does not have to wait for workers that never come.
-absl::StatusOr<std::vector<Member>> Cluster::WaitForWorkers() {
-  const absl::Time deadline = clock_->Now() + absl::Seconds(options_.worker_timeout);
-  for (;;) {
-    absl::StatusOr<std::vector<Member>> members = membership_->WaitForWorld(absl::Milliseconds(100));
-    context_->readiness().SetWorkers(membership_->joined(), membership_->expected());
-    if (!absl::IsDeadlineExceeded(members.status())) return members;
-    if (stopping_) return absl::CancelledError("the server is stopping");
-    if (clock_->Now() >= deadline) {
-      return absl::DeadlineExceededError(absl::StrCat(
-          members.status().message(), "; waited ", options_.worker_timeout, " seconds (--worker-timeout)"));
+absl::Status Cluster::Run() {
+  DR_RETURN_IF_ERROR(BringUp());
+  while (true) {
+    limit_.ServingBegan(clock_->Now());
+    const absl::Status why = AwaitBreak();
+    if (stopping_) return absl::OkStatus();
+    context_->metrics().ObserveLoss();
+    if (options_.recovery_timeout == 0) {
+      spdlog::error("{}; the cluster must be started again", std::string(why.message()));
+      context_->readiness().SetFailed(std::string(why.message()));
+      loop_->Fail(why);
+      return absl::OkStatus();
     }
+    DR_RETURN_IF_ERROR(Recover(why));
   }
 }
 
 absl::Status Cluster::BringUp() {
-  DR_ASSIGN_OR_RETURN(const std::vector<Member> members, WaitForWorkers());
-  std::vector<WorkerAddress> addresses;
-  std::vector<JoinedNode> nodes;
-  for (const Member& member : members) {
-    addresses.push_back({member.node.address, member.node.host, member.node.pid});
-    nodes.push_back(member.node);
-  }
-  {
-    const std::lock_guard lock(mutex_);
-    pool_ = WorkerPool::Create(std::move(addresses), tls_);
-    executor_ = std::make_unique<GrpcStepExecutor>(pool_.get());
-  }
-  membership_->OnLoss([this](const Loss& loss) { OnLoss(loss); });
+  DR_ASSIGN_OR_RETURN(const World world, WaitForWorkers(options_.worker_timeout, "--worker-timeout"));
+  Connect(world);
+  DR_ASSIGN_OR_RETURN(const LoadedModel loaded, Load(world));
+  const std::lock_guard lock(mutex_);
+  if (stopping_) return absl::CancelledError("the server is stopping");
+  DR_RETURN_IF_ERROR(ranks_.pool->health());
+  loop_ = StepLoop::Start({.max_step_tokens = options_.max_step_tokens,
+                           .max_sequences = options_.max_sequences,
+                           .max_waiting = options_.max_waiting,
+                           .max_context = context_->model().max_context,
+                           .dp = options_.dp,
+                           .blocks_per_dp_rank = loaded.kv_blocks},
+                          ranks_.epoch, ranks_.executor.get(), clock_,
+                          [this](const absl::Status& why) { OnBroken(why); });
+  context_->SetLoop(loop_.get());
+  context_->readiness().SetReady();
+  return absl::OkStatus();
+}
 
-  const LoadOptions load = {.epoch = kEpoch,
+// In slices, so that a signal does not have to wait for workers that never come.
+absl::StatusOr<World> Cluster::WaitForWorkers(double seconds, const char* flag) {
+  const absl::Time deadline = clock_->Now() + absl::Seconds(seconds);
+  for (;;) {
+    absl::StatusOr<World> world = membership_->WaitForWorld(absl::Milliseconds(100));
+    context_->readiness().SetWorkers(membership_->joined(), membership_->expected(), membership_->missing());
+    if (!absl::IsDeadlineExceeded(world.status())) return world;
+    if (stopping_) return absl::CancelledError("the server is stopping");
+    if (clock_->Now() >= deadline) {
+      return absl::DeadlineExceededError(
+          absl::StrCat(world.status().message(), "; waited ", seconds, " seconds (", flag, ")"));
+    }
+  }
+}
+
+void Cluster::Connect(const World& world) {
+  std::vector<WorkerAddress> addresses;
+  for (const Member& member : world.members) {
+    addresses.push_back({member.node.address, member.node.host, member.node.pid});
+  }
+  Ranks ranks{.epoch = world.epoch, .pool = WorkerPool::Create(std::move(addresses), tls_)};
+  ranks.executor = std::make_unique<GrpcStepExecutor>(ranks.pool.get());
+  const std::lock_guard lock(mutex_);
+  ranks_ = std::move(ranks);
+  broken_ = absl::OkStatus();
+  if (stopping_) ranks_.pool->Lose("the server is stopping");
+  if (last_loss_ && last_loss_->epoch == ranks_.epoch) ranks_.pool->Lose(ToString(*last_loss_));
+}
+
+absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
+  std::vector<JoinedNode> nodes;
+  for (const Member& member : world.members) nodes.push_back(member.node);
+  const LoadOptions load = {.epoch = world.epoch,
                             .layout = options_.layout(),
                             .model_path = std::filesystem::absolute(options_.model).string(),
                             .compute = options_.compute == "f32" ? DType::kF32 : DType::kBF16,
@@ -93,13 +131,13 @@ absl::Status Cluster::BringUp() {
                             .max_sequences = options_.max_sequences,
                             .threads = options_.threads,
                             .over_nccl = ChooseDataPlane(nodes) == DataPlane::kNccl};
-  spdlog::info("all {} workers have joined ({}{}); loading {}", members.size(), nodes.front().backend,
-               load.over_nccl ? ", over NCCL" : "", load.model_path);
+  spdlog::info("all {} workers have joined epoch {} ({}{}); loading {}", nodes.size(), world.epoch,
+               nodes.front().backend, load.over_nccl ? ", over NCCL" : "", load.model_path);
   context_->readiness().SetLoading(0, 0);
   const auto progress = [this](int64_t done, int64_t total) {
     context_->readiness().SetLoading(done, total);
   };
-  const absl::StatusOr<LoadedModel> loaded = LoadModel(pool_.get(), load, progress);
+  absl::StatusOr<LoadedModel> loaded = LoadModel(ranks_.pool.get(), load, progress);
   if (!loaded.ok()) return OfWeights(loaded.status());
   const int64_t cached = int64_t{loaded->kv_blocks} * kPageTokens;
   context_->LimitContext(
@@ -108,53 +146,31 @@ absl::Status Cluster::BringUp() {
     spdlog::warn("the KV cache holds {} tokens on each rank: sequences end there, not at {}", cached,
                  load.max_context);
   }
-
-  const std::lock_guard lock(mutex_);
-  if (stopping_) return absl::CancelledError("the server is stopping");
-  DR_RETURN_IF_ERROR(pool_->health());
-  loop_ = StepLoop::Start({.max_step_tokens = options_.max_step_tokens,
-                           .max_sequences = options_.max_sequences,
-                           .max_waiting = options_.max_waiting,
-                           .max_context = context_->model().max_context,
-                           .dp = options_.dp,
-                           .blocks_per_dp_rank = loaded->kv_blocks},
-                          kEpoch, executor_.get(), clock_);
-  context_->SetLoop(loop_.get());
-  context_->readiness().SetReady();
-  return absl::OkStatus();
+  return loaded;
 }
 
 // On a thread of membership's.
 void Cluster::OnLoss(const Loss& loss) {
-  if (stopping_) return;
-  const std::string why = ToString(loss);
-  if (context_->readiness().snapshot().state == Readiness::State::kFailed) {
-    spdlog::info("then {}", why);  // the launcher ends the others
-  } else {
-    spdlog::error("{}; the cluster must be started again", why);
-  }
-  context_->readiness().SetFailed(why);
-  pool_->Lose(why);
   const std::lock_guard lock(mutex_);
-  if (loop_) loop_->Fail(absl::UnavailableError(why));
+  if (stopping_) return;
+  if (!broken_.ok()) spdlog::info("then {}", ToString(loss));  // the launcher ends the others
+  last_loss_ = loss;
+  if (loss.epoch != ranks_.epoch) return;  // its ranks are not connected yet
+  ranks_.pool->Lose(ToString(loss));
+  if (broken_.ok()) broken_ = absl::UnavailableError(ToString(loss));
+  changed_.notify_all();
 }
 
 absl::Status Cluster::Poll() {
   const std::lock_guard lock(mutex_);
-  if (loop_) {
-    const absl::Status health = loop_->health();
-    if (!health.ok() && context_->readiness().snapshot().state == Readiness::State::kReady) {
-      spdlog::error("serving has ended: {}", std::string(health.message()));
-      context_->readiness().SetFailed(std::string(health.message()));
-    }
-  }
-  return bring_up_;
+  return end_;
 }
 
 void Cluster::EndStreams() {
-  stopping_ = true;
   membership_->ExpectDepartures();
   const std::lock_guard lock(mutex_);
+  stopping_ = true;
+  changed_.notify_all();
   if (loop_) loop_->Fail(absl::CancelledError("the server is stopping"));
 }
 
@@ -163,15 +179,14 @@ void Cluster::Stop() {
   EndStreams();
   {
     const std::lock_guard lock(mutex_);
-    if (pool_) pool_->Lose("the server is stopping");  // ends loading, or a step under way
+    if (ranks_.pool) ranks_.pool->Lose("the server is stopping");  // ends loading, or a step under way
   }
   thread_.join();
   context_->SetLoop(nullptr);
   loop_.reset();
-  if (pool_) pool_->StopWorkers("the coordinator is stopping", absl::Seconds(5));
+  if (ranks_.pool) ranks_.pool->StopWorkers("the coordinator is stopping", absl::Seconds(5));
   membership_.reset();
-  executor_.reset();
-  pool_.reset();
+  ranks_ = {};
 }
 
 }  // namespace deeprack::coordinator

@@ -61,6 +61,9 @@ void AddFlags(CLI::App& app, CoordinatorOptions& o, std::string& config_file) {
       ->check(CLI::NonNegativeNumber);
   option("--threads", o.threads, "Compute threads of each rank, 0: its share")->check(CLI::Range(0, 4096));
   option("--worker-timeout", o.worker_timeout, "Seconds to wait for all ranks")->check(CLI::PositiveNumber);
+  option("--recovery-timeout", o.recovery_timeout,
+         "Seconds to wait for all ranks after one was lost, while streams pause; 0: a loss ends serving")
+      ->check(CLI::NonNegativeNumber);
   option("--served-model-name", o.served_model_name, "The model's name in the API, default: its folder's");
   option("--log-level", o.log_level, "trace, debug, info, warn, error or off")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));

@@ -15,7 +15,6 @@ namespace deeprack::cli {
 namespace {
 
 constexpr absl::Duration kTick = absl::Milliseconds(50);
-constexpr absl::Duration kLook = absl::Seconds(1);  // how often /ready is asked while serving
 // Time for streams to end with their last event once the ranks are gone, and for processes to end when told.
 constexpr auto kLastEvents = std::chrono::seconds(2);
 constexpr auto kWorkersLeave = std::chrono::seconds(3);
@@ -51,10 +50,9 @@ std::optional<ServeEnd> Cluster::StartAndWaitUntilReady(
   }
   while (true) {
     if (auto end = CheckEnd()) return end;
-    const auto answer = HttpGet(url_, "/ready", absl::Seconds(5));
-    if (answer.ok()) {
-      const auto state = ParseReadyState(answer->body);
-      if (!state.ok()) return EndWith(state.status());
+    const auto state = AskReady(absl::Seconds(5));
+    if (absl::IsInternal(state.status())) return EndWith(state.status());  // not what it should be
+    if (state.ok()) {
       on_state(*state);
       if (state->state == "ready") return std::nullopt;
       if (state->state == "failed") return Failed(state->message);
@@ -103,18 +101,30 @@ std::optional<ServeEnd> Cluster::StartWorkers() {
   auto child = ChildProcess::Start(command, WorkerEnvironment(), /*pipe_output=*/false);
   if (!child.ok()) return EndWith(child.status());
   workers_.emplace(*std::move(child));
+  workers_started_ = absl::Now();
   return std::nullopt;
 }
 
+absl::StatusOr<ReadyState> Cluster::AskReady(absl::Duration patience) const {
+  const auto answer = HttpGet(url_, "/ready", patience);
+  if (!answer.ok()) return absl::UnavailableError(answer.status().message());
+  return ParseReadyState(answer->body);
+}
+
 std::optional<ServeEnd> Cluster::CheckEnd() {
+  if (auto end = CheckCoordinator()) return end;
+  if (workers_.has_value()) {
+    if (const auto code = workers_->Poll()) return WorkersEnded(*code);
+  }
+  return std::nullopt;
+}
+
+std::optional<ServeEnd> Cluster::CheckCoordinator() {
   if (signals_->WaitFor(absl::ZeroDuration())) return ServeEnd{};
   // The coordinator first: when it goes, the workers follow, and are not the cause.
   if (const auto code = coordinator_->Poll()) {
     return ServeEnd{AsFailure(*code), absl::StrCat("the coordinator (pid ", coordinator_->pid(),
                                                    ") has ended: ", DescribeEnd(*code))};
-  }
-  if (workers_.has_value()) {
-    if (const auto code = workers_->Poll()) return WorkersEnded(*code);
   }
   return std::nullopt;
 }
@@ -126,9 +136,7 @@ ServeEnd Cluster::WorkersEnded(int exit_code) {
   }
   std::string message =
       absl::StrCat("the workers (pid ", workers_->pid(), ") have ended: ", DescribeEnd(exit_code));
-  const auto answer = HttpGet(url_, "/ready", absl::Seconds(1));
-  const auto state =
-      answer.ok() ? ParseReadyState(answer->body) : absl::StatusOr<ReadyState>(answer.status());
+  const auto state = AskReady(absl::Seconds(1));
   if (state.ok() && state->state == "failed") absl::StrAppend(&message, "; ", state->message);
   return {AsFailure(exit_code), message};
 }
@@ -141,35 +149,6 @@ ServeEnd Cluster::Failed(const std::string& message) {
       end.exit_code = *code;
   }
   return end;
-}
-
-// Serving may end while every process lives (a step failed): /ready says so.
-std::optional<ServeEnd> Cluster::CheckReady() {
-  const auto answer = HttpGet(url_, "/ready", absl::Seconds(5));
-  const auto state =
-      answer.ok() ? ParseReadyState(answer->body) : absl::StatusOr<ReadyState>(answer.status());
-  if (!state.ok() || state->state != "failed") return std::nullopt;
-  // A lost process is the better cause: give it the time to be noticed, and streams the time for their last
-  // event.
-  const auto deadline = absl::Now() + absl::FromChrono(kLastEvents);
-  while (absl::Now() < deadline) {
-    if (auto end = CheckEnd()) return end;
-    signals_->WaitFor(kTick);
-  }
-  return Failed(state->message);
-}
-
-std::optional<ServeEnd> Cluster::Watch(const std::function<bool()>& until) {
-  absl::Time next_look = absl::Now() + kLook;
-  while (!until()) {
-    if (auto end = CheckEnd()) return end;
-    if (absl::Now() >= next_look) {
-      if (auto end = CheckReady()) return end;
-      next_look = absl::Now() + kLook;
-    }
-    signals_->WaitFor(kTick);
-  }
-  return std::nullopt;
 }
 
 void Cluster::Stop() {

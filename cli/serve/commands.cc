@@ -47,6 +47,8 @@ std::vector<std::string> CoordinatorCommand(const std::string& program, const Se
   AppendUnlessZero(command, "--max-logprobs", options.max_logprobs);
   AppendUnlessZero(command, "--kv-bytes", options.kv_bytes);
   AppendUnlessZero(command, "--worker-timeout", options.worker_timeout);
+  if (options.recovery_timeout >= 0)
+    Append(command, "--recovery-timeout", absl::StrCat(options.recovery_timeout));
   if (!options.served_model_name.empty()) Append(command, "--served-model-name", options.served_model_name);
   Append(command, "--log-level", options.log_level);
   return command;

@@ -14,6 +14,16 @@ int64_t NumberAt(const Json& json, const char* key, int64_t otherwise) {
   return found != json.end() && found->is_number_integer() ? found->get<int64_t>() : otherwise;
 }
 
+std::vector<int64_t> NumbersAt(const Json& json, const char* key) {
+  std::vector<int64_t> numbers;
+  const auto found = json.find(key);
+  if (found == json.end() || !found->is_array()) return numbers;
+  for (const Json& entry : *found) {
+    if (entry.is_number_integer()) numbers.push_back(entry.get<int64_t>());
+  }
+  return numbers;
+}
+
 std::string TextAt(const Json& json, const char* key) {
   const auto found = json.find(key);
   return found != json.end() && found->is_string() ? found->get<std::string>() : "";
@@ -29,6 +39,7 @@ absl::StatusOr<ReadyState> ParseReadyState(absl::string_view text) {
   return ReadyState{.state = TextAt(json, "state"),
                     .workers_joined = NumberAt(json, "workers_joined", 0),
                     .workers_expected = NumberAt(json, "workers_expected", 0),
+                    .missing_ranks = NumbersAt(json, "missing_ranks"),
                     .bytes_done = NumberAt(json, "bytes_done", 0),
                     .bytes_total = NumberAt(json, "bytes_total", 0),
                     .message = TextAt(json, "message")};

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -11,8 +12,9 @@
 namespace deeprack::cli {
 
 struct ReadyState {
-  std::string state;  // waiting_for_workers, loading, ready, failed, stopping
+  std::string state;  // waiting_for_workers, loading, ready, recovering, failed, stopping
   int64_t workers_joined = 0, workers_expected = 0;
+  std::vector<int64_t> missing_ranks;  // while workers are waited for
   int64_t bytes_done = 0, bytes_total = 0;
   std::string message;
 };

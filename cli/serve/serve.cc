@@ -90,7 +90,8 @@ int Serve(const ServeOptions& options) {
   std::optional<ServeEnd> end = BringUp(cluster);
   if (!end.has_value()) {
     SayWhere(cluster);
-    end = cluster.Watch([] { return false; });
+    end = cluster.Watch([] { return false; },
+                        [](const std::string& line) { Say(absl::StrCat("deeprack: ", line, "\n")); });
   }
   if (!end->message.empty()) Say(absl::StrCat("deeprack: ", end->message, "\n"));
   cluster.Stop();

@@ -102,6 +102,8 @@ std::vector<Setting> MakeSettings() {
        Choice(&ServeOptions::packed_check, {"header", "full"})},
       {"worker-timeout", "seconds to wait for all ranks, 0: default",
        Number(&ServeOptions::worker_timeout, 0, 86400)},
+      {"recovery-timeout", "seconds to wait for all ranks after one was lost, 0: a loss ends serving",
+       Number(&ServeOptions::recovery_timeout, 0, 86400)},
       {"served-model-name", "the model's name in the API, default: its folder's",
        Text(&ServeOptions::served_model_name)},
       {"log-level", "of coordinator and workers",

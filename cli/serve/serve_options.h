@@ -46,6 +46,7 @@ struct ServeOptions {
   std::string packed;             // folder of packed weights on every rank's machine; "": none
   std::string packed_check = "header";  // header, full
   int32_t worker_timeout = 0;           // seconds to wait for all ranks; 0: the coordinator's default
+  int32_t recovery_timeout = -1;        // the same after a loss; 0: a loss ends serving; -1: its default
   std::string served_model_name;        // "": the folder's name
   std::string log_level = "warn";
 

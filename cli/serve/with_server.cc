@@ -53,7 +53,9 @@ int WithCluster(const ServeOptions& options, const ServerWork& work) {
   int exit_code = 0;
   if (!end.has_value()) {
     const WorkThread thread(work, cluster.url());
-    end = cluster.Watch([&] { return thread.done(); });
+    end =
+        cluster.Watch([&] { return thread.done(); },
+                      [](const std::string& line) { std::fprintf(stderr, "deeprack: %s\n", line.c_str()); });
     if (!end.has_value()) exit_code = thread.exit_code();
   }
   cluster.Stop();

@@ -38,6 +38,8 @@ ApiError FromStatus(const absl::Status& status) {
       error.retry_after_seconds = 1;
       break;
     case absl::StatusCode::kUnavailable:
+      error.retry_after_seconds = 5;  // the model loads, or the ranks come together again
+      [[fallthrough]];
     case absl::StatusCode::kCancelled:
       error.status = 503;
       error.type = "service_unavailable_error";

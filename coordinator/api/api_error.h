@@ -27,7 +27,7 @@ ApiError BadRequest(std::string code, std::string param, std::string message);
 ApiError Unsupported(std::string param, std::string message);
 
 // An error of the step loop or the tokenizer: InvalidArgument 400, ResourceExhausted 429 with Retry-After,
-// Unavailable 503, anything else 500.
+// Unavailable 503 with Retry-After, Cancelled 503, anything else 500.
 ApiError FromStatus(const absl::Status& status);
 
 }  // namespace deeprack::coordinator

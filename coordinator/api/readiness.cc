@@ -8,21 +8,31 @@
 
 namespace deeprack::coordinator {
 
-void Readiness::SetWorkers(int32_t joined, int32_t expected) {
+void Readiness::Progress(State state, std::string message) {
+  if (now_.state == State::kRecovering) {
+    now_.message = absl::StrCat(lost_, "; ", message);
+  } else {
+    now_.state = state;
+    now_.message = std::move(message);
+  }
+}
+
+void Readiness::SetWorkers(int32_t joined, int32_t expected, std::vector<Rank> missing) {
   const std::lock_guard lock(mutex_);
   if (Locked()) return;
   now_.workers_joined = joined;
   now_.workers_expected = expected;
-  now_.message = absl::StrCat(joined, " of ", expected, " workers have joined");
+  now_.missing_ranks = std::move(missing);
+  Progress(now_.state, absl::StrCat(joined, " of ", expected, " workers have joined"));
 }
 
 void Readiness::SetLoading(int64_t bytes_done, int64_t bytes_total) {
   const std::lock_guard lock(mutex_);
   if (Locked()) return;
-  now_.state = State::kLoading;
   now_.bytes_done = bytes_done;
   now_.bytes_total = bytes_total;
-  now_.message = "the workers are loading the weights";
+  now_.missing_ranks.clear();
+  Progress(State::kLoading, "the workers are loading the weights");
 }
 
 void Readiness::SetReady() {
@@ -31,6 +41,15 @@ void Readiness::SetReady() {
   now_.state = State::kReady;
   now_.bytes_done = now_.bytes_total;
   now_.message.clear();
+}
+
+void Readiness::SetRecovering(std::string why) {
+  const std::lock_guard lock(mutex_);
+  if (Locked()) return;
+  now_.state = State::kRecovering;
+  now_.bytes_done = now_.bytes_total = 0;
+  lost_ = std::move(why);
+  now_.message = lost_;
 }
 
 void Readiness::SetFailed(std::string why) {
@@ -59,6 +78,8 @@ const char* Name(Readiness::State state) {
       return "loading";
     case Readiness::State::kReady:
       return "ready";
+    case Readiness::State::kRecovering:
+      return "recovering";
     case Readiness::State::kFailed:
       return "failed";
     case Readiness::State::kStopping:
@@ -78,6 +99,7 @@ std::string ToJson(const Readiness::Snapshot& snapshot) {
                                 {"state", Name(snapshot.state)},
                                 {"workers_joined", snapshot.workers_joined},
                                 {"workers_expected", snapshot.workers_expected},
+                                {"missing_ranks", snapshot.missing_ranks},
                                 {"bytes_done", snapshot.bytes_done},
                                 {"bytes_total", snapshot.bytes_total},
                                 {"fraction", fraction},

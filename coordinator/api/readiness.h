@@ -4,23 +4,30 @@
 #include <cstdint>
 #include <mutex>
 #include <string>
+#include <vector>
+
+#include "base/ids.h"
 
 namespace deeprack::coordinator {
 
 class Readiness {
  public:
-  enum class State : uint8_t { kWaitingForWorkers, kLoading, kReady, kFailed, kStopping };
+  enum class State : uint8_t { kWaitingForWorkers, kLoading, kReady, kRecovering, kFailed, kStopping };
 
   struct Snapshot {
     State state = State::kWaitingForWorkers;
     int32_t workers_joined = 0, workers_expected = 0;
+    std::vector<Rank> missing_ranks;          // while workers are waited for
     int64_t bytes_done = 0, bytes_total = 0;  // of weights, over all ranks
     std::string message;                      // why not ready, for people
   };
 
-  void SetWorkers(int32_t joined, int32_t expected);
+  void SetWorkers(int32_t joined, int32_t expected, std::vector<Rank> missing = {});
   void SetLoading(int64_t bytes_done, int64_t bytes_total);
   void SetReady();
+  // The ranks come together again after `why`. Until SetReady the state stays this one, and SetWorkers and
+  // SetLoading say how far they are.
+  void SetRecovering(std::string why);
   // A failure is final: only SetStopping changes the state after it.
   void SetFailed(std::string why);
   void SetStopping();
@@ -30,15 +37,19 @@ class Readiness {
  private:
   bool Locked() const { return now_.state >= State::kFailed; }
 
+  // With the lock held.
+  void Progress(State state, std::string message);
+
   mutable std::mutex mutex_;
   Snapshot now_;
+  std::string lost_;  // while recovering: why
 };
 
-// "waiting_for_workers", "loading", "ready", "failed", "stopping"
+// "waiting_for_workers", "loading", "ready", "recovering", "failed", "stopping"
 const char* Name(Readiness::State state);
 
-// The body of /ready: ready, state, workers_joined, workers_expected, bytes_done, bytes_total, fraction,
-// message.
+// The body of /ready: ready, state, workers_joined, workers_expected, missing_ranks, bytes_done, bytes_total,
+// fraction, message.
 std::string ToJson(const Readiness::Snapshot& snapshot);
 
 }  // namespace deeprack::coordinator

@@ -84,6 +84,13 @@ ServingMetrics::ServingMetrics(const std::string& model_name)
   for (const char* reason : {"stop", "length", "tool_calls", "abort", "error"}) {
     ends_[reason] = &ends.Add({{"model_name", model_name}, {"finished_reason", reason}});
   }
+  const auto counter = [&](const char* name, const char* help) {
+    return &prometheus::BuildCounter().Name(name).Help(help).Register(*registry_).Add(labels);
+  };
+  losses_ = counter("deeprack:losses_total",
+                    "Times that serving paused or ended with a lost rank or a broken step.");
+  recoveries_ = counter("deeprack:recoveries_total", "Times that serving went on after that.");
+  recovery_seconds_ = counter("deeprack:recovery_seconds_total", "Time of those pauses.");
 }
 
 ServingMetrics::~ServingMetrics() = default;
@@ -111,6 +118,13 @@ void ServingMetrics::ObserveEnd(const std::string& reason, const SequenceTimes& 
   prefill_->Observe(absl::ToDoubleSeconds(times.first_token - times.first_scheduled));
   decode_->Observe(decoding);
   if (generated_tokens > 1) per_output_token_->Observe(decoding / static_cast<double>(generated_tokens - 1));
+}
+
+void ServingMetrics::ObserveLoss() { losses_->Increment(); }
+
+void ServingMetrics::ObserveRecovery(absl::Duration since_loss) {
+  recoveries_->Increment();
+  recovery_seconds_->Increment(absl::ToDoubleSeconds(since_loss));
 }
 
 std::string ServingMetrics::Render(const std::optional<ServingStats>& stats) const {

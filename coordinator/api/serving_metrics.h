@@ -37,6 +37,10 @@ class ServingMetrics {
   void ObserveEnd(const std::string& reason, const SequenceTimes& times, int64_t prompt_tokens,
                   int64_t generated_tokens);
 
+  // The end of an epoch that was serving, and the moment at which serving goes on.
+  void ObserveLoss();
+  void ObserveRecovery(absl::Duration since_loss);
+
   // The Prometheus text format.
   std::string Render(const std::optional<ServingStats>& stats) const;
 
@@ -53,6 +57,9 @@ class ServingMetrics {
   prometheus::Histogram* prompt_tokens_;
   prometheus::Histogram* generation_tokens_;
   std::map<std::string, prometheus::Counter*> ends_;
+  prometheus::Counter* losses_;
+  prometheus::Counter* recoveries_;
+  prometheus::Counter* recovery_seconds_;
 };
 
 }  // namespace deeprack::coordinator

@@ -22,11 +22,13 @@ namespace {
 // Two halves: what any thread may touch (under mutex_), and what belongs to the loop's thread alone.
 class StepLoopThread final : public StepLoop {
  public:
-  StepLoopThread(const SchedulerLimits& limits, Epoch epoch, StepExecutor* executor, Clock* clock)
-      : limits_(limits),
+  StepLoopThread(const SchedulerLimits& limits, Epoch epoch, StepExecutor* executor, Clock* clock,
+                 std::function<void(const absl::Status&)> on_broken)
+      : clock_(clock),
+        on_broken_(std::move(on_broken)),
         executor_(executor),
-        clock_(clock),
         scheduler_(limits, epoch),
+        limits_(limits),
         stats_(scheduler_.Stats()) {
     thread_ = std::thread([this] { Run(); });
   }
@@ -39,6 +41,8 @@ class StepLoopThread final : public StepLoop {
   absl::StatusOr<SequenceId> Submit(Request request, EventSink sink) override;
   void Cancel(SequenceId sequence) override;
   void Fail(absl::Status why) override;
+  void Suspend(absl::Status why) override;
+  void Resume(Epoch epoch, StepExecutor* executor, int32_t blocks_per_dp_rank) override;
 
   ServingStats Stats() const override {
     std::lock_guard lock(mutex_);
@@ -58,10 +62,17 @@ class StepLoopThread final : public StepLoop {
     Request request;
     EventSink sink;
   };
+  struct NewRanks {
+    Epoch epoch = 0;
+    StepExecutor* executor = nullptr;
+    int32_t blocks_per_dp_rank = 0;
+  };
   struct Commands {  // obeyed in this order: a cancellation comes after its submission
+    std::optional<NewRanks> resume;
     std::vector<Submission> submissions;
+    absl::Status interrupt;  // not OK: why
     std::vector<SequenceId> cancellations;
-    bool empty() const { return submissions.empty() && cancellations.empty(); }
+    bool empty() const { return !resume && submissions.empty() && cancellations.empty(); }
   };
 
   void Run();
@@ -70,17 +81,21 @@ class StepLoopThread final : public StepLoop {
   void Admit(std::vector<Submission> submissions);
   void Obey(Commands commands);
   absl::Status Step();
+  void TakeFailure(const absl::Status& why);
+  void Interrupt(const absl::Status& why);
+  void Resume(const NewRanks& ranks);
   void AddTimings(const std::vector<model::StepTimings>& ranks);
   ServingStats CurrentStats() const;
   void PublishStats();
   void Deliver(TokenEvent event);
+  void DeliverAll(std::vector<TokenEvent> events);
   void EndAll();
 
-  const SchedulerLimits limits_;
-  StepExecutor* const executor_;
   Clock* const clock_;
+  const std::function<void(const absl::Status&)> on_broken_;
 
   // The loop's thread only.
+  StepExecutor* executor_;
   Scheduler scheduler_;
   struct Stream {
     EventSink sink;
@@ -90,19 +105,26 @@ class StepLoopThread final : public StepLoop {
   std::vector<model::StepTimings> rank_totals_;
 
   mutable std::mutex mutex_;
-  std::condition_variable wake_;
+  std::condition_variable wake_, interrupted_changed_;
+  SchedulerLimits limits_;
   Commands commands_;
   SequenceId last_id_ = 0;
-  absl::Status health_;  // not OK: serving has ended, and this is why
-  ServingStats stats_;   // the scheduler's, after its last change
+  absl::Status health_;       // not OK: serving has ended, and this is why
+  absl::Status suspended_;    // not OK: no step is taken, and this is why
+  bool interrupted_ = false;  // the thread has taken note of that
+  ServingStats stats_;        // the scheduler's, after its last change
 
   std::thread thread_;  // last: it starts when all else is there
 };
 
 absl::StatusOr<SequenceId> StepLoopThread::Submit(Request request, EventSink sink) {
-  DR_RETURN_IF_ERROR(CheckRequest(limits_, request));
   std::lock_guard lock(mutex_);
+  DR_RETURN_IF_ERROR(CheckRequest(limits_, request));
   if (!health_.ok()) return absl::UnavailableError(absl::StrCat("not serving: ", health_.message()));
+  if (!suspended_.ok()) {
+    return absl::UnavailableError(
+        absl::StrCat("not serving until the ranks have come together again: ", suspended_.message()));
+  }
   const int64_t waiting = stats_.waiting + static_cast<int64_t>(commands_.submissions.size());
   if (waiting >= limits_.max_waiting) {
     return absl::ResourceExhaustedError(absl::StrCat(waiting,
@@ -126,22 +148,60 @@ void StepLoopThread::Fail(absl::Status why) {
   std::lock_guard lock(mutex_);
   if (health_.ok()) health_ = std::move(why);  // the first reason is the one that counts
   wake_.notify_one();
+  interrupted_changed_.notify_all();
+}
+
+void StepLoopThread::Suspend(absl::Status why) {
+  DR_CHECK(!why.ok());
+  std::unique_lock lock(mutex_);
+  if (suspended_.ok()) suspended_ = std::move(why);
+  wake_.notify_one();
+  interrupted_changed_.wait(lock, [this] { return interrupted_ || !health_.ok(); });
+}
+
+void StepLoopThread::Resume(Epoch epoch, StepExecutor* executor, int32_t blocks_per_dp_rank) {
+  std::lock_guard lock(mutex_);
+  if (!health_.ok()) return;
+  DR_CHECK(interrupted_);
+  limits_.blocks_per_dp_rank = blocks_per_dp_rank;
+  commands_.resume = {epoch, executor, blocks_per_dp_rank};
+  suspended_ = absl::OkStatus();
+  interrupted_ = false;
+  wake_.notify_one();
 }
 
 void StepLoopThread::Run() {
   while (std::optional<Commands> commands = NextCommands()) {
     Obey(*std::move(commands));
-    if (absl::Status status = Step(); !status.ok()) Fail(std::move(status));
+    if (scheduler_.interrupted()) continue;
+    if (const absl::Status status = Step(); !status.ok()) TakeFailure(status);
   }
   EndAll();
+}
+
+void StepLoopThread::TakeFailure(const absl::Status& why) {
+  if (on_broken_ == nullptr) {
+    Fail(why);
+    return;
+  }
+  {
+    std::lock_guard lock(mutex_);
+    if (!health_.ok()) return;
+    if (suspended_.ok()) suspended_ = why;
+  }
+  on_broken_(why);
 }
 
 std::optional<StepLoopThread::Commands> StepLoopThread::NextCommands() {
   std::unique_lock lock(mutex_);
   stats_ = CurrentStats();
-  wake_.wait(lock, [this] { return !health_.ok() || !commands_.empty() || !scheduler_.idle(); });
+  wake_.wait(lock, [this] {
+    if (!health_.ok() || !commands_.empty()) return true;
+    return suspended_.ok() ? !scheduler_.idle() : !interrupted_;
+  });
   if (!health_.ok()) return std::nullopt;
   stats_.waiting += static_cast<int64_t>(commands_.submissions.size());
+  if (!interrupted_) commands_.interrupt = suspended_;
   return std::exchange(commands_, {});
 }
 
@@ -153,13 +213,28 @@ void StepLoopThread::Admit(std::vector<Submission> submissions) {
 }
 
 void StepLoopThread::Obey(Commands commands) {
+  if (commands.resume) Resume(*commands.resume);
   Admit(std::move(commands.submissions));
+  if (!commands.interrupt.ok()) Interrupt(commands.interrupt);
   for (SequenceId id : commands.cancellations) {
     if (std::optional<TokenEvent> event = scheduler_.Cancel(id)) {
       PublishStats();
       Deliver(*std::move(event));
     }
   }
+}
+
+void StepLoopThread::Interrupt(const absl::Status& why) {
+  DeliverAll(scheduler_.Interrupt(why));
+  executor_ = nullptr;
+  std::lock_guard lock(mutex_);
+  interrupted_ = true;
+  interrupted_changed_.notify_all();
+}
+
+void StepLoopThread::Resume(const NewRanks& ranks) {
+  executor_ = ranks.executor;
+  DeliverAll(scheduler_.Resume(ranks.epoch, ranks.blocks_per_dp_rank));
 }
 
 absl::Status StepLoopThread::Step() {
@@ -178,12 +253,11 @@ absl::Status StepLoopThread::Step() {
   spdlog::trace("step {}: {} sequences, {:.1f} ms", plan->step, plan->sequences.size(),
                 absl::ToDoubleMilliseconds(clock_->Now() - start));
   // Somebody may have ended serving meanwhile; then these tokens are nobody's, and every stream ends with the
-  // error.
+  // error. Where the loop is suspended they are good: its ranks did compute them.
   DR_RETURN_IF_ERROR(health());
   DR_ASSIGN_OR_RETURN(std::vector<TokenEvent> events, scheduler_.Apply(result));
   AddTimings(result.rank_timings);
-  PublishStats();  // before the events: who has seen a last one finds it counted
-  for (TokenEvent& event : events) Deliver(std::move(event));
+  DeliverAll(std::move(events));
   return absl::OkStatus();
 }
 
@@ -219,6 +293,11 @@ void StepLoopThread::Deliver(TokenEvent event) {
   sink(std::move(event));
 }
 
+void StepLoopThread::DeliverAll(std::vector<TokenEvent> events) {
+  PublishStats();  // first: who has seen a last event finds it counted
+  for (TokenEvent& event : events) Deliver(std::move(event));
+}
+
 // Every sequence gets its last event: those that run, and those whose submission was never looked at.
 void StepLoopThread::EndAll() {
   Commands unread;
@@ -228,17 +307,16 @@ void StepLoopThread::EndAll() {
     unread = std::exchange(commands_, {});
     why = health_;
   }
+  if (unread.resume) Resume(*unread.resume);  // under whose limits the submissions were checked
   Admit(std::move(unread.submissions));
-  std::vector<TokenEvent> last_events = scheduler_.Abort(why);
-  PublishStats();
-  for (TokenEvent& event : last_events) Deliver(std::move(event));
+  DeliverAll(scheduler_.Abort(why));
 }
 
 }  // namespace
 
 std::unique_ptr<StepLoop> StepLoop::Start(const SchedulerLimits& limits, Epoch epoch, StepExecutor* executor,
-                                          Clock* clock) {
-  return std::make_unique<StepLoopThread>(limits, epoch, executor, clock);
+                                          Clock* clock, std::function<void(const absl::Status&)> on_broken) {
+  return std::make_unique<StepLoopThread>(limits, epoch, executor, clock, std::move(on_broken));
 }
 
 }  // namespace deeprack::coordinator

@@ -2,6 +2,7 @@
 // applies the result, hands out events. The only thread that touches the scheduler.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -16,24 +17,35 @@ namespace deeprack::coordinator {
 
 class StepLoop {
  public:
-  // Starts the thread. `executor` and `clock` outlive the loop.
+  // Starts the thread. `clock` outlives the loop, `executor` too or until Suspend has returned. A step that
+  // fails ends serving; with `on_broken` it suspends the loop instead, and `on_broken` is told why, on the
+  // loop's thread, and must not block.
   static std::unique_ptr<StepLoop> Start(const SchedulerLimits& limits, Epoch epoch, StepExecutor* executor,
-                                         Clock* clock);
+                                         Clock* clock,
+                                         std::function<void(const absl::Status&)> on_broken = nullptr);
   virtual ~StepLoop() = default;  // stops: every live sequence gets its last event (kError, Cancelled)
 
   // Queues a request. Thread-safe. InvalidArgument (does not fit the context or the cache; says the numbers),
-  // ResourceExhausted (queue full), Unavailable (the cluster has failed). After OK the sink gets events until
-  // one with finish != kNone.
+  // ResourceExhausted (queue full), Unavailable (the cluster has failed, or is suspended). After OK the sink
+  // gets events until one with finish != kNone.
   virtual absl::StatusOr<SequenceId> Submit(Request request, EventSink sink) = 0;
 
-  // Ends a sequence soon: its last event is kCancelled unless it finished before. Frees its blocks.
-  // Thread-safe.
+  // Ends a sequence soon, also while suspended: its last event is kCancelled unless it finished before. Frees
+  // its blocks. Thread-safe.
   virtual void Cancel(SequenceId sequence) = 0;
 
   virtual ServingStats Stats() const = 0;
 
   // The error that ended serving, or OK.
   virtual absl::Status health() const = 0;
+
+  // The epoch is over: takes no step until Resume, and lets go of the executor. Sequences stay, but those
+  // that Scheduler::Interrupt ends. Blocks until a step under way has ended, so make the executor end it
+  // first.
+  virtual void Suspend(absl::Status why) = 0;
+
+  // After Suspend: goes on with every sequence, on other ranks. `executor` as in Start.
+  virtual void Resume(Epoch epoch, StepExecutor* executor, int32_t blocks_per_dp_rank) = 0;
 
   // Ends serving from outside (a worker was lost): every sequence gets one kError event, Submit answers
   // Unavailable.

@@ -1,5 +1,6 @@
 #include "coordinator/membership/attach_service.h"
 
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -35,12 +36,26 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
   }
 
   void Welcome(Rank rank, Epoch epoch) override {
-    outgoing_.mutable_welcome()->set_rank(rank);
-    outgoing_.mutable_welcome()->set_epoch(epoch);
-    StartWrite(&outgoing_);
+    const std::lock_guard lock(mutex_);
+    next_.emplace();
+    next_->mutable_welcome()->set_rank(rank);
+    next_->mutable_welcome()->set_epoch(epoch);
+    if (!writing_) WriteNext();
   }
 
  private:
+  void WriteNext() {
+    outgoing_ = *std::exchange(next_, std::nullopt);
+    writing_ = true;
+    StartWrite(&outgoing_);
+  }
+
+  void OnWriteDone(bool ok) override {
+    const std::lock_guard lock(mutex_);
+    writing_ = false;
+    if (ok && next_ && !finished_) WriteNext();
+  }
+
   void OnReadDone(bool ok) override {
     const absl::Status status = ok ? Take(incoming_) : absl::OkStatus();
     if (ok && status.ok()) {
@@ -49,6 +64,8 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
     }
     if (!status.ok()) ended_because_ = std::string(status.message());
     if (member_) handler_->OnEnd(*member_, ended_because_, said_goodbye_);
+    const std::lock_guard lock(mutex_);  // OnDone comes when this reaction has returned
+    finished_ = true;
     Finish(ToGrpc(status));
   }
 
@@ -58,8 +75,8 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
         return TakeHello(message.hello());
       case cluster::WorkerMessage::kHeartbeat:
         if (!member_) break;
-        handler_->OnHeartbeat(*member_, message.heartbeat().steps_finished(), message.heartbeat().busy());
-        return absl::OkStatus();
+        return handler_->OnHeartbeat(*member_, message.heartbeat().steps_finished(),
+                                     message.heartbeat().busy());
       case cluster::WorkerMessage::kGoodbye:
         ended_because_ = absl::StrCat("it left: ", message.goodbye().reason());
         said_goodbye_ = true;
@@ -99,13 +116,17 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
   const bool has_tls_;
   const std::string peer_;
   AttachHandler* const handler_;
-  // Reads come one after the other, and the handler says Welcome only between OnHello and OnEnd: no lock is
-  // needed.
+  // Reads come one after the other; writes beside them.
   cluster::WorkerMessage incoming_;
-  cluster::CoordinatorMessage outgoing_;
   std::optional<int> member_;
   std::string ended_because_ = "its connection broke: the process has died or the network failed";
   bool said_goodbye_ = false;
+
+  std::mutex mutex_;
+  cluster::CoordinatorMessage outgoing_;             // while writing_
+  std::optional<cluster::CoordinatorMessage> next_;  // the latest counts
+  bool writing_ = false;
+  bool finished_ = false;
 };
 
 }  // namespace

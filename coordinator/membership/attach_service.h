@@ -16,7 +16,7 @@ namespace deeprack::coordinator {
 class AttachStream {
  public:
   virtual ~AttachStream() = default;
-  virtual void Welcome(Rank rank, Epoch epoch) = 0;  // once
+  virtual void Welcome(Rank rank, Epoch epoch) = 0;  // to each epoch
 };
 
 // What the streams tell; called from gRPC's threads.
@@ -26,7 +26,8 @@ class AttachHandler {
   // A member number, or the reason for which this worker is turned down. `stream` may be used until OnEnd
   // returns.
   virtual absl::StatusOr<int> OnHello(const JoinedNode& node, AttachStream* stream) = 0;
-  virtual void OnHeartbeat(int member, uint64_t steps_finished, bool busy) = 0;
+  // Not OK: the stream ends with that.
+  virtual absl::Status OnHeartbeat(int member, uint64_t steps_finished, bool busy) = 0;
   // on_purpose: the worker said goodbye.
   virtual void OnEnd(int member, const std::string& why, bool on_purpose) = 0;
 };

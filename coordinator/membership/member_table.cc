@@ -1,5 +1,7 @@
 #include "coordinator/membership/member_table.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
@@ -12,54 +14,82 @@ std::string ToString(const Loss& loss) {
 }
 
 absl::StatusOr<MemberTable::MemberId> MemberTable::Join(const JoinedNode& node, absl::Time now) {
-  DR_RETURN_IF_ERROR(CheckJoin(layout_, nodes_, node));
-  nodes_.push_back(node);
-  health_.push_back({.rank = node.launch_rank, .last_heartbeat = now, .last_progress = now});
-  return static_cast<MemberId>(nodes_.size() - 1);
+  DR_RETURN_IF_ERROR(CheckJoin(layout_, nodes(), node));
+  members_[next_] = {.node = node, .rank = node.launch_rank, .last_heartbeat = now, .last_progress = now};
+  return next_++;
 }
 
-void MemberTable::Heartbeat(MemberId member, uint64_t steps_finished, bool busy, absl::Time now) {
-  DR_CHECK(member >= 0 && member < std::ssize(health_));
-  Health& health = health_[member];
+bool MemberTable::Heartbeat(MemberId id, uint64_t steps_finished, bool busy, absl::Time now) {
+  const auto found = members_.find(id);
+  if (found == members_.end()) return false;
+  Member& member = found->second;
   // Idle until now, or a step has ended: either way the time for the next one starts here.
-  if (!busy || !health.busy || steps_finished != health.steps_finished) health.last_progress = now;
-  health.last_heartbeat = now;
-  health.steps_finished = steps_finished;
-  health.busy = busy;
+  if (!busy || !member.busy || steps_finished != member.steps_finished) member.last_progress = now;
+  member.last_heartbeat = now;
+  member.steps_finished = steps_finished;
+  member.busy = busy;
+  return true;
 }
 
-std::optional<Loss> MemberTable::Lose(MemberId member, const std::string& why) {
-  DR_CHECK(member >= 0 && member < std::ssize(health_));
-  Health& health = health_[member];
-  if (health.lost) return std::nullopt;
-  health.lost = true;
-  return Loss{health.rank, nodes_[member].host, nodes_[member].pid, why};
+std::optional<Loss> MemberTable::Lose(MemberId id, const std::string& why) {
+  const auto found = members_.find(id);
+  if (found == members_.end() || found->second.lost) return std::nullopt;
+  Member& member = found->second;
+  const bool open = reopened_ && !settled_;
+  Loss loss{epoch_, member.rank, member.node.host, member.node.pid, why, open};
+  member.lost = true;
+  if (open) members_.erase(found);
+  return loss;
 }
 
 std::vector<Loss> MemberTable::CheckHealth(absl::Time now) {
   const bool overslept = now - last_check_ > limits_.heartbeat_timeout / 2;
   last_check_ = now;
-  std::vector<Loss> losses;
-  for (MemberId member = 0; member < std::ssize(health_); ++member) {
-    Health& health = health_[member];
-    if (health.lost) continue;
+  std::vector<std::pair<MemberId, std::string>> gone;
+  for (auto& [id, member] : members_) {
+    if (member.lost) continue;
     if (overslept) {
-      health.last_heartbeat = health.last_progress = now;
-    } else if (now - health.last_heartbeat > limits_.heartbeat_timeout) {
-      losses.push_back(
-          *Lose(member, absl::StrCat("no heartbeat for ", absl::FormatDuration(limits_.heartbeat_timeout))));
-    } else if (health.busy && now - health.last_progress > limits_.stuck_timeout) {
-      losses.push_back(*Lose(member, absl::StrCat("stuck: it has work and finished no step for ",
-                                                  absl::FormatDuration(limits_.stuck_timeout))));
+      member.last_heartbeat = member.last_progress = now;
+    } else if (now - member.last_heartbeat > limits_.heartbeat_timeout) {
+      gone.emplace_back(id,
+                        absl::StrCat("no heartbeat for ", absl::FormatDuration(limits_.heartbeat_timeout)));
+    } else if (member.busy && now - member.last_progress > limits_.stuck_timeout) {
+      gone.emplace_back(id, absl::StrCat("stuck: it has work and finished no step for ",
+                                         absl::FormatDuration(limits_.stuck_timeout)));
     }
   }
+  std::vector<Loss> losses;
+  for (const auto& [id, why] : gone) losses.push_back(*Lose(id, why));
   return losses;
 }
 
-absl::StatusOr<std::vector<Rank>> MemberTable::AssignRanks() {
-  DR_ASSIGN_OR_RETURN(std::vector<Rank> ranks, coordinator::AssignRanks(layout_, nodes_));
-  for (size_t i = 0; i < ranks.size(); ++i) health_[i].rank = ranks[i];
-  return ranks;
+void MemberTable::OpenNextEpoch(absl::Time now) {
+  const bool meet_again = settled_ && CanMeetAgain(nodes());
+  std::erase_if(members_, [&](const auto& entry) { return entry.second.lost || !meet_again; });
+  for (auto& [id, member] : members_) {
+    member.node.kept_rank = member.rank;
+    member.last_progress = now;
+  }
+  ++epoch_;
+  settled_ = false;
+  reopened_ = true;
+}
+
+absl::StatusOr<std::map<MemberTable::MemberId, Rank>> MemberTable::AssignRanks() {
+  DR_ASSIGN_OR_RETURN(const std::vector<Rank> ranks, coordinator::AssignRanks(layout_, nodes()));
+  std::map<MemberId, Rank> by_member;
+  for (auto rank = ranks.begin(); auto& [id, member] : members_) {
+    member.rank = *rank++;
+    by_member[id] = member.rank;
+  }
+  settled_ = true;
+  return by_member;
+}
+
+std::vector<JoinedNode> MemberTable::nodes() const {
+  std::vector<JoinedNode> nodes;
+  for (const auto& [id, member] : members_) nodes.push_back(member.node);
+  return nodes;
 }
 
 }  // namespace deeprack::coordinator

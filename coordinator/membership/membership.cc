@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
 #include "base/rpc/address.h"
 #include "base/rpc/credentials.h"
 #include "base/status_macros.h"
@@ -27,9 +28,10 @@ constexpr auto kShutdownWithin = std::chrono::milliseconds(500);
 class ServingMembership final : public Membership, private AttachHandler {
  public:
   ServingMembership(const MembershipOptions& options, Clock* clock)
-      : epoch_(options.epoch),
+      : reform_(options.reform),
+        first_epoch_(options.epoch),
         clock_(clock),
-        table_(options.layout, options.health),
+        table_(options.layout, options.epoch, options.health),
         service_(DEEPRACK_VERSION, options.tls.has_value(), this) {}
 
   ~ServingMembership() override {
@@ -56,19 +58,21 @@ class ServingMembership final : public Membership, private AttachHandler {
 
   int port() const override { return port_; }
 
-  absl::StatusOr<std::vector<Member>> WaitForWorld(absl::Duration timeout) override {
+  absl::StatusOr<World> WaitForWorld(absl::Duration timeout) override {
     std::unique_lock lock(mutex_);
-    const bool settled = changed_.wait_for(lock, absl::ToChronoMilliseconds(timeout), [this] {
-      return !ranks_.empty() || !losses_.empty() || !turned_down_.ok();
+    changed_.wait_for(lock, absl::ToChronoMilliseconds(timeout), [this] {
+      return table_.settled() || (first() && (!losses_.empty() || !turned_down_.ok()));
     });
-    if (!losses_.empty()) return absl::UnavailableError(ToString(losses_.front()));
-    if (!turned_down_.ok()) return turned_down_;
-    if (!settled) {
-      return absl::DeadlineExceededError(DescribeMissing(table_.layout(), table_.nodes()));
+    if (first() && !losses_.empty()) return absl::UnavailableError(ToString(losses_.front()));
+    if (first() && !turned_down_.ok()) return turned_down_;
+    if (!table_.settled()) {
+      std::string message = DescribeMissing(table_.layout(), table_.nodes());
+      if (!turned_down_.ok()) absl::StrAppend(&message, "; one was turned down: ", turned_down_.message());
+      return absl::DeadlineExceededError(message);
     }
-    std::vector<Member> members(ranks_.size());
-    for (size_t i = 0; i < ranks_.size(); ++i) members[ranks_[i]] = {ranks_[i], table_.nodes()[i]};
-    return members;
+    World world{.epoch = table_.epoch(), .members = std::vector<Member>(ranks_.size())};
+    for (const auto& [member, rank] : ranks_) world.members[rank] = {rank, table_.node(member)};
+    return world;
   }
 
   int joined() const override {
@@ -76,6 +80,15 @@ class ServingMembership final : public Membership, private AttachHandler {
     return static_cast<int>(table_.nodes().size());
   }
   int expected() const override { return table_.layout().world_size(); }
+  std::vector<Rank> missing() const override {
+    std::lock_guard lock(mutex_);
+    return MissingRanks(table_.layout(), table_.nodes());
+  }
+
+  void EndEpoch(Epoch epoch) override {
+    std::lock_guard lock(mutex_);
+    if (table_.epoch() == epoch) OpenNextEpoch();
+  }
 
   void OnLoss(std::function<void(const Loss&)> on_loss) override {
     std::lock_guard calling(callback_mutex_);
@@ -99,24 +112,21 @@ class ServingMembership final : public Membership, private AttachHandler {
     absl::StatusOr<int> member = table_.Join(node, clock_->Now());
     if (!member.ok()) {
       spdlog::warn("turned down: {}", std::string(member.status().message()));
-      if (ranks_.empty()) turned_down_ = member.status();  // before the world is complete it is missed
+      if (!table_.settled()) turned_down_ = member.status();  // before the world is complete it is missed
       changed_.notify_all();
       return member;
     }
     streams_[*member] = stream;
     spdlog::info("worker joined from {} (pid {}): {} of {}", node.host, node.pid, table_.nodes().size(),
                  table_.layout().world_size());
-    if (table_.complete()) {
-      DR_ASSIGN_OR_RETURN(ranks_, table_.AssignRanks());
-      for (const auto& [id, open] : streams_) open->Welcome(ranks_[id], epoch_);
-      changed_.notify_all();
-    }
+    if (table_.complete()) Settle();
     return member;
   }
 
-  void OnHeartbeat(int member, uint64_t steps_finished, bool busy) override {
+  absl::Status OnHeartbeat(int member, uint64_t steps_finished, bool busy) override {
     std::lock_guard lock(mutex_);
-    table_.Heartbeat(member, steps_finished, busy, clock_->Now());
+    if (table_.Heartbeat(member, steps_finished, busy, clock_->Now())) return absl::OkStatus();
+    return absl::AbortedError("its world of ranks is gone and cannot be made anew: start it again");
   }
 
   void OnEnd(int member, const std::string& why, bool on_purpose) override {
@@ -126,7 +136,7 @@ class ServingMembership final : public Membership, private AttachHandler {
       std::lock_guard lock(mutex_);
       streams_.erase(member);
       if (departing_) return;
-      if (on_purpose) {
+      if (on_purpose && (table_.settled() || first())) {
         departures_.push_back({member, why, clock_->Now() + kFarewellWaits});
         return;
       }
@@ -156,10 +166,39 @@ class ServingMembership final : public Membership, private AttachHandler {
   void Report(const Loss& loss) {
     {
       std::lock_guard lock(mutex_);
+      if (loss.place_is_open || loss.epoch != table_.epoch()) {  // nothing ends with it that has not ended
+        spdlog::info("then {}", ToString(loss));
+        return;
+      }
       losses_.push_back(loss);
+      if (reform_ && table_.settled()) OpenNextEpoch();
       changed_.notify_all();
     }
     for (const auto& callback : callbacks_) callback(loss);
+  }
+
+  // These three with mutex_ held.
+  bool first() const { return table_.epoch() == first_epoch_; }
+
+  void OpenNextEpoch() {
+    for (const Departure& departure : std::exchange(departures_, {})) {
+      table_.Lose(departure.member, departure.why);
+    }
+    table_.OpenNextEpoch(clock_->Now());
+    ranks_.clear();
+    turned_down_ = absl::OkStatus();
+    if (table_.complete()) Settle();
+  }
+
+  void Settle() {
+    auto ranks = table_.AssignRanks();
+    DR_CHECK(ranks.ok());  // each was checked against the others when it joined
+    ranks_ = *std::move(ranks);
+    for (const auto& [id, stream] : streams_) {
+      if (const auto member = ranks_.find(id); member != ranks_.end())
+        stream->Welcome(member->second, table_.epoch());
+    }
+    changed_.notify_all();
   }
 
   struct Departure {
@@ -168,7 +207,8 @@ class ServingMembership final : public Membership, private AttachHandler {
     absl::Time report_at;
   };
 
-  const Epoch epoch_;
+  const bool reform_;
+  const Epoch first_epoch_;
   Clock* const clock_;
 
   std::mutex callback_mutex_;  // before mutex_, where both are held
@@ -178,7 +218,7 @@ class ServingMembership final : public Membership, private AttachHandler {
   std::condition_variable changed_;
   MemberTable table_;
   std::map<int, AttachStream*> streams_;  // open ones, by member
-  std::vector<Rank> ranks_;               // by member; empty until all have joined
+  std::map<int, Rank> ranks_;             // by member; empty until all have joined
   std::vector<Departure> departures_;     // goodbyes that are still to be told
   std::vector<Loss> losses_;
   absl::Status turned_down_;

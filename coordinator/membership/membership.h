@@ -1,5 +1,5 @@
-// The port at which workers join, and the watch over them. One epoch: the workers of one layout, from the
-// first hello to the first loss.
+// The port at which workers join, and the watch over them. An epoch goes from the first hello of its workers,
+// one for each rank of the layout, to the first loss among them. With `reform` another one follows.
 #pragma once
 
 #include <functional>
@@ -23,6 +23,7 @@ struct MembershipOptions {
   std::optional<ClusterTls> tls;       // needed where `listen` is not loopback
   model::Layout layout;
   Epoch epoch = 1;
+  bool reform = false;  // a loss opens the next epoch
   HealthLimits health;
 };
 
@@ -30,6 +31,12 @@ struct MembershipOptions {
 struct Member {
   Rank rank = 0;
   JoinedNode node;
+};
+
+// All ranks of an epoch.
+struct World {
+  Epoch epoch = 0;
+  std::vector<Member> members;  // entry r is rank r
 };
 
 class Membership {
@@ -42,19 +49,25 @@ class Membership {
 
   virtual int port() const = 0;
 
-  // Blocks until every rank has its worker; entry r is rank r. DeadlineExceeded after `timeout`, with the
-  // number that came and the launch ranks that are missing; Unavailable at once when one that came is lost
-  // again. At once, too, when a worker was turned down, as it will not come again: with the reason it was
-  // given.
-  virtual absl::StatusOr<std::vector<Member>> WaitForWorld(absl::Duration timeout) = 0;
+  // Blocks until every rank of the latest epoch has its worker. DeadlineExceeded after `timeout`, with the
+  // number that came and the ranks that are missing. In the first epoch, where nobody comes twice,
+  // Unavailable at once when one that came is lost again, and the reason at once when one was turned down; in
+  // a later one their places stay open, and the message of DeadlineExceeded tells the last reason.
+  virtual absl::StatusOr<World> WaitForWorld(absl::Duration timeout) = 0;
 
-  // How many have joined so far, and how many there will be.
+  // How many have joined so far, how many there will be, and the ranks that have nobody yet.
   virtual int joined() const = 0;
   virtual int expected() const = 0;
+  virtual std::vector<Rank> missing() const = 0;
 
-  // `on_loss` is called once for every worker lost, before this call or after it; from threads of this
-  // object, which it must not block. Losses are noticed when the stream breaks (at once), when heartbeats
-  // stop and when a rank with work makes no progress.
+  // Opens the epoch after `epoch`, unless that is open already, as after a loss. Workers whose ranks can meet
+  // again in it are its first members; others are told to leave, and must come as new processes.
+  virtual void EndEpoch(Epoch epoch) = 0;
+
+  // `on_loss` is called once for every worker lost of those that had come, before this call or after it; from
+  // threads of this object, which it must not block. With `reform` only the first loss of an epoch is told,
+  // and none of one that is open after the first. Losses are noticed when the stream breaks (at once), when
+  // heartbeats stop and when a rank with work makes no progress.
   virtual void OnLoss(std::function<void(const Loss&)> on_loss) = 0;
 
   // From now on workers that leave are not lost: they have been told to stop.

@@ -1,5 +1,6 @@
 #include "coordinator/placement/placement.h"
 
+#include <algorithm>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,24 @@ namespace {
 
 std::string NameOf(const JoinedNode& node) {
   return absl::StrCat("the worker with pid ", node.pid, " on ", node.host);
+}
+
+Rank SettledRank(const JoinedNode& node) { return node.launch_rank >= 0 ? node.launch_rank : node.kept_rank; }
+
+// Entry i is node i's rank, as far as there is one for it; the ranks that are left over go to `left`.
+std::vector<Rank> GiveRanks(const model::Layout& layout, std::span<const JoinedNode> joined,
+                            std::vector<Rank>& left) {
+  std::set<Rank> open;
+  for (Rank rank = 0; rank < layout.world_size(); ++rank) open.insert(rank);
+  for (const JoinedNode& node : joined) open.erase(SettledRank(node));
+  std::vector<Rank> ranks;
+  for (const JoinedNode& node : joined) {
+    Rank rank = SettledRank(node);
+    if (rank < 0 && !open.empty()) rank = open.extract(open.begin()).value();
+    ranks.push_back(rank);
+  }
+  left.assign(open.begin(), open.end());
+  return ranks;
 }
 
 }  // namespace
@@ -55,22 +74,26 @@ DataPlane ChooseDataPlane(std::span<const JoinedNode> joined) {
 }
 
 std::string DescribeMissing(const model::Layout& layout, std::span<const JoinedNode> joined) {
-  const int32_t world = layout.world_size();
-  std::string text = absl::StrCat(joined.size(), " of ", world, " workers joined");
-  std::vector<bool> present(world, false);
-  for (const JoinedNode& node : joined) {
-    if (node.launch_rank < 0) return text;  // lone workers have no numbers
-    if (node.launch_rank < world) present[node.launch_rank] = true;
-  }
-  std::vector<int32_t> missing;
-  for (int32_t rank = 0; rank < world; ++rank) {
-    if (!present[rank]) missing.push_back(rank);
-  }
+  std::string text = absl::StrCat(joined.size(), " of ", layout.world_size(), " workers joined");
+  const bool launched = std::ranges::all_of(joined, [](const auto& node) { return node.launch_rank >= 0; });
+  const bool kept = std::ranges::any_of(joined, [](const auto& node) { return node.kept_rank >= 0; });
+  if (!launched && !kept) return text;
+  const std::vector<Rank> missing = MissingRanks(layout, joined);
   if (!missing.empty()) {
-    absl::StrAppend(&text, "; missing launch rank", missing.size() > 1 ? "s " : " ",
+    absl::StrAppend(&text, "; missing ", launched ? "launch " : "", missing.size() > 1 ? "ranks " : "rank ",
                     absl::StrJoin(missing, ", "));
   }
   return text;
+}
+
+bool CanMeetAgain(std::span<const JoinedNode> joined) {
+  return joined.size() == 1 || ChooseDataPlane(joined) == DataPlane::kNccl;
+}
+
+std::vector<Rank> MissingRanks(const model::Layout& layout, std::span<const JoinedNode> joined) {
+  std::vector<Rank> missing;
+  GiveRanks(layout, joined, missing);
+  return missing;
 }
 
 absl::StatusOr<std::vector<Rank>> AssignRanks(const model::Layout& layout,
@@ -79,12 +102,11 @@ absl::StatusOr<std::vector<Rank>> AssignRanks(const model::Layout& layout,
     return absl::FailedPreconditionError(
         absl::StrCat("too few workers for layout ", ToString(layout), ": ", DescribeMissing(layout, joined)));
   }
-  std::vector<Rank> ranks;
   for (size_t i = 0; i < joined.size(); ++i) {
     if (absl::Status status = CheckJoin(layout, joined.first(i), joined[i]); !status.ok()) return status;
-    ranks.push_back(joined[i].launch_rank >= 0 ? joined[i].launch_rank : static_cast<Rank>(i));
   }
-  return ranks;
+  std::vector<Rank> left;
+  return GiveRanks(layout, joined, left);
 }
 
 }  // namespace deeprack::coordinator

@@ -23,6 +23,7 @@ struct JoinedNode {
   std::string backend;  // cpu, cuda
   std::string card;     // its name among all cards of all machines; empty: none
   bool nccl = false;    // whether it can meet its peers over NCCL
+  Rank kept_rank = -1;  // the one that it has had in the epoch before; -1: it has just come
 };
 
 // Whether `next` can join those that `joined` already. The launcher's ranks are the layout's ranks, so both
@@ -31,8 +32,8 @@ struct JoinedNode {
 absl::Status CheckJoin(const model::Layout& layout, std::span<const JoinedNode> joined,
                        const JoinedNode& next);
 
-// Entry i is the rank of node i: its launch rank, or its place in the order of joining when none has one.
-// FailedPrecondition when workers are missing; the message counts them and names the missing launch ranks.
+// Entry i is the rank of node i: its launch rank, or the one that it has kept, or the lowest that is left, in
+// the order of joining. FailedPrecondition when workers are missing; the message is DescribeMissing's.
 absl::StatusOr<std::vector<Rank>> AssignRanks(const model::Layout& layout,
                                               std::span<const JoinedNode> joined);
 
@@ -44,7 +45,15 @@ enum class DataPlane { kLauncher, kNccl };
 // more than one.
 DataPlane ChooseDataPlane(std::span<const JoinedNode> joined);
 
-// "2 of 4 workers joined; missing launch ranks 1, 3".
+// Whether ranks that stood together like this can meet again in a new world without being started anew: over
+// NCCL, or as a rank that is alone. An MPI world that broke stays broken.
+bool CanMeetAgain(std::span<const JoinedNode> joined);
+
+// The ranks that have nobody, in ascending order.
+std::vector<Rank> MissingRanks(const model::Layout& layout, std::span<const JoinedNode> joined);
+
+// "2 of 4 workers joined; missing launch ranks 1, 3". Workers without a launcher have no numbers until they
+// have been given ranks.
 std::string DescribeMissing(const model::Layout& layout, std::span<const JoinedNode> joined);
 
 }  // namespace deeprack::coordinator

@@ -65,6 +65,10 @@ absl::Status Scheduler::CheckResult(const model::StepResult& result) const {
 
 TokenEvent Scheduler::ApplyTo(Sequence& sequence, const model::SequenceResult& result) {
   TokenEvent event{.sequence = sequence.id, .cached_tokens = sequence.cached_tokens};
+  if (sequence.decoding()) {  // beyond what a broken step left to be replayed
+    sequence.broken_steps = 0;
+    suspects_.erase(sequence.id);
+  }
   const int32_t first_position = sequence.num_computed;
   sequence.num_computed += std::exchange(sequence.chunk, 0);
   sequence.blocks.Publish(absl::MakeConstSpan(sequence.tokens).first(sequence.num_computed));

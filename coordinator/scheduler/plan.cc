@@ -8,12 +8,16 @@
 namespace deeprack::coordinator {
 
 std::optional<model::StepPlan> Scheduler::Plan() {
-  DR_CHECK(in_step_.empty());
+  DR_CHECK(in_step_.empty() && !interrupted_);
   preempted_in_this_plan_ = false;
   for (Group& group : groups_) group.step_tokens_left = limits_.max_step_tokens;
-  PlanDecodes();
-  PlanPrefills();
-  if (!preempted_in_this_plan_) AdmitWaiting();
+  if (!suspects_.empty()) {
+    PlanAlone(at(*suspects_.begin()));
+  } else {
+    PlanDecodes();
+    PlanPrefills();
+    if (!preempted_in_this_plan_) AdmitWaiting();
+  }
   if (in_step_.empty()) return std::nullopt;
 
   model::StepPlan plan{.epoch = epoch_, .step = next_step_++};
@@ -21,6 +25,33 @@ std::optional<model::StepPlan> Scheduler::Plan() {
   for (SequenceId id : in_step_) plan.sequences.push_back(PlanOf(at(id)));
   ++totals_.steps;
   return plan;
+}
+
+// The others wait, and keep their pages as far as the suspect does not need them. It fits alone, so the loops
+// end.
+void Scheduler::PlanAlone(Sequence& suspect) {
+  if (waiting_.contains(suspect.id)) {
+    std::optional<Placement> placement = Place(suspect);
+    while (!placement.has_value() || running_ >= limits_.max_sequences) {
+      PreemptYoungestBut(suspect);
+      placement = Place(suspect);
+    }
+    Admit(suspect, *placement);
+    return;
+  }
+  while (!suspect.blocks.Reserve(suspect.size())) PreemptYoungestBut(suspect);
+  Schedule(suspect, std::min(suspect.remaining(), groups_[suspect.dp_rank].step_tokens_left));
+}
+
+void Scheduler::PreemptYoungestBut(const Sequence& spared) {
+  SequenceId youngest = 0;
+  for (const Group& group : groups_) {
+    for (SequenceId id : group.running) {
+      if (id != spared.id) youngest = std::max(youngest, id);
+    }
+  }
+  DR_CHECK(youngest > 0);
+  Preempt(at(youngest));
 }
 
 void Scheduler::PlanDecodes() {
@@ -49,23 +80,27 @@ void Scheduler::AdmitWaiting() {
     Sequence& sequence = at(*waiting_.begin());
     std::optional<Placement> placement = Place(sequence);
     if (!placement.has_value()) return;
-    waiting_.erase(waiting_.begin());
-    Group& group = groups_[placement->dp_rank];
-    group.running.insert(sequence.id);
-    ++running_;
-    sequence.dp_rank = placement->dp_rank;
-    sequence.blocks = BlockTable(&group.pool, sequence.request.cache_salt);
-    sequence.blocks.Adopt(placement->cached);
-    DR_CHECK(sequence.blocks.Reserve(sequence.size()));
-    sequence.num_computed = static_cast<int32_t>(placement->cached.size()) * kPageTokens;
-    if (!sequence.admitted_before) {
-      sequence.admitted_before = true;
-      sequence.cached_tokens = sequence.num_computed;
-      totals_.prefix_cache_queries += sequence.prompt_size;
-      totals_.prefix_cache_hits += sequence.cached_tokens;
-    }
-    Schedule(sequence, std::min(sequence.remaining(), group.step_tokens_left));
+    Admit(sequence, *placement);
   }
+}
+
+void Scheduler::Admit(Sequence& sequence, const Placement& placement) {
+  waiting_.erase(sequence.id);
+  Group& group = groups_[placement.dp_rank];
+  group.running.insert(sequence.id);
+  ++running_;
+  sequence.dp_rank = placement.dp_rank;
+  sequence.blocks = BlockTable(&group.pool, sequence.request.cache_salt);
+  sequence.blocks.Adopt(placement.cached);
+  DR_CHECK(sequence.blocks.Reserve(sequence.size()));
+  sequence.num_computed = static_cast<int32_t>(placement.cached.size()) * kPageTokens;
+  if (!sequence.admitted_before) {
+    sequence.admitted_before = true;
+    sequence.cached_tokens = sequence.num_computed;
+    totals_.prefix_cache_queries += sequence.prompt_size;
+    totals_.prefix_cache_hits += sequence.cached_tokens;
+  }
+  Schedule(sequence, std::min(sequence.remaining(), group.step_tokens_left));
 }
 
 void Scheduler::Schedule(Sequence& sequence, int32_t tokens) {
@@ -89,14 +124,19 @@ bool Scheduler::ReserveOrPreempt(Sequence& sequence) {
 }
 
 void Scheduler::Preempt(Sequence& sequence) {
+  PutBack(sequence);
+  preempted_in_this_plan_ = true;
+  ++totals_.preemptions;
+}
+
+// Into the queue, without its pages.
+void Scheduler::PutBack(Sequence& sequence) {
   DR_CHECK(sequence.chunk == 0);
   sequence.blocks.Clear();
   sequence.num_computed = 0;
   groups_[sequence.dp_rank].running.erase(sequence.id);
   --running_;
   waiting_.insert(sequence.id);
-  preempted_in_this_plan_ = true;
-  ++totals_.preemptions;
 }
 
 // The dp group to run a waiting sequence, and the cached pages that it starts from there; nullopt when none

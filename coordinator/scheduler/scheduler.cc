@@ -9,14 +9,6 @@
 #include "model/step/sampling_check.h"
 
 namespace deeprack::coordinator {
-namespace {
-
-// Positions that a sequence can reach: the context, or what one dp group's cache holds if that is less.
-int64_t PositionLimit(const SchedulerLimits& limits) {
-  return std::min<int64_t>(limits.max_context, int64_t{limits.blocks_per_dp_rank} * kPageTokens);
-}
-
-}  // namespace
 
 absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request) {
   const auto prompt = static_cast<int64_t>(request.prompt.size());
@@ -43,8 +35,13 @@ absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request)
 Scheduler::Scheduler(const SchedulerLimits& limits, Epoch epoch) : limits_(limits), epoch_(epoch) {
   DR_CHECK(limits.dp > 0 && limits.blocks_per_dp_rank > 0 && limits.max_context > 0);
   DR_CHECK(limits.max_step_tokens > 0 && limits.max_sequences > 0);
-  for (int32_t rank = 0; rank < limits.dp; ++rank)
-    groups_.push_back({.pool = BlockPool(limits.blocks_per_dp_rank)});
+  MakeGroups();
+}
+
+void Scheduler::MakeGroups() {
+  groups_.clear();
+  for (int32_t rank = 0; rank < limits_.dp; ++rank)
+    groups_.push_back({.pool = BlockPool(limits_.blocks_per_dp_rank)});
 }
 
 absl::Status Scheduler::Add(SequenceId id, Request request) {
@@ -56,7 +53,7 @@ absl::Status Scheduler::Add(SequenceId id, Request request) {
   sequence->tokens = std::exchange(request.prompt, {});
   sequence->prompt_size = sequence->size();
   sequence->max_size = static_cast<int32_t>(
-      std::min(PositionLimit(limits_), int64_t{sequence->prompt_size} + request.max_tokens));
+      std::min(limits_.positions(), int64_t{sequence->prompt_size} + request.max_tokens));
   sequence->request = std::move(request);
   if (sequence->request.sampling.uses_penalties()) sequence->counter.AddPrompt(sequence->tokens);
   sequences_.emplace(id, std::move(sequence));
@@ -93,6 +90,7 @@ std::vector<TokenEvent> Scheduler::Abort(const absl::Status& why) {
 
 void Scheduler::Remove(SequenceId id) {
   const Sequence& sequence = at(id);
+  suspects_.erase(id);
   if (waiting_.erase(id) == 0) {
     groups_[sequence.dp_rank].running.erase(id);
     --running_;

@@ -4,6 +4,8 @@
 //   Add, Cancel    any time
 //   Plan           -> StepPlan     the step is under way from here
 //   Apply(result)  -> events       until here; then the next Plan
+//   Interrupt      -> events       the epoch is over, in the midst of a step or between two
+//   Resume         -> events       a new one has begun; then the next Plan
 //
 // Policy
 // - Every sequence that decodes gets its one token first; what is left of max_step_tokens (per dp group) goes
@@ -11,13 +13,22 @@
 //   prefill makes progress beside any number of decodes, and decodes beside any prefill.
 // - Admission is strictly first come, first served over all groups: nobody overtakes the head of the queue.
 //   It is admitted when some group has blocks for all of its tokens; those are reserved at once, so a prefill
-//   never stops half way. Of the groups that fit, the one with the most free room plus cached prefix is taken.
+//   never stops half way. Of the groups that fit, the one with the most free room plus cached prefix is
+//   taken.
 // - When a decode finds no block, the youngest sequence of its group is preempted (maybe itself): it gives
-//   its blocks back and waits again at its place in the order of arrival. Its output so far is replayed behind
-//   its prompt; draws are by position, so it goes on with the very tokens it would have had. The oldest
-//   sequence is never preempted by another, and each fits alone, so all come to an end. Nobody is admitted in
-//   a step that had to preempt.
+//   its blocks back and waits again at its place in the order of arrival. Its output so far is replayed
+//   behind its prompt; draws are by position, so it goes on with the very tokens it would have had. The
+//   oldest sequence is never preempted by another, and each fits alone, so all come to an end. Nobody is
+//   admitted in a step that had to preempt.
 // - Full blocks, of prompt and of output, are found again by later sequences of equal history and salt.
+// - An interruption takes every page away: all sequences wait again, in order of arrival, and are replayed as
+//   preempted ones are.
+// - One request must not bring the ranks down for all, again and again. Whoever takes part in two broken
+// steps
+//   and decodes nothing in between is a suspect. Suspects run alone, the oldest first, until each has decoded
+//   a token; one that breaks its step alone ends with an error. Two losses by chance thus cost nobody
+//   anything but time, and a third one the one sequence that was alone with it. A single broken step is no
+//   reason to run alone: machines fail more often than requests are deadly, and replaying one by one is slow.
 #pragma once
 
 #include <map>
@@ -63,11 +74,21 @@ class Scheduler {
   // none. Internal when the answer does not belong to the plan; nothing has changed then.
   absl::StatusOr<std::vector<TokenEvent>> Apply(const model::StepResult& result);
 
+  // The ranks are gone, and with them every page; a step that is under way is given up. All sequences wait
+  // again but those that end: the step's cancelled ones, and a suspect that was alone in it (kError, with
+  // `why`). Until Resume there is no Plan.
+  std::vector<TokenEvent> Interrupt(const absl::Status& why);
+
+  // Goes on with new ranks, which hold so many pages. With fewer than before, sequences that have grown
+  // beyond what a group holds end: kLength where they reach it exactly, else kError.
+  std::vector<TokenEvent> Resume(Epoch epoch, int32_t blocks_per_dp_rank);
+
   // Ends every sequence with kError, also in the midst of a step.
   std::vector<TokenEvent> Abort(const absl::Status& why);
 
   bool idle() const { return sequences_.empty(); }
   bool step_under_way() const { return !in_step_.empty(); }
+  bool interrupted() const { return interrupted_; }
   ServingStats Stats() const;
 
  private:
@@ -82,12 +103,16 @@ class Scheduler {
   };
 
   // Plan's phases (plan.cc).
+  void PlanAlone(Sequence& suspect);
   void PlanDecodes();
   void PlanPrefills();
   void AdmitWaiting();
   void Schedule(Sequence& sequence, int32_t tokens);
+  void Admit(Sequence& sequence, const Placement& placement);
   bool ReserveOrPreempt(Sequence& sequence);
   void Preempt(Sequence& sequence);
+  void PreemptYoungestBut(const Sequence& spared);
+  void PutBack(Sequence& sequence);
   std::optional<Placement> Place(const Sequence& sequence) const;
   model::SequencePlan PlanOf(const Sequence& sequence) const;
 
@@ -97,15 +122,22 @@ class Scheduler {
   void TakePromptLogprobs(Sequence& sequence, int32_t first_position, const model::SequenceResult& result,
                           TokenEvent& event);
 
+  // Interrupt's and Resume's (interrupt.cc).
+  void GiveUpStep(const absl::Status& why, std::vector<TokenEvent>& events);
+  std::optional<TokenEvent> FitAnew(Sequence& sequence) const;
+
+  void MakeGroups();
   void Remove(SequenceId id);
   Sequence& at(SequenceId id) { return *sequences_.at(id); }
 
-  const SchedulerLimits limits_;
-  const Epoch epoch_;
+  SchedulerLimits limits_;
+  Epoch epoch_;
   std::vector<Group> groups_;  // outlives sequences_, whose block tables point here
   std::map<SequenceId, std::unique_ptr<Sequence>> sequences_;  // by id, which is the order of arrival
   std::set<SequenceId> waiting_;
+  std::set<SequenceId> suspects_;
   std::vector<SequenceId> in_step_;  // the step under way, in the plan's order
+  bool interrupted_ = false;
   bool preempted_in_this_plan_ = false;
   int32_t running_ = 0;
   SequenceId last_id_ = 0;

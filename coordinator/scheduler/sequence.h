@@ -30,6 +30,7 @@ struct Sequence {
   bool admitted_before = false;
   int32_t cached_tokens = 0;        // prompt tokens found in the prefix cache at the first admission
   int32_t next_prompt_logprob = 1;  // position of the first prompt token whose log-probability is still due
+  int32_t broken_steps = 0;         // that it took part in since it last decoded a token
 
   int32_t size() const { return static_cast<int32_t>(tokens.size()); }
   int32_t remaining() const { return size() - num_computed; }

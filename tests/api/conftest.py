@@ -46,14 +46,16 @@ class Cluster:
         ports = json.loads(line)
         self.port = ports["http"]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.workers = self._start_workers(ranks, ports["cluster"]) if start_workers else None
+        self.ranks, self.cluster_port, self.workers = ranks, ports["cluster"], None
+        if start_workers:
+            self.start_workers()
 
-    def _start_workers(self, ranks, port):
-        worker = [BIN / "deeprack-worker", "--coordinator", f"127.0.0.1:{port}", "--threads", "1"]
-        mpirun = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks)]
+    def start_workers(self):
+        worker = [BIN / "deeprack-worker", "--coordinator", f"127.0.0.1:{self.cluster_port}", "--threads", "1"]
+        mpirun = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(self.ranks)]
         if os.geteuid() == 0:
             mpirun.append("--allow-run-as-root")
-        return self._start(mpirun + worker)
+        self.workers = self._start(mpirun + worker)
 
     def _start(self, command, stdout=None):
         # A session of its own: what it starts ends with it.

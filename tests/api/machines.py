@@ -65,6 +65,9 @@ class TwoMachines:
     def pull_the_cable(self):
         ip("-n", self.other.name, "link", "set", "cable", "down")
 
+    def plug_it_in_again(self):
+        ip("-n", self.other.name, "link", "set", "cable", "up")
+
     def close(self):
         for name in self.names:
             pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout.split()

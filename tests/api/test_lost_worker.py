@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 
+import pytest
+
 from conftest import BIN, MODEL, Cluster, eventually, request_bytes
 
 STREAM = request_bytes("/v1/completions", {"prompt": "1 + 2", "stream": True, "ignore_eos": True, "max_tokens": 1500})
@@ -28,23 +30,47 @@ def events(text):
     return [line[len("data: "):] for line in text.splitlines() if line.startswith("data: ")]
 
 
-def test_a_killed_worker_ends_streams_with_one_error(own_cluster):
-    with own_cluster.connect() as connection:
+@pytest.fixture
+def fragile_cluster():
+    """A cluster that does not recover."""
+    running = Cluster(2, "--recovery-timeout", "0").wait_until_ready()
+    yield running
+    running.stop()
+
+
+def test_without_recovery_a_killed_worker_ends_streams_with_one_error(fragile_cluster):
+    with fragile_cluster.connect() as connection:
         connection.sendall(STREAM)
         begun = connection.recv(65536).decode()
-        pids = own_cluster.worker_pids()
+        pids = fragile_cluster.worker_pids()
         assert len(pids) == 2
         os.kill(pids[1], signal.SIGKILL)
-        assert eventually(lambda: own_cluster.get("/ready")[0] == 503, 1)
-        ready = json.loads(own_cluster.get("/ready")[1])
+        assert eventually(lambda: fragile_cluster.get("/ready")[0] == 503, 1)
+        ready = json.loads(fragile_cluster.get("/ready")[1])
         assert ready["state"] == "failed" and "rank" in ready["message"], ready
         told = events(begun + read_all(connection))
     assert "rank" in json.loads(told[-1])["error"]["message"]
     assert sum('"error"' in event for event in told) == 1 and "[DONE]" not in told
-    status, reply = own_cluster.post("/v1/completions", {"prompt": "1"})
+    status, reply = fragile_cluster.post("/v1/completions", {"prompt": "1"})
     assert status == 503 and "rank" in reply["error"]["message"]
-    assert "rank" in own_cluster.read_log()
+    assert "rank" in fragile_cluster.read_log()
+    assert fragile_cluster.stop() == 0
+
+
+def test_ranks_launched_again_take_the_streams_up(own_cluster):
+    """Without `deeprack serve`: whoever runs mpirun runs it again."""
+    with own_cluster.connect() as connection:
+        connection.sendall(STREAM)
+        begun = connection.recv(65536).decode()
+        os.kill(own_cluster.worker_pids()[0], signal.SIGKILL)
+        assert eventually(lambda: json.loads(own_cluster.get("/ready")[1])["missing_ranks"] == [0, 1], 1)
+        own_cluster.workers.wait(timeout=30)
+        own_cluster.start_workers()
+        told = events(begun + read_all(connection))
+    assert told[-1] == "[DONE]" and not any('"error"' in event for event in told)
+    assert own_cluster.get("/ready")[0] == 200
     assert own_cluster.stop() == 0
+    assert own_cluster.workers.returncode == 0, own_cluster.read_log()
 
 
 def test_stopping_ends_streams_and_workers(own_cluster):

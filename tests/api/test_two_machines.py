@@ -60,12 +60,25 @@ def test_hosts_starts_ranks_on_both(machines):
 
 def test_a_pulled_cable_is_noticed_and_named(machines):
     hosts = f"{machines.head.address}:1,{machines.other.address}:1"
-    with serve(machines, "--tp", 2, "--hosts", hosts, "--cluster-tls", machines.tls) as server:
+    with serve(machines, "--tp", 2, "--hosts", hosts, "--cluster-tls", machines.tls, "--recovery-timeout", 0) as server:
         machines.pull_the_cable()
         assert eventually(lambda: server.process.poll() is not None or state(machines, server.url) == "failed", 20)
         assert eventually(lambda: server.process.poll() is not None, 30), "serve goes on without its ranks"
     assert server.exit_code == 69, server.read_log()
     assert re.search(r"rank 1 \(pid \d+ on \S+\) was lost: no heartbeat", server.read_log()), server.read_log()
+
+
+def test_a_cable_that_is_plugged_in_again(machines):
+    hosts = f"{machines.head.address}:1,{machines.other.address}:1"
+    with serve(machines, "--tp", 2, "--hosts", hosts, "--cluster-tls", machines.tls) as server:
+        machines.pull_the_cable()
+        assert eventually(lambda: state(machines, server.url) == "recovering", 10), server.read_log()
+        machines.plug_it_in_again()
+        assert eventually(lambda: state(machines, server.url) == "ready", 60), server.read_log()
+        assert "5798" in ask(machines, server.url)
+        assert machines.other.programs().count("deeprack-worker") == 1
+        assert machines.head.programs().count("deeprack-worker") == 1
+    assert server.exit_code == 0, server.read_log()
 
 
 def test_a_worker_started_by_hand_elsewhere_joins(machines):

@@ -105,8 +105,8 @@ def test_sigterm_ends_everything_in_order():
 
 @pytest.mark.parametrize("victim, words", [("deeprack-coordinator", r"the coordinator \(pid \d+\) has ended: signal 9"),
                                            ("deeprack-worker", r"the workers \(pid \d+\) have ended.*rank \d")])
-def test_a_killed_process_is_named_and_takes_the_rest_along(victim, words):
-    with Serve("--tp", 2) as serve:
+def test_without_recovery_a_killed_process_is_named_and_takes_the_rest_along(victim, words):
+    with Serve("--tp", 2, "--recovery-timeout", 0) as serve:
         children = processes_under(serve.process.pid)
         os.kill(next(pid for pid in children if pathlib.Path(command_of(pid).split()[0]).name == victim), signal.SIGKILL)
         assert serve.process.wait(timeout=60) == 69, serve.read_log()

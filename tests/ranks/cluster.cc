@@ -7,10 +7,10 @@
 
 namespace deeprack {
 
-Cluster::Cluster(int ranks, coordinator::HealthLimits health, std::optional<ClusterTls> tls)
+Cluster::Cluster(int ranks, coordinator::HealthLimits health, std::optional<ClusterTls> tls, bool reform)
     : layout_{.tp = ranks}, tls_(std::move(tls)), nodes_(ranks) {
-  auto membership =
-      coordinator::Membership::Start({.tls = tls_, .layout = layout_, .health = health}, &clock_);
+  auto membership = coordinator::Membership::Start(
+      {.tls = tls_, .layout = layout_, .reform = reform, .health = health}, &clock_);
   EXPECT_TRUE(membership.ok()) << membership.status();
   membership_ = *std::move(membership);
   // The timeout of a world is the load's in a real worker; here the first load's deadline is never put to the
@@ -45,10 +45,8 @@ absl::Status Cluster::StartWorker(const worker::WorkerNodeOptions& options, work
       options,
       [this,
        rank](const worker::WorldRequest& request) -> absl::StatusOr<std::unique_ptr<worker::Communicator>> {
-        {
-          const std::lock_guard lock(mutex_);
-          nccl_worlds_.push_back(std::to_string(request.rank) + ": " + request.nccl_world);
-        }
+        const std::lock_guard lock(mutex_);
+        nccl_worlds_.push_back(std::to_string(request.rank) + ": " + request.nccl_world);
         if (world_[rank] == nullptr) return absl::AbortedError("this rank has joined its world before");
         return std::move(world_[rank]);
       },
@@ -68,19 +66,31 @@ void Cluster::StartAllWorkers(const std::vector<worker::FakeBehaviour>& behaviou
 }
 
 void Cluster::Connect() {
-  auto members = membership_->WaitForWorld(kPatience);
-  ASSERT_TRUE(members.ok()) << members.status();
+  Reconnect();
+  membership_->OnLoss([this](const coordinator::Loss& loss) {
+    const std::lock_guard lock(mutex_);
+    pool_->Lose(ToString(loss));
+  });
+}
+
+void Cluster::Reconnect() {
+  auto world = membership_->WaitForWorld(kPatience);
+  ASSERT_TRUE(world.ok()) << world.status();
   std::vector<coordinator::WorkerAddress> addresses;
-  for (const coordinator::Member& member : *members) {
+  for (const coordinator::Member& member : world->members) {
     addresses.push_back({member.node.address, member.node.host, member.node.pid});
   }
+  const std::lock_guard lock(mutex_);
+  if (world->epoch != epoch_) world_ = worker::MakeLocalWorld(layout_.world_size(), kPatience);
+  epoch_ = world->epoch;
+  executor_.reset();
   pool_ = coordinator::WorkerPool::Create(std::move(addresses), tls_);
-  membership_->OnLoss([this](const coordinator::Loss& loss) { pool_->Lose(ToString(loss)); });
   executor_ = std::make_unique<coordinator::GrpcStepExecutor>(pool_.get());
 }
 
 absl::StatusOr<coordinator::LoadedModel> Cluster::Load(absl::Duration collective_timeout) {
   coordinator::LoadOptions options;
+  options.epoch = epoch_;
   options.layout = layout_;
   options.model_path = "none";
   options.collective_timeout = collective_timeout;

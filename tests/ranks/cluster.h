@@ -25,7 +25,7 @@ class Cluster {
   // Heartbeats of a starved machine come late, so unless a test is about them they have all the patience
   // there is.
   explicit Cluster(int ranks, coordinator::HealthLimits health = {.heartbeat_timeout = kPatience},
-                   std::optional<ClusterTls> tls = std::nullopt);
+                   std::optional<ClusterTls> tls = std::nullopt, bool reform = false);
   ~Cluster();
 
   // Starts one worker as launch rank `rank` of `world` (all of the layout's when 0).
@@ -34,9 +34,12 @@ class Cluster {
   void StartAllWorkers(const std::vector<worker::FakeBehaviour>& behaviours);
   void StopWorker(int rank) { nodes_[rank].reset(); }
 
-  // Waits for all workers and connects to them, with losses wired from membership to the pool.
+  // Waits for all workers and connects to them, with losses wired from membership to the pool. Once.
   void Connect();
+  // The same for the next epoch, whose world of ranks is made anew.
+  void Reconnect();
   absl::StatusOr<coordinator::LoadedModel> Load(absl::Duration collective_timeout = kPatience);
+  Epoch epoch() const { return epoch_; }
 
   coordinator::Membership& membership() { return *membership_; }
   coordinator::WorkerPool& pool() { return *pool_; }
@@ -58,6 +61,7 @@ class Cluster {
   const model::Layout layout_;
   const std::optional<ClusterTls> tls_;
   SystemClock clock_;
+  Epoch epoch_ = 1;
   std::unique_ptr<coordinator::WorkerPool> pool_;
   std::unique_ptr<coordinator::StepExecutor> executor_;
   std::unique_ptr<coordinator::Membership> membership_;

@@ -34,13 +34,13 @@ TEST(ClusterTlsRanksTest, MembersJoinLoadAndStep) {
   cluster.Connect();
   const auto members = cluster.membership().WaitForWorld(kPatience);
   ASSERT_TRUE(members.ok()) << members.status();
-  EXPECT_THAT((*members)[0].node.address, testing::StartsWith("127.0.0.1:"));  // where it came from
+  EXPECT_THAT(members->members[0].node.address, testing::StartsWith("127.0.0.1:"));  // where it came from
   ASSERT_TRUE(cluster.Load().ok());
   const auto result = cluster.executor().Execute(Cluster::Plan(1));
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->sequences.size(), 2u);
   // A worker's own port, too, is for members only.
-  EXPECT_FALSE(CanConnect((*members)[0].node.address, NewAuthority()));
+  EXPECT_FALSE(CanConnect(members->members[0].node.address, NewAuthority()));
 }
 
 TEST(ClusterTlsRanksTest, AWorkerOfAnotherAuthorityOrWithoutCertificatesIsKeptOut) {

@@ -40,10 +40,10 @@ class ProcessesTest : public testing::Test {
   }
 
   void Connect() {
-    auto members = membership_->WaitForWorld(kPatience);
-    ASSERT_TRUE(members.ok()) << members.status();
+    auto world = membership_->WaitForWorld(kPatience);
+    ASSERT_TRUE(world.ok()) << world.status();
     std::vector<coordinator::WorkerAddress> addresses;
-    for (const coordinator::Member& member : *members) {
+    for (const coordinator::Member& member : world->members) {
       addresses.push_back({member.node.address, member.node.host, member.node.pid});
       pids_.push_back(static_cast<pid_t>(member.node.pid));
     }
@@ -67,8 +67,8 @@ class ProcessesTest : public testing::Test {
   }
 
   // The greedy continuation of three tokens.
-  static model::StepPlan Prefill(StepId step) {
-    model::StepPlan plan{.epoch = 1, .step = step};
+  static model::StepPlan Prefill(StepId step, Epoch epoch = 1) {
+    model::StepPlan plan{.epoch = epoch, .step = step};
     plan.sequences.push_back({.sequence = 1,
                               .token_ids = {1, 2, 3},
                               .block_table = {0},
@@ -117,6 +117,26 @@ TEST_F(ProcessesTest, AKilledRankIsNamedAndEndsTheEpoch) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("rank 1 (pid " + std::to_string(pids_[1])));
   EXPECT_THAT(std::string(status.message()), HasSubstr("its connection broke"));
   EXPECT_NE(launch_->Wait(), 0);
+}
+
+TEST_F(ProcessesTest, ARankThatIsAloneGoesOnInTheNextEpoch) {
+  StartAndLoad(1);
+  const auto before = coordinator::GrpcStepExecutor(pool_.get()).Execute(Prefill(1));
+  ASSERT_TRUE(before.ok()) << before.status();
+  pool_->Lose("the test says so");
+  membership_->EndEpoch(1);
+  const auto world = membership_->WaitForWorld(kPatience);  // at once, with the same process
+  ASSERT_TRUE(world.ok()) << world.status();
+  EXPECT_EQ(world->epoch, 2u);
+  ASSERT_EQ(world->members[0].node.pid, pids_[0]);
+  pool_ = coordinator::WorkerPool::Create({{world->members[0].node.address, "here", pids_[0]}});
+  options_.epoch = 2;
+  const auto loaded = coordinator::LoadModel(pool_.get(), options_, nullptr);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const auto after = coordinator::GrpcStepExecutor(pool_.get()).Execute(Prefill(1, 2));
+  ASSERT_TRUE(after.ok()) << after.status();
+  EXPECT_EQ(after->sequences[0], before->sequences[0]);
+  EXPECT_EQ(StopAll(), 0);
 }
 
 TEST_F(ProcessesTest, AStoppedRankIsNamed) {

@@ -1,5 +1,6 @@
 // Whole runs of the scheduler from a seed: requests come and go, pools are tight, sequences are preempted and
-// cancelled within steps. Whatever happens, each stream must be the one its request would have had alone.
+// cancelled within steps, ranks are lost between and within them. Whatever happens, each stream must be the
+// one its request would have had alone.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -18,18 +19,30 @@ struct Stream {
   std::vector<model::PositionLogprobs> prompt_logprobs;
   FinishReason finish = FinishReason::kNone;
   bool cancelled = false;  // it was asked to end
+  int broken_steps = 0;    // since its last decode
 };
+
+constexpr int64_t kMostLosses = 60;
 
 class Simulation {
  public:
-  explicit Simulation(uint64_t seed)
-      : random_(seed), limits_(RandomLimits(random_)), scheduler_(limits_, 1), cluster_(limits_) {}
+  // One in `steps_per_loss` steps is broken, and as many losses come between steps; 0: none.
+  explicit Simulation(uint64_t seed, uint64_t steps_per_loss = 0)
+      : random_(seed),
+        steps_per_loss_(steps_per_loss),
+        limits_(RandomLimits(random_)),
+        scheduler_(limits_, 1),
+        cluster_(limits_) {}
+
+  // This one ends every step that computes it.
+  void MakeDeadly(SequenceId id) { deadly_ = id; }
 
   void Run(int arrivals) {
     int idle_steps = 0;
     while (arrivals > 0 || !scheduler_.idle()) {
       for (; arrivals > 0 && random_() % 3 == 0; --arrivals) Arrive();
       MaybeCancel();
+      if (IsLost()) Lose();
       const auto plan = scheduler_.Plan();
       if (!plan.has_value()) {
         ASSERT_TRUE(scheduler_.idle()) << "work is left and none of it is planned";
@@ -39,6 +52,10 @@ class Simulation {
       MaybeCancel();  // within the step
       auto result = cluster_.Execute(*plan);
       ASSERT_TRUE(result.ok()) << result.status();
+      if (Breaks(*plan)) {
+        Lose();
+        continue;
+      }
       auto events = scheduler_.Apply(*result);
       ASSERT_TRUE(events.ok()) << events.status();
       for (TokenEvent& event : *events) Take(std::move(event));
@@ -50,6 +67,10 @@ class Simulation {
     for (const auto& [id, stream] : streams_) {
       SCOPED_TRACE(testing::Message() << "sequence " << id);
       const ExpectedOutput expected = RunAlone(limits_, stream.request);
+      if (id == deadly_) {
+        EXPECT_TRUE(stream.finish == FinishReason::kError || stream.cancelled);
+        continue;
+      }
       if (stream.finish == FinishReason::kCancelled) {
         EXPECT_TRUE(stream.cancelled);
         ASSERT_LE(stream.tokens.size(), expected.tokens.size());
@@ -64,8 +85,41 @@ class Simulation {
 
   ServingStats stats() const { return scheduler_.Stats(); }
   uint64_t digest() const { return cluster_.digest(); }
+  int64_t losses() const { return losses_; }
 
  private:
+  // So often only: a prompt of more steps than lie between two losses would never be done.
+  bool IsLost() { return steps_per_loss_ > 0 && losses_ < kMostLosses && random_() % steps_per_loss_ == 0; }
+
+  // Chance breaks nobody's step a third time in a row: who it meets alone then would be taken for the cause.
+  bool Breaks(const model::StepPlan& plan) {
+    bool breaks = IsLost();
+    for (const model::SequencePlan& sequence : plan.sequences) {
+      breaks &= streams_.at(sequence.sequence).broken_steps < 2;
+    }
+    for (const model::SequencePlan& sequence : plan.sequences) breaks |= sequence.sequence == deadly_;
+    for (const model::SequencePlan& sequence : plan.sequences) {
+      Stream& stream = streams_.at(sequence.sequence);
+      if (breaks) {
+        ++stream.broken_steps;
+      } else if (sequence.sample && sequence.token_ids.size() == 1 && !stream.tokens.empty()) {
+        stream.broken_steps = 0;
+      }
+    }
+    return breaks;
+  }
+
+  void Lose() {
+    ++losses_;
+    for (TokenEvent& event : scheduler_.Interrupt(absl::UnavailableError("a rank was lost"))) {
+      Take(std::move(event));
+    }
+    EXPECT_EQ(scheduler_.Stats().blocks_used, 0);
+    MaybeCancel();  // while there are no ranks
+    cluster_.Replace();
+    for (TokenEvent& event : scheduler_.Resume(++epoch_, limits_.blocks_per_dp_rank)) Take(std::move(event));
+  }
+
   void Arrive() {
     const SequenceId id = ++last_id_;
     Request request = RandomRequest(limits_, random_);
@@ -101,11 +155,15 @@ class Simulation {
   }
 
   std::mt19937_64 random_;
+  const uint64_t steps_per_loss_;
   const SchedulerLimits limits_;
   Scheduler scheduler_;
   SimulatedCluster cluster_;
   std::map<SequenceId, Stream> streams_;
   SequenceId last_id_ = 0;
+  SequenceId deadly_ = 0;
+  Epoch epoch_ = 1;
+  int64_t losses_ = 0;
 };
 
 TEST(SchedulerSimulation, EveryStreamIsTheOneItWouldHaveBeenAlone) {
@@ -129,6 +187,34 @@ TEST(SchedulerSimulation, EveryStreamIsTheOneItWouldHaveBeenAlone) {
   EXPECT_GT(total.prefix_cache_hits, 10'000);
   RecordProperty("steps", static_cast<int>(total.steps));
   RecordProperty("preemptions", static_cast<int>(total.preemptions));
+}
+
+TEST(SchedulerSimulation, LostRanksChangeNoStream) {
+  int64_t losses = 0;
+  for (uint64_t seed = 1; seed <= 150; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Simulation simulation(seed, /*steps_per_loss=*/seed % 2 == 0 ? 8 : 60);
+    simulation.Run(/*arrivals=*/60);
+    simulation.CheckStreams();
+    EXPECT_EQ(simulation.stats().blocks_used, 0) << "blocks were lost";
+    EXPECT_EQ(simulation.stats().running + simulation.stats().waiting, 0);
+    if (testing::Test::HasFailure()) return;
+    losses += simulation.losses();
+  }
+  EXPECT_GT(losses, 5'000);
+  RecordProperty("losses", static_cast<int>(losses));
+}
+
+TEST(SchedulerSimulation, ADeadlyRequestHarmsOnlyItself) {
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Simulation simulation(seed);
+    simulation.MakeDeadly(1 + seed % 40);
+    simulation.Run(/*arrivals=*/40);
+    simulation.CheckStreams();
+    EXPECT_LE(simulation.losses(), 3);
+    if (testing::Test::HasFailure()) return;
+  }
 }
 
 TEST(SchedulerSimulation, OneSeedIsOneRun) {

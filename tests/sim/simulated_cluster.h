@@ -23,6 +23,9 @@ class SimulatedCluster final : public StepExecutor {
   // Internal, naming the sequence, when the plan breaks a rule.
   absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) override;
 
+  // New ranks take the place of the old ones: nothing of what was written is there any more.
+  void Replace() { slots_.assign(slots_.size(), {}); }
+
   // A fold over every field of every plan so far: equal runs have equal digests.
   uint64_t digest() const { return digest_; }
 

@@ -105,7 +105,9 @@ class StreamLink final : public CoordinatorLink {
                                                   status.ok() ? "" : ": ", status.message())));
     } else {
       on_end_(absl::Status(status.code(), absl::StrCat("the coordinator at ", coordinator_,
-                                                       " turned this worker down: ", status.message())));
+                                                       absl::IsAborted(status) ? " lets this worker go: "
+                                                                               : " turned this worker down: ",
+                                                       status.message())));
     }
   }
 

@@ -36,8 +36,8 @@ class CoordinatorLink {
  public:
   // Waits up to connect_timeout for the coordinator to listen, then says hello. Unavailable: nobody listens
   // there. `pulse` is asked several times a second. `on_end` is called at most once, unless Leave came first,
-  // with the reason: Unavailable (the coordinator went away) or the status with which it turned this worker
-  // down.
+  // with the reason: Unavailable (the coordinator went away), Aborted (the worker's epoch is over, and its
+  // world of ranks with it) or the status with which it was turned down.
   static absl::StatusOr<std::unique_ptr<CoordinatorLink>> Attach(
       const std::string& coordinator, const std::optional<ClusterTls>& tls, const WorkerIdentity& identity,
       absl::Duration connect_timeout, std::function<Pulse()> pulse, std::function<void(absl::Status)> on_end);

@@ -36,6 +36,7 @@ enum ExitCode {
   kBadWeights = 65,
   kPeersUnreachable = 69,
   kInternal = 70,
+  kTryAgain = 75,  // a new process may do better: this one's world of ranks is gone
   kConfiguration = 78
 };
 
@@ -66,6 +67,7 @@ ExitCode ExitCodeOfLoad(const absl::Status& status) {
 ExitCode ExitCodeOfEnd(const absl::Status& status) {
   if (status.ok()) return kDone;
   if (absl::IsUnavailable(status)) return kPeersUnreachable;
+  if (absl::IsAborted(status) || absl::IsResourceExhausted(status)) return kTryAgain;
   if (absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ||
       absl::IsAlreadyExists(status)) {
     return kConfiguration;
@@ -194,10 +196,10 @@ int main(int argc, char** argv) {
   app.add_option("--threads", options.threads, "compute threads, when the coordinator does not say")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  app.add_flag(
-         "--bind-threads,!--no-bind-threads", choice.bind_threads,
-         "bind compute threads to processors where the ranks of this machine have one for each, and threads and "
-         "memory to NUMA nodes; default: yes")
+  app.add_flag("--bind-threads,!--no-bind-threads", choice.bind_threads,
+               "bind compute threads to processors where the ranks of this machine have one for each, and "
+               "threads and "
+               "memory to NUMA nodes; default: yes")
       ->envname("DEEPRACK_BIND_THREADS");
   app.add_option("--packed", packed.folder,
                  "folder of this rank's packed weights: mapped from there at once, or packed to there");

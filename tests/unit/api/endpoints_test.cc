@@ -1,7 +1,9 @@
 // Whole requests over HTTP, with scripted workers.
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -290,6 +292,54 @@ TEST(Endpoints, BeforeReadyRequestsAreTurnedAwayAndProgressIsShown) {
   EXPECT_EQ(reply.status, 503);
   EXPECT_THAT(reply.body, HasSubstr("rank 1 is lost"));
   EXPECT_EQ(server.Get("/health").status, 503);
+}
+
+TEST(Endpoints, ALossIsAPauseForStreamsAnd503ForNewRequests) {
+  ApiServer server;
+  server.BecomeReady();
+  const std::string asked = ChatBody(R"("stream": true, "stream_options": {"include_usage": true})");
+  const auto data = [](const HttpReply& reply) {  // of all events, without their ids and times
+    std::string text;
+    for (absl::string_view line : absl::StrSplit(reply.body, '\n')) {
+      if (!absl::ConsumePrefix(&line, "data: ") || line == "[DONE]") continue;
+      const Json event = Json::parse(line);
+      absl::StrAppend(&text, event["choices"].dump(), event.value("usage", Json()).dump(), "\n");
+    }
+    return text;
+  };
+  const std::string undisturbed = data(server.Post(kChat, asked));
+  EXPECT_THAT(undisturbed, HasSubstr("completion_tokens"));
+
+  server.executor().Allow(7);
+  HttpReply reply;
+  std::thread client([&] { reply = server.Post(kChat, asked); });
+  while (server.loop().Stats().running == 0) absl::SleepFor(absl::Milliseconds(1));
+  const absl::Status lost = absl::UnavailableError("rank 1 was lost");
+  std::thread loss([&] { server.loop().Suspend(lost); });
+  for (int status = 0; status != 503;) {  // those that come before it hang up again
+    HttpClient early(server.port());
+    early.SendRequest("POST", kChat, ChatBody(R"("stream": true)"));
+    status = early.ReadHead().status;
+  }
+  server.executor().Allow(-1);
+  loss.join();
+  server.context().readiness().SetRecovering("rank 1 was lost");
+  server.context().readiness().SetWorkers(1, 2, {1});
+  const Json ready = Json::parse(server.Get("/ready").body);
+  EXPECT_EQ(ready["state"], "recovering");
+  EXPECT_EQ(ready["missing_ranks"], Json::array({1}));
+  EXPECT_THAT(ready["message"].get<std::string>(), HasSubstr("rank 1 was lost; 1 of 2 workers"));
+  EXPECT_EQ(server.Get("/ready").status, 503);
+  EXPECT_EQ(server.Get("/health").status, 200);
+  const HttpReply refused = server.Post(kChat, ChatBody());
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_TRUE(refused.HasHeader("Retry-After: 5"));
+
+  server.loop().Resume(2, &server.executor(), 256);
+  server.context().readiness().SetReady();
+  client.join();
+  EXPECT_EQ(data(reply), undisturbed);
+  EXPECT_EQ(server.Get("/ready").status, 200);
 }
 
 TEST(Endpoints, AFullQueueIs429) {

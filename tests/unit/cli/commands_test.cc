@@ -28,6 +28,13 @@ TEST(Commands, TheCoordinatorGetsTheWholeLayout) {
   EXPECT_THAT(line, testing::Not(HasSubstr("--kv-bytes"))) << "what is not set is left to the coordinator";
 }
 
+TEST(Commands, RecoveryIsTheCoordinatorsDefaultUnlessItIsSaid) {
+  ServeOptions options;
+  EXPECT_THAT(CoordinatorCommand("c", options), testing::Not(testing::Contains("--recovery-timeout")));
+  options.recovery_timeout = 0;
+  EXPECT_THAT(absl::StrJoin(CoordinatorCommand("c", options), " "), HasSubstr("--recovery-timeout 0"));
+}
+
 TEST(Commands, OneRankRunsWithoutMpi) {
   EXPECT_THAT(WorkersCommand("w", ServeOptions(), {.http = 1, .cluster = 4242}, true),
               ElementsAre("w", "--coordinator", "127.0.0.1:4242", "--log-level", "warn"));

@@ -15,6 +15,13 @@ TEST(ReadyState, IsReadFromJson) {
   EXPECT_EQ(state->message, "");
 }
 
+TEST(ReadyState, NamesTheRanksThatAreMissing) {
+  const auto state =
+      ParseReadyState(R"({"state": "recovering", "missing_ranks": [1, 3], "message": "lost"})");
+  ASSERT_TRUE(state.ok());
+  EXPECT_EQ(state->missing_ranks, (std::vector<int64_t>{1, 3}));
+}
+
 TEST(ReadyState, IsNotReadFromAnythingElse) {
   for (const char* text : {"", "[]", "{}", "{\"state\": 3}", "<html>"})
     EXPECT_FALSE(ParseReadyState(text).ok()) << text;

@@ -39,7 +39,7 @@ class MemberTableTest : public testing::Test {
 
   absl::Time now_ = absl::UnixEpoch();
   uint64_t steps_ = 0;
-  MemberTable table_{{.tp = 2}, kLimits};
+  MemberTable table_{{.tp = 2}, /*epoch=*/1, kLimits};
 };
 
 TEST_F(MemberTableTest, IdleMembersAreWell) { EXPECT_THAT(Live(100, false, false), IsEmpty()); }
@@ -85,6 +85,62 @@ TEST_F(MemberTableTest, ABrokenConnectionIsALossAtOnce) {
   ASSERT_TRUE(loss.has_value());
   EXPECT_EQ(ToString(*loss), "rank 0 (pid 40 on node) was lost: its connection broke");
   EXPECT_THAT(Live(100, false, true), IsEmpty());  // what is lost is watched no more
+}
+
+TEST_F(MemberTableTest, AnMpiWorldLeavesNobodyInTheNextEpoch) {
+  ASSERT_TRUE(table_.Lose(1, "its connection broke").has_value());
+  table_.OpenNextEpoch(now_);
+  EXPECT_EQ(table_.epoch(), 2u);
+  EXPECT_THAT(table_.nodes(), IsEmpty());
+  EXPECT_FALSE(table_.Heartbeat(0, 0, false, now_)) << "a survivor without a world";
+  EXPECT_FALSE(table_.Lose(0, "it left").has_value()) << "nobody's loss";
+  // The same launch ranks come anew, under other numbers.
+  for (int rank : {0, 1}) {
+    const auto member = table_.Join(
+        {.launch_rank = rank, .launch_world = 2, .host = "node", .pid = 90 + rank, .backend = "cpu"}, now_);
+    ASSERT_TRUE(member.ok()) << member.status();
+    EXPECT_EQ(*member, 2 + rank);
+  }
+  EXPECT_TRUE(table_.AssignRanks().ok());
+  EXPECT_EQ(table_.Lose(2, "gone")->epoch, 2u);
+}
+
+// Two cards that meet over NCCL, without a launcher.
+class NcclMemberTableTest : public testing::Test {
+ protected:
+  MemberTable::MemberId Join(const std::string& card) {
+    return table_.Join({.host = "node", .backend = "cuda", .card = card, .nccl = true}, now_).value();
+  }
+  absl::Time now_ = absl::UnixEpoch();
+  MemberTable table_{{.tp = 3}, /*epoch=*/7, kLimits};
+};
+
+TEST_F(NcclMemberTableTest, SurvivorsKeepTheirRanksAndOthersTakeWhatIsLeft) {
+  for (const char* card : {"a", "b", "c"}) Join(card);
+  ASSERT_TRUE(table_.AssignRanks().ok());
+  EXPECT_EQ(table_.Lose(1, "gone")->rank, 1);
+  table_.OpenNextEpoch(now_);
+  EXPECT_FALSE(table_.complete());
+  EXPECT_TRUE(table_.Heartbeat(0, 5, false, now_));
+  EXPECT_EQ(DescribeMissing(table_.layout(), table_.nodes()), "2 of 3 workers joined; missing rank 1");
+  const int replacement = Join("d");
+  const auto ranks = table_.AssignRanks();
+  ASSERT_TRUE(ranks.ok()) << ranks.status();
+  EXPECT_THAT(*ranks,
+              testing::ElementsAre(testing::Pair(0, 0), testing::Pair(2, 2), testing::Pair(replacement, 1)));
+}
+
+TEST_F(NcclMemberTableTest, WhoLeavesAnOpenEpochLeavesItsPlaceOpen) {
+  for (const char* card : {"a", "b", "c"}) Join(card);
+  ASSERT_TRUE(table_.AssignRanks().ok());
+  EXPECT_FALSE(table_.Lose(1, "gone")->place_is_open);
+  table_.OpenNextEpoch(now_);
+  EXPECT_TRUE(table_.Lose(2, "gone too")->place_is_open);
+  EXPECT_THAT(MissingRanks(table_.layout(), table_.nodes()), testing::ElementsAre(1, 2));
+  Join("d");
+  Join("e");
+  EXPECT_TRUE(table_.complete());
+  EXPECT_TRUE(table_.AssignRanks().ok());
 }
 
 }  // namespace

@@ -57,6 +57,29 @@ TEST(PlacementTest, ThoseThatCannotJoinAreToldWhy) {
   EXPECT_TRUE(absl::IsResourceExhausted(CheckJoin(layout, full, Launched(1, 2))));
 }
 
+TEST(PlacementTest, RanksThatWereKeptStayAndTheLowestThatAreLeftGoToNewcomers) {
+  std::vector<JoinedNode> nodes = {Lone(7), Lone(3), Lone(5), Lone(4)};
+  nodes[0].kept_rank = 2;
+  nodes[2].kept_rank = 0;
+  const model::Layout layout{.tp = 4};
+  const auto ranks = AssignRanks(layout, nodes);
+  ASSERT_TRUE(ranks.ok()) << ranks.status();
+  EXPECT_THAT(*ranks, ElementsAre(2, 1, 0, 3));
+  nodes.resize(2);
+  EXPECT_THAT(MissingRanks(layout, nodes), ElementsAre(1, 3));
+  EXPECT_EQ(DescribeMissing(layout, nodes), "2 of 4 workers joined; missing ranks 1, 3");
+}
+
+TEST(PlacementTest, WhoCanMeetAgain) {
+  EXPECT_TRUE(CanMeetAgain(std::vector<JoinedNode>{Lone(1)}));
+  EXPECT_FALSE(CanMeetAgain(std::vector<JoinedNode>{Launched(0, 2), Launched(1, 2)}));
+  JoinedNode a = Lone(1), b = Lone(2);
+  a.nccl = b.nccl = true;
+  a.card = "a";
+  b.card = "b";
+  EXPECT_TRUE(CanMeetAgain(std::vector<JoinedNode>{a, b}));
+}
+
 TEST(PlacementTest, CardsOfTheirOwnMeetOverNccl) {
   const auto with_card = [](const char* card, bool nccl = true) {
     return JoinedNode{.host = "node", .backend = "cuda", .card = card, .nccl = nccl};

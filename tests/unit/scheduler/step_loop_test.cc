@@ -204,6 +204,106 @@ TEST_F(StepLoopTest, TheFirstFailureIsTheOneReported) {
   EXPECT_EQ(loop_->health().message(), "first");
 }
 
+// Told when a step breaks, and for how long.
+class RecoveringStepLoopTest : public StepLoopTest {
+ protected:
+  void StartRecovering(SchedulerLimits limits = SmallLimits()) {
+    loop_ = StepLoop::Start(limits, 1, &executor_, &clock_, [this](const absl::Status& why) {
+      std::lock_guard lock(mutex_);
+      broken_ = why;
+      changed_.notify_all();
+    });
+  }
+  absl::Status WaitForBreak() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !broken_.ok(); });
+    return std::exchange(broken_, absl::OkStatus());
+  }
+  HeldExecutor other_;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  absl::Status broken_;
+};
+
+TEST_F(RecoveringStepLoopTest, ABrokenStepIsTakenUpByOtherRanks) {
+  StartRecovering();
+  executor_.Hold();
+  Stream running, waiting, refused;
+  ASSERT_TRUE(loop_->Submit(MakeRequest(10, 5), running.sink()).ok());
+  executor_.WaitUntilInside();
+  ASSERT_TRUE(loop_->Submit(MakeRequest(10, 5), waiting.sink()).ok());
+  executor_.LetGo(absl::AbortedError("rank 3 was lost"));
+  EXPECT_EQ(WaitForBreak().message(), "rank 3 was lost");
+  loop_->Suspend(absl::AbortedError("rank 3 was lost"));
+  const auto answer = loop_->Submit(MakeRequest(10, 5), refused.sink()).status();
+  EXPECT_EQ(answer.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(answer.message(), HasSubstr("rank 3 was lost"));
+  EXPECT_TRUE(loop_->health().ok());
+  EXPECT_EQ(loop_->Stats().waiting, 2);
+  loop_->Resume(2, &other_, 16);
+  for (Stream* stream : {&running, &waiting}) {
+    EXPECT_EQ(stream->WaitForEnd().size(), 5u);
+    EXPECT_EQ(stream->WaitForEnd().back().finish, FinishReason::kLength);
+  }
+}
+
+TEST_F(RecoveringStepLoopTest, SuspendWaitsForTheStepAndKeepsItsTokens) {
+  StartRecovering(LongLimits());
+  executor_.Hold();
+  Stream stream;
+  ASSERT_TRUE(loop_->Submit(MakeRequest(10, 3), stream.sink()).ok());
+  executor_.WaitUntilInside();
+  std::atomic<bool> suspended = false;
+  std::thread loss([&] {
+    loop_->Suspend(absl::UnavailableError("worker 1 is gone"));
+    suspended = true;
+  });
+  absl::SleepFor(absl::Milliseconds(20));
+  EXPECT_FALSE(suspended);
+  executor_.LetGo();  // its ranks have answered after all
+  loss.join();
+  EXPECT_EQ(loop_->Stats().generation_tokens, 1);
+  loop_->Resume(2, &other_, 100);
+  EXPECT_EQ(stream.WaitForEnd().size(), 3u);
+}
+
+TEST_F(RecoveringStepLoopTest, CancelWorksWhileSuspended) {
+  StartRecovering(LongLimits());
+  Stream stream;
+  const auto id = loop_->Submit(MakeRequest(10, 5'000'000), stream.sink());
+  stream.WaitForFirst();
+  loop_->Suspend(absl::UnavailableError("worker 1 is gone"));
+  loop_->Cancel(*id);
+  EXPECT_EQ(stream.WaitForEnd().back().finish, FinishReason::kCancelled);
+  EXPECT_EQ(loop_->Stats().waiting, 0);
+}
+
+TEST_F(RecoveringStepLoopTest, GivingUpEndsEveryStreamOnce) {
+  StartRecovering(LongLimits());
+  Stream stream;
+  ASSERT_TRUE(loop_->Submit(MakeRequest(10, 5'000'000), stream.sink()).ok());
+  stream.WaitForFirst();
+  loop_->Suspend(absl::UnavailableError("worker 1 is gone"));
+  loop_->Fail(absl::UnavailableError("gave up"));
+  EXPECT_EQ(stream.WaitForEnd().back().error.message(), "gave up");
+  loop_->Resume(2, &other_, 100);  // too late: nothing
+  EXPECT_EQ(loop_->health().message(), "gave up");
+}
+
+TEST_F(RecoveringStepLoopTest, LossesOneAfterTheOther) {
+  StartRecovering(LongLimits());
+  Stream stream;
+  ASSERT_TRUE(loop_->Submit(MakeRequest(10, 20'000), stream.sink()).ok());
+  StepExecutor* executors[] = {&other_, &executor_};
+  for (Epoch epoch = 2; epoch < 40; ++epoch) {
+    loop_->Suspend(absl::UnavailableError("lost"));
+    loop_->Resume(epoch, executors[epoch % 2], 1000);
+  }
+  EXPECT_EQ(stream.WaitForEnd().size(), 20'000u);
+}
+
 TEST_F(StepLoopTest, StoppingEndsLiveStreams) {
   Start(LongLimits());
   Stream stream;

@@ -1,0 +1,117 @@
+// Cluster::Watch: a cluster while it serves, and while it comes together again after a loss.
+#include <algorithm>
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "cli/serve/cluster.h"
+#include "cli/terminal/exit_code.h"
+
+namespace deeprack::cli {
+namespace {
+
+constexpr absl::Duration kTick = absl::Milliseconds(50);
+constexpr absl::Duration kLook = absl::Seconds(1);  // how often /ready is asked while all is well
+// A process that is lost usually shows as the better cause of a failure, and streams get their last event.
+constexpr absl::Duration kLastEvents = absl::Seconds(2);
+// Between the ranks' end and the coordinator's word that it has noticed; and for mpirun to end when ranks are
+// missing: one on a machine that cannot be reached may keep it.
+constexpr absl::Duration kNotice = absl::Seconds(20);
+constexpr absl::Duration kLongestWait = absl::Seconds(30);
+constexpr auto kPatience = std::chrono::seconds(8);
+
+// What a new start would only end with again.
+bool IsForGood(int exit_code) {
+  return exit_code == static_cast<int>(ExitCode::kUsage) ||
+         exit_code == static_cast<int>(ExitCode::kBadWeights) ||
+         exit_code == static_cast<int>(ExitCode::kConfiguration);
+}
+
+}  // namespace
+
+std::optional<ServeEnd> Cluster::Watch(const std::function<bool()>& until, const Tell& tell) {
+  absl::Time next_look = absl::Now() + kLook;
+  while (!until()) {
+    if (auto end = CheckCoordinator()) return end;
+    if (auto end = TakeWorkersEnd(tell)) return end;
+    if (absl::Now() >= next_look) {
+      const auto state = AskReady(absl::Seconds(5));
+      if (state.ok()) {
+        if (auto end = TakeState(*state, tell)) return end;
+      }
+      const bool all_well = !paused_since_ && (workers_.has_value() || options_.workers != "local");
+      next_look = absl::Now() + (all_well ? kLook : kTick);
+    }
+    signals_->WaitFor(kTick);
+  }
+  return std::nullopt;
+}
+
+std::optional<ServeEnd> Cluster::TakeWorkersEnd(const Tell& tell) {
+  if (!workers_.has_value()) return std::nullopt;
+  const auto code = workers_->Poll();
+  if (!code.has_value()) return std::nullopt;
+  if (!recovers() || IsForGood(*code)) return WorkersEnded(*code);
+  last_exit_code_ = *code;
+  workers_ended_ = absl::Now();
+  tell(absl::StrCat("the workers (pid ", workers_->pid(), ") have ended: ", DescribeEnd(*code),
+                    wait_ > absl::ZeroDuration()
+                        ? absl::StrCat("; starting them again in ", absl::FormatDuration(wait_))
+                        : "; starting them again"));
+  workers_.reset();
+  return std::nullopt;
+}
+
+std::optional<ServeEnd> Cluster::TakeState(const ReadyState& state, const Tell& tell) {
+  if (state.state == "failed") return ServingFailed(state.message);
+  if (state.state == "recovering") return RestartWorkers(state, tell);
+  if (state.state != "ready") return std::nullopt;
+  if (paused_since_) {
+    tell("serving again");
+    paused_since_.reset();
+  }
+  if (workers_.has_value()) {
+    wait_ = absl::ZeroDuration();
+  } else if (options_.workers == "local" && absl::Now() - workers_ended_ > kNotice) {
+    return ServeEnd{static_cast<int>(ExitCode::kInternal),
+                    absl::StrCat("the workers have ended (", DescribeEnd(last_exit_code_),
+                                 "), and the coordinator does not notice")};
+  }
+  return std::nullopt;
+}
+
+// Serving may end while every process lives (a step failed): /ready says so.
+std::optional<ServeEnd> Cluster::ServingFailed(const std::string& message) {
+  const absl::Time deadline = absl::Now() + kLastEvents;
+  while (absl::Now() < deadline) {
+    if (auto end = CheckEnd()) return end;
+    signals_->WaitFor(kTick);
+  }
+  return Failed(message);
+}
+
+std::optional<ServeEnd> Cluster::RestartWorkers(const ReadyState& state, const Tell& tell) {
+  const absl::Time now = absl::Now();
+  if (!paused_since_) {
+    paused_since_ = now;
+    if (options_.workers != "local") {
+      tell(absl::StrCat(state.message, "; start what is missing again with\n  ",
+                        absl::StrJoin(ExternalWorkerCommand(options_, ports_), " ")));
+    }
+  }
+  if (options_.workers != "local") return std::nullopt;
+  if (workers_.has_value()) {
+    const bool of_before = workers_started_ < *paused_since_;  // a new launch may take its time
+    if (of_before && !state.missing_ranks.empty() && now - *paused_since_ > kNotice) {
+      tell("ranks are missing, and the workers' launcher does not end: ending it");
+      workers_->Stop(kPatience);
+    }
+    return std::nullopt;
+  }
+  if (now < workers_ended_ + wait_) return std::nullopt;
+  wait_ = std::clamp(2 * wait_, absl::Seconds(1), kLongestWait);
+  return StartWorkers();
+}
+
+}  // namespace deeprack::cli

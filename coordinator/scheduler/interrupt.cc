@@ -1,0 +1,84 @@
+// Scheduler::Interrupt and Resume: the end of an epoch, and the beginning of the next.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "coordinator/blocks/block_table.h"
+#include "coordinator/scheduler/scheduler.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+// Broken steps in a row from which on a sequence runs alone, and at which it ends.
+constexpr int32_t kSuspect = 2;
+constexpr int32_t kConvicted = 3;
+
+}  // namespace
+
+std::vector<TokenEvent> Scheduler::Interrupt(const absl::Status& why) {
+  std::vector<TokenEvent> events;
+  GiveUpStep(why, events);
+  for (Group& group : groups_) {
+    while (!group.running.empty()) PutBack(at(*group.running.begin()));
+  }
+  interrupted_ = true;
+  return events;
+}
+
+void Scheduler::GiveUpStep(const absl::Status& why, std::vector<TokenEvent>& events) {
+  const std::vector<SequenceId> in_step = std::exchange(in_step_, {});
+  for (SequenceId id : in_step) {
+    Sequence& sequence = at(id);
+    sequence.chunk = 0;
+    TokenEvent event{.sequence = id, .cached_tokens = sequence.cached_tokens};
+    if (++sequence.broken_steps >= kSuspect) suspects_.insert(id);
+    if (sequence.cancelled) {
+      event.finish = FinishReason::kCancelled;
+    } else if (sequence.broken_steps >= kConvicted && in_step.size() == 1) {
+      event.finish = FinishReason::kError;
+      event.error = absl::InternalError(absl::StrCat(
+          "given up: ", sequence.broken_steps, " steps in a row that computed this request broke, ",
+          "the last one with nothing else in it: ", why.message()));
+    } else {
+      continue;
+    }
+    events.push_back(std::move(event));
+    Remove(id);
+  }
+}
+
+std::vector<TokenEvent> Scheduler::Resume(Epoch epoch, int32_t blocks_per_dp_rank) {
+  DR_CHECK(interrupted_ && epoch > epoch_ && blocks_per_dp_rank > 0);
+  interrupted_ = false;
+  epoch_ = epoch;
+  limits_.blocks_per_dp_rank = blocks_per_dp_rank;
+  MakeGroups();
+  std::vector<TokenEvent> events;
+  for (const auto& [id, sequence] : sequences_) {
+    if (auto event = FitAnew(*sequence)) events.push_back(*std::move(event));
+  }
+  for (const TokenEvent& event : events) Remove(event.sequence);
+  return events;
+}
+
+// A sequence's last event, when the pages are too few for it now.
+std::optional<TokenEvent> Scheduler::FitAnew(Sequence& sequence) const {
+  const int64_t limit = limits_.positions();
+  sequence.max_size = static_cast<int32_t>(std::min<int64_t>(sequence.max_size, limit));
+  // It is computed up to its last token, and has room for one more.
+  const bool goes_on = sequence.output_size() > 0 || sequence.request.max_tokens > 0;
+  if (sequence.size() + (goes_on ? 1 : 0) <= limit) return std::nullopt;
+  TokenEvent event{.sequence = sequence.id, .cached_tokens = sequence.cached_tokens};
+  if (sequence.output_size() > 0 && sequence.size() == limit) {
+    event.finish = FinishReason::kLength;
+  } else {
+    event.finish = FinishReason::kError;
+    event.error = absl::UnavailableError(absl::StrCat("after a rank was lost the KV cache holds ", limit,
+                                                      " tokens; this sequence has ", sequence.size(),
+                                                      " and cannot go on"));
+  }
+  return event;
+}
+
+}  // namespace deeprack::coordinator
