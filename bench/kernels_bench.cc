@@ -349,6 +349,49 @@ void Mla(benchmark::State& state, int64_t heads, int64_t rows, DType cache_type 
           [&] { CpuKernels().mla_attention(args, Exec()); });
 }
 
+// The same queries with keys and values expanded, R1's sizes.
+void Expanded(benchmark::State& state, int64_t heads, int64_t rows) {
+  const int64_t context = state.range(0);
+  const ExpandedShape shape = {
+      .heads = heads, .nope_dim = 128, .rope_dim = 64, .value_dim = 128, .latent_dim = 512, .rows = rows};
+  const int64_t entry = shape.latent_dim + shape.rope_dim,
+                values = shape.latent_dim * (shape.nope_dim + shape.value_dim);
+  const Rows cache(DType::kBF16, context, entry, 5), q(DType::kBF16, rows, heads * shape.query_dim(), 6),
+      kv_b(DType::kBF16, heads, values, 7);
+  std::vector<bf16> out(static_cast<size_t>(rows * heads * shape.value_dim));
+  std::vector<BlockId> table;
+  for (BlockId page = 0; page < context / kPageTokens; ++page) table.push_back(page);
+  std::vector<PackedWeight> keys, value_weights;
+  for (int64_t head = 0; head < heads; ++head) {
+    const bf16* const of_head = kv_b.view.row<bf16>(head);
+    keys.push_back({.data = of_head, .type = DType::kBF16, .n = shape.latent_dim, .k = shape.nope_dim});
+    value_weights.push_back({.data = of_head + shape.latent_dim * shape.nope_dim,
+                             .type = DType::kBF16,
+                             .n = shape.value_dim,
+                             .k = shape.latent_dim});
+  }
+  const AttentionSequence sequence{0, static_cast<int32_t>(rows), static_cast<int32_t>(context - rows),
+                                   table.data()};
+  const ExpandedAttentionArgs args = {
+      .q = q.view,
+      .shape = shape,
+      .scale = 0.0417f,
+      .key_weights = keys.data(),
+      .value_weights = value_weights.data(),
+      .cache = cache.view.data,
+      .sequences = &sequence,
+      .host_sequences = &sequence,
+      .num_sequences = 1,
+      .out = {out.data(), DType::kBF16, rows, heads * shape.value_dim, heads * shape.value_dim}};
+  const double seen =
+      static_cast<double>(rows) * (static_cast<double>(context) - (static_cast<double>(rows) - 1) / 2);
+  const double flops = 2.0 * static_cast<double>(heads) *
+                       (seen * static_cast<double>(shape.query_dim() + shape.value_dim) +
+                        static_cast<double>(context * values));
+  Measure(state, static_cast<double>(context * entry * 2 + heads * values * 2), flops, Arithmetic::kPairs,
+          [&] { CpuKernels().expanded_attention(args, Exec()); });
+}
+
 void Register() {
   const auto add = [](const std::string& name, auto function, const std::vector<int64_t>& sizes) {
     for (int64_t size : sizes) {
@@ -374,9 +417,15 @@ void Register() {
   }
   add("mla decode 128 heads, context", [](benchmark::State& s) { Mla(s, 128, 1); }, {4096});
   add("mla decode 16 heads, context", [](benchmark::State& s) { Mla(s, 16, 1); }, {4096});
+<<<<<<< ours
   add("mla decode 16 heads, fp8 cache, context", [](benchmark::State& s) { Mla(s, 16, 1, DType::kF8E4M3); },
       {4096});
   add("mla prefill 128 heads, 512 rows, context", [](benchmark::State& s) { Mla(s, 128, 512); }, {512});
+=======
+  add("mla prefill 128 heads, 512 rows, context", [](benchmark::State& s) { Mla(s, 128, 512); }, {512, 4096});
+>>>>>>> theirs
+  add("expanded prefill 128 heads, 512 rows, context", [](benchmark::State& s) { Expanded(s, 128, 512); },
+      {512, 4096});
 }
 
 }  // namespace

@@ -71,6 +71,7 @@ absl::Status Cluster::BringUp() {
   DR_ASSIGN_OR_RETURN(const World world, WaitForWorkers(options_.worker_timeout, "--worker-timeout"));
   Connect(world);
   DR_ASSIGN_OR_RETURN(const LoadedModel loaded, Load(world));
+  const bool expands = options_.prefill_attention == "expanded" && context_->model().latent_attention;
   const std::lock_guard lock(mutex_);
   if (stopping_) return absl::CancelledError("the server is stopping");
   DR_RETURN_IF_ERROR(ranks_.pool->health());
@@ -79,7 +80,9 @@ absl::Status Cluster::BringUp() {
                            .max_waiting = options_.max_waiting,
                            .max_context = context_->model().max_context,
                            .dp = options_.dp,
-                           .blocks_per_dp_rank = loaded.kv_blocks},
+                           .blocks_per_dp_rank = loaded.kv_blocks,
+                           .prefill_attention = expands ? model::PrefillAttention::kExpanded
+                                                        : model::PrefillAttention::kAbsorbed},
                           ranks_.epoch, ranks_.executor.get(), clock_,
                           [this](const absl::Status& why) { OnBroken(why); });
   context_->SetLoop(loop_.get());
@@ -125,6 +128,7 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
                             .compute = options_.compute == "f32" ? DType::kF32 : DType::kBF16,
                             .kv_cache_type = options_.kv_cache_dtype,
                             .expert_exchange = options_.expert_exchange,
+                            .prefill_attention = options_.prefill_attention,
                             .kv_bytes = options_.kv_bytes,
                             .max_step_tokens = options_.max_step_tokens,
                             .max_context = context_->model().max_context,

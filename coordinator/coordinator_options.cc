@@ -48,6 +48,8 @@ void AddFlags(CLI::App& app, CoordinatorOptions& o, std::string& config_file) {
                                                      std::end(model::kKvCacheTypeNames))));
   option("--expert-exchange", o.expert_exchange, "How experts meet tokens")
       ->check(CLI::IsMember({"replicated", "all_to_all"}));
+  option("--prefill-attention", o.prefill_attention, "Latent attention of prompts")
+      ->check(CLI::IsMember({"absorbed", "expanded"}));
   option("--max-context", o.max_context, "Positions of a sequence, 0: the model's")
       ->check(CLI::Range(0, 1 << 30));
   option("--max-step-tokens", o.max_step_tokens, "Tokens of a step and dp group")

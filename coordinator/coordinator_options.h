@@ -22,6 +22,7 @@ struct CoordinatorOptions {
   std::string compute = "bf16";                            // bf16, f32
   std::string kv_cache_dtype = "auto";                     // model::kKvCacheTypeNames
   std::string expert_exchange = "replicated";              // replicated, all_to_all
+  std::string prefill_attention = "expanded";              // absorbed, expanded
   int32_t max_context = 0;                                 // 0: the model's
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;  // per dp group
   int32_t max_sequences = model::kDefaultMaxSequences;     // running at once

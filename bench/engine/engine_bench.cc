@@ -3,6 +3,7 @@
 // same run, on the same threads; --operations says where the time went. On a card it times whole steps only.
 //
 //   engine_bench MODEL [--threads N] [--batch 1,8,32] [--prompt 512] [--decode 32] [--operations]
+//                [--prefill-attention absorbed|expanded]
 //   engine_bench MODEL --card 0 [--unverified-kernels] [--decode-graphs] [--batch ..] and so on
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -38,6 +39,7 @@ struct BenchOptions {
   int32_t repeat = 3;
   std::string compute = "bf16";
   std::string kv_cache_dtype = model::kDefaultKvCacheType;
+  std::string prefill_attention = "expanded";
   bool operations = false;
   int card = -1;  // -1: on the CPU
   bool unverified_kernels = false;
@@ -109,6 +111,9 @@ class EngineBench {
     engine_options.compute = options.compute == "f32" ? DType::kF32 : DType::kBF16;
     DR_ASSIGN_OR_RETURN(engine_options.kv_cache,
                         model::KvCacheTypeOf(options.kv_cache_dtype, engine_options.compute));
+    engine_options.prefill_attention = options.prefill_attention == "expanded"
+                                           ? model::PrefillAttention::kExpanded
+                                           : model::PrefillAttention::kAbsorbed;
     engine_options.max_step_tokens = options.max_step_tokens;
     engine_options.max_sequences = *std::max_element(options.batch.begin(), options.batch.end());
     engine_options.max_context = options.prompt + options.decode;
@@ -236,6 +241,8 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--compute", options.compute, "bf16 or f32")->check(CLI::IsMember({"bf16", "f32"}));
   app.add_option("--kv-cache-dtype", options.kv_cache_dtype, "auto, bf16 or fp8");
+  app.add_option("--prefill-attention", options.prefill_attention, "absorbed or expanded")
+      ->check(CLI::IsMember({"absorbed", "expanded"}));
   app.add_flag("--operations", options.operations, "where the time goes, by operation");
   app.add_option("--card", options.card, "the card's number; default: the CPU");
   app.add_flag("--unverified-kernels", options.unverified_kernels, "as the worker's");

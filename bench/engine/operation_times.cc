@@ -88,6 +88,22 @@ Work WorkOf(const char* name, const kernels::MlaAttentionArgs& args) {
   return AttentionWork(name, args.sequences, args.num_sequences, entry_bytes, flops);
 }
 
+Work WorkOf(const char* name, const kernels::ExpandedAttentionArgs& args) {
+  const kernels::ExpandedShape& shape = args.shape;
+  const double heads = static_cast<double>(shape.heads);
+  const double entry = static_cast<double>((shape.latent_dim + shape.rope_dim) * SizeOf(args.cache_type));
+  Work work = AttentionWork(name, args.host_sequences, args.num_sequences, entry,
+                            2.0 * heads * static_cast<double>(shape.query_dim() + shape.value_dim));
+  work.weight_bytes = heads * (BytesOf(args.key_weights[0]) + BytesOf(args.value_weights[0]));
+  for (int64_t i = 0; i < args.num_sequences; ++i) {
+    const kernels::AttentionSequence& sequence = args.host_sequences[i];
+    const int64_t positions = sequence.first_position + sequence.rows;
+    work.flops +=
+        heads * (FlopsOf(args.key_weights[0], positions) + FlopsOf(args.value_weights[0], positions));
+  }
+  return work;
+}
+
 Work WorkOf(const char* name, const kernels::GqaAttentionArgs& args) {
   const double entry = 2.0 * static_cast<double>(args.kv_heads * args.head_dim);
   const double flops = 4.0 * static_cast<double>(args.heads * args.head_dim);
@@ -147,6 +163,7 @@ const KernelSet& TimedKernels(const KernelSet& inner, OperationTimes* times) {
   Wrap<&KernelSet::kv_write>("kv_write");
   Wrap<&KernelSet::mla_prepare>("mla_prepare");
   Wrap<&KernelSet::mla_attention>("mla_attention");
+  Wrap<&KernelSet::expanded_attention>("expanded_attention");
   Wrap<&KernelSet::gqa_attention>("gqa_attention");
   Wrap<&KernelSet::gate>("gate");
   Wrap<&KernelSet::group_by_expert>("group_by_expert");

@@ -19,9 +19,11 @@ TokenStreams::TokenStreams(int64_t count, int64_t prompt, int64_t length, int64_
   }
 }
 
-void TokenStreams::AddChunk(Stream& stream, int64_t index, int64_t tokens, model::StepPlan& plan) {
+void TokenStreams::AddChunk(Stream& stream, int64_t index, int64_t prompt, int64_t tokens,
+                            model::StepPlan& plan) {
   model::SequencePlan chunk;
   chunk.sequence = index + 1;
+  chunk.prompt_size = static_cast<int32_t>(prompt);
   chunk.num_computed = static_cast<int32_t>(stream.computed);
   const auto begin = stream.tokens.begin() + stream.computed;
   chunk.token_ids.assign(begin, begin + tokens);
@@ -36,7 +38,7 @@ model::StepPlan TokenStreams::NextPrefill(int64_t max_tokens) {
   model::StepPlan plan = NewPlan();
   for (size_t i = 0; i < streams_.size() && max_tokens > 0; ++i) {
     const int64_t tokens = std::min(prompt_ - streams_[i].computed, max_tokens);
-    if (tokens > 0) AddChunk(streams_[i], static_cast<int64_t>(i), tokens, plan);
+    if (tokens > 0) AddChunk(streams_[i], static_cast<int64_t>(i), prompt_, tokens, plan);
     max_tokens -= tokens;
   }
   return plan;
@@ -44,7 +46,8 @@ model::StepPlan TokenStreams::NextPrefill(int64_t max_tokens) {
 
 model::StepPlan TokenStreams::NextDecode() {
   model::StepPlan plan = NewPlan();
-  for (size_t i = 0; i < streams_.size(); ++i) AddChunk(streams_[i], static_cast<int64_t>(i), 1, plan);
+  for (size_t i = 0; i < streams_.size(); ++i)
+    AddChunk(streams_[i], static_cast<int64_t>(i), prompt_, 1, plan);
   return plan;
 }
 

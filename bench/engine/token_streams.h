@@ -32,7 +32,7 @@ class TokenStreams {
     std::vector<BlockId> blocks;
   };
   model::StepPlan NewPlan() { return {.epoch = 0, .step = next_step_++, .sequences = {}}; }
-  static void AddChunk(Stream& stream, int64_t index, int64_t tokens, model::StepPlan& plan);
+  static void AddChunk(Stream& stream, int64_t index, int64_t prompt, int64_t tokens, model::StepPlan& plan);
 
   const int64_t prompt_;
   std::vector<Stream> streams_;

@@ -235,11 +235,12 @@ void Prefill(Bench& bench, int64_t heads, int64_t rows, int64_t context) {
               .run = [&](int64_t, const Execution& e) { MlaPrefill(args, e); },
               .out = args.out.data,
               .out_bytes = static_cast<int64_t>(BytesOf(args.out))});
-  std::vector<int64_t> slots(static_cast<size_t>(context));
-  for (int64_t r = 0; r < context; ++r) slots[static_cast<size_t>(r)] = r;
+  std::vector<BlockId> table(static_cast<size_t>(context / kPageTokens));
+  for (size_t page = 0; page < table.size(); ++page) table[page] = static_cast<BlockId>(page);
   const MlaGatherArgs gather{.cache = buffers.Fp8Cache(context / kPageTokens),
                              .fp8 = true,
-                             .slots = buffers.Copy(slots),
+                             .block_table = buffers.Copy(table),
+                             .tokens = context,
                              .latent = latent,
                              .rope = rope};
   GemmArgs expand{.weight = buffers.Weight(DType::kBF16, 1, kv.cols, kLatent),

@@ -40,6 +40,7 @@ std::vector<std::string> CoordinatorCommand(const std::string& program, const Se
   Append(command, "--compute", options.compute);
   Append(command, "--kv-cache-dtype", options.kv_cache_dtype);
   Append(command, "--expert-exchange", options.expert_exchange);
+  Append(command, "--prefill-attention", options.prefill_attention);
   AppendUnlessZero(command, "--max-context", options.max_context);
   AppendUnlessZero(command, "--max-step-tokens", options.max_step_tokens);
   AppendUnlessZero(command, "--max-sequences", options.max_sequences);

@@ -74,6 +74,8 @@ std::vector<Setting> MakeSettings() {
        Choice(&ServeOptions::backend, {"auto", "cpu", "cuda"})},
       {"expert-exchange", "replicated or all_to_all",
        Choice(&ServeOptions::expert_exchange, {"replicated", "all_to_all"})},
+      {"prefill-attention", "absorbed or expanded: latent attention of prompts",
+       Choice(&ServeOptions::prefill_attention, {"absorbed", "expanded"})},
       {"host", "address of the HTTP server", Text(&ServeOptions::host)},
       {"port", "port of the HTTP server, 0: any", Number(&ServeOptions::port, 0, 65535)},
       {"cluster-address", "host:port where workers find the coordinator",

@@ -30,6 +30,7 @@ struct ServeOptions {
   std::string kv_cache_dtype = "auto";         // model::kKvCacheTypeNames
   std::string backend = "auto";                // auto, cpu, cuda
   std::string expert_exchange = "replicated";  // replicated, all_to_all
+  std::string prefill_attention = "expanded";  // absorbed, expanded
   std::string host = "127.0.0.1";
   int32_t port = 8000;            // 0: any
   std::string cluster_address;    // where workers find the coordinator, host:port; "": loopback, any port

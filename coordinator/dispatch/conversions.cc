@@ -40,6 +40,7 @@ void StepPlanToProto(const model::StepPlan& plan, cluster::StepPlan* message) {
     cluster::SequencePlan* out = message->add_sequences();
     out->set_sequence(sequence.sequence);
     out->set_dp_rank(sequence.dp_rank);
+    out->set_prompt_size(sequence.prompt_size);
     out->set_num_computed(sequence.num_computed);
     out->mutable_token_ids()->Add(sequence.token_ids.begin(), sequence.token_ids.end());
     out->mutable_block_table()->Add(sequence.block_table.begin(), sequence.block_table.end());

@@ -41,6 +41,7 @@ cluster::LoadRequest RequestFor(const LoadOptions& options, const std::string& n
   request.set_compute(options.compute == DType::kF32 ? "f32" : "bf16");
   request.set_kv_cache_type(options.kv_cache_type);
   request.set_expert_exchange(options.expert_exchange);
+  request.set_prefill_attention(options.prefill_attention);
   request.set_kv_bytes(options.kv_bytes);
   request.set_max_step_tokens(options.max_step_tokens);
   request.set_max_context(options.max_context);

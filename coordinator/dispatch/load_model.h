@@ -23,6 +23,7 @@ struct LoadOptions {
   DType compute = DType::kBF16;                // kBF16 or kF32
   std::string kv_cache_type = "auto";          // as model::KvCacheTypeOf has it
   std::string expert_exchange = "replicated";  // or all_to_all
+  std::string prefill_attention = "expanded";  // or absorbed
   int64_t kv_bytes = 0;                        // per rank; 0: the worker chooses from its free memory
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;
   int32_t max_context = 0;  // 0: what the model allows

@@ -71,7 +71,8 @@ TokenEvent Scheduler::ApplyTo(Sequence& sequence, const model::SequenceResult& r
   }
   const int32_t first_position = sequence.num_computed;
   sequence.num_computed += std::exchange(sequence.chunk, 0);
-  sequence.blocks.Publish(absl::MakeConstSpan(sequence.tokens).first(sequence.num_computed));
+  const int32_t shared = std::min(sequence.num_computed, SharedEnd(sequence));
+  sequence.blocks.Publish(absl::MakeConstSpan(sequence.tokens).first(shared));
   if (sequence.cancelled) {
     event.finish = FinishReason::kCancelled;
     return event;

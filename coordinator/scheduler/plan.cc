@@ -144,7 +144,7 @@ void Scheduler::PutBack(Sequence& sequence) {
 std::optional<Scheduler::Placement> Scheduler::Place(const Sequence& sequence) const {
   // At least one token is computed, for its logits are wanted; and where log-probabilities of the prompt are
   // still due, everything from there on.
-  int32_t reusable = sequence.size() - 1;
+  int32_t reusable = std::min(sequence.size() - 1, SharedEnd(sequence));
   if (sequence.prompt_logprobs_due()) reusable = std::min(reusable, sequence.next_prompt_logprob - 1);
   const auto prefix = absl::MakeConstSpan(sequence.tokens).first(reusable);
 
@@ -170,12 +170,18 @@ std::optional<Scheduler::Placement> Scheduler::Place(const Sequence& sequence) c
   return best;
 }
 
+int32_t Scheduler::SharedEnd(const Sequence& sequence) const {
+  return limits_.prefill_attention == model::PrefillAttention::kExpanded ? sequence.prompt_size
+                                                                         : sequence.size();
+}
+
 model::SequencePlan Scheduler::PlanOf(const Sequence& sequence) const {
   const auto chunk = absl::MakeConstSpan(sequence.tokens).subspan(sequence.num_computed, sequence.chunk);
   const int32_t end = sequence.num_computed + sequence.chunk;
   model::SequencePlan plan;
   plan.sequence = sequence.id;
   plan.dp_rank = sequence.dp_rank;
+  plan.prompt_size = sequence.prompt_size;
   plan.num_computed = sequence.num_computed;
   plan.token_ids.assign(chunk.begin(), chunk.end());
   const std::vector<BlockId>& blocks = sequence.blocks.blocks();

@@ -20,13 +20,14 @@
 //   behind its prompt; draws are by position, so it goes on with the very tokens it would have had. The
 //   oldest sequence is never preempted by another, and each fits alone, so all come to an end. Nobody is
 //   admitted in a step that had to preempt.
-// - Full blocks, of prompt and of output, are found again by later sequences of equal history and salt.
+// - Full blocks, of prompt and of output, are found again by later sequences of equal history and salt. Where
+//   prompts are computed in a form of their own (SchedulerLimits::prefill_attention), blocks of prompts alone
+//   are, by positions of prompts: what is found then is what would have been computed, bit for bit.
 // - An interruption takes every page away: all sequences wait again, in order of arrival, and are replayed as
 //   preempted ones are.
 // - One request must not bring the ranks down for all, again and again. Whoever takes part in two broken
-// steps
-//   and decodes nothing in between is a suspect. Suspects run alone, the oldest first, until each has decoded
-//   a token; one that breaks its step alone ends with an error. Two losses by chance thus cost nobody
+//   steps and decodes nothing in between is a suspect. Suspects run alone, the oldest first, until each has
+//   decoded a token; one that breaks its step alone ends with an error. Two losses by chance thus cost nobody
 //   anything but time, and a third one the one sequence that was alone with it. A single broken step is no
 //   reason to run alone: machines fail more often than requests are deadly, and replaying one by one is slow.
 #pragma once
@@ -114,6 +115,8 @@ class Scheduler {
   void PreemptYoungestBut(const Sequence& spared);
   void PutBack(Sequence& sequence);
   std::optional<Placement> Place(const Sequence& sequence) const;
+  // Positions whose pages may be shared with other sequences.
+  int32_t SharedEnd(const Sequence& sequence) const;
   model::SequencePlan PlanOf(const Sequence& sequence) const;
 
   // Apply's (apply.cc).

@@ -6,6 +6,7 @@
 
 #include "base/ids.h"
 #include "model/budget/budget.h"
+#include "model/step/prefill_attention.h"
 
 namespace deeprack::coordinator {
 
@@ -16,6 +17,8 @@ struct SchedulerLimits {
   int32_t max_context = 0;     // prompt + output positions of a sequence
   int32_t dp = 1;
   int32_t blocks_per_dp_rank = 0;  // KV pages
+  // kExpanded: only pages that lie wholly within a prompt are published and found.
+  model::PrefillAttention prefill_attention = model::PrefillAttention::kAbsorbed;
 
   // That a sequence can reach: the context, or what one dp group's cache holds if that is less.
   int64_t positions() const {

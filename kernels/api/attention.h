@@ -3,7 +3,7 @@
 // A token's cache entry is [latent (normed) | rope key (rotated)], latent_dim + rope_dim values, shared by
 // all heads. Query head h: q_latent = W_uk,h^T q_nope (latent_dim) and q_rope (rotated). Score of position s:
 // (q_latent . latent_s + q_rope . rope_s) * scale; output: sum of softmax weights times latent_s; W_uv,h then
-// maps it to values. One algorithm for prefill chunks and decodes, walking pages in order with an online
+// maps it to values. One algorithm for chunks of any length, walking pages in order with an online
 // softmax, so that a query's result depends only on its position and its own cache: batch-invariant under any
 // chunking. Relative error against fp64: 1e-5; where a backend multiplies pairs of bf16 (avx512_bf16) and
 // queries are bf16 and the cache is bf16 or fp8, the softmax weights are rounded to bf16 too: 1.5e-2. An fp8

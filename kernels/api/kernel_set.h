@@ -15,6 +15,7 @@
 #include "kernels/api/attention.h"
 #include "kernels/api/elementwise.h"
 #include "kernels/api/execution.h"
+#include "kernels/api/expanded_attention.h"
 #include "kernels/api/linear.h"
 #include "kernels/api/moe.h"
 #include "kernels/api/norm.h"
@@ -48,6 +49,11 @@ struct KernelSet {
   PlannedCaches planned_caches;
   int64_t (*mla_plan_bytes)(const MlaShape&) = nullptr;
   void (*plan_mla)(const MlaShape&, const AttentionSequence* sequences, void* plan) = nullptr;
+  // The same for expanded attention: the bytes of any plan for sequences of so many rows and a context of so
+  // many positions at most, and the plan.
+  int64_t (*expanded_plan_bytes)(const ExpandedShape&, int64_t sequences, int64_t max_context) = nullptr;
+  void (*plan_expanded)(const ExpandedShape&, const AttentionSequence* sequences, int64_t num_sequences,
+                        void* plan) = nullptr;
 
   void (*embedding)(const EmbeddingArgs&, const Execution&) = nullptr;
   void (*rms_norm)(const RmsNormArgs&, const Execution&) = nullptr;
@@ -62,6 +68,7 @@ struct KernelSet {
   // Null where it is several operations: kernels/api/mla_prepare.h calls the one or the others.
   void (*mla_prepare)(const MlaPrepareArgs&, const Execution&) = nullptr;
   void (*mla_attention)(const MlaAttentionArgs&, const Execution&) = nullptr;
+  void (*expanded_attention)(const ExpandedAttentionArgs&, const Execution&) = nullptr;
   // Null where a backend lacks it: such a backend serves no model with grouped-query attention.
   void (*gqa_attention)(const GqaAttentionArgs&, const Execution&) = nullptr;
   void (*gate)(const GateArgs&, const Execution&) = nullptr;

@@ -7,6 +7,7 @@
 #include "base/dtype.h"
 #include "base/weight_layout.h"
 #include "kernels/api/attention.h"
+#include "kernels/api/expanded_attention.h"
 
 namespace deeprack::kernels {
 
@@ -25,6 +26,7 @@ struct ProductBound {
 struct StepBounds {
   std::vector<ProductBound> products;
   MlaShape attention;       // heads 0: no latent attention
+  ExpandedShape expanded;   // heads 0: none is expanded
   int multiprocessors = 0;  // Execution's
 };
 

@@ -8,9 +8,9 @@
 // Register blocks hold heads of one query row, which see the same positions, so that each (row,
 // head)'s arithmetic is what it would be alone.
 #include "base/check.h"
-#include "base/fp8_kv_page.h"
 #include "kernels/cpu/attention_page.h"
 #include "kernels/cpu/backend.h"
+#include "kernels/cpu/fp8_entries.h"
 
 namespace deeprack::kernels::DEEPRACK_SIMD {
 namespace {
@@ -54,26 +54,6 @@ void LoadPage(const MlaAttentionArgs& args, int64_t page, int64_t count, const W
   const T* entries = static_cast<const T*>(args.cache) + page * kPageTokens * stride;
   LoadKeys(entries, stride, count, w);
   LoadValues(entries, stride, args.latent_dim, count, w);
-}
-
-// The first `count` <= 16 entries from `slot` on as rows of bf16, which can hold their values.
-void ExpandEntries(const char* cache, const Fp8KvPage& page, int64_t slot, int64_t count, bf16* rows,
-                   int64_t stride) {
-  for (int64_t i = 0; i < count; ++i) {
-    const char* const entry = cache + page.EntryAt(slot + i);
-    const auto* const latent = reinterpret_cast<const fp8_e4m3*>(entry);
-    const auto* const rope = reinterpret_cast<const bf16*>(entry + page.rope_begin());
-    const F16 scale = Set1(*reinterpret_cast<const float*>(cache + page.ScaleAt(slot + i)));
-    bf16* const row = rows + i * stride;
-    for (int64_t c = 0; c < page.latent_dim; c += 16) {
-      const int64_t rest = page.latent_dim - c;
-      StoreFirst(row + c, Mul(LoadFirst(latent + c, rest), scale), rest);
-    }
-    for (int64_t c = 0; c < page.rope_dim; c += 16) {
-      const int64_t rest = page.rope_dim - c;
-      StoreFirst(row + page.latent_dim + c, Mul(LoadFirst(rope + c, rest), scale), rest);
-    }
-  }
 }
 
 // As LoadPage, sixteen positions at a time.

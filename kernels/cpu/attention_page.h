@@ -125,7 +125,8 @@ void LoadValues(const T* values, int64_t stride, int64_t dim, int64_t count, con
 
 #if DEEPRACK_SIMD_LEVEL >= 3
 // Pairs of positions; a last one without a partner is paired with zeros.
-void LoadValues(const bf16* values, int64_t stride, int64_t dim, int64_t count, const Workspace<bf16>& w) {
+[[maybe_unused]] void LoadValues(const bf16* values, int64_t stride, int64_t dim, int64_t count,
+                                 const Workspace<bf16>& w) {
   for (int64_t i = 0; i < count; i += 2) {
     const bf16* const row = values + i * stride;
     for (int64_t d = 0; d < dim; d += 32) {

@@ -20,6 +20,7 @@ constinit const KernelSet kKernels = {
     .rope = Rope,
     .kv_write = KvWrite,
     .mla_attention = MlaAttention,
+    .expanded_attention = ExpandedAttention,
     .gqa_attention = GqaAttention,
     .gate = Gate,
     .group_by_expert = GroupByExpert,

@@ -17,6 +17,7 @@ void SwiGlu(const SwiGluArgs& args, const Execution& execution);
 void Rope(const RopeArgs& args, const Execution& execution);
 void KvWrite(const KvWriteArgs& args, const Execution& execution);
 void MlaAttention(const MlaAttentionArgs& args, const Execution& execution);
+void ExpandedAttention(const ExpandedAttentionArgs& args, const Execution& execution);
 void GqaAttention(const GqaAttentionArgs& args, const Execution& execution);
 void Gate(const GateArgs& args, const Execution& execution);
 void Combine(const CombineArgs& args, const Execution& execution);

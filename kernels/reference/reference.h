@@ -6,6 +6,7 @@
 
 #include "kernels/api/attention.h"
 #include "kernels/api/elementwise.h"
+#include "kernels/api/expanded_attention.h"
 #include "kernels/api/linear.h"
 #include "kernels/api/moe.h"
 #include "kernels/api/norm.h"
@@ -33,6 +34,8 @@ void KvWrite(const KvWriteArgs& args);
 // score so far, rounded.
 enum class SoftmaxWeights { kExact, kBf16 };
 void MlaAttention(const MlaAttentionArgs& args, SoftmaxWeights weights = SoftmaxWeights::kExact);
+// Keys and values rounded to the type of q.
+void ExpandedAttention(const ExpandedAttentionArgs& args, SoftmaxWeights weights = SoftmaxWeights::kExact);
 void GqaAttention(const GqaAttentionArgs& args, SoftmaxWeights weights = SoftmaxWeights::kExact);
 void Gate(const GateArgs& args);
 void GroupByExpert(const GroupByExpertArgs& args);

@@ -24,6 +24,7 @@ struct TokenCount {
 struct SequencePlan {
   SequenceId sequence = 0;
   int32_t dp_rank = 0;               // the dp group that holds this sequence's KV
+  int32_t prompt_size = 0;           // positions [0, prompt_size) are of the prompt; at least 1
   int32_t num_computed = 0;          // positions [0, num_computed) are in the cache
   std::vector<TokenId> token_ids;    // never empty
   std::vector<BlockId> block_table;  // covers num_computed + token_ids.size() positions

@@ -30,6 +30,7 @@ void AndWait(const Args& args, const Execution&) {
 const KernelSet& WaitingKernels() {
   static const KernelSet set = {
       .name = "cuda-plain",
+      .scratch_bytes = plain::ScratchOf,
       .embedding = AndWait<EmbeddingArgs, plain::Embedding>,
       .rms_norm = AndWait<RmsNormArgs, plain::RmsNorm>,
       .add_rms_norm = AndWait<AddRmsNormArgs, plain::AddRmsNorm>,
@@ -41,6 +42,7 @@ const KernelSet& WaitingKernels() {
       .rope = AndWait<RopeArgs, plain::Rope>,
       .kv_write = AndWait<KvWriteArgs, plain::KvWrite>,
       .mla_attention = AndWait<MlaAttentionArgs, plain::MlaAttention>,
+      .expanded_attention = AndWait<ExpandedAttentionArgs, plain::ExpandedAttention>,
       .gqa_attention = AndWait<GqaAttentionArgs, plain::GqaAttention>,
       .gate = AndWait<GateArgs, plain::Gate>,
       .group_by_expert = AndWait<GroupByExpertArgs, plain::GroupByExpert>,

@@ -1,4 +1,5 @@
-// A GGUF against what the same model gives from elsewhere. test_gguf_goldens.py writes the files and runs this:
+// A GGUF against what the same model gives from elsewhere. test_gguf_goldens.py writes the files and runs
+// this:
 //
 //   gguf_parity golden NAME MODEL         MODEL holds the values of the golden's checkpoint: its logits and
 //   tokens,
@@ -59,7 +60,8 @@ void CheckGolden(const Golden& golden, const Placement& placement, DType compute
   const int ranks = placement.layout.world_size();
   std::vector<RankReport> reports(static_cast<size_t>(ranks));
   RunRanks(ranks, [&](int rank, worker::Communicator* world) {
-    worker::EngineOptions options = GoldenOptions(golden, placement.layout, compute, placement.exchange);
+    worker::EngineOptions options =
+        GoldenOptions(golden, placement.layout, compute, placement.exchange, placement.prefill);
     options.rank = rank;
     reports[static_cast<size_t>(rank)] = ServeGolden(golden, options, Chunking::kMixed, kGreedyTokens, world);
   });
@@ -101,13 +103,15 @@ std::vector<std::vector<float>> LogitsOf(const std::string& model, const model::
   std::mutex mutex;
   RunRanks(layout.world_size(), [&](int rank, worker::Communicator* world) {
     worker::EngineOptions options =
-        GoldenOptions({.folder = model}, layout, compute, model::ExpertExchange::kReplicated);
+        GoldenOptions({.folder = model}, layout, compute, model::ExpertExchange::kReplicated,
+                      model::PrefillAttention::kExpanded);
     options.rank = rank;
     const auto engine = worker::Engine::Create(options, world, {});
     if (!engine.ok()) return Fail(absl::StrCat(model, ": ", std::string(engine.status().message())));
     const int64_t vocab = (*engine)->config().vocab_size;
     for (int32_t position = 0; position < kPositions; ++position) {
-      model::SequencePlan sequence{.sequence = 1, .num_computed = position, .sample = true};
+      model::SequencePlan sequence{
+          .sequence = 1, .prompt_size = kPositions, .num_computed = position, .sample = true};
       sequence.token_ids = {static_cast<TokenId>((position * position + 3) % vocab)};
       for (BlockId block = 0; block < CeilDiv(position + 1, kPageTokens); ++block) {
         sequence.block_table.push_back(block);

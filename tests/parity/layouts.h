@@ -13,6 +13,7 @@ namespace deeprack::parity {
 struct Placement {
   model::Layout layout;
   model::ExpertExchange exchange = model::ExpertExchange::kReplicated;
+  model::PrefillAttention prefill = model::PrefillAttention::kExpanded;
 };
 
 // Every combination of tp 1, 2, 4; dp 1, 2; ep 1, 2, 4 (where it divides tp x dp); pp 1, 2; both exchanges.
@@ -33,19 +34,26 @@ inline std::vector<Placement> AllPlacements() {
   return placements;
 }
 
-// Those that differ for the golden: without experts, how they are spread and exchanged is no difference.
+// Those that differ for the golden, and with prompts absorbed those in which attention differs: without
+// experts, how they are spread and exchanged is no difference.
 inline std::vector<Placement> PlacementsOf(const Golden& golden) {
   std::vector<Placement> placements = AllPlacements();
-  if (golden.has_experts) return placements;
-  std::erase_if(placements, [](const Placement& placement) {
+  std::vector<Placement> without_experts = placements;
+  std::erase_if(without_experts, [](const Placement& placement) {
     return placement.layout.ep != 1 || placement.exchange != model::ExpertExchange::kReplicated;
   });
+  if (!golden.has_experts) placements = without_experts;
+  for (Placement& placement : without_experts) {
+    placement.prefill = model::PrefillAttention::kAbsorbed;
+    placements.push_back(placement);
+  }
   return placements;
 }
 
 inline std::string Describe(const Placement& placement) {
   return model::ToString(placement.layout) +
-         (placement.exchange == model::ExpertExchange::kReplicated ? " replicated" : " all_to_all");
+         (placement.exchange == model::ExpertExchange::kReplicated ? " replicated" : " all_to_all") +
+         (placement.prefill == model::PrefillAttention::kExpanded ? " expanded" : " absorbed");
 }
 
 }  // namespace deeprack::parity

@@ -21,7 +21,8 @@ class MpiParityTest : public ::testing::TestWithParam<std::string> {
     SCOPED_TRACE(Describe(placement));
     auto world = worker::JoinMpiWorld(absl::Minutes(2));
     ASSERT_TRUE(world.ok()) << world.status();
-    worker::EngineOptions options = GoldenOptions(golden, placement.layout, compute, placement.exchange);
+    worker::EngineOptions options =
+        GoldenOptions(golden, placement.layout, compute, placement.exchange, placement.prefill);
     options.rank = (*world)->rank();
     const RankReport report = ServeGolden(golden, options, Chunking::kMixed, kGreedyTokens, world->get());
     if (!report.failures.empty()) {

@@ -31,7 +31,8 @@ class GoldenTest : public ::testing::Test {
     std::vector<std::thread> threads;
     for (int rank = 0; rank < ranks; ++rank) {
       threads.emplace_back([&, rank] {
-        worker::EngineOptions options = GoldenOptions(golden_, placement.layout, compute, placement.exchange);
+        worker::EngineOptions options =
+            GoldenOptions(golden_, placement.layout, compute, placement.exchange, placement.prefill);
         options.rank = rank;
         reports[static_cast<size_t>(rank)] =
             ServeGolden(golden_, options, chunking, greedy_tokens, world[static_cast<size_t>(rank)].get());

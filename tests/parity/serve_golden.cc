@@ -136,6 +136,7 @@ class Server {
       model::SequencePlan chunk;
       chunk.sequence = i + 1;
       chunk.dp_rank = sequence.dp_rank;
+      chunk.prompt_size = PromptLength(i);
       chunk.num_computed = sequence.computed;
       chunk.token_ids.assign(sequence.tokens.begin() + sequence.computed, sequence.tokens.begin() + end);
       chunk.block_table = sequence.blocks;
@@ -262,13 +263,14 @@ RankReport ServeGolden(const Golden& golden, const worker::EngineOptions& option
 }
 
 worker::EngineOptions GoldenOptions(const Golden& golden, const model::Layout& layout, DType compute,
-                                    model::ExpertExchange exchange) {
+                                    model::ExpertExchange exchange, model::PrefillAttention prefill) {
   worker::EngineOptions options;
   options.model_path = golden.folder;
   options.layout = layout;
   options.epoch = kEpoch;
   options.compute = compute;
   options.expert_exchange = exchange;
+  options.prefill_attention = prefill;
   options.kv_bytes = 4 << 20;
   options.max_step_tokens = 320;
   options.max_sequences = 8;

@@ -44,6 +44,6 @@ RankReport ServeGolden(const Golden& golden, const worker::EngineOptions& option
 
 // Options for golden.folder with small limits.
 worker::EngineOptions GoldenOptions(const Golden& golden, const model::Layout& layout, DType compute,
-                                    model::ExpertExchange exchange);
+                                    model::ExpertExchange exchange, model::PrefillAttention prefill);
 
 }  // namespace deeprack::parity

@@ -99,10 +99,18 @@ absl::StatusOr<coordinator::LoadedModel> Cluster::Load(absl::Duration collective
 
 model::StepPlan Cluster::Plan(StepId step, Epoch epoch) {
   model::StepPlan plan{.epoch = epoch, .step = step};
-  plan.sequences.push_back(
-      {.sequence = 11, .num_computed = 3, .token_ids = {5}, .block_table = {0}, .sample = true});
-  plan.sequences.push_back(
-      {.sequence = 10, .num_computed = 4, .token_ids = {6}, .block_table = {1}, .sample = true});
+  plan.sequences.push_back({.sequence = 11,
+                            .prompt_size = 3,
+                            .num_computed = 3,
+                            .token_ids = {5},
+                            .block_table = {0},
+                            .sample = true});
+  plan.sequences.push_back({.sequence = 10,
+                            .prompt_size = 3,
+                            .num_computed = 4,
+                            .token_ids = {6},
+                            .block_table = {1},
+                            .sample = true});
   return plan;
 }
 

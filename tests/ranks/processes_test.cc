@@ -70,6 +70,7 @@ class ProcessesTest : public testing::Test {
   static model::StepPlan Prefill(StepId step, Epoch epoch = 1) {
     model::StepPlan plan{.epoch = epoch, .step = step};
     plan.sequences.push_back({.sequence = 1,
+                              .prompt_size = 3,
                               .token_ids = {1, 2, 3},
                               .block_table = {0},
                               .sample = true,

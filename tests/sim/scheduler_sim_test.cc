@@ -234,11 +234,16 @@ TEST(SchedulerSimulation, OneSeedIsOneRun) {
 class SimulatedClusterTest : public ::testing::Test {
  protected:
   SimulatedClusterTest()
-      : cluster_({.max_step_tokens = 100, .max_sequences = 4, .dp = 1, .blocks_per_dp_rank = 4}) {}
+      : cluster_({.max_step_tokens = 100,
+                  .max_sequences = 4,
+                  .dp = 1,
+                  .blocks_per_dp_rank = 4,
+                  .prefill_attention = model::PrefillAttention::kExpanded}) {}
   static model::SequencePlan Chunk(SequenceId id, int32_t start, std::vector<TokenId> tokens,
-                                   std::vector<BlockId> table) {
+                                   std::vector<BlockId> table, int32_t prompt_size = 2) {
     model::SequencePlan plan;
     plan.sequence = id;
+    plan.prompt_size = prompt_size;
     plan.num_computed = start;
     plan.token_ids = std::move(tokens);
     plan.block_table = std::move(table);
@@ -262,6 +267,10 @@ TEST_F(SimulatedClusterTest, NoticesAnotherSequencesPast) {
   EXPECT_TRUE(Execute({Chunk(1, 0, {1, 2, 3}, {0})}).ok());
   EXPECT_TRUE(Execute({Chunk(2, 0, {9}, {0})}).ok());  // overwrites the start
   EXPECT_FALSE(Execute({Chunk(1, 3, {4}, {0})}).ok());
+}
+TEST_F(SimulatedClusterTest, NoticesOutputInAPrompt) {
+  EXPECT_TRUE(Execute({Chunk(1, 0, {1, 2, 3}, {0}, 2)}).ok());
+  EXPECT_FALSE(Execute({Chunk(2, 3, {9}, {0}, 4)}).ok());
 }
 TEST_F(SimulatedClusterTest, NoticesASharedPageBeingWritten) {
   EXPECT_FALSE(Execute({Chunk(1, 0, {1}, {0}), Chunk(2, 0, {1}, {0})}).ok());

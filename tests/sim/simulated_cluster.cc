@@ -30,6 +30,10 @@ size_t SimulatedCluster::SlotOf(const model::SequencePlan& plan, int32_t positio
   return block * kPageTokens + position % kPageTokens;
 }
 
+bool SimulatedCluster::Expands(const model::SequencePlan& plan, int32_t position) const {
+  return limits_.prefill_attention == model::PrefillAttention::kExpanded && position < plan.prompt_size;
+}
+
 // All that can be said of a plan without its contents: limits, ids, and that nobody writes to a page that
 // another sequence has.
 absl::Status SimulatedCluster::CheckPlan(const model::StepPlan& plan) const {
@@ -75,6 +79,8 @@ absl::Status SimulatedCluster::Read(const model::SequencePlan& plan, std::vector
     if (!slot.written) return Wrong(plan, "reads position ", position, ", which was never written");
     if (slot.position != position)
       return Wrong(plan, "reads position ", position, " and finds ", slot.position);
+    if (slot.expanded != Expands(plan, position))
+      return Wrong(plan, "position ", position, " was computed in the other form of attention");
     history = Extend(history, slot.token);
     if (slot.history != history) return Wrong(plan, "position ", position, " has another sequence's past");
     tokens.push_back(slot.token);
@@ -99,6 +105,9 @@ absl::Status SimulatedCluster::CheckCounts(const model::SequencePlan& plan,
 }
 
 absl::StatusOr<model::SequenceResult> SimulatedCluster::Run(const model::SequencePlan& plan) {
+  const auto expected = prompt_sizes_.find(plan.sequence);
+  if (expected != prompt_sizes_.end() && plan.prompt_size != expected->second)
+    return Wrong(plan, "a prompt of ", plan.prompt_size, " tokens; it has ", expected->second);
   std::vector<TokenId> tokens;
   uint64_t history = kEmptyHistory;
   DR_RETURN_IF_ERROR(Read(plan, tokens, history));
@@ -108,7 +117,7 @@ absl::StatusOr<model::SequenceResult> SimulatedCluster::Run(const model::Sequenc
     history = Extend(history, token);
     tokens.push_back(token);
     const int32_t position = plan.num_computed + static_cast<int32_t>(i);
-    slots_[SlotOf(plan, position)] = {true, position, token, history};
+    slots_[SlotOf(plan, position)] = {true, position, token, history, Expands(plan, position)};
     const TokenId follower = i + 1 < plan.token_ids.size() ? plan.token_ids[i + 1] : plan.next_prompt_token;
     if (plan.prompt_logprobs >= 0 && follower >= 0) {
       result.prompt_logprobs.push_back({.chosen = {follower, -static_cast<float>(position + 1)}});
@@ -137,6 +146,7 @@ void SimulatedCluster::Digest(const model::StepPlan& plan) {
   for (const model::SequencePlan& sequence : plan.sequences) {
     fold(static_cast<int64_t>(sequence.sequence));
     fold(sequence.dp_rank);
+    fold(sequence.prompt_size);
     fold(sequence.num_computed);
     fold(sequence.sample);
     fold(sequence.next_prompt_token);

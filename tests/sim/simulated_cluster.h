@@ -34,13 +34,16 @@ class SimulatedCluster final : public StepExecutor {
     bool written = false;
     int32_t position = 0;
     TokenId token = 0;
-    uint64_t history = 0;  // of all tokens up to and with this one
+    uint64_t history = 0;   // of all tokens up to and with this one
+    bool expanded = false;  // how it was computed
   };
 
   absl::Status CheckPlan(const model::StepPlan& plan) const;
   absl::Status Read(const model::SequencePlan& plan, std::vector<TokenId>& tokens, uint64_t& history) const;
   absl::Status CheckCounts(const model::SequencePlan& plan, const std::vector<TokenId>& tokens) const;
   absl::StatusOr<model::SequenceResult> Run(const model::SequencePlan& plan);
+  // How attention of the position is to be computed.
+  bool Expands(const model::SequencePlan& plan, int32_t position) const;
   size_t SlotOf(const model::SequencePlan& plan, int32_t position) const;
   void Digest(const model::StepPlan& plan);
 

@@ -35,6 +35,7 @@ SchedulerLimits RandomLimits(std::mt19937_64& random) {
   limits.max_step_tokens = OneIn(random, 3) ? Draw(random, 1, 16) : Draw(random, 16, 512);
   limits.max_sequences = Draw(random, 1, 24);
   limits.max_context = OneIn(random, 2) ? 100'000 : Draw(random, 40, 600);
+  if (OneIn(random, 2)) limits.prefill_attention = model::PrefillAttention::kExpanded;
   return limits;
 }
 

@@ -1,5 +1,5 @@
-// Multi-head latent attention, absorbed: queries go into the latent space, attended latents come back as
-// values.
+// Multi-head latent attention. Generated positions are absorbed: queries go into the latent space, attended
+// latents come back as values. Positions of prompts may be expanded (expanded_attention.cc).
 #include "base/status_macros.h"
 #include "kernels/api/mla_prepare.h"
 #include "worker/decoder/decoder.h"
@@ -12,14 +12,11 @@ absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, co
   const int64_t rows = batch.rows;
   const int64_t heads = config_.num_attention_heads / parts_.layout.tp;
   const int64_t latent_dim = config_.kv_lora_rank;
-  const int64_t rope_dim = config_.qk_rope_head_dim;
   const int64_t nope_dim = config_.qk_nope_head_dim;
   const float eps = static_cast<float>(config_.rms_norm_eps);
   const Matrix normed = FirstRows(ws_.normed, rows);
   const Matrix q = FirstRows(ws_.q, rows);
   const Matrix kv_a = FirstRows(ws_.kv_a, rows);
-  const Matrix q_latent = FirstRows(ws_.q_latent, rows);
-  const Matrix attended = FirstRows(ws_.attended, rows);
   const Matrix values = FirstRows(ws_.values, rows);
   const Matrix partial = FirstRows(ws_.partial, rows);
 
@@ -50,6 +47,20 @@ absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, co
                        .cache_type = parts_.cache->type()},
                       execution_);
 
+  if (batch.absorbed_rows > 0) AttendAbsorbed(weights, cache, batch);
+  if (batch.expanded_rows > 0) AttendExpanded(weights, cache, batch);
+  kernels_.linear({.x = values, .weight = weights.o, .out = partial}, execution_);
+  return seams_.AttentionOut(partial);
+}
+
+void Decoder::AttendAbsorbed(const AttentionWeights& weights, void* cache, const Batch& batch) {
+  const int64_t rows = batch.absorbed_rows;
+  const int64_t heads = config_.num_attention_heads / parts_.layout.tp;
+  const int64_t latent_dim = config_.kv_lora_rank;
+  const Matrix q = FirstRows(ws_.q, rows);
+  const Matrix q_latent = FirstRows(ws_.q_latent, rows);
+  const Matrix attended = FirstRows(ws_.attended, rows);
+  const Matrix values = FirstRows(ws_.values, rows);
   kernels_.head_linear({.x = q,
                         .x_head_stride = config_.qk_head_dim(),
                         .weights = weights.absorbed_key.data(),
@@ -60,10 +71,10 @@ absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, co
   kernels_.mla_attention({.q_latent = q_latent,
                           .q_rope = q,
                           .q_rope_head_stride = config_.qk_head_dim(),
-                          .q_rope_offset = nope_dim,
+                          .q_rope_offset = config_.qk_nope_head_dim,
                           .heads = heads,
                           .latent_dim = latent_dim,
-                          .rope_dim = rope_dim,
+                          .rope_dim = config_.qk_rope_head_dim,
                           .scale = static_cast<float>(config_.attention_scale()),
                           .cache = cache,
                           .cache_type = parts_.cache->type(),
@@ -81,8 +92,6 @@ absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, co
                         .out = values,
                         .device_weights = weights.device_absorbed_value},
                        execution_);
-  kernels_.linear({.x = values, .weight = weights.o, .out = partial}, execution_);
-  return seams_.AttentionOut(partial);
 }
 
 }  // namespace deeprack::worker

@@ -24,8 +24,9 @@ int64_t BatchBytes(const model::StepLimits& limits, const AttentionPlanner& plan
   const int64_t rows = limits.max_step_tokens;
   const int64_t sequences = std::min(rows, limits.max_sequences);
   return StagedArea::BytesOf<TokenId>(rows) + StagedArea::BytesOf<int32_t>(rows) +
-         StagedArea::BytesOf<int64_t>(rows) + StagedArea::BytesOf<kernels::AttentionSequence>(sequences) +
+         StagedArea::BytesOf<int64_t>(rows) + 2 * StagedArea::BytesOf<kernels::AttentionSequence>(sequences) +
          StagedArea::BytesOf<int32_t>(1) + StagedArea::BytesOf<std::byte>(planner.MostBytes(limits)) +
+         StagedArea::BytesOf<std::byte>(planner.ExpandedBytes(sequences)) +
          sequences * StagedArea::BytesOf<BlockId>(CeilDiv(limits.max_context, kPageTokens));
 }
 
@@ -33,41 +34,61 @@ void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, int64_t
                const AttentionPlanner& planner, StagedArea& area, Batch& batch) {
   batch.chunks.clear();
   batch.rows_of_group.assign(static_cast<size_t>(dp), 0);
-  batch.real_rows = 0;
+  batch.absorbed_rows = batch.expanded_rows = 0;
+  batch.num_sequences = batch.num_expanded = 0;
   for (size_t index = 0; index < plan.sequences.size(); ++index) {
     const model::SequencePlan& sequence = plan.sequences[index];
     const int32_t rows = static_cast<int32_t>(sequence.token_ids.size());
     batch.rows_of_group[sequence.dp_rank] += rows;
     if (sequence.dp_rank != dp_rank) continue;
+    const int32_t expanded = planner.ExpandedRowsOf(sequence);
     batch.chunks.push_back({.plan_index = static_cast<int32_t>(index),
-                            .first_row = static_cast<int32_t>(batch.real_rows),
-                            .rows = rows});
-    batch.real_rows += rows;
+                            .rows = rows,
+                            .expanded_rows = expanded,
+                            .first_expanded_row = static_cast<int32_t>(batch.expanded_rows),
+                            .first_absorbed_row = static_cast<int32_t>(batch.absorbed_rows)});
+    batch.absorbed_rows += rows - expanded;
+    batch.expanded_rows += expanded;
+    batch.num_sequences += rows > expanded ? 1 : 0;
+    batch.num_expanded += expanded > 0 ? 1 : 0;
   }
-  batch.rows = batch.real_rows;
-  batch.num_sequences = std::ssize(batch.chunks);
+  batch.real_rows = batch.absorbed_rows + batch.expanded_rows;
   if (padded_rows > 0) {
     DR_CHECK(batch.num_sequences == batch.real_rows && batch.real_rows <= padded_rows);
-    batch.rows = batch.num_sequences = padded_rows;
+    batch.absorbed_rows = batch.num_sequences = padded_rows;
     std::fill(batch.rows_of_group.begin(), batch.rows_of_group.end(), padded_rows);
   }
+  batch.rows = batch.absorbed_rows + batch.expanded_rows;
+  for (Batch::Chunk& chunk : batch.chunks)
+    chunk.first_expanded_row += static_cast<int32_t>(batch.absorbed_rows);
 
   const Staged<TokenId> token_ids = area.Take<TokenId>(batch.rows);
   const Staged<int32_t> positions = area.Take<int32_t>(batch.rows);
   const Staged<int64_t> slots = area.Take<int64_t>(batch.rows);
   const auto sequences = area.Take<kernels::AttentionSequence>(batch.num_sequences);
+  const auto expanded = area.Take<kernels::AttentionSequence>(batch.num_expanded);
   const Staged<int32_t> row_count = area.Take<int32_t>(1);
-  for (size_t i = 0; i < batch.chunks.size(); ++i) {
-    const Batch::Chunk& chunk = batch.chunks[i];
+  kernels::AttentionSequence* next_sequence = sequences.host;
+  kernels::AttentionSequence* next_expanded = expanded.host;
+  for (const Batch::Chunk& chunk : batch.chunks) {
     const model::SequencePlan& sequence = plan.sequences[static_cast<size_t>(chunk.plan_index)];
-    sequences.host[i] = {
-        .first_row = chunk.first_row, .rows = chunk.rows, .first_position = sequence.num_computed};
+    if (chunk.expanded_rows > 0) {
+      *next_expanded++ = {.first_row = chunk.first_expanded_row - static_cast<int32_t>(batch.absorbed_rows),
+                          .rows = chunk.expanded_rows,
+                          .first_position = sequence.num_computed};
+    }
+    if (chunk.rows > chunk.expanded_rows) {
+      *next_sequence++ = {.first_row = chunk.first_absorbed_row,
+                          .rows = chunk.rows - chunk.expanded_rows,
+                          .first_position = sequence.num_computed + chunk.expanded_rows};
+    }
     for (int32_t r = 0; r < chunk.rows; ++r) {
       const int32_t position = sequence.num_computed + r;
+      const int32_t row = chunk.RowOf(r);
       const int64_t page = sequence.block_table[position / kPageTokens];
-      token_ids.host[chunk.first_row + r] = sequence.token_ids[r];
-      positions.host[chunk.first_row + r] = position;
-      slots.host[chunk.first_row + r] = page * kPageTokens + position % kPageTokens;
+      token_ids.host[row] = sequence.token_ids[r];
+      positions.host[row] = position;
+      slots.host[row] = page * kPageTokens + position % kPageTokens;
     }
   }
   for (int64_t row = batch.real_rows; row < batch.rows; ++row) {
@@ -82,26 +103,36 @@ void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, int64_t
   batch.slots = slots.device;
   batch.sequences = sequences.device;
   batch.host_sequences = sequences.host;
+  batch.expanded_sequences = expanded.device;
+  batch.host_expanded = expanded.host;
   batch.row_count = row_count.device;
 
   int64_t most_rows = 1;
-  for (const Batch::Chunk& chunk : batch.chunks) most_rows = std::max<int64_t>(most_rows, chunk.rows);
-  batch.attention_shape = planner.ShapeOf(batch.rows, batch.num_sequences, most_rows);
+  for (const Batch::Chunk& chunk : batch.chunks)
+    most_rows = std::max<int64_t>(most_rows, chunk.rows - chunk.expanded_rows);
+  batch.attention_shape = planner.ShapeOf(batch.absorbed_rows, batch.num_sequences, most_rows);
   const Staged<std::byte> attention = area.Take<std::byte>(planner.BytesOf(batch.attention_shape));
   const bool planned = planner.BytesOf(batch.attention_shape) > 0;
   batch.attention_plan = planned ? attention.device : nullptr;
   batch.host_attention_plan = planned ? attention.host : nullptr;
+  const int64_t expanded_bytes = planner.ExpandedBytes(batch.num_expanded);
+  const Staged<std::byte> expanded_plan = area.Take<std::byte>(expanded_bytes);
+  batch.expanded_plan = expanded_bytes > 0 ? expanded_plan.device : nullptr;
+  batch.host_expanded_plan = expanded_bytes > 0 ? expanded_plan.host : nullptr;
 }
 
 void FillBlockTables(const model::StepPlan& plan, const AttentionPlanner& planner, StagedArea& area,
                      Batch& batch) {
-  for (size_t i = 0; i < batch.chunks.size(); ++i) {
-    const model::SequencePlan& sequence = plan.sequences[static_cast<size_t>(batch.chunks[i].plan_index)];
+  kernels::AttentionSequence* next_sequence = batch.host_sequences;
+  kernels::AttentionSequence* next_expanded = batch.host_expanded;
+  for (const Batch::Chunk& chunk : batch.chunks) {
+    const model::SequencePlan& sequence = plan.sequences[static_cast<size_t>(chunk.plan_index)];
     const Staged<BlockId> table = area.Take<BlockId>(PagesOf(sequence));
     std::copy_n(sequence.block_table.begin(), PagesOf(sequence), table.host);
-    batch.host_sequences[i].block_table = table.device;
+    if (chunk.expanded_rows > 0) (next_expanded++)->block_table = table.device;
+    if (chunk.rows > chunk.expanded_rows) (next_sequence++)->block_table = table.device;
   }
-  const int64_t sequences = std::ssize(batch.chunks);
+  const int64_t sequences = next_sequence - batch.host_sequences;
   if (sequences < batch.num_sequences) {  // rows of padding read a page that somebody has, or the first
     const BlockId* page = sequences > 0 ? batch.host_sequences[0].block_table : nullptr;
     if (page == nullptr) {
@@ -115,6 +146,9 @@ void FillBlockTables(const model::StepPlan& plan, const AttentionPlanner& planne
   }
   if (batch.host_attention_plan != nullptr) {
     planner.Plan(batch.attention_shape, batch.host_sequences, batch.host_attention_plan);
+  }
+  if (batch.host_expanded_plan != nullptr) {
+    planner.PlanExpanded(batch.host_expanded, batch.num_expanded, batch.host_expanded_plan);
   }
 }
 

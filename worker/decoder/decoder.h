@@ -33,6 +33,7 @@ struct DecoderParts {
   Rank rank = 0;
   model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
   DType compute = DType::kBF16;
+  kernels::ExpandedShape expanded;  // of the largest step; heads 0: nothing is expanded
   const StageWeights* weights = nullptr;
   const KvCache* cache = nullptr;
   Workspace workspace;
@@ -64,6 +65,9 @@ class Decoder {
   // Reads workspace.normed and leaves its output, summed over the ranks, in the first rows of
   // workspace.partial.
   absl::Status Attention(const AttentionWeights& weights, void* cache, const Batch& batch);
+  // From ws_.q and the cache to ws_.values: the batch's absorbed rows, then its expanded ones.
+  void AttendAbsorbed(const AttentionWeights& weights, void* cache, const Batch& batch);
+  void AttendExpanded(const AttentionWeights& weights, void* cache, const Batch& batch);
   absl::Status GroupedQueryAttention(const AttentionWeights& weights, void* cache, const Batch& batch);
   // Read workspace.normed and return their output, summed over the ranks: rows of workspace.partial.
   absl::StatusOr<Matrix> DenseFeedForward(const FeedForwardWeights& weights, int64_t rows);

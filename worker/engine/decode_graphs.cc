@@ -18,7 +18,8 @@ int64_t GraphBucket(int64_t rows, int64_t most) {
 int64_t GraphBucketOf(const model::StepPlan& plan, int32_t dp, int64_t most) {
   const bool decodes =
       std::all_of(plan.sequences.begin(), plan.sequences.end(), [](const model::SequencePlan& sequence) {
-        return sequence.token_ids.size() == 1 && sequence.sample && sequence.prompt_logprobs < 0;
+        return sequence.token_ids.size() == 1 && sequence.num_computed >= sequence.prompt_size &&
+               sequence.sample && sequence.prompt_logprobs < 0;
       });
   if (!decodes) return 0;
   std::vector<int64_t> rows_of_group(static_cast<size_t>(dp));

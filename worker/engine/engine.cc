@@ -94,6 +94,7 @@ class RankEngine final : public Engine {
             .rank = options_.rank,
             .expert_exchange = options_.expert_exchange,
             .compute = options_.compute,
+            .expanded = planner_.expanded(),
             .weights = &parts_.weights.weights,
             .cache = &parts_.cache,
             .workspace = parts_.workspace,
@@ -266,13 +267,11 @@ void RankEngine::ListRequests(const model::StepPlan& plan) {
       const TokenId next =
           p + 1 < chunk.rows ? sequence.token_ids[static_cast<size_t>(p) + 1] : sequence.next_prompt_token;
       if (next < 0) continue;
-      scores_.push_back(
-          {.batch_row = chunk.first_row + p, .token = next, .num_top = sequence.prompt_logprobs});
+      scores_.push_back({.batch_row = chunk.RowOf(p), .token = next, .num_top = sequence.prompt_logprobs});
     }
     score_end_of_chunk_.push_back(static_cast<int32_t>(scores_.size()));
     sample_of_chunk_.push_back(sequence.sample ? static_cast<int32_t>(samples_.size()) : -1);
-    if (sequence.sample)
-      samples_.push_back({.batch_row = chunk.first_row + chunk.rows - 1, .plan = &sequence});
+    if (sequence.sample) samples_.push_back({.batch_row = chunk.RowOf(chunk.rows - 1), .plan = &sequence});
   }
 }
 

@@ -13,6 +13,7 @@
 #include "model/config/model_config.h"
 #include "model/layout/expert_exchange.h"
 #include "model/layout/layout.h"
+#include "model/step/prefill_attention.h"
 #include "model/step/step_plan.h"
 #include "model/step/step_result.h"
 #include "worker/collectives/communicator.h"
@@ -29,6 +30,7 @@ struct EngineOptions {
   DType compute = DType::kBF16;        // activations: kBF16 or kF32
   std::optional<DType> kv_cache = {};  // kBF16, kF32 or kF8E4M3; without a value: as `compute`
   model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
+  model::PrefillAttention prefill_attention = model::PrefillAttention::kExpanded;
   int64_t kv_bytes = 0;  // 0: a share of the device's free memory
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;
   int32_t max_sequences = model::kDefaultMaxSequences;

@@ -79,6 +79,9 @@ absl::Status PlanChecker::CheckSequence(const model::SequencePlan& sequence) con
     return Wrong(sequence, "dp_rank ", sequence.dp_rank, " of ", dp_);
   }
   if (sequence.token_ids.empty()) return Wrong(sequence, "has no tokens");
+  if (sequence.prompt_size < 1 || sequence.prompt_size > limits_.max_context) {
+    return Wrong(sequence, "prompt_size ", sequence.prompt_size, " is not in [1, ", limits_.max_context, "]");
+  }
   if (sequence.num_computed < 0)
     return Wrong(sequence, "num_computed ", sequence.num_computed, " is negative");
   const int64_t end = int64_t{sequence.num_computed} + static_cast<int64_t>(sequence.token_ids.size());

@@ -58,7 +58,7 @@ kernels::ScratchBytes ScratchOf(const EngineOptions& options, const Preparation&
       preparation.planner.ShapeOf(spec.limits.max_step_tokens, spec.limits.max_sequences, 1);
   return kernels.scratch_bytes(StepBoundsOf(
       spec, model::PackedTensorsOf(spec.config, spec.layout, spec.rank, spec.compute, types, row_major),
-      attention, device.execution().multiprocessors));
+      attention, preparation.planner.expanded(), device.execution().multiprocessors));
 }
 
 }  // namespace
@@ -95,8 +95,12 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
       .max_sequences = options.max_sequences,
       .max_context = options.max_context == 0 ? config.max_position_embeddings : options.max_context};
   preparation.workspace_bytes = model::WorkspaceBytes(WorkspaceSpecOf(options, preparation));
-  preparation.planner = AttentionPlanner(device.kernels(), config, options.layout, options.kv_cache_type(),
-                                         preparation.limits.max_context);
+  preparation.planner = AttentionPlanner(device.kernels(), {.config = config,
+                                                            .layout = options.layout,
+                                                            .prefill = options.prefill_attention,
+                                                            .compute = options.compute,
+                                                            .cache_type = options.kv_cache_type(),
+                                                            .limits = preparation.limits});
   preparation.step_bytes = StepMemoryBytes(preparation.limits, config.vocab_size, preparation.planner);
   preparation.table_bytes = WeightTableBytes(device, config, options.layout, options.rank);
   preparation.peers = PeerNeedsOf(WorkspaceSpecOf(options, preparation), device.kernels());

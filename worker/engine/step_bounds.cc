@@ -6,10 +6,12 @@ namespace deeprack::worker {
 
 kernels::StepBounds StepBoundsOf(const model::WorkspaceSpec& spec,
                                  const std::vector<model::PackedTensor>& tensors,
-                                 const kernels::MlaShape& attention, int multiprocessors) {
+                                 const kernels::MlaShape& attention, const kernels::ExpandedShape& expanded,
+                                 int multiprocessors) {
   const int64_t tokens = spec.limits.max_step_tokens;
   const int64_t experts = spec.config.n_routed_experts / spec.layout.ep;
-  kernels::StepBounds bounds = {.attention = attention, .multiprocessors = multiprocessors};
+  kernels::StepBounds bounds = {
+      .attention = attention, .expanded = expanded, .multiprocessors = multiprocessors};
   for (const model::PackedTensor& tensor : tensors) {
     if (tensor.form == model::WeightForm::kVector || tensor.form == model::WeightForm::kTable) continue;
     kernels::ProductBound product = {.type = tensor.type,

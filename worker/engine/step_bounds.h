@@ -9,9 +9,10 @@
 
 namespace deeprack::worker {
 
-// `tensors` are the rank's; `attention` is the shape of the largest step, heads 0 for none.
+// `tensors` are the rank's; `attention` and `expanded` are the shapes of the largest step, heads 0 for none.
 kernels::StepBounds StepBoundsOf(const model::WorkspaceSpec& spec,
                                  const std::vector<model::PackedTensor>& tensors,
-                                 const kernels::MlaShape& attention, int multiprocessors);
+                                 const kernels::MlaShape& attention, const kernels::ExpandedShape& expanded,
+                                 int multiprocessors);
 
 }  // namespace deeprack::worker

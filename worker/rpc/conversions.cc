@@ -31,6 +31,7 @@ model::SequencePlan SequenceFromProto(const cluster::SequencePlan& message) {
   model::SequencePlan sequence{
       .sequence = message.sequence(),
       .dp_rank = message.dp_rank(),
+      .prompt_size = message.prompt_size(),
       .num_computed = message.num_computed(),
       .token_ids = {message.token_ids().begin(), message.token_ids().end()},
       .block_table = {message.block_table().begin(), message.block_table().end()},
@@ -87,6 +88,14 @@ absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest&
   } else {
     return absl::InvalidArgumentError(
         absl::StrCat("expert exchange '", request.expert_exchange(), "': use replicated or all_to_all"));
+  }
+  if (request.prefill_attention() == "absorbed") {
+    options.prefill_attention = model::PrefillAttention::kAbsorbed;
+  } else if (request.prefill_attention() == "expanded") {
+    options.prefill_attention = model::PrefillAttention::kExpanded;
+  } else {
+    return absl::InvalidArgumentError(
+        absl::StrCat("prefill attention '", request.prefill_attention(), "': use absorbed or expanded"));
   }
 
   const model::Layout& layout = options.layout;

@@ -13,6 +13,7 @@ constexpr SpecialKernel kSpecial[] = {
     {"sm90 latent attention", kOperationMla, 9, 0},
     {"sm90 latent attention over fp8", kOperationMlaFp8, 9, 0},
     {"sm90 preparation of latent attention", kOperationMlaPrepare, 9, 0},
+    {"sm90 expanded latent attention", kOperationExpandedAttention, 9, 0},
     {"sm90 gate", kOperationGate, 9, 0},
     {"sm90 grouping of rows", kOperationGroupByExpert, 9, 0},
     {"sm90 sum over peers", kOperationPeerSum, 9, 0},

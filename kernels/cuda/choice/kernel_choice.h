@@ -25,6 +25,7 @@ inline constexpr std::string_view kOperationBf16Product = "products with bf16 we
 inline constexpr std::string_view kOperationMla = "mla_attention";
 inline constexpr std::string_view kOperationMlaFp8 = "mla_attention over an fp8 cache";
 inline constexpr std::string_view kOperationMlaPrepare = "mla_prepare";
+inline constexpr std::string_view kOperationExpandedAttention = "expanded_attention";
 inline constexpr std::string_view kOperationGate = "gate";
 inline constexpr std::string_view kOperationGroupByExpert = "group_by_expert";
 inline constexpr std::string_view kOperationPeerSum = "peer_sum";

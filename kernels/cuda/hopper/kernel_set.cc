@@ -10,7 +10,7 @@
 namespace deeprack::kernels::hopper {
 
 ScratchBytes ScratchOf(const StepBounds& bounds) {
-  ScratchBytes bytes;
+  ScratchBytes bytes = plain::ScratchOf(bounds);
   for (const ProductBound& product : bounds.products) {
     const ScratchBytes more = ScratchOfProduct(product);
     bytes.counters = std::max(bytes.counters, more.counters);
@@ -19,6 +19,9 @@ ScratchBytes ScratchOf(const StepBounds& bounds) {
   if (bounds.attention.heads > 0) {
     bytes.data = std::max(bytes.data, ScratchOfAttention(bounds.attention, bounds.multiprocessors));
   }
+  const ScratchBytes expanded = ScratchOfExpanded(bounds.expanded);
+  bytes.counters = std::max(bytes.counters, expanded.counters);
+  bytes.data = std::max(bytes.data, expanded.data);
   return bytes;
 }
 
@@ -38,6 +41,10 @@ KernelSet KernelsFor(const KernelChoice& choice) {
       set.plan_mla = PlanMla;
     } else if (kernel.operation == kOperationMlaPrepare) {
       set.mla_prepare = MlaPrepare;
+    } else if (kernel.operation == kOperationExpandedAttention) {
+      set.expanded_attention = ExpandedAttention;
+      set.expanded_plan_bytes = ExpandedPlanBytes;
+      set.plan_expanded = PlanExpanded;
     } else if (kernel.operation == kOperationGate) {
       set.gate = Gate;
     } else if (kernel.operation == kOperationGroupByExpert) {

@@ -20,16 +20,21 @@ void HeadLinear(const HeadLinearArgs& args, const Execution& execution);
 void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution);
 void MlaPrepare(const MlaPrepareArgs& args, const Execution& execution);
 void MlaAttention(const MlaAttentionArgs& args, const Execution& execution);
+void ExpandedAttention(const ExpandedAttentionArgs& args, const Execution& execution);
 void Gate(const GateArgs& args, const Execution& execution);
 void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution);
 
-// What plan_mla, mla_plan_bytes and scratch_bytes of KernelSet are.
+// What the plans' functions and scratch_bytes of KernelSet are.
 int64_t MlaPlanBytes(const MlaShape& shape);
 void PlanMla(const MlaShape& shape, const AttentionSequence* sequences, void* plan);
+int64_t ExpandedPlanBytes(const ExpandedShape& shape, int64_t sequences, int64_t max_context);
+void PlanExpanded(const ExpandedShape& shape, const AttentionSequence* sequences, int64_t num_sequences,
+                  void* plan);
 ScratchBytes ScratchOf(const StepBounds& bounds);
 
 // Their parts of ScratchOf.
 ScratchBytes ScratchOfProduct(const ProductBound& product);
+ScratchBytes ScratchOfExpanded(const ExpandedShape& shape);
 int64_t ScratchOfAttention(const MlaShape& most, int multiprocessors);
 
 }  // namespace deeprack::kernels::hopper

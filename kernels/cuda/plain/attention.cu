@@ -5,6 +5,7 @@
 #include "base/e4m3.h"
 #include "base/fp8_kv_page.h"
 #include "kernels/cuda/plain/attention_page.h"
+#include "kernels/cuda/plain/latent_page.h"
 #include "kernels/cuda/plain/device.h"
 #include "kernels/cuda/plain/operations.h"
 
@@ -67,29 +68,6 @@ __global__ void Fp8KvWriteKernel(KvWriteArgs args) {
   if (threadIdx.x == 0) *reinterpret_cast<float*>(cache + page.ScaleAt(slot)) = PowerOfTwo(exponent);
 }
 
-// A page of the cache by the type of its elements: element i of position s.
-template <class C>
-struct LatentPage : PageRows<C> {
-  __device__ LatentPage(const MlaAttentionArgs& args, int64_t page)
-      : PageRows<C>{static_cast<const C*>(args.cache) + page * kPageTokens * (args.latent_dim + args.rope_dim),
-                    args.latent_dim + args.rope_dim} {}
-};
-template <>
-struct LatentPage<fp8_e4m3> {
-  __device__ LatentPage(const MlaAttentionArgs& args, int64_t page)
-      : layout{args.latent_dim, args.rope_dim},
-        bytes(static_cast<const char*>(args.cache) + layout.EntryAt(page * kPageTokens)) {}
-  __device__ float operator()(int s, int64_t i) const {
-    const float scale = *reinterpret_cast<const float*>(bytes + layout.ScaleAt(s));
-    const char* entry = bytes + layout.EntryAt(s);
-    if (i < layout.latent_dim) return ToFloat(reinterpret_cast<const fp8_e4m3*>(entry)[i]) * scale;
-    const float rope = ToFloat(reinterpret_cast<const bf16*>(entry + layout.rope_begin())[i - layout.latent_dim]);
-    return ToFloat(ToBF16(rope * scale));
-  }
-  Fp8KvPage layout;
-  const char* bytes;
-};
-
 // blockIdx.x: query row, blockIdx.y: head.
 template <class Q, class C, class O>
 __global__ void MlaAttentionKernel(MlaAttentionArgs args) {
@@ -106,18 +84,11 @@ __global__ void MlaAttentionKernel(MlaAttentionArgs args) {
   const int64_t positions = sequence.first_position + (row - sequence.first_row) + 1;
   Attended attended;
   for (int64_t begin = 0; begin < positions; begin += kPageTokens) {
-    const LatentPage<C> page(args, sequence.block_table[begin / kPageTokens]);
+    const LatentPage<C> page(args.cache, args.latent_dim, args.rope_dim, sequence.block_table[begin / kPageTokens]);
     const int count = static_cast<int>(positions - begin < kPageTokens ? positions - begin : kPageTokens);
     AttendPage(query, width, page, args.latent_dim, page, count, args.scale, attended);
   }
   StoreAttended(attended, args.latent_dim, args.out.row<O>(row) + head * args.latent_dim);
-}
-
-// Calls f with a value of the C++ type of a cache's elements.
-template <class F>
-void DispatchCache(DType type, F f) {
-  if (type == DType::kF8E4M3) return f(fp8_e4m3{});
-  DispatchActivation(type, f);
 }
 
 }  // namespace

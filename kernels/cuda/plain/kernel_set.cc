@@ -5,6 +5,7 @@ namespace deeprack::kernels::plain {
 const KernelSet& Kernels() {
   static const KernelSet set = {
       .name = "cuda-plain",
+      .scratch_bytes = ScratchOf,
       .embedding = Embedding,
       .rms_norm = RmsNorm,
       .add_rms_norm = AddRmsNorm,
@@ -16,6 +17,7 @@ const KernelSet& Kernels() {
       .rope = Rope,
       .kv_write = KvWrite,
       .mla_attention = MlaAttention,
+      .expanded_attention = ExpandedAttention,
       .gqa_attention = GqaAttention,
       .gate = Gate,
       .group_by_expert = GroupByExpert,

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "kernels/cuda/plain/device.h"
 #include "kernels/cuda/plain/operations.h"
+#include "kernels/cuda/plain/weight.h"
 
 namespace deeprack::kernels::plain {
 namespace {
@@ -12,14 +13,6 @@ namespace {
 constexpr int kThreads = 128;  // outputs per block
 constexpr int kRows = 4;       // rows of x per block
 constexpr int kTile = kScaleBlock;
-
-// Either layout: rows are for kernels of one family of cards, and what those cannot take comes here.
-template <class W>
-__device__ float WeightAt(const PackedWeight& weight, int64_t n, int64_t k) {
-  if (weight.layout == WeightLayout::kRows) return ToFloat(static_cast<const W*>(weight.data)[n * weight.k + k]);
-  const W* panel = static_cast<const W*>(weight.data) + n / kPanelRows * (weight.k * kPanelRows);
-  return ToFloat(panel[k * kPanelRows + n % kPanelRows]);
-}
 
 // Of feature n and block b of `blocks`.
 __device__ inline float ScaleAt(const PackedWeight& weight, int64_t n, int64_t b, int64_t blocks) {

@@ -1,8 +1,8 @@
-// The plain CUDA backend: every operation of kernels/api for any card from sm_80 up, in simple code. It is complete and
-// trusted first; Hopper kernels replace single operations once they have passed against it. Sums are made in the CPU kernels'
-// order, so results are bitwise those of the CPU's generic table, but for log-probabilities.
-// All pointers are device memory; launches go to execution.stream and return at once. The same source also
-// builds for the host (plain/device.h), where the common test suite runs it.
+// The plain CUDA backend: every operation of kernels/api for any card from sm_80 up, in simple code. It is
+// complete and trusted first; Hopper kernels replace single operations once they have passed against it. Sums
+// are made in the CPU kernels' order, so results are bitwise those of the CPU's generic table, but for
+// log-probabilities. All pointers are device memory; launches go to execution.stream and return at once. The
+// same source also builds for the host (plain/device.h), where the common test suite runs it.
 #pragma once
 
 #include "kernels/api/kernel_set.h"
@@ -11,6 +11,9 @@ namespace deeprack::kernels::plain {
 
 // All of them as a table.
 const KernelSet& Kernels();
+
+// What scratch_bytes of KernelSet is.
+ScratchBytes ScratchOf(const StepBounds& bounds);
 
 void Embedding(const EmbeddingArgs& args, const Execution& execution);
 void RmsNorm(const RmsNormArgs& args, const Execution& execution);
@@ -23,6 +26,7 @@ void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution);
 void Rope(const RopeArgs& args, const Execution& execution);
 void KvWrite(const KvWriteArgs& args, const Execution& execution);
 void MlaAttention(const MlaAttentionArgs& args, const Execution& execution);
+void ExpandedAttention(const ExpandedAttentionArgs& args, const Execution& execution);
 void GqaAttention(const GqaAttentionArgs& args, const Execution& execution);
 void Gate(const GateArgs& args, const Execution& execution);
 void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution);

@@ -16,7 +16,8 @@ __global__ void GatherEntriesKernel(MlaGatherArgs args) {
   const int lane = static_cast<int>(threadIdx.x % kWarp);
   if (row >= args.latent.rows) return;
   constexpr int kLatentPieces = kLatent / 8, kPieces = (kLatent + kRope) / 8;
-  const int64_t slot = args.slots[row];
+  const int64_t slot =
+      row < args.tokens ? int64_t{args.block_table[row / kPageTokens]} * kPageTokens + row % kPageTokens : -1;
   const uint8_t* const page =
       static_cast<const uint8_t*>(args.cache) + (slot < 0 ? 0 : slot / kPageTokens * kFp8PageBytes);
   const uint8_t* const entry = page + (slot < 0 ? 0 : slot % kPageTokens * kFp8EntryBytes);
@@ -52,7 +53,45 @@ __global__ void GatherEntriesKernel(MlaGatherArgs args) {
   }
 }
 
+constexpr int kKvBTile = 32;  // of a matrix that is transposed or copied, rows and columns
+constexpr int kKvBThreads = 256;
+
+// blockIdx.x: tile of the head's [256, 512]: keys, whose source lies transposed, then values; blockIdx.y:
+// head.
+__global__ void KvBKernel(MlaKvBArgs args) {
+  __shared__ bf16 tile[kKvBTile][kKvBTile + 1];
+  BeginKernel();
+  constexpr int kColumns = kLatent / kKvBTile;
+  const int row = static_cast<int>(blockIdx.x) / kColumns * kKvBTile;
+  const int column = static_cast<int>(blockIdx.x) % kColumns * kKvBTile;
+  const int thread = static_cast<int>(threadIdx.x);
+  bf16* const out = args.kv_b + int64_t{blockIdx.y} * (kHeadKey + kHeadValue) * kLatent;
+  if (row >= kHeadKey) {
+    const bf16* const value = static_cast<const bf16*>(args.value) + blockIdx.y * args.value_stride;
+    for (int i = thread; i < kKvBTile * kKvBTile; i += kKvBThreads) {
+      const int r = row + i / kKvBTile, c = column + i % kKvBTile;
+      out[r * kLatent + c] = value[(r - kHeadKey) * kLatent + c];
+    }
+    return;
+  }
+  const bf16* const key = static_cast<const bf16*>(args.key) + blockIdx.y * args.key_stride;
+  for (int i = thread; i < kKvBTile * kKvBTile; i += kKvBThreads) {
+    const int r = i % kKvBTile, c = i / kKvBTile;
+    tile[r][c] = key[(column + c) * kHeadKey + row + r];
+  }
+  __syncthreads();
+  for (int i = thread; i < kKvBTile * kKvBTile; i += kKvBThreads) {
+    const int r = i / kKvBTile, c = i % kKvBTile;
+    out[(row + r) * kLatent + column + c] = tile[r][c];
+  }
+}
+
 }  // namespace
+
+void MlaKvB(const MlaKvBArgs& args, const Execution& execution) {
+  constexpr int kTiles = (kHeadKey + kHeadValue) / kKvBTile * (kLatent / kKvBTile);
+  Launch(&KvBKernel, dim3(kTiles, static_cast<unsigned>(args.heads)), kKvBThreads, execution, args);
+}
 
 void MlaGather(const MlaGatherArgs& args, const Execution& execution) {
   DR_CHECK(args.latent.stride % 8 == 0 && args.rope.stride % 8 == 0 && args.rope.rows == args.latent.rows);

@@ -33,11 +33,24 @@ inline constexpr int kHeadValue = 128;
 inline constexpr int kHeadQuery = kHeadKey + kRope;
 inline constexpr int kPrefillTile = 128;  // queries of a block, keys of a step
 
-// Rows of the workspace out of the cache: row r is entry slots[r], or zeros where that is below 0.
+// kv_b out of the matrices that absorption has, for the product that expands a span: of each head 128 rows of
+// W_uk, then 128 of W_uv, as the checkpoint has them.
+struct MlaKvBArgs {
+  const void* key = nullptr;  // bf16 [heads][512][128]: W_uk transposed; from head to head key_stride values
+  const void* value = nullptr;  // bf16 [heads][128][512]: W_uv
+  int64_t key_stride = 0, value_stride = 0;
+  int64_t heads = 0;
+  bf16* kv_b = nullptr;  // [heads * 256, 512]
+};
+void MlaKvB(const MlaKvBArgs& args, const Execution& execution);
+
+// Rows of the workspace out of the cache: row r is position r of the pages in block_table, or zeros from
+// `tokens` on.
 struct MlaGatherArgs {
   const void* cache = nullptr;  // bf16 [tokens, 576], or the pages of an fp8 cache (mla.h)
   bool fp8 = false;             // its values are exact in bf16 where scales are within 2^-32 and 2^32
-  const int64_t* slots = nullptr;
+  const BlockId* block_table = nullptr;  // of the span's pages
+  int64_t tokens = 0;
   Matrix latent;  // bf16 [n, 512]; 16-byte aligned, stride a multiple of 8
   Matrix rope;    // bf16 [n, 64]; the same
 };

@@ -62,5 +62,25 @@ TEST(TimedKernels, AttentionReadsEachSequencesCacheOnce) {
   EXPECT_EQ(times["mla_attention"].flops, (6 + 7 + 10) * 2.0 * 4 * (10 + 8));
 }
 
+TEST(TimedKernels, ExpandedAttentionExpandsTheWholeContext) {
+  KernelSet none;
+  none.expanded_attention = [](const kernels::ExpandedAttentionArgs&, const kernels::Execution&) {};
+  OperationTimes times;
+  const KernelSet& timed = TimedKernels(none, &times);
+  const kernels::PackedWeight key = {.type = DType::kBF16, .n = 16, .k = 4};
+  const kernels::PackedWeight value = {.type = DType::kBF16, .n = 16, .k = 16};
+  const kernels::AttentionSequence sequence = {0, 2, 5, nullptr};
+  timed.expanded_attention(
+      {.shape = {.heads = 1, .nope_dim = 4, .rope_dim = 2, .value_dim = 16, .latent_dim = 16},
+       .key_weights = &key,
+       .value_weights = &value,
+       .host_sequences = &sequence,
+       .num_sequences = 1},
+      {});
+  EXPECT_EQ(times["expanded_attention"].cache_bytes, 7 * (16 + 2) * 2);
+  EXPECT_EQ(times["expanded_attention"].weight_bytes, (16 * 4 + 16 * 16) * 2);
+  EXPECT_EQ(times["expanded_attention"].flops, (6 + 7) * 2.0 * (4 + 2 + 16) + 7 * 2.0 * 16 * (4 + 16));
+}
+
 }  // namespace
 }  // namespace deeprack::bench

@@ -19,6 +19,7 @@ model::SequencePlan RandomSequence(Random& random) {
   model::SequencePlan sequence{
       .sequence = random(),  // all 64 bits
       .dp_rank = Small(random),
+      .prompt_size = Small(random),
       .num_computed = Small(random),
       .sample = random() % 2 == 0,
       .sampling = {.temperature = Real(random),
@@ -109,6 +110,7 @@ cluster::LoadRequest GoodLoadRequest() {
   request.set_compute("bf16");
   request.set_kv_cache_type("fp8");
   request.set_expert_exchange("all_to_all");
+  request.set_prefill_attention("absorbed");
   request.set_kv_bytes(int64_t{1} << 40);
   request.set_max_step_tokens(512);
   request.set_max_sequences(64);
@@ -125,6 +127,7 @@ TEST(ConversionsTest, ALoadRequestBecomesEngineOptions) {
   EXPECT_EQ(options->compute, DType::kBF16);
   EXPECT_EQ(options->kv_cache_type(), DType::kF8E4M3);
   EXPECT_EQ(options->expert_exchange, model::ExpertExchange::kAllToAll);
+  EXPECT_EQ(options->prefill_attention, model::PrefillAttention::kAbsorbed);
   EXPECT_EQ(options->kv_bytes, int64_t{1} << 40);
   EXPECT_EQ(options->max_step_tokens, 512);
 }
@@ -139,6 +142,7 @@ TEST(ConversionsTest, ALoadRequestThatMakesNoSenseIsRefused) {
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_compute("f16"); }));
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_kv_cache_type("f16"); }));
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_expert_exchange("by_post"); }));
+  EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_prefill_attention("both"); }));
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_rank(8); }));
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_rank(-1); }));
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.clear_layout(); }));

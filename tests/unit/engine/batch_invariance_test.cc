@@ -13,12 +13,15 @@ namespace deeprack::worker::testing {
 namespace {
 
 constexpr Epoch kEpoch = 7;
+constexpr auto kExpanded = model::PrefillAttention::kExpanded;
+constexpr auto kAbsorbed = model::PrefillAttention::kAbsorbed;
 
 struct Case {
   const char* name;
   DType compute;
   model::Layout layout;
   model::ExpertExchange exchange;
+  model::PrefillAttention prefill = kExpanded;
   bool grouped_query = false;
   std::optional<DType> kv_cache = {};
 };
@@ -35,11 +38,13 @@ class BatchInvarianceTest : public ::testing::TestWithParam<Case> {
     const Case& c = GetParam();
     EngineOptions options = TinyOptions(Folder(), c.compute, c.layout, c.exchange);
     options.kv_cache = c.kv_cache;
+    options.prefill_attention = c.prefill;
     auto rack = Rack::Create(options);
     ASSERT_TRUE(rack.ok()) << rack.status();
     rack_ = *std::move(rack);
-    // Pages in no order, and lengths that end at, before and after page borders.
-    sequences_ = {{.id = 1, .tokens = RandomTokens(150, 11), .blocks = {9, 4, 17}},
+    // Pages in no order, and lengths that end at, before and after page borders. Of the first the last tokens
+    // are generated: whole it is a replay.
+    sequences_ = {{.id = 1, .tokens = RandomTokens(150, 11), .blocks = {9, 4, 17}, .prompt_size = 140},
                   {.id = 2, .tokens = RandomTokens(64, 12), .blocks = {30}},
                   {.id = 3, .tokens = RandomTokens(1, 13), .blocks = {2}},
                   {.id = 4, .tokens = RandomTokens(97, 14), .blocks = {21, 3}}};
@@ -134,6 +139,7 @@ TEST_P(BatchInvarianceTest, DecodesAmongPrefills) {
 TEST_P(BatchInvarianceTest, PrefixOfAnotherSequence) {
   Sequence cousin = {
       .id = 5, .tokens = sequences_[0].tokens, .blocks = {50, 51, 52}, .dp_rank = sequences_[0].dp_rank};
+  cousin.prompt_size = 131;  // only the pages need be prompts of both
   for (size_t i = 128; i < cousin.tokens.size(); ++i) cousin.tokens[i] = (cousin.tokens[i] + 1) % 131;
   const Logits alone = rack_->LogitsOf({.epoch = kEpoch, .sequences = {Whole(cousin)}})[0];
 
@@ -146,6 +152,31 @@ TEST_P(BatchInvarianceTest, PrefixOfAnotherSequence) {
     model::StepPlan plan = {.epoch = kEpoch, .sequences = {guest.Chunk(shared_pages * kPageTokens, 150)}};
     plan.sequences.push_back(Whole(sequences_[3]));
     ExpectSameBits(alone, rack_->LogitsOf(plan)[0], std::to_string(shared_pages) + " shared pages");
+  }
+}
+
+// Where a prompt ends decides the form of what follows it, and nothing else does: the forms agree up to
+// rounding.
+TEST_P(BatchInvarianceTest, OnlyThePromptsEndDecidesTheForm) {
+  const Case& c = GetParam();
+  Sequence all_prompt = sequences_[0], all_output = sequences_[0];
+  all_prompt.prompt_size = 150;
+  all_output.prompt_size = 1;
+  const Logits prompt = rack_->LogitsOf({.epoch = kEpoch, .sequences = {Whole(all_prompt)}})[0];
+  const Logits output = rack_->LogitsOf({.epoch = kEpoch, .sequences = {Whole(all_output)}})[0];
+  const Logits both = rack_->LogitsOf({.epoch = kEpoch, .sequences = {Whole(sequences_[0])}})[0];
+  if (c.grouped_query || c.prefill == kAbsorbed) {
+    ExpectSameBits(prompt, output, "one form");
+    return ExpectSameBits(prompt, both, "one form");
+  }
+  EXPECT_NE(prompt, output);
+  EXPECT_NE(prompt, both);
+  EXPECT_NE(output, both);
+  // An expert more or less moves logits far, and so does an entry rounded to the other side of a tie.
+  if (c.compute == DType::kBF16 || c.kv_cache.has_value()) return;
+  for (size_t i = 0; i < prompt.size(); ++i) {
+    EXPECT_NEAR(prompt[i], output[i], 1e-4);
+    EXPECT_NEAR(prompt[i], both[i], 1e-4);
   }
 }
 
@@ -164,18 +195,33 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"bf16_pp2", DType::kBF16, {.pp = 2}, kReplicated},
         Case{"bf16_tp2_dp2_ep2_pp2", DType::kBF16, {.tp = 2, .dp = 2, .ep = 2, .pp = 2}, kReplicated},
         Case{"bf16_tp2_dp2_ep4_all_to_all", DType::kBF16, {.tp = 2, .dp = 2, .ep = 4}, kAllToAll},
-        Case{"fp8_cache", DType::kBF16, {}, kReplicated, false, DType::kF8E4M3},
-        Case{"f32_fp8_cache_tp2_pp2", DType::kF32, {.tp = 2, .pp = 2}, kReplicated, false, DType::kF8E4M3},
+        Case{"absorbed_bf16", DType::kBF16, {}, kReplicated, kAbsorbed},
+        Case{"absorbed_bf16_tp2_dp2_all_to_all",
+             DType::kBF16,
+             {.tp = 2, .dp = 2, .ep = 4},
+             kAllToAll,
+             kAbsorbed},
+        Case{"absorbed_f32_pp2", DType::kF32, {.pp = 2}, kReplicated, kAbsorbed},
+        Case{"fp8_cache", DType::kBF16, {}, kReplicated, kExpanded, false, DType::kF8E4M3},
+        Case{"fp8_cache_absorbed", DType::kBF16, {}, kReplicated, kAbsorbed, false, DType::kF8E4M3},
+        Case{"f32_fp8_cache_tp2_pp2",
+             DType::kF32,
+             {.tp = 2, .pp = 2},
+             kReplicated,
+             kExpanded,
+             false,
+             DType::kF8E4M3},
         Case{"fp8_cache_tp2_dp2_ep4_all_to_all",
              DType::kBF16,
              {.tp = 2, .dp = 2, .ep = 4},
              kAllToAll,
+             kExpanded,
              false,
              DType::kF8E4M3},
-        Case{"f32_bf16_cache", DType::kF32, {}, kReplicated, false, DType::kBF16},
-        Case{"grouped_query_bf16", DType::kBF16, {}, kReplicated, true},
-        Case{"grouped_query_f32_tp2_pp2", DType::kF32, {.tp = 2, .pp = 2}, kReplicated, true},
-        Case{"grouped_query_bf16_tp4_dp2", DType::kBF16, {.tp = 4, .dp = 2}, kReplicated, true}),
+        Case{"f32_bf16_cache", DType::kF32, {}, kReplicated, kExpanded, false, DType::kBF16},
+        Case{"grouped_query_bf16", DType::kBF16, {}, kReplicated, kExpanded, true},
+        Case{"grouped_query_f32_tp2_pp2", DType::kF32, {.tp = 2, .pp = 2}, kReplicated, kExpanded, true},
+        Case{"grouped_query_bf16_tp4_dp2", DType::kBF16, {.tp = 4, .dp = 2}, kReplicated, kAbsorbed, true}),
     [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

@@ -29,10 +29,10 @@ std::unique_ptr<Rack> MakeRack(const EngineOptions& options, const Rack::MakeDev
   return *std::move(rack);
 }
 
-// Prefills across a page's end, decodes beside a prefill, and draws of every kind.
+// Prefills across a page's end, decodes beside a prefill, draws of every kind, and a replay.
 std::vector<model::StepPlan> Steps(int32_t dp) {
-  Sequence a = {.id = 1, .tokens = RandomTokens(72, 31), .blocks = {3, 1}};
-  Sequence b = {.id = 2, .tokens = RandomTokens(9, 32), .blocks = {4}, .dp_rank = dp - 1};
+  Sequence a = {.id = 1, .tokens = RandomTokens(72, 31), .blocks = {3, 1}, .prompt_size = 70};
+  Sequence b = {.id = 2, .tokens = RandomTokens(9, 32), .blocks = {4}, .dp_rank = dp - 1, .prompt_size = 8};
   Sequence c = {.id = 3, .tokens = RandomTokens(5, 33), .blocks = {6}};
   std::vector<model::StepPlan> plans;
   plans.push_back({.epoch = kEpoch, .sequences = {a.Chunk(0, 70), b.Chunk(0, 8)}});
@@ -51,6 +51,7 @@ std::vector<model::StepPlan> Steps(int32_t dp) {
   plans[1].sequences[2].sampling.temperature = 1.0f;
   plans[1].sequences[2].sampling.top_k = 20;
   plans.push_back({.epoch = kEpoch, .sequences = {a.Chunk(71, 72)}});
+  plans.push_back({.epoch = kEpoch, .sequences = {c.Chunk(0, 5), a.Chunk(64, 72)}});
   return plans;
 }
 
@@ -83,6 +84,7 @@ struct Case {
   DType compute = DType::kBF16;
   model::Layout layout;
   model::ExpertExchange exchange = model::ExpertExchange::kReplicated;
+  model::PrefillAttention prefill = model::PrefillAttention::kExpanded;
   std::optional<DType> kv_cache = {};
 };
 
@@ -93,6 +95,7 @@ TEST_P(CardEngineTest, GivesTheCpusLogitsBitForBit) {
   EngineOptions options = TinyOptions(WriteTinyCheckpoint(c.model), c.compute, c.layout, c.exchange);
   options.max_step_tokens = 80;
   options.kv_cache = c.kv_cache;
+  options.prefill_attention = c.prefill;
   const auto card = MakeRack(options, Card);
   const auto cpu = MakeRack(options, Generic);
   for (const model::StepPlan& plan : Steps(c.layout.dp)) {
@@ -113,22 +116,28 @@ TEST_P(CardEngineTest, GivesTheCpusLogitsBitForBit) {
   }
 }
 
+constexpr auto kExpanded = model::PrefillAttention::kExpanded;
+constexpr auto kAbsorbed = model::PrefillAttention::kAbsorbed;
 constexpr auto kReplicated = model::ExpertExchange::kReplicated;
 constexpr auto kAllToAll = model::ExpertExchange::kAllToAll;
 
 INSTANTIATE_TEST_SUITE_P(
     Layouts, CardEngineTest,
-    ::testing::Values(Case{"bf16", {}}, Case{"f32_no_q_lora", {.q_lora = false, .fp8 = false}, DType::kF32},
-                      Case{"grouped_query", {.grouped_query = true}},
-                      Case{"grouped_query_f32_tp2", {.grouped_query = true}, DType::kF32, {.tp = 2}},
-                      Case{"all_to_all_alone", {}, DType::kBF16, {}, kAllToAll},
-                      Case{"tp2_ep2", {}, DType::kBF16, {.tp = 2, .ep = 2}},
-                      Case{"tp2_ep2_all_to_all", {}, DType::kF32, {.tp = 2, .ep = 2}, kAllToAll},
-                      Case{"dp2_ep2", {}, DType::kBF16, {.dp = 2, .ep = 2}},
-                      Case{"dp2_ep2_all_to_all", {}, DType::kBF16, {.dp = 2, .ep = 2}, kAllToAll},
-                      Case{"pp2", {}, DType::kF32, {.pp = 2}},
-                      Case{"fp8_cache", {}, DType::kBF16, {}, kReplicated, DType::kF8E4M3},
-                      Case{"fp8_cache_f32_tp2", {}, DType::kF32, {.tp = 2}, kReplicated, DType::kF8E4M3}),
+    ::testing::Values(
+        Case{"bf16", {}}, Case{"f32_no_q_lora", {.q_lora = false, .fp8 = false}, DType::kF32},
+        Case{"grouped_query", {.grouped_query = true}},
+        Case{"grouped_query_f32_tp2", {.grouped_query = true}, DType::kF32, {.tp = 2}},
+        Case{"absorbed", {}, DType::kBF16, {}, kReplicated, kAbsorbed},
+        Case{"absorbed_tp2_dp2", {}, DType::kBF16, {.tp = 2, .dp = 2}, kReplicated, kAbsorbed},
+        Case{"all_to_all_alone", {}, DType::kBF16, {}, kAllToAll},
+        Case{"tp2_ep2", {}, DType::kBF16, {.tp = 2, .ep = 2}},
+        Case{"tp2_ep2_all_to_all", {}, DType::kF32, {.tp = 2, .ep = 2}, kAllToAll},
+        Case{"dp2_ep2", {}, DType::kBF16, {.dp = 2, .ep = 2}},
+        Case{"dp2_ep2_all_to_all", {}, DType::kBF16, {.dp = 2, .ep = 2}, kAllToAll},
+        Case{"pp2", {}, DType::kF32, {.pp = 2}},
+        Case{"fp8_cache", {}, DType::kBF16, {}, kReplicated, kExpanded, DType::kF8E4M3},
+        Case{"fp8_cache_absorbed", {}, DType::kBF16, {}, kReplicated, kAbsorbed, DType::kF8E4M3},
+        Case{"fp8_cache_f32_tp2", {}, DType::kF32, {.tp = 2}, kReplicated, kExpanded, DType::kF8E4M3}),
     [](const auto& info) { return std::string(info.param.name); });
 
 // Files that one packed are right for the other where both keep the same types: a card's are copied in and
@@ -184,7 +193,8 @@ TEST(CardEngineTest, DecodesFromRecordingsGiveTheSameBits) {
     for (int i = 0; i < 5; ++i) {
       sequences.push_back({.id = SequenceId(i + 1),
                            .tokens = RandomTokens(20, 40 + static_cast<uint32_t>(i)),
-                           .blocks = {BlockId(7 - i)}});
+                           .blocks = {BlockId(7 - i)},
+                           .prompt_size = 6});
     }
     const auto expect_same = [&](const model::StepPlan& plan) {
       const auto actual = card->Execute(plan);
@@ -227,7 +237,7 @@ TEST(CardEngineTest, TheDemoModelWritesTheSame) {
     options.max_context = 128;
     for (const Rack::MakeDevice& make : {Rack::MakeDevice(Card), Rack::MakeDevice(Generic)}) {
       const auto rack = MakeRack(options, make);
-      Sequence s = {.id = 1, .tokens = RandomTokens(40, 3), .blocks = {1, 0}};
+      Sequence s = {.id = 1, .tokens = RandomTokens(40, 3), .blocks = {1, 0}, .prompt_size = 40};
       std::vector<TokenId> text;
       int64_t computed = 0;
       while (text.size() < 10) {

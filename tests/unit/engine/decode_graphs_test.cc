@@ -6,7 +6,7 @@ namespace deeprack::worker {
 namespace {
 
 TEST(GraphBucketTest, IsTheNextSizeWorthARecording) {
-  const int64_t expected[][2] = {{1, 1},   {2, 2},   {3, 4},   {5, 8},    {9, 12},    {12, 12},  {13, 16},
+  const int64_t expected[][2] = {{1, 1},   {2, 2},   {3, 4},   {5, 8},   {9, 12},   {12, 12},   {13, 16},
                                  {17, 24}, {25, 32}, {33, 48}, {49, 64}, {97, 128}, {129, 192}, {193, 256}};
   for (const auto& [rows, bucket] : expected) EXPECT_EQ(GraphBucket(rows, 256), bucket) << rows;
 }
@@ -30,6 +30,8 @@ TEST(GraphBucketTest, OnlyStepsOfPlainDecodesHaveOne) {
   model::StepPlan plan;
   plan.sequences.resize(3);
   for (model::SequencePlan& sequence : plan.sequences) {
+    sequence.prompt_size = 5;
+    sequence.num_computed = 5;
     sequence.token_ids = {1};
     sequence.sample = true;
   }
@@ -45,7 +47,9 @@ TEST(GraphBucketTest, OnlyStepsOfPlainDecodesHaveOne) {
   silent.sequences[2].sample = false;
   model::StepPlan scored = plan;
   scored.sequences[0].prompt_logprobs = 0;
-  for (const model::StepPlan& other : {prefill, silent, scored, model::StepPlan{}}) {
+  model::StepPlan prompts_end = plan;
+  prompts_end.sequences[1].num_computed = 4;
+  for (const model::StepPlan& other : {prefill, prompts_end, silent, scored, model::StepPlan{}}) {
     EXPECT_EQ(GraphBucketOf(other, 1, 8), 0);
   }
 }

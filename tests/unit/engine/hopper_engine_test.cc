@@ -139,14 +139,16 @@ double Difference(const Logits& actual, const Logits& expected) {
   return std::sqrt(differences / squares);
 }
 
-// A prefill across a page's end beside another, then decodes beside a prefill.
+// A prefill across a page's end beside another, then decodes beside a prefill, and a replay.
 std::vector<model::StepPlan> Steps(int32_t dp) {
-  const Sequence a = {.id = 1, .tokens = RandomTokens(68, 31), .blocks = {3, 1}};
-  const Sequence b = {.id = 2, .tokens = RandomTokens(6, 32), .blocks = {4}, .dp_rank = dp - 1};
+  const Sequence a = {.id = 1, .tokens = RandomTokens(68, 31), .blocks = {3, 1}, .prompt_size = 66};
+  const Sequence b = {
+      .id = 2, .tokens = RandomTokens(6, 32), .blocks = {4}, .dp_rank = dp - 1, .prompt_size = 5};
   const Sequence c = {.id = 3, .tokens = RandomTokens(5, 33), .blocks = {6}};
   return {{.epoch = kEpoch, .sequences = {a.Chunk(0, 66), b.Chunk(0, 5)}},
           {.epoch = kEpoch, .sequences = {a.Chunk(66, 67), c.Chunk(0, 5), b.Chunk(5, 6)}},
-          {.epoch = kEpoch, .sequences = {a.Chunk(67, 68)}}};
+          {.epoch = kEpoch, .sequences = {a.Chunk(67, 68)}},
+          {.epoch = kEpoch, .sequences = {a.Chunk(0, 68)}}};
 }
 
 // So no product of these models falls to the plain kernels.
@@ -172,12 +174,14 @@ TEST_P(HopperEngineTest, IsTheCpusWithinTheRoundingOfItsKernels) {
   const auto rounding = c.fp8 ? MakeRack(options, RoundingCpu) : nullptr;
   for (const model::StepPlan& plan : Steps(c.layout.dp)) {
     const std::vector<Logits> actual = card->LogitsOf(plan), expected = cpu->LogitsOf(plan);
+    double largest = 0;  // in bf16 a short sequence may well come out alike
     for (size_t i = 0; i < expected.size(); ++i) {
       ASSERT_EQ(actual[i].size(), expected[i].size());
       const double difference = Difference(actual[i], expected[i]);
       EXPECT_LE(difference, c.Bound(0.25, 0.35, 0.012, 0.04)) << "sequence " << i;
-      EXPECT_GT(difference, c.Bound(0.03, 0.03, 0.0, 0.012)) << "these are not the Hopper kernels";
+      largest = std::max(largest, difference);
     }
+    EXPECT_GT(largest, c.Bound(0.03, 0.03, 0.0, 0.012)) << "these are not the Hopper kernels";
     if (rounding == nullptr) continue;
     const std::vector<Logits> rounded = rounding->LogitsOf(plan);
     for (size_t i = 0; i < rounded.size(); ++i) {
@@ -190,9 +194,10 @@ TEST_P(HopperEngineTest, IsTheCpusWithinTheRoundingOfItsKernels) {
 TEST_P(HopperEngineTest, ASequencesBitsDoNotDependOnItsBatch) {
   const Case& c = GetParam();
   const auto rack = MakeRack(c.Options(), Hopper);
-  std::vector<Sequence> sequences = {{.id = 1, .tokens = RandomTokens(67, 11), .blocks = {3, 1}},
-                                     {.id = 2, .tokens = RandomTokens(1, 12), .blocks = {5}},
-                                     {.id = 3, .tokens = RandomTokens(9, 13), .blocks = {4}}};
+  std::vector<Sequence> sequences = {
+      {.id = 1, .tokens = RandomTokens(67, 11), .blocks = {3, 1}, .prompt_size = 66},
+      {.id = 2, .tokens = RandomTokens(1, 12), .blocks = {5}},
+      {.id = 3, .tokens = RandomTokens(9, 13), .blocks = {4}}};
   sequences[2].dp_rank = c.layout.dp - 1;
   std::vector<Logits> alone;
   model::StepPlan first = {.epoch = kEpoch}, second = {.epoch = kEpoch};
@@ -228,13 +233,14 @@ TEST(HopperGraphsTest, DecodesFromRecordingsGiveTheSameBits) {
     GraphCounts counts;
     options.decode_graphs = true;
     const auto recorded = MakeRack(options, [&] { return MakeHopperCard(&counts); });
+    std::vector<int64_t> computed = {62, 3, 30};
     std::vector<Sequence> sequences;
     for (int i = 0; i < 3; ++i) {
       sequences.push_back({.id = SequenceId(i + 1),
                            .tokens = RandomTokens(70, 40 + static_cast<uint32_t>(i)),
-                           .blocks = {BlockId(2 * i), BlockId(2 * i + 1)}});
+                           .blocks = {BlockId(2 * i), BlockId(2 * i + 1)},
+                           .prompt_size = static_cast<int32_t>(computed[static_cast<size_t>(i)])});
     }
-    std::vector<int64_t> computed = {62, 3, 30};
     const auto expect_same = [&](const model::StepPlan& plan) {
       EXPECT_EQ(recorded->LogitsOf(plan), plain->LogitsOf(plan));
     };
@@ -263,7 +269,7 @@ TEST(HopperDemoModelTest, HasTheCpusLogitsButForRounding) {
   options.max_step_tokens = 40;
   options.max_context = 64;
   const auto card = MakeRack(options, Hopper), cpu = MakeRack(options, Generic);
-  Sequence text = {.id = 1, .tokens = RandomTokens(40, 3), .blocks = {1}};
+  Sequence text = {.id = 1, .tokens = RandomTokens(40, 3), .blocks = {1}, .prompt_size = 40};
   for (int64_t computed = 0; computed < 44;) {
     const auto tokens = static_cast<int64_t>(text.tokens.size());
     const model::StepPlan plan = {.epoch = kEpoch, .sequences = {text.Chunk(computed, tokens)}};

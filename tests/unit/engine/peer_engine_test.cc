@@ -62,6 +62,8 @@ Sequence Text(int id, int64_t tokens) {
 std::vector<model::StepPlan> Steps(int32_t dp = 1) {
   Sequence a = Text(0, 152), b = Text(1, 9);
   b.dp_rank = dp - 1;
+  a.prompt_size = 150;
+  b.prompt_size = 8;
   return {{.epoch = kEpoch, .sequences = {a.Chunk(0, 150), b.Chunk(0, 5)}},
           {.epoch = kEpoch, .sequences = {b.Chunk(5, 8), a.Chunk(150, 151)}},
           {.epoch = kEpoch, .sequences = {a.Chunk(151, 152), b.Chunk(8, 9)}}};
@@ -128,6 +130,7 @@ TEST(PeerEngineTest, DecodesOfSeveralRanksRunFromRecordings) {
     std::vector<Sequence> texts = {Text(0, 80), Text(1, 30), Text(2, 30)};
     texts[1].dp_rank = c.layout.dp - 1;
     std::vector<int64_t> computed = {60, 4, 9};
+    for (size_t i = 0; i < texts.size(); ++i) texts[i].prompt_size = static_cast<int32_t>(computed[i]);
     Epoch epoch = kEpoch;
     const auto expect_same = [&](model::StepPlan plan) {
       plan.epoch = epoch;

@@ -22,10 +22,17 @@ PlanChecker Checker() {
 model::StepPlan GoodPlan() {
   model::StepPlan plan = {.epoch = 7, .step = 1};
   plan.sequences.resize(2);
-  plan.sequences[0] = {
-      .sequence = 1, .dp_rank = 0, .token_ids = std::vector<TokenId>(70, 5), .block_table = {0, 1}};
-  plan.sequences[1] = {
-      .sequence = 2, .dp_rank = 1, .num_computed = 128, .token_ids = {99}, .block_table = {3, 4, 0}};
+  plan.sequences[0] = {.sequence = 1,
+                       .dp_rank = 0,
+                       .prompt_size = 70,
+                       .token_ids = std::vector<TokenId>(70, 5),
+                       .block_table = {0, 1}};
+  plan.sequences[1] = {.sequence = 2,
+                       .dp_rank = 1,
+                       .prompt_size = 100,
+                       .num_computed = 128,
+                       .token_ids = {99},
+                       .block_table = {3, 4, 0}};
   return plan;
 }
 
@@ -79,6 +86,9 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"no_tokens", [](auto& p) { p.sequences[1].token_ids.clear(); }, "sequence 2: has no tokens"},
         Fault{"token_high", [](auto& p) { p.sequences[0].token_ids[69] = 100; }, "token 100 of 100"},
         Fault{"token_negative", [](auto& p) { p.sequences[0].token_ids[0] = -1; }, "token -1"},
+        Fault{"no_prompt", [](auto& p) { p.sequences[0].prompt_size = 0; },
+              "prompt_size 0 is not in [1, 192]"},
+        Fault{"long_prompt", [](auto& p) { p.sequences[1].prompt_size = 193; }, "prompt_size 193"},
         Fault{"num_computed", [](auto& p) { p.sequences[0].num_computed = -1; }, "num_computed -1"},
         Fault{"context", [](auto& p) { p.sequences[1].num_computed = 192; }, "ends at position 193"},
         Fault{"overflow", [](auto& p) { p.sequences[1].num_computed = INT32_MAX; },
@@ -118,6 +128,7 @@ INSTANTIATE_TEST_SUITE_P(
                 for (int i = 0; i < 3; ++i) {
                   p.sequences.push_back({.sequence = SequenceId(10 + i),
                                          .dp_rank = 0,
+                                         .prompt_size = 1,
                                          .token_ids = {1},
                                          .block_table = {BlockId(5 + i)}});
                 }

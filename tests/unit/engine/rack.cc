@@ -108,6 +108,7 @@ model::SequencePlan Sequence::Chunk(int64_t begin, int64_t end) const {
   model::SequencePlan plan;
   plan.sequence = id;
   plan.dp_rank = dp_rank;
+  plan.prompt_size = prompt_size > 0 ? prompt_size : static_cast<int32_t>(tokens.size());
   plan.num_computed = static_cast<int32_t>(begin);
   plan.token_ids.assign(tokens.begin() + begin, tokens.begin() + end);
   plan.block_table = blocks;

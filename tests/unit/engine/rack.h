@@ -55,6 +55,7 @@ struct Sequence {
   std::vector<TokenId> tokens;
   std::vector<BlockId> blocks;
   int32_t dp_rank = 0;
+  int32_t prompt_size = 0;  // 0: all tokens
 
   // Tokens [begin, end), sampling greedily after the last.
   model::SequencePlan Chunk(int64_t begin, int64_t end) const;

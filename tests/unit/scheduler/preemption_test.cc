@@ -51,6 +51,37 @@ TEST(Preemption, TheYoungestGivesWayAndReplaysItsOutput) {
   EXPECT_EQ(scheduler.Stats().generation_tokens, 120);
 }
 
+// Where prompts are expanded, a replay computes its output again even if another sequence has it in its
+// prompt.
+TEST(Preemption, ReplaysFindNoOutputInPromptsThatAreExpanded) {
+  for (const auto form : {model::PrefillAttention::kAbsorbed, model::PrefillAttention::kExpanded}) {
+    SchedulerLimits limits = SmallLimits();
+    limits.blocks_per_dp_rank = 6;
+    limits.prefill_attention = form;
+    Scheduler scheduler(limits, 1);
+    const auto rule = [](const model::SequencePlan& plan) {
+      return static_cast<TokenId>(1000 * plan.sequence + plan.num_computed + plan.token_ids.size());
+    };
+    // The prompt of 2 and what 2 will have said, in the prompt of 1, which takes all blocks in the end.
+    Request quote = MakeRequest(100, 200, 3);
+    for (TokenId token = 2100; token < 2160; ++token) quote.prompt.push_back(token);
+    ASSERT_TRUE(scheduler.Add(1, quote).ok());
+    ASSERT_TRUE(scheduler.Apply(Answer(scheduler.Plan().value(), rule)).ok());
+    ASSERT_TRUE(scheduler.Add(2, MakeRequest(100, 100, 3)).ok());
+    std::vector<int32_t> prefills;  // of 2: where they begin
+    while (auto plan = scheduler.Plan()) {
+      for (const auto& sequence : plan->sequences) {
+        EXPECT_EQ(sequence.prompt_size, sequence.sequence == 1 ? 160 : 100);
+        if (sequence.sequence == 2 && sequence.token_ids.size() > 1)
+          prefills.push_back(sequence.num_computed);
+      }
+      ASSERT_TRUE(scheduler.Apply(Answer(*plan, rule)).ok());
+    }
+    EXPECT_EQ(scheduler.Stats().preemptions, 1);
+    EXPECT_THAT(prefills, ElementsAre(64, form == model::PrefillAttention::kAbsorbed ? 128 : 64));
+  }
+}
+
 TEST(Preemption, ThePreemptedGoesBeforeLaterArrivals) {
   Scheduler scheduler = TightScheduler();
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(120, 40, 1)).ok());

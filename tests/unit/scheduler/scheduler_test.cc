@@ -183,6 +183,23 @@ TEST(Scheduler, ReusesPromptAndOutputOfAnEarlierTurn) {
   EXPECT_EQ(scheduler.Stats().prefix_cache_queries, 60 + 66);
 }
 
+// The same where prompts are expanded: the output's page was computed in another form than a prompt's would
+// be.
+TEST(Scheduler, OutputIsNoPrefixWherePromptsAreExpanded) {
+  SchedulerLimits limits = SmallLimits();
+  limits.prefill_attention = model::PrefillAttention::kExpanded;
+  Scheduler scheduler(limits, 1);
+  ASSERT_TRUE(scheduler.Add(1, MakeRequest(100, 60)).ok());
+  RunToEnd(scheduler);
+  Request next = MakeRequest(100, 4);
+  next.prompt.insert(next.prompt.end(), 61, 5);  // what was answered, and a new question
+  ASSERT_TRUE(scheduler.Add(2, next).ok());
+  const auto plan = scheduler.Plan().value();
+  EXPECT_EQ(plan.sequences[0].prompt_size, 161);
+  EXPECT_EQ(plan.sequences[0].num_computed, 64) << "the page that lies wholly within the first prompt";
+  ASSERT_TRUE(scheduler.Apply(Answer(plan)).ok());
+}
+
 TEST(Scheduler, ComputesAtLeastOneTokenOfACachedPrompt) {
   Scheduler scheduler(SmallLimits(), 1);
   for (SequenceId id = 1; id <= 2; ++id) {

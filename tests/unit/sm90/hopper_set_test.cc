@@ -11,6 +11,7 @@
 #include "kernels/cuda/plain/operations.h"
 #include "kernels/cuda/sm90/gemm_schedule.h"
 #include "kernels/cuda/sm90/mla.h"
+#include "kernels/cuda/sm90/mla_prefill.h"
 #include "tests/unit/sm90/card.h"
 
 namespace deeprack::kernels::hopper {
@@ -23,7 +24,7 @@ TEST(HopperSetTest, IsPlainButForWhatIsChosen) {
   const KernelSet none = KernelsFor({});
   EXPECT_EQ(none.name, "cuda-plain");
   EXPECT_EQ(none.linear, plain::Linear);
-  EXPECT_EQ(none.scratch_bytes, nullptr);
+  EXPECT_EQ(none.scratch_bytes, plain::ScratchOf);
   EXPECT_FALSE(none.row_major.Has(DType::kBF16) || none.row_major.Has(DType::kF8E4M3));
 
   const KernelSet fp8 = KernelsFor({.used = {{"fp8", kOperationFp8Product, 9, 0}}});
@@ -45,6 +46,7 @@ TEST(HopperSetTest, IsPlainButForWhatIsChosen) {
   EXPECT_TRUE(all.planned_caches.Has(DType::kBF16) && all.planned_caches.Has(DType::kF8E4M3));
   EXPECT_FALSE(all.planned_caches.Has(DType::kF32));
   EXPECT_EQ(all.mla_prepare, MlaPrepare);
+  EXPECT_EQ(all.expanded_attention, ExpandedAttention);
   EXPECT_EQ(all.gate, Gate);
   EXPECT_EQ(all.group_by_expert, GroupByExpert);
   EXPECT_EQ(all.rms_norm, plain::RmsNorm);
@@ -200,6 +202,79 @@ TEST(HopperSetTest, PreparationIsThePlainOperations) {
                 std::ssize(expected) - kRows * kHeads * kStride);
     }
   }
+}
+
+// A context of two spans beside a short prompt, weights and cache as a model has them.
+TEST(HopperSetTest, ExpandedAttentionIsThePlainOne) {
+  constexpr int64_t kHeads = 2, kPages = 35, kWidth = sm90::kLatent + sm90::kRope, kRows = 10,
+                    kMatrix = 512 * 128;
+  sm90::Random random(7);
+  const CardArray<bf16> cache(NormalBF16(kPages * kPageTokens * kWidth, random, 0.3f));
+  const CardArray<bf16> q(NormalBF16(kRows * kHeads * sm90::kHeadQuery, random));
+  const CardArray<bf16> keys(NormalBF16(kHeads * kMatrix, random, 0.1f)),
+      values(NormalBF16(kHeads * kMatrix, random, 0.1f));
+  std::vector<PackedWeight> key_weights, value_weights;
+  for (int64_t head = 0; head < kHeads; ++head) {
+    key_weights.push_back({.data = keys.data() + head * kMatrix,
+                           .type = DType::kBF16,
+                           .n = 512,
+                           .k = 128,
+                           .layout = WeightLayout::kRows});
+    value_weights.push_back({.data = values.data() + head * kMatrix,
+                             .type = DType::kBF16,
+                             .n = 128,
+                             .k = 512,
+                             .layout = WeightLayout::kRows});
+  }
+  const CardArray<PackedWeight> card_keys(key_weights), card_values(value_weights);
+  std::vector<BlockId> table;
+  for (BlockId page = 0; page < kPages; ++page) table.push_back(kPages - 1 - page);
+  const CardArray<BlockId> card_table(table);
+  const std::vector<AttentionSequence> sequences = {
+      {.first_row = 0, .rows = 4, .first_position = 2046, .block_table = card_table.data()},
+      {.first_row = 4, .rows = 6, .first_position = 0, .block_table = card_table.data() + 33}};
+  const CardArray<AttentionSequence> card_sequences(sequences);
+  ExpandedShape shape = {
+      .heads = kHeads, .nope_dim = 128, .rope_dim = 64, .value_dim = 128, .latent_dim = 512, .rows = 16};
+  std::vector<std::byte> plan(static_cast<size_t>(ExpandedPlanBytes(shape, 2, 2304)));
+  PlanExpanded(shape, sequences.data(), 2, plan.data());
+  const CardArray<std::byte> card_plan(plan);
+  const ScratchBytes bytes = KernelsFor({.used = {{"expanded", kOperationExpandedAttention, 9, 0}}})
+                                 .scratch_bytes({.expanded = shape});
+  const CardArray<std::byte> scratch(static_cast<size_t>(bytes.data));
+  const CardArray<int> counters(std::vector<int>(static_cast<size_t>(bytes.counters) / sizeof(int)));
+  const int64_t query_width = kHeads * sm90::kHeadQuery, width = kHeads * sm90::kHeadValue;
+  const auto run = [&](auto* attention) {
+    const CardArray<float> out(static_cast<size_t>(kRows * width));
+    attention({.q = {q.data(), DType::kBF16, kRows, query_width, query_width},
+               .shape = shape,
+               .scale = 0.05f,
+               .key_weights = key_weights.data(),
+               .value_weights = value_weights.data(),
+               .device_key_weights = card_keys.data(),
+               .device_value_weights = card_values.data(),
+               .cache = cache.data(),
+               .sequences = card_sequences.data(),
+               .host_sequences = sequences.data(),
+               .num_sequences = 2,
+               .out = {out.data(), DType::kF32, kRows, width, width},
+               .plan = card_plan.data()},
+              {.multiprocessors = 2,
+               .scratch = {.counters = counters.data(),
+                           .counter_bytes = bytes.counters,
+                           .data = scratch.data(),
+                           .data_bytes = bytes.data}});
+    sm90::CardWait();
+    return out.Read();
+  };
+  const std::vector<float> actual = run(ExpandedAttention), expected = run(plain::ExpandedAttention);
+  EXPECT_NE(actual, expected);
+  for (int64_t row = 0; row < kRows; ++row) {
+    const std::vector<double> of_row(expected.begin() + row * width, expected.begin() + (row + 1) * width);
+    sm90::ExpectRow(actual.data() + row * width, of_row, 1e-2);
+  }
+  shape.nope_dim = 64;
+  EXPECT_EQ(ExpandedPlanBytes(shape, 2, 2304), 0);  // falls to the plain one
 }
 
 }  // namespace

@@ -117,13 +117,16 @@ TEST(LatentFormsTest, AbsorbedAndExpandedAgree) {
            {absorbed.data(), DType::kF32, rows, value_width, value_width});
 
   // Expanded.
-  slots.resize(padded, -1);
-  const CardArray<int64_t> padded_slots(slots);
   const CardArray<bf16> latents(padded * kLatent), ropes(padded * kRope),
       keys_values(padded * heads * head_rows);
   const Matrix span{latents.data(), DType::kBF16, padded, kLatent, kLatent};
   const Matrix rope{ropes.data(), DType::kBF16, padded, kRope, kRope};
-  MlaGather({.cache = cache.data(), .fp8 = true, .slots = padded_slots.data(), .latent = span, .rope = rope},
+  MlaGather({.cache = cache.data(),
+             .fp8 = true,
+             .block_table = card_table.data(),
+             .tokens = context,
+             .latent = span,
+             .rope = rope},
             {});
   const GemmConfig config = ChooseGemm(1, heads * head_rows, kLatent, padded);
   const CardArray<uint8_t> partials(PartialBytes(config, heads * head_rows, padded));

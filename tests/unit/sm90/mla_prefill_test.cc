@@ -198,10 +198,37 @@ TEST(MlaPrefillPlanTest, TilesEndWithWhatTheirQueriesSee) {
   EXPECT_EQ(items[2].kv_tiles, 0);
 }
 
+TEST(MlaKvBTest, IsTheCheckpointsMatrix) {
+  Random random(6);
+  constexpr int64_t kHeads = 3, kKeyStride = kLatent * kHeadKey + 16, kValueStride = kHeadValue * kLatent + 8;
+  const std::vector<bf16> key = NormalBF16(kHeads * kKeyStride, random),
+                          value = NormalBF16(kHeads * kValueStride, random);
+  const CardArray<bf16> card_key(key), card_value(value), kv_b(kHeads * (kHeadKey + kHeadValue) * kLatent);
+  MlaKvB({.key = card_key.data(),
+          .value = card_value.data(),
+          .key_stride = kKeyStride,
+          .value_stride = kValueStride,
+          .heads = kHeads,
+          .kv_b = kv_b.data()},
+         {});
+  CardWait();
+  const std::vector<bf16> out = kv_b.Read();
+  for (int64_t h = 0; h < kHeads; ++h) {
+    for (int64_t r = 0; r < kHeadKey + kHeadValue; ++r) {
+      for (int64_t c = 0; c < kLatent; ++c) {
+        const bf16 expected = r < kHeadKey ? key[h * kKeyStride + c * kHeadKey + r]
+                                           : value[h * kValueStride + (r - kHeadKey) * kLatent + c];
+        ASSERT_EQ(out[(h * (kHeadKey + kHeadValue) + r) * kLatent + c].bits, expected.bits)
+            << h << " " << r << " " << c;
+      }
+    }
+  }
+}
+
 TEST(MlaGatherTest, BringsEntriesOfBothCaches) {
   Random random(4);
-  const int64_t n = 7, pages = 2, tokens = pages * kPageTokens;
-  const std::vector<int64_t> slots = {70, -1, 0, 63, 64, 127, -1};
+  const int64_t n = 75, pages = 2, tokens = pages * kPageTokens, seen = 71;
+  const std::vector<BlockId> table = {1, 0};
   const std::vector<bf16> wide = NormalBF16(tokens * (kLatent + kRope), random);
   std::vector<uint8_t> narrow(pages * kFp8PageBytes, 0xff);
   std::vector<double> numbers(tokens * (kLatent + kRope));
@@ -222,13 +249,14 @@ TEST(MlaGatherTest, BringsEntriesOfBothCaches) {
   }
   const CardArray<bf16> card_wide(wide);
   const CardArray<uint8_t> card_narrow(narrow);
-  const CardArray<int64_t> card_slots(slots);
+  const CardArray<BlockId> card_table(table);
   for (const bool fp8 : {false, true}) {
     const int64_t latent_stride = kLatent + 8, rope_stride = kRope + 16;
     const CardArray<bf16> latent(n * latent_stride), rope(n * rope_stride);
     MlaGather({.cache = fp8 ? static_cast<const void*>(card_narrow.data()) : card_wide.data(),
                .fp8 = fp8,
-               .slots = card_slots.data(),
+               .block_table = card_table.data(),
+               .tokens = seen,
                .latent = {latent.data(), DType::kBF16, n, kLatent, latent_stride},
                .rope = {rope.data(), DType::kBF16, n, kRope, rope_stride}},
               {});
@@ -236,8 +264,9 @@ TEST(MlaGatherTest, BringsEntriesOfBothCaches) {
     const std::vector<bf16> latents = latent.Read(), ropes = rope.Read();
     for (int64_t r = 0; r < n; ++r) {
       for (int64_t c = 0; c < kLatent + kRope; ++c) {
-        const int64_t from = slots[r] * (kLatent + kRope) + c;
-        const double expected = slots[r] < 0 ? 0.0 : fp8 ? numbers[from] : Value(wide[from]);
+        const int64_t slot = table[r / kPageTokens] * kPageTokens + r % kPageTokens;
+        const int64_t from = slot * (kLatent + kRope) + c;
+        const double expected = r >= seen ? 0.0 : fp8 ? numbers[from] : Value(wide[from]);
         ASSERT_EQ(Value(c < kLatent ? latents[r * latent_stride + c] : ropes[r * rope_stride + c - kLatent]),
                   expected)
             << fp8 << " " << r << " " << c;
