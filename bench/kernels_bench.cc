@@ -417,13 +417,9 @@ void Register() {
   }
   add("mla decode 128 heads, context", [](benchmark::State& s) { Mla(s, 128, 1); }, {4096});
   add("mla decode 16 heads, context", [](benchmark::State& s) { Mla(s, 16, 1); }, {4096});
-<<<<<<< ours
   add("mla decode 16 heads, fp8 cache, context", [](benchmark::State& s) { Mla(s, 16, 1, DType::kF8E4M3); },
       {4096});
-  add("mla prefill 128 heads, 512 rows, context", [](benchmark::State& s) { Mla(s, 128, 512); }, {512});
-=======
   add("mla prefill 128 heads, 512 rows, context", [](benchmark::State& s) { Mla(s, 128, 512); }, {512, 4096});
->>>>>>> theirs
   add("expanded prefill 128 heads, 512 rows, context", [](benchmark::State& s) { Expanded(s, 128, 512); },
       {512, 4096});
 }

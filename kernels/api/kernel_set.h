@@ -16,6 +16,7 @@
 #include "kernels/api/elementwise.h"
 #include "kernels/api/execution.h"
 #include "kernels/api/expanded_attention.h"
+#include "kernels/api/feed_forward.h"
 #include "kernels/api/linear.h"
 #include "kernels/api/moe.h"
 #include "kernels/api/norm.h"
@@ -37,9 +38,10 @@ struct PlannedCaches {
 
 struct KernelSet {
   std::string_view name;  // "generic", "avx2", "avx512", "avx512_bf16", "cuda-plain", "cuda-sm90"
-  // Whether linear and grouped_linear take block formats; where not, such weights are expanded at load.
+  // Whether linear and grouped_linear take block formats; where not, such weights are expanded at load, but
+  // for int4 in tiles that row_major names.
   bool multiplies_blocks = false;
-  // The weights that the products are faster with row-major.
+  // The weights that the products are faster with row-major, or take in tiles.
   RowMajorTypes row_major;
   // The scratch memory that operations within the bounds take. Null: none take any.
   ScratchBytes (*scratch_bytes)(const StepBounds&) = nullptr;
@@ -63,6 +65,9 @@ struct KernelSet {
   void (*head_linear)(const HeadLinearArgs&, const Execution&) = nullptr;
   void (*grouped_linear)(const GroupedLinearArgs&, const Execution&) = nullptr;
   void (*swiglu)(const SwiGluArgs&, const Execution&) = nullptr;
+  // Null where a backend gains nothing by it: its three steps are called.
+  void (*feed_forward)(const FeedForwardArgs&, const Execution&) = nullptr;
+  void (*grouped_feed_forward)(const GroupedFeedForwardArgs&, const Execution&) = nullptr;
   void (*rope)(const RopeArgs&, const Execution&) = nullptr;
   void (*kv_write)(const KvWriteArgs&, const Execution&) = nullptr;
   // Null where it is several operations: kernels/api/mla_prepare.h calls the one or the others.

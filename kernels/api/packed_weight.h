@@ -19,6 +19,11 @@
 // row-major as in the checkpoint, [n][k], n a multiple of 16. fp8: two fp32 scales for each panel and each
 // 128 columns, of the panel's first 8 rows and of its last 8: scales[(panel * blocks + b) * 2 + n % 16 / 8];
 // k_block_offset is 0. The values take as many bytes as panels of them do.
+//
+// WeightLayout::kTiles, kTilesForE4M3: INT4_G128 in tiles of 128 rows and one group of 128 columns, a row of
+// tiles after the other, n padded to whole tiles with zero bytes (kernels/api/int4_tiles.h). Scales and
+// zeros lie in the tiles. The products of plain kernels with them: (q - zero) x summed over a group in fp32,
+// times its scale, groups added in order.
 #pragma once
 
 #include <cstddef>

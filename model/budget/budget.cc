@@ -13,7 +13,8 @@ constexpr int64_t kScaleBlock = 128;
 
 }  // namespace
 
-int64_t PackedValueBytes(DType type, int64_t rows, int64_t cols) {
+int64_t PackedValueBytes(DType type, int64_t rows, int64_t cols, WeightLayout layout) {
+  if (IsTiles(layout)) return CeilDiv(rows, kTileRows) * (cols / BlockElements(type)) * kTileBytes;
   const int64_t blocks = CeilDiv(rows, kPanelRows) * (cols / BlockElements(type));  // of a panel's rows
   return RoundUp(blocks * PackedBlockBytes(type), kWeightAlignment);
 }

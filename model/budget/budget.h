@@ -15,10 +15,13 @@ namespace deeprack::model {
 // panels of kPanelRows, padded; per panel and row one fp32 scale for each (partial) 128-column block that the
 // slice touches, or two a panel where the layout is kRows. Values and scales are padded to kWeightAlignment
 // bytes each; PackedWeightBytes is the sum of the two, for panels. `col_begin` is where the slice begins in
-// the whole tensor.
+// the whole tensor. Tiles of int4 (IsTiles) are whole: kTileRows rows by one group of 128 columns, each with
+// a scale of 4 bytes and a zero of one for each row.
 inline constexpr int64_t kPanelRows = 16;
+inline constexpr int64_t kTileRows = 128;
+inline constexpr int64_t kTileBytes = kTileRows * (64 + 4 + 1);
 inline constexpr int64_t kWeightAlignment = 64;
-int64_t PackedValueBytes(DType type, int64_t rows, int64_t cols);
+int64_t PackedValueBytes(DType type, int64_t rows, int64_t cols, WeightLayout layout = WeightLayout::kPanels);
 int64_t PackedScaleBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin,
                          WeightLayout layout = WeightLayout::kPanels);
 int64_t PackedWeightBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin);

@@ -1,5 +1,6 @@
 #include "model/budget/packed_tensors.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -74,7 +75,9 @@ class Packing {
       if (types_.Of(part.tensor.name) != stored) return compute_;
     }
     const int64_t block = BlockElements(*stored);
-    return matrix.col_begin % block == 0 && matrix.cols % block == 0 ? *stored : compute_;
+    if (matrix.col_begin % block != 0 || matrix.cols % block != 0) return compute_;
+    const bool in_tiles = *stored == DType::kInt4G128 && IsTiles(row_major_.int4);
+    return !in_tiles || FitsTiles(matrix) ? *stored : compute_;
   }
 
   DType RouterType(PackedTensor matrix) const {
@@ -103,8 +106,10 @@ class Packing {
     } else {
       if (compute_ == DType::kBF16 && row_major_.Has(packed.type) && FitsRowMajor(config_, packed)) {
         packed.layout = WeightLayout::kRows;
+      } else if (packed.type == DType::kInt4G128) {
+        packed.layout = row_major_.int4;
       }
-      packed.value_bytes = PackedValueBytes(packed.type, packed.rows, packed.cols);
+      packed.value_bytes = PackedValueBytes(packed.type, packed.rows, packed.cols, packed.layout);
       packed.scale_bytes =
           PackedScaleBytes(packed.type, packed.rows, packed.cols, packed.col_begin, packed.layout);
     }
@@ -179,6 +184,12 @@ bool FitsRowMajor(const ModelConfig& config, const PackedTensor& matrix) {
     if (part.slice.row_begin % kScaleRows != 0) return false;
   }
   return true;
+}
+
+bool FitsTiles(const PackedTensor& matrix) {
+  if (matrix.rows % kPanelRows != 0) return false;
+  return std::all_of(matrix.parts.begin(), matrix.parts.end(),
+                     [](const WeightPart& part) { return part.first_row % kTileRows == 0; });
 }
 
 std::vector<PackedTensor> PackedTensorsOf(const ModelConfig& config, const Layout& layout, Rank rank,

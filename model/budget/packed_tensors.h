@@ -5,13 +5,13 @@
 // block formats that the kernels multiply, where the rank's columns are whole blocks and all parts of the
 // matrix are of one type. Every other one is stored in the compute type (bf16 compute: bf16 stays, f16, f32
 // and other blocks become bf16; f32 compute: f32). Norms and the router's bias are fp32 vectors, the router's
-// weight a packed fp32 matrix, or bf16 where the kernels want it so and it is; the embedding is in the compute
-// type. kv_b is stored twice per head in the
-// compute type, in the two forms that absorbed attention multiplies by. MTP layers have no entries: they are
-// not loaded until speculation uses them.
+// weight a packed fp32 matrix, or bf16 where the kernels want it so and it is; the embedding is in the
+// compute type. kv_b is stored twice per head in the compute type, in the two forms that absorbed attention
+// multiplies by. MTP layers have no entries: they are not loaded until speculation uses them.
 //
 // Layouts. With bf16 compute, matrices of the types that the kernels want row-major lie so, where their sizes
-// and the places of their slices allow it (FitsRowMajor); all others are panels.
+// and the places of their slices allow it (FitsRowMajor), and int4 in the tiles that they want (FitsTiles;
+// what does not fit is expanded); all others are panels.
 #pragma once
 
 #include <cstdint>
@@ -72,6 +72,10 @@ bool ReordersRopeRows(const ModelConfig& config, TensorKind kind);
 // multiple of 16 bytes, and eight neighbouring fp8 rows share their scales: slices begin at multiples of 8
 // rows and 128 columns of their tensors, and no row is moved.
 bool FitsRowMajor(const ModelConfig& config, const PackedTensor& matrix);
+
+// Whether an int4 matrix of whole groups with these parts can lie in tiles: its rows are whole panels, and no
+// tile is shared by two parts.
+bool FitsTiles(const PackedTensor& matrix);
 
 // In the order of the layers: the embedding, each layer's weights, final norm and head. `compute` is kBF16 or
 // kF32; `types` are the checkpoint's, or empty where the kernels multiply no block formats; `row_major` is

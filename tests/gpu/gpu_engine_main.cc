@@ -1,5 +1,5 @@
-// The engine's suites for cards (tests/unit/engine: card_engine_test.cc, hopper_engine_test.cc) on a real one. Ranks are
-// threads of this process that share it, and meet through the host's memory.
+// The engine's suites for cards (tests/unit/engine: card_engine_test.cc, hopper_engine_test.cc) on a real
+// one. Ranks are threads of this process that share it, and meet through the host's memory.
 #include <cstdio>
 #include <cstdlib>
 
@@ -22,9 +22,9 @@ T Need(absl::StatusOr<T> made) {
 
 std::unique_ptr<Device> MakeCard(GraphCounts*) { return Need(OpenCudaDevice(0, 2)); }
 
-std::unique_ptr<Device> MakeHopperCard(GraphCounts*) {
+std::unique_ptr<Device> MakeHopperCard(GraphCounts*, std::string_view without) {
   const kernels::KernelChoice choice =
-      kernels::ChooseUnverifiedToo(Need(PropertiesOfCard(0)), kernels::SpecialKernels());
+      kernels::ChooseUnverifiedToo(Need(PropertiesOfCard(0)), Without(without, kernels::SpecialKernels()));
   return choice.used.empty() ? nullptr : Need(OpenCudaDevice(0, 2, choice));
 }
 

@@ -33,13 +33,30 @@ struct SwiGluBuffers {
   }
 };
 
+void Run(const kernels::FeedForwardArgs& args, const kernels::KernelSet& kernels,
+         const kernels::Execution& execution) {
+  if (kernels.feed_forward != nullptr) return kernels.feed_forward(args, execution);
+  kernels.linear(args.gate_up, execution);
+  kernels.swiglu(args.swiglu, execution);
+  kernels.linear(args.down, execution);
+}
+
+void Run(const kernels::GroupedFeedForwardArgs& args, const kernels::KernelSet& kernels,
+         const kernels::Execution& execution) {
+  if (kernels.grouped_feed_forward != nullptr) return kernels.grouped_feed_forward(args, execution);
+  kernels.grouped_linear(args.gate_up, execution);
+  kernels.swiglu(args.swiglu, execution);
+  kernels.grouped_linear(args.down, execution);
+}
+
 }  // namespace
 
 void Decoder::FeedForward(const FeedForwardWeights& weights, const Matrix& x, const Matrix& out) {
   const SwiGluBuffers buffers(ws_.gate_up, ws_.activated, x.rows, weights.intermediate);
-  kernels_.linear({.x = x, .weight = weights.gate_up, .out = buffers.product}, execution_);
-  kernels_.swiglu({.gate_up = buffers.gate_up, .out = buffers.activated}, execution_);
-  kernels_.linear({.x = buffers.inner, .weight = weights.down, .out = out}, execution_);
+  Run({.gate_up = {.x = x, .weight = weights.gate_up, .out = buffers.product},
+       .swiglu = {.gate_up = buffers.gate_up, .out = buffers.activated},
+       .down = {.x = buffers.inner, .weight = weights.down, .out = out}},
+      kernels_, execution_);
 }
 
 absl::StatusOr<Matrix> Decoder::DenseFeedForward(const FeedForwardWeights& weights, int64_t rows) {
@@ -87,26 +104,25 @@ void Decoder::LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix&
   const Matrix y = FirstRows(ws_.expert_out, most_rows);
   const int64_t expected_rows = CeilDiv(x.rows * top_k * experts, config_.n_routed_experts);
   const SwiGluBuffers buffers(ws_.expert_gate_up, ws_.expert_activated, most_rows, moe.intermediate);
-  kernels_.grouped_linear({.x = x,
-                           .row_index = ws_.row_index,
-                           .offsets = ws_.expert_offsets,
-                           .weights = moe.gate_up.data(),
-                           .experts = experts,
-                           .out = buffers.product,
-                           .device_weights = moe.device_gate_up,
-                           .expected_rows = expected_rows},
-                          execution_);
-  kernels_.swiglu(
-      {.gate_up = buffers.gate_up, .out = buffers.activated, .row_count = ws_.expert_offsets + experts},
-      execution_);
-  kernels_.grouped_linear({.x = buffers.inner,
-                           .offsets = ws_.expert_offsets,
-                           .weights = moe.down.data(),
-                           .experts = experts,
-                           .out = y,
-                           .device_weights = moe.device_down,
-                           .expected_rows = expected_rows},
-                          execution_);
+  Run({.gate_up = {.x = x,
+                   .row_index = ws_.row_index,
+                   .offsets = ws_.expert_offsets,
+                   .weights = moe.gate_up.data(),
+                   .experts = experts,
+                   .out = buffers.product,
+                   .device_weights = moe.device_gate_up,
+                   .expected_rows = expected_rows},
+       .swiglu = {.gate_up = buffers.gate_up,
+                  .out = buffers.activated,
+                  .row_count = ws_.expert_offsets + experts},
+       .down = {.x = buffers.inner,
+                .offsets = ws_.expert_offsets,
+                .weights = moe.down.data(),
+                .experts = experts,
+                .out = y,
+                .device_weights = moe.device_down,
+                .expected_rows = expected_rows}},
+      kernels_, execution_);
   kernels_.combine({.y = y,
                     .pair_to_row = ws_.pair_to_row,
                     .weights = ws_.expert_weights,

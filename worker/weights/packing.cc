@@ -12,6 +12,7 @@
 #include "checkpoint/groups/group_quantized.h"
 #include "checkpoint/tensor_view.h"
 #include "kernels/api/packed_weight.h"
+#include "kernels/cuda/sm90/int4_weight.h"
 #include "kernels/cuda/sm90/weight.h"
 #include "model/tensors/group_types.h"
 #include "worker/weights/finite_check.h"
@@ -68,10 +69,9 @@ absl::Status ReadGroups(const model::GroupQuantization& quantization,
                         const checkpoint::CheckpointReader& reader, const PackingPiece& piece,
                         SliceSource& source) {
   const model::WeightPart& part = piece.tensor->parts[piece.part];
-  DR_ASSIGN_OR_RETURN(
-      const checkpoint::GroupQuantizedWeight weight,
-      checkpoint::GroupQuantizedWeight::Open(reader, quantization, part.tensor.name, part.tensor.shape[0],
-                                             part.tensor.shape[1]));
+  DR_ASSIGN_OR_RETURN(const checkpoint::GroupQuantizedWeight weight,
+                      checkpoint::GroupQuantizedWeight::Open(reader, quantization, part.tensor.name,
+                                                             part.tensor.shape[0], part.tensor.shape[1]));
   const model::Slice slice = {.row_begin = part.slice.row_begin + piece.row_begin,
                               .rows = piece.rows,
                               .col_begin = part.slice.col_begin,
@@ -259,9 +259,28 @@ void ReorderPackedFp8(const model::ModelConfig& config, const PackedTensor& tens
   });
 }
 
+// Rows that lie together: pieces begin at multiples of them.
+int64_t RowsTogether(const PackedTensor& tensor) {
+  return IsTiles(tensor.layout) ? kernels::sm90::kTileRows : kPanelRows;
+}
+
+void FillTiles(const PackedTensor& tensor, const SourceMatrix& source, std::byte* values) {
+  using kernels::sm90::Int4Order;
+  const Int4Order order =
+      tensor.layout == WeightLayout::kTilesForE4M3 ? Int4Order::kForE4M3 : Int4Order::kForBF16;
+  std::memset(values, 0, static_cast<size_t>(kernels::Int4Bytes(1, source.rows, source.cols)));
+  const auto* const blocks = static_cast<const std::byte*>(source.data);
+  for (int64_t row = 0; row < source.rows; ++row) {
+    kernels::sm90::PackInt4Row(
+        reinterpret_cast<const BlockInt4G128*>(blocks + BytesOf(source.type, row * source.row_stride)), row,
+        source.cols, values, order);
+  }
+}
+
 // Packs the piece, which is whole panels of its part, or the part's end with what pads it.
 void FillPacked(const PackingPiece& piece, const SourceMatrix& source, std::byte* values, std::byte* scales) {
   const PackedTensor& tensor = *piece.tensor;
+  if (IsTiles(tensor.layout)) return FillTiles(tensor, source, values);
   if (tensor.layout == WeightLayout::kRows) {
     if (tensor.type != DType::kF8E4M3) return WriteRows(source, tensor.type, values);
     return kernels::sm90::PackRowMajor(source, 0, values, reinterpret_cast<float*>(scales));
@@ -287,6 +306,10 @@ PieceExtent ExtentOf(const PackingPiece& piece) {
       break;
   }
   const int64_t first_row = tensor.parts[piece.part].first_row + piece.row_begin;
+  if (IsTiles(tensor.layout)) {
+    const auto bytes = [&](int64_t rows) { return kernels::Int4Bytes(1, rows, tensor.cols); };
+    return {.value_begin = bytes(first_row), .value_bytes = bytes(piece.rows)};
+  }
   const int64_t rows = RoundUp(piece.rows, kPanelRows);
   const int64_t panel_bytes = tensor.cols / BlockElements(tensor.type) * PackedBlockBytes(tensor.type);
   const int64_t scales_of_panel = tensor.layout == WeightLayout::kRows ? 2 : kPanelRows;
@@ -307,7 +330,8 @@ void AppendPieces(const model::ModelConfig& config, const PackedTensor& tensor, 
                      PermutesRows(config, tensor);
   for (size_t part = 0; part < tensor.parts.size(); ++part) {
     const model::Slice& slice = tensor.parts[part].slice;
-    const int64_t step = whole ? slice.rows : RoundUp(CeilDiv(piece_elements, slice.cols), kPanelRows);
+    const int64_t step =
+        whole ? slice.rows : RoundUp(CeilDiv(piece_elements, slice.cols), RowsTogether(tensor));
     for (int64_t begin = 0; begin < slice.rows; begin += step) {
       pieces.push_back({.tensor = &tensor,
                         .part = part,

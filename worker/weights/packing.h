@@ -22,7 +22,7 @@ struct PackingPiece {
   const model::PackedTensor* tensor = nullptr;
   size_t part = 0;
   std::byte* memory = nullptr;  // of the tensor, tensor->bytes() of it, where its kernels run
-  int64_t row_begin = 0;        // within the part's slice; a multiple of kPanelRows
+  int64_t row_begin = 0;        // within the part's slice; whole panels, or tiles
   int64_t rows = 0;
 
   int64_t source_elements() const { return rows * tensor->parts[part].slice.cols; }

@@ -113,7 +113,10 @@ class PackingPlaces {
 absl::StatusOr<model::TensorTypes> KeptTypes(const model::ModelConfig& config,
                                              const checkpoint::CheckpointReader& reader,
                                              const Device& device) {
-  if (!device.kernels().multiplies_blocks) return model::TensorTypes{};
+  const kernels::KernelSet& kernels = device.kernels();
+  const bool takes_int4 = IsTiles(kernels.row_major.int4) && config.group_quantization &&
+                          config.group_quantization->type() == DType::kInt4G128;
+  if (!kernels.multiplies_blocks && !takes_int4) return model::TensorTypes{};
   return checkpoint::BlockTypesOf(config, reader);
 }
 

@@ -10,12 +10,17 @@ constexpr int kOldestMajor = 8;  // bf16 in hardware
 constexpr SpecialKernel kSpecial[] = {
     {"sm90 fp8 product", kOperationFp8Product, 9, 0},
     {"sm90 bf16 product", kOperationBf16Product, 9, 0},
+    {kInt4ByE4M3, kOperationInt4Product, 9, 0},
+    {kInt4ByBF16, kOperationInt4Product, 9, 0},
     {"sm90 latent attention", kOperationMla, 9, 0},
     {"sm90 latent attention over fp8", kOperationMlaFp8, 9, 0},
     {"sm90 preparation of latent attention", kOperationMlaPrepare, 9, 0},
     {"sm90 expanded latent attention", kOperationExpandedAttention, 9, 0},
     {"sm90 gate", kOperationGate, 9, 0},
     {"sm90 grouping of rows", kOperationGroupByExpert, 9, 0},
+    {"sm90 combining", kOperationCombine, 9, 0},
+    {"sm90 SwiGLU with quantisation", kOperationFeedForward, 9, 0},
+    {"sm90 norm", kOperationNorm, 9, 0},
     {"sm90 sum over peers", kOperationPeerSum, 9, 0},
     {"sm90 exchange with peers", kOperationPeerExchange, 9, 0},
 };

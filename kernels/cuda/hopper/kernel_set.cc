@@ -27,13 +27,19 @@ ScratchBytes ScratchOf(const StepBounds& bounds) {
 
 KernelSet KernelsFor(const KernelChoice& choice) {
   KernelSet set = plain::Kernels();
+  bool multiplies = false;
   for (const SpecialKernel& kernel : choice.used) {
     set.name = "cuda-sm90";
     set.scratch_bytes = ScratchOf;
     if (kernel.operation == kOperationFp8Product) {
       set.row_major.fp8 = true;
+      multiplies = true;
     } else if (kernel.operation == kOperationBf16Product) {
       set.row_major.bf16 = true;
+      multiplies = true;
+    } else if (kernel.operation == kOperationInt4Product) {
+      set.row_major.int4 = kernel.name == kInt4ByBF16 ? WeightLayout::kTiles : WeightLayout::kTilesForE4M3;
+      multiplies = true;
     } else if (kernel.operation == kOperationMla || kernel.operation == kOperationMlaFp8) {
       (kernel.operation == kOperationMla ? set.planned_caches.bf16 : set.planned_caches.fp8) = true;
       set.mla_attention = MlaAttention;
@@ -49,6 +55,14 @@ KernelSet KernelsFor(const KernelChoice& choice) {
       set.gate = Gate;
     } else if (kernel.operation == kOperationGroupByExpert) {
       set.group_by_expert = GroupByExpert;
+    } else if (kernel.operation == kOperationCombine) {
+      set.combine = Combine;
+    } else if (kernel.operation == kOperationFeedForward) {
+      set.feed_forward = FeedForward;
+      set.grouped_feed_forward = GroupedFeedForward;
+    } else if (kernel.operation == kOperationNorm) {
+      set.rms_norm = RmsNorm;
+      set.add_rms_norm = AddRmsNorm;
     } else if (kernel.operation == kOperationPeerSum) {
       set.peer_sum = sm90::PeerSum;
     } else if (kernel.operation == kOperationPeerExchange) {
@@ -57,7 +71,7 @@ KernelSet KernelsFor(const KernelChoice& choice) {
       DR_CHECK(!"a special kernel that no operation is made of");
     }
   }
-  if (set.row_major.fp8 || set.row_major.bf16) {
+  if (multiplies) {
     set.linear = Linear;
     set.head_linear = HeadLinear;
     set.grouped_linear = GroupedLinear;

@@ -6,9 +6,9 @@
 // Products with row-major weights (KernelSet::row_major). bf16: 1e-5, as the plain ones, summed in another
 // order. fp8: x is rounded to e4m3 with a scale for each row and 128 columns (kernels/cuda/sm90/quantise.h),
 // so an element is off by at most 1/16 of itself or 1/500000 of its block's largest: for normally distributed
-// x that is 2.6% of the result in the mean square; the product itself is off by 2e-3 (gemm.h). Attention:
-// 8e-3 over a bf16 cache; over fp8 the queries and softmax weights are e4m3 too, 2% of a row in the mean
-// (mla.h).
+// x that is 2.6% of the result in the mean square; the product itself is off by 2e-3 (gemm.h). int4 in
+// tiles: the same with e4m3 rows, or 1e-5 with bf16 rows, by the tiles' order. Attention: 8e-3 over a bf16
+// cache; over fp8 the queries and softmax weights are e4m3 too, 2% of a row in the mean (mla.h).
 #pragma once
 
 #include "kernels/api/kernel_set.h"
@@ -19,10 +19,16 @@ void Linear(const LinearArgs& args, const Execution& execution);
 void HeadLinear(const HeadLinearArgs& args, const Execution& execution);
 void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution);
 void MlaPrepare(const MlaPrepareArgs& args, const Execution& execution);
+// Where the second product takes e4m3, silu(gate) * up is rounded once, to e4m3.
+void FeedForward(const FeedForwardArgs& args, const Execution& execution);
+void GroupedFeedForward(const GroupedFeedForwardArgs& args, const Execution& execution);
 void MlaAttention(const MlaAttentionArgs& args, const Execution& execution);
 void ExpandedAttention(const ExpandedAttentionArgs& args, const Execution& execution);
 void Gate(const GateArgs& args, const Execution& execution);
 void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution);
+void Combine(const CombineArgs& args, const Execution& execution);
+void RmsNorm(const RmsNormArgs& args, const Execution& execution);
+void AddRmsNorm(const AddRmsNormArgs& args, const Execution& execution);
 
 // What the plans' functions and scratch_bytes of KernelSet are.
 int64_t MlaPlanBytes(const MlaShape& shape);

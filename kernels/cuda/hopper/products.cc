@@ -1,5 +1,6 @@
-// Matrix products: row-major weights by the Hopper kernel, panels by the plain one. fp8 weights take rows
-// that are quantised here first; grouped rows are put together on the way.
+// Matrix products: row-major weights and tiles by the Hopper kernel, panels by the plain one. fp8 weights,
+// and int4 in the tiles that are for it, take rows that are quantised here first; grouped rows are put
+// together on the way. A feed-forward's SwiGLU is part of quantising the rows of its second product.
 #include <algorithm>
 
 #include "kernels/cuda/hopper/operations.h"
@@ -19,21 +20,28 @@ using sm90::RowWeight;
 // Rows from which on no parts of K are summed side by side (gemm_schedule.h): more take no more scratch.
 constexpr int64_t kMostSplitRows = 256;
 
+// Whether a product with such weights takes e4m3 rows, bf16 ones else.
+bool TakesE4M3(DType weight, WeightLayout layout) {
+  return weight == DType::kF8E4M3 || layout == WeightLayout::kTilesForE4M3;
+}
+
 // The scratch of one product.
 struct ProductScratch {
-  QuantisedRows quantised;   // fp8
+  QuantisedRows quantised;   // e4m3
   bf16* gathered = nullptr;  // bf16 rows by index
   void* partials = nullptr;
 };
 
-ProductScratch Cut(DType weight, int64_t k, int64_t rows, bool gathers, int64_t partial_bytes,
-                   ScratchCut& cut) {
+ProductScratch Cut(DType weight, WeightLayout layout, int64_t k, int64_t rows, bool gathers,
+                   int64_t partial_bytes, ScratchCut& cut) {
   ProductScratch scratch;
-  if (weight == DType::kF8E4M3) {
-    scratch.quantised.stride = RoundUp(k, 16);
-    scratch.quantised.scale_stride = RoundUp(rows, 4);
-    scratch.quantised.data = cut.Take<fp8_e4m3>(rows * scratch.quantised.stride);
-    scratch.quantised.scales = cut.Take<float>(sm90::ScaleBlocks(k) * scratch.quantised.scale_stride);
+  if (TakesE4M3(weight, layout)) {
+    QuantisedRows& quantised = scratch.quantised;
+    quantised.stride = RoundUp(k, 16);
+    quantised.scale_stride = RoundUp(rows, 4);
+    quantised.data = cut.Take<fp8_e4m3>(rows * quantised.stride);
+    quantised.scales = cut.Take<float>(sm90::ScaleBlocks(k) * quantised.scale_stride);
+    if (IsTiles(layout)) quantised.sums = cut.Take<float>(sm90::ScaleBlocks(k) * quantised.scale_stride);
   } else if (gathers) {
     scratch.gathered = cut.Take<bf16>(rows * k);
   }
@@ -42,7 +50,7 @@ ProductScratch Cut(DType weight, int64_t k, int64_t rows, bool gathers, int64_t 
 }
 
 // `count` matrices at equal distances as one weight of so many groups; groups 0: they do not lie so, or are
-// no rows.
+// panels.
 RowWeight AsGroups(const PackedWeight* weights, int64_t count) {
   const PackedWeight& first = weights[0];
   RowWeight groups{.data = first.data,
@@ -50,8 +58,10 @@ RowWeight AsGroups(const PackedWeight* weights, int64_t count) {
                    .type = first.type,
                    .groups = 0,
                    .n = first.n,
-                   .k = first.k};
-  if (first.layout != WeightLayout::kRows) return groups;
+                   .k = first.k,
+                   .order = first.layout == WeightLayout::kTilesForE4M3 ? sm90::Int4Order::kForE4M3
+                                                                        : sm90::Int4Order::kForBF16};
+  if (first.layout == WeightLayout::kPanels) return groups;
   const auto at = [](const PackedWeight& weight) { return static_cast<const std::byte*>(weight.data); };
   if (count > 1) {
     groups.group_stride_bytes = at(weights[1]) - at(first);
@@ -67,12 +77,14 @@ RowWeight AsGroups(const PackedWeight* weights, int64_t count) {
   return groups;
 }
 
-// Rows of x: by index or as they are, those that exist.
+// Rows of x: by index or as they are, those that exist; and how the weight lies.
 struct Source {
   Matrix x;
   const int32_t* row_index = nullptr;
   const int32_t* row_count = nullptr;  // on the device; null: all
   int64_t rows = 0;
+  WeightLayout layout = WeightLayout::kPanels;
+  Matrix gate_up;  // with data: x is SwiGLU of these rows, still to be made, for products that take e4m3
 };
 
 // Completes `gemm`, whose weight, grouping and out are set, with the rows of x, and enqueues it. False: the
@@ -81,19 +93,31 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
   const RowWeight& weight = gemm.weight;
   const Matrix& x = source.x;
   if (weight.groups == 0) return false;
-  const bool fp8 = weight.type == DType::kF8E4M3, gathers = source.row_index != nullptr;
+  const WeightLayout layout = source.layout;
+  const bool e4m3 = TakesE4M3(weight.type, layout), gathers = source.row_index != nullptr,
+             activates = source.gate_up.data != nullptr;
   if (gemm.rows_per_group == 0) gemm.rows_per_group = source.rows;
   const GemmConfig config = sm90::ChooseGemm(weight.groups, weight.n, weight.k, gemm.rows_per_group);
   ScratchCut cut(execution.scratch);
-  const ProductScratch scratch = Cut(weight.type, weight.k, source.rows, gathers,
+  const ProductScratch scratch = Cut(weight.type, layout, weight.k, source.rows, gathers,
                                      sm90::PartialBytes(config, weight.n, source.rows), cut);
   const QuantisedRows& quantised = scratch.quantised;
-  if (fp8) {
+  if (e4m3) {
     if (x.cols % 4 != 0 || x.stride % 4 != 0) return false;
-    gemm.x = {quantised.data,   DType::kF8E4M3,   source.rows,
-              quantised.stride, quantised.scales, quantised.scale_stride};
+    if (activates && (source.gate_up.cols != 2 * weight.k || source.gate_up.cols % 8 != 0 ||
+                      source.gate_up.stride % 4 != 0)) {
+      return false;
+    }
+    gemm.x = {.data = quantised.data,
+              .type = DType::kF8E4M3,
+              .rows = source.rows,
+              .stride = quantised.stride,
+              .scales = quantised.scales,
+              .scale_stride = quantised.scale_stride,
+              .sums = quantised.sums};
   } else {
-    if (x.type != DType::kBF16 || (gathers && (x.cols % 8 != 0 || x.stride % 8 != 0))) return false;
+    if (activates || x.type != DType::kBF16 || (gathers && (x.cols % 8 != 0 || x.stride % 8 != 0)))
+      return false;
     gemm.x = {.data = gathers ? scratch.gathered : x.data,
               .type = DType::kBF16,
               .rows = source.rows,
@@ -105,7 +129,10 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
   if (sm90::WhyNotGemm(gemm) != nullptr) return false;
   DR_CHECK(sm90::ArrivalBytes(config, weight.n, source.rows) <= execution.scratch.counter_bytes);
 
-  if (fp8) {
+  if (activates) {
+    sm90::SwiGluQuantise({.gate_up = source.gate_up, .exist = {.count = source.row_count}, .out = quantised},
+                         execution);
+  } else if (e4m3) {
     sm90::Quantise({.x = x,
                     .row_index = source.row_index,
                     .rows = source.rows,
@@ -122,46 +149,72 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
   return true;
 }
 
+// `gate_up`: as in Source.
+bool MultiplyDense(const LinearArgs& args, const Matrix& gate_up, const Execution& execution) {
+  return Multiply({.weight = AsGroups(&args.weight, 1), .out = args.out},
+                  {.x = args.x, .rows = args.x.rows, .layout = args.weight.layout, .gate_up = gate_up},
+                  execution);
+}
+
+bool MultiplyGroups(const GroupedLinearArgs& args, const Matrix& gate_up, const Execution& execution) {
+  // Parts of K side by side, which one group alone may have, take scratch by the rows that there could be.
+  const int64_t expected = args.experts > 1 && args.expected_rows > 0 ? args.expected_rows : args.out.rows;
+  return Multiply({.weight = AsGroups(args.weights, args.experts),
+                   .grouping = sm90::Grouping::kRanges,
+                   .offsets = args.offsets,
+                   .rows_per_group = CeilDiv(expected, args.experts),
+                   .out = args.out},
+                  {.x = args.x,
+                   .row_index = args.row_index,
+                   .row_count = args.offsets + args.experts,
+                   .rows = args.out.rows,
+                   .layout = args.weights[0].layout,
+                   .gate_up = gate_up},
+                  execution);
+}
+
 }  // namespace
 
 void Linear(const LinearArgs& args, const Execution& execution) {
   if (args.x.rows == 0) return;
-  const bool done = Multiply({.weight = AsGroups(&args.weight, 1), .out = args.out},
-                             {.x = args.x, .rows = args.x.rows}, execution);
-  if (!done) plain::Linear(args, execution);
+  if (!MultiplyDense(args, {}, execution)) plain::Linear(args, execution);
 }
 
 void HeadLinear(const HeadLinearArgs& args, const Execution& execution) {
   if (args.x.rows == 0 || args.heads == 0) return;
   // fp8 rows would be quantised across heads; and these weights are in the compute type.
-  const bool done =
-      args.weights[0].type == DType::kBF16 && Multiply({.weight = AsGroups(args.weights, args.heads),
-                                                        .grouping = sm90::Grouping::kHeads,
-                                                        .x_group_stride = args.x_head_stride,
-                                                        .out = args.out},
-                                                       {.x = args.x, .rows = args.x.rows}, execution);
+  const bool done = args.weights[0].type == DType::kBF16 &&
+                    Multiply({.weight = AsGroups(args.weights, args.heads),
+                              .grouping = sm90::Grouping::kHeads,
+                              .x_group_stride = args.x_head_stride,
+                              .out = args.out},
+                             {.x = args.x, .rows = args.x.rows, .layout = args.weights[0].layout}, execution);
   if (!done) plain::HeadLinear(args, execution);
 }
 
 void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution) {
   if (args.out.rows == 0 || args.experts == 0) return;
-  // Parts of K side by side, which one group alone may have, take scratch by the rows that there could be.
-  const int64_t expected = args.experts > 1 && args.expected_rows > 0 ? args.expected_rows : args.out.rows;
-  const bool done = Multiply({.weight = AsGroups(args.weights, args.experts),
-                              .grouping = sm90::Grouping::kRanges,
-                              .offsets = args.offsets,
-                              .rows_per_group = CeilDiv(expected, args.experts),
-                              .out = args.out},
-                             {.x = args.x,
-                              .row_index = args.row_index,
-                              .row_count = args.offsets + args.experts,
-                              .rows = args.out.rows},
-                             execution);
-  if (!done) plain::GroupedLinear(args, execution);
+  if (!MultiplyGroups(args, {}, execution)) plain::GroupedLinear(args, execution);
+}
+
+void FeedForward(const FeedForwardArgs& args, const Execution& execution) {
+  if (args.down.x.rows == 0) return;
+  Linear(args.gate_up, execution);
+  if (MultiplyDense(args.down, args.swiglu.gate_up, execution)) return;
+  plain::SwiGlu(args.swiglu, execution);
+  Linear(args.down, execution);
+}
+
+void GroupedFeedForward(const GroupedFeedForwardArgs& args, const Execution& execution) {
+  if (args.down.out.rows == 0 || args.down.experts == 0) return;
+  GroupedLinear(args.gate_up, execution);
+  if (MultiplyGroups(args.down, args.swiglu.gate_up, execution)) return;
+  plain::SwiGlu(args.swiglu, execution);
+  GroupedLinear(args.down, execution);
 }
 
 ScratchBytes ScratchOfProduct(const ProductBound& product) {
-  if (product.layout != WeightLayout::kRows) return {};
+  if (product.layout == WeightLayout::kPanels) return {};
   ScratchBytes bytes;
   int64_t partials = 0;
   for (int64_t rows = 1; rows <= std::min(product.rows, kMostSplitRows); ++rows) {
@@ -170,7 +223,7 @@ ScratchBytes ScratchOfProduct(const ProductBound& product) {
     bytes.counters = std::max(bytes.counters, sm90::ArrivalBytes(config, product.n, rows));
   }
   ScratchCut cut;
-  Cut(product.type, product.k, product.rows, product.groups > 1, partials, cut);
+  Cut(product.type, product.layout, product.k, product.rows, product.groups > 1, partials, cut);
   bytes.data = cut.used();
   return bytes;
 }

@@ -1,4 +1,4 @@
-// Choice and grouping of experts.
+// Choice and grouping of experts, and the sum of their outputs.
 #include "kernels/cuda/hopper/operations.h"
 #include "kernels/cuda/plain/operations.h"
 #include "kernels/cuda/sm90/route.h"
@@ -23,6 +23,11 @@ void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution) {
                    .row_index = args.row_index,
                    .pair_to_row = args.pair_to_row},
                   execution);
+}
+
+void Combine(const CombineArgs& args, const Execution& execution) {
+  if (sm90::WhyNotCombine(args) != nullptr) return plain::Combine(args, execution);
+  sm90::Combine(args, execution);
 }
 
 }  // namespace deeprack::kernels::hopper

@@ -5,6 +5,7 @@ namespace deeprack::kernels::plain {
 const KernelSet& Kernels() {
   static const KernelSet set = {
       .name = "cuda-plain",
+      .row_major = {.int4 = WeightLayout::kTiles},
       .scratch_bytes = ScratchOf,
       .embedding = Embedding,
       .rms_norm = RmsNorm,

@@ -1,8 +1,11 @@
 // Matrix products, plain. blockIdx.x: tile of rows, blockIdx.y: tile of outputs. A thread owns one output feature of kRows rows and walks k in order, as the CPU kernels do: the
 // same fused multiply-adds in the same order, so the results are bitwise the CPU's. Activations pass through shared memory
-// a block of 128 at a time; a panel's 16 values of one k are read by 16 neighbouring threads.
+// a block of 128 at a time; a panel's 16 values of one k are read by 16 neighbouring threads. int4 in tiles: packed_weight.h says how it is summed.
 // Bytes: the weights once for every kRows rows. Trusted, not fast: the Hopper kernels are judged against it.
+#include <type_traits>
+
 #include "base/check.h"
+#include "kernels/api/int4_tiles.h"
 #include "kernels/cuda/plain/device.h"
 #include "kernels/cuda/plain/operations.h"
 #include "kernels/cuda/plain/weight.h"
@@ -14,12 +17,53 @@ constexpr int kThreads = 128;  // outputs per block
 constexpr int kRows = 4;       // rows of x per block
 constexpr int kTile = kScaleBlock;
 
-// Of feature n and block b of `blocks`.
-__device__ inline float ScaleAt(const PackedWeight& weight, int64_t n, int64_t b, int64_t blocks) {
-  const int64_t first = n / kPanelRows * blocks + b;
-  return weight.layout == WeightLayout::kRows ? weight.scales[first * 2 + n % kPanelRows / 8]
-                                              : weight.scales[first * kPanelRows + n % kPanelRows];
-}
+// int4 in tiles: not a type of its own anywhere else.
+struct Int4 {};
+
+template <class W>
+inline constexpr bool kIsScaled = std::is_same_v<W, fp8_e4m3> || std::is_same_v<W, Int4>;
+
+// Row n of a weight in any layout: rows and tiles are for kernels of one family of cards, and what those cannot take comes
+// here. `block`: of 128 columns, as scales count them.
+template <class W>
+struct WeightRow {
+  const PackedWeight& weight;
+  int64_t n;
+  int64_t blocks;
+
+  __device__ float At(int64_t, int64_t k) const { return WeightAt<W>(weight, n, k); }
+  __device__ float scale(int64_t block) const {
+    const int64_t first = n / kPanelRows * blocks + block;
+    return weight.layout == WeightLayout::kRows ? weight.scales[first * 2 + n % kPanelRows / 8]
+                                                : weight.scales[first * kPanelRows + n % kPanelRows];
+  }
+};
+
+template <>
+struct WeightRow<Int4> {
+  const PackedWeight& weight;
+  int64_t n;
+  int64_t blocks;
+
+  __device__ float At(int64_t block, int64_t k) const {
+    const uint8_t* tile = Tile(block);
+    const uint8_t* values = tile + kInt4ValueOffset;
+    const int row = static_cast<int>(n % kInt4TileRows), column = static_cast<int>(k % kTile);
+    const int zero = tile[kInt4ZeroOffset + row];
+    if (weight.layout == WeightLayout::kTilesForE4M3) {
+      const Int4Place place = PlaceInt4(row, column);
+      return static_cast<float>(Int4Value(values[place.byte], place.second) - zero);
+    }
+    const int64_t nibble = Int4Nibble(row, column);
+    return static_cast<float>((values[nibble / 2] >> (nibble % 2 * 4) & 15) - zero);
+  }
+  __device__ float scale(int64_t block) const {
+    return reinterpret_cast<const float*>(Tile(block))[n % kInt4TileRows];
+  }
+  __device__ const uint8_t* Tile(int64_t block) const {
+    return static_cast<const uint8_t*>(weight.data) + (n / kInt4TileRows * blocks + block) * kInt4TileBytes;
+  }
+};
 
 template <class Args>
 __device__ const PackedWeight* OnDevice(const Args& args) {
@@ -32,9 +76,9 @@ __device__ void Product(const PackedWeight& weight, int rows, XRow x_row, ORow o
   __shared__ float tile[kRows][kTile];
   const int64_t n = int64_t{blockIdx.y} * kThreads + threadIdx.x;
   const int64_t features = weight.panels() * kPanelRows;
-  constexpr bool scaled = sizeof(W) == 1;
-  const int64_t first = scaled ? weight.k_block_offset : 0;
+  const int64_t first = kIsScaled<W> ? weight.k_block_offset : 0;
   const int64_t blocks = (first + weight.k + kTile - 1) / kTile;
+  const WeightRow<W> weights{weight, n, blocks};
   float sums[kRows] = {};
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t begin = b * kTile < first ? 0 : b * kTile - first;
@@ -47,17 +91,17 @@ __device__ void Product(const PackedWeight& weight, int rows, XRow x_row, ORow o
     }
     __syncthreads();
     if (n >= features) continue;
-    if constexpr (scaled) {
-      const float scale = ScaleAt(weight, n, b, blocks);
+    if constexpr (kIsScaled<W>) {
+      const float scale = weights.scale(b);
       float part[kRows] = {};
       for (int k = 0; k < width; ++k) {
-        const float w = WeightAt<W>(weight, n, begin + k);
+        const float w = weights.At(b, begin + k);
         for (int r = 0; r < rows; ++r) part[r] = fmaf(tile[r][k], w, part[r]);
       }
       for (int r = 0; r < rows; ++r) sums[r] = fmaf(part[r], scale, sums[r]);
     } else {
       for (int k = 0; k < width; ++k) {
-        const float w = WeightAt<W>(weight, n, begin + k);
+        const float w = weights.At(b, begin + k);
         for (int r = 0; r < rows; ++r) sums[r] = fmaf(tile[r][k], w, sums[r]);
       }
     }
@@ -120,13 +164,15 @@ __global__ void GroupedLinearKernel(GroupedLinearArgs args) {
 // Calls f<W, X, O>() with the C++ types of weight, input and output.
 template <class F>
 void DispatchTypes(DType weight, DType x, DType out, F&& f) {
-  DR_CHECK(SizeOf(weight) > 0);  // block formats are expanded when a model is loaded
+  DR_CHECK(SizeOf(weight) > 0 || weight == DType::kInt4G128);  // other block formats are expanded at load
   DispatchActivation(x, [&](auto x_value) {
     DispatchActivation(out, [&](auto out_value) {
       if (weight == DType::kF8E4M3) {
         f(fp8_e4m3{}, x_value, out_value);
       } else if (weight == DType::kBF16) {
         f(bf16{}, x_value, out_value);
+      } else if (weight == DType::kInt4G128) {
+        f(Int4{}, x_value, out_value);
       } else {
         f(float{}, x_value, out_value);
       }

@@ -1,6 +1,7 @@
 #include "kernels/cuda/sm90/gemm.h"
 
 #include "base/check.h"
+#include "kernels/api/int4_tiles.h"
 #include "kernels/cuda/sm90/gemm_launch.h"
 
 namespace deeprack::kernels::sm90 {
@@ -84,9 +85,10 @@ void Gemm(const GemmArgs& args, const Execution& execution) {
       .partials = static_cast<float*>(args.partials),
       .arrivals = args.arrivals,
       .out_stride = args.out.stride,
-      .weight_scale_stride = weight.group_stride_scales > 0
-                                 ? weight.group_stride_scales
-                                 : ScaleCount(1, weight.n, weight.k),
+      .weight_scale_stride =
+          weight.group_stride_scales > 0 ? weight.group_stride_scales : ScaleCount(1, weight.n, weight.k),
+      .tile_stride =
+          weight.group_stride_bytes > 0 ? weight.group_stride_bytes : Int4Bytes(1, weight.n, weight.k),
       .rows = static_cast<int32_t>(args.x.rows),
       .n = static_cast<int32_t>(weight.n),
       .k_blocks = static_cast<int32_t>(fp8 || int4 ? ScaleBlocks(weight.k) : (weight.k + panel - 1) / panel),

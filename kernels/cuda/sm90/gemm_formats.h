@@ -2,8 +2,8 @@
 // steps.
 #pragma once
 
+#include "kernels/api/int4_tiles.h"
 #include "kernels/cuda/sm90/gemm_kernel.h"
-#include "kernels/cuda/sm90/int4_weight.h"
 
 namespace deeprack::kernels::sm90 {
 
@@ -122,9 +122,9 @@ struct Int4Tiles {
 
   __device__ static void CopyWeight(const GemmLaunch& launch, uint8_t* to, const GemmUnit& unit, int block,
                                     Barrier& full, uint64_t policy) {
-    const int64_t tile =
-        (int64_t{unit.group} * launch.feature_tiles + unit.feature_tile) * launch.k_blocks + block;
-    CopyBytes(to, launch.tiles + tile * kInt4TileBytes, kInt4TileBytes, full, policy);
+    const int64_t tile = int64_t{unit.feature_tile} * launch.k_blocks + block;
+    CopyBytes(to, launch.tiles + unit.group * launch.tile_stride + tile * kInt4TileBytes, kInt4TileBytes,
+              full, policy);
   }
 };
 

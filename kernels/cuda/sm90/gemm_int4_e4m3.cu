@@ -1,6 +1,6 @@
+#include "kernels/api/int4_tiles.h"
 #include "kernels/cuda/sm90/gemm_formats.h"
 #include "kernels/cuda/sm90/gemm_launch.h"
-#include "kernels/cuda/sm90/int4_weight.h"
 
 namespace deeprack::kernels::sm90 {
 namespace {

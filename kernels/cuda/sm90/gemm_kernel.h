@@ -29,7 +29,7 @@ struct GemmLaunch {
   void* out;
   float* partials;
   int* arrivals;
-  int64_t out_stride, weight_scale_stride;  // the latter from group to group
+  int64_t out_stride, weight_scale_stride, tile_stride;  // the latter two from group to group; bytes of tiles
   int32_t rows, n, k_blocks, groups, feature_tiles, splits, group_rows;
   Grouping grouping;
   bool out_bf16, swiglu, weights_stay;  // weights_stay: several token tiles read them

@@ -1,65 +1,13 @@
-// int4 weights as the Hopper products read them: tiles of 128 rows x 128 columns (one group of columns), each
-// one contiguous piece that a single copy brings, in the order of the registers that multiply it.
-// value = (q - zero) * scale.
-//
-// A tile: 128 fp32 scales, 128 bytes of zeros, then 8192 bytes of values: for each of 8 panels of 16 rows,
-// each half of 64 columns and each lane of a warp 16 bytes, the lane's operand fragments (layout.h).
-//
-// For bf16 activations: for each of the half's 4 steps of 16 columns a word with the lane's 8 values. Nibble
-// j of the word (bits 4j): the even column of fragment register j, nibble j + 4 the odd one; so one shift and
-// one mask give both in the places of a pair of bf16.
-//
-// For e4m3 activations: for each of the half's 2 steps of 32 columns two words; word p holds fragment
-// registers p and p + 2, whose byte i belong to column i of the register's four. q is kept as the sign and
-// the magnitude of q - 7.5, doubled an odd number up to 15: as an e4m3 byte the 4 bits of that number are the
-// number times 2^-9, so a mask and the lowest bit make of a value an operand that is exact. Where the bits of
-// the two registers lie (Int4Byte) spares the first of them any shift.
+// Packing of int4 weights for the Hopper products (kernels/api/int4_tiles.h).
 #pragma once
 
 #include "base/block_formats.h"
-#include "kernels/cuda/sm90/isa/layout.h"
+#include "kernels/api/int4_tiles.h"
 #include "kernels/cuda/sm90/weight.h"
 
 namespace deeprack::kernels::sm90 {
 
-inline constexpr int64_t kInt4ZeroOffset = kTileRows * 4;
-inline constexpr int64_t kInt4ValueOffset = kInt4ZeroOffset + kTileRows;
-inline constexpr int64_t kInt4TileBytes = kInt4ValueOffset + kTileRows * 64;
-
-// Tiles of [groups][ceil(n / 128)][k / 128].
-constexpr int64_t Int4Bytes(int64_t groups, int64_t n, int64_t k) {
-  return groups * ((n + kTileRows - 1) / kTileRows) * (k / kScaleBlock) * kInt4TileBytes;
-}
-
-// Nibble of a tile's values that holds element (row, column), both below 128; nibble i is in byte i / 2, the
-// low one first.
-constexpr int64_t Int4Nibble(int row, int column) {
-  const int panel = row / 16, half = column / 64, step = column % 64 / 16;
-  const int lane = row % 8 * 4 + column % 8 / 2;
-  const int j =
-      row % 16 / 8 + column % 16 / 8 * 2;  // fragment register: the row's half, then the column's half
-  return (((panel * 2 + half) * kWarp + lane) * 4 + step) * 8 + j + column % 2 * 4;
-}
-
-// For e4m3: which byte of a tile's values holds element (row, column), and whether as the second of its two.
-struct Int4Place {
-  int64_t byte;
-  bool second;
-};
-constexpr Int4Place PlaceInt4(int row, int column) {
-  const int panel = row / 16, half = column / 64, step = column % 64 / 32;
-  const int lane = row % 8 * 4 + column % 16 / 4;
-  const int word = step * 2 + row % 16 / 8;
-  return {(((int64_t{panel} * 2 + half) * kWarp + lane) * 4 + word) * 4 + column % 4, column % 32 / 16 != 0};
-}
-// The bits of q in its byte: sign in 7 and magnitude in 3..1, or sign in 0 and magnitude in 6..4.
-constexpr uint8_t Int4Byte(int q, bool second) {
-  const int sign = q < 8 ? 1 : 0, magnitude = q < 8 ? 7 - q : q - 8;
-  return static_cast<uint8_t>(second ? sign | magnitude << 4 : sign << 7 | magnitude << 1);
-}
-constexpr uint8_t Int4ByteMask(bool second) { return second ? 0x71 : 0x8e; }
-inline constexpr float kInt4Center = 7.5f;
-inline constexpr float kInt4Unit = 256.0f;  // q - 7.5 is this times what the e4m3 operand says
+static_assert(kTileRows == kInt4TileRows);
 
 // Packs one row of blocks to row `row` of one group's tiles ([ceil(n / 128)][k / 128]); `blocks`: k / 128 of
 // them. Rows that are never packed must be zero bytes: they are multiplied, and not stored.

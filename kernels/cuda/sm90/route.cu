@@ -165,17 +165,26 @@ __device__ inline void AddEight(float (&sums)[8], const bf16* from, float weight
   }
 }
 
+__device__ inline void AddEight(float (&sums)[8], const float* from, float weight) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const Floats4 four = *reinterpret_cast<const Floats4*>(from + 4 * half);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sums[4 * half + i] = fmaf(weight, four.f[i], sums[4 * half + i]);
+  }
+}
+
 // blockIdx.x: token; a thread 8 columns.
-template <class O>
+template <class Y, class O>
 __global__ void CombineKernel(CombineArgs args) {
   BeginKernel();
   const int64_t token = blockIdx.x;
   for (int64_t column = int64_t{threadIdx.x} * 8; column < args.out.cols; column += kThreads * 8) {
     float sums[8] = {};
-    if (args.add.data != nullptr) AddEight(sums, args.add.row<bf16>(token) + column, 1.0f);
+    if (args.add.data != nullptr) AddEight(sums, args.add.row<Y>(token) + column, 1.0f);
     for (int64_t c = 0; c < args.top_k; ++c) {
       const int32_t row = args.pair_to_row[token * args.top_k + c];
-      if (row >= 0) AddEight(sums, args.y.row<bf16>(row) + column, args.weights[token * args.top_k + c]);
+      if (row >= 0) AddEight(sums, args.y.row<Y>(row) + column, args.weights[token * args.top_k + c]);
     }
     O* const out = args.out.row<O>(token) + column;
 #pragma unroll
@@ -218,13 +227,24 @@ void GroupRows(const GroupRowsArgs& args, const Execution& execution) {
   Launch(&GroupRowsKernel, dim3(static_cast<unsigned>(args.experts)), kThreads, execution, args);
 }
 
+const char* WhyNotCombine(const CombineArgs& args) {
+  const bool adds = args.add.data != nullptr;
+  if (adds && args.add.type != args.y.type) return "what it adds to is of another type than the rows";
+  if (args.out.cols % 8 != 0 || args.out.stride % 8 != 0 || args.y.stride % 8 != 0 ||
+      (adds && args.add.stride % 8 != 0)) {
+    return "its columns or strides are no multiples of 8";
+  }
+  return nullptr;
+}
+
 void Combine(const CombineArgs& args, const Execution& execution) {
-  DR_CHECK(args.y.type == DType::kBF16 && (args.add.data == nullptr || args.add.type == DType::kBF16));
-  DR_CHECK(args.out.cols % 8 == 0 && args.y.stride % 8 == 0 && args.add.stride % 8 == 0);
+  DR_CHECK(WhyNotCombine(args) == nullptr);
   if (args.out.rows == 0) return;
-  DispatchActivation(args.out.type, [&](auto out) {
-    Launch(&CombineKernel<decltype(out)>, dim3(static_cast<unsigned>(args.out.rows)), kThreads, execution,
-           args);
+  DispatchActivation(args.y.type, [&](auto y) {
+    DispatchActivation(args.out.type, [&](auto out) {
+      Launch(&CombineKernel<decltype(y), decltype(out)>, dim3(static_cast<unsigned>(args.out.rows)), kThreads,
+             execution, args);
+    });
   });
 }
 

@@ -30,8 +30,10 @@ struct GroupRowsArgs {
 };
 void GroupRows(const GroupRowsArgs& args, const Execution& execution);
 
-// As kernels/api/moe.h says, for y bf16, add bf16 or none, out bf16 or fp32; columns and strides multiples
-// of 8.
+// nullptr, or why these arguments are not served here: y and add, if it has data, are of one type; columns
+// and strides are multiples of 8.
+const char* WhyNotCombine(const CombineArgs& args);
+// As kernels/api/moe.h says.
 void Combine(const CombineArgs& args, const Execution& execution);
 
 }  // namespace deeprack::kernels::sm90

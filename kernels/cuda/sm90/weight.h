@@ -28,8 +28,8 @@ struct RowWeight {
   int64_t groups = 1;
   int64_t n = 0;  // multiple of 16
   int64_t k = 0;  // bf16: multiple of 8, fp8: of 16, int4: of 128
-  // bf16, fp8: from one group's matrix, and its scales, to the next one's, where they do not follow each
-  // other. 0: they do.
+  // From one group's matrix, and its scales, to the next one's, where they do not follow each other. 0: they
+  // do.
   int64_t group_stride_bytes = 0;  // multiple of 16
   int64_t group_stride_scales = 0;
   Int4Order order = Int4Order::kForBF16;

@@ -18,10 +18,10 @@ std::unique_ptr<Device> Make(GraphCounts* counts, const kernels::KernelSet& kern
 
 std::unique_ptr<Device> MakeCard(GraphCounts* counts) { return Make(counts, kernels::plain::Kernels()); }
 
-std::unique_ptr<Device> MakeHopperCard(GraphCounts* counts) {
+std::unique_ptr<Device> MakeHopperCard(GraphCounts* counts, std::string_view without) {
   const kernels::CardProperties hopper = {.name = "an emulated card", .major = 9, .minor = 0};
-  return Make(counts,
-              kernels::hopper::KernelsFor(kernels::ChooseUnverifiedToo(hopper, kernels::SpecialKernels())));
+  return Make(counts, kernels::hopper::KernelsFor(
+                          kernels::ChooseUnverifiedToo(hopper, Without(without, kernels::SpecialKernels()))));
 }
 
 }  // namespace deeprack::worker::testing

@@ -7,7 +7,8 @@
 // e4m3 before each product, 2.6% of a product in the mean square (kernels/cuda/hopper/operations.h), and a
 // token's logits are ten products deep. Against a CPU that rounds them too, 0.15 and 0.2: not less, as a last
 // bit of bf16 between two products moves a value over a border of e4m3 now and then. Experts are chosen
-// alike: another one would show as more.
+// alike: another one would show as more. int4 (against the plain kernels): as fp8 where its rows are e4m3, as
+// bf16 where they are bf16.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -19,7 +20,9 @@
 #include "base/e4m3.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "kernels/api/kernel_set.h"
+#include "kernels/cuda/choice/kernel_choice.h"
 #include "model/budget/packed_tensors.h"
+#include "model/files/model_files.h"
 #include "tests/unit/engine/card.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
@@ -86,13 +89,8 @@ std::unique_ptr<Rack> MakeRack(const EngineOptions& options, const Rack::MakeDev
   return *std::move(rack);
 }
 
-TinyModel R1Shaped(bool fp8) { return {.fp8 = fp8, .layers = 2, .aligned = true}; }
-
-// The router's bias so far apart that it settles every choice: rounding would change one now and then.
-void SettleRouting(TinyTensor& tensor) {
-  if (tensor.name.find("e_score_correction_bias") == std::string::npos) return;
-  auto* const bias = reinterpret_cast<float*>(tensor.bytes.data());
-  for (size_t e = 0; e < tensor.bytes.size() / sizeof(float); ++e) bias[e] *= 100;
+TinyModel R1Shaped(DType type) {
+  return {.fp8 = type == DType::kF8E4M3, .layers = 2, .int4 = type == DType::kInt4G128, .aligned = true};
 }
 
 std::string DemoModel() {
@@ -102,23 +100,32 @@ std::string DemoModel() {
 
 struct Case {
   const char* name;
-  bool fp8 = true;
+  DType type = DType::kF8E4M3;
   model::Layout layout;
   model::ExpertExchange exchange = model::ExpertExchange::kReplicated;
   std::optional<DType> kv_cache = {};
+  std::string_view without = {};  // this kernel
 
   EngineOptions Options(const Damage& damage = {}) const {
     EngineOptions options =
-        TinyOptions(WriteTinyCheckpoint(R1Shaped(fp8), damage), DType::kBF16, layout, exchange);
+        TinyOptions(WriteTinyCheckpoint(R1Shaped(type), damage), DType::kBF16, layout, exchange);
     options.max_step_tokens = 80;
     options.kv_cache = kv_cache;
     return options;
   }
-  // What holds for weights of fp8, these with a cache of fp8, weights of bf16, and these with such a cache.
-  double Bound(double of_fp8, double of_fp8_cached, double of_bf16, double of_bf16_cached) const {
-    if (fp8) return kv_cache ? of_fp8_cached : of_fp8;
+  // Whether products round activations to e4m3.
+  bool rounds() const {
+    return type == DType::kF8E4M3 || (type == DType::kInt4G128 && without != kernels::kInt4ByE4M3);
+  }
+  // What holds where products round, these with a cache of fp8, where they do not, and these with such a
+  // cache.
+  double Bound(double of_rounding, double of_rounding_cached, double of_bf16, double of_bf16_cached) const {
+    if (rounds()) return kv_cache ? of_rounding_cached : of_rounding;
     return kv_cache ? of_bf16_cached : of_bf16;
   }
+  std::unique_ptr<Device> Hopper() const { return MakeHopperCard(nullptr, without); }
+  // The CPU rounds the rows that it multiplies int4 by; the plain kernels do not.
+  std::unique_ptr<Device> Exact() const { return type == DType::kInt4G128 ? MakeCard(nullptr) : Generic(); }
 };
 
 class HopperEngineTest : public ::testing::TestWithParam<Case> {
@@ -152,48 +159,57 @@ std::vector<model::StepPlan> Steps(int32_t dp) {
 }
 
 // So no product of these models falls to the plain kernels.
-TEST_P(HopperEngineTest, EveryMatrixLiesRowMajor) {
+TEST_P(HopperEngineTest, EveryMatrixLiesAsTheKernelsRead) {
   const Case& c = GetParam();
-  const auto card = Hopper();
+  const auto card = c.Hopper();
   EXPECT_EQ(card->kernels().name, "cuda-sm90");
-  const auto reader = checkpoint::CheckpointReader::Open(c.Options().model_path);
+  const std::string folder = c.Options().model_path;
+  const auto reader = checkpoint::CheckpointReader::Open(folder);
   ASSERT_TRUE(reader.ok()) << reader.status();
-  const model::ModelConfig config = R1Shaped(c.fp8).Config();
-  const RowMajorTypes wanted = WantedRowMajor(config, *reader, *card);
+  const auto config = model::LoadModelConfig(folder);
+  ASSERT_TRUE(config.ok()) << config.status();
+  const RowMajorTypes wanted = WantedRowMajor(*config, *reader, *card);
+  const auto types = KeptTypes(*config, *reader, *card);
+  ASSERT_TRUE(types.ok()) << types.status();
+  int64_t of_type = 0;
   for (const model::PackedTensor& tensor :
-       model::PackedTensorsOf(config, c.layout, 0, DType::kBF16, {}, wanted)) {
+       model::PackedTensorsOf(*config, c.layout, 0, DType::kBF16, *types, wanted)) {
     if (tensor.form == model::WeightForm::kVector || tensor.form == model::WeightForm::kTable) continue;
-    EXPECT_EQ(tensor.layout, WeightLayout::kRows) << tensor.parts[0].tensor.name;
+    const bool int4 = tensor.type == DType::kInt4G128;
+    EXPECT_EQ(tensor.layout, int4 ? wanted.int4 : WeightLayout::kRows) << tensor.parts[0].tensor.name;
+    of_type += tensor.type == c.type;
   }
+  EXPECT_GT(of_type, 40) << "experts at least";
 }
 
 TEST_P(HopperEngineTest, IsTheCpusWithinTheRoundingOfItsKernels) {
   const Case& c = GetParam();
   const EngineOptions options = c.Options(SettleRouting);
-  const auto card = MakeRack(options, Hopper), cpu = MakeRack(options, Generic);
-  const auto rounding = c.fp8 ? MakeRack(options, RoundingCpu) : nullptr;
+  const auto card = MakeRack(options, [&] { return c.Hopper(); }),
+             exact = MakeRack(options, [&] { return c.Exact(); });
+  const auto rounding = c.type == DType::kF8E4M3 ? MakeRack(options, RoundingCpu) : nullptr;
+  double largest = 0;  // in bf16 a step may well come out alike, and prompts do not round their queries
   for (const model::StepPlan& plan : Steps(c.layout.dp)) {
-    const std::vector<Logits> actual = card->LogitsOf(plan), expected = cpu->LogitsOf(plan);
-    double largest = 0;  // in bf16 a short sequence may well come out alike
+    const std::vector<Logits> actual = card->LogitsOf(plan), expected = exact->LogitsOf(plan);
     for (size_t i = 0; i < expected.size(); ++i) {
       ASSERT_EQ(actual[i].size(), expected[i].size());
       const double difference = Difference(actual[i], expected[i]);
       EXPECT_LE(difference, c.Bound(0.25, 0.35, 0.012, 0.04)) << "sequence " << i;
       largest = std::max(largest, difference);
     }
-    EXPECT_GT(largest, c.Bound(0.03, 0.03, 0.0, 0.012)) << "these are not the Hopper kernels";
     if (rounding == nullptr) continue;
     const std::vector<Logits> rounded = rounding->LogitsOf(plan);
     for (size_t i = 0; i < rounded.size(); ++i) {
       EXPECT_LE(Difference(actual[i], rounded[i]), c.kv_cache ? 0.2 : 0.15) << "sequence " << i;
     }
   }
+  EXPECT_GT(largest, c.Bound(0.03, 0.03, 0.0, 0.012)) << "these are not the Hopper kernels";
 }
 
 // Bitwise: each sequence alone and in one chunk, against all of them together, in chunks, and again.
 TEST_P(HopperEngineTest, ASequencesBitsDoNotDependOnItsBatch) {
   const Case& c = GetParam();
-  const auto rack = MakeRack(c.Options(), Hopper);
+  const auto rack = MakeRack(c.Options(), [&] { return c.Hopper(); });
   std::vector<Sequence> sequences = {
       {.id = 1, .tokens = RandomTokens(67, 11), .blocks = {3, 1}, .prompt_size = 66},
       {.id = 2, .tokens = RandomTokens(1, 12), .blocks = {5}},
@@ -214,14 +230,12 @@ TEST_P(HopperEngineTest, ASequencesBitsDoNotDependOnItsBatch) {
 INSTANTIATE_TEST_SUITE_P(
     Layouts, HopperEngineTest,
     ::testing::Values(
-        Case{"fp8"}, Case{"bf16", false}, Case{"fp8_tp2_ep2", true, {.tp = 2, .ep = 2}},
-        Case{"bf16_dp2_ep2_all_to_all", false, {.dp = 2, .ep = 2}, model::ExpertExchange::kAllToAll},
-        Case{"bf16_fp8_cache", false, {}, model::ExpertExchange::kReplicated, DType::kF8E4M3},
-        Case{"fp8_tp2_ep2_fp8_cache",
-             true,
-             {.tp = 2, .ep = 2},
-             model::ExpertExchange::kReplicated,
-             DType::kF8E4M3}),
+        Case{"fp8"}, Case{"bf16", DType::kBF16}, Case{"fp8_tp2_ep2", DType::kF8E4M3, {.tp = 2, .ep = 2}},
+        Case{"bf16_dp2_ep2_all_to_all", DType::kBF16, {.dp = 2, .ep = 2}, model::ExpertExchange::kAllToAll},
+        Case{.name = "bf16_fp8_cache", .type = DType::kBF16, .kv_cache = DType::kF8E4M3},
+        Case{.name = "fp8_tp2_ep2_fp8_cache", .layout = {.tp = 2, .ep = 2}, .kv_cache = DType::kF8E4M3},
+        Case{"int4", DType::kInt4G128},
+        Case{.name = "int4_with_bf16", .type = DType::kInt4G128, .without = kernels::kInt4ByE4M3}),
     [](const auto& info) { return std::string(info.param.name); });
 
 // Decodes from recordings: nothing that changes from step to step is in what was recorded.

@@ -1,7 +1,8 @@
 // Row-major weights hold what panels hold: the plain kernels, which read both, give the same logits bit for
-// bit whichever the loader makes.
+// bit whichever the loader makes. So do both orders of int4's tiles.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 
 #include "model/budget/packed_tensors.h"
@@ -21,6 +22,18 @@ std::unique_ptr<Device> WithRows() {
   return MakeEmulatedDevice(2, {}, kernels);
 }
 std::unique_ptr<Device> WithPanels() { return MakeEmulatedDevice(2, {}); }
+
+// int4 in tiles for e4m3; the plain kernels' own are for bf16.
+std::unique_ptr<Device> WithTilesForE4M3() {
+  kernels::KernelSet kernels = kernels::plain::Kernels();
+  kernels.row_major.int4 = WeightLayout::kTilesForE4M3;
+  return MakeEmulatedDevice(2, {}, kernels);
+}
+std::unique_ptr<Device> Expanded() {
+  kernels::KernelSet kernels = kernels::plain::Kernels();
+  kernels.row_major = {};
+  return MakeEmulatedDevice(2, {}, kernels);
+}
 
 std::vector<Logits> LogitsOn(const EngineOptions& options, const Rack::MakeDevice& make, int32_t dp) {
   auto rack = Rack::Create(options, make);
@@ -64,6 +77,34 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"fp32_file", {.fp8 = false, .layers = 2, .plain_type = DType::kF32}, {}},
                       Case{"grouped_query", {.fp8 = false, .grouped_query = true}, {}}),
     [](const auto& info) { return std::string(info.param.name); });
+
+class TilesTest : public ::testing::TestWithParam<model::Layout> {};
+
+// Against weights that are expanded to bf16: a value is rounded once more there, by at most 2^-9 of it.
+TEST_P(TilesTest, BothOrdersGiveTheSameBitsAndThoseOfExpandedWeightsButForRounding) {
+  EngineOptions options = TinyOptions(
+      WriteTinyCheckpoint({.fp8 = false, .layers = 2, .int4 = true, .aligned = true}, SettleRouting),
+      DType::kBF16, GetParam());
+  options.max_step_tokens = 16;
+  const std::vector<Logits> tiles = LogitsOn(options, WithPanels, 1);
+  EXPECT_EQ(LogitsOn(options, WithTilesForE4M3, 1), tiles);
+  const std::vector<Logits> expanded = LogitsOn(options, Expanded, 1);
+  EXPECT_NE(expanded, tiles);
+  for (size_t i = 0; i < tiles.size(); ++i) {
+    double squares = 0, differences = 0;
+    for (size_t t = 0; t < tiles[i].size(); ++t) {
+      const double value = tiles[i][t], difference = value - expanded[i][t];
+      squares += value * value;
+      differences += difference * difference;
+    }
+    EXPECT_LT(std::sqrt(differences / squares), 0.02) << "sequence " << i;
+  }
+}
+
+// With two ranks the shared expert's parts begin within tiles: they are expanded beside the rest.
+INSTANTIATE_TEST_SUITE_P(Layouts, TilesTest,
+                         ::testing::Values(model::Layout{}, model::Layout{.tp = 2, .ep = 2}),
+                         [](const auto& info) { return info.param.tp == 1 ? "alone" : "tp2_ep2"; });
 
 // A packed file of one layout is none of the other.
 TEST(RowMajorTest, PackedFilesTellLayoutsApart) {

@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "base/checked.h"
+#include "checkpoint/groups/compressed_tensors_writer.h"
 #include "checkpoint/safetensors_writer.h"
 #include "model/tensors/tensor_registry.h"
 #include "nlohmann/json.hpp"
@@ -190,9 +191,51 @@ model::ModelConfig TinyModel::Config() const {
   return *std::move(config);
 }
 
+void SettleRouting(TinyTensor& tensor) {
+  if (tensor.name.find("e_score_correction_bias") == std::string::npos) return;
+  auto* const bias = reinterpret_cast<float*>(tensor.bytes.data());
+  for (size_t e = 0; e < tensor.bytes.size() / sizeof(float); ++e) bias[e] *= 100;
+}
+
+namespace {
+
+bool IsInt4(const TensorSpec& spec) { return spec.quantized && spec.shape[1] % 128 == 0; }
+
+void WriteInt4Checkpoint(const TinyModel& model, const Damage& damage, const std::string& folder) {
+  std::vector<checkpoint::FolderTensor> stored;
+  std::vector<std::string> unquantised;
+  const std::vector<TensorSpec> specs = model::TensorsOf(model.Config());
+  for (const TensorSpec& spec : specs) {
+    const bool fp32 = spec.kind == TensorKind::kRouterBias;
+    const DType type = IsInt4(spec) ? DType::kInt4G128 : fp32 ? DType::kF32 : model.plain_type;
+    stored.push_back({.name = spec.name, .dtype = type, .shape = spec.shape});
+    if ((spec.quantized && !IsInt4(spec)) || spec.kind == TensorKind::kLmHead)
+      unquantised.push_back(spec.name.substr(0, spec.name.rfind(".weight")));
+  }
+  auto writer = checkpoint::CompressedTensorsWriter::Create(folder, stored, {.symmetric = false});
+  ASSERT_TRUE(writer.ok()) << writer.status();
+  Weights weights(model.seed);
+  for (size_t i = 0; i < specs.size(); ++i) {
+    TinyTensor tensor = weights.Plain(specs[i], DType::kF32);
+    if (damage) damage(tensor);
+    const int64_t rows = specs[i].shape.size() > 1 ? specs[i].shape[0] : 1;
+    const absl::Status written =
+        (*writer)->WriteRows(i, 0, rows, reinterpret_cast<const float*>(tensor.bytes.data()));
+    ASSERT_TRUE(written.ok()) << written;
+  }
+  const absl::Status committed = (*writer)->Commit(model.ConfigJson(), unquantised);
+  ASSERT_TRUE(committed.ok()) << committed;
+}
+
+}  // namespace
+
 std::string WriteTinyCheckpoint(const TinyModel& model, const Damage& damage) {
   static TemporaryFolder checkpoints;
   const std::string folder = checkpoints.New();
+  if (model.int4) {
+    WriteInt4Checkpoint(model, damage, folder);
+    return folder;
+  }
   std::ofstream(folder + "/config.json") << model.ConfigJson();
 
   Weights weights(model.seed);

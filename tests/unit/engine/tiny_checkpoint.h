@@ -24,6 +24,9 @@ struct TinyModel {
   bool grouped_query = false;  // qwen2 with two key-value heads, dense: only ties, layers and types matter
   DType plain_type = DType::kBF16;  // of what is not fp8
   uint32_t seed = 1;
+  // compressed-tensors' int4 in groups of 128 instead of fp8, where columns allow it. ConfigJson and Config
+  // are then the model's without its quantization_config.
+  bool int4 = false;
   bool aligned = false;  // and R1's latent and rope widths; 16 heads, 32 experts, of which a token chooses 4
 
   std::string ConfigJson() const;
@@ -38,6 +41,9 @@ struct TinyTensor {
   std::vector<std::byte> bytes;
 };
 using Damage = std::function<void(TinyTensor& tensor)>;
+
+// The router's bias so far apart that it settles every choice: rounding would change one now and then.
+void SettleRouting(TinyTensor& tensor);
 
 // A new folder below the test's temporary folder with config.json and model.safetensors. The same model
 // always gives the same weights.

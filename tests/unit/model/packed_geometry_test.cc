@@ -1,7 +1,8 @@
 // model/budget and kernels/ may not include each other, but must agree about a packed matrix to the byte.
 #include "base/block_formats.h"
-#include "gtest/gtest.h"
 #include "base/checked.h"
+#include "gtest/gtest.h"
+#include "kernels/api/int4_tiles.h"
 #include "kernels/api/packed_weight.h"
 #include "kernels/cuda/sm90/weight.h"
 #include "model/budget/budget.h"
@@ -29,8 +30,9 @@ TEST(PackedGeometryTest, BudgetAndKernelsAgreeOnAnySize) {
 }
 
 TEST(PackedGeometryTest, BudgetAndKernelsAgreeOnBlockFormats) {
-  for (DType type : {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ2K,
-                     DType::kQ3K, DType::kQ4K, DType::kQ5K, DType::kQ6K, DType::kInt4G128, DType::kInt8G128}) {
+  for (DType type :
+       {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ2K, DType::kQ3K,
+        DType::kQ4K, DType::kQ5K, DType::kQ6K, DType::kInt4G128, DType::kInt8G128}) {
     for (int64_t rows = 1; rows < 70; rows += 3) {
       for (int64_t blocks = 1; blocks < 7; ++blocks) {
         const int64_t cols = blocks * BlockElements(type);
@@ -63,9 +65,9 @@ bool IsMatrix(const PackedTensor& tensor) {
 const char* WhyNotRows(const PackedTensor& tensor) {
   for (const WeightPart& part : tensor.parts) {
     const bool expanded = tensor.type != DType::kF8E4M3;
-    const char* why = kernels::sm90::WhyNotRowWeight(tensor.type, tensor.rows, tensor.cols,
-                                                     expanded ? 0 : part.slice.row_begin,
-                                                     expanded ? 0 : tensor.col_begin);
+    const char* why =
+        kernels::sm90::WhyNotRowWeight(tensor.type, tensor.rows, tensor.cols,
+                                       expanded ? 0 : part.slice.row_begin, expanded ? 0 : tensor.col_begin);
     if (why != nullptr) return why;
   }
   return nullptr;
@@ -119,6 +121,45 @@ TEST(PackedGeometryTest, RoutersAreBf16WhereThatIsWanted) {
     }
     EXPECT_EQ(routers, 58);
   }
+}
+
+TEST(PackedGeometryTest, BudgetAndKernelsAgreeOnTilesOfInt4) {
+  for (int64_t rows = 1; rows < 600; rows += 13) {
+    for (int64_t cols = 128; cols < 600; cols += 128) {
+      EXPECT_EQ(PackedValueBytes(DType::kInt4G128, rows, cols, WeightLayout::kTiles),
+                kernels::Int4Bytes(1, rows, cols));
+    }
+  }
+}
+
+// R1 as int4: every slice that the Hopper products read is in tiles, and takes little more than half a byte a
+// weight.
+TEST(PackedGeometryTest, Int4LiesInTilesWhereSlicesSuitAndIsExpandedElsewhere) {
+  TensorTypes types;
+  for (const TensorSpec& tensor : TensorsOf(R1())) {
+    if (tensor.quantized) types.Set(tensor.name, DType::kInt4G128);
+  }
+  ModelConfig config = R1();
+  config.quantization_config.reset();
+  const RowMajorTypes wanted = {.int4 = WeightLayout::kTilesForE4M3};
+  int64_t tiles = 0, expanded = 0;
+  for (const Layout& layout : {Layout{}, Layout{.tp = 8, .ep = 8}, Layout{.tp = 32, .ep = 2}}) {
+    for (const PackedTensor& tensor : PackedTensorsOf(config, layout, 0, DType::kBF16, types, wanted)) {
+      if (tensor.form != WeightForm::kPacked || !tensor.parts[0].tensor.quantized) continue;
+      const bool in_tiles = tensor.layout == WeightLayout::kTilesForE4M3;
+      EXPECT_EQ(tensor.type, in_tiles ? DType::kInt4G128 : DType::kBF16);
+      const bool whole = tensor.col_begin % 128 == 0 && tensor.parts.back().first_row % 128 == 0;
+      EXPECT_EQ(in_tiles, whole && kernels::sm90::WhyNotRowWeight(DType::kInt4G128, tensor.rows, tensor.cols,
+                                                                  0, 0) == nullptr)
+          << tensor.parts[0].tensor.name;
+      ++(in_tiles ? tiles : expanded);
+      if (in_tiles && tensor.rows % 128 == 0) {
+        EXPECT_EQ(tensor.bytes(), tensor.rows * tensor.cols / 128 * (64 + 5));
+      }
+    }
+  }
+  EXPECT_GT(tiles, 10000);
+  EXPECT_GT(expanded, 100);
 }
 
 // Rows that trade places would take their scales with them.

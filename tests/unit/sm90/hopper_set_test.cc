@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <vector>
 
@@ -12,7 +13,9 @@
 #include "kernels/cuda/sm90/gemm_schedule.h"
 #include "kernels/cuda/sm90/mla.h"
 #include "kernels/cuda/sm90/mla_prefill.h"
+#include "kernels/cuda/sm90/quantise.h"
 #include "tests/unit/sm90/card.h"
+#include "tests/unit/sm90/gemm_operands.h"
 
 namespace deeprack::kernels::hopper {
 namespace {
@@ -40,6 +43,10 @@ TEST(HopperSetTest, IsPlainButForWhatIsChosen) {
   EXPECT_TRUE(fp8_cache.planned_caches.Has(DType::kF8E4M3));
   EXPECT_FALSE(fp8_cache.planned_caches.Has(DType::kBF16));
 
+  const KernelSet int4 = KernelsFor({.used = {{kInt4ByBF16, kOperationInt4Product, 9, 0}}});
+  EXPECT_EQ(int4.row_major.int4, WeightLayout::kTiles);
+  EXPECT_EQ(int4.linear, Linear);
+
   const KernelSet all =
       KernelsFor(ChooseUnverifiedToo({.name = "NVIDIA H200", .major = 9, .minor = 0}, SpecialKernels()));
   EXPECT_EQ(all.mla_attention, MlaAttention);
@@ -47,9 +54,145 @@ TEST(HopperSetTest, IsPlainButForWhatIsChosen) {
   EXPECT_FALSE(all.planned_caches.Has(DType::kF32));
   EXPECT_EQ(all.mla_prepare, MlaPrepare);
   EXPECT_EQ(all.expanded_attention, ExpandedAttention);
+  EXPECT_EQ(all.row_major.int4, WeightLayout::kTilesForE4M3);
   EXPECT_EQ(all.gate, Gate);
   EXPECT_EQ(all.group_by_expert, GroupByExpert);
-  EXPECT_EQ(all.rms_norm, plain::RmsNorm);
+  EXPECT_EQ(all.combine, Combine);
+  EXPECT_EQ(all.add_rms_norm, AddRmsNorm);
+  EXPECT_EQ(all.grouped_feed_forward, GroupedFeedForward);
+  EXPECT_EQ(all.swiglu, plain::SwiGlu);
+}
+
+// Groups of a weight as the engine names them.
+std::vector<PackedWeight> Packed(const sm90::Weight& weight, WeightLayout layout) {
+  const bool int4 = weight.row.type == DType::kInt4G128;
+  const int64_t bytes = int4 ? Int4Bytes(1, weight.n, weight.k)
+                             : weight.n * weight.k * static_cast<int64_t>(SizeOf(weight.row.type));
+  std::vector<PackedWeight> groups;
+  for (int64_t g = 0; g < weight.row.groups; ++g) {
+    const float* scales = weight.row.scales;
+    groups.push_back(
+        {.data = static_cast<const std::byte*>(weight.row.data) + g * bytes,
+         .scales = scales == nullptr ? nullptr : scales + g * sm90::ScaleCount(1, weight.n, weight.k),
+         .type = weight.row.type,
+         .n = weight.n,
+         .k = weight.k,
+         .layout = layout});
+  }
+  return groups;
+}
+
+// Three experts, of which the second has no rows: bit for bit its products with SwiGluQuantise between them.
+// bf16 weights have nothing quantised: bit for bit the three steps.
+TEST(HopperSetTest, AFeedForwardIsItsLaunches) {
+  constexpr int64_t kExperts = 3, kTokens = 6, kHidden = 256, kInner = 128, kRows = 8, kReal = 7;
+  for (const auto& [type, layout] :
+       std::vector<std::pair<DType, WeightLayout>>{{DType::kF8E4M3, WeightLayout::kRows},
+                                                   {DType::kInt4G128, WeightLayout::kTilesForE4M3},
+                                                   {DType::kBF16, WeightLayout::kRows}}) {
+    const bool e4m3 = type != DType::kBF16;
+    sm90::Random random(9);
+    const sm90::Operands operands = {type, e4m3 ? DType::kF8E4M3 : DType::kBF16};
+    const sm90::Weight up(operands, kExperts, 2 * kInner, kHidden, random),
+        down(operands, kExperts, kHidden, kInner, random);
+    const std::vector<PackedWeight> ups = Packed(up, layout), downs = Packed(down, layout);
+    const CardArray<bf16> x(NormalBF16(kTokens * kHidden, random)), gate_up(kRows * 2 * kInner),
+        activated(kRows * kInner);
+    const CardArray<int32_t> index(std::vector<int32_t>{5, 0, 1, 3, 3, 2, 4, 0}),
+        offsets(std::vector<int32_t>{0, 4, 4, kReal});
+    const CardArray<float> fused(kRows * kHidden), expected(kRows * kHidden);
+    const CardArray<std::byte> scratch(1 << 20), counters(std::vector<std::byte>(1 << 16));
+    const Execution execution = {.multiprocessors = 2,
+                                 .scratch = {.counters = counters.data(),
+                                             .counter_bytes = 1 << 16,
+                                             .data = scratch.data(),
+                                             .data_bytes = 1 << 20}};
+    const auto out = [&](const CardArray<float>& array) {
+      return Matrix{array.data(), DType::kF32, kRows, kHidden, kHidden};
+    };
+    const Matrix inner = {activated.data(), DType::kBF16, kRows, kInner, kInner};
+    GroupedFeedForwardArgs args = {
+        .gate_up = {.x = {x.data(), DType::kBF16, kTokens, kHidden, kHidden},
+                    .row_index = index.data(),
+                    .offsets = offsets.data(),
+                    .weights = ups.data(),
+                    .experts = kExperts,
+                    .out = {gate_up.data(), DType::kBF16, kRows, 2 * kInner, 2 * kInner}},
+        .down = {.x = inner,
+                 .offsets = offsets.data(),
+                 .weights = downs.data(),
+                 .experts = kExperts,
+                 .out = out(fused)}};
+    args.swiglu = {.gate_up = args.gate_up.out, .out = inner, .row_count = offsets.data() + kExperts};
+    GroupedFeedForward(args, execution);
+
+    if (e4m3) {
+      const CardArray<fp8_e4m3> values(kRows * kInner);
+      const CardArray<float> scales(kRows), sums(kRows);
+      const sm90::QuantisedRows rows = {values.data(), kInner, scales.data(), kRows, sums.data()};
+      sm90::SwiGluQuantise(
+          {.gate_up = args.gate_up.out, .exist = {.count = args.swiglu.row_count}, .out = rows}, execution);
+      sm90::Gemm({.weight = down.row,
+                  .x = {rows.data, DType::kF8E4M3, kRows, kInner, rows.scales, kRows, rows.sums},
+                  .grouping = sm90::Grouping::kRanges,
+                  .offsets = offsets.data(),
+                  .rows_per_group = 3,
+                  .out = out(expected)},
+                 execution);
+      sm90::CardWait();
+      EXPECT_EQ(activated.Read()[0].bits, 0xffff) << "no step of its own";
+    } else {
+      GroupedLinear(args.gate_up, execution);
+      plain::SwiGlu(args.swiglu, execution);
+      args.down.out = out(expected);
+      GroupedLinear(args.down, execution);
+    }
+    sm90::CardWait();
+    const std::vector<float> actual = fused.Read(), right = expected.Read();
+    EXPECT_EQ(std::vector(actual.begin(), actual.begin() + kReal * kHidden),
+              std::vector(right.begin(), right.begin() + kReal * kHidden));
+    EXPECT_TRUE(std::isnan(actual.back())) << "a row that does not exist";
+  }
+}
+
+// Widths that the Hopper norm takes, columns of a wider matrix in place, and one that is left to the plain
+// one.
+TEST(HopperSetTest, NormsAreThePlainOnesButForTheOrderOfSums) {
+  constexpr int64_t kRows = 3;
+  for (const int64_t cols : {int64_t{512}, int64_t{7168}, int64_t{301}}) {
+    const int64_t stride = cols + 64;
+    sm90::Random random(cols);
+    const CardArray<float> weight(sm90::UniformFloats(cols, random, 0.5f, 2.0f));
+    const std::vector<bf16> x = NormalBF16(kRows * stride, random),
+                            residual = NormalBF16(kRows * stride, random);
+    const std::vector<float> added = sm90::UniformFloats(kRows * stride, random, -1.0f, 1.0f);
+    const auto run = [&](auto* norm, auto* add_norm) {
+      const CardArray<bf16> card_x(x), card_residual(residual), out(x.size());
+      const CardArray<float> card_added(added);
+      const auto rows = [&](const auto& array, DType type) {
+        return Matrix{array.data(), type, kRows, cols, stride};
+      };
+      norm({.x = rows(card_x, DType::kBF16), .weight = weight.data(), .out = rows(card_x, DType::kBF16)}, {});
+      add_norm({.x = rows(card_added, DType::kF32),
+                .residual = rows(card_residual, DType::kBF16),
+                .weight = weight.data(),
+                .out = rows(out, DType::kBF16)},
+               {});
+      sm90::CardWait();
+      return std::vector<std::vector<bf16>>{card_x.Read(), card_residual.Read(), out.Read()};
+    };
+    const auto hopper = run(RmsNorm, AddRmsNorm), expected = run(plain::RmsNorm, plain::AddRmsNorm);
+    for (size_t i = 0; i < hopper.size(); ++i) {
+      for (int64_t at = 0; at < kRows * stride; ++at) {
+        const bf16 actual = hopper[i][static_cast<size_t>(at)], right = expected[i][static_cast<size_t>(at)];
+        if (at % stride >= cols || i == 1) {
+          ASSERT_EQ(actual.bits, right.bits) << "what is no output, or the residual";
+        } else {
+          ASSERT_NEAR(ToFloat(actual), ToFloat(right), std::abs(ToFloat(right)) / 127) << "a last bit";
+        }
+      }
+    }
+  }
 }
 
 // R1's products, and one that a sum's parts fill the card with.
@@ -61,12 +204,16 @@ TEST(HopperSetTest, ScratchOfAProductIsEnoughForFewerRows) {
                                                                      {7168, 2048},
                                                                      {129280, 7168},
                                                                      {16, 7168}}) {
-    for (const DType type : {DType::kBF16, DType::kF8E4M3}) {
+    for (const auto& [type, layout] :
+         std::vector<std::pair<DType, WeightLayout>>{{DType::kBF16, WeightLayout::kRows},
+                                                     {DType::kF8E4M3, WeightLayout::kRows},
+                                                     {DType::kInt4G128, WeightLayout::kTilesForE4M3}}) {
       const ScratchBytes bytes =
-          ScratchOfProduct({.type = type, .layout = WeightLayout::kRows, .n = n, .k = k, .rows = 600});
+          ScratchOfProduct({.type = type, .layout = layout, .n = n, .k = k, .rows = 600});
+      const int64_t floats = type == DType::kInt4G128 ? 2 : 1;  // scales and sums
       for (int64_t rows = 1; rows <= 600; ++rows) {
         const sm90::GemmConfig config = sm90::ChooseGemm(1, n, k, rows);
-        const int64_t quantised = type == DType::kF8E4M3 ? rows * k + k / 128 * rows * 4 : 0;
+        const int64_t quantised = type == DType::kBF16 ? 0 : rows * k + k / 128 * rows * 4 * floats;
         ASSERT_GE(bytes.data, sm90::PartialBytes(config, n, rows) + quantised) << n << " x " << k;
         ASSERT_GE(bytes.counters, sm90::ArrivalBytes(config, n, rows)) << n << " x " << k;
       }

@@ -140,21 +140,29 @@ TEST(GroupRowsTest, MaskedGroupsKeepTokenOrder) {
   EXPECT_EQ(count[2], group_rows);
 }
 
-TEST(CombineTest, AgreesWithReference) {
+// Rows, and what their sum is added to, as T.
+template <class T>
+void CheckCombine() {
   Random random(4);
   const int64_t m = 5, cols = 264, top_k = 3, rows = 9;
-  const std::vector<bf16> y = NormalBF16(rows * cols, random), add = NormalBF16(m * cols, random);
+  const auto values = [&](int64_t count) {
+    std::vector<T> all;
+    for (const bf16 value : NormalBF16(count, random)) all.push_back(FromFloat<T>(ToFloat(value) * 1.001f));
+    return all;
+  };
+  const std::vector<T> y = values(rows * cols), add = values(m * cols);
+  const DType type = sizeof(T) == 2 ? DType::kBF16 : DType::kF32;
   const std::vector<float> weights = UniformFloats(m * top_k, random, 0.0f, 1.0f);
   const std::vector<int32_t> pairs = {0, -1, 8, 3, 4, 5, -1, -1, -1, 7, 7, 1, 2, 6, -1};
-  const CardArray<bf16> card_y(y), card_add(add);
+  const CardArray<T> card_y(y), card_add(add);
   const CardArray<float> card_weights(weights), out(m * cols);
   const CardArray<int32_t> card_pairs(pairs);
   for (bool with_add : {true, false}) {
-    Combine({{card_y.data(), DType::kBF16, rows, cols, cols},
+    Combine({{card_y.data(), type, rows, cols, cols},
              card_pairs.data(),
              card_weights.data(),
              top_k,
-             {with_add ? card_add.data() : nullptr, DType::kBF16, m, cols, cols},
+             {with_add ? card_add.data() : nullptr, type, m, cols, cols},
              {out.data(), DType::kF32, m, cols, cols}},
             {});
     CardWait();
@@ -174,6 +182,23 @@ TEST(CombineTest, AgreesWithReference) {
       ExpectRow(actual.data() + t * cols, expected, 1e-6);
     }
   }
+}
+
+TEST(CombineTest, AgreesWithReference) {
+  CheckCombine<bf16>();
+  CheckCombine<float>();
+}
+
+TEST(CombineTest, SaysWhatItDoesNotTake) {
+  const CombineArgs good = {.y = {nullptr, DType::kF32, 1, 16, 16}, .out = {nullptr, DType::kF32, 1, 16, 16}};
+  EXPECT_EQ(WhyNotCombine(good), nullptr);
+  CombineArgs args = good;
+  float add = 0;
+  args.add = {&add, DType::kBF16, 1, 16, 16};
+  EXPECT_STREQ(WhyNotCombine(args), "what it adds to is of another type than the rows");
+  args = good;
+  args.y.stride = 20;
+  EXPECT_STREQ(WhyNotCombine(args), "its columns or strides are no multiples of 8");
 }
 
 TEST(MlaPrepareTest, NormsRotatesAndKeeps) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/cuda/sm90/int4_weight.h"
+#include "kernels/cuda/sm90/isa/layout.h"
 
 namespace deeprack::kernels::sm90 {
 namespace {
