@@ -33,6 +33,7 @@ absl::Status Cluster::Recover(absl::Status why) {
     DR_RETURN_IF_ERROR(limit_.EpochEnded(clock_->Now(), why));
     context_->readiness().SetRecovering(std::string(why.message()));
     loop_->Suspend(why);
+    if (stopping_) return absl::OkStatus();  // a step may still be under way on these ranks
     membership_->EndEpoch(ranks_.epoch);
     AnnounceWait();
     DR_ASSIGN_OR_RETURN(const World world, WaitForWorkers(options_.recovery_timeout, "--recovery-timeout"));

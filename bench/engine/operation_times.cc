@@ -78,12 +78,16 @@ Work AttentionWork(const char* name, const kernels::AttentionSequence* sequences
   return work;
 }
 
+// Bytes of a token's entry in a cache of latents.
+double EntryBytes(int64_t latent_dim, int64_t rope_dim, DType cache_type) {
+  if (cache_type == DType::kF8E4M3)
+    return static_cast<double>(Fp8KvPage{latent_dim, rope_dim}.bytes()) / kPageTokens;
+  return static_cast<double>((latent_dim + rope_dim) * static_cast<int64_t>(SizeOf(cache_type)));
+}
+
 Work WorkOf(const char* name, const kernels::MlaAttentionArgs& args) {
   const double entry = static_cast<double>(args.latent_dim + args.rope_dim);
-  const double entry_bytes =
-      args.cache_type == DType::kF8E4M3
-          ? static_cast<double>(Fp8KvPage{args.latent_dim, args.rope_dim}.bytes()) / kPageTokens
-          : entry * static_cast<double>(SizeOf(args.cache_type));
+  const double entry_bytes = EntryBytes(args.latent_dim, args.rope_dim, args.cache_type);
   const double flops = 2.0 * static_cast<double>(args.heads) * (entry + static_cast<double>(args.latent_dim));
   return AttentionWork(name, args.sequences, args.num_sequences, entry_bytes, flops);
 }
@@ -91,8 +95,8 @@ Work WorkOf(const char* name, const kernels::MlaAttentionArgs& args) {
 Work WorkOf(const char* name, const kernels::ExpandedAttentionArgs& args) {
   const kernels::ExpandedShape& shape = args.shape;
   const double heads = static_cast<double>(shape.heads);
-  const double entry = static_cast<double>((shape.latent_dim + shape.rope_dim) * SizeOf(args.cache_type));
-  Work work = AttentionWork(name, args.host_sequences, args.num_sequences, entry,
+  const double entry_bytes = EntryBytes(shape.latent_dim, shape.rope_dim, args.cache_type);
+  Work work = AttentionWork(name, args.host_sequences, args.num_sequences, entry_bytes,
                             2.0 * heads * static_cast<double>(shape.query_dim() + shape.value_dim));
   work.weight_bytes = heads * (BytesOf(args.key_weights[0]) + BytesOf(args.value_weights[0]));
   for (int64_t i = 0; i < args.num_sequences; ++i) {

@@ -21,11 +21,11 @@ constexpr absl::Duration kNotice = absl::Seconds(20);
 constexpr absl::Duration kLongestWait = absl::Seconds(30);
 constexpr auto kPatience = std::chrono::seconds(8);
 
-// What a new start would only end with again.
+// What a new start would only end with again. Not what a rank says of its machine: it has served, and what is
+// missing now, memory that the dead still hold perhaps, may come back.
 bool IsForGood(int exit_code) {
   return exit_code == static_cast<int>(ExitCode::kUsage) ||
-         exit_code == static_cast<int>(ExitCode::kBadWeights) ||
-         exit_code == static_cast<int>(ExitCode::kConfiguration);
+         exit_code == static_cast<int>(ExitCode::kBadWeights);
 }
 
 }  // namespace

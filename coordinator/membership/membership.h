@@ -41,9 +41,8 @@ struct World {
 
 class Membership {
  public:
-  // Starts to listen. FailedPrecondition: open to the network without tls; Unavailable: the port is
-  // in use. `clock`
-  // outlives this.
+  // Starts to listen. FailedPrecondition: open to the network without tls; Unavailable: the port is in use.
+  // `clock` outlives this.
   static absl::StatusOr<std::unique_ptr<Membership>> Start(const MembershipOptions& options, Clock* clock);
   virtual ~Membership() = default;  // closes all streams; no callback is made any more
 

@@ -45,7 +45,7 @@ def test_without_recovery_a_killed_worker_ends_streams_with_one_error(fragile_cl
         pids = fragile_cluster.worker_pids()
         assert len(pids) == 2
         os.kill(pids[1], signal.SIGKILL)
-        assert eventually(lambda: fragile_cluster.get("/ready")[0] == 503, 1)
+        assert eventually(lambda: fragile_cluster.get("/ready")[0] == 503, 5)
         ready = json.loads(fragile_cluster.get("/ready")[1])
         assert ready["state"] == "failed" and "rank" in ready["message"], ready
         told = events(begun + read_all(connection))
@@ -63,7 +63,7 @@ def test_ranks_launched_again_take_the_streams_up(own_cluster):
         connection.sendall(STREAM)
         begun = connection.recv(65536).decode()
         os.kill(own_cluster.worker_pids()[0], signal.SIGKILL)
-        assert eventually(lambda: json.loads(own_cluster.get("/ready")[1])["missing_ranks"] == [0, 1], 1)
+        assert eventually(lambda: json.loads(own_cluster.get("/ready")[1])["missing_ranks"] == [0, 1], 5)
         own_cluster.workers.wait(timeout=30)
         own_cluster.start_workers()
         told = events(begun + read_all(connection))

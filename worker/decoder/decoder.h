@@ -56,6 +56,10 @@ class Decoder {
   absl::StatusOr<kernels::Matrix> Logits(const int32_t* rows, int64_t count);
   int64_t max_logit_rows() const { return ws_.logits.rows; }
 
+  // Rows of a dp group up to which Forward meets other ranks in kernels alone, so that it can be recorded:
+  // Seams::most_recorded_rows, as far as this decoder's buffers go.
+  int64_t most_recorded_rows() const;
+
  private:
   using Matrix = kernels::Matrix;
 
@@ -88,6 +92,7 @@ class Decoder {
   // experts' sums: rows of workspace.returned.
   void Dispatch(const Matrix& x, int64_t slots);
   int64_t SlotsAmongPeers(const Batch& batch) const;
+  int64_t most_slots() const;  // that the buffers hold for each rank
   void SumsAmongPeers(const MoeWeights& moe, int64_t slots);
   absl::StatusOr<Matrix> SumsByTheCommunicator(const MoeWeights& moe);
   // The sums of the received rows, as many at a time as the expert buffers hold. slots, rows_from: as

@@ -64,9 +64,17 @@ absl::StatusOr<Matrix> Decoder::AllToAllExperts(const MoeWeights& moe, const Bat
 int64_t Decoder::SlotsAmongPeers(const Batch& batch) const {
   int64_t slots = 0;
   for (const int64_t rows : batch.rows_of_group) slots = std::max(slots, CeilDiv(rows, parts_.layout.tp));
-  const int64_t places = slots * parts_.layout.stage_size();
-  const bool fits = places <= std::min({ws_.normed.rows, ws_.expert_sums.rows, ws_.returned.rows});
-  return fits && seams_.ExchangesAmongPeers(slots) ? slots : 0;
+  return slots <= most_slots() && seams_.ExchangesAmongPeers(slots) ? slots : 0;
+}
+
+int64_t Decoder::most_slots() const {
+  return std::min({ws_.normed.rows, ws_.expert_sums.rows, ws_.returned.rows}) / parts_.layout.stage_size();
+}
+
+int64_t Decoder::most_recorded_rows() const {
+  const int64_t most = seams_.most_recorded_rows(parts_.expert_exchange);
+  const bool exchanges = parts_.expert_exchange == model::ExpertExchange::kAllToAll;
+  return exchanges ? std::min(most, most_slots()) : most;
 }
 
 void Decoder::SumsAmongPeers(const MoeWeights& moe, int64_t slots) {

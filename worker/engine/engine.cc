@@ -107,7 +107,7 @@ class RankEngine final : public Engine {
   // Rows up to which decode steps run from recordings.
   int64_t most_recorded_rows() const {
     if (!options_.decode_graphs || !device_->records_graphs()) return 0;
-    return std::min(decoder_->max_logit_rows(), parts_.seams->most_recorded_rows(options_.expert_exchange));
+    return std::min(decoder_->max_logit_rows(), decoder_->most_recorded_rows());
   }
   bool answers() const { return last_stage() && at_.tp_rank == 0; }
 

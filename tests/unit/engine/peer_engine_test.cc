@@ -161,10 +161,28 @@ TEST(PeerEngineTest, DecodesOfSeveralRanksRunFromRecordings) {
   }
 }
 
+// More rows than the buffers hold in slots: such steps go through the communicator, and are not recorded.
+TEST(PeerEngineTest, StepsTooLargeForTheSlotsAreNotRecorded) {
+  EngineOptions options = Options({.dp = 4, .ep = 4}, kAllToAll);
+  options.max_step_tokens = 6;
+  const auto cpu = MakeRack(options, Generic);
+  options.decode_graphs = true;
+  std::atomic<int> recorded{0};
+  const auto cards = MakeRack(options, [&] { return PeerCard({.graph_recorded = [&] { ++recorded; }}); });
+  const std::vector<Sequence> texts = {Text(0, 9), Text(1, 9)};
+  for (int64_t computed = 2; computed < 6; ++computed) {
+    model::StepPlan plan = {.epoch = kEpoch};
+    for (const Sequence& text : texts)
+      plan.sequences.push_back(text.Chunk(computed == 2 ? 0 : computed, computed + 1));
+    EXPECT_EQ(cards->LogitsOf(plan), cpu->LogitsOf(plan));
+  }
+  EXPECT_EQ(recorded, 0);
+}
+
 TEST(PeerEngineTest, ARankThatStaysAwayEndsTheEpochAndTheNextOneServes) {
   const EngineOptions options = Options({.tp = 2, .ep = 2});
   const auto cards = MakeRack(
-      options, [] { return PeerCard(); }, absl::Seconds(2));
+      options, [] { return PeerCard(); }, absl::Seconds(10));
   model::StepPlan plan = Steps()[1];
   plan.sequences.erase(plan.sequences.begin() + 1);
   plan.sequences[0] = Text(1, 9).Chunk(0, 8);
