@@ -16,6 +16,8 @@ import urllib.request
 import openai
 import pytest
 
+from processes import workers_under
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("DEEPRACK_BIN", ROOT / "build" / "bin"))
 MODEL = os.environ.get("DEEPRACK_MODEL", str(ROOT / "demo" / "model"))
@@ -118,22 +120,7 @@ class Cluster:
 
     def worker_pids(self):
         """The ranks: descendants of mpirun that run deeprack-worker."""
-        parents, names = {}, {}
-        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-            try:
-                name, rest = stat.read_text().rsplit(")", 1)
-            except OSError:
-                continue
-            pid = int(stat.parent.name)
-            parents[pid] = int(rest.split()[1])
-            names[pid] = name.split("(", 1)[1]
-
-        def descends(pid):
-            while pid in parents and pid != self.workers.pid:
-                pid = parents[pid]
-            return pid == self.workers.pid
-
-        return sorted(pid for pid, name in names.items() if name.startswith("deeprack-worker"[:15]) and descends(pid))
+        return workers_under(self.workers.pid)
 
     def stop(self):
         """Asks the coordinator to end; its exit code."""

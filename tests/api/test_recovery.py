@@ -14,6 +14,7 @@ import urllib.request
 import pytest
 
 from conftest import eventually, request_bytes
+from processes import workers_under
 from serve_command import BIN, Serve
 
 TOKENS = 300
@@ -23,25 +24,6 @@ def body(index, **more):
     """Greedy ones and sampled ones."""
     return {"prompt": f"What is {index} + 2?", "max_tokens": TOKENS, "ignore_eos": True, "seed": index,
             "temperature": 0 if index % 2 else 0.8, **more}
-
-
-def children(root):
-    """The deeprack-worker processes among the descendants of `root`."""
-    parents, names = {}, {}
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            name, rest = stat.read_text().rsplit(")", 1)
-        except OSError:
-            continue
-        pid = int(stat.parent.name)
-        parents[pid], names[pid] = int(rest.split()[1]), name.split("(", 1)[1]
-
-    def descends(pid):
-        while pid in parents and pid != root:
-            pid = parents[pid]
-        return pid == root
-
-    return sorted(pid for pid, name in names.items() if name.startswith("deeprack-worker"[:15]) and descends(pid))
 
 
 def ready(server):
@@ -104,7 +86,7 @@ def run_streams(server, requests, disturb=None):
 
 
 def kill_one(server):
-    os.kill(children(server.process.pid)[-1], signal.SIGKILL)
+    os.kill(workers_under(server.process.pid)[-1], signal.SIGKILL)
 
 
 def wait_until_serving_again(server, recoveries):
@@ -165,12 +147,12 @@ def test_other_ends_of_ranks(end):
         undisturbed = run_streams(server, requests)
 
         def disturb(_):
-            end(children(server.process.pid))
+            end(workers_under(server.process.pid))
             assert eventually(lambda: ready(server)["state"] == "recovering", 10)
             wait_until_serving_again(server, 1)
 
         assert run_streams(server, requests, disturb) == undisturbed
-        assert len(children(server.process.pid)) == 2
+        assert len(workers_under(server.process.pid)) == 2
     assert server.exit_code == 0, server.read_log()
 
 

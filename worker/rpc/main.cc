@@ -198,8 +198,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--bind-threads,!--no-bind-threads", choice.bind_threads,
                "bind compute threads to processors where the ranks of this machine have one for each, and "
-               "threads and "
-               "memory to NUMA nodes; default: yes")
+               "threads and memory to NUMA nodes; default: yes")
       ->envname("DEEPRACK_BIND_THREADS");
   app.add_option("--packed", packed.folder,
                  "folder of this rank's packed weights: mapped from there at once, or packed to there");
