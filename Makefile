@@ -36,7 +36,7 @@ build/venv/ready: tests/requirements.txt | packages
 
 test: packages build/build.ninja build/venv/ready  ## every test: ctest, then pytest
 	@cmake --build --preset release -j $(JOBS)
-	@ctest --test-dir build --output-on-failure --no-tests=error
+	@ctest --test-dir build -j $(JOBS) --output-on-failure --no-tests=error
 	@$(PYTEST) tests -q -ra --durations=5
 
 # OpenMPI leaves memory behind in plug-ins that it unloads, which no suppression can name: no leak check where it runs.
@@ -45,8 +45,8 @@ MPI_TESTS := mpi|processes
 test-asan: packages  ## the C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@cmake --preset asan >/dev/null
 	@cmake --build --preset asan -j $(JOBS)
-	@ctest --test-dir build/asan --output-on-failure --no-tests=error -E "$(MPI_TESTS)"
-	@ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build/asan --output-on-failure --no-tests=error -R "$(MPI_TESTS)"
+	@ctest --test-dir build/asan -j $(JOBS) --output-on-failure --no-tests=error -E "$(MPI_TESTS)"
+	@ASAN_OPTIONS=detect_leaks=0 ctest --test-dir build/asan -j $(JOBS) --output-on-failure --no-tests=error -R "$(MPI_TESTS)"
 
 # What shares memory between threads of ours. gRPC and OpenMPI are not instrumented, so tests through them stay out.
 TSAN_TESTS := collectives_test scheduler_unit_test scheduler_sim_test api_test engine_test
@@ -55,7 +55,7 @@ test-tsan: packages  ## the multi-threaded C++ tests under ThreadSanitizer
 	@cmake --preset tsan >/dev/null
 	@cmake --build --preset tsan -j $(JOBS) --target $(TSAN_TESTS)
 	@TSAN_OPTIONS=second_deadlock_stack=1 \
-	  ctest --test-dir build/tsan --output-on-failure --no-tests=error -R "^($$(echo $(TSAN_TESTS) | tr ' ' '|'))$$"
+	  ctest --test-dir build/tsan -j $(JOBS) --output-on-failure --no-tests=error -R "^($$(echo $(TSAN_TESTS) | tr ' ' '|'))$$"
 
 # Every parser of what comes from outside. FUZZ_SECONDS each; what is found is left in build/fuzz/found.
 FUZZERS := safetensors_fuzz gguf_fuzz model_config_fuzz tokenizer_fuzz requests_fuzz

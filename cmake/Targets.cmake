@@ -1,7 +1,8 @@
 # deeprack_library(NAME SOURCES a.cc ... DEPS target ...)    a static library of one folder
 # deeprack_program(NAME SOURCES main.cc DEPS target ...)     a program in build/bin
-# deeprack_test(NAME SOURCES a_test.cc ... DEPS target ... [PROCESSES N] [TIMEOUT s])
-#     a GoogleTest program; PROCESSES runs it under mpirun with so many ranks
+# deeprack_test(NAME SOURCES a_test.cc ... DEPS target ... [PROCESSES N] [TIMEOUT s] [ALONE])
+#     a GoogleTest program; PROCESSES runs it under mpirun with so many ranks; ALONE, and all with PROCESSES: with no
+#     other test beside it, because it looks at the clock or starts programs
 
 function(deeprack_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
@@ -26,7 +27,7 @@ function(deeprack_test name)
   if(NOT DEEPRACK_TESTS)
     return()
   endif()
-  cmake_parse_arguments(ARG "" "PROCESSES;TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "ALONE" "PROCESSES;TIMEOUT" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE deeprack_flags ${ARG_DEPS} GTest::gtest GTest::gmock)
   target_compile_definitions(${name} PRIVATE DEEPRACK_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
@@ -40,8 +41,10 @@ function(deeprack_test name)
   if(ARG_PROCESSES)
     add_test(NAME ${name} COMMAND mpirun --allow-run-as-root --oversubscribe --bind-to none
              -n ${ARG_PROCESSES} $<TARGET_FILE:${name}>)
+    set(ARG_ALONE TRUE)
   else()
     add_test(NAME ${name} COMMAND ${name})
   endif()
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  # Those that may take longest begin first.
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} COST ${ARG_TIMEOUT} RUN_SERIAL ${ARG_ALONE})
 endfunction()

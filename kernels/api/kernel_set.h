@@ -43,6 +43,9 @@ struct KernelSet {
   bool multiplies_blocks = false;
   // The weights that the products are faster with row-major, or take in tiles.
   RowMajorTypes row_major;
+  // Whether `linear` rounds rows to e4m3 for such a weight: then the norms round theirs on the way where
+  // asked to, and all products of those rows share that (norm.h, linear.h). Null: for none.
+  bool (*reads_rounded)(const PackedWeight&) = nullptr;
   // The scratch memory that operations within the bounds take. Null: none take any.
   ScratchBytes (*scratch_bytes)(const StepBounds&) = nullptr;
   // Latent attention that is cut into work on the host, once a step for all layers: over which caches; what
@@ -85,6 +88,7 @@ struct KernelSet {
   void (*unpack_dispatch)(const UnpackDispatchArgs&, const Execution&) = nullptr;
   // Null where cards do not reach each other's memory.
   void (*peer_sum)(const PeerSumArgs&, const Execution&) = nullptr;
+  void (*peer_add_rms_norm)(const PeerAddRmsNormArgs&, const Execution&) = nullptr;
   void (*peer_exchange)(const PeerExchangeArgs&, const Execution&) = nullptr;
   void (*adjust_logits)(const AdjustLogitsArgs&, const Execution&) = nullptr;
   void (*sample)(const SampleArgs&, const Execution&) = nullptr;

@@ -12,6 +12,9 @@
 // formats.
 #pragma once
 
+#include <cstddef>
+
+#include "base/rounded_rows.h"
 #include "kernels/api/matrix.h"
 #include "kernels/api/packed_weight.h"
 
@@ -21,6 +24,8 @@ struct LinearArgs {
   Matrix x;             // [m, k]
   PackedWeight weight;  // [n, k]
   Matrix out;           // [m, n]
+  // x once more, as whoever made it rounded it (norm.h): products that would round x themselves read this.
+  const std::byte* rounded = nullptr;
 };
 
 // One product per head: out[m, h, :] = W_h x[m, h, :]. For absorbing kv_b into queries and outputs.

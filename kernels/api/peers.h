@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "kernels/api/matrix.h"
+#include "kernels/api/norm.h"
 
 namespace deeprack::kernels {
 
@@ -46,6 +47,12 @@ struct PeerMemory {
 // reads every row of every rank.
 struct PeerSumArgs {
   Matrix x;  // [m, cols], in place; cols, stride: multiples of 4; m: at most `places` and kMaxPeerRows
+  PeerMemory peers;
+};
+
+// add_rms_norm of that sum, bit for bit the two operations. norm.x: this rank's share, fp32, left alone.
+struct PeerAddRmsNormArgs {
+  AddRmsNormArgs norm;
   PeerMemory peers;
 };
 

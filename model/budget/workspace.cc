@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/checked.h"
+#include "base/rounded_rows.h"
 #include "model/shard/shard.h"
 
 namespace deeprack::model {
@@ -42,12 +43,16 @@ class Listing {
   void Compute(Buffer buffer, int64_t rows, int64_t cols) { Add(buffer, spec_.compute, rows, cols); }
   void Fp32(Buffer buffer, int64_t rows, int64_t cols) { Add(buffer, DType::kF32, rows, cols); }
   void Int32(Buffer buffer, int64_t rows, int64_t cols) { Add(buffer, DType::kI32, rows, cols); }
+  void Rounded(Buffer buffer, int64_t cols) {
+    if (spec_.rounded_rows) Add(buffer, DType::kU8, 1, RoundedRowsLayoutOf(tokens_, cols).bytes);
+  }
 
   void AddCommon(bool moe) {
     Fp32(Buffer::kRopeCos, spec_.limits.max_context, config_.qk_rope_head_dim / 2);
     Fp32(Buffer::kRopeSin, spec_.limits.max_context, config_.qk_rope_head_dim / 2);
     Compute(Buffer::kResidual, tokens_, config_.hidden_size);
     Compute(Buffer::kNormed, tokens_, config_.hidden_size);
+    Rounded(Buffer::kNormedRounded, config_.hidden_size);
     const bool sees_stage = moe && spec_.expert_exchange == ExpertExchange::kReplicated;
     Fp32(Buffer::kPartial, sees_stage ? stage_tokens_ : tokens_, config_.hidden_size);
     if (sees_stage && spec_.layout.dp > 1) Compute(Buffer::kGathered, stage_tokens_, config_.hidden_size);
@@ -55,7 +60,10 @@ class Listing {
 
   void AddAttention() {
     const int64_t heads = config_.num_attention_heads / spec_.layout.tp;
-    if (config_.q_lora_rank) Compute(Buffer::kQA, tokens_, *config_.q_lora_rank);
+    if (config_.q_lora_rank) {
+      Compute(Buffer::kQA, tokens_, *config_.q_lora_rank);
+      Rounded(Buffer::kQARounded, *config_.q_lora_rank);
+    }
     Compute(Buffer::kQ, tokens_, heads * config_.qk_head_dim());
     if (config_.has_latent_attention()) {
       Compute(Buffer::kKvA, tokens_, config_.kv_lora_rank + config_.qk_rope_head_dim);

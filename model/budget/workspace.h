@@ -21,6 +21,7 @@ struct WorkspaceSpec {
   DType compute = DType::kBF16;
   ExpertExchange expert_exchange = ExpertExchange::kReplicated;
   StepLimits limits;
+  bool rounded_rows = false;  // the kernels share rounded rows among products (KernelSet::reads_rounded)
 };
 
 // T: limits.max_step_tokens. S: all tokens of a stage, dp * T. H: hidden_size. "compute": of the compute
@@ -28,19 +29,21 @@ struct WorkspaceSpec {
 enum class Buffer : uint8_t {
   kRopeCos,  // [max_context, qk_rope_head_dim / 2], as kRopeSin: the rotary tables
   kRopeSin,
-  kResidual,  // compute [T, H]
-  kNormed,    // compute [T, H]
-  kPartial,   // [T or S, H]: a block's output, this rank's part of it until its seam
-  kGathered,  // compute [S, H]: the stage's tokens (replicated experts, dp > 1)
+  kResidual,       // compute [T, H]
+  kNormed,         // compute [T, H]
+  kNormedRounded,  // bytes [1, of RoundedRowsLayoutOf(T, H)], where the spec has rounded rows, as kQARounded
+  kPartial,        // [T or S, H]: a block's output, this rank's part of it until its seam
+  kGathered,       // compute [S, H]: the stage's tokens (replicated experts, dp > 1)
 
-  kQA,        // compute [T, q_lora_rank]
-  kQ,         // compute [T, heads * qk_head_dim]
-  kKvA,       // compute [T, kv_lora_rank + qk_rope_head_dim]
-  kQLatent,   // compute [T, heads * kv_lora_rank]
-  kAttended,  // compute [T, heads * kv_lora_rank]
-  kK,         // compute [T, key-value heads * qk_head_dim], grouped-query only, as kV;
-  kV,         // compute [T, key-value heads * v_head_dim]: then kQA, kKvA .. kAttended are absent
-  kValues,    // compute [T, heads * v_head_dim]
+  kQA,         // compute [T, q_lora_rank]
+  kQARounded,  // bytes [1, of RoundedRowsLayoutOf(T, q_lora_rank)]
+  kQ,          // compute [T, heads * qk_head_dim]
+  kKvA,        // compute [T, kv_lora_rank + qk_rope_head_dim]
+  kQLatent,    // compute [T, heads * kv_lora_rank]
+  kAttended,   // compute [T, heads * kv_lora_rank]
+  kK,          // compute [T, key-value heads * qk_head_dim], grouped-query only, as kV;
+  kV,          // compute [T, key-value heads * v_head_dim]: then kQA, kKvA .. kAttended are absent
+  kValues,     // compute [T, heads * v_head_dim]
 
   // Dense and shared feed-forward; width is the larger of the two, padded to panels.
   kGateUp,     // compute [T, 2 * width]

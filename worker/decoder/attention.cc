@@ -7,7 +7,7 @@
 
 namespace deeprack::worker {
 
-absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, const Batch& batch) {
+void Decoder::Attention(const AttentionWeights& weights, void* cache, const Batch& batch) {
   if (weights.k) return GroupedQueryAttention(weights, cache, batch);
   const int64_t rows = batch.rows;
   const int64_t heads = config_.num_attention_heads / parts_.layout.tp;
@@ -15,6 +15,7 @@ absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, co
   const int64_t nope_dim = config_.qk_nope_head_dim;
   const float eps = static_cast<float>(config_.rms_norm_eps);
   const Matrix normed = FirstRows(ws_.normed, rows);
+  const std::byte* const rounded = NormedFor(weights);
   const Matrix q = FirstRows(ws_.q, rows);
   const Matrix kv_a = FirstRows(ws_.kv_a, rows);
   const Matrix values = FirstRows(ws_.values, rows);
@@ -23,13 +24,15 @@ absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, co
   // Queries: [rows, heads, nope | rope].
   if (weights.q_a) {
     const Matrix q_a = FirstRows(ws_.q_a, rows);
-    kernels_.linear({.x = normed, .weight = *weights.q_a, .out = q_a}, execution_);
-    kernels_.rms_norm({.x = q_a, .weight = weights.q_a_norm, .eps = eps, .out = q_a}, execution_);
-    kernels_.linear({.x = q_a, .weight = weights.q, .out = q}, execution_);
+    std::byte* const q_a_rounded = ReadRounded(weights.q) ? ws_.q_a_rounded : nullptr;
+    kernels_.linear({.x = normed, .weight = *weights.q_a, .out = q_a, .rounded = rounded}, execution_);
+    kernels_.rms_norm({.x = q_a, .weight = weights.q_a_norm, .eps = eps, .out = q_a, .rounded = q_a_rounded},
+                      execution_);
+    kernels_.linear({.x = q_a, .weight = weights.q, .out = q, .rounded = q_a_rounded}, execution_);
   } else {
-    kernels_.linear({.x = normed, .weight = weights.q, .out = q}, execution_);
+    kernels_.linear({.x = normed, .weight = weights.q, .out = q, .rounded = rounded}, execution_);
   }
-  kernels_.linear({.x = normed, .weight = weights.kv_a, .out = kv_a}, execution_);
+  kernels_.linear({.x = normed, .weight = weights.kv_a, .out = kv_a, .rounded = rounded}, execution_);
   kernels::PrepareMla(kernels_,
                       {.kv = kv_a,
                        .latent_dim = latent_dim,
@@ -50,7 +53,6 @@ absl::Status Decoder::Attention(const AttentionWeights& weights, void* cache, co
   if (batch.absorbed_rows > 0) AttendAbsorbed(weights, cache, batch);
   if (batch.expanded_rows > 0) AttendExpanded(weights, cache, batch);
   kernels_.linear({.x = values, .weight = weights.o, .out = partial}, execution_);
-  return seams_.AttentionOut(partial);
 }
 
 void Decoder::AttendAbsorbed(const AttentionWeights& weights, void* cache, const Batch& batch) {

@@ -26,8 +26,7 @@ absl::Status Decoder::Forward(const Batch& batch) {
   const float eps = static_cast<float>(config_.rms_norm_eps);
   const Matrix residual = FirstRows(ws_.residual, rows);
   const Matrix normed = FirstRows(ws_.normed, rows);
-  const Matrix partial = FirstRows(ws_.partial, rows);
-  Matrix output = partial;  // of the last block
+  BlockOutput output = {.x = FirstRows(ws_.partial, rows)};  // of the last block
 
   DR_RETURN_IF_ERROR(BeginStage(batch));
   const std::vector<LayerWeights>& layers = parts_.weights->layers;
@@ -36,20 +35,24 @@ absl::Status Decoder::Forward(const Batch& batch) {
     const AttentionWeights& attention = layer.attention;
     if (rows > 0) {
       if (i == 0) {
-        kernels_.rms_norm({.x = residual, .weight = attention.input_norm, .eps = eps, .out = normed},
+        kernels_.rms_norm({.x = residual,
+                           .weight = attention.input_norm,
+                           .eps = eps,
+                           .out = normed,
+                           .rounded = NormedFor(attention)},
                           execution_);
       } else {
-        kernels_.add_rms_norm(
-            {.x = output, .residual = residual, .weight = attention.input_norm, .eps = eps, .out = normed},
-            execution_);
+        DR_RETURN_IF_ERROR(AddAndNorm(output, attention.input_norm, NormedFor(attention)));
       }
-      DR_RETURN_IF_ERROR(Attention(attention, parts_.cache->layer(static_cast<int64_t>(i)), batch));
-      kernels_.add_rms_norm(
-          {.x = partial, .residual = residual, .weight = attention.post_norm, .eps = eps, .out = normed},
-          execution_);
+      Attention(attention, parts_.cache->layer(static_cast<int64_t>(i)), batch);
+      const FeedForwardWeights* const next = layer.dense         ? &*layer.dense
+                                             : layer.moe->shared ? &*layer.moe->shared
+                                                                 : nullptr;
+      DR_RETURN_IF_ERROR(AddAndNorm({FirstRows(ws_.partial, rows), /*is_part=*/true}, attention.post_norm,
+                                    next == nullptr ? nullptr : NormedFor(*next)));
     }
     if (layer.dense) {
-      DR_ASSIGN_OR_RETURN(output, DenseFeedForward(*layer.dense, rows));
+      output = DenseFeedForward(*layer.dense, rows);
     } else if (parts_.expert_exchange == model::ExpertExchange::kReplicated) {
       DR_ASSIGN_OR_RETURN(output, ReplicatedExperts(*layer.moe, batch));
     } else {
@@ -57,6 +60,32 @@ absl::Status Decoder::Forward(const Batch& batch) {
     }
   }
   return EndStage(output);
+}
+
+absl::Status Decoder::AddAndNorm(const BlockOutput& output, const float* norm_weight, std::byte* rounded) {
+  const kernels::AddRmsNormArgs norm = {.x = output.x,
+                                        .residual = FirstRows(ws_.residual, output.x.rows),
+                                        .weight = norm_weight,
+                                        .eps = static_cast<float>(config_.rms_norm_eps),
+                                        .out = FirstRows(ws_.normed, output.x.rows),
+                                        .rounded = rounded};
+  if (output.is_part) return seams_.BlockSumAndNorm(norm);
+  kernels_.add_rms_norm(norm, execution_);
+  return absl::OkStatus();
+}
+
+std::byte* Decoder::NormedFor(const AttentionWeights& weights) const {
+  const bool read = ReadRounded(weights.q_a ? *weights.q_a : weights.q) ||
+                    ReadRounded(weights.k ? *weights.k : weights.kv_a);
+  return read ? ws_.normed_rounded : nullptr;
+}
+
+std::byte* Decoder::NormedFor(const FeedForwardWeights& weights) const {
+  return ReadRounded(weights.gate_up) ? ws_.normed_rounded : nullptr;
+}
+
+bool Decoder::ReadRounded(const kernels::PackedWeight& weight) const {
+  return kernels_.reads_rounded != nullptr && kernels_.reads_rounded(weight);
 }
 
 // residual = the embedding, or what the previous stage sent: each rank a share of the rows, as all its tp
@@ -84,10 +113,11 @@ absl::Status Decoder::BeginStage(const Batch& batch) {
 }
 
 // Adds the last block's output, and hands this rank's share of the rows to the next stage if there is one.
-absl::Status Decoder::EndStage(const Matrix& last_output) {
-  const int64_t rows = last_output.rows;
+absl::Status Decoder::EndStage(const BlockOutput& last_output) {
+  const int64_t rows = last_output.x.rows;
   if (rows == 0) return absl::OkStatus();
-  kernels_.add({.a = FirstRows(ws_.residual, rows), .b = last_output}, execution_);
+  if (last_output.is_part) DR_RETURN_IF_ERROR(seams_.BlockSum(last_output.x));
+  kernels_.add({.a = FirstRows(ws_.residual, rows), .b = last_output.x}, execution_);
   if (at_.pp_rank == parts_.layout.pp - 1) return absl::OkStatus();
   const int64_t begin = ShareBegin(rows, at_.tp_rank);
   const int64_t own = ShareBegin(rows, at_.tp_rank + 1) - begin;

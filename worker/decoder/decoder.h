@@ -63,23 +63,36 @@ class Decoder {
  private:
   using Matrix = kernels::Matrix;
 
-  absl::Status BeginStage(const Batch& batch);
-  absl::Status EndStage(const Matrix& last_output);
+  // A block's output: rows of workspace.partial.
+  struct BlockOutput {
+    Matrix x;
+    bool is_part = false;  // this rank's, still to be summed over tp
+  };
 
-  // Reads workspace.normed and leaves its output, summed over the ranks, in the first rows of
-  // workspace.partial.
-  absl::Status Attention(const AttentionWeights& weights, void* cache, const Batch& batch);
+  absl::Status BeginStage(const Batch& batch);
+  absl::Status EndStage(const BlockOutput& last_output);
+
+  // workspace.residual += the output; workspace.normed = its norm, which goes to `rounded` too where it is
+  // not null.
+  absl::Status AddAndNorm(const BlockOutput& output, const float* norm_weight, std::byte* rounded);
+  // workspace.normed_rounded where products with these weights of the normed rows read it; null else.
+  std::byte* NormedFor(const AttentionWeights& weights) const;
+  std::byte* NormedFor(const FeedForwardWeights& weights) const;
+  bool ReadRounded(const kernels::PackedWeight& weight) const;
+
+  // Reads workspace.normed and leaves this rank's part of its output in the first rows of workspace.partial.
+  void Attention(const AttentionWeights& weights, void* cache, const Batch& batch);
   // From ws_.q and the cache to ws_.values: the batch's absorbed rows, then its expanded ones.
   void AttendAbsorbed(const AttentionWeights& weights, void* cache, const Batch& batch);
   void AttendExpanded(const AttentionWeights& weights, void* cache, const Batch& batch);
-  absl::Status GroupedQueryAttention(const AttentionWeights& weights, void* cache, const Batch& batch);
-  // Read workspace.normed and return their output, summed over the ranks: rows of workspace.partial.
-  absl::StatusOr<Matrix> DenseFeedForward(const FeedForwardWeights& weights, int64_t rows);
-  absl::StatusOr<Matrix> ReplicatedExperts(const MoeWeights& moe, const Batch& batch);
-  absl::StatusOr<Matrix> AllToAllExperts(const MoeWeights& moe, const Batch& batch);
+  void GroupedQueryAttention(const AttentionWeights& weights, void* cache, const Batch& batch);
+  // Read workspace.normed.
+  BlockOutput DenseFeedForward(const FeedForwardWeights& weights, int64_t rows);
+  absl::StatusOr<BlockOutput> ReplicatedExperts(const MoeWeights& moe, const Batch& batch);
+  absl::StatusOr<BlockOutput> AllToAllExperts(const MoeWeights& moe, const Batch& batch);
 
-  // out (fp32) = this rank's columns of a SwiGLU feed-forward of x.
-  void FeedForward(const FeedForwardWeights& weights, const Matrix& x, const Matrix& out);
+  // out (fp32) = this rank's columns of a SwiGLU feed-forward of as many normed rows.
+  void FeedForward(const FeedForwardWeights& weights, const Matrix& out);
   // Chooses the experts of x's rows: workspace.expert_ids and expert_weights. Rows at and beyond *row_count,
   // if it is given, choose nobody.
   void Route(const MoeWeights& moe, const Matrix& x, const int32_t* row_count = nullptr);

@@ -51,20 +51,21 @@ void Run(const kernels::GroupedFeedForwardArgs& args, const kernels::KernelSet& 
 
 }  // namespace
 
-void Decoder::FeedForward(const FeedForwardWeights& weights, const Matrix& x, const Matrix& out) {
-  const SwiGluBuffers buffers(ws_.gate_up, ws_.activated, x.rows, weights.intermediate);
-  Run({.gate_up = {.x = x, .weight = weights.gate_up, .out = buffers.product},
+void Decoder::FeedForward(const FeedForwardWeights& weights, const Matrix& out) {
+  const SwiGluBuffers buffers(ws_.gate_up, ws_.activated, out.rows, weights.intermediate);
+  Run({.gate_up = {.x = FirstRows(ws_.normed, out.rows),
+                   .weight = weights.gate_up,
+                   .out = buffers.product,
+                   .rounded = NormedFor(weights)},
        .swiglu = {.gate_up = buffers.gate_up, .out = buffers.activated},
        .down = {.x = buffers.inner, .weight = weights.down, .out = out}},
       kernels_, execution_);
 }
 
-absl::StatusOr<Matrix> Decoder::DenseFeedForward(const FeedForwardWeights& weights, int64_t rows) {
+Decoder::BlockOutput Decoder::DenseFeedForward(const FeedForwardWeights& weights, int64_t rows) {
   const Matrix partial = FirstRows(ws_.partial, rows);
-  if (rows == 0) return partial;
-  FeedForward(weights, FirstRows(ws_.normed, rows), partial);
-  DR_RETURN_IF_ERROR(seams_.FeedForwardOut(partial));
-  return partial;
+  if (rows > 0) FeedForward(weights, partial);
+  return {partial, /*is_part=*/true};
 }
 
 void Decoder::Route(const MoeWeights& moe, const Matrix& x, const int32_t* row_count) {

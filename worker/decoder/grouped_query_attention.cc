@@ -8,13 +8,13 @@ namespace deeprack::worker {
 
 using kernels::Matrix;
 
-absl::Status Decoder::GroupedQueryAttention(const AttentionWeights& weights, void* cache,
-                                            const Batch& batch) {
+void Decoder::GroupedQueryAttention(const AttentionWeights& weights, void* cache, const Batch& batch) {
   const int64_t rows = batch.rows;
   const int64_t head_dim = config_.qk_head_dim();
   const int64_t heads = weights.q.n / head_dim;
   const int64_t kv_heads = weights.k->n / head_dim;
   const Matrix normed = FirstRows(ws_.normed, rows);
+  const std::byte* const rounded = NormedFor(weights);
   const Matrix q = FirstRows(ws_.q, rows);
   const Matrix k = FirstRows(ws_.k, rows);
   const Matrix v = FirstRows(ws_.v, rows);
@@ -22,7 +22,7 @@ absl::Status Decoder::GroupedQueryAttention(const AttentionWeights& weights, voi
   const Matrix partial = FirstRows(ws_.partial, rows);
 
   const auto project = [&](const kernels::PackedWeight& weight, const float* bias, const Matrix& out) {
-    kernels_.linear({.x = normed, .weight = weight, .out = out}, execution_);
+    kernels_.linear({.x = normed, .weight = weight, .out = out, .rounded = rounded}, execution_);
     if (bias == nullptr) return;
     const Matrix same_for_all = {
         .data = const_cast<float*>(bias), .type = DType::kF32, .rows = rows, .cols = out.cols, .stride = 0};
@@ -62,7 +62,6 @@ absl::Status Decoder::GroupedQueryAttention(const AttentionWeights& weights, voi
                           .out = values},
                          execution_);
   kernels_.linear({.x = values, .weight = weights.o, .out = partial}, execution_);
-  return seams_.AttentionOut(partial);
 }
 
 }  // namespace deeprack::worker

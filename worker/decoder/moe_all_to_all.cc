@@ -16,7 +16,7 @@ namespace deeprack::worker {
 
 using kernels::Matrix;
 
-absl::StatusOr<Matrix> Decoder::AllToAllExperts(const MoeWeights& moe, const Batch& batch) {
+absl::StatusOr<Decoder::BlockOutput> Decoder::AllToAllExperts(const MoeWeights& moe, const Batch& batch) {
   const int64_t rows = batch.rows;
   const int64_t own_begin = ShareBegin(rows, at_.tp_rank);
   const int64_t own_rows = ShareBegin(rows, at_.tp_rank + 1) - own_begin;
@@ -34,13 +34,13 @@ absl::StatusOr<Matrix> Decoder::AllToAllExperts(const MoeWeights& moe, const Bat
     DR_ASSIGN_OR_RETURN(returned, SumsByTheCommunicator(moe));
   }
   const Matrix output = FirstRows(ws_.partial, rows);
-  if (rows == 0) return output;
+  if (rows == 0) return BlockOutput{output};
 
   Matrix shared = {};
   if (moe.shared) {
     const Matrix shared_out = FirstRows(ws_.shared_out, rows);
-    FeedForward(*moe.shared, FirstRows(ws_.normed, rows), shared_out);
-    DR_RETURN_IF_ERROR(seams_.FeedForwardOut(shared_out));
+    FeedForward(*moe.shared, shared_out);
+    DR_RETURN_IF_ERROR(seams_.BlockSum(shared_out));
     shared = RowsOf(shared_out, own_begin, own_rows);
   }
   const Matrix own_output = alone ? output : FirstRows(ws_.share_out, own_rows);
@@ -53,10 +53,10 @@ absl::StatusOr<Matrix> Decoder::AllToAllExperts(const MoeWeights& moe, const Bat
                       .out = own_output},
                      execution_);
   }
-  if (alone) return output;
+  if (alone) return BlockOutput{output};
   DR_RETURN_IF_ERROR(seams_.GatherShares(own_output.data, ws_.partial.data, Shares(rows),
                                          config_.hidden_size * static_cast<int64_t>(sizeof(float))));
-  return output;
+  return BlockOutput{output};
 }
 
 // Rows that each rank has for every other at most, where peers exchange so few; 0: the communicator does. The

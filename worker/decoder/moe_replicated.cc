@@ -12,7 +12,7 @@ namespace deeprack::worker {
 
 using kernels::Matrix;
 
-absl::StatusOr<Matrix> Decoder::ReplicatedExperts(const MoeWeights& moe, const Batch& batch) {
+absl::StatusOr<Decoder::BlockOutput> Decoder::ReplicatedExperts(const MoeWeights& moe, const Batch& batch) {
   const int64_t rows = batch.rows;
   const int64_t all_rows = batch.rows_of_all_groups();
   int64_t own_begin = 0;
@@ -37,15 +37,16 @@ absl::StatusOr<Matrix> Decoder::ReplicatedExperts(const MoeWeights& moe, const B
   const Matrix shared_out = FirstRows(ws_.shared_out, rows);
   const bool fold_shared = parts_.layout.dp == 1;
   if (moe.shared && rows > 0) {
-    FeedForward(*moe.shared, own, shared_out);
+    FeedForward(*moe.shared, shared_out);
     if (fold_shared) kernels_.add({.a = output, .b = shared_out}, execution_);
   }
+  if (fold_shared) return BlockOutput{output, /*is_part=*/true};  // the stage is the tp group
   DR_RETURN_IF_ERROR(seams_.ExpertsOut(FirstRows(ws_.partial, all_rows)));
-  if (moe.shared && rows > 0 && !fold_shared) {
-    DR_RETURN_IF_ERROR(seams_.FeedForwardOut(shared_out));
+  if (moe.shared && rows > 0) {
+    DR_RETURN_IF_ERROR(seams_.BlockSum(shared_out));
     kernels_.add({.a = output, .b = shared_out}, execution_);
   }
-  return output;
+  return BlockOutput{output};
 }
 
 }  // namespace deeprack::worker

@@ -88,6 +88,18 @@ absl::Status Seams::SumOver(Communicator* group, const kernels::Matrix& x) {
   return group->AllReduceSum(x.data, x.rows * x.cols, x.type);
 }
 
+absl::Status Seams::BlockSumAndNorm(const kernels::AddRmsNormArgs& norm) {
+  const kernels::KernelSet& kernels = device_->kernels();
+  if (summing_ != nullptr && kernels.peer_add_rms_norm != nullptr &&
+      norm.x.rows <= summing_->memory().places) {
+    kernels.peer_add_rms_norm({.norm = norm, .peers = summing_->memory()}, device_->execution());
+    return absl::OkStatus();
+  }
+  DR_RETURN_IF_ERROR(SumOver(tp_.get(), norm.x));
+  kernels.add_rms_norm(norm, device_->execution());
+  return absl::OkStatus();
+}
+
 absl::Status Seams::GatherTokens(const kernels::Matrix& own, const kernels::Matrix& all,
                                  std::span<const int64_t> tokens_of) {
   DR_CHECK(dp_ != nullptr && own.stride == own.cols && all.stride == all.cols);

@@ -33,10 +33,11 @@ class Seams {
                                                        Communicator* world, Device* device,
                                                        PeerAreas* peer_areas);
 
-  // Sums over the tp group: vocabulary-parallel embeddings, attention outputs, feed-forward outputs.
+  // Sums over the tp group: vocabulary-parallel embeddings, a block's output (attention, feed-forward), this
+  // with what follows, add_rms_norm of the sum (norm.x: this rank's part), or alone.
   absl::Status EmbeddingSum(const kernels::Matrix& x) { return SumOver(tp_.get(), x); }
-  absl::Status AttentionOut(const kernels::Matrix& x) { return SumOver(tp_.get(), x); }
-  absl::Status FeedForwardOut(const kernels::Matrix& x) { return SumOver(tp_.get(), x); }
+  absl::Status BlockSumAndNorm(const kernels::AddRmsNormArgs& norm);
+  absl::Status BlockSum(const kernels::Matrix& x) { return SumOver(tp_.get(), x); }
 
   // Replicated experts: the tokens of all dp groups (tokens_of[g] rows each, in group order) on every rank;
   // the sum of all ranks' expert outputs over the stage.

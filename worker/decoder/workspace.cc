@@ -22,6 +22,9 @@ void Place(model::Buffer buffer, const kernels::Matrix& m, Workspace& ws) {
     case Buffer::kNormed:
       ws.normed = m;
       return;
+    case Buffer::kNormedRounded:
+      ws.normed_rounded = m.row<std::byte>(0);
+      return;
     case Buffer::kPartial:
       ws.partial = m;
       return;
@@ -30,6 +33,9 @@ void Place(model::Buffer buffer, const kernels::Matrix& m, Workspace& ws) {
       return;
     case Buffer::kQA:
       ws.q_a = m;
+      return;
+    case Buffer::kQARounded:
+      ws.q_a_rounded = m.row<std::byte>(0);
       return;
     case Buffer::kQ:
       ws.q = m;

@@ -18,9 +18,12 @@ struct Workspace {
 
   kernels::Matrix residual;  // compute [T, H]
   kernels::Matrix normed;    // compute [T, H]
-  kernels::Matrix partial;   // fp32 [T or S, H]: a block's output, this rank's part of it until its seam
+  // normed, and below q_a, once more for products that round them; null: no kernels that share that.
+  std::byte* normed_rounded = nullptr;
+  kernels::Matrix partial;  // fp32 [T or S, H]: a block's output, this rank's part of it until its seam
 
-  kernels::Matrix q_a;       // compute [T, q_lora_rank]
+  kernels::Matrix q_a;  // compute [T, q_lora_rank]
+  std::byte* q_a_rounded = nullptr;
   kernels::Matrix q;         // compute [T, heads * qk_head_dim]
   kernels::Matrix kv_a;      // compute [T, kv_lora_rank + qk_rope_head_dim]
   kernels::Matrix q_latent;  // compute [T, heads * kv_lora_rank]

@@ -77,7 +77,8 @@ model::WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Prepara
           .rank = options.rank,
           .compute = options.compute,
           .expert_exchange = options.expert_exchange,
-          .limits = preparation.limits};
+          .limits = preparation.limits,
+          .rounded_rows = preparation.rounded_rows};
 }
 
 absl::Status Prepare(const EngineOptions& options, const Device& device, Preparation& preparation) {
@@ -94,6 +95,7 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
       .max_step_tokens = options.max_step_tokens,
       .max_sequences = options.max_sequences,
       .max_context = options.max_context == 0 ? config.max_position_embeddings : options.max_context};
+  preparation.rounded_rows = device.kernels().reads_rounded != nullptr;
   preparation.workspace_bytes = model::WorkspaceBytes(WorkspaceSpecOf(options, preparation));
   preparation.planner = AttentionPlanner(device.kernels(), {.config = config,
                                                             .layout = options.layout,

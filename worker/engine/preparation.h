@@ -26,6 +26,7 @@ struct Preparation {
   model::StepLimits limits;
   RankMemory memory;
   int64_t workspace_bytes = 0;  // of the decoder
+  bool rounded_rows = false;    // of the workspace: model::WorkspaceSpec's
   int64_t step_bytes = 0;       // StepMemory
   int64_t table_bytes = 0;      // WeightTableBytes
   PeerNeeds peers;

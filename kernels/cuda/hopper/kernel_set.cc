@@ -76,6 +76,9 @@ KernelSet KernelsFor(const KernelChoice& choice) {
     set.head_linear = HeadLinear;
     set.grouped_linear = GroupedLinear;
   }
+  if (set.linear == Linear && set.rms_norm == RmsNorm) set.reads_rounded = ReadsRounded;
+  // The norm within it is Hopper's: whoever has the plain one beside it would get other bits.
+  if (set.peer_sum != nullptr && set.add_rms_norm == AddRmsNorm) set.peer_add_rms_norm = PeerAddRmsNorm;
   return set;
 }
 

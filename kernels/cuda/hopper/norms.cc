@@ -1,6 +1,8 @@
 // RMSNorm: rows of a width and type that the Hopper kernel holds in registers, plain otherwise.
 #include "kernels/cuda/hopper/operations.h"
+#include "kernels/cuda/hopper/rounded_rows.h"
 #include "kernels/cuda/plain/operations.h"
+#include "kernels/cuda/sm90/peers.h"
 #include "kernels/cuda/sm90/quantise.h"
 
 namespace deeprack::kernels::hopper {
@@ -13,20 +15,57 @@ bool Suits(const Matrix& x, const Matrix& out) {
   return InFours(x) && InFours(out) && out.type == DType::kBF16 && out.cols <= sm90::kMaxNormWidth;
 }
 
+// Rounds rows that the plain norm has made.
+void Round(const Matrix& rows, std::byte* rounded, const Execution& execution) {
+  if (rounded == nullptr) return;
+  sm90::Quantise({.x = rows, .rows = rows.rows, .out = AsQuantised(rounded, rows.rows, rows.cols)},
+                 execution);
+}
+
 }  // namespace
 
 void RmsNorm(const RmsNormArgs& args, const Execution& execution) {
-  if (!Suits(args.x, args.out)) return plain::RmsNorm(args, execution);
+  if (!Suits(args.x, args.out)) {
+    plain::RmsNorm(args, execution);
+    return Round(args.out, args.rounded, execution);
+  }
   // Without anything to add the residual is only read.
-  sm90::NormQuantise({.residual = args.x, .weight = args.weight, .eps = args.eps, .normed = args.out},
+  sm90::NormQuantise({.residual = args.x,
+                      .weight = args.weight,
+                      .eps = args.eps,
+                      .normed = args.out,
+                      .out = AsQuantised(args.rounded, args.out.rows, args.out.cols)},
                      execution);
 }
 
 void AddRmsNorm(const AddRmsNormArgs& args, const Execution& execution) {
-  if (!Suits(args.x, args.out) || !InFours(args.residual)) return plain::AddRmsNorm(args, execution);
-  sm90::NormQuantise(
-      {.x = args.x, .residual = args.residual, .weight = args.weight, .eps = args.eps, .normed = args.out},
-      execution);
+  if (!Suits(args.x, args.out) || !InFours(args.residual)) {
+    plain::AddRmsNorm(args, execution);
+    return Round(args.out, args.rounded, execution);
+  }
+  sm90::NormQuantise({.x = args.x,
+                      .residual = args.residual,
+                      .weight = args.weight,
+                      .eps = args.eps,
+                      .normed = args.out,
+                      .out = AsQuantised(args.rounded, args.out.rows, args.out.cols)},
+                     execution);
+}
+
+void PeerAddRmsNorm(const PeerAddRmsNormArgs& args, const Execution& execution) {
+  const AddRmsNormArgs& norm = args.norm;
+  if (norm.x.type != DType::kF32 || !Suits(norm.x, norm.out) || !InFours(norm.residual)) {
+    sm90::PeerSum({.x = norm.x, .peers = args.peers}, execution);
+    return AddRmsNorm(norm, execution);
+  }
+  sm90::PeerSumNorm({.peers = args.peers,
+                     .x = norm.x,
+                     .residual = norm.residual,
+                     .weight = norm.weight,
+                     .eps = norm.eps,
+                     .normed = norm.out,
+                     .out = AsQuantised(norm.rounded, norm.out.rows, norm.out.cols)},
+                    execution);
 }
 
 }  // namespace deeprack::kernels::hopper

@@ -27,8 +27,10 @@ void ExpandedAttention(const ExpandedAttentionArgs& args, const Execution& execu
 void Gate(const GateArgs& args, const Execution& execution);
 void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution);
 void Combine(const CombineArgs& args, const Execution& execution);
+bool ReadsRounded(const PackedWeight& weight);
 void RmsNorm(const RmsNormArgs& args, const Execution& execution);
 void AddRmsNorm(const AddRmsNormArgs& args, const Execution& execution);
+void PeerAddRmsNorm(const PeerAddRmsNormArgs& args, const Execution& execution);
 
 // What the plans' functions and scratch_bytes of KernelSet are.
 int64_t MlaPlanBytes(const MlaShape& shape);

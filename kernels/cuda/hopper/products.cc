@@ -1,9 +1,11 @@
 // Matrix products: row-major weights and tiles by the Hopper kernel, panels by the plain one. fp8 weights,
-// and int4 in the tiles that are for it, take rows that are quantised here first; grouped rows are put
-// together on the way. A feed-forward's SwiGLU is part of quantising the rows of its second product.
+// and int4 in the tiles that are for it, take rows that are quantised here first, if whoever made them has
+// not done so; grouped rows are put together on the way. A feed-forward's SwiGLU is part of quantising the
+// rows of its second product.
 #include <algorithm>
 
 #include "kernels/cuda/hopper/operations.h"
+#include "kernels/cuda/hopper/rounded_rows.h"
 #include "kernels/cuda/hopper/scratch_cut.h"
 #include "kernels/cuda/plain/operations.h"
 #include "kernels/cuda/sm90/gemm.h"
@@ -25,25 +27,25 @@ bool TakesE4M3(DType weight, WeightLayout layout) {
   return weight == DType::kF8E4M3 || layout == WeightLayout::kTilesForE4M3;
 }
 
+// How the rows come that a product reads.
+enum class Rows {
+  kAsTheyAre,
+  kGathered,   // bf16, put together here
+  kQuantised,  // e4m3, rounded here
+};
+
 // The scratch of one product.
 struct ProductScratch {
-  QuantisedRows quantised;   // e4m3
-  bf16* gathered = nullptr;  // bf16 rows by index
+  std::byte* rows = nullptr;  // kGathered, kQuantised
   void* partials = nullptr;
 };
 
-ProductScratch Cut(DType weight, WeightLayout layout, int64_t k, int64_t rows, bool gathers,
-                   int64_t partial_bytes, ScratchCut& cut) {
+ProductScratch Cut(Rows come, int64_t k, int64_t rows, int64_t partial_bytes, ScratchCut& cut) {
   ProductScratch scratch;
-  if (TakesE4M3(weight, layout)) {
-    QuantisedRows& quantised = scratch.quantised;
-    quantised.stride = RoundUp(k, 16);
-    quantised.scale_stride = RoundUp(rows, 4);
-    quantised.data = cut.Take<fp8_e4m3>(rows * quantised.stride);
-    quantised.scales = cut.Take<float>(sm90::ScaleBlocks(k) * quantised.scale_stride);
-    if (IsTiles(layout)) quantised.sums = cut.Take<float>(sm90::ScaleBlocks(k) * quantised.scale_stride);
-  } else if (gathers) {
-    scratch.gathered = cut.Take<bf16>(rows * k);
+  if (come == Rows::kQuantised) {
+    scratch.rows = cut.Take<std::byte>(RoundedRowsLayoutOf(rows, k).bytes);
+  } else if (come == Rows::kGathered) {
+    scratch.rows = cut.Take<std::byte>(rows * k * static_cast<int64_t>(sizeof(bf16)));
   }
   scratch.partials = cut.Take<std::byte>(partial_bytes);
   return scratch;
@@ -84,7 +86,10 @@ struct Source {
   const int32_t* row_count = nullptr;  // on the device; null: all
   int64_t rows = 0;
   WeightLayout layout = WeightLayout::kPanels;
-  Matrix gate_up;  // with data: x is SwiGLU of these rows, still to be made, for products that take e4m3
+  // For products that take e4m3: with data, x is SwiGLU of these rows, still to be made; or x is here, as
+  // LinearArgs::rounded.
+  Matrix gate_up = {};
+  const std::byte* rounded = nullptr;
 };
 
 // Completes `gemm`, whose weight, grouping and out are set, with the rows of x, and enqueues it. False: the
@@ -94,14 +99,21 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
   const Matrix& x = source.x;
   if (weight.groups == 0) return false;
   const WeightLayout layout = source.layout;
-  const bool e4m3 = TakesE4M3(weight.type, layout), gathers = source.row_index != nullptr,
-             activates = source.gate_up.data != nullptr;
+  const bool e4m3 = TakesE4M3(weight.type, layout), activates = source.gate_up.data != nullptr,
+             is_rounded = e4m3 && source.rounded != nullptr;
+  const Rows come = is_rounded                    ? Rows::kAsTheyAre
+                    : e4m3                        ? Rows::kQuantised
+                    : source.row_index != nullptr ? Rows::kGathered
+                                                  : Rows::kAsTheyAre;
   if (gemm.rows_per_group == 0) gemm.rows_per_group = source.rows;
   const GemmConfig config = sm90::ChooseGemm(weight.groups, weight.n, weight.k, gemm.rows_per_group);
   ScratchCut cut(execution.scratch);
-  const ProductScratch scratch = Cut(weight.type, layout, weight.k, source.rows, gathers,
-                                     sm90::PartialBytes(config, weight.n, source.rows), cut);
-  const QuantisedRows& quantised = scratch.quantised;
+  const ProductScratch scratch =
+      Cut(come, weight.k, source.rows, sm90::PartialBytes(config, weight.n, source.rows), cut);
+  // Written here only if it is scratch.
+  QuantisedRows quantised =
+      AsQuantised(is_rounded ? const_cast<std::byte*>(source.rounded) : scratch.rows, source.rows, weight.k);
+  if (!IsTiles(layout)) quantised.sums = nullptr;
   if (e4m3) {
     if (x.cols % 4 != 0 || x.stride % 4 != 0) return false;
     if (activates && (source.gate_up.cols != 2 * weight.k || source.gate_up.cols % 8 != 0 ||
@@ -116,9 +128,10 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
               .scale_stride = quantised.scale_stride,
               .sums = quantised.sums};
   } else {
+    const bool gathers = come == Rows::kGathered;
     if (activates || x.type != DType::kBF16 || (gathers && (x.cols % 8 != 0 || x.stride % 8 != 0)))
       return false;
-    gemm.x = {.data = gathers ? scratch.gathered : x.data,
+    gemm.x = {.data = gathers ? scratch.rows : x.data,
               .type = DType::kBF16,
               .rows = source.rows,
               .stride = gathers ? weight.k : x.stride};
@@ -132,15 +145,15 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
   if (activates) {
     sm90::SwiGluQuantise({.gate_up = source.gate_up, .exist = {.count = source.row_count}, .out = quantised},
                          execution);
-  } else if (e4m3) {
+  } else if (come == Rows::kQuantised) {
     sm90::Quantise({.x = x,
                     .row_index = source.row_index,
                     .rows = source.rows,
                     .exist = {.count = source.row_count},
                     .out = quantised},
                    execution);
-  } else if (gathers) {
-    const Matrix gathered = {scratch.gathered, DType::kBF16, source.rows, weight.k, weight.k};
+  } else if (come == Rows::kGathered) {
+    const Matrix gathered = {scratch.rows, DType::kBF16, source.rows, weight.k, weight.k};
     sm90::Gather(
         {.x = x, .row_index = source.row_index, .exist = {.count = source.row_count}, .out = gathered},
         execution);
@@ -152,7 +165,11 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
 // `gate_up`: as in Source.
 bool MultiplyDense(const LinearArgs& args, const Matrix& gate_up, const Execution& execution) {
   return Multiply({.weight = AsGroups(&args.weight, 1), .out = args.out},
-                  {.x = args.x, .rows = args.x.rows, .layout = args.weight.layout, .gate_up = gate_up},
+                  {.x = args.x,
+                   .rows = args.x.rows,
+                   .layout = args.weight.layout,
+                   .gate_up = gate_up,
+                   .rounded = args.rounded},
                   execution);
 }
 
@@ -174,6 +191,10 @@ bool MultiplyGroups(const GroupedLinearArgs& args, const Matrix& gate_up, const 
 }
 
 }  // namespace
+
+bool ReadsRounded(const PackedWeight& weight) {
+  return weight.layout != WeightLayout::kPanels && TakesE4M3(weight.type, weight.layout) && weight.k % 4 == 0;
+}
 
 void Linear(const LinearArgs& args, const Execution& execution) {
   if (args.x.rows == 0) return;
@@ -222,8 +243,11 @@ ScratchBytes ScratchOfProduct(const ProductBound& product) {
     partials = std::max(partials, sm90::PartialBytes(config, product.n, rows));
     bytes.counters = std::max(bytes.counters, sm90::ArrivalBytes(config, product.n, rows));
   }
+  const Rows come = TakesE4M3(product.type, product.layout) ? Rows::kQuantised
+                    : product.groups > 1                    ? Rows::kGathered
+                                                            : Rows::kAsTheyAre;
   ScratchCut cut;
-  Cut(product.type, product.layout, product.k, product.rows, product.groups > 1, partials, cut);
+  Cut(come, product.k, product.rows, partials, cut);
   bytes.data = cut.used();
   return bytes;
 }

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 
+#include "kernels/cuda/hopper/kernel_set.h"
 #include "kernels/cuda/sm90/peers.h"
 #include "tests/unit/engine/card.h"
 #include "tests/unit/engine/rack.h"
@@ -109,6 +110,28 @@ TEST(PeerEngineTest, OneRankWithoutThemAndNobodyUsesThem) {
       MakeRack(Options({.tp = 2, .ep = 2}), [&] { return made++ == 0 ? MakeCard(nullptr) : PeerCard(); });
   ExpectTheSame(*cards, *MakeRack(Options({.tp = 2, .ep = 2}), Generic));
   EXPECT_EQ(sums, 0);
+}
+
+// A block's sum and the norm after it, as one launch and as two; also where the norm rounds its rows for fp8
+// products.
+TEST(PeerEngineTest, FusedWithTheNormTheBitsStay) {
+  const kernels::CardProperties hopper = {.name = "an emulated card", .major = 9, .minor = 0};
+  const kernels::KernelSet fused =
+      kernels::hopper::KernelsFor(kernels::ChooseUnverifiedToo(hopper, kernels::SpecialKernels()));
+  ASSERT_NE(fused.peer_add_rms_norm, nullptr);
+  kernels::KernelSet apart = fused;
+  apart.peer_add_rms_norm = nullptr;
+  const auto make = [](const kernels::KernelSet& set) {
+    return [&set] { return MakeEmulatedDevice(1, {}, set); };
+  };
+  for (const bool aligned : {false, true}) {
+    EngineOptions options = Options({.tp = 2, .ep = 2});
+    if (aligned) {
+      options.model_path = WriteTinyCheckpoint({.layers = 2, .aligned = true});
+      ASSERT_NE(fused.reads_rounded, nullptr);
+    }
+    ExpectTheSame(*MakeRack(options, make(fused)), *MakeRack(options, make(apart)));
+  }
 }
 
 struct Recorded {

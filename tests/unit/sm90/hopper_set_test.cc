@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <tuple>
 #include <vector>
 
 #include "kernels/api/mla_prepare.h"
@@ -59,6 +60,8 @@ TEST(HopperSetTest, IsPlainButForWhatIsChosen) {
   EXPECT_EQ(all.group_by_expert, GroupByExpert);
   EXPECT_EQ(all.combine, Combine);
   EXPECT_EQ(all.add_rms_norm, AddRmsNorm);
+  EXPECT_EQ(all.reads_rounded, ReadsRounded);
+  EXPECT_EQ(fp8.reads_rounded, nullptr) << "nobody rounds on the way";
   EXPECT_EQ(all.grouped_feed_forward, GroupedFeedForward);
   EXPECT_EQ(all.swiglu, plain::SwiGlu);
 }
@@ -193,6 +196,64 @@ TEST(HopperSetTest, NormsAreThePlainOnesButForTheOrderOfSums) {
       }
     }
   }
+}
+
+// Rows that a norm rounded on its way: a product reads those and no others, and as the norm made them before
+// they became bf16. 8320 columns are left to the plain norm.
+TEST(HopperSetTest, ProductsReadWhatTheNormRounded) {
+  constexpr int64_t kRows = 3, kOut = 48;
+  for (const auto& [cols, type, layout] : std::vector<std::tuple<int64_t, DType, WeightLayout>>{
+           {256, DType::kF8E4M3, WeightLayout::kRows},
+           {304, DType::kF8E4M3, WeightLayout::kRows},
+           {8320, DType::kF8E4M3, WeightLayout::kRows},
+           {384, DType::kInt4G128, WeightLayout::kTilesForE4M3}}) {
+    sm90::Random random(cols);
+    const bool int4 = type == DType::kInt4G128;
+    const int64_t n = int4 ? 128 : kOut;
+    const sm90::Weight weight({type, DType::kF8E4M3}, 1, n, cols, random);
+    const PackedWeight packed = Packed(weight, layout)[0];
+    ASSERT_TRUE(ReadsRounded(packed));
+    const CardArray<float> norm_weight(sm90::UniformFloats(cols, random, 0.5f, 2.0f)),
+        added(sm90::UniformFloats(kRows * cols, random, -1.0f, 1.0f));
+    const CardArray<bf16> residual(NormalBF16(kRows * cols, random)), normed(kRows * cols);
+    const CardArray<std::byte> rounded(static_cast<size_t>(RoundedRowsLayoutOf(kRows, cols).bytes)),
+        scratch(1 << 20), counters(std::vector<std::byte>(1 << 16));
+    const Execution execution = {.multiprocessors = 2,
+                                 .scratch = {.counters = counters.data(),
+                                             .counter_bytes = 1 << 16,
+                                             .data = scratch.data(),
+                                             .data_bytes = 1 << 20}};
+    const auto rows = [&](const auto& array, DType of, int64_t width) {
+      return Matrix{array.data(), of, kRows, width, width};
+    };
+    AddRmsNorm({.x = rows(added, DType::kF32, cols),
+                .residual = rows(residual, DType::kBF16, cols),
+                .weight = norm_weight.data(),
+                .out = rows(normed, DType::kBF16, cols),
+                .rounded = rounded.data()},
+               execution);
+    const CardArray<bf16> elsewhere(kRows * cols);  // NaN
+    const CardArray<float> shared(kRows * n), alone(kRows * n);
+    Linear({.x = rows(elsewhere, DType::kBF16, cols),
+            .weight = packed,
+            .out = rows(shared, DType::kF32, n),
+            .rounded = rounded.data()},
+           execution);
+    Linear({.x = rows(normed, DType::kBF16, cols), .weight = packed, .out = rows(alone, DType::kF32, n)},
+           execution);
+    sm90::CardWait();
+    // The same values, but for what rounding them to bf16 first changes.
+    const std::vector<float> actual = shared.Read(), right = alone.Read();
+    double error = 0, size = 0;
+    for (size_t i = 0; i < actual.size(); ++i) {
+      error += std::pow(static_cast<double>(actual[i]) - static_cast<double>(right[i]), 2);
+      size += std::pow(static_cast<double>(right[i]), 2);
+    }
+    EXPECT_LT(std::sqrt(error / size), 0.02) << cols;  // NaN is not
+    EXPECT_EQ(cols > sm90::kMaxNormWidth, actual == right) << "the plain norm's rows are bf16 already";
+  }
+  EXPECT_FALSE(ReadsRounded({.type = DType::kF8E4M3, .n = 16, .k = 256, .layout = WeightLayout::kPanels}));
+  EXPECT_FALSE(ReadsRounded({.type = DType::kBF16, .n = 16, .k = 256, .layout = WeightLayout::kRows}));
 }
 
 // R1's products, and one that a sum's parts fill the card with.

@@ -1,0 +1,19 @@
+// Rounded rows (base/rounded_rows.h) as the kernels of kernels/cuda/sm90 write and read them.
+#pragma once
+
+#include "base/rounded_rows.h"
+#include "kernels/cuda/sm90/quantise.h"
+
+namespace deeprack::kernels::hopper {
+
+inline sm90::QuantisedRows AsQuantised(std::byte* memory, int64_t rows, int64_t cols) {
+  if (memory == nullptr) return {};
+  const RoundedRowsLayout layout = RoundedRowsLayoutOf(rows, cols);
+  return {.data = reinterpret_cast<fp8_e4m3*>(memory),
+          .stride = layout.stride,
+          .scales = reinterpret_cast<float*>(memory + layout.scales),
+          .scale_stride = layout.scale_stride,
+          .sums = reinterpret_cast<float*>(memory + layout.sums)};
+}
+
+}  // namespace deeprack::kernels::hopper
