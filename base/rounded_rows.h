@@ -9,6 +9,8 @@
 
 namespace deeprack {
 
+inline constexpr int64_t kRoundedColumns = 128;  // of a scale
+
 struct RoundedRowsLayout {
   int64_t stride = 0;        // multiple of 16
   int64_t scale_stride = 0;  // multiple of 4, at least the rows
@@ -19,11 +21,25 @@ struct RoundedRowsLayout {
 
 // More rows, or more columns, never take fewer bytes.
 constexpr RoundedRowsLayout RoundedRowsLayoutOf(int64_t rows, int64_t cols) {
-  constexpr int64_t kScaleColumns = 128;
   RoundedRowsLayout layout = {.stride = RoundUp(cols, 16), .scale_stride = RoundUp(rows, 4)};
   const int64_t scale_bytes =
-      CeilDiv(cols, kScaleColumns) * layout.scale_stride * static_cast<int64_t>(sizeof(float));
+      CeilDiv(cols, kRoundedColumns) * layout.scale_stride * static_cast<int64_t>(sizeof(float));
   layout.scales = rows * layout.stride;
+  layout.sums = layout.scales + scale_bytes;
+  layout.bytes = layout.sums + scale_bytes;
+  return layout;
+}
+
+// One of those rows on its way between ranks, in one piece: its values, then its scales, then its sums.
+struct RoundedRowLayout {
+  int64_t scales = 0;  // bytes from the row's beginning, as `sums`: multiples of 4
+  int64_t sums = 0;
+  int64_t bytes = 0;
+};
+
+constexpr RoundedRowLayout RoundedRowLayoutOf(int64_t cols) {
+  const int64_t scale_bytes = CeilDiv(cols, kRoundedColumns) * static_cast<int64_t>(sizeof(float));
+  RoundedRowLayout layout = {.scales = RoundUp(cols, 16)};
   layout.sums = layout.scales + scale_bytes;
   layout.bytes = layout.sums + scale_bytes;
   return layout;

@@ -1,8 +1,10 @@
 # deeprack_library(NAME SOURCES a.cc ... DEPS target ...)    a static library of one folder
 # deeprack_program(NAME SOURCES main.cc DEPS target ...)     a program in build/bin
-# deeprack_test(NAME SOURCES a_test.cc ... DEPS target ... [PROCESSES N] [TIMEOUT s] [ALONE])
+# deeprack_test(NAME SOURCES a_test.cc ... DEPS target ... [PROCESSES N] [TIMEOUT s] [ALONE]
+#               [SANITIZED filter])
 #     a GoogleTest program; PROCESSES runs it under mpirun with so many ranks; ALONE, and all with PROCESSES: with no
-#     other test beside it, because it looks at the clock or starts programs
+#     other test beside it, because it looks at the clock or starts programs; SANITIZED: of which only these run in
+#     instrumented builds, where all would take too long
 
 function(deeprack_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
@@ -27,7 +29,7 @@ function(deeprack_test name)
   if(NOT DEEPRACK_TESTS)
     return()
   endif()
-  cmake_parse_arguments(ARG "ALONE" "PROCESSES;TIMEOUT" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "ALONE" "PROCESSES;TIMEOUT;SANITIZED" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE deeprack_flags ${ARG_DEPS} GTest::gtest GTest::gmock)
   target_compile_definitions(${name} PRIVATE DEEPRACK_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
@@ -43,7 +45,8 @@ function(deeprack_test name)
              -n ${ARG_PROCESSES} $<TARGET_FILE:${name}>)
     set(ARG_ALONE TRUE)
   else()
-    add_test(NAME ${name} COMMAND ${name})
+    set(filter $<$<AND:$<BOOL:${DEEPRACK_SANITIZE}>,$<BOOL:${ARG_SANITIZED}>>:--gtest_filter=${ARG_SANITIZED}>)
+    add_test(NAME ${name} COMMAND ${name} ${filter} COMMAND_EXPAND_LISTS)
   endif()
   # Those that may take longest begin first.
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} COST ${ARG_TIMEOUT} RUN_SERIAL ${ARG_ALONE})

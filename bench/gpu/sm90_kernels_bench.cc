@@ -5,8 +5,10 @@
 #include <cstdio>
 #include <random>
 
+#include "base/checked.h"
 #include "bench/gpu/graph_timer.h"
 #include "bench/gpu/sm90_buffers.h"
+#include "kernels/cuda/sm90/dispatch.h"
 #include "kernels/cuda/sm90/mla_prefill.h"
 #include "kernels/cuda/sm90/mla_prepare.h"
 #include "kernels/cuda/sm90/route.h"
@@ -345,6 +347,58 @@ void Routing(Bench& bench, int64_t m) {
               .out_bytes = static_cast<int64_t>(BytesOf(out))});
 }
 
+// Rows of R1 on their way to 8 ranks: each goes to the 4 that its choices are in.
+void Dispatch(Bench& bench, int64_t m) {
+  Sm90Buffers buffers;
+  constexpr int64_t kRanks = 8, kExperts = 32, kTopK = 8, kRanksOfToken = 4;
+  std::mt19937 random(6);
+  std::vector<int32_t> ids;
+  for (int64_t t = 0; t < m; ++t) {
+    for (int64_t c = 0; c < kTopK; ++c)
+      ids.push_back(static_cast<int32_t>((t + c % kRanksOfToken) % kRanks * kExperts + random() % kExperts));
+  }
+  const auto count = [&](int64_t values) { return static_cast<size_t>(values); };
+  const PlanDispatchArgs plan{.ids = buffers.Copy(ids),
+                              .m = m,
+                              .top_k = kTopK,
+                              .ranks = kRanks,
+                              .group_experts = kExperts,
+                              .fanout = kTopK,
+                              .index = buffers.Copy(std::vector<int32_t>(count(m * kTopK))),
+                              .rows_to = buffers.Copy(std::vector<int64_t>(count(kRanks)))};
+  char name[96];
+  std::snprintf(name, sizeof(name), "dispatch planned for 8 ranks, %ld rows", m);
+  bench.Time({.name = name,
+              .bytes = static_cast<double>(m * kTopK * 8),
+              .run = [&](int64_t, const Execution& e) { PlanDispatch(plan, e); },
+              .out = plan.index,
+              .out_bytes = m * kTopK * 4});
+  for (const bool rounded : {false, true}) {
+    const int64_t activations = rounded ? RoundedRowLayoutOf(kHidden).bytes : kHidden * 2;
+    const int64_t row_bytes = RoundUp(activations + kTopK * 8, 64);
+    const int64_t rows_bytes = RoundedRowsLayoutOf(m, kHidden).bytes;
+    PackDispatchArgs pack{.x = buffers.Activations(m, kHidden),
+                          .ids = plan.ids,
+                          .weights = buffers.Copy(std::vector<float>(count(m * kTopK))),
+                          .top_k = kTopK,
+                          .index = plan.index,
+                          .fanout = kTopK,
+                          .send = buffers.Bytes(m * kRanksOfToken * row_bytes),
+                          .row_bytes = row_bytes};
+    if (rounded) {
+      const auto* const rows = buffers.Copy(std::vector<std::byte>(count(rows_bytes)));
+      pack.rounded = {.memory = rows, .rows = m};
+    }
+    std::snprintf(name, sizeof(name), "dispatch packed in %s, %ld rows to 4 ranks each",
+                  rounded ? "e4m3" : "bf16", m);
+    bench.Time({.name = name,
+                .bytes = static_cast<double>(m * (kRanksOfToken + 1) * row_bytes),
+                .run = [&](int64_t, const Execution& e) { PackDispatch(pack, e); },
+                .out = pack.send,
+                .out_bytes = m * kRanksOfToken * row_bytes});
+  }
+}
+
 int Main() {
   cudaDeviceProp card;
   Check(cudaGetDeviceProperties(&card, 0), "no card");
@@ -400,6 +454,7 @@ int Main() {
   Prefill(bench, 16, 2048, 8192);
   for (const int64_t m : {1, 64, 4096}) Rows(bench, m);
   for (const int64_t m : {1, 64, 4096}) Routing(bench, m);
+  for (const int64_t m : {1, 128, 4096}) Dispatch(bench, m);
   std::printf("%d passed, %d failed (the same bits twice)\n", bench.passed, bench.failed);
   return bench.failed == 0 ? 0 : 1;
 }

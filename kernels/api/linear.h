@@ -41,6 +41,8 @@ struct HeadLinearArgs {
 
 // Experts: grouped row r in [offsets[e], offsets[e+1]) is multiplied by weights[e].
 struct GroupedLinearArgs {
+  // By index, and with weights that KernelSet::dispatches_rounded holds for, also kF8E4M3: rows as they
+  // travelled, RoundedRowLayoutOf(k), `stride` bytes apart.
   Matrix x;
   const int32_t* row_index = nullptr;     // grouped row -> row of x; null: grouped row r is row r of x
   const int32_t* offsets = nullptr;       // [experts + 1], ascending, offsets[0] = 0

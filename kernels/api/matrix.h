@@ -7,7 +7,8 @@
 
 namespace deeprack::kernels {
 
-// rows x cols elements of type kF32 or kBF16; row r begins at element r * stride. Does not own.
+// rows x cols elements of type kF32 or kBF16 (where an operation says so, of others too); row r begins at
+// element r * stride. Does not own.
 struct Matrix {
   void* data = nullptr;
   DType type = DType::kF32;

@@ -1,8 +1,10 @@
 // Routing (DeepSeek-V3, arXiv:2412.19437, 2.1.2) and the movement of rows to experts and back.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
+#include "base/rounded_rows.h"
 #include "kernels/api/matrix.h"
 
 namespace deeprack::kernels {
@@ -69,8 +71,16 @@ struct PlanDispatchArgs {
   int64_t* rows_to = nullptr;  // out [ranks]
 };
 
+// Rows `first` and those after it of `rows` rounded ones (base/rounded_rows.h).
+struct RoundedRows {
+  const std::byte* memory = nullptr;
+  int64_t rows = 0;
+  int64_t first = 0;
+};
+
 // A row in the buffers of an exchange: the activations, top_k expert ids, top_k weights; row_bytes apart,
-// each part's bytes a multiple of 4.
+// each part's bytes a multiple of 4. The activations are x's or, of a backend that says
+// KernelSet::dispatches_rounded, where `rounded` has memory, those, each as RoundedRowLayoutOf says.
 struct PackDispatchArgs {
   Matrix x;                        // [m, d]
   const int32_t* ids = nullptr;    // [m, top_k]
@@ -80,6 +90,7 @@ struct PackDispatchArgs {
   int64_t fanout = 0;
   void* send = nullptr;
   int64_t row_bytes = 0;
+  RoundedRows rounded;
 };
 
 // Takes ids and weights out of m received rows; their activations are used where they lie. With `slots`, row

@@ -143,10 +143,12 @@ class Listing {
 }  // namespace
 
 int64_t DispatchRowBytes(const WorkspaceSpec& spec) {
-  const int64_t values = spec.config.hidden_size * static_cast<int64_t>(SizeOf(spec.compute));
-  const int64_t routing =
-      spec.config.num_experts_per_tok * static_cast<int64_t>(sizeof(int32_t) + sizeof(float));
-  return RoundUp(values + routing, kWeightAlignment);
+  return DispatchRowBytes(spec.config, spec.config.hidden_size * static_cast<int64_t>(SizeOf(spec.compute)));
+}
+
+int64_t DispatchRowBytes(const ModelConfig& config, int64_t activation_bytes) {
+  const int64_t routing = config.num_experts_per_tok * static_cast<int64_t>(sizeof(int32_t) + sizeof(float));
+  return RoundUp(activation_bytes + routing, kWeightAlignment);
 }
 
 std::vector<BufferShape> WorkspaceBuffers(const WorkspaceSpec& spec) { return Listing(spec).Take(); }

@@ -89,8 +89,10 @@ struct BufferShape {
   int64_t offset = 0;  // bytes from the workspace's begin, a multiple of kWeightAlignment
 };
 
-// A row on its way between the ranks of all-to-all experts: values of the compute type, expert ids, weights.
+// A row on its way between the ranks of all-to-all experts: activations, expert ids, weights. For values of
+// the compute type, as the buffers have room for; and for activations of so many bytes.
 int64_t DispatchRowBytes(const WorkspaceSpec& spec);
+int64_t DispatchRowBytes(const ModelConfig& config, int64_t activation_bytes);
 
 // The buffers that this rank uses, in the order in which they lie. The layout must be valid.
 std::vector<BufferShape> WorkspaceBuffers(const WorkspaceSpec& spec);

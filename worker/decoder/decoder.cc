@@ -45,11 +45,8 @@ absl::Status Decoder::Forward(const Batch& batch) {
         DR_RETURN_IF_ERROR(AddAndNorm(output, attention.input_norm, NormedFor(attention)));
       }
       Attention(attention, parts_.cache->layer(static_cast<int64_t>(i)), batch);
-      const FeedForwardWeights* const next = layer.dense         ? &*layer.dense
-                                             : layer.moe->shared ? &*layer.moe->shared
-                                                                 : nullptr;
       DR_RETURN_IF_ERROR(AddAndNorm({FirstRows(ws_.partial, rows), /*is_part=*/true}, attention.post_norm,
-                                    next == nullptr ? nullptr : NormedFor(*next)));
+                                    NormedFor(layer)));
     }
     if (layer.dense) {
       output = DenseFeedForward(*layer.dense, rows);
@@ -82,6 +79,14 @@ std::byte* Decoder::NormedFor(const AttentionWeights& weights) const {
 
 std::byte* Decoder::NormedFor(const FeedForwardWeights& weights) const {
   return ReadRounded(weights.gate_up) ? ws_.normed_rounded : nullptr;
+}
+
+std::byte* Decoder::NormedFor(const LayerWeights& layer) const {
+  if (layer.dense) return NormedFor(*layer.dense);
+  const bool travel =
+      parts_.expert_exchange == model::ExpertExchange::kAllToAll && RowsTo(*layer.moe).type == DType::kF8E4M3;
+  if (travel) return ws_.normed_rounded;
+  return layer.moe->shared ? NormedFor(*layer.moe->shared) : nullptr;
 }
 
 bool Decoder::ReadRounded(const kernels::PackedWeight& weight) const {

@@ -78,6 +78,7 @@ class Decoder {
   // workspace.normed_rounded where products with these weights of the normed rows read it; null else.
   std::byte* NormedFor(const AttentionWeights& weights) const;
   std::byte* NormedFor(const FeedForwardWeights& weights) const;
+  std::byte* NormedFor(const LayerWeights& layer) const;  // its feed-forward
   bool ReadRounded(const kernels::PackedWeight& weight) const;
 
   // Reads workspace.normed and leaves this rank's part of its output in the first rows of workspace.partial.
@@ -96,14 +97,21 @@ class Decoder {
   // Chooses the experts of x's rows: workspace.expert_ids and expert_weights. Rows at and beyond *row_count,
   // if it is given, choose nobody.
   void Route(const MoeWeights& moe, const Matrix& x, const int32_t* row_count = nullptr);
-  // out (fp32) = the weighted sum of this rank's part of the chosen experts, in the order of choice, zero
-  // where none of them is here. At most max_step_tokens rows.
-  void LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix& out);
+  // out (fp32) = add, or zero if that has no data, and the weighted sum of this rank's part of the chosen
+  // experts, in the order of choice. At most max_step_tokens rows.
+  void LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix& add, const Matrix& out);
 
-  // All-to-all. Dispatch fills workspace.dispatch_rows_to and dispatch_index, then the send buffer, of which
+  // All-to-all. How rows travel to these experts: as x is, or rounded (KernelSet::dispatches_rounded).
+  struct TravellingRows {
+    DType type = DType::kBF16;
+    int64_t activation_bytes = 0;
+    int64_t bytes = 0;  // from one to the next
+  };
+  TravellingRows RowsTo(const MoeWeights& moe) const;
+  // Dispatch fills workspace.dispatch_rows_to and dispatch_index, then the send buffer, of which
   // each rank has `slots` rows or, where that is 0, those that it gets. Then one of the two ways to have the
   // experts' sums: rows of workspace.returned.
-  void Dispatch(const Matrix& x, int64_t slots);
+  void Dispatch(const MoeWeights& moe, const Matrix& x, const kernels::RoundedRows& rounded, int64_t slots);
   int64_t SlotsAmongPeers(const Batch& batch) const;
   int64_t most_slots() const;  // that the buffers hold for each rank
   void SumsAmongPeers(const MoeWeights& moe, int64_t slots);

@@ -88,7 +88,7 @@ void Decoder::Route(const MoeWeights& moe, const Matrix& x, const int32_t* row_c
                 execution_);
 }
 
-void Decoder::LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix& out) {
+void Decoder::LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix& add, const Matrix& out) {
   const int64_t experts = static_cast<int64_t>(moe.gate_up.size());
   const int64_t top_k = config_.num_experts_per_tok;
   kernels_.group_by_expert({.ids = ws_.expert_ids,
@@ -128,7 +128,7 @@ void Decoder::LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix&
                     .pair_to_row = ws_.pair_to_row,
                     .weights = ws_.expert_weights,
                     .top_k = top_k,
-                    .add = {},
+                    .add = add,
                     .out = out},
                    execution_);
 }

@@ -26,7 +26,7 @@ absl::StatusOr<Decoder::BlockOutput> Decoder::AllToAllExperts(const MoeWeights& 
   // Only a batch that its tp rank has for itself is padded.
   if (own_rows > 0) Route(moe, own, alone ? batch.row_count : nullptr);
   const int64_t slots = SlotsAmongPeers(batch);
-  Dispatch(own, slots);
+  Dispatch(moe, own, {.memory = ws_.normed_rounded, .rows = rows, .first = own_begin}, slots);
   Matrix returned = FirstRows(ws_.returned, slots * parts_.layout.stage_size());
   if (slots > 0) {
     SumsAmongPeers(moe, slots);
@@ -86,7 +86,7 @@ void Decoder::SumsAmongPeers(const MoeWeights& moe, int64_t slots) {
                              .receive = ws_.dispatch_receive,
                              .rows_from = rows_from,
                              .slots = slots,
-                             .row_bytes = ws_.dispatch_row_bytes});
+                             .row_bytes = RowsTo(moe).bytes});
   SumReceived(moe, slots * ranks, slots, rows_from);
   seams_.CombineAmongPeers({.send = ws_.expert_sums.data,
                             .rows_to = rows_from,
@@ -109,15 +109,28 @@ absl::StatusOr<Matrix> Decoder::SumsByTheCommunicator(const MoeWeights& moe) {
   const int64_t received = std::accumulate(rows_from.begin(), rows_from.end(), int64_t{0});
   const int64_t sent = std::accumulate(rows_to.begin(), rows_to.end(), int64_t{0});
   DR_CHECK(received <= ws_.expert_sums.rows);
-  DR_RETURN_IF_ERROR(seams_.MoeDispatch(ws_.dispatch_send, rows_to, ws_.dispatch_receive, rows_from,
-                                        ws_.dispatch_row_bytes));
+  DR_RETURN_IF_ERROR(
+      seams_.MoeDispatch(ws_.dispatch_send, rows_to, ws_.dispatch_receive, rows_from, RowsTo(moe).bytes));
   SumReceived(moe, received);
   DR_RETURN_IF_ERROR(seams_.MoeCombine(ws_.expert_sums.data, rows_from, ws_.returned.data, rows_to,
                                        config_.hidden_size * static_cast<int64_t>(sizeof(float))));
   return FirstRows(ws_.returned, sent);
 }
 
-void Decoder::Dispatch(const Matrix& x, int64_t slots) {
+// The same on all ranks (Engine::Load sees to it).
+Decoder::TravellingRows Decoder::RowsTo(const MoeWeights& moe) const {
+  const bool rounded =
+      kernels_.dispatches_rounded != nullptr && kernels_.dispatches_rounded(moe.gate_up.front());
+  const int64_t element = static_cast<int64_t>(SizeOf(parts_.compute)), hidden = config_.hidden_size;
+  const int64_t activation_bytes = rounded ? RoundedRowLayoutOf(hidden).bytes : hidden * element;
+  return {.type = rounded ? DType::kF8E4M3 : parts_.compute,
+          .activation_bytes = activation_bytes,
+          .bytes = model::DispatchRowBytes(config_, activation_bytes)};
+}
+
+void Decoder::Dispatch(const MoeWeights& moe, const Matrix& x, const kernels::RoundedRows& rounded,
+                       int64_t slots) {
+  const TravellingRows rows = RowsTo(moe);
   const int64_t top_k = config_.num_experts_per_tok;
   kernels_.plan_dispatch({.ids = ws_.expert_ids,
                           .m = x.rows,
@@ -138,20 +151,21 @@ void Decoder::Dispatch(const Matrix& x, int64_t slots) {
                           .index = ws_.dispatch_index,
                           .fanout = ws_.dispatch_fanout,
                           .send = ws_.dispatch_send,
-                          .row_bytes = ws_.dispatch_row_bytes},
+                          .row_bytes = rows.bytes,
+                          .rounded = rows.type == DType::kF8E4M3 ? rounded : kernels::RoundedRows{}},
                          execution_);
 }
 
 void Decoder::SumReceived(const MoeWeights& moe, int64_t received, int64_t slots, const int64_t* rows_from) {
-  const int64_t element = static_cast<int64_t>(SizeOf(parts_.compute));
+  const TravellingRows rows = RowsTo(moe);
   const int64_t step = ws_.normed.rows;
   for (int64_t begin = 0; begin < received; begin += step) {
     const int64_t count = std::min(step, received - begin);
-    std::byte* const first = ws_.dispatch_receive + begin * ws_.dispatch_row_bytes;
+    std::byte* const first = ws_.dispatch_receive + begin * rows.bytes;
     kernels_.unpack_dispatch({.received = first,
                               .m = count,
-                              .row_bytes = ws_.dispatch_row_bytes,
-                              .activation_bytes = config_.hidden_size * element,
+                              .row_bytes = rows.bytes,
+                              .activation_bytes = rows.activation_bytes,
                               .top_k = config_.num_experts_per_tok,
                               .slots = slots,
                               .rows_from = rows_from,
@@ -159,11 +173,11 @@ void Decoder::SumReceived(const MoeWeights& moe, int64_t received, int64_t slots
                               .weights = ws_.expert_weights},
                              execution_);
     const Matrix x = {.data = first,
-                      .type = parts_.compute,
+                      .type = rows.type,
                       .rows = count,
                       .cols = config_.hidden_size,
-                      .stride = ws_.dispatch_row_bytes / element};
-    LocalExperts(moe, x, RowsOf(ws_.expert_sums, begin, count));
+                      .stride = rows.bytes / static_cast<int64_t>(SizeOf(rows.type))};
+    LocalExperts(moe, x, /*add=*/{}, RowsOf(ws_.expert_sums, begin, count));
   }
 }
 

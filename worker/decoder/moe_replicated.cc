@@ -24,23 +24,21 @@ absl::StatusOr<Decoder::BlockOutput> Decoder::ReplicatedExperts(const MoeWeights
     DR_RETURN_IF_ERROR(seams_.GatherTokens(own, tokens, batch.rows_of_group));
   }
 
+  const bool one_group = parts_.layout.dp == 1;
+  const Matrix shared_out = FirstRows(ws_.shared_out, rows);
+  if (moe.shared && rows > 0) FeedForward(*moe.shared, shared_out);
+
   // As many tokens at a time as one dp group may have: that is what the expert buffers hold.
   const int64_t step = ws_.normed.rows;
   for (int64_t begin = 0; begin < all_rows; begin += step) {
     const int64_t count = std::min(step, all_rows - begin);
     const Matrix x = RowsOf(tokens, begin, count);
     // Only the batch of an only dp group is padded, and then it is one of these goes.
-    Route(moe, x, parts_.layout.dp == 1 ? batch.row_count : nullptr);
-    LocalExperts(moe, x, RowsOf(ws_.partial, begin, count));
+    Route(moe, x, one_group ? batch.row_count : nullptr);
+    LocalExperts(moe, x, one_group && moe.shared ? shared_out : Matrix{}, RowsOf(ws_.partial, begin, count));
   }
   const Matrix output = RowsOf(ws_.partial, own_begin, rows);
-  const Matrix shared_out = FirstRows(ws_.shared_out, rows);
-  const bool fold_shared = parts_.layout.dp == 1;
-  if (moe.shared && rows > 0) {
-    FeedForward(*moe.shared, shared_out);
-    if (fold_shared) kernels_.add({.a = output, .b = shared_out}, execution_);
-  }
-  if (fold_shared) return BlockOutput{output, /*is_part=*/true};  // the stage is the tp group
+  if (one_group) return BlockOutput{output, /*is_part=*/true};  // the stage is the tp group
   DR_RETURN_IF_ERROR(seams_.ExpertsOut(FirstRows(ws_.partial, all_rows)));
   if (moe.shared && rows > 0) {
     DR_RETURN_IF_ERROR(seams_.BlockSum(shared_out));

@@ -96,7 +96,6 @@ void Place(model::Buffer buffer, const kernels::Matrix& m, Workspace& ws) {
       return;
     case Buffer::kDispatchSend:
       ws.dispatch_send = m.row<std::byte>(0);
-      ws.dispatch_row_bytes = m.cols;
       return;
     case Buffer::kDispatchReceive:
       ws.dispatch_receive = m.row<std::byte>(0);

@@ -51,7 +51,6 @@ struct Workspace {
 
   // All-to-all experts. A row travels as H compute values, its expert ids and weights; F: ranks that one
   // token can reach; C: this rank's share of T.
-  int64_t dispatch_row_bytes = 0;
   int64_t dispatch_fanout = 0;            // F
   std::byte* dispatch_send = nullptr;     // [C * F] rows
   std::byte* dispatch_receive = nullptr;  // [S] rows

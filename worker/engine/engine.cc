@@ -48,6 +48,7 @@ class RankEngine final : public Engine {
         files_(preparation.files),
         limits_(preparation.limits),
         own_(preparation.memory),
+        travelling_row_bytes_(preparation.travelling_row_bytes),
         at_(model::CoordinatesOf(options.layout, options.rank)),
         device_(std::move(device)),
         world_(world),
@@ -124,6 +125,7 @@ class RankEngine final : public Engine {
   const Digest files_;  // of the checkpoint
   const model::StepLimits limits_;
   const RankMemory own_;  // as it was before anything was taken
+  const int64_t travelling_row_bytes_;
   const model::RankCoordinates at_;
   const std::shared_ptr<Device> device_;  // outlives what follows
   Communicator* world_;                   // null: alone
@@ -186,8 +188,8 @@ absl::Status RankEngine::Rejoin(Epoch epoch, Communicator* world) {
   memory.available_bytes = device_->AvailableBytes();
   memory.kv_bytes = memory_.kv_bytes;
   memory.held_bytes = HeldBytes();
-  DR_ASSIGN_OR_RETURN(const int64_t blocks,
-                      AgreeToLoad(absl::OkStatus(), memory, parts_.cache.blocks(), world, *device_));
+  DR_ASSIGN_OR_RETURN(const int64_t blocks, AgreeToLoad(absl::OkStatus(), memory, travelling_row_bytes_,
+                                                        parts_.cache.blocks(), world, *device_));
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams, Seams::Create(options_.layout, options_.rank, world,
                                                                   device_.get(), &parts_.peer_areas));
   decoder_.reset();
@@ -336,8 +338,9 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
   DR_RETURN_IF_ERROR(CheckWorld(options.layout, world));
   Preparation preparation;
   const absl::Status prepared = Prepare(options, *device, preparation);
-  DR_ASSIGN_OR_RETURN(const int64_t blocks, AgreeToLoad(prepared, preparation.memory,
-                                                        MostBlocks(preparation.limits), world, *device));
+  DR_ASSIGN_OR_RETURN(const int64_t blocks,
+                      AgreeToLoad(prepared, preparation.memory, preparation.travelling_row_bytes,
+                                  MostBlocks(preparation.limits), world, *device));
   DR_ASSIGN_OR_RETURN(EngineParts parts, MakeParts(options, preparation, blocks, *device, world, progress));
   if (device->shares_host_memory()) LogHugePages(MemoryOf(parts));
   return std::make_unique<RankEngine>(options, preparation, std::move(device), world, std::move(parts));

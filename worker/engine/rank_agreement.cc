@@ -1,5 +1,6 @@
 #include "worker/engine/rank_agreement.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,7 @@ namespace {
 
 struct Readiness {
   int64_t ready = 0;
+  int64_t travelling_row_bytes = 0;
   RankMemory memory;
 };
 
@@ -38,11 +40,28 @@ absl::Status CheckMemories(const std::vector<RankMemory>& ranks, int64_t blocks)
   return absl::OkStatus();
 }
 
+// A stage without experts has no rows to send.
+absl::Status CheckRows(const std::vector<Readiness>& ranks) {
+  const auto sends = [](const Readiness& rank) { return rank.ready != 0 && rank.travelling_row_bytes != 0; };
+  const auto first = std::find_if(ranks.begin(), ranks.end(), sends);
+  const auto other = std::find_if(first, ranks.end(), [&](const Readiness& rank) {
+    return sends(rank) && rank.travelling_row_bytes != first->travelling_row_bytes;
+  });
+  if (other == ranks.end()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "rank ", other - ranks.begin(), " sends rows of ", other->travelling_row_bytes,
+      " bytes to the experts of other ranks, rank ", first - ranks.begin(), " of ",
+      first->travelling_row_bytes,
+      ": their kernels differ. Use one backend, one kind of card and the same --unverified-kernels for all "
+      "ranks, or --expert-exchange replicated"));
+}
+
 }  // namespace
 
-absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, int64_t most_blocks,
-                                    Communicator* world, Device& device) {
-  const Readiness mine = {.ready = own.ok() ? 1 : 0, .memory = memory};
+absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, int64_t travelling_row_bytes,
+                                    int64_t most_blocks, Communicator* world, Device& device) {
+  const Readiness mine = {
+      .ready = own.ok() ? 1 : 0, .travelling_row_bytes = travelling_row_bytes, .memory = memory};
   std::vector<Readiness> all = {mine};
   if (world != nullptr) {
     auto gathered = GatherValues(mine, *world, device);
@@ -52,6 +71,7 @@ absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, 
   }
   DR_RETURN_IF_ERROR(own);
 
+  DR_RETURN_IF_ERROR(CheckRows(all));
   std::vector<RankMemory> memories;
   for (size_t rank = 0; rank < all.size(); ++rank) {
     if (all[rank].ready == 0) {

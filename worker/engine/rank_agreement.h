@@ -12,11 +12,13 @@
 namespace deeprack::worker {
 
 // Collective over `world` (null: one rank alone). `own` is this rank's readiness: an error comes back to it
-// as it is, and to the others as FailedPrecondition naming the rank. Otherwise the agreed number of pages, at
+// as it is, and to the others as FailedPrecondition naming the rank; so does another rank's
+// `travelling_row_bytes` (Preparation's), as rows that kernels of one kind send those of another do not read.
+// Otherwise the agreed number of pages, at
 // least 1; ResourceExhausted, with the numbers of the tightest rank, when it would be 0. All memory values
 // are agreed on before anything is taken, so that loading needs no further meeting.
 // `world` exchanges the device's memory.
-absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, int64_t most_blocks,
-                                    Communicator* world, Device& device);
+absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, int64_t travelling_row_bytes,
+                                    int64_t most_blocks, Communicator* world, Device& device);
 
 }  // namespace deeprack::worker

@@ -19,6 +19,7 @@ constexpr SpecialKernel kSpecial[] = {
     {"sm90 gate", kOperationGate, 9, 0},
     {"sm90 grouping of rows", kOperationGroupByExpert, 9, 0},
     {"sm90 combining", kOperationCombine, 9, 0},
+    {"sm90 dispatch", kOperationDispatch, 9, 0},
     {"sm90 SwiGLU with quantisation", kOperationFeedForward, 9, 0},
     {"sm90 norm", kOperationNorm, 9, 0},
     {"sm90 sum over peers", kOperationPeerSum, 9, 0},

@@ -30,6 +30,7 @@ inline constexpr std::string_view kOperationExpandedAttention = "expanded_attent
 inline constexpr std::string_view kOperationGate = "gate";
 inline constexpr std::string_view kOperationGroupByExpert = "group_by_expert";
 inline constexpr std::string_view kOperationCombine = "combine";
+inline constexpr std::string_view kOperationDispatch = "plan_dispatch and pack_dispatch";
 inline constexpr std::string_view kOperationFeedForward = "feed_forward and grouped_feed_forward";
 inline constexpr std::string_view kOperationNorm = "rms_norm and add_rms_norm";
 inline constexpr std::string_view kOperationPeerSum = "peer_sum";

@@ -57,6 +57,9 @@ KernelSet KernelsFor(const KernelChoice& choice) {
       set.group_by_expert = GroupByExpert;
     } else if (kernel.operation == kOperationCombine) {
       set.combine = Combine;
+    } else if (kernel.operation == kOperationDispatch) {
+      set.plan_dispatch = PlanDispatch;
+      set.pack_dispatch = PackDispatch;
     } else if (kernel.operation == kOperationFeedForward) {
       set.feed_forward = FeedForward;
       set.grouped_feed_forward = GroupedFeedForward;
@@ -76,7 +79,10 @@ KernelSet KernelsFor(const KernelChoice& choice) {
     set.head_linear = HeadLinear;
     set.grouped_linear = GroupedLinear;
   }
-  if (set.linear == Linear && set.rms_norm == RmsNorm) set.reads_rounded = ReadsRounded;
+  if (set.linear == Linear && set.rms_norm == RmsNorm) {
+    set.reads_rounded = ReadsRounded;
+    if (set.pack_dispatch == PackDispatch) set.dispatches_rounded = DispatchesRounded;
+  }
   // The norm within it is Hopper's: whoever has the plain one beside it would get other bits.
   if (set.peer_sum != nullptr && set.add_rms_norm == AddRmsNorm) set.peer_add_rms_norm = PeerAddRmsNorm;
   return set;

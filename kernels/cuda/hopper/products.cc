@@ -100,7 +100,7 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
   if (weight.groups == 0) return false;
   const WeightLayout layout = source.layout;
   const bool e4m3 = TakesE4M3(weight.type, layout), activates = source.gate_up.data != nullptr,
-             is_rounded = e4m3 && source.rounded != nullptr;
+             is_rounded = e4m3 && source.rounded != nullptr, travelled = x.type == DType::kF8E4M3;
   const Rows come = is_rounded                    ? Rows::kAsTheyAre
                     : e4m3                        ? Rows::kQuantised
                     : source.row_index != nullptr ? Rows::kGathered
@@ -116,6 +116,7 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
   if (!IsTiles(layout)) quantised.sums = nullptr;
   if (e4m3) {
     if (x.cols % 4 != 0 || x.stride % 4 != 0) return false;
+    DR_CHECK(!travelled || (source.row_index != nullptr && x.cols % 16 == 0 && x.stride % 16 == 0));
     if (activates && (source.gate_up.cols != 2 * weight.k || source.gate_up.cols % 8 != 0 ||
                       source.gate_up.stride % 4 != 0)) {
       return false;
@@ -145,6 +146,15 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
   if (activates) {
     sm90::SwiGluQuantise({.gate_up = source.gate_up, .exist = {.count = source.row_count}, .out = quantised},
                          execution);
+  } else if (come == Rows::kQuantised && travelled) {
+    sm90::GatherQuantised({.x = AsReceived(x.data, x.stride, x.cols),
+                           .cols = x.cols,
+                           .row_index = source.row_index,
+                           .rows = source.rows,
+                           .exist = {.count = source.row_count},
+                           .out = quantised,
+                           .x_scale_row = x.stride / static_cast<int64_t>(sizeof(float))},
+                          execution);
   } else if (come == Rows::kQuantised) {
     sm90::Quantise({.x = x,
                     .row_index = source.row_index,
@@ -192,6 +202,8 @@ bool MultiplyGroups(const GroupedLinearArgs& args, const Matrix& gate_up, const 
 
 }  // namespace
 
+bool DispatchesRounded(const PackedWeight& weight) { return ReadsRounded(weight) && weight.k % 16 == 0; }
+
 bool ReadsRounded(const PackedWeight& weight) {
   return weight.layout != WeightLayout::kPanels && TakesE4M3(weight.type, weight.layout) && weight.k % 4 == 0;
 }
@@ -215,7 +227,9 @@ void HeadLinear(const HeadLinearArgs& args, const Execution& execution) {
 
 void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution) {
   if (args.out.rows == 0 || args.experts == 0) return;
-  if (!MultiplyGroups(args, {}, execution)) plain::GroupedLinear(args, execution);
+  if (MultiplyGroups(args, {}, execution)) return;
+  DR_CHECK(args.x.type != DType::kF8E4M3);  // DispatchesRounded said that they are read here
+  plain::GroupedLinear(args, execution);
 }
 
 void FeedForward(const FeedForwardArgs& args, const Execution& execution) {

@@ -16,4 +16,16 @@ inline sm90::QuantisedRows AsQuantised(std::byte* memory, int64_t rows, int64_t 
           .sums = reinterpret_cast<float*>(memory + layout.sums)};
 }
 
+// Rows of `cols` columns that travelled, `stride` bytes apart; a row's scales follow each other, and those of
+// the next row are `stride` bytes on.
+inline sm90::QuantisedRows AsReceived(const void* rows, int64_t stride, int64_t cols) {
+  auto* const memory = static_cast<std::byte*>(const_cast<void*>(rows));
+  const RoundedRowLayout layout = RoundedRowLayoutOf(cols);
+  return {.data = reinterpret_cast<fp8_e4m3*>(memory),
+          .stride = stride,
+          .scales = reinterpret_cast<float*>(memory + layout.scales),
+          .scale_stride = 1,
+          .sums = reinterpret_cast<float*>(memory + layout.sums)};
+}
+
 }  // namespace deeprack::kernels::hopper

@@ -1,6 +1,8 @@
-// Choice and grouping of experts, and the sum of their outputs.
+// Choice and grouping of experts, the way to those of other ranks, and the sum of their outputs.
+#include "base/check.h"
 #include "kernels/cuda/hopper/operations.h"
 #include "kernels/cuda/plain/operations.h"
+#include "kernels/cuda/sm90/dispatch.h"
 #include "kernels/cuda/sm90/route.h"
 
 namespace deeprack::kernels::hopper {
@@ -28,6 +30,17 @@ void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution) {
 void Combine(const CombineArgs& args, const Execution& execution) {
   if (sm90::WhyNotCombine(args) != nullptr) return plain::Combine(args, execution);
   sm90::Combine(args, execution);
+}
+
+void PlanDispatch(const PlanDispatchArgs& args, const Execution& execution) {
+  if (sm90::WhyNotPlanDispatch(args) != nullptr) return plain::PlanDispatch(args, execution);
+  sm90::PlanDispatch(args, execution);
+}
+
+void PackDispatch(const PackDispatchArgs& args, const Execution& execution) {
+  if (sm90::WhyNotPackDispatch(args) == nullptr) return sm90::PackDispatch(args, execution);
+  DR_CHECK(args.rounded.memory == nullptr);
+  plain::PackDispatch(args, execution);
 }
 
 }  // namespace deeprack::kernels::hopper

@@ -76,7 +76,8 @@ __global__ void GatherQuantisedKernel(GatherQuantisedArgs args) {
     *reinterpret_cast<Words4*>(to + c) = *reinterpret_cast<const Words4*>(from + c);
   }
   for (int64_t b = threadIdx.x; b * kQuantBlock < args.cols; b += kRowThreads) {
-    const int64_t to_scale = b * args.out.scale_stride + row, from_scale = b * args.x.scale_stride + source;
+    const int64_t to_scale = b * args.out.scale_stride + row,
+                  from_scale = b * args.x.scale_stride + source * args.x_scale_row;
     args.out.scales[to_scale] = args.x.scales[from_scale];
     if (args.out.sums != nullptr) args.out.sums[to_scale] = args.x.sums[from_scale];
   }

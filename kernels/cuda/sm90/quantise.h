@@ -76,6 +76,7 @@ struct GatherQuantisedArgs {
   int64_t rows = 0;  // of out
   RowsThatExist exist;
   QuantisedRows out;
+  int64_t x_scale_row = 1;  // from the scales, and sums, of a row of x to those of the next
 };
 void GatherQuantised(const GatherQuantisedArgs& args, const Execution& execution);
 

@@ -43,4 +43,23 @@ __device__ inline float BlockMax(float value) {
   return best;
 }
 
+// How many threads of the block before this one have `mine`; all that have it are added to `count`. Holds two
+// barriers.
+template <int kThreads>
+__device__ inline int PlaceAmong(bool mine, int& count) {
+  __shared__ int of_warps[kThreads / kWarp];
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const uint32_t votes = Ballot(mine);
+  __syncthreads();  // the last call's readers are done
+  if (lane == 0) of_warps[warp] = CountBits(votes);
+  __syncthreads();
+  int before = 0;
+#pragma unroll
+  for (int w = 0; w < kThreads / kWarp; ++w) {
+    before += w < warp ? of_warps[w] : 0;
+    count += of_warps[w];
+  }
+  return before + CountBits(votes & ((1u << lane) - 1u));
+}
+
 }  // namespace deeprack::kernels::sm90

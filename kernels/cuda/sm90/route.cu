@@ -107,11 +107,9 @@ __global__ void GateKernel(GateArgs args) {
 
 // A block an expert: it counts the pairs of the experts before its own and places its own.
 __global__ void GroupRowsKernel(GroupRowsArgs args) {
-  __shared__ int of_warps[kThreads / kWarp];
   BeginKernel();
   const int64_t pairs = args.m * args.top_k;
   const int expert = static_cast<int>(blockIdx.x);
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   // Two walks: the rows before this expert's, then its own. With group_rows the first is known.
   int base = expert * static_cast<int>(args.group_rows);
   if (args.group_rows == 0) {
@@ -127,16 +125,8 @@ __global__ void GroupRowsKernel(GroupRowsArgs args) {
   for (int64_t begin = 0; begin < pairs; begin += kThreads) {
     const int64_t p = begin + threadIdx.x;
     const bool mine = p < pairs && args.ids[p] == args.expert_begin + expert;
-    const uint32_t votes = Ballot(mine);
-    __syncthreads();  // the last round's counts have been read
-    if (lane == 0) of_warps[warp] = CountBits(votes);
-    __syncthreads();
-    int before = count, all = 0;
-    for (int w = 0; w < kThreads / kWarp; ++w) {
-      before += w < warp ? of_warps[w] : 0;
-      all += of_warps[w];
-    }
-    const int place = before + CountBits(votes & ((1u << lane) - 1u));
+    const int earlier = count;
+    const int place = earlier + PlaceAmong<kThreads>(mine, count);
     if (mine) {
       const bool kept = args.group_rows == 0 || place < args.group_rows;
       if (kept) args.row_index[base + place] = static_cast<int32_t>(p / args.top_k);
@@ -145,7 +135,6 @@ __global__ void GroupRowsKernel(GroupRowsArgs args) {
       const int64_t local = args.ids[p] - args.expert_begin;
       if (local < 0 || local >= args.experts) args.pair_to_row[p] = -1;
     }
-    count += all;
   }
   if (threadIdx.x != 0) return;
   if (args.group_rows > 0) {

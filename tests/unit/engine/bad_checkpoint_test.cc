@@ -131,7 +131,8 @@ TEST(BadCheckpointTest, OptionsAreChecked) {
     o.kv_bytes = int64_t{1} << 50;
     o.max_sequences = 1 << 30;
   };
-  ExpectNamed(error(endless), absl::StatusCode::kResourceExhausted, "the 1 rank of one machine or card needs");
+  ExpectNamed(error(endless), absl::StatusCode::kResourceExhausted,
+              "the 1 rank of one machine or card needs");
 }
 
 }  // namespace

@@ -231,6 +231,7 @@ INSTANTIATE_TEST_SUITE_P(
     Layouts, HopperEngineTest,
     ::testing::Values(
         Case{"fp8"}, Case{"bf16", DType::kBF16}, Case{"fp8_tp2_ep2", DType::kF8E4M3, {.tp = 2, .ep = 2}},
+        Case{"fp8_dp2_ep2_all_to_all", DType::kF8E4M3, {.dp = 2, .ep = 2}, model::ExpertExchange::kAllToAll},
         Case{"bf16_dp2_ep2_all_to_all", DType::kBF16, {.dp = 2, .ep = 2}, model::ExpertExchange::kAllToAll},
         Case{.name = "bf16_fp8_cache", .type = DType::kBF16, .kv_cache = DType::kF8E4M3},
         Case{.name = "fp8_tp2_ep2_fp8_cache", .layout = {.tp = 2, .ep = 2}, .kv_cache = DType::kF8E4M3},

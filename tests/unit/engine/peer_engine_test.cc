@@ -1,5 +1,6 @@
 // Ranks that sum and exchange rows in each other's memory: the bits of any other way, also from recordings.
 // On emulated cards: two real ones with NVLink between them are what it is for.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -132,6 +133,38 @@ TEST(PeerEngineTest, FusedWithTheNormTheBitsStay) {
     }
     ExpectTheSame(*MakeRack(options, make(fused)), *MakeRack(options, make(apart)));
   }
+}
+
+// Rows that travel rounded, among peers and through a communicator.
+TEST(PeerEngineTest, RoundedRowsGiveTheSameBitsByBothWays) {
+  EngineOptions options = Options({.tp = 2, .dp = 2, .ep = 4}, kAllToAll);
+  options.model_path = WriteTinyCheckpoint({.layers = 2, .aligned = true});
+  const kernels::CardProperties hopper = {.name = "an emulated card", .major = 9, .minor = 0};
+  kernels::KernelSet among_peers =
+      kernels::hopper::KernelsFor(kernels::ChooseUnverifiedToo(hopper, kernels::SpecialKernels()));
+  ASSERT_NE(among_peers.dispatches_rounded, nullptr);
+  among_peers.peer_exchange = [](const kernels::PeerExchangeArgs& args, const kernels::Execution& execution) {
+    ++exchanges;
+    kernels::sm90::PeerExchange(args, execution);
+  };
+  kernels::KernelSet by_communicator = among_peers;
+  by_communicator.peer_exchange = nullptr;
+  const auto make = [](const kernels::KernelSet& set) {
+    return [&set] { return MakeEmulatedDevice(1, {}, set); };
+  };
+  exchanges = 0;
+  ExpectTheSame(*MakeRack(options, make(among_peers)), *MakeRack(options, make(by_communicator)), 2);
+  EXPECT_GT(exchanges, 0);
+
+  // A rank whose kernels would read such a row as another kind is found before anything is loaded.
+  std::atomic<int> made{0};
+  kernels::KernelSet wide = by_communicator;
+  wide.dispatches_rounded = nullptr;
+  const auto rack = Rack::Create(
+      options, [&] { return MakeEmulatedDevice(1, {}, made++ == 0 ? wide : by_communicator); },
+      absl::Seconds(60));
+  EXPECT_EQ(rack.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(rack.status().message()), ::testing::HasSubstr("their kernels differ"));
 }
 
 struct Recorded {

@@ -61,6 +61,8 @@ TEST(HopperSetTest, IsPlainButForWhatIsChosen) {
   EXPECT_EQ(all.combine, Combine);
   EXPECT_EQ(all.add_rms_norm, AddRmsNorm);
   EXPECT_EQ(all.reads_rounded, ReadsRounded);
+  EXPECT_EQ(all.dispatches_rounded, DispatchesRounded);
+  EXPECT_EQ(all.plan_dispatch, PlanDispatch);
   EXPECT_EQ(fp8.reads_rounded, nullptr) << "nobody rounds on the way";
   EXPECT_EQ(all.grouped_feed_forward, GroupedFeedForward);
   EXPECT_EQ(all.swiglu, plain::SwiGlu);
