@@ -56,6 +56,32 @@ int UsageError(const std::string& message) {
   return static_cast<int>(ExitCode::kUsage);
 }
 
+struct PlanFlags {
+  ServeFlags serve;
+  PlanOptions options;
+
+  void AddTo(CLI::App& command) {
+    serve.AddTo(command);
+    command.add_option_function<std::string>(
+        "--device-memory",
+        [this](const std::string& text) {
+          const auto bytes = ParseMemory(text);
+          if (!bytes.ok())
+            throw CLI::ValidationError("--device-memory", std::string(bytes.status().message()));
+          options.device_memory = *bytes;
+        },
+        "what is free on each rank's own card or machine (80G: GiB): does it fit, and with how much KV "
+        "cache");
+    command
+        .add_flag("--unverified-kernels", options.unverified_kernels, "as deeprack-worker's: other scratch")
+        ->envname("DEEPRACK_UNVERIFIED_KERNELS");
+  }
+
+  int Run() {
+    return WithOptions(serve, [&](const ServeOptions& with) { return Plan(with, options); });
+  }
+};
+
 struct BenchFlags {
   ServeFlags serve;
   BenchOptions options;
@@ -187,10 +213,12 @@ int Main(int argc, char** argv) {
       "Flags win over DEEPRACK_* in the environment, those over the file of --config, those over the "
       "defaults.");
 
-  ServeFlags serve_flags, plan_flags;
+  ServeFlags serve_flags;
   CLI::App* serve = app.add_subcommand("serve", "start a coordinator and its ranks, and serve until Ctrl-C");
   serve_flags.AddTo(*serve);
-  CLI::App* plan = app.add_subcommand("plan", "bytes per rank for a model and a layout");
+  CLI::App* plan =
+      app.add_subcommand("plan", "what each rank of a layout takes of its device, before it is taken");
+  PlanFlags plan_flags;
   plan_flags.AddTo(*plan);
 
   ServeFlags pack_flags;
@@ -234,7 +262,7 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
   }
   if (*serve) return WithOptions(serve_flags, Serve);
-  if (*plan) return WithOptions(plan_flags, Plan);
+  if (*plan) return plan_flags.Run();
   if (*pack) return WithOptions(pack_flags, Pack);
   if (*quantize) return quantize_flags.Run();
   if (*bench) return bench_flags.Run();

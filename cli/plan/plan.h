@@ -1,21 +1,29 @@
-// `deeprack plan MODEL`: bytes per rank, before any of them is taken.
+// `deeprack plan MODEL`: what every rank takes of its device, before any of it is taken.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
-#include "absl/status/statusor.h"
+#include "cli/plan/cluster_plan.h"
+#include "cli/plan/planned_device.h"
 #include "cli/serve/serve_options.h"
-#include "model/config/model_config.h"
-#include "model/tensors/tensor_types.h"
 
 namespace deeprack::cli {
 
-// A table: a line per rank (equal neighbours as one) with its weights, the workspace of a step and the size
-// of a KV page, and how many tokens fit into options.kv_bytes if set. `types` are the checkpoint's.
-// FailedPrecondition: the layout does not fit the model.
-absl::StatusOr<std::string> PlanTable(const model::ModelConfig& config, const ServeOptions& options,
-                                      const model::TensorTypes& types = {});
+struct PlanOptions {
+  int64_t device_memory = 0;        // free on each rank's own card or machine; 0: not told
+  bool unverified_kernels = false;  // as the worker's
+};
 
-int Plan(const ServeOptions& options);
+// A table: a line per rank (equal neighbours as one) with its weights, the workspace of a step, the kernels'
+// scratch, everything else, the sum of these, and the size of a KV page; where the plan knows, how many
+// tokens the rank could cache. A last line has the ranks' sums, and the tokens that the cluster caches.
+std::string PlanTable(const ClusterPlan& plan, const PlannedDevice& device);
+
+// Other settings with which it would fit, as a sentence.
+std::string WhatWouldFit(const model::ModelConfig& config, const footprint::WeightForms& forms,
+                         const PlannedDevice& device, const ServeOptions& options, int64_t device_memory);
+
+int Plan(const ServeOptions& options, const PlanOptions& plan);
 
 }  // namespace deeprack::cli

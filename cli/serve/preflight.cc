@@ -71,10 +71,7 @@ absl::StatusOr<model::ModelConfig> ReadModelConfig(const std::string& path) {
   return absl::FailedPreconditionError(config.status().message());
 }
 
-absl::Status Preflight(const ServeOptions& options) {
-  DR_RETURN_IF_ERROR(CheckOptions(options));
-  DR_RETURN_IF_ERROR(CheckClusterAddress(options));
-  DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(options.model));
+absl::Status CheckSuits(const model::ModelConfig& config, const ServeOptions& options) {
   if (const absl::Status layout = model::ValidateLayout(config, options.layout()); !layout.ok()) {
     return absl::FailedPreconditionError(layout.message());
   }
@@ -87,6 +84,14 @@ absl::Status Preflight(const ServeOptions& options) {
                                                       ": this model has ", config.max_position_embeddings,
                                                       " positions"));
   }
+  return absl::OkStatus();
+}
+
+absl::Status Preflight(const ServeOptions& options) {
+  DR_RETURN_IF_ERROR(CheckOptions(options));
+  DR_RETURN_IF_ERROR(CheckClusterAddress(options));
+  DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(options.model));
+  DR_RETURN_IF_ERROR(CheckSuits(config, options));
   return CheckWeights(config, options.model);
 }
 

@@ -15,6 +15,9 @@ namespace deeprack::cli {
 // be honoured. DataLoss: a damaged GGUF.
 absl::StatusOr<model::ModelConfig> ReadModelConfig(const std::string& path);
 
+// FailedPrecondition: the model cannot be served in this layout, with this cache or so long a context.
+absl::Status CheckSuits(const model::ModelConfig& config, const ServeOptions& options);
+
 // FailedPrecondition: model, config, layout or options. DataLoss: weights that are damaged or incomplete.
 absl::Status Preflight(const ServeOptions& options);
 

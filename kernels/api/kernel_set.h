@@ -11,56 +11,27 @@
 #include <vector>
 
 #include "base/ids.h"
-#include "base/weight_layout.h"
 #include "kernels/api/attention.h"
 #include "kernels/api/elementwise.h"
 #include "kernels/api/execution.h"
 #include "kernels/api/expanded_attention.h"
 #include "kernels/api/feed_forward.h"
+#include "kernels/api/kernel_needs.h"
 #include "kernels/api/linear.h"
 #include "kernels/api/moe.h"
 #include "kernels/api/norm.h"
 #include "kernels/api/peers.h"
 #include "kernels/api/sampling.h"
-#include "kernels/api/step_bounds.h"
 
 namespace deeprack::kernels {
 
-// The types of cache that latent attention is planned for.
-struct PlannedCaches {
-  bool bf16 = false;
-  bool fp8 = false;
-
-  constexpr bool Has(DType type) const {
-    return (type == DType::kBF16 && bf16) || (type == DType::kF8E4M3 && fp8);
-  }
-};
-
-struct KernelSet {
+// Its needs say which memory it is to be given.
+struct KernelSet : KernelNeeds {
   std::string_view name;  // "generic", "avx2", "avx512", "avx512_bf16", "cuda-plain", "cuda-sm90"
-  // Whether linear and grouped_linear take block formats; where not, such weights are expanded at load, but
-  // for int4 in tiles that row_major names.
-  bool multiplies_blocks = false;
-  // The weights that the products are faster with row-major, or take in tiles.
-  RowMajorTypes row_major;
-  // Whether `linear` rounds rows to e4m3 for such a weight: then the norms round theirs on the way where
-  // asked to, and all products of those rows share that (norm.h, linear.h). Null: for none.
-  bool (*reads_rounded)(const PackedWeight&) = nullptr;
-  // Whether rows for experts whose first product has such weights travel rounded: pack_dispatch takes them so
-  // and grouped products read them as they come (moe.h, linear.h). Then the norm's rows are rounded, too.
-  // Null: for none.
-  bool (*dispatches_rounded)(const PackedWeight&) = nullptr;
-  // The scratch memory that operations within the bounds take. Null: none take any.
-  ScratchBytes (*scratch_bytes)(const StepBounds&) = nullptr;
-  // Latent attention that is cut into work on the host, once a step for all layers: over which caches; what
-  // the plan for steps of a shape takes, and the plan itself, made from the host's view of the sequences
-  // (block tables: the device's) into memory that is then copied to the device. Null: it needs none.
-  PlannedCaches planned_caches;
-  int64_t (*mla_plan_bytes)(const MlaShape&) = nullptr;
+  // What is cut into work on the host: the plans of latent attention (KernelNeeds::mla_plan_bytes), made from
+  // the host's view of the sequences (block tables: the device's) into memory that is then copied to the
+  // device, and those of expanded attention. Null: it needs none.
   void (*plan_mla)(const MlaShape&, const AttentionSequence* sequences, void* plan) = nullptr;
-  // The same for expanded attention: the bytes of any plan for sequences of so many rows and a context of so
-  // many positions at most, and the plan.
-  int64_t (*expanded_plan_bytes)(const ExpandedShape&, int64_t sequences, int64_t max_context) = nullptr;
   void (*plan_expanded)(const ExpandedShape&, const AttentionSequence* sequences, int64_t num_sequences,
                         void* plan) = nullptr;
 
@@ -98,6 +69,12 @@ struct KernelSet {
   void (*sample)(const SampleArgs&, const Execution&) = nullptr;
   void (*logprobs)(const LogprobsArgs&, const Execution&) = nullptr;
 };
+
+// The operations of a set, with what they need.
+constexpr KernelSet WithNeeds(const KernelNeeds& needs, KernelSet operations) {
+  static_cast<KernelNeeds&>(operations) = needs;
+  return operations;
+}
 
 // The sets this processor can run, slowest first: generic always, then avx2, avx512, avx512_bf16.
 std::vector<const KernelSet*> AvailableCpuKernels();

@@ -1,14 +1,16 @@
 #include "kernels/cpu/backend.h"
 
+#include "kernels/cpu/needs.h"
+
 #define DEEPRACK_NAME_OF(set) #set
 #define DEEPRACK_NAME(set) DEEPRACK_NAME_OF(set)
 
 namespace deeprack::kernels::DEEPRACK_SIMD {
 
-// Constant-initialised: no code of this unit runs before the choice is made.
-constinit const KernelSet kKernels = {
+namespace {
+
+constexpr KernelSet kOperations = {
     .name = DEEPRACK_NAME(DEEPRACK_SIMD),
-    .multiplies_blocks = true,
     .embedding = Embedding,
     .rms_norm = RmsNorm,
     .add_rms_norm = AddRmsNorm,
@@ -33,5 +35,10 @@ constinit const KernelSet kKernels = {
     .sample = Sample,
     .logprobs = Logprobs,
 };
+
+}  // namespace
+
+// Constant-initialised: no code of this unit runs before the choice is made.
+constinit const KernelSet kKernels = WithNeeds(kCpuNeeds, kOperations);
 
 }  // namespace deeprack::kernels::DEEPRACK_SIMD

@@ -113,6 +113,22 @@ def test_too_few_workers_are_counted():
     assert "0 of 2 workers" in serve.stderr
 
 
+def test_plan_says_whether_it_fits():
+    cards = ("plan", "--backend", "cuda", "--tp", 2)
+    fits = run(*cards, "--device-memory", "1G")
+    assert fits.returncode == 0 and "2 ranks on cards with plain kernels" in fits.stdout, fits.stderr
+    tokens = int(fits.stdout.splitlines()[-1].split()[-1])
+    assert tokens == 256 * 2048, "all that 256 sequences of the longest context can use"
+    full = run(*cards, "--device-memory", "30M")
+    assert full.returncode == 78 and "does not fit a device of 30.0 MiB" in full.stderr and "are missing" in full.stderr
+    assert "--max-step-tokens 512" in full.stderr and full.stdout.startswith("tp=2"), "the table and what would help"
+    assert run(*cards, "--device-memory", "80GB").returncode == 64
+    assert run(*cards, "--max-context", 4096).returncode == 78
+    hopper = run(*cards, "--unverified-kernels")
+    assert "Hopper kernels" in hopper.stdout
+    assert run(*cards, env={**os.environ, "DEEPRACK_UNVERIFIED_KERNELS": "true"}).stdout == hopper.stdout
+
+
 def test_settings_come_from_flags_environment_and_file(tmp_path):
     config = tmp_path / "rack.yaml"
     config.write_text("tp: 7\nmax_context: 128\n")

@@ -28,9 +28,8 @@ void AndWait(const Args& args, const Execution&) {
 }
 
 const KernelSet& WaitingKernels() {
-  static const KernelSet set = {
+  static const KernelSet operations = {
       .name = "cuda-plain",
-      .scratch_bytes = plain::ScratchOf,
       .embedding = AndWait<EmbeddingArgs, plain::Embedding>,
       .rms_norm = AndWait<RmsNormArgs, plain::RmsNorm>,
       .add_rms_norm = AndWait<AddRmsNormArgs, plain::AddRmsNorm>,
@@ -55,6 +54,7 @@ const KernelSet& WaitingKernels() {
       .sample = AndWait<SampleArgs, plain::Sample>,
       .logprobs = AndWait<LogprobsArgs, plain::Logprobs>,
   };
+  static const KernelSet set = WithNeeds({.scratch_bytes = plain::ScratchOf}, operations);
   return set;
 }
 

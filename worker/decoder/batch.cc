@@ -20,16 +20,6 @@ int64_t Batch::rows_of_all_groups() const {
   return std::accumulate(rows_of_group.begin(), rows_of_group.end(), int64_t{0});
 }
 
-int64_t BatchBytes(const model::StepLimits& limits, const AttentionPlanner& planner) {
-  const int64_t rows = limits.max_step_tokens;
-  const int64_t sequences = std::min(rows, limits.max_sequences);
-  return StagedArea::BytesOf<TokenId>(rows) + StagedArea::BytesOf<int32_t>(rows) +
-         StagedArea::BytesOf<int64_t>(rows) + 2 * StagedArea::BytesOf<kernels::AttentionSequence>(sequences) +
-         StagedArea::BytesOf<int32_t>(1) + StagedArea::BytesOf<std::byte>(planner.MostBytes(limits)) +
-         StagedArea::BytesOf<std::byte>(planner.ExpandedBytes(sequences)) +
-         sequences * StagedArea::BytesOf<BlockId>(CeilDiv(limits.max_context, kPageTokens));
-}
-
 void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, int64_t padded_rows,
                const AttentionPlanner& planner, StagedArea& area, Batch& batch) {
   batch.chunks.clear();

@@ -59,9 +59,6 @@ struct Batch {
   int64_t rows_of_all_groups() const;
 };
 
-// The most that one batch takes of a staged area.
-int64_t BatchBytes(const model::StepLimits& limits, const AttentionPlanner& planner);
-
 // Fills `batch` with the plan's sequences of `dp_rank`, its kernels' view in `area`. The plan must be a
 // checked one.
 //

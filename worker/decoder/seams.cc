@@ -2,14 +2,12 @@
 
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
 #include <limits>
 #include <utility>
 #include <vector>
 
 #include "absl/time/clock.h"
 #include "base/check.h"
-#include "base/checked.h"
 #include "base/status_macros.h"
 
 namespace deeprack::worker {
@@ -193,23 +191,6 @@ absl::Status Seams::Check() const {
 void Seams::Release() {
   if (summing_ != nullptr) summing_->Release();
   if (exchanging_ != nullptr) exchanging_->Release();
-}
-
-PeerNeeds PeerNeedsOf(const model::WorkspaceSpec& spec, const kernels::KernelSet& kernels) {
-  const auto may_be_peers = [](int64_t ranks) { return ranks > 1 && ranks <= kernels::kMaxPeers; };
-  const int64_t ranks = spec.layout.stage_size(), hidden = spec.config.hidden_size;
-  PeerNeeds needs;
-  if (hidden % 4 != 0) return needs;
-  if (kernels.peer_sum != nullptr && may_be_peers(spec.layout.tp)) {
-    needs.sums = PlacesOfSums(spec.limits.max_step_tokens, hidden);
-  }
-  if (kernels.peer_exchange != nullptr && may_be_peers(ranks) &&
-      spec.expert_exchange == model::ExpertExchange::kAllToAll && spec.config.n_routed_experts > 0) {
-    const int64_t sum_bytes = hidden * static_cast<int64_t>(sizeof(float));
-    needs.exchanges = PlacesOfExchanges(ranks, CeilDiv(spec.limits.max_step_tokens, spec.layout.tp),
-                                        std::max(model::DispatchRowBytes(spec), sum_bytes));
-  }
-  return needs;
 }
 
 absl::Duration Seams::TakeElapsed() { return std::exchange(elapsed_, absl::ZeroDuration()); }

@@ -15,7 +15,6 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "kernels/api/matrix.h"
-#include "model/budget/workspace.h"
 #include "model/layout/expert_exchange.h"
 #include "model/layout/layout.h"
 #include "worker/collectives/communicator.h"
@@ -102,13 +101,5 @@ class Seams {
   std::unique_ptr<PeerGroup> exchanging_;  // the stage
   absl::Duration elapsed_;
 };
-
-// What a rank's areas need room for.
-struct PeerNeeds {
-  PeerPlaces sums, exchanges;
-
-  int64_t bytes() const { return PeerArea::Bytes(sums) + PeerArea::Bytes(exchanges); }
-};
-PeerNeeds PeerNeedsOf(const model::WorkspaceSpec& spec, const kernels::KernelSet& kernels);
 
 }  // namespace deeprack::worker

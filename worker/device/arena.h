@@ -8,12 +8,12 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "footprint/alignment.h"
 #include "worker/device/device.h"
 
 namespace deeprack::worker {
 
-// Every allocation begins on such a boundary and is rounded up to it, so that sizes add up to the budget's.
-inline constexpr int64_t kArenaAlignment = 64;
+using footprint::kArenaAlignment;
 
 // One run of a device's memory of exactly the budgeted size, cut from front to back. Movable; gives the
 // memory back at the end. Zero until first written.
@@ -23,7 +23,9 @@ class Arena {
   static absl::StatusOr<Arena> Create(Device& device, std::string purpose, int64_t bytes);
 
   // Cuts up memory that holds its contents already.
-  static Arena Over(std::string purpose, Memory memory) { return Arena(std::move(purpose), std::move(memory)); }
+  static Arena Over(std::string purpose, Memory memory) {
+    return Arena(std::move(purpose), std::move(memory));
+  }
 
   Arena(Arena&&) noexcept = default;
   Arena& operator=(Arena&&) noexcept = default;

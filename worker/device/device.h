@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "footprint/alignment.h"
 #include "kernels/api/kernel_set.h"
 #include "worker/device/graph.h"
 #include "worker/device/memory.h"
@@ -28,8 +29,7 @@ struct PeerTicket {
   std::array<std::byte, 128> bytes = {};
 };
 
-// A driver lets others into whole allocations, and gives smaller ones out of one.
-inline constexpr int64_t kPeerMemoryUnit = int64_t{2} << 20;
+using footprint::kPeerMemoryUnit;
 
 class Device {
  public:

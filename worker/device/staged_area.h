@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/check.h"
-#include "base/checked.h"
+#include "footprint/alignment.h"
 #include "worker/device/device.h"
 
 namespace deeprack::worker {
@@ -23,13 +23,6 @@ struct Staged {
 
 class StagedArea {
  public:
-  static constexpr int64_t kAlignment = 16;
-  // What Take uses up for `count` values.
-  template <class T>
-  static constexpr int64_t BytesOf(int64_t count) {
-    return RoundUp(count * static_cast<int64_t>(sizeof(T)), kAlignment);
-  }
-
   // Over `bytes` of the device's memory at `memory`, which outlives it; takes the host's image of it.
   static absl::StatusOr<StagedArea> Create(Device& device, const std::string& purpose, std::byte* memory,
                                            int64_t bytes);
@@ -37,12 +30,12 @@ class StagedArea {
   StagedArea(StagedArea&&) noexcept = default;
   StagedArea& operator=(StagedArea&&) noexcept = default;
 
-  // The next `count` values. The same sequence of calls after Clear gives the same places. It is a bug to ask
-  // for more than room().
+  // The next `count` values, footprint::StagedBytes of them. The same sequence of calls after Clear gives the
+  // same places. It is a bug to ask for more than room().
   template <class T>
   Staged<T> Take(int64_t count) {
     const int64_t begin = used_;
-    used_ += BytesOf<T>(count);
+    used_ += footprint::StagedBytes<T>(count);
     DR_CHECK(count >= 0 && used_ <= bytes_);
     return {reinterpret_cast<T*>(host_ + begin), reinterpret_cast<T*>(memory_ + begin)};
   }

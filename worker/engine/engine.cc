@@ -9,7 +9,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "base/checked.h"
 #include "base/status_macros.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "worker/decoder/decoder.h"
@@ -26,11 +25,6 @@
 
 namespace deeprack::worker {
 namespace {
-
-// Pages beyond which nothing could be stored: every sequence at full length. They cost nothing until written.
-int64_t MostBlocks(const model::StepLimits& limits) {
-  return std::min<int64_t>(limits.max_sequences * CeilDiv(limits.max_context, kPageTokens), INT32_MAX);
-}
 
 absl::Status CheckWorld(const model::Layout& layout, const Communicator* world) {
   const int ranks = world == nullptr ? 1 : world->size();
@@ -124,7 +118,7 @@ class RankEngine final : public Engine {
   const model::ModelConfig config_;
   const Digest files_;  // of the checkpoint
   const model::StepLimits limits_;
-  const RankMemory own_;  // as it was before anything was taken
+  const footprint::RankMemory own_;  // as it was before anything was taken
   const int64_t travelling_row_bytes_;
   const model::RankCoordinates at_;
   const std::shared_ptr<Device> device_;  // outlives what follows
@@ -184,7 +178,7 @@ absl::Status RankEngine::Rejoin(Epoch epoch, Communicator* world) {
   broken_ = absl::FailedPreconditionError("this rank has not joined its ranks again");
   // Nothing of the old world may be under way when its groups go.
   DR_RETURN_IF_ERROR(device_->Synchronize());
-  RankMemory memory = own_;
+  footprint::RankMemory memory = own_;
   memory.available_bytes = device_->AvailableBytes();
   memory.kv_bytes = memory_.kv_bytes;
   memory.held_bytes = HeldBytes();
@@ -340,7 +334,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
   const absl::Status prepared = Prepare(options, *device, preparation);
   DR_ASSIGN_OR_RETURN(const int64_t blocks,
                       AgreeToLoad(prepared, preparation.memory, preparation.travelling_row_bytes,
-                                  MostBlocks(preparation.limits), world, *device));
+                                  footprint::MostBlocks(preparation.limits), world, *device));
   DR_ASSIGN_OR_RETURN(EngineParts parts, MakeParts(options, preparation, blocks, *device, world, progress));
   if (device->shares_host_memory()) LogHugePages(MemoryOf(parts));
   return std::make_unique<RankEngine>(options, preparation, std::move(device), world, std::move(parts));

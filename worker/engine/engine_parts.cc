@@ -30,13 +30,13 @@ absl::Status FillConstants(const model::ModelConfig& config, int64_t max_context
   return device.Synchronize();
 }
 
-absl::StatusOr<kernels::Scratch> CutScratch(const Preparation& preparation, Arena& arena) {
-  DR_ASSIGN_OR_RETURN(std::byte * data, arena.Allocate(ScratchDataBytes(preparation)));
-  DR_ASSIGN_OR_RETURN(std::byte * counters, arena.Allocate(preparation.scratch.counters));
+absl::StatusOr<kernels::Scratch> CutScratch(const footprint::RankFootprint& bytes, Arena& arena) {
+  DR_ASSIGN_OR_RETURN(std::byte * data, arena.Allocate(bytes.scratch_data));
+  DR_ASSIGN_OR_RETURN(std::byte * counters, arena.Allocate(bytes.scratch_counters));
   return kernels::Scratch{.counters = counters,
-                          .counter_bytes = preparation.scratch.counters,
+                          .counter_bytes = bytes.scratch_counters,
                           .data = data,
-                          .data_bytes = preparation.scratch.data};
+                          .data_bytes = bytes.scratch_data};
 }
 
 // None is no error: the communicator is used then.
@@ -54,25 +54,26 @@ absl::StatusOr<EngineParts> MakeParts(const EngineOptions& options, const Prepar
                                       int64_t blocks, Device& device, Communicator* world,
                                       const Engine::Progress& progress) {
   const model::ModelConfig& config = preparation.config;
-  PeerAreas peer_areas = {.sums = MakePeerArea(preparation.peers.sums, device),
-                          .exchanges = MakePeerArea(preparation.peers.exchanges, device)};
+  const footprint::RankFootprint& bytes = preparation.bytes;
+  PeerAreas peer_areas = {.sums = MakePeerArea(bytes.peers.sums, device),
+                          .exchanges = MakePeerArea(bytes.peers.exchanges, device)};
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams,
                       Seams::Create(options.layout, options.rank, world, &device, &peer_areas));
   DR_ASSIGN_OR_RETURN(LoadedWeights weights,
                       LoadPackedWeights(config, options.layout, options.rank, options.compute,
                                         *preparation.reader, options.packed, device, progress));
-  DR_ASSIGN_OR_RETURN(Arena tables, PlaceWeightTables(device, preparation.table_bytes, weights.weights));
+  DR_ASSIGN_OR_RETURN(Arena tables, PlaceWeightTables(device, bytes.weight_tables, weights.weights));
   DR_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(device, config, options.layout, options.rank,
                                                      options.kv_cache_type(), blocks));
-  DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "workspace", preparation.workspace_bytes));
-  DR_ASSIGN_OR_RETURN(std::byte * base, arena.Allocate(preparation.workspace_bytes));
-  const Workspace workspace = CarveWorkspace(WorkspaceSpecOf(options, preparation), base);
+  DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "workspace", bytes.workspace));
+  DR_ASSIGN_OR_RETURN(std::byte * base, arena.Allocate(bytes.workspace));
+  const Workspace workspace =
+      CarveWorkspace(footprint::WorkspaceSpecOf(RankSpecOf(options, preparation), device.kernels()), base);
   DR_RETURN_IF_ERROR(FillConstants(config, preparation.limits.max_context, device, workspace));
   DR_ASSIGN_OR_RETURN(Arena scratch_arena,
-                      Arena::Create(device, "scratch memory of the kernels", ScratchArenaBytes(preparation)));
-  DR_ASSIGN_OR_RETURN(const kernels::Scratch scratch, CutScratch(preparation, scratch_arena));
-  DR_ASSIGN_OR_RETURN(StepMemory step,
-                      StepMemory::Create(device, preparation.limits, config.vocab_size, preparation.planner));
+                      Arena::Create(device, "scratch memory of the kernels", bytes.scratch()));
+  DR_ASSIGN_OR_RETURN(const kernels::Scratch scratch, CutScratch(bytes, scratch_arena));
+  DR_ASSIGN_OR_RETURN(StepMemory step, StepMemory::Create(device, bytes.step));
   return EngineParts{.peer_areas = std::move(peer_areas),
                      .seams = std::move(seams),
                      .weights = std::move(weights),

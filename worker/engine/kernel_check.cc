@@ -3,10 +3,14 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
 
 namespace deeprack::worker {
 
 absl::Status CheckKernels(const model::ModelConfig& config, const kernels::KernelSet& kernels) {
+  // A set has what its needs say.
+  DR_CHECK(kernels.sums_among_peers == (kernels.peer_sum != nullptr));
+  DR_CHECK(kernels.exchanges_among_peers == (kernels.peer_exchange != nullptr));
   if (!config.has_latent_attention() && kernels.gqa_attention == nullptr) {
     return absl::FailedPreconditionError(
         absl::StrCat("the ", std::string(kernels.name), " kernels have no grouped-query attention, which a ",

@@ -3,20 +3,15 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "base/checked.h"
 #include "base/status_macros.h"
 #include "checkpoint/check/checkpoint_check.h"
+#include "footprint/weight_forms.h"
 #include "model/budget/kv_cache_type.h"
 #include "model/budget/packed_tensors.h"
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"
-#include "worker/device/arena.h"
 #include "worker/engine/kernel_check.h"
-#include "worker/engine/step_bounds.h"
-#include "worker/engine/step_memory.h"
 #include "worker/weights/packed_identity.h"
-#include "worker/weights/weight_loader.h"
-#include "worker/weights/weight_tables.h"
 
 namespace deeprack::worker {
 namespace {
@@ -48,27 +43,12 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
   return absl::OkStatus();
 }
 
-kernels::ScratchBytes ScratchOf(const EngineOptions& options, const Preparation& preparation,
-                                const model::TensorTypes& types, const RowMajorTypes& row_major,
-                                const Device& device) {
-  const kernels::KernelSet& kernels = device.kernels();
-  if (kernels.scratch_bytes == nullptr) return {};
-  const model::WorkspaceSpec spec = WorkspaceSpecOf(options, preparation);
-  const kernels::MlaShape attention =
-      preparation.planner.ShapeOf(spec.limits.max_step_tokens, spec.limits.max_sequences, 1);
-  return kernels.scratch_bytes(StepBoundsOf(
-      spec, model::PackedTensorsOf(spec.config, spec.layout, spec.rank, spec.compute, types, row_major),
-      attention, preparation.planner.expanded(), device.execution().multiprocessors));
-}
-
 // As Decoder sends rows to the experts of other ranks.
-int64_t TravellingRowBytes(const EngineOptions& options, const Preparation& preparation,
-                           const model::TensorTypes& types, const RowMajorTypes& row_major,
-                           const kernels::KernelSet& kernels) {
-  const model::WorkspaceSpec spec = WorkspaceSpecOf(options, preparation);
+int64_t TravellingRowBytes(const model::WorkspaceSpec& spec, const footprint::WeightForms& forms,
+                           const kernels::KernelNeeds& kernels) {
   if (spec.expert_exchange != model::ExpertExchange::kAllToAll) return 0;
-  for (const model::PackedTensor& tensor :
-       model::PackedTensorsOf(spec.config, spec.layout, spec.rank, spec.compute, types, row_major)) {
+  for (const model::PackedTensor& tensor : model::PackedTensorsOf(
+           spec.config, spec.layout, spec.rank, spec.compute, forms.types, forms.row_major)) {
     if (tensor.kind != model::TensorKind::kExpertGate) continue;
     const bool rounded =
         kernels.dispatches_rounded != nullptr &&
@@ -82,22 +62,15 @@ int64_t TravellingRowBytes(const EngineOptions& options, const Preparation& prep
 
 }  // namespace
 
-int64_t ScratchDataBytes(const Preparation& preparation) {
-  return RoundUp(preparation.scratch.data, kArenaAlignment);
-}
-
-int64_t ScratchArenaBytes(const Preparation& preparation) {
-  return ScratchDataBytes(preparation) + RoundUp(preparation.scratch.counters, kArenaAlignment);
-}
-
-model::WorkspaceSpec WorkspaceSpecOf(const EngineOptions& options, const Preparation& preparation) {
+footprint::RankSpec RankSpecOf(const EngineOptions& options, const Preparation& preparation) {
   return {.config = preparation.config,
           .layout = options.layout,
           .rank = options.rank,
           .compute = options.compute,
+          .cache_type = options.kv_cache_type(),
           .expert_exchange = options.expert_exchange,
-          .limits = preparation.limits,
-          .rounded_rows = preparation.rounded_rows};
+          .prefill_attention = options.prefill_attention,
+          .limits = preparation.limits};
 }
 
 absl::Status Prepare(const EngineOptions& options, const Device& device, Preparation& preparation) {
@@ -108,36 +81,25 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
   DR_ASSIGN_OR_RETURN(preparation.reader, checkpoint::CheckpointReader::Open(options.model_path));
   DR_RETURN_IF_ERROR(checkpoint::CheckCheckpoint(config, *preparation.reader).status());
   DR_ASSIGN_OR_RETURN(preparation.files, DigestOfCheckpoint(*preparation.reader));
-  DR_ASSIGN_OR_RETURN(const model::TensorTypes types, KeptTypes(config, *preparation.reader, device));
-
   preparation.limits = {
       .max_step_tokens = options.max_step_tokens,
       .max_sequences = options.max_sequences,
       .max_context = options.max_context == 0 ? config.max_position_embeddings : options.max_context};
-  preparation.rounded_rows = device.kernels().reads_rounded != nullptr;
-  preparation.workspace_bytes = model::WorkspaceBytes(WorkspaceSpecOf(options, preparation));
-  preparation.planner = AttentionPlanner(device.kernels(), {.config = config,
-                                                            .layout = options.layout,
-                                                            .prefill = options.prefill_attention,
-                                                            .compute = options.compute,
-                                                            .cache_type = options.kv_cache_type(),
-                                                            .limits = preparation.limits});
-  preparation.step_bytes = StepMemoryBytes(preparation.limits, config.vocab_size, preparation.planner);
-  preparation.table_bytes = WeightTableBytes(device, config, options.layout, options.rank);
-  preparation.peers = PeerNeedsOf(WorkspaceSpecOf(options, preparation), device.kernels());
-  const RowMajorTypes row_major = WantedRowMajor(config, *preparation.reader, device);
-  preparation.scratch = ScratchOf(options, preparation, types, row_major, device);
+  const footprint::DeviceNeeds needs = {.kernels = device.kernels(),
+                                        .multiprocessors = device.execution().multiprocessors,
+                                        .shares_host_memory = device.shares_host_memory()};
+  const footprint::RankSpec spec = RankSpecOf(options, preparation);
+  DR_ASSIGN_OR_RETURN(const footprint::WeightForms forms,
+                      footprint::WeightFormsOf(config, *preparation.reader, needs.kernels));
+  preparation.bytes = footprint::RankFootprintOf(spec, forms, needs);
+  preparation.planner = AttentionPlanner(device.kernels(), footprint::AttentionSpecOf(spec));
   preparation.travelling_row_bytes =
-      TravellingRowBytes(options, preparation, types, row_major, device.kernels());
-  preparation.memory = {
-      .host = device.memory_identity(),
-      .available_bytes = device.AvailableBytes(),
-      .fixed_bytes =
-          model::WeightBytes(config, options.layout, options.rank, options.compute, types, row_major) +
-          preparation.table_bytes + preparation.workspace_bytes + preparation.step_bytes +
-          ScratchArenaBytes(preparation) + preparation.peers.bytes(),
-      .page_bytes = model::KvPageBytes(config, options.layout, options.rank, options.kv_cache_type()),
-      .kv_bytes = options.kv_bytes};
+      TravellingRowBytes(footprint::WorkspaceSpecOf(spec, needs.kernels), forms, needs.kernels);
+  preparation.memory = {.host = device.memory_identity(),
+                        .available_bytes = device.AvailableBytes(),
+                        .fixed_bytes = preparation.bytes.fixed(),
+                        .page_bytes = preparation.bytes.page,
+                        .kv_bytes = options.kv_bytes};
   return absl::OkStatus();
 }
 

@@ -14,16 +14,16 @@ namespace {
 struct Readiness {
   int64_t ready = 0;
   int64_t travelling_row_bytes = 0;
-  RankMemory memory;
+  footprint::RankMemory memory;
 };
 
 // Each machine, or card, has the memory that its ranks are about to take.
-absl::Status CheckMemories(const std::vector<RankMemory>& ranks, int64_t blocks) {
-  for (const RankMemory& rank : ranks) {
+absl::Status CheckMemories(const std::vector<footprint::RankMemory>& ranks, int64_t blocks) {
+  for (const footprint::RankMemory& rank : ranks) {
     int64_t needed = 0;
     int64_t held = 0;
     int64_t neighbours = 0;
-    for (const RankMemory& other : ranks) {
+    for (const footprint::RankMemory& other : ranks) {
       if (other.host != rank.host) continue;
       needed += other.fixed_bytes + blocks * other.page_bytes;
       held += other.held_bytes;
@@ -58,8 +58,9 @@ absl::Status CheckRows(const std::vector<Readiness>& ranks) {
 
 }  // namespace
 
-absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, int64_t travelling_row_bytes,
-                                    int64_t most_blocks, Communicator* world, Device& device) {
+absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, footprint::RankMemory memory,
+                                    int64_t travelling_row_bytes, int64_t most_blocks, Communicator* world,
+                                    Device& device) {
   const Readiness mine = {
       .ready = own.ok() ? 1 : 0, .travelling_row_bytes = travelling_row_bytes, .memory = memory};
   std::vector<Readiness> all = {mine};
@@ -72,7 +73,7 @@ absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, 
   DR_RETURN_IF_ERROR(own);
 
   DR_RETURN_IF_ERROR(CheckRows(all));
-  std::vector<RankMemory> memories;
+  std::vector<footprint::RankMemory> memories;
   for (size_t rank = 0; rank < all.size(); ++rank) {
     if (all[rank].ready == 0) {
       return absl::FailedPreconditionError(
@@ -80,8 +81,8 @@ absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, 
     }
     memories.push_back(all[rank].memory);
   }
-  const PageAgreement agreement = AgreeOnBlocks(memories, most_blocks);
-  const RankMemory& tight = memories[static_cast<size_t>(agreement.tightest)];
+  const footprint::PageAgreement agreement = footprint::AgreeOnBlocks(memories, most_blocks);
+  const footprint::RankMemory& tight = memories[static_cast<size_t>(agreement.tightest)];
   if (agreement.blocks == 0) {
     return absl::ResourceExhaustedError(
         absl::StrCat("no memory for the KV cache: rank ", agreement.tightest, " needs ", tight.fixed_bytes,

@@ -5,9 +5,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "footprint/kv_pages.h"
 #include "worker/collectives/communicator.h"
 #include "worker/device/device.h"
-#include "worker/kv_cache/kv_cache.h"
 
 namespace deeprack::worker {
 
@@ -18,7 +18,8 @@ namespace deeprack::worker {
 // least 1; ResourceExhausted, with the numbers of the tightest rank, when it would be 0. All memory values
 // are agreed on before anything is taken, so that loading needs no further meeting.
 // `world` exchanges the device's memory.
-absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, RankMemory memory, int64_t travelling_row_bytes,
-                                    int64_t most_blocks, Communicator* world, Device& device);
+absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, footprint::RankMemory memory,
+                                    int64_t travelling_row_bytes, int64_t most_blocks, Communicator* world,
+                                    Device& device);
 
 }  // namespace deeprack::worker

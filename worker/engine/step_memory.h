@@ -2,26 +2,20 @@
 // the limits of a step.
 #pragma once
 
-#include <cstdint>
-
 #include "absl/status/statusor.h"
-#include "model/budget/budget.h"
-#include "worker/decoder/attention_planner.h"
+#include "footprint/step_areas.h"
 #include "worker/device/arena.h"
 #include "worker/device/staged_area.h"
 
 namespace deeprack::worker {
 
 struct StepMemory {
-  Arena arena;  // StepMemoryBytes of the device's memory
+  Arena arena;  // sizes.total() of the device's memory
   StagedArea inputs;
   StagedArea results;
   StagedArea adjustments;
 
-  static absl::StatusOr<StepMemory> Create(Device& device, const model::StepLimits& limits, int64_t vocab,
-                                           const AttentionPlanner& planner);
+  static absl::StatusOr<StepMemory> Create(Device& device, const footprint::StepAreas& sizes);
 };
-
-int64_t StepMemoryBytes(const model::StepLimits& limits, int64_t vocab, const AttentionPlanner& planner);
 
 }  // namespace deeprack::worker

@@ -4,7 +4,6 @@
 
 #include "base/check.h"
 #include "base/status_macros.h"
-#include "model/step/sampling_check.h"
 
 namespace deeprack::worker {
 namespace {
@@ -13,9 +12,6 @@ using kernels::LogitAdjustment;
 using kernels::LogitBias;
 using kernels::LogitPenaltyCount;
 using kernels::Matrix;
-
-// Beyond what one row can take: the adjustments of many requests fit in one go.
-constexpr int64_t kSpareAdjustmentBytes = int64_t{1} << 20;
 
 bool IsAdjusted(const model::SamplingParams& params) {
   return !params.logit_bias.empty() || params.uses_penalties();
@@ -29,26 +25,6 @@ Matrix Rows(const Matrix& x, int64_t begin, int64_t rows) {
 }
 
 }  // namespace
-
-int64_t Sampler::InputBytes(const model::StepLimits& limits) {
-  const int64_t samples = std::min(limits.max_step_tokens, limits.max_sequences);
-  return StagedArea::BytesOf<int32_t>(limits.max_step_tokens) + StagedArea::BytesOf<int32_t>(samples) +
-         StagedArea::BytesOf<kernels::Draw>(samples) +
-         StagedArea::BytesOf<kernels::ScoredRow>(limits.max_step_tokens + samples);
-}
-
-int64_t Sampler::ResultBytes(const model::StepLimits& limits) {
-  const int64_t samples = std::min(limits.max_step_tokens, limits.max_sequences);
-  const int64_t scored = limits.max_step_tokens + samples;
-  return StagedArea::BytesOf<TokenId>(samples) + StagedArea::BytesOf<float>(scored) +
-         StagedArea::BytesOf<TokenId>(scored * model::kMostTopLogprobs) +
-         StagedArea::BytesOf<float>(scored * model::kMostTopLogprobs);
-}
-
-int64_t Sampler::AdjustmentBytes(int64_t vocab) {
-  return StagedArea::BytesOf<LogitAdjustment>(1) + StagedArea::BytesOf<LogitBias>(vocab) +
-         StagedArea::BytesOf<LogitPenaltyCount>(vocab) + kSpareAdjustmentBytes;
-}
 
 Sampler::Sampler(Device& device, int64_t logit_rows, const Matrix& adjusted, StagedArea& inputs,
                  StagedArea& results, StagedArea& adjustments)
@@ -180,8 +156,8 @@ absl::Status Sampler::Sample(const Matrix& logits) {
 
 int64_t Sampler::LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args) {
   const auto bytes = [](int64_t rows, int64_t biases, int64_t counts) {
-    return StagedArea::BytesOf<LogitAdjustment>(rows) + StagedArea::BytesOf<LogitBias>(biases) +
-           StagedArea::BytesOf<LogitPenaltyCount>(counts);
+    return footprint::StagedBytes<LogitAdjustment>(rows) + footprint::StagedBytes<LogitBias>(biases) +
+           footprint::StagedBytes<LogitPenaltyCount>(counts);
   };
   adjustments_.Clear();
   int64_t rows = 0, biases = 0, counts = 0;

@@ -33,19 +33,13 @@ struct SampleRequest {
 
 class Sampler {
  public:
-  // The most that a step takes of the areas for its inputs and its results, and the size of the area for
-  // adjustments, which holds at least those of any one row.
-  static int64_t InputBytes(const model::StepLimits& limits);
-  static int64_t ResultBytes(const model::StepLimits& limits);
-  static int64_t AdjustmentBytes(int64_t vocab);
-
   // logit_rows: of the buffer that all logits come in. `adjusted`: fp32 [n, vocab] of the device's memory,
   // rows that draws may change. All outlive the sampler.
   Sampler(Device& device, int64_t logit_rows, const kernels::Matrix& adjusted, StagedArea& inputs,
           StagedArea& results, StagedArea& adjustments);
 
-  // Begins a step. Fills `inputs` and makes room in `results`. sample_rows() has at least padded_rows entries,
-  // of which those beyond the samples name row 0.
+  // Begins a step. Fills `inputs` and makes room in `results`. sample_rows() has at least padded_rows
+  // entries, of which those beyond the samples name row 0.
   void Plan(std::span<const ScoreRequest> scores, std::span<const SampleRequest> samples,
             int64_t padded_rows = 0);
 

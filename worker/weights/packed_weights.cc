@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "footprint/weight_forms.h"
 #include "model/budget/budget.h"
 #include "model/budget/packed_tensors.h"
 #include "spdlog/spdlog.h"
@@ -56,11 +57,11 @@ absl::StatusOr<LoadedWeights> LoadPackedWeights(const model::ModelConfig& config
                                                 const LoadProgress& progress) {
   if (packed.folder.empty()) return LoadWeights(config, layout, rank, compute, reader, device, progress);
 
-  DR_ASSIGN_OR_RETURN(const model::TensorTypes types, KeptTypes(config, reader, device));
-  const RowMajorTypes row_major = WantedRowMajor(config, reader, device);
+  DR_ASSIGN_OR_RETURN(const footprint::WeightForms forms,
+                      footprint::WeightFormsOf(config, reader, device.kernels()));
   const std::vector<model::PackedTensor> tensors =
-      model::PackedTensorsOf(config, layout, rank, compute, types, row_major);
-  const int64_t bytes = model::WeightBytes(config, layout, rank, compute, types, row_major);
+      model::PackedTensorsOf(config, layout, rank, compute, forms.types, forms.row_major);
+  const int64_t bytes = model::WeightBytes(config, layout, rank, compute, forms.types, forms.row_major);
   DR_ASSIGN_OR_RETURN(const PackedIdentity identity, IdentityOf(layout, rank, compute, tensors, reader));
   const std::string path =
       (std::filesystem::path(packed.folder) / PackedFileName(reader.folder(), layout, rank, compute))

@@ -8,8 +8,8 @@
 #include "base/check.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
-#include "checkpoint/groups/block_types.h"
 #include "checkpoint/groups/group_parts.h"
+#include "footprint/weight_forms.h"
 #include "model/budget/budget.h"
 #include "model/budget/packed_tensors.h"
 #include "model/tensors/group_types.h"
@@ -110,42 +110,17 @@ class PackingPlaces {
 
 }  // namespace
 
-absl::StatusOr<model::TensorTypes> KeptTypes(const model::ModelConfig& config,
-                                             const checkpoint::CheckpointReader& reader,
-                                             const Device& device) {
-  const kernels::KernelSet& kernels = device.kernels();
-  const bool takes_int4 = IsTiles(kernels.row_major.int4) && config.group_quantization &&
-                          config.group_quantization->type() == DType::kInt4G128;
-  if (!kernels.multiplies_blocks && !takes_int4) return model::TensorTypes{};
-  return checkpoint::BlockTypesOf(config, reader);
-}
-
-RowMajorTypes WantedRowMajor(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
-                             const Device& device) {
-  RowMajorTypes wanted = device.kernels().row_major;
-  wanted.router = wanted.bf16;
-  for (int64_t layer = 0; wanted.router && layer < config.num_hidden_layers; ++layer) {
-    if (!config.is_moe_layer(layer)) continue;
-    for (const model::TensorSpec& tensor : model::LayerTensors(config, layer)) {
-      if (tensor.kind != model::TensorKind::kRouter) continue;
-      const checkpoint::TensorView* view = reader.Find(tensor.name);
-      wanted.router &= view != nullptr && view->dtype == DType::kBF16;
-    }
-  }
-  return wanted;
-}
-
 absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, const model::Layout& layout,
                                           Rank rank, DType compute,
                                           const checkpoint::CheckpointReader& reader, Device& device,
                                           const LoadProgress& progress) {
-  DR_ASSIGN_OR_RETURN(const model::TensorTypes types, KeptTypes(config, reader, device));
-  const RowMajorTypes row_major = WantedRowMajor(config, reader, device);
-  DR_ASSIGN_OR_RETURN(
-      Arena arena,
-      Arena::Create(device, "weights", model::WeightBytes(config, layout, rank, compute, types, row_major)));
+  DR_ASSIGN_OR_RETURN(const footprint::WeightForms forms,
+                      footprint::WeightFormsOf(config, reader, device.kernels()));
+  DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "weights",
+                                                 model::WeightBytes(config, layout, rank, compute,
+                                                                    forms.types, forms.row_major)));
   const std::vector<model::PackedTensor> tensors =
-      model::PackedTensorsOf(config, layout, rank, compute, types, row_major);
+      model::PackedTensorsOf(config, layout, rank, compute, forms.types, forms.row_major);
   const int64_t first_layer =
       model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank).first;
 

@@ -16,22 +16,11 @@
 namespace deeprack::worker {
 
 struct LoadedWeights {
-  // Of the device's memory, exactly model::WeightBytes for KeptTypes and WantedRowMajor, all of it in
-  // use. Read-only where it is a mapped file (packed_weights.h).
+  // Of the device's memory, exactly model::WeightBytes for footprint::WeightFormsOf, all of it in use.
+  // Read-only where it is a mapped file (packed_weights.h).
   Arena arena;
   StageWeights weights;
 };
-
-// The checkpoint's block formats that weights keep on the device: none where its kernels do not multiply
-// them. Errors: BlockTypesOf's.
-absl::StatusOr<model::TensorTypes> KeptTypes(const model::ModelConfig& config,
-                                             const checkpoint::CheckpointReader& reader,
-                                             const Device& device);
-
-// What weights are to be row-major on the device: its kernels' wish, with the routers if the checkpoint has
-// all of them in bf16.
-RowMajorTypes WantedRowMajor(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
-                             const Device& device);
 
 // Bytes of the checkpoint packed so far, and in all, of this rank's slices. Called on the loading thread.
 using LoadProgress = std::function<void(int64_t bytes_done, int64_t bytes_total)>;

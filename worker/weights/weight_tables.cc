@@ -2,17 +2,12 @@
 
 #include <vector>
 
-#include "base/checked.h"
 #include "base/status_macros.h"
 
 namespace deeprack::worker {
 namespace {
 
 using kernels::PackedWeight;
-
-int64_t TableBytes(int64_t entries) {
-  return RoundUp(entries * static_cast<int64_t>(sizeof(PackedWeight)), kArenaAlignment);
-}
 
 absl::Status Place(Device& device, Arena& arena, const std::vector<PackedWeight>& table,
                    const PackedWeight*& placed) {
@@ -25,18 +20,6 @@ absl::Status Place(Device& device, Arena& arena, const std::vector<PackedWeight>
 }
 
 }  // namespace
-
-int64_t WeightTableBytes(const Device& device, const model::ModelConfig& config, const model::Layout& layout,
-                         Rank rank) {
-  if (device.shares_host_memory()) return 0;
-  const auto [begin, end] = model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank);
-  int64_t bytes = 0;
-  for (int64_t layer = begin; layer < end; ++layer) {
-    if (config.has_latent_attention()) bytes += 2 * TableBytes(config.num_attention_heads / layout.tp);
-    if (config.is_moe_layer(layer)) bytes += 2 * TableBytes(config.n_routed_experts / layout.ep);
-  }
-  return bytes;
-}
 
 absl::StatusOr<Arena> PlaceWeightTables(Device& device, int64_t bytes, StageWeights& weights) {
   DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "tables of weights", bytes));

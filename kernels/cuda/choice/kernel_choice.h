@@ -36,6 +36,11 @@ inline constexpr std::string_view kOperationNorm = "rms_norm and add_rms_norm";
 inline constexpr std::string_view kOperationPeerSum = "peer_sum";
 inline constexpr std::string_view kOperationPeerExchange = "peer_exchange";
 
+constexpr bool IsProduct(std::string_view operation) {
+  return operation == kOperationFp8Product || operation == kOperationBf16Product ||
+         operation == kOperationInt4Product;
+}
+
 // The kernels that the layout of int4 weights depends on: what the activations are that they multiply by.
 inline constexpr std::string_view kInt4ByE4M3 = "sm90 int4 product with e4m3";
 inline constexpr std::string_view kInt4ByBF16 = "sm90 int4 product with bf16";

@@ -3,8 +3,8 @@
 #include <cstddef>
 
 #include "kernels/api/mla_prepare.h"
+#include "kernels/cuda/hopper/attention_scratch.h"
 #include "kernels/cuda/hopper/operations.h"
-#include "kernels/cuda/hopper/scratch_cut.h"
 #include "kernels/cuda/plain/operations.h"
 #include "kernels/cuda/sm90/mla.h"
 #include "kernels/cuda/sm90/mla_prepare.h"
@@ -15,19 +15,6 @@ namespace {
 using sm90::MlaItem;
 using sm90::MlaMerge;
 using sm90::MlaPlanBounds;
-
-MlaPlanBounds BoundsOf(const MlaShape& shape) {
-  return sm90::BoundMlaPlan(shape.heads, shape.rows, shape.sequences, shape.max_context);
-}
-
-// A plan's bytes: how many items and merges there are, then room for the most there could be.
-struct PlanPlaces {
-  static constexpr int64_t kItems = 16;  // where they begin
-  explicit PlanPlaces(const MlaPlanBounds& bounds)
-      : merges(RoundUp(kItems + bounds.items * static_cast<int64_t>(sizeof(MlaItem)), 16)),
-        end(merges + bounds.merges * static_cast<int64_t>(sizeof(MlaMerge))) {}
-  int64_t merges, end;
-};
 
 bool IsBf16In(int64_t elements, const Matrix& m) {
   return m.type == DType::kBF16 && m.stride % elements == 0;
@@ -44,25 +31,6 @@ bool Serves(const MlaPrepareArgs& args) {
   return args.latent_dim == sm90::kLatent && args.kv.cols == sm90::kLatent + sm90::kRope &&
          args.cache_type != DType::kF32 && IsBf16In(2, args.kv) && IsBf16In(2, args.q) &&
          args.q_head_stride % 2 == 0 && args.q_rope_offset % 2 == 0;
-}
-
-struct AttentionScratch {
-  fp8_e4m3* q_latent;  // these three: over an fp8 cache
-  bf16* q_rope;
-  float* q_scales;
-  float *sums, *stats, *walks;
-};
-
-AttentionScratch Cut(const MlaShape& shape, int64_t columns, int multiprocessors, ScratchCut& cut) {
-  const MlaPlanBounds bounds = BoundsOf(shape);
-  const int64_t queries = shape.cache_type == DType::kF8E4M3 ? shape.rows * shape.heads : 0;
-  const int64_t blocks = multiprocessors > 0 ? multiprocessors : sm90::kMlaShares;
-  return {.q_latent = cut.Take<fp8_e4m3>(queries * sm90::kLatent),
-          .q_rope = cut.Take<bf16>(queries * sm90::kRope),
-          .q_scales = cut.Take<float>(queries),
-          .sums = cut.Take<float>(sm90::MlaPartialFloats(bounds.partials, columns)),
-          .stats = cut.Take<float>(sm90::MlaStatFloats(bounds.partials, columns)),
-          .walks = cut.Take<float>(sm90::MlaScratchFloats(blocks, columns))};
 }
 
 // Puts e4m3 queries in the place of those of bf16.
@@ -94,13 +62,8 @@ void MlaPrepare(const MlaPrepareArgs& args, const Execution& execution) {
   sm90::MlaPrepare(args, execution);
 }
 
-int64_t MlaPlanBytes(const MlaShape& shape) {
-  if (sm90::WhyNotMla(shape.heads, shape.latent_dim, shape.rope_dim) != nullptr) return 0;
-  return PlanPlaces(BoundsOf(shape)).end;
-}
-
 void PlanMla(const MlaShape& shape, const AttentionSequence* sequences, void* plan) {
-  const MlaPlanBounds bounds = BoundsOf(shape);
+  const MlaPlanBounds bounds = PlanBoundsOf(shape);
   const sm90::MlaPlan made = sm90::PlanMla(shape.heads, sequences, shape.sequences);
   DR_CHECK(std::ssize(made.items) <= bounds.items && std::ssize(made.merges) <= bounds.merges &&
            made.partials <= bounds.partials);
@@ -115,11 +78,11 @@ void PlanMla(const MlaShape& shape, const AttentionSequence* sequences, void* pl
 
 void MlaAttention(const MlaAttentionArgs& args, const Execution& execution) {
   if (!Serves(args)) return plain::MlaAttention(args, execution);
-  const MlaPlanBounds bounds = BoundsOf(args.shape);
+  const MlaPlanBounds bounds = PlanBoundsOf(args.shape);
   const sm90::MlaTile tile = sm90::ChooseMlaTile(args.heads, args.shape.most_rows);
   const auto* const plan = static_cast<const std::byte*>(args.plan);
   ScratchCut cut(execution.scratch);
-  const AttentionScratch scratch = Cut(args.shape, tile.columns(), execution.multiprocessors, cut);
+  const AttentionScratch scratch = CutAttention(args.shape, tile.columns(), execution.multiprocessors, cut);
   sm90::MlaArgs mla = {.q_latent = args.q_latent,
                        .q_rope = args.q_rope,
                        .q_rope_head_stride = args.q_rope_head_stride,
@@ -141,22 +104,6 @@ void MlaAttention(const MlaAttentionArgs& args, const Execution& execution) {
                        .blocks = execution.multiprocessors};
   if (args.cache_type == DType::kF8E4M3) QuantiseQueries(args, scratch, mla, execution);
   sm90::Mla(mla, execution);
-}
-
-int64_t ScratchOfAttention(const MlaShape& most, int multiprocessors) {
-  if (sm90::WhyNotMla(most.heads, most.latent_dim, most.rope_dim) != nullptr) return 0;
-  const int64_t columns = sm90::ChooseMlaTile(most.heads, most.rows).columns();
-  int64_t bytes = 0;
-  // The bound does not grow with every row.
-  for (int64_t rows = 1; rows <= most.rows; ++rows) {
-    MlaShape shape = most;
-    shape.rows = rows;
-    shape.sequences = std::min(rows, most.sequences);
-    ScratchCut cut;
-    Cut(shape, columns, multiprocessors, cut);
-    bytes = std::max(bytes, cut.used());
-  }
-  return bytes;
 }
 
 }  // namespace deeprack::kernels::hopper

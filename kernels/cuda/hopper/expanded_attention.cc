@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "kernels/cuda/hopper/expanded_scratch.h"
 #include "kernels/cuda/hopper/operations.h"
-#include "kernels/cuda/hopper/scratch_cut.h"
 #include "kernels/cuda/plain/operations.h"
 #include "kernels/cuda/sm90/gemm.h"
 #include "kernels/cuda/sm90/mla_prefill.h"
@@ -13,17 +13,6 @@ namespace deeprack::kernels::hopper {
 namespace {
 
 using sm90::MlaPrefillItem;
-
-constexpr int64_t kSpan = 2048;  // positions, whole tiles
-constexpr int64_t kHeadRows = sm90::kHeadKey + sm90::kHeadValue;
-static_assert(kSpan % sm90::kPrefillTile == 0);
-
-bool Suits(const ExpandedShape& shape) {
-  return shape.type == DType::kBF16 && shape.nope_dim == sm90::kHeadKey && shape.rope_dim == sm90::kRope &&
-         shape.value_dim == sm90::kHeadValue && shape.latent_dim == sm90::kLatent;
-}
-
-int64_t TilesOf(int64_t rows) { return CeilDiv(rows, sm90::kPrefillTile); }
 
 // The elements from one head's matrix to the next one's; 0: they are not row-major at equal distances.
 int64_t StrideOf(const PackedWeight* weights, int64_t heads) {
@@ -37,32 +26,6 @@ int64_t StrideOf(const PackedWeight* weights, int64_t heads) {
       return 0;
   }
   return stride;
-}
-
-struct ExpandedScratch {
-  bf16 *kv_b, *latent, *rope, *kv;
-  float *sums, *stats;
-  std::byte* partials;
-};
-
-// Of spans of so many rows, of which the product has partial sums of so many bytes.
-ExpandedScratch Cut(const ExpandedShape& shape, int64_t partial_bytes, ScratchCut& cut) {
-  return {.kv_b = cut.Take<bf16>(shape.heads * kHeadRows * sm90::kLatent),
-          .latent = cut.Take<bf16>(kSpan * sm90::kLatent),
-          .rope = cut.Take<bf16>(kSpan * sm90::kRope),
-          .kv = cut.Take<bf16>(kSpan * shape.heads * kHeadRows),
-          .sums = cut.Take<float>(shape.rows * shape.heads * sm90::kHeadValue),
-          .stats = cut.Take<float>(shape.rows * shape.heads * 2),
-          .partials = cut.Take<std::byte>(partial_bytes)};
-}
-
-// The most for spans of any length.
-ScratchBytes ScratchOfExpansion(const ExpandedShape& shape) {
-  return ScratchOfProduct({.type = DType::kBF16,
-                           .layout = WeightLayout::kRows,
-                           .n = shape.heads * kHeadRows,
-                           .k = sm90::kLatent,
-                           .rows = kSpan});
 }
 
 Matrix Dense(bf16* data, int64_t rows, int64_t cols) { return {data, DType::kBF16, rows, cols, cols}; }
@@ -91,26 +54,19 @@ void ExpandSpan(const ExpandedAttentionArgs& args, const BlockId* block_table, i
 
 }  // namespace
 
-// For each sequence and each of its spans the tiles of its rows, in that order.
-int64_t ExpandedPlanBytes(const ExpandedShape& shape, int64_t sequences, int64_t max_context) {
-  if (!Suits(shape)) return 0;
-  const int64_t items = CeilDiv(max_context, kSpan) * (TilesOf(shape.rows) + sequences);
-  return items * static_cast<int64_t>(sizeof(MlaPrefillItem));
-}
-
 void PlanExpanded(const ExpandedShape&, const AttentionSequence* sequences, int64_t num_sequences,
                   void* plan) {
   auto* next = static_cast<MlaPrefillItem*>(plan);
   for (int64_t s = 0; s < num_sequences; ++s) {
     const AttentionSequence& sequence = sequences[s];
     const int32_t end = sequence.first_position + sequence.rows;
-    for (int32_t begin = 0; begin < end; begin += kSpan) {
+    for (int32_t begin = 0; begin < end; begin += kExpandedSpan) {
       const sm90::MlaPrefillSequence span = {.first_row = sequence.first_row,
                                              .rows = sequence.rows,
                                              .first_position = sequence.first_position,
                                              .kv_row = 0,
                                              .kv_begin = begin,
-                                             .kv_tokens = std::min<int32_t>(kSpan, end - begin)};
+                                             .kv_tokens = std::min<int32_t>(kExpandedSpan, end - begin)};
       next = std::ranges::copy(sm90::PlanMlaPrefill(&span, 1), next).out;
     }
   }
@@ -120,13 +76,13 @@ void ExpandedAttention(const ExpandedAttentionArgs& args, const Execution& execu
   const ExpandedShape& shape = args.shape;
   const int64_t key_stride = StrideOf(args.key_weights, shape.heads);
   const int64_t value_stride = StrideOf(args.value_weights, shape.heads);
-  if (!Suits(shape) || args.plan == nullptr || key_stride == 0 || value_stride == 0 ||
+  if (!SuitsExpanded(shape) || args.plan == nullptr || key_stride == 0 || value_stride == 0 ||
       args.cache_type == DType::kF32 || args.q.stride % 8 != 0 || args.out.stride % 2 != 0) {
     return plain::ExpandedAttention(args, execution);
   }
   DR_CHECK(args.q.rows <= shape.rows);
   ScratchCut cut(execution.scratch);
-  const ExpandedScratch scratch = Cut(shape, ScratchOfExpansion(shape).data, cut);
+  const ExpandedScratch scratch = CutExpanded(shape, ScratchOfExpansion(shape).data, cut);
   sm90::MlaKvB({.key = args.key_weights[0].data,
                 .value = args.value_weights[0].data,
                 .key_stride = key_stride,
@@ -138,8 +94,8 @@ void ExpandedAttention(const ExpandedAttentionArgs& args, const Execution& execu
   for (int64_t s = 0; s < args.num_sequences; ++s) {
     const AttentionSequence& sequence = args.host_sequences[s];
     const int64_t end = int64_t{sequence.first_position} + sequence.rows;
-    for (int64_t begin = 0; begin < end; begin += kSpan) {
-      const int64_t tokens = std::min(kSpan, end - begin);
+    for (int64_t begin = 0; begin < end; begin += kExpandedSpan) {
+      const int64_t tokens = std::min(kExpandedSpan, end - begin);
       ExpandSpan(args, sequence.block_table + begin / kPageTokens, tokens, scratch, execution);
       const int64_t rows = RoundUp(tokens, sm90::kPrefillTile);
       sm90::MlaPrefill({.q = args.q,
@@ -148,24 +104,16 @@ void ExpandedAttention(const ExpandedAttentionArgs& args, const Execution& execu
                         .heads = shape.heads,
                         .scale = args.scale,
                         .items = items,
-                        .num_items = TilesOf(sequence.rows),
+                        .num_items = PrefillTilesOf(sequence.rows),
                         .first = begin == 0,
-                        .last = begin + kSpan >= end,
+                        .last = begin + kExpandedSpan >= end,
                         .sums = scratch.sums,
                         .stats = scratch.stats,
                         .out = args.out},
                        execution);
-      items += TilesOf(sequence.rows);
+      items += PrefillTilesOf(sequence.rows);
     }
   }
-}
-
-ScratchBytes ScratchOfExpanded(const ExpandedShape& shape) {
-  if (shape.heads == 0 || !Suits(shape)) return {};
-  const ScratchBytes product = ScratchOfExpansion(shape);
-  ScratchCut cut;
-  Cut(shape, product.data, cut);
-  return {.counters = product.counters, .data = cut.used()};
 }
 
 }  // namespace deeprack::kernels::hopper

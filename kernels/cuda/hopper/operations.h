@@ -12,6 +12,7 @@
 #pragma once
 
 #include "kernels/api/kernel_set.h"
+#include "kernels/cuda/hopper/needs.h"
 
 namespace deeprack::kernels::hopper {
 
@@ -27,25 +28,15 @@ void ExpandedAttention(const ExpandedAttentionArgs& args, const Execution& execu
 void Gate(const GateArgs& args, const Execution& execution);
 void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution);
 void Combine(const CombineArgs& args, const Execution& execution);
-bool ReadsRounded(const PackedWeight& weight);
-bool DispatchesRounded(const PackedWeight& weight);
 void PlanDispatch(const PlanDispatchArgs& args, const Execution& execution);
 void PackDispatch(const PackDispatchArgs& args, const Execution& execution);
 void RmsNorm(const RmsNormArgs& args, const Execution& execution);
 void AddRmsNorm(const AddRmsNormArgs& args, const Execution& execution);
 void PeerAddRmsNorm(const PeerAddRmsNormArgs& args, const Execution& execution);
 
-// What the plans' functions and scratch_bytes of KernelSet are.
-int64_t MlaPlanBytes(const MlaShape& shape);
+// The plans that are made on the host.
 void PlanMla(const MlaShape& shape, const AttentionSequence* sequences, void* plan);
-int64_t ExpandedPlanBytes(const ExpandedShape& shape, int64_t sequences, int64_t max_context);
 void PlanExpanded(const ExpandedShape& shape, const AttentionSequence* sequences, int64_t num_sequences,
                   void* plan);
-ScratchBytes ScratchOf(const StepBounds& bounds);
-
-// Their parts of ScratchOf.
-ScratchBytes ScratchOfProduct(const ProductBound& product);
-ScratchBytes ScratchOfExpanded(const ExpandedShape& shape);
-int64_t ScratchOfAttention(const MlaShape& most, int multiprocessors);
 
 }  // namespace deeprack::kernels::hopper

@@ -2,11 +2,9 @@
 // and int4 in the tiles that are for it, take rows that are quantised here first, if whoever made them has
 // not done so; grouped rows are put together on the way. A feed-forward's SwiGLU is part of quantising the
 // rows of its second product.
-#include <algorithm>
-
 #include "kernels/cuda/hopper/operations.h"
+#include "kernels/cuda/hopper/product_scratch.h"
 #include "kernels/cuda/hopper/rounded_rows.h"
-#include "kernels/cuda/hopper/scratch_cut.h"
 #include "kernels/cuda/plain/operations.h"
 #include "kernels/cuda/sm90/gemm.h"
 #include "kernels/cuda/sm90/quantise.h"
@@ -18,38 +16,6 @@ using sm90::GemmArgs;
 using sm90::GemmConfig;
 using sm90::QuantisedRows;
 using sm90::RowWeight;
-
-// Rows from which on no parts of K are summed side by side (gemm_schedule.h): more take no more scratch.
-constexpr int64_t kMostSplitRows = 256;
-
-// Whether a product with such weights takes e4m3 rows, bf16 ones else.
-bool TakesE4M3(DType weight, WeightLayout layout) {
-  return weight == DType::kF8E4M3 || layout == WeightLayout::kTilesForE4M3;
-}
-
-// How the rows come that a product reads.
-enum class Rows {
-  kAsTheyAre,
-  kGathered,   // bf16, put together here
-  kQuantised,  // e4m3, rounded here
-};
-
-// The scratch of one product.
-struct ProductScratch {
-  std::byte* rows = nullptr;  // kGathered, kQuantised
-  void* partials = nullptr;
-};
-
-ProductScratch Cut(Rows come, int64_t k, int64_t rows, int64_t partial_bytes, ScratchCut& cut) {
-  ProductScratch scratch;
-  if (come == Rows::kQuantised) {
-    scratch.rows = cut.Take<std::byte>(RoundedRowsLayoutOf(rows, k).bytes);
-  } else if (come == Rows::kGathered) {
-    scratch.rows = cut.Take<std::byte>(rows * k * static_cast<int64_t>(sizeof(bf16)));
-  }
-  scratch.partials = cut.Take<std::byte>(partial_bytes);
-  return scratch;
-}
 
 // `count` matrices at equal distances as one weight of so many groups; groups 0: they do not lie so, or are
 // panels.
@@ -109,7 +75,7 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
   const GemmConfig config = sm90::ChooseGemm(weight.groups, weight.n, weight.k, gemm.rows_per_group);
   ScratchCut cut(execution.scratch);
   const ProductScratch scratch =
-      Cut(come, weight.k, source.rows, sm90::PartialBytes(config, weight.n, source.rows), cut);
+      CutProduct(come, weight.k, source.rows, sm90::PartialBytes(config, weight.n, source.rows), cut);
   // Written here only if it is scratch.
   QuantisedRows quantised =
       AsQuantised(is_rounded ? const_cast<std::byte*>(source.rounded) : scratch.rows, source.rows, weight.k);
@@ -202,12 +168,6 @@ bool MultiplyGroups(const GroupedLinearArgs& args, const Matrix& gate_up, const 
 
 }  // namespace
 
-bool DispatchesRounded(const PackedWeight& weight) { return ReadsRounded(weight) && weight.k % 16 == 0; }
-
-bool ReadsRounded(const PackedWeight& weight) {
-  return weight.layout != WeightLayout::kPanels && TakesE4M3(weight.type, weight.layout) && weight.k % 4 == 0;
-}
-
 void Linear(const LinearArgs& args, const Execution& execution) {
   if (args.x.rows == 0) return;
   if (!MultiplyDense(args, {}, execution)) plain::Linear(args, execution);
@@ -246,24 +206,6 @@ void GroupedFeedForward(const GroupedFeedForwardArgs& args, const Execution& exe
   if (MultiplyGroups(args.down, args.swiglu.gate_up, execution)) return;
   plain::SwiGlu(args.swiglu, execution);
   GroupedLinear(args.down, execution);
-}
-
-ScratchBytes ScratchOfProduct(const ProductBound& product) {
-  if (product.layout == WeightLayout::kPanels) return {};
-  ScratchBytes bytes;
-  int64_t partials = 0;
-  for (int64_t rows = 1; rows <= std::min(product.rows, kMostSplitRows); ++rows) {
-    const GemmConfig config = sm90::ChooseGemm(product.groups, product.n, product.k, rows);
-    partials = std::max(partials, sm90::PartialBytes(config, product.n, rows));
-    bytes.counters = std::max(bytes.counters, sm90::ArrivalBytes(config, product.n, rows));
-  }
-  const Rows come = TakesE4M3(product.type, product.layout) ? Rows::kQuantised
-                    : product.groups > 1                    ? Rows::kGathered
-                                                            : Rows::kAsTheyAre;
-  ScratchCut cut;
-  Cut(come, product.k, product.rows, partials, cut);
-  bytes.data = cut.used();
-  return bytes;
 }
 
 }  // namespace deeprack::kernels::hopper

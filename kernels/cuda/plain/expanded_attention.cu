@@ -3,7 +3,6 @@
 // for each row and head. Sums are made in the CPU kernels' order, so the bits are those of the CPU's generic table.
 // Bytes: a span's keys and values once for each row.
 #include "base/check.h"
-#include "base/checked.h"
 #include "kernels/cuda/plain/latent_page.h"
 #include "kernels/cuda/plain/device.h"
 #include "kernels/cuda/plain/operations.h"
@@ -12,34 +11,7 @@
 namespace deeprack::kernels::plain {
 namespace {
 
-constexpr int64_t kSpan = 512;  // positions, whole pages
-
-// The scratch memory: keys and values of a span, and the softmaxes between spans.
-struct Buffers {
-  void* expanded;  // of shape.type [kSpan, heads, nope | rope | value]
-  float* sums;     // [rows, heads, value_dim]
-  float* stats;    // [rows, heads, 2]: largest score, sum of weights
-  int64_t bytes;
-};
-
-int64_t Stride(const ExpandedShape& shape) { return shape.query_dim() + shape.value_dim; }
-
-Buffers Cut(const ExpandedShape& shape, void* memory) {
-  constexpr int64_t kAlignment = 128;
-  int64_t used = 0;
-  const auto take = [&](int64_t bytes) -> void* {
-    const int64_t begin = used;
-    used += RoundUp(bytes, kAlignment);
-    return memory == nullptr ? nullptr : static_cast<char*>(memory) + begin;
-  };
-  const int64_t floats = shape.rows * shape.heads * static_cast<int64_t>(sizeof(float));
-  Buffers buffers = {};
-  buffers.expanded = take(kSpan * shape.heads * Stride(shape) * static_cast<int64_t>(SizeOf(shape.type)));
-  buffers.sums = static_cast<float*>(take(floats * shape.value_dim));
-  buffers.stats = static_cast<float*>(take(floats * 2));
-  buffers.bytes = used;
-  return buffers;
-}
+constexpr int64_t kSpan = kExpandedSpan;
 
 // One sequence and one span of it.
 struct Span {
@@ -133,7 +105,7 @@ void ExpandedAttention(const ExpandedAttentionArgs& args, const Execution& execu
   const ExpandedShape& shape = args.shape;
   DR_CHECK(shape.latent_dim <= kMaxKeyDim && shape.query_dim() <= kMaxKeyDim && shape.value_dim <= kMaxValueDim);
   DR_CHECK(args.q.type == shape.type && args.q.rows <= shape.rows);
-  const Buffers buffers = Cut(shape, execution.scratch.data);
+  const ExpandedBuffers buffers = CutExpanded(shape, execution.scratch.data);
   DR_CHECK(buffers.bytes <= execution.scratch.data_bytes);
   for (int64_t s = 0; s < args.num_sequences; ++s) {
     const AttentionSequence& sequence = args.host_sequences[s];
@@ -150,11 +122,6 @@ void ExpandedAttention(const ExpandedAttentionArgs& args, const Execution& execu
       });
     }
   }
-}
-
-ScratchBytes ScratchOf(const StepBounds& bounds) {
-  if (bounds.expanded.heads == 0) return {};
-  return {.data = Cut(bounds.expanded, nullptr).bytes};
 }
 
 }  // namespace deeprack::kernels::plain

@@ -6,14 +6,12 @@
 #pragma once
 
 #include "kernels/api/kernel_set.h"
+#include "kernels/cuda/plain/needs.h"
 
 namespace deeprack::kernels::plain {
 
 // All of them as a table.
 const KernelSet& Kernels();
-
-// What scratch_bytes of KernelSet is.
-ScratchBytes ScratchOf(const StepBounds& bounds);
 
 void Embedding(const EmbeddingArgs& args, const Execution& execution);
 void RmsNorm(const RmsNormArgs& args, const Execution& execution);

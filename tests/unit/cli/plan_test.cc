@@ -6,6 +6,7 @@
 #include "absl/strings/str_split.h"
 #include "cli/terminal/terminal.h"
 #include "model/budget/workspace.h"
+#include "tests/unit/model/r1_config.h"
 
 namespace deeprack::cli {
 namespace {
@@ -30,30 +31,45 @@ model::ModelConfig SmallConfig() {
   return config;
 }
 
+absl::StatusOr<ClusterPlan> PlanOf(const model::ModelConfig& config, const ServeOptions& options,
+                                   int64_t device_memory = 0) {
+  const PlannedDevice device = PlannedDeviceOf(options.backend, false);
+  return PlanCluster(config, footprint::WeightFormsOf(config, device.kernels), device, options,
+                     device_memory);
+}
+
+absl::StatusOr<std::string> TableOf(const model::ModelConfig& config, const ServeOptions& options,
+                                    int64_t device_memory = 0) {
+  const auto plan = PlanOf(config, options, device_memory);
+  if (!plan.ok()) return plan.status();
+  return PlanTable(*plan, PlannedDeviceOf(options.backend, false));
+}
+
 TEST(Plan, HasALineForEachKindOfRank) {
   ServeOptions options;
   options.pp = 2;
   options.kv_bytes = 1 << 20;
-  const auto table = PlanTable(SmallConfig(), options);
+  const auto table = TableOf(SmallConfig(), options);
   ASSERT_TRUE(table.ok()) << table.status();
   const std::vector<std::string> lines = absl::StrSplit(*table, '\n', absl::SkipEmpty());
   ASSERT_EQ(lines.size(), 5u) << *table;
   EXPECT_EQ(lines[0],
-            "tp=1 dp=1 ep=1 pp=2, bf16 compute, bf16 KV cache, 2 ranks, steps of 2048 tokens, 256 sequences, "
-            "context 256");
+            "tp=1 dp=1 ep=1 pp=2, bf16 compute, bf16 KV cache, 2 ranks on the CPU, steps of 2048 tokens, 256 "
+            "sequences, context 256");
   // Two layers of 64 tokens x 20 values x 2 bytes: 5,120 bytes a page, 204 pages in a MiB.
   EXPECT_THAT(lines[2], testing::HasSubstr("5.0 KiB"));
   EXPECT_THAT(lines[2], testing::HasSubstr("13056"));
   EXPECT_EQ(lines[3][0], '1');
   options.pp = 1;
-  EXPECT_THAT(PlanTable(SmallConfig(), options).value(), testing::HasSubstr(" KV cache, 1 rank, steps"));
+  EXPECT_THAT(TableOf(SmallConfig(), options).value(),
+              testing::HasSubstr(" KV cache, 1 rank on the CPU, steps"));
 }
 
 TEST(Plan, CountsTheCacheInItsType) {
   ServeOptions options;
   options.kv_bytes = 1 << 20;
   options.kv_cache_dtype = "fp8";
-  const auto table = PlanTable(SmallConfig(), options);
+  const auto table = TableOf(SmallConfig(), options);
   ASSERT_TRUE(table.ok()) << table.status();
   EXPECT_THAT(*table, testing::HasSubstr("bf16 compute, fp8 KV cache"));
   // Three layers of 64 tokens x (16 + 4 x 2 + 4) bytes: 5,376 bytes a page, 195 pages in a MiB.
@@ -61,7 +77,7 @@ TEST(Plan, CountsTheCacheInItsType) {
   EXPECT_THAT(*table, testing::HasSubstr(" 12480\n"));
   model::ModelConfig grouped = SmallConfig();
   grouped.kv_lora_rank = 0;
-  const absl::Status refused = PlanTable(grouped, options).status();
+  const absl::Status refused = TableOf(grouped, options).status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
 }
 
@@ -74,18 +90,82 @@ TEST(Plan, CountsTheWorkspaceOfTheStep) {
   const model::ModelConfig config = SmallConfig();
   const int64_t bytes = model::WorkspaceBytes(
       {.config = config, .limits = {.max_step_tokens = 100, .max_sequences = 7, .max_context = 64}});
-  const auto table = PlanTable(config, options);
+  const auto table = TableOf(config, options);
   ASSERT_TRUE(table.ok()) << table.status();
   EXPECT_THAT(*table, testing::HasSubstr(" " + FormatBytes(static_cast<double>(bytes)) + " "));
-  const auto larger = PlanTable(config, ServeOptions{});
+  const auto larger = TableOf(config, ServeOptions{});
   ASSERT_TRUE(larger.ok());
   EXPECT_THAT(*larger, testing::Not(testing::HasSubstr(" " + FormatBytes(static_cast<double>(bytes)) + " ")));
+}
+
+TEST(Plan, MemoryIsANumberAndAUnit) {
+  EXPECT_EQ(ParseMemory("80G").value(), int64_t{80} << 30);
+  EXPECT_EQ(ParseMemory("3T").value(), int64_t{3} << 40);
+  EXPECT_EQ(ParseMemory("1000").value(), 1000);
+  for (const char* wrong : {"", "G", "80GB", "-1", "0", "1.5G", "9999999999G"}) {
+    EXPECT_EQ(ParseMemory(wrong).status().code(), absl::StatusCode::kInvalidArgument) << wrong;
+  }
+}
+
+// By a byte.
+TEST(Plan, FitsOrSaysHowMuchIsMissing) {
+  ServeOptions options;
+  options.backend = "cuda";
+  options.tp = 2;
+  const model::ModelConfig config = SmallConfig();
+  const footprint::RankFootprint takes = PlanOf(config, options)->ranks[0];
+  EXPECT_GT(takes.scratch(), 0);
+  options.kv_bytes = 3 * takes.page;
+  const int64_t all = takes.fixed() + 3 * takes.page;
+  EXPECT_TRUE(CheckFits(*PlanOf(config, options, all)).ok());
+  const absl::Status refused = CheckFits(*PlanOf(config, options, all - 1));
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(refused.message(), testing::HasSubstr("; 1 bytes (1 B) are missing"));
+  options.kv_bytes = takes.page - 1;
+  EXPECT_THAT(CheckFits(*PlanOf(config, options, all)).message(), testing::HasSubstr("less than one page"));
+}
+
+// Without --kv-bytes as a worker does: nine tenths, less what is taken, in whole pages.
+TEST(Plan, TheRestOfTheDeviceIsCache) {
+  ServeOptions options;
+  options.dp = 2;
+  options.max_sequences = 1 << 16;
+  const model::ModelConfig config = SmallConfig();
+  const footprint::RankFootprint takes = PlanOf(config, options)->ranks[1];
+  const int64_t memory = (takes.fixed() + 7 * takes.page) / 9 * 10 + 10;
+  const auto plan = PlanOf(config, options, memory);
+  EXPECT_EQ(plan->Pages(), 7);
+  EXPECT_TRUE(CheckFits(*plan).ok());
+  EXPECT_THAT(TableOf(config, options, memory).value(), testing::EndsWith(" 896\n"));  // both groups
+  EXPECT_EQ(PlanOf(config, options, memory - takes.page)->Pages(), 6);
+  EXPECT_EQ(CheckFits(*PlanOf(config, options, takes.fixed())).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+// R1 in fp8 on eight cards: not of 80 GB, well on those of 141.
+TEST(Plan, SaysWhatWouldFit) {
+  ServeOptions options;
+  options.backend = "cuda";
+  options.tp = 8;
+  const model::ModelConfig config = model::R1();
+  const PlannedDevice device = PlannedDeviceOf(options.backend, false);
+  const footprint::WeightForms forms = footprint::WeightFormsOf(config, device.kernels);
+  const auto what = [&](int64_t gib) { return WhatWouldFit(config, forms, device, options, gib << 30); };
+  const auto small = PlanOf(config, options, int64_t{79} << 30);
+  EXPECT_THAT(CheckFits(*small).message(), testing::HasSubstr("rank 0 does not fit a device of 79.0 GiB"));
+  EXPECT_EQ(what(79), "Any of these would fit: --tp 16 (16 ranks), --pp 2 (16 ranks), --dp 2 (16 ranks)");
+  EXPECT_THAT(what(20), testing::HasSubstr("deeprack quantize"));
+  const auto large = PlanOf(config, options, int64_t{139} << 30);
+  EXPECT_TRUE(CheckFits(*large).ok());
+  EXPECT_GT(large->Pages() * kPageTokens, config.max_position_embeddings);
+  // A step's length decides where it is close.
+  const int64_t fixed = large->ranks[0].fixed();
+  EXPECT_THAT(what(fixed / 9 * 10 >> 30), testing::HasSubstr("--max-step-tokens 512"));
 }
 
 TEST(Plan, RefusesALayoutThatDoesNotFit) {
   ServeOptions options;
   options.tp = 3;
-  EXPECT_EQ(PlanTable(SmallConfig(), options).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(TableOf(SmallConfig(), options).status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 }  // namespace

@@ -7,12 +7,12 @@
 #include <cmath>
 #include <thread>
 
+#include "footprint/step_areas.h"
 #include "model/budget/budget.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/collectives/local/local_world.h"
 #include "worker/decoder/workspace.h"
-#include "worker/engine/step_memory.h"
 
 namespace deeprack::worker::testing {
 namespace {
@@ -68,7 +68,7 @@ TEST(EngineTest, MemoryIsTheBudgets) {
                                          .compute = compute,
                                          .expert_exchange = model::ExpertExchange::kAllToAll,
                                          .limits = limits}) +
-                      StepMemoryBytes(limits, config.vocab_size, {}));
+                      footprint::StepAreasOf(limits, config.vocab_size, {}).total());
       }
     }
   }

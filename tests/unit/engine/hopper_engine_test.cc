@@ -19,6 +19,7 @@
 
 #include "base/e4m3.h"
 #include "checkpoint/checkpoint_reader.h"
+#include "footprint/weight_forms.h"
 #include "kernels/api/kernel_set.h"
 #include "kernels/cuda/choice/kernel_choice.h"
 #include "model/budget/packed_tensors.h"
@@ -168,12 +169,12 @@ TEST_P(HopperEngineTest, EveryMatrixLiesAsTheKernelsRead) {
   ASSERT_TRUE(reader.ok()) << reader.status();
   const auto config = model::LoadModelConfig(folder);
   ASSERT_TRUE(config.ok()) << config.status();
-  const RowMajorTypes wanted = WantedRowMajor(*config, *reader, *card);
-  const auto types = KeptTypes(*config, *reader, *card);
-  ASSERT_TRUE(types.ok()) << types.status();
+  const auto forms = footprint::WeightFormsOf(*config, *reader, card->kernels());
+  ASSERT_TRUE(forms.ok()) << forms.status();
+  const RowMajorTypes wanted = forms->row_major;
   int64_t of_type = 0;
   for (const model::PackedTensor& tensor :
-       model::PackedTensorsOf(*config, c.layout, 0, DType::kBF16, *types, wanted)) {
+       model::PackedTensorsOf(*config, c.layout, 0, DType::kBF16, forms->types, wanted)) {
     if (tensor.form == model::WeightForm::kVector || tensor.form == model::WeightForm::kTable) continue;
     const bool int4 = tensor.type == DType::kInt4G128;
     EXPECT_EQ(tensor.layout, int4 ? wanted.int4 : WeightLayout::kRows) << tensor.parts[0].tensor.name;

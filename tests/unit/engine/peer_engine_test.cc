@@ -24,6 +24,7 @@ std::atomic<int> sums, exchanges;
 
 std::unique_ptr<Device> PeerCard(EmulatedDeviceEvents events = {}) {
   kernels::KernelSet kernels = kernels::plain::Kernels();
+  kernels.sums_among_peers = kernels.exchanges_among_peers = true;
   kernels.peer_sum = [](const kernels::PeerSumArgs& args, const kernels::Execution& execution) {
     ++sums;
     kernels::sm90::PeerSum(args, execution);
@@ -149,6 +150,7 @@ TEST(PeerEngineTest, RoundedRowsGiveTheSameBitsByBothWays) {
   };
   kernels::KernelSet by_communicator = among_peers;
   by_communicator.peer_exchange = nullptr;
+  by_communicator.exchanges_among_peers = false;
   const auto make = [](const kernels::KernelSet& set) {
     return [&set] { return MakeEmulatedDevice(1, {}, set); };
   };
@@ -259,9 +261,10 @@ TEST(PeerEngineTest, ItsMemoryIsCounted) {
   const auto with = MakeRack(options, [] { return PeerCard(); });
   const auto without = MakeRack(options, [] { return MakeCard(nullptr); });
   const int64_t hidden = with->engine(0).config().hidden_size;
-  EXPECT_EQ(with->engine(0).memory().workspace_bytes - without->engine(0).memory().workspace_bytes,
-            PeerArea::Bytes(PlacesOfSums(kernels::kMaxPeerRows, hidden)) +
-                PeerArea::Bytes(PlacesOfExchanges(4, kernels::kMaxPeerSlots, hidden * 4)));
+  EXPECT_EQ(
+      with->engine(0).memory().workspace_bytes - without->engine(0).memory().workspace_bytes,
+      footprint::PeerAreaBytes(footprint::PlacesOfSums(kernels::kMaxPeerRows, hidden)) +
+          footprint::PeerAreaBytes(footprint::PlacesOfExchanges(4, kernels::kMaxPeerSlots, hidden * 4)));
 }
 
 }  // namespace

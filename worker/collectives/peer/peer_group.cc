@@ -9,19 +9,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "base/checked.h"
 #include "base/status_macros.h"
 #include "worker/collectives/gather_values.h"
 
 namespace deeprack::worker {
 namespace {
 
-constexpr int64_t kAlignment = 128;
-constexpr int64_t kPlaceAlignment = 16;
-constexpr int64_t kCallsBegin =
-    RoundUp(kernels::kPeerWords * static_cast<int64_t>(sizeof(uint32_t)), kAlignment);
-constexpr int64_t kAreaBegin = 2 * kCallsBegin;  // flags, then call numbers as many
-constexpr uint32_t kReleased = 0x80000000u;      // in place of a rank's number + 1
+constexpr uint32_t kReleased = 0x80000000u;  // in place of a rank's number + 1
 
 struct Introduction {
   bool has_area = false;
@@ -57,24 +51,10 @@ absl::StatusOr<std::vector<Memory>> OpenAll(const std::vector<Introduction>& ran
 
 }  // namespace
 
-PeerPlaces PlacesOfSums(int64_t rows, int64_t cols) {
-  return {.places = std::min(rows, kernels::kMaxPeerRows),
-          .place_bytes = RoundUp(cols * static_cast<int64_t>(sizeof(float)), kPlaceAlignment)};
-}
-
-PeerPlaces PlacesOfExchanges(int64_t ranks, int64_t rows, int64_t row_bytes) {
-  return {.places = ranks * std::min(rows, kernels::kMaxPeerSlots),
-          .place_bytes = RoundUp(kernels::kPeerRowHeader + row_bytes, kPlaceAlignment)};
-}
-
-int64_t PeerArea::Bytes(const PeerPlaces& places) {
-  if (places.places == 0) return 0;
-  return RoundUp(kAreaBegin + kernels::PeerAreaBytes(places.places, places.place_bytes), kPeerMemoryUnit);
-}
-
 absl::StatusOr<PeerArea> PeerArea::Create(Device& device, const PeerPlaces& places) {
-  DR_CHECK(places.places > 0 && places.place_bytes % kPlaceAlignment == 0);
-  DR_ASSIGN_OR_RETURN(Memory memory, device.AllocateForPeers("memory that peers reach", Bytes(places)));
+  DR_CHECK(places.places > 0 && places.place_bytes % footprint::kPeerPlaceAlignment == 0);
+  DR_ASSIGN_OR_RETURN(Memory memory,
+                      device.AllocateForPeers("memory that peers reach", footprint::PeerAreaBytes(places)));
   DR_ASSIGN_OR_RETURN(Memory missing, device.AllocateStaging("the word of a missing peer", sizeof(uint32_t)));
   return PeerArea(std::move(memory), std::move(missing), places);
 }
@@ -89,8 +69,8 @@ absl::StatusOr<std::unique_ptr<PeerGroup>> PeerGroup::Create(Communicator& group
     mine = {.has_area = true, .places = area->places_, .ticket = {}};
     DR_ASSIGN_OR_RETURN(mine.ticket, device.TicketOf(area->memory_));
     // An earlier epoch's numbers go before anybody can know this one's.
-    DR_ASSIGN_OR_RETURN(zeros, device.AllocateStaging("zeros", kAreaBegin));
-    DR_RETURN_IF_ERROR(device.CopyIn(area->memory_.data(), zeros.data(), kAreaBegin));
+    DR_ASSIGN_OR_RETURN(zeros, device.AllocateStaging("zeros", footprint::kPeerAreaBegin));
+    DR_RETURN_IF_ERROR(device.CopyIn(area->memory_.data(), zeros.data(), footprint::kPeerAreaBegin));
     *reinterpret_cast<uint32_t*>(area->missing_.data()) = 0;
   }
   DR_ASSIGN_OR_RETURN(const std::vector<Introduction> ranks, GatherValues(mine, group, device));
@@ -107,14 +87,14 @@ absl::StatusOr<std::unique_ptr<PeerGroup>> PeerGroup::Create(Communicator& group
                     .ranks = group.size(),
                     .places = area->places_.places,
                     .place_bytes = area->places_.place_bytes,
-                    .calls = reinterpret_cast<uint32_t*>(area->memory_.data() + kCallsBegin),
+                    .calls = reinterpret_cast<uint32_t*>(area->memory_.data() + footprint::kPeerCallsBegin),
                     .missing = reinterpret_cast<uint32_t*>(area->missing_.data()),
                     .deadline_ns = static_cast<uint64_t>(absl::ToInt64Nanoseconds(group.timeout()))};
   peers->opened_ = *std::move(opened);
   for (int r = 0; r < group.size(); ++r) {
     std::byte* const base = r == own ? area->memory_.data() : peers->opened_[static_cast<size_t>(r)].data();
     peers->memory_.flags[r] = reinterpret_cast<uint32_t*>(base);
-    peers->memory_.areas[r] = base + kAreaBegin;
+    peers->memory_.areas[r] = base + footprint::kPeerAreaBegin;
   }
   return peers;
 }

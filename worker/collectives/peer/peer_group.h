@@ -11,30 +11,21 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "footprint/peer_places.h"
 #include "kernels/api/kernel_set.h"
 #include "worker/collectives/communicator.h"
 #include "worker/device/device.h"
 
 namespace deeprack::worker {
 
-// What calls need room for: rows, of all ranks where they exchange them.
-struct PeerPlaces {
-  int64_t places = 0;       // 0: none
-  int64_t place_bytes = 0;  // multiple of 16
+using footprint::PeerPlaces;
 
-  bool operator==(const PeerPlaces&) const = default;
-};
-// Of sums of `rows` rows of `cols` values, and of exchanges with `ranks` ranks of as many rows with each.
-PeerPlaces PlacesOfSums(int64_t rows, int64_t cols);
-PeerPlaces PlacesOfExchanges(int64_t ranks, int64_t rows, int64_t row_bytes);
-
-// A rank's own part of it, which stays over epochs: nobody need take memory that peers may still look at.
+// A rank's own memory for its peers, which stays over epochs: nobody need take memory that peers may still
+// look at.
 class PeerArea {
  public:
-  // What it takes of the card's memory.
-  static int64_t Bytes(const PeerPlaces& places);
-
-  // The device outlives it. Errors are the device's: Unimplemented where ranks share no memory.
+  // Takes footprint::PeerAreaBytes of the card's memory. The device outlives it. Errors are the device's:
+  // Unimplemented where ranks share no memory.
   static absl::StatusOr<PeerArea> Create(Device& device, const PeerPlaces& places);
 
   int64_t bytes() const { return memory_.bytes(); }

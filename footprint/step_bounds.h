@@ -7,7 +7,7 @@
 #include "model/budget/packed_tensors.h"
 #include "model/budget/workspace.h"
 
-namespace deeprack::worker {
+namespace deeprack::footprint {
 
 // `tensors` are the rank's; `attention` and `expanded` are the shapes of the largest step, heads 0 for none.
 kernels::StepBounds StepBoundsOf(const model::WorkspaceSpec& spec,
@@ -15,4 +15,4 @@ kernels::StepBounds StepBoundsOf(const model::WorkspaceSpec& spec,
                                  const kernels::MlaShape& attention, const kernels::ExpandedShape& expanded,
                                  int multiprocessors);
 
-}  // namespace deeprack::worker
+}  // namespace deeprack::footprint

@@ -1,8 +1,8 @@
-#include "worker/engine/step_bounds.h"
+#include "footprint/step_bounds.h"
 
 #include <algorithm>
 
-namespace deeprack::worker {
+namespace deeprack::footprint {
 
 kernels::StepBounds StepBoundsOf(const model::WorkspaceSpec& spec,
                                  const std::vector<model::PackedTensor>& tensors,
@@ -35,4 +35,4 @@ kernels::StepBounds StepBoundsOf(const model::WorkspaceSpec& spec,
   return bounds;
 }
 
-}  // namespace deeprack::worker
+}  // namespace deeprack::footprint

@@ -1,0 +1,101 @@
+#include "cli/plan/cluster_plan.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/ids.h"
+#include "base/status_macros.h"
+#include "cli/serve/preflight.h"
+#include "cli/terminal/terminal.h"
+#include "footprint/kv_pages.h"
+#include "model/budget/kv_cache_type.h"
+
+namespace deeprack::cli {
+namespace {
+
+std::string Bytes(int64_t bytes) { return FormatBytes(static_cast<double>(bytes)); }
+
+model::StepLimits LimitsOf(const model::ModelConfig& config, const ServeOptions& options) {
+  return {
+      .max_step_tokens = options.max_step_tokens > 0 ? options.max_step_tokens : model::kDefaultMaxStepTokens,
+      .max_sequences = options.max_sequences > 0 ? options.max_sequences : model::kDefaultMaxSequences,
+      .max_context = options.max_context > 0 ? options.max_context : config.max_position_embeddings};
+}
+
+// Each rank has a device of its own.
+footprint::RankMemory MemoryOf(const ClusterPlan& plan, Rank rank) {
+  const footprint::RankFootprint& takes = plan.ranks[static_cast<size_t>(rank)];
+  return {.host = static_cast<uint64_t>(rank),
+          .available_bytes = plan.device_memory,
+          .fixed_bytes = takes.fixed(),
+          .page_bytes = takes.page,
+          .kv_bytes = plan.kv_bytes};
+}
+
+}  // namespace
+
+int64_t ClusterPlan::PagesOf(Rank rank) const {
+  const footprint::RankMemory memory = MemoryOf(*this, rank);
+  return footprint::AgreeOnBlocks({&memory, 1}, footprint::MostBlocks(limits)).blocks;
+}
+
+int64_t ClusterPlan::Pages() const {
+  std::vector<footprint::RankMemory> memories;
+  for (Rank rank = 0; rank < layout.world_size(); ++rank) memories.push_back(MemoryOf(*this, rank));
+  return footprint::AgreeOnBlocks(memories, footprint::MostBlocks(limits)).blocks;
+}
+
+absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const footprint::WeightForms& forms,
+                                        const PlannedDevice& device, const ServeOptions& options,
+                                        int64_t device_memory) {
+  DR_RETURN_IF_ERROR(CheckSuits(config, options));
+  ClusterPlan plan = {.layout = options.layout(),
+                      .compute = options.compute == "f32" ? DType::kF32 : DType::kBF16,
+                      .limits = LimitsOf(config, options),
+                      .kv_bytes = options.kv_bytes,
+                      .device_memory = device_memory};
+  DR_ASSIGN_OR_RETURN(plan.cache_type, model::KvCacheTypeOf(options.kv_cache_dtype, plan.compute));
+  for (Rank rank = 0; rank < plan.layout.world_size(); ++rank) {
+    plan.ranks.push_back(footprint::RankFootprintOf(
+        {.config = config,
+         .layout = plan.layout,
+         .rank = rank,
+         .compute = plan.compute,
+         .cache_type = plan.cache_type,
+         .expert_exchange = options.expert_exchange == "all_to_all" ? model::ExpertExchange::kAllToAll
+                                                                    : model::ExpertExchange::kReplicated,
+         .prefill_attention = options.prefill_attention == "absorbed" ? model::PrefillAttention::kAbsorbed
+                                                                      : model::PrefillAttention::kExpanded,
+         .limits = plan.limits},
+        forms, device.needs()));
+  }
+  return plan;
+}
+
+absl::Status CheckFits(const ClusterPlan& plan) {
+  if (plan.device_memory == 0) return absl::OkStatus();
+  const int64_t pages = plan.Pages();
+  // What a worker gives to its rank where nobody says how large the cache is to be.
+  const int64_t given = plan.kv_bytes > 0 ? plan.device_memory : plan.device_memory / 10 * 9;
+  int64_t missing = 0;
+  Rank fullest = 0;
+  for (Rank rank = 0; rank < plan.layout.world_size(); ++rank) {
+    const footprint::RankMemory memory = MemoryOf(plan, rank);
+    const int64_t more = memory.fixed_bytes + std::max<int64_t>(pages, 1) * memory.page_bytes - given;
+    if (more > missing) missing = more, fullest = rank;
+  }
+  if (missing == 0) {
+    if (pages > 0) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        absl::StrCat("--kv-bytes ", plan.kv_bytes, " is less than one page of the KV cache takes"));
+  }
+  const footprint::RankFootprint& takes = plan.ranks[static_cast<size_t>(fullest)];
+  return absl::FailedPreconditionError(absl::StrCat(
+      "rank ", fullest, " does not fit a device of ", Bytes(plan.device_memory), ": it takes ",
+      Bytes(takes.fixed()), ", of which ", Bytes(takes.weights), " are weights, and ",
+      Bytes(std::max<int64_t>(pages, 1) * takes.page), " of KV cache; ",
+      plan.kv_bytes > 0 ? "" : absl::StrCat("nine tenths of the device, ", Bytes(given), ", are for it; "),
+      missing, " bytes (", Bytes(missing), ") are missing"));
+}
+
+}  // namespace deeprack::cli

@@ -1,0 +1,31 @@
+// What a rank would compute on, without having it.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "footprint/rank_footprint.h"
+#include "kernels/api/kernel_needs.h"
+
+namespace deeprack::cli {
+
+struct PlannedDevice {
+  std::string name;  // for people
+  kernels::KernelNeeds kernels;
+  int multiprocessors = 0;
+  bool shares_host_memory = true;
+
+  footprint::DeviceNeeds needs() const {
+    return {.kernels = kernels, .multiprocessors = multiprocessors, .shares_host_memory = shares_host_memory};
+  }
+};
+
+// `backend`: as `serve` is told; auto is the CPU, since nobody knows what the ranks' machines will have. A
+// card is an H100 or H200 SXM, with the kernels that a worker would use on it: with `unverified_kernels`
+// those that have not been proven, too.
+PlannedDevice PlannedDeviceOf(const std::string& backend, bool unverified_kernels);
+
+// "80G", "512M", "1000000": bytes; K, M, G and T are powers of 1024. InvalidArgument: anything else, or 0.
+absl::StatusOr<int64_t> ParseMemory(const std::string& text);
+
+}  // namespace deeprack::cli

@@ -1,0 +1,63 @@
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cli/plan/plan.h"
+#include "cli/terminal/terminal.h"
+
+namespace deeprack::cli {
+namespace {
+
+constexpr int32_t kShortStep = 512;  // tokens
+
+// Each alone.
+std::vector<ServeOptions> ChangesOf(const ServeOptions& options, std::vector<std::string>& flags) {
+  std::vector<ServeOptions> changes;
+  const auto change = [&](const std::function<std::string(ServeOptions&)>& make) {
+    ServeOptions changed = options;
+    flags.push_back(make(changed));
+    changes.push_back(changed);
+  };
+  if (options.max_step_tokens == 0 || options.max_step_tokens > kShortStep) {
+    change([](ServeOptions& to) {
+      to.max_step_tokens = kShortStep;
+      return absl::StrCat("--max-step-tokens ", kShortStep);
+    });
+  }
+  if (options.prefill_attention != "absorbed") {
+    change([](ServeOptions& to) {
+      to.prefill_attention = "absorbed";
+      return std::string("--prefill-attention absorbed");
+    });
+  }
+  for (int32_t ServeOptions::*ranks : {&ServeOptions::tp, &ServeOptions::pp, &ServeOptions::dp}) {
+    const char* flag = ranks == &ServeOptions::tp ? "--tp " : ranks == &ServeOptions::pp ? "--pp " : "--dp ";
+    change([&](ServeOptions& to) {
+      to.*ranks *= 2;
+      return absl::StrCat(flag, to.*ranks, " (", FormatRanks(to.layout().world_size()), ")");
+    });
+  }
+  return changes;
+}
+
+}  // namespace
+
+std::string WhatWouldFit(const model::ModelConfig& config, const footprint::WeightForms& forms,
+                         const PlannedDevice& device, const ServeOptions& options, int64_t device_memory) {
+  std::vector<std::string> flags, fitting;
+  const std::vector<ServeOptions> changes = ChangesOf(options, flags);
+  for (size_t i = 0; i < changes.size(); ++i) {
+    const auto plan = PlanCluster(config, forms, device, changes[i], device_memory);
+    if (plan.ok() && CheckFits(*plan).ok()) fitting.push_back(flags[i]);
+  }
+  if (fitting.empty()) {
+    return "Twice the ranks, or shorter steps, do not help alone: use more ranks, devices with more memory, "
+           "or "
+           "a model of fewer bits a weight (deeprack quantize)";
+  }
+  return absl::StrCat("Any of these would fit: ", absl::StrJoin(fitting, ", "));
+}
+
+}  // namespace deeprack::cli
