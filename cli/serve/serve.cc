@@ -85,6 +85,10 @@ int Serve(const ServeOptions& options) {
     Say(absl::StrCat("deeprack: ", status.message(), "\n"));
     return static_cast<int>(ExitCodeOf(status));
   }
+  if (options.load_format == "dummy") {
+    Say("deeprack: warning: the weights are dummies (--load-format dummy), answers are noise: for trials "
+        "only\n");
+  }
   StopSignals signals;
   Cluster cluster(options, &signals);
   std::optional<ServeEnd> end = BringUp(cluster);
