@@ -65,6 +65,10 @@ absl::StatusOr<ServeOptions> LoadServeOptions(const Flags& flags, std::string co
 }
 
 std::optional<ServeEnd> BringUp(Cluster& cluster) {
+  if (cluster.options().load_format == "dummy") {
+    Say("deeprack: warning: the weights are dummies (--load-format dummy), answers are noise: for trials "
+        "only\n");
+  }
   Progress progress("loading", IsTerminal(STDERR_FILENO), absl::Now());
   bool told = false;
   const auto on_state = [&](const ReadyState& state) {
@@ -84,10 +88,6 @@ int Serve(const ServeOptions& options) {
   if (const absl::Status status = Preflight(options); !status.ok()) {
     Say(absl::StrCat("deeprack: ", status.message(), "\n"));
     return static_cast<int>(ExitCodeOf(status));
-  }
-  if (options.load_format == "dummy") {
-    Say("deeprack: warning: the weights are dummies (--load-format dummy), answers are noise: for trials "
-        "only\n");
   }
   StopSignals signals;
   Cluster cluster(options, &signals);
