@@ -153,7 +153,7 @@ bool RankEngine::Suits(const EngineOptions& options) const {
   same.packed = options_.packed;  // these two are the worker's own, not a load's
   same.decode_graphs = options_.decode_graphs;
   if (same != options_) return false;
-  const auto reader = checkpoint::CheckpointReader::Open(options.model_path);
+  const auto reader = checkpoint::CheckpointReader::Open(options.model_path, config_, options.load_format);
   if (!reader.ok()) return false;
   const auto files = DigestOfCheckpoint(*reader);
   return files.ok() && *files == files_;

@@ -39,6 +39,10 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
                                                    " is beyond the model's ", config.max_position_embeddings,
                                                    " positions"));
   }
+  if (options.load_format == model::LoadFormat::kDummy && !options.packed.folder.empty()) {
+    return absl::InvalidArgumentError(
+        "dummy weights are not packed: they would take a checkpoint's place in " + options.packed.folder);
+  }
   DR_RETURN_IF_ERROR(model::ValidateLayout(config, options.layout));
   if (options.rank < 0 || options.rank >= options.layout.world_size()) {
     return absl::InvalidArgumentError(absl::StrCat("rank ", options.rank, " of the ",
@@ -105,7 +109,8 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
   const model::ModelConfig& config = preparation.config;
   DR_RETURN_IF_ERROR(CheckOptions(options, config));
   DR_RETURN_IF_ERROR(CheckKernels(config, device.kernels()));
-  DR_ASSIGN_OR_RETURN(preparation.reader, checkpoint::CheckpointReader::Open(options.model_path));
+  DR_ASSIGN_OR_RETURN(preparation.reader,
+                      checkpoint::CheckpointReader::Open(options.model_path, config, options.load_format));
   DR_RETURN_IF_ERROR(checkpoint::CheckCheckpoint(config, *preparation.reader).status());
   DR_ASSIGN_OR_RETURN(preparation.files, DigestOfCheckpoint(*preparation.reader));
   DR_ASSIGN_OR_RETURN(const model::TensorTypes types, KeptTypes(config, *preparation.reader, device));
