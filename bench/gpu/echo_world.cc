@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
-#include "model/budget/workspace.h"
 
 namespace deeprack::bench {
 namespace {
@@ -39,10 +38,9 @@ class EchoWorld final : public Communicator {
   absl::Status AllToAllV(const void* in, std::span<const int64_t> send_bytes, void* out,
                          std::span<const int64_t> recv_bytes) override {
     dispatches_ = !dispatches_;
-    const int64_t hidden_row = (shape_.routing.ids_at) * 2;  // a sum: fp32 where a row is bf16
     EchoRowsArgs args = {.send = in,
                          .receive = out,
-                         .row_bytes = dispatches_ ? shape_.dispatch_row_bytes : hidden_row,
+                         .row_bytes = dispatches_ ? shape_.dispatch_row_bytes : shape_.sum_row_bytes,
                          .ranks = shape_.ranks};
     if (dispatches_) args.routing = shape_.routing;
     for (size_t r = 0; r < send_bytes.size(); ++r) {
@@ -79,16 +77,16 @@ class EchoWorld final : public Communicator {
 
 }  // namespace
 
-EchoShape EchoShapeOf(const model::ModelConfig& config, const model::Layout& layout) {
+EchoShape EchoShapeOf(const model::ModelConfig& config, const model::Layout& layout,
+                      const worker::TravellingRows& rows) {
   DR_CHECK(layout.tp == 1 && layout.pp == 1 && layout.ep == layout.dp && layout.ep <= kMostEchoRanks);
-  const model::WorkspaceSpec spec = {
-      .config = config, .layout = layout, .expert_exchange = model::ExpertExchange::kAllToAll};
   EchoShape shape = {.ranks = layout.stage_size(),
-                     .dispatch_row_bytes = model::DispatchRowBytes(spec),
-                     .routing = {.ids_at = config.hidden_size * static_cast<int64_t>(sizeof(bf16)),
+                     .dispatch_row_bytes = rows.bytes,
+                     .sum_row_bytes = config.hidden_size * static_cast<int64_t>(sizeof(float)),
+                     .routing = {.ids_at = rows.activation_bytes,
                                  .top_k = config.num_experts_per_tok,
                                  .rank_experts = config.n_routed_experts / layout.ep}};
-  DR_CHECK(shape.dispatch_row_bytes != 2 * shape.routing.ids_at);  // rows and sums are told apart by it
+  DR_CHECK(shape.dispatch_row_bytes != shape.sum_row_bytes);  // rows and sums are told apart by it
   return shape;
 }
 

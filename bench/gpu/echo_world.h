@@ -9,6 +9,7 @@
 #include "model/config/model_config.h"
 #include "model/layout/layout.h"
 #include "worker/collectives/communicator.h"
+#include "worker/decoder/travelling_rows.h"
 #include "worker/device/device.h"
 
 namespace deeprack::bench {
@@ -17,10 +18,12 @@ namespace deeprack::bench {
 struct EchoShape {
   int64_t ranks = 0;
   int64_t dispatch_row_bytes = 0;
+  int64_t sum_row_bytes = 0;  // of what comes back
   EchoRouting routing;
 };
-// Of bf16 activations; the layout's ranks are one stage of whole experts, tp 1.
-EchoShape EchoShapeOf(const model::ModelConfig& config, const model::Layout& layout);
+// The layout's ranks are one stage of whole experts, tp 1.
+EchoShape EchoShapeOf(const model::ModelConfig& config, const model::Layout& layout,
+                      const worker::TravellingRows& rows);
 
 // Rank 0 of shape.ranks. Gathering brings this rank's values for each; once `exchanging` says that steps run,
 // what is gathered are counts of rows (EchoCounts), and exchanges alternate between dispatch and combine, as

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <utility>
@@ -14,9 +15,11 @@
 #include "base/status_macros.h"
 #include "bench/engine/forwarding_device.h"
 #include "bench/gpu/echo_world.h"
+#include "model/budget/packed_tensors.h"
 #include "model/config/model_config.h"
 #include "nlohmann/json.hpp"
 #include "worker/engine/preparation.h"
+#include "worker/weights/weight_loader.h"
 
 namespace deeprack::bench {
 namespace {
@@ -118,18 +121,33 @@ class EchoedRank final : public FullRank {
                 .max_sequences = limits_.max_sequences,
                 .max_context = limits_.max_context,
                 .decode_graphs = true};
-    shape_ = EchoShapeOf(config, options_.layout);
+    folder_.Write(json);
+    worker::Preparation preparation;
+    DR_RETURN_IF_ERROR(worker::Prepare(options_, *device, preparation));
+    shape_ = EchoShapeOf(config, options_.layout, preparation.travelling_rows);
     device_ = std::make_shared<EchoDevice>(std::move(device), shape_);
     DR_RETURN_IF_ERROR(ChooseLayers(std::move(json), config));
     world_ = MakeEchoWorld(shape_, device_.get(), &exchanging_);
     DR_ASSIGN_OR_RETURN(engine_, worker::Engine::Create(options_, device_, world_.get(), {}));
     exchanging_ = true;
+    DR_RETURN_IF_ERROR(CountWeights());
     return FillCache();
   }
 
   absl::StatusOr<StepTime> Decode(int32_t sequences, int32_t context, int repeats) override {
     const model::StepPlan plan = DecodePlan(sequences, context);
     return Median(repeats, [&] { return Step(plan); });
+  }
+
+  double BytesOfDecode(int32_t sequences, int32_t context) const override {
+    const model::ModelConfig& config = engine_->config();
+    const double experts = static_cast<double>(config.n_routed_experts / shape_.ranks);
+    const double pairs = static_cast<double>(sequences) * static_cast<double>(config.num_experts_per_tok);
+    const double with_rows = 1.0 - std::pow(1.0 - 1.0 / experts, pairs);
+    const double entry = static_cast<double>(model::KvPageBytes(config, options_.layout, 0, DType::kBF16)) /
+                         static_cast<double>(kPageTokens);
+    return common_bytes_ + with_rows * expert_bytes_ +
+           static_cast<double>(sequences) * static_cast<double>(context) * entry;
   }
 
   absl::StatusOr<StepTime> Prefill(int32_t tokens, int repeats) override {
@@ -175,6 +193,24 @@ class EchoedRank final : public FullRank {
                                                        " are free: not enough for one layer with experts"));
     }
     return needed(layers).status();
+  }
+
+  // Of weights, what every decode step reads, and all experts'. Of the embedding it reads a few rows.
+  absl::Status CountWeights() {
+    worker::Preparation preparation;
+    DR_RETURN_IF_ERROR(worker::Prepare(options_, *device_, preparation));
+    const model::ModelConfig& config = preparation.config;
+    DR_ASSIGN_OR_RETURN(const model::TensorTypes types,
+                        worker::KeptTypes(config, *preparation.reader, *device_));
+    for (const model::PackedTensor& tensor :
+         model::PackedTensorsOf(config, options_.layout, 0, options_.compute, types,
+                                worker::WantedRowMajor(config, *preparation.reader, *device_))) {
+      const bool of_experts =
+          tensor.kind == model::TensorKind::kExpertGate || tensor.kind == model::TensorKind::kExpertDown;
+      if (tensor.form == model::WeightForm::kTable) continue;
+      (of_experts ? expert_bytes_ : common_bytes_) += static_cast<double>(tensor.bytes());
+    }
+    return absl::OkStatus();
   }
 
   // Entries as a model makes them; the power that a card draws depends on them.
@@ -280,6 +316,7 @@ class EchoedRank final : public FullRank {
   std::shared_ptr<EchoDevice> device_;
   std::unique_ptr<worker::Communicator> world_;
   std::unique_ptr<worker::Engine> engine_;  // goes first
+  double common_bytes_ = 0, expert_bytes_ = 0;
   StepId step_ = 0;
 };
 

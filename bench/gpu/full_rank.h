@@ -37,6 +37,9 @@ class FullRank {
 
   // Decodes of so many sequences whose next token is at position context - 1.
   virtual absl::StatusOr<StepTime> Decode(int32_t sequences, int32_t context, int repeats) = 0;
+  // What such a step must read: weights (of experts those that have rows, if choices are spread evenly), and
+  // the cache's entries.
+  virtual double BytesOfDecode(int32_t sequences, int32_t context) const = 0;
   // A prompt, in chunks of at most max_step_tokens: the sum of its steps.
   virtual absl::StatusOr<StepTime> Prefill(int32_t tokens, int repeats) = 0;
   // The same once more, every operation waited for by itself: where the time goes, and nothing's real time.

@@ -1,6 +1,7 @@
 // One rank of a rack that serves DeepSeek R1, by the worker's own engine (full_rank.h): decode steps at
 // several batches and contexts, and prefill, with the experts of 8-way and of 32-way expert parallelism.
-// Prints for each: tokens per second, kernels per layer, and where the time goes.
+// Prints for each: tokens per second, kernels per layer, the share of what its reads take, and where the time
+// goes.
 //   full_rank_bench [--quick] [--plain] [--ranks 8,32] [--layers 61]
 #include <algorithm>
 #include <cstdio>
@@ -13,6 +14,7 @@
 
 #include "base/status_macros.h"
 #include "bench/gpu/full_rank.h"
+#include "bench/gpu/kernel_timer.h"
 #include "kernels/cuda/choice/kernel_choice.h"
 #include "worker/device/cuda/cuda_device.h"
 
@@ -55,6 +57,7 @@ class Bench {
   Bench(const Options& options, int32_t ranks) : options_(options), ranks_(ranks) {}
 
   absl::Status Run() {
+    limits_ = MeasureCard();
     DR_ASSIGN_OR_RETURN(std::unique_ptr<worker::Device> card, OpenCard(options_));
     char config[sizeof(kR1) + 16];
     std::snprintf(config, sizeof(config), kR1, options_.layers);
@@ -87,6 +90,10 @@ class Bench {
     DR_ASSIGN_OR_RETURN(const StepTime step, rank_->Decode(batch, context, kRepeats));
     std::printf("ep%-2d %5d x    1 rows, context %6d: ", ranks_, batch, context);
     PrintStep(step, batch);
+    const double floor = rank_->BytesOfDecode(batch, context) / limits_.bytes_per_second;
+    std::printf("    reads %.1f GB: %.2f ms at the copy bandwidth of %.2f TB/s, %.0f%% of the time\n",
+                rank_->BytesOfDecode(batch, context) * scale() / 1e9, floor * scale() * 1e3,
+                limits_.bytes_per_second / 1e12, 100 * floor / step.seconds);
     DR_ASSIGN_OR_RETURN(const OperationTimes times, rank_->OperationsOfDecode(batch, context));
     PrintOperations(times);
     return absl::OkStatus();
@@ -134,6 +141,7 @@ class Bench {
   const Options options_;
   const int32_t ranks_;
   std::unique_ptr<FullRank> rank_;
+  CardLimits limits_;
 };
 
 // False: not these arguments.

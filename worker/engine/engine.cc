@@ -48,7 +48,7 @@ class RankEngine final : public Engine {
         files_(preparation.files),
         limits_(preparation.limits),
         own_(preparation.memory),
-        travelling_row_bytes_(preparation.travelling_row_bytes),
+        travelling_row_bytes_(preparation.travelling_rows.bytes),
         at_(model::CoordinatesOf(options.layout, options.rank)),
         device_(std::move(device)),
         world_(world),
@@ -339,7 +339,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
   Preparation preparation;
   const absl::Status prepared = Prepare(options, *device, preparation);
   DR_ASSIGN_OR_RETURN(const int64_t blocks,
-                      AgreeToLoad(prepared, preparation.memory, preparation.travelling_row_bytes,
+                      AgreeToLoad(prepared, preparation.memory, preparation.travelling_rows.bytes,
                                   MostBlocks(preparation.limits), world, *device));
   DR_ASSIGN_OR_RETURN(EngineParts parts, MakeParts(options, preparation, blocks, *device, world, progress));
   if (device->shares_host_memory()) LogHugePages(MemoryOf(parts));

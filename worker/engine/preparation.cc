@@ -65,23 +65,19 @@ kernels::ScratchBytes ScratchOf(const EngineOptions& options, const Preparation&
       attention, preparation.planner.expanded(), device.execution().multiprocessors));
 }
 
-// As Decoder sends rows to the experts of other ranks.
-int64_t TravellingRowBytes(const EngineOptions& options, const Preparation& preparation,
-                           const model::TensorTypes& types, const RowMajorTypes& row_major,
-                           const kernels::KernelSet& kernels) {
-  const model::WorkspaceSpec spec = WorkspaceSpecOf(options, preparation);
-  if (spec.expert_exchange != model::ExpertExchange::kAllToAll) return 0;
+TravellingRows RowsToExperts(const EngineOptions& options, const Preparation& preparation,
+                             const model::TensorTypes& types, const RowMajorTypes& row_major,
+                             const kernels::KernelSet& kernels) {
+  if (options.expert_exchange != model::ExpertExchange::kAllToAll) return {};
+  const model::ModelConfig& config = preparation.config;
   for (const model::PackedTensor& tensor :
-       model::PackedTensorsOf(spec.config, spec.layout, spec.rank, spec.compute, types, row_major)) {
+       model::PackedTensorsOf(config, options.layout, options.rank, options.compute, types, row_major)) {
     if (tensor.kind != model::TensorKind::kExpertGate) continue;
-    const bool rounded =
-        kernels.dispatches_rounded != nullptr &&
-        kernels.dispatches_rounded(
-            {.type = tensor.type, .n = tensor.rows, .k = tensor.cols, .layout = tensor.layout});
-    return rounded ? model::DispatchRowBytes(spec.config, RoundedRowLayoutOf(spec.config.hidden_size).bytes)
-                   : model::DispatchRowBytes(spec);
+    return TravellingRowsTo(
+        {.type = tensor.type, .n = tensor.rows, .k = tensor.cols, .layout = tensor.layout}, config,
+        options.compute, kernels);
   }
-  return 0;
+  return {};
 }
 
 }  // namespace
@@ -132,8 +128,7 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
   preparation.peers = PeerNeedsOf(WorkspaceSpecOf(options, preparation), device.kernels());
   const RowMajorTypes row_major = WantedRowMajor(config, *preparation.reader, device);
   preparation.scratch = ScratchOf(options, preparation, types, row_major, device);
-  preparation.travelling_row_bytes =
-      TravellingRowBytes(options, preparation, types, row_major, device.kernels());
+  preparation.travelling_rows = RowsToExperts(options, preparation, types, row_major, device.kernels());
   preparation.memory = {
       .host = device.memory_identity(),
       .available_bytes = device.AvailableBytes(),

@@ -11,6 +11,7 @@
 #include "model/config/model_config.h"
 #include "worker/decoder/attention_planner.h"
 #include "worker/decoder/seams.h"
+#include "worker/decoder/travelling_rows.h"
 #include "worker/decoder/workspace.h"
 #include "worker/device/device.h"
 #include "worker/engine/engine.h"
@@ -25,11 +26,11 @@ struct Preparation {
   std::optional<checkpoint::CheckpointReader> reader;  // open and checked against the config
   model::StepLimits limits;
   RankMemory memory;
-  int64_t workspace_bytes = 0;       // of the decoder
-  bool rounded_rows = false;         // of the workspace: model::WorkspaceSpec's
-  int64_t travelling_row_bytes = 0;  // of a row for the experts of other ranks; 0: none travels
-  int64_t step_bytes = 0;            // StepMemory
-  int64_t table_bytes = 0;           // WeightTableBytes
+  int64_t workspace_bytes = 0;     // of the decoder
+  bool rounded_rows = false;       // of the workspace: model::WorkspaceSpec's
+  TravellingRows travelling_rows;  // to the experts of other ranks
+  int64_t step_bytes = 0;          // StepMemory
+  int64_t table_bytes = 0;         // WeightTableBytes
   PeerNeeds peers;
   AttentionPlanner planner;
   kernels::ScratchBytes scratch;

@@ -65,6 +65,11 @@ TEST(FullRankTest, DecodesAndPrefills) {
   EXPECT_GT(decode->seconds, 0);
   EXPECT_GT(decode->kernels, 0) << "from a recording";
   ExpectFiniteLogits(*rank);
+  // One more sequence reads its entries, and more experts, of which there are four here and four are chosen.
+  const double entries = 70 * 3 * (512 + 64) * 2;
+  EXPECT_GT(rank->BytesOfDecode(2, 70) - rank->BytesOfDecode(1, 70), entries);
+  EXPECT_NEAR(rank->BytesOfDecode(9, 70) - rank->BytesOfDecode(9, 0), 9 * entries, 1.0);
+  EXPECT_LT(rank->BytesOfDecode(4, 0), static_cast<double>(rank->engine().memory().weight_bytes));
   const auto prefill = rank->Prefill(100, 1);
   ASSERT_TRUE(prefill.ok()) << prefill.status();
   EXPECT_EQ(prefill->kernels, 0);
