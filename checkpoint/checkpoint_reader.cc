@@ -51,6 +51,19 @@ absl::StatusOr<CheckpointReader> CheckpointReader::Open(const std::string& folde
   return reader;
 }
 
+absl::StatusOr<CheckpointReader> CheckpointReader::Open(const std::string& path,
+                                                        const model::ModelConfig& config,
+                                                        model::LoadFormat format) {
+  if (format != model::LoadFormat::kDummy) return Open(path);
+  if (model::IsGgufPath(path)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": a GGUF holds its own weights; dummy ones are made from a folder's config.json"));
+  }
+  CheckpointReader reader(path);
+  DR_ASSIGN_OR_RETURN(reader.dummy_, DummyTensors::Create(config));
+  return reader;
+}
+
 absl::Status CheckpointReader::OpenIndexed(const std::string& index_path) {
   DR_ASSIGN_OR_RETURN(const MappedFile index, MappedFile::Open(index_path));
   DR_ASSIGN_OR_RETURN(const auto weight_map, ParseSafetensorsIndex(index.bytes(), index_path));
@@ -104,6 +117,7 @@ absl::Status CheckpointReader::AddFile(SafetensorsFile file) {
 
 const TensorView* CheckpointReader::Find(const std::string& name) const {
   if (gguf_) return gguf_->Find(name);
+  if (dummy_) return dummy_->Find(name);
   const auto found = file_of_.find(name);
   return found == file_of_.end() ? nullptr : files_[found->second].Find(name);
 }
@@ -130,16 +144,21 @@ void CheckpointReader::Prefetch(const std::string& name) const {
 std::vector<std::string> CheckpointReader::names() const {
   std::vector<std::string> names;
   if (gguf_) names = gguf_->names();
+  if (dummy_) names = dummy_->names();
   for (const auto& [name, file] : file_of_) names.push_back(name);
   std::sort(names.begin(), names.end());
   return names;
 }
 
 int64_t CheckpointReader::tensor_count() const {
+  if (dummy_) return dummy_->tensor_count();
   return gguf_ ? gguf_->tensor_count() : static_cast<int64_t>(file_of_.size());
 }
 
-int64_t CheckpointReader::total_bytes() const { return gguf_ ? gguf_->total_bytes() : total_bytes_; }
+int64_t CheckpointReader::total_bytes() const {
+  if (dummy_) return dummy_->total_bytes();
+  return gguf_ ? gguf_->total_bytes() : total_bytes_;
+}
 
 model::TensorTypes CheckpointReader::BlockTypes() const {
   model::TensorTypes types;

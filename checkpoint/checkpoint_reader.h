@@ -1,5 +1,5 @@
 // A model's weights: a folder's model.safetensors, or several files and model.safetensors.index.json; or a
-// GGUF, whose tensors have here the names and shapes that they have in a folder.
+// GGUF, whose tensors have here the names and shapes that they have in a folder; or nothing at all.
 #pragma once
 
 #include <cstdint>
@@ -9,9 +9,12 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "checkpoint/dummy_tensors.h"
 #include "checkpoint/gguf_tensors.h"
 #include "checkpoint/safetensors_file.h"
 #include "checkpoint/tensor_view.h"
+#include "model/config/model_config.h"
+#include "model/files/load_format.h"
 #include "model/tensors/tensor_types.h"
 
 namespace deeprack::checkpoint {
@@ -26,6 +29,10 @@ class CheckpointReader {
   // InvalidArgument (an index that names paths), DataLoss (damaged, or index and files disagree). A GGUF:
   // GgufTensors::Open.
   static absl::StatusOr<CheckpointReader> Open(const std::string& path);
+  // The same, or DummyTensors by `config`, the folder's: no files then. InvalidArgument: dummy weights for a
+  // GGUF.
+  static absl::StatusOr<CheckpointReader> Open(const std::string& path, const model::ModelConfig& config,
+                                               model::LoadFormat format);
 
   const TensorView* Find(const std::string& name) const;  // nullptr: no such tensor
   // NotFound with the folder's name.
@@ -50,7 +57,8 @@ class CheckpointReader {
   absl::Status OpenIndexed(const std::string& index_path);
 
   std::string folder_;
-  std::optional<GgufTensors> gguf_;  // instead of all below
+  std::optional<GgufTensors> gguf_;    // instead of all below
+  std::optional<DummyTensors> dummy_;  // likewise
   std::vector<SafetensorsFile> files_;
   absl::flat_hash_map<std::string, size_t> file_of_;  // tensor -> position in files_
   int64_t total_bytes_ = 0;

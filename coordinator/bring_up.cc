@@ -126,6 +126,7 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
                             .layout = options_.layout(),
                             .model_path = std::filesystem::absolute(options_.model).string(),
                             .compute = options_.compute == "f32" ? DType::kF32 : DType::kBF16,
+                            .load_format = options_.load_format,
                             .kv_cache_type = options_.kv_cache_dtype,
                             .expert_exchange = options_.expert_exchange,
                             .prefill_attention = options_.prefill_attention,
@@ -137,6 +138,9 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
                             .over_nccl = ChooseDataPlane(nodes) == DataPlane::kNccl};
   spdlog::info("all {} workers have joined epoch {} ({}{}); loading {}", nodes.size(), world.epoch,
                nodes.front().backend, load.over_nccl ? ", over NCCL" : "", load.model_path);
+  if (load.load_format == "dummy") {
+    spdlog::warn("the weights are dummies (--load-format dummy): answers are noise, for trials only");
+  }
   context_->readiness().SetLoading(0, 0);
   const auto progress = [this](int64_t done, int64_t total) {
     context_->readiness().SetLoading(done, total);

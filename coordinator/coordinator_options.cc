@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "model/budget/kv_cache_type.h"
+#include "model/files/load_format.h"
 #include "model/step/sampling_check.h"
 
 namespace deeprack::coordinator {
@@ -43,6 +44,9 @@ void AddFlags(CLI::App& app, CoordinatorOptions& o, std::string& config_file) {
   option("--ep", o.ep, "Expert groups, 0: tp * dp")->check(CLI::Range(0, 4096));
   option("--pp", o.pp, "Pipeline stages")->check(positive);
   option("--compute", o.compute, "Activations")->check(CLI::IsMember({"bf16", "f32"}));
+  option("--load-format", o.load_format, "Weights: the model's, or dummy ones, of which answers are noise")
+      ->check(CLI::IsMember(
+          std::vector<std::string>(std::begin(model::kLoadFormatNames), std::end(model::kLoadFormatNames))));
   option("--kv-cache-dtype", o.kv_cache_dtype, "KV cache; auto: as --compute")
       ->check(CLI::IsMember(std::vector<std::string>(std::begin(model::kKvCacheTypeNames),
                                                      std::end(model::kKvCacheTypeNames))));

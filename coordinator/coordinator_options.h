@@ -20,6 +20,7 @@ struct CoordinatorOptions {
   int32_t tp = 1, dp = 1, pp = 1;
   int32_t ep = 0;                                          // 0: tp * dp
   std::string compute = "bf16";                            // bf16, f32
+  std::string load_format = "auto";                        // model::kLoadFormatNames
   std::string kv_cache_dtype = "auto";                     // model::kKvCacheTypeNames
   std::string expert_exchange = "replicated";              // replicated, all_to_all
   std::string prefill_attention = "expanded";              // absorbed, expanded

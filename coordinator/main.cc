@@ -73,6 +73,7 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadModel(const CoordinatorOptions&
                           .max_context = options.max_context,
                           .max_logprobs = options.max_logprobs,
                           .use_generation_config = options.generation_config,
+                          .dummy_weights = options.load_format == "dummy",
                           .created = absl::ToUnixSeconds(clock.Now())},
                          config);
 }

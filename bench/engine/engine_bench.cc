@@ -3,7 +3,7 @@
 // same run, on the same threads; --operations says where the time went. On a card it times whole steps only.
 //
 //   engine_bench MODEL [--threads N] [--batch 1,8,32] [--prompt 512] [--decode 32] [--operations]
-//                [--prefill-attention absorbed|expanded]
+//                [--prefill-attention absorbed|expanded] [--load-format dummy]
 //   engine_bench MODEL --card 0 [--unverified-kernels] [--decode-graphs] [--batch ..] and so on
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -22,6 +22,7 @@
 #include "bench/engine/token_streams.h"
 #include "kernels/api/thread_pool.h"
 #include "model/budget/kv_cache_type.h"
+#include "model/files/load_format.h"
 #include "worker/device/cuda/cuda_device.h"
 #include "worker/engine/engine.h"
 #include "worker/topology/placed_cpu_device.h"
@@ -38,6 +39,7 @@ struct BenchOptions {
   int32_t max_step_tokens = 512;
   int32_t repeat = 3;
   std::string compute = "bf16";
+  std::string load_format = model::kDefaultLoadFormat;
   std::string kv_cache_dtype = model::kDefaultKvCacheType;
   std::string prefill_attention = "expanded";
   bool operations = false;
@@ -109,6 +111,7 @@ class EngineBench {
     worker::EngineOptions engine_options;
     engine_options.model_path = options.model;
     engine_options.compute = options.compute == "f32" ? DType::kF32 : DType::kBF16;
+    DR_ASSIGN_OR_RETURN(engine_options.load_format, model::LoadFormatOf(options.load_format));
     DR_ASSIGN_OR_RETURN(engine_options.kv_cache,
                         model::KvCacheTypeOf(options.kv_cache_dtype, engine_options.compute));
     engine_options.prefill_attention = options.prefill_attention == "expanded"
@@ -240,6 +243,8 @@ int Main(int argc, char** argv) {
       ->check(positive)
       ->capture_default_str();
   app.add_option("--compute", options.compute, "bf16 or f32")->check(CLI::IsMember({"bf16", "f32"}));
+  app.add_option("--load-format", options.load_format,
+                 "auto, or dummy: weights made up by MODEL/config.json");
   app.add_option("--kv-cache-dtype", options.kv_cache_dtype, "auto, bf16 or fp8");
   app.add_option("--prefill-attention", options.prefill_attention, "absorbed or expanded")
       ->check(CLI::IsMember({"absorbed", "expanded"}));

@@ -1,6 +1,8 @@
 #include "bench/engine/operation_times.h"
 
 #include <chrono>
+#include <functional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/fp8_kv_page.h"
@@ -17,6 +19,7 @@ struct State {
   const KernelSet* inner = nullptr;
   OperationTimes* times = nullptr;
   KernelSet timed;
+  std::function<void()> wait;
 };
 State state;
 
@@ -40,26 +43,43 @@ std::string ShapeOf(const PackedWeight& weight) {
 }
 
 template <class Args>
-Work WorkOf(const char* name, const Args&) {
-  return {.name = name};
+std::string NameOf(const char* name, const Args&) {
+  return name;
+}
+std::string NameOf(const char* name, const kernels::LinearArgs& args) { return name + ShapeOf(args.weight); }
+std::string NameOf(const char* name, const kernels::HeadLinearArgs& args) {
+  return name + ShapeOf(args.weights[0]);
+}
+std::string NameOf(const char* name, const kernels::GroupedLinearArgs& args) {
+  return name + ShapeOf(args.weights[0]);
+}
+std::string NameOf(const char* name, const kernels::FeedForwardArgs& args) {
+  return NameOf(name, args.gate_up);
+}
+std::string NameOf(const char* name, const kernels::GroupedFeedForwardArgs& args) {
+  return NameOf(name, args.gate_up);
+}
+
+template <class Args>
+Work WorkOf(const char* name, const Args& args) {
+  return {.name = NameOf(name, args)};
 }
 
 Work WorkOf(const char* name, const kernels::LinearArgs& args) {
-  return {.name = name + ShapeOf(args.weight),
+  return {.name = NameOf(name, args),
           .weight_bytes = BytesOf(args.weight),
           .flops = FlopsOf(args.weight, args.x.rows)};
 }
 
 Work WorkOf(const char* name, const kernels::HeadLinearArgs& args) {
   const double heads = static_cast<double>(args.heads);
-  return {.name = name + ShapeOf(args.weights[0]),
+  return {.name = NameOf(name, args),
           .weight_bytes = heads * BytesOf(args.weights[0]),
           .flops = heads * FlopsOf(args.weights[0], args.x.rows)};
 }
 
 Work WorkOf(const char* name, const kernels::GroupedLinearArgs& args) {
-  Work work = {.name = name + ShapeOf(args.weights[0]),
-               .flops = FlopsOf(args.weights[0], args.offsets[args.experts])};
+  Work work = {.name = NameOf(name, args), .flops = FlopsOf(args.weights[0], args.offsets[args.experts])};
   for (int64_t e = 0; e < args.experts; ++e) {
     if (args.offsets[e + 1] > args.offsets[e]) work.weight_bytes += BytesOf(args.weights[e]);
   }
@@ -126,6 +146,7 @@ class Call {
     start_ = std::chrono::steady_clock::now();
   }
   ~Call() {
+    if (state.wait) state.wait();
     time_.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }
 
@@ -140,7 +161,8 @@ template <class Result, class Args, Result (*KernelSet::*kOperation)(const Args&
 struct Timed<kOperation> {
   static inline const char* name = nullptr;
   static Result Run(const Args& args, const Execution& execution) {
-    const Call call(WorkOf(name, args));
+    // A card's offsets and sequences are not the host's to read.
+    const Call call(state.wait ? Work{.name = NameOf(name, args)} : WorkOf(name, args));
     return (state.inner->*kOperation)(args, execution);
   }
 };
@@ -153,8 +175,8 @@ void Wrap(const char* name) {
 
 }  // namespace
 
-const KernelSet& TimedKernels(const KernelSet& inner, OperationTimes* times) {
-  state = {.inner = &inner, .times = times, .timed = inner};
+const KernelSet& TimedKernels(const KernelSet& inner, OperationTimes* times, std::function<void()> wait) {
+  state = {.inner = &inner, .times = times, .timed = inner, .wait = std::move(wait)};
   Wrap<&KernelSet::embedding>("embedding");
   Wrap<&KernelSet::rms_norm>("rms_norm");
   Wrap<&KernelSet::add_rms_norm>("add_rms_norm");
@@ -163,6 +185,8 @@ const KernelSet& TimedKernels(const KernelSet& inner, OperationTimes* times) {
   Wrap<&KernelSet::head_linear>("head_linear");
   Wrap<&KernelSet::grouped_linear>("grouped_linear");
   Wrap<&KernelSet::swiglu>("swiglu");
+  Wrap<&KernelSet::feed_forward>("feed_forward");
+  Wrap<&KernelSet::grouped_feed_forward>("grouped_feed_forward");
   Wrap<&KernelSet::rope>("rope");
   Wrap<&KernelSet::kv_write>("kv_write");
   Wrap<&KernelSet::mla_prepare>("mla_prepare");
@@ -176,6 +200,9 @@ const KernelSet& TimedKernels(const KernelSet& inner, OperationTimes* times) {
   Wrap<&KernelSet::plan_dispatch>("plan_dispatch");
   Wrap<&KernelSet::pack_dispatch>("pack_dispatch");
   Wrap<&KernelSet::unpack_dispatch>("unpack_dispatch");
+  Wrap<&KernelSet::peer_sum>("peer_sum");
+  Wrap<&KernelSet::peer_add_rms_norm>("peer_add_rms_norm");
+  Wrap<&KernelSet::peer_exchange>("peer_exchange");
   Wrap<&KernelSet::adjust_logits>("adjust_logits");
   Wrap<&KernelSet::sample>("sample");
   Wrap<&KernelSet::logprobs>("logprobs");

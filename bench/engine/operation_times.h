@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -21,8 +22,9 @@ struct OperationTime {
 using OperationTimes = std::map<std::string, OperationTime>;  // "linear 7168x16384 Q4_K"
 
 // The operations of `inner`, timed into `times`. One such table at a time in a program, since operations are
-// plain functions: both must stay until the next call of this. For backends whose operations end before they
-// return.
-const kernels::KernelSet& TimedKernels(const kernels::KernelSet& inner, OperationTimes* times);
+// plain functions: both must stay until the next call of this. Where operations return before they end,
+// `wait` waits for them, each by itself, and only calls and seconds are counted.
+const kernels::KernelSet& TimedKernels(const kernels::KernelSet& inner, OperationTimes* times,
+                                       std::function<void()> wait = nullptr);
 
 }  // namespace deeprack::bench

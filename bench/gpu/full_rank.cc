@@ -1,342 +1,331 @@
 #include "bench/gpu/full_rank.h"
 
-#include <cuda_runtime.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <random>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <utility>
+#include <vector>
 
-#include "kernels/cuda/sm90/mla_prepare.h"
-#include "kernels/cuda/sm90/route.h"
+#include "absl/strings/str_cat.h"
+#include "base/checked.h"
+#include "base/status_macros.h"
+#include "bench/engine/forwarding_device.h"
+#include "bench/gpu/echo_world.h"
+#include "footprint/weight_forms.h"
+#include "model/budget/packed_tensors.h"
+#include "model/config/model_config.h"
+#include "nlohmann/json.hpp"
+#include "worker/engine/preparation.h"
 
 namespace deeprack::bench {
-
-using namespace kernels;
-using namespace kernels::sm90;
-
 namespace {
 
-constexpr int64_t kHidden = 7168, kLayers = 61, kDenseLayers = 3, kDenseWidth = 18432, kExpertWidth = 2048,
-                  kExperts = 256;
-constexpr int64_t kTopK = 8, kGroups = 8, kGroupsChosen = 4, kHeads = 128, kQRank = 1536, kNope = 128,
-                  kVocabulary = 129280;
-constexpr int64_t kQWidth = kHeads * (kNope + kRope);
-constexpr int64_t kDownWidth = kQRank + kLatent + kRope;  // q_a and kv_a side by side
+namespace fs = std::filesystem;
+using worker::Memory;
 
-struct Attention {
-  RowWeight down, q_up, key_up, value_up, out;
+constexpr Epoch kEpoch = 1;
+
+// A recording that says when it runs.
+class CountedGraph final : public worker::Graph {
+ public:
+  CountedGraph(std::unique_ptr<worker::Graph> graph, int64_t* last)
+      : graph_(std::move(graph)), last_(*last) {}
+  absl::Status Replay() override {
+    last_ = kernels();
+    return graph_->Replay();
+  }
+  int64_t kernels() const override { return graph_->kernels(); }
+
+ private:
+  const std::unique_ptr<worker::Graph> graph_;
+  int64_t& last_;
 };
-struct Experts {
-  RowWeight router, gate_up, down, shared_gate_up, shared_down;
+
+// A card among echoes, each of whose ranks has one like it.
+class EchoDevice final : public ForwardingDevice {
+ public:
+  EchoDevice(std::unique_ptr<worker::Device> device, const EchoShape& shape)
+      : ForwardingDevice(std::move(device)),
+        shape_(shape),
+        echoed_(WithEchoedPeers(inner().kernels(), shape)),
+        kernels_(echoed_) {}
+
+  const kernels::KernelSet& kernels() const override { return kernels_; }
+  int64_t AvailableBytes() const override { return inner().AvailableBytes() * shape_.ranks; }
+
+  // Peers' memory is never reached: WithEchoedPeers.
+  absl::StatusOr<Memory> AllocateForPeers(const std::string& purpose, int64_t bytes) override {
+    return inner().Allocate(purpose, bytes);
+  }
+  absl::StatusOr<worker::PeerTicket> TicketOf(const Memory&) override { return worker::PeerTicket(); }
+  absl::StatusOr<Memory> OpenPeerMemory(const worker::PeerTicket&) override { return Memory(); }
+
+  // A recording would hide the operations in it.
+  bool records_graphs() const override { return !is_timed_ && inner().records_graphs(); }
+  absl::StatusOr<std::unique_ptr<worker::Graph>> Record(const std::function<absl::Status()>& queue) override {
+    DR_ASSIGN_OR_RETURN(std::unique_ptr<worker::Graph> graph, inner().Record(queue));
+    return std::make_unique<CountedGraph>(std::move(graph), &replayed_kernels_);
+  }
+  // Of the last recording that ran since the last call; 0: none did.
+  int64_t TakeReplayedKernels() { return std::exchange(replayed_kernels_, 0); }
+
+  // Null: no longer.
+  void Time(OperationTimes* times) {
+    is_timed_ = times != nullptr;
+    kernels_ = is_timed_ ? TimedKernels(echoed_, times, [this] { (void)inner().Synchronize(); }) : echoed_;
+  }
+
+ private:
+  const EchoShape shape_;
+  const kernels::KernelSet echoed_;
+  kernels::KernelSet kernels_;
+  bool is_timed_ = false;
+  int64_t replayed_kernels_ = 0;
+};
+
+// A model folder that goes with the object.
+class ModelFolder {
+ public:
+  ModelFolder() : path_(fs::temp_directory_path() / absl::StrCat("deeprack-full-rank-", getpid())) {
+    fs::create_directories(path_);
+  }
+  ~ModelFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  std::string path() const { return path_.string(); }
+  void Write(const nlohmann::json& config) const { std::ofstream(path_ / "config.json") << config; }
+
+ private:
+  const fs::path path_;
+};
+
+class EchoedRank final : public FullRank {
+ public:
+  explicit EchoedRank(const FullRankOptions& options) : limits_(options) {}
+
+  absl::Status Open(std::unique_ptr<worker::Device> device) {
+    nlohmann::json json = nlohmann::json::parse(limits_.config, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object()) return absl::InvalidArgumentError("the config is no JSON object");
+    DR_ASSIGN_OR_RETURN(const model::ModelConfig config, model::ParseModelConfig(json.dump()));
+    options_ = {.model_path = folder_.path(),
+                .load_format = model::LoadFormat::kDummy,
+                .layout = {.tp = 1, .dp = limits_.ranks, .ep = limits_.ranks, .pp = 1},
+                .epoch = kEpoch,
+                .expert_exchange = model::ExpertExchange::kAllToAll,
+                .max_step_tokens = limits_.max_step_tokens,
+                .max_sequences = limits_.max_sequences,
+                .max_context = limits_.max_context,
+                .decode_graphs = true};
+    folder_.Write(json);
+    worker::Preparation preparation;
+    DR_RETURN_IF_ERROR(worker::Prepare(options_, *device, preparation));
+    shape_ = EchoShapeOf(config, options_.layout, preparation.travelling_rows);
+    device_ = std::make_shared<EchoDevice>(std::move(device), shape_);
+    DR_RETURN_IF_ERROR(ChooseLayers(std::move(json), config));
+    world_ = MakeEchoWorld(shape_, device_.get(), &exchanging_);
+    DR_ASSIGN_OR_RETURN(engine_, worker::Engine::Create(options_, device_, world_.get(), {}));
+    exchanging_ = true;
+    DR_RETURN_IF_ERROR(CountWeights());
+    return FillCache();
+  }
+
+  absl::StatusOr<StepTime> Decode(int32_t sequences, int32_t context, int repeats) override {
+    const model::StepPlan plan = DecodePlan(sequences, context);
+    return Median(repeats, [&] { return Step(plan); });
+  }
+
+  double BytesOfDecode(int32_t sequences, int32_t context) const override {
+    const model::ModelConfig& config = engine_->config();
+    const double experts = static_cast<double>(config.n_routed_experts / shape_.ranks);
+    const double pairs = static_cast<double>(sequences) * static_cast<double>(config.num_experts_per_tok);
+    const double with_rows = 1.0 - std::pow(1.0 - 1.0 / experts, pairs);
+    const double entry = static_cast<double>(model::KvPageBytes(config, options_.layout, 0, DType::kBF16)) /
+                         static_cast<double>(kPageTokens);
+    return common_bytes_ + with_rows * expert_bytes_ +
+           static_cast<double>(sequences) * static_cast<double>(context) * entry;
+  }
+
+  absl::StatusOr<StepTime> Prefill(int32_t tokens, int repeats) override {
+    return Median(repeats, [&] { return PrefillOnce(tokens); });
+  }
+
+  absl::StatusOr<OperationTimes> OperationsOfDecode(int32_t sequences, int32_t context) override {
+    return Timed([&] { return Step(DecodePlan(sequences, context)); });
+  }
+  absl::StatusOr<OperationTimes> OperationsOfPrefill(int32_t tokens) override {
+    return Timed([&] { return PrefillOnce(tokens); });
+  }
+
+  int64_t layers() const override { return engine_->config().num_hidden_layers; }
+  worker::Engine& engine() override { return *engine_; }
+
+ private:
+  // Pages that all decodes read, and one of its own that each writes.
+  int64_t read_pages() const { return CeilDiv(limits_.cached_tokens, kPageTokens); }
+  int64_t pages() const {
+    return std::max(read_pages() + limits_.max_sequences, CeilDiv(int64_t{limits_.max_context}, kPageTokens));
+  }
+
+  // As many as the device has memory for; sizes grow by the same bytes with every layer.
+  absl::Status ChooseLayers(nlohmann::json json, const model::ModelConfig& config) {
+    const auto needed = [&](int64_t layers) -> absl::StatusOr<int64_t> {
+      json["num_hidden_layers"] = layers;
+      folder_.Write(json);
+      worker::Preparation preparation;
+      DR_RETURN_IF_ERROR(worker::Prepare(options_, *device_, preparation));
+      options_.kv_bytes = pages() * preparation.memory.page_bytes;
+      return preparation.memory.fixed_bytes + options_.kv_bytes;
+    };
+    const int64_t room = device_->AvailableBytes() / shape_.ranks / 100 * 97;
+    const int64_t most = config.num_hidden_layers;
+    DR_ASSIGN_OR_RETURN(const int64_t whole, needed(most));
+    if (whole <= room) return absl::OkStatus();
+    DR_ASSIGN_OR_RETURN(const int64_t less, needed(most - 1));
+    const int64_t layers = most - CeilDiv(whole - room, whole - less);
+    if (layers <= config.first_k_dense_replace) {
+      return absl::ResourceExhaustedError(absl::StrCat("a rank of ", most, " layers takes ", whole,
+                                                       " bytes, and ", room,
+                                                       " are free: not enough for one layer with experts"));
+    }
+    return needed(layers).status();
+  }
+
+  // Of weights, what every decode step reads, and all experts'. Of the embedding it reads a few rows.
+  absl::Status CountWeights() {
+    worker::Preparation preparation;
+    DR_RETURN_IF_ERROR(worker::Prepare(options_, *device_, preparation));
+    const model::ModelConfig& config = preparation.config;
+    DR_ASSIGN_OR_RETURN(const footprint::WeightForms forms,
+                        footprint::WeightFormsOf(config, *preparation.reader, device_->kernels()));
+    for (const model::PackedTensor& tensor :
+         model::PackedTensorsOf(config, options_.layout, 0, options_.compute, forms.types, forms.row_major)) {
+      const bool of_experts =
+          tensor.kind == model::TensorKind::kExpertGate || tensor.kind == model::TensorKind::kExpertDown;
+      if (tensor.form == model::WeightForm::kTable) continue;
+      (of_experts ? expert_bytes_ : common_bytes_) += static_cast<double>(tensor.bytes());
+    }
+    return absl::OkStatus();
+  }
+
+  // Entries as a model makes them; the power that a card draws depends on them.
+  absl::Status FillCache() {
+    for (int64_t page = 0; page < read_pages(); page += pages_of_chunk()) {
+      const int64_t count = std::min(pages_of_chunk(), read_pages() - page);
+      model::SequencePlan sequence = Sequence(0, count * kPageTokens);
+      for (int64_t i = 0; i < count; ++i) sequence.block_table.push_back(static_cast<BlockId>(page + i));
+      DR_RETURN_IF_ERROR(Step({.epoch = kEpoch, .step = ++step_, .sequences = {sequence}}).status());
+    }
+    return absl::OkStatus();
+  }
+  int64_t pages_of_chunk() const {
+    return std::max<int64_t>(1, std::min(limits_.max_step_tokens, limits_.max_context) / kPageTokens);
+  }
+
+  // Tokens [begin, end) of a prompt.
+  model::SequencePlan Sequence(int64_t begin, int64_t end) const {
+    model::SequencePlan sequence;
+    sequence.prompt_size = static_cast<int32_t>(end);
+    sequence.num_computed = static_cast<int32_t>(begin);
+    for (int64_t i = begin; i < end; ++i) sequence.token_ids.push_back(TokenAt(0, i));
+    sequence.sample = true;
+    sequence.sampling.temperature = 0;
+    return sequence;
+  }
+
+  TokenId TokenAt(int64_t sequence, int64_t position) const {
+    return static_cast<TokenId>((sequence * 7919 + position * 104729) % engine_->config().vocab_size);
+  }
+
+  model::StepPlan DecodePlan(int32_t sequences, int32_t context) {
+    model::StepPlan plan = {.epoch = kEpoch, .sequences = {}};
+    int64_t next_page = 0;
+    for (int32_t s = 0; s < sequences; ++s) {
+      model::SequencePlan& sequence = plan.sequences.emplace_back();
+      sequence.sequence = static_cast<SequenceId>(s);
+      sequence.num_computed = context - 1;
+      sequence.prompt_size = std::max(1, context - 1);
+      sequence.token_ids = {TokenAt(s, context)};
+      for (int64_t page = 0; page < CeilDiv(int64_t{context}, kPageTokens) - 1; ++page) {
+        sequence.block_table.push_back(static_cast<BlockId>(next_page++ % read_pages()));
+      }
+      sequence.block_table.push_back(static_cast<BlockId>(read_pages() + s));
+      sequence.sample = true;
+      sequence.sampling.temperature = 0;
+    }
+    return plan;
+  }
+
+  absl::StatusOr<StepTime> PrefillOnce(int64_t tokens) {
+    StepTime sum;
+    for (int64_t begin = 0; begin < tokens; begin += limits_.max_step_tokens) {
+      const int64_t end = std::min(tokens, begin + limits_.max_step_tokens);
+      model::SequencePlan sequence = Sequence(begin, end);
+      sequence.prompt_size = static_cast<int32_t>(tokens);
+      sequence.sample = end == tokens;
+      for (int64_t page = 0; page < CeilDiv(end, kPageTokens); ++page) {
+        sequence.block_table.push_back(static_cast<BlockId>(page));
+      }
+      DR_ASSIGN_OR_RETURN(const StepTime step, Step({.epoch = kEpoch, .sequences = {sequence}}));
+      sum.seconds += step.seconds;
+    }
+    return sum;
+  }
+
+  absl::StatusOr<StepTime> Step(model::StepPlan plan) {
+    plan.step = ++step_;
+    const auto start = std::chrono::steady_clock::now();
+    DR_RETURN_IF_ERROR(engine_->Execute(plan).status());
+    return StepTime{.seconds =
+                        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
+  }
+
+  // After two that are not counted: the first step of a shape loads kernels, the second is recorded.
+  template <class Run>
+  absl::StatusOr<StepTime> Median(int repeats, const Run& run) {
+    std::vector<double> seconds;
+    for (int i = -2; i < repeats; ++i) {
+      DR_ASSIGN_OR_RETURN(const StepTime step, run());
+      if (i >= 0) seconds.push_back(step.seconds);
+    }
+    std::nth_element(seconds.begin(), seconds.begin() + repeats / 2, seconds.end());
+    return StepTime{.seconds = seconds[static_cast<size_t>(repeats / 2)],
+                    .kernels = device_->TakeReplayedKernels()};
+  }
+
+  template <class Run>
+  absl::StatusOr<OperationTimes> Timed(const Run& run) {
+    OperationTimes times;
+    device_->Time(&times);
+    const absl::Status status = run().status();
+    device_->Time(nullptr);
+    DR_RETURN_IF_ERROR(status);
+    return times;
+  }
+
+  const FullRankOptions limits_;
+  const ModelFolder folder_;
+  worker::EngineOptions options_;
+  EchoShape shape_;
+  bool exchanging_ = false;
+  std::shared_ptr<EchoDevice> device_;
+  std::unique_ptr<worker::Communicator> world_;
+  std::unique_ptr<worker::Engine> engine_;  // goes first
+  double common_bytes_ = 0, expert_bytes_ = 0;
+  StepId step_ = 0;
 };
 
 }  // namespace
 
-const char* NameOf(Part part) {
-  constexpr const char* kNames[] = {"norms and quantisation",
-                                    "attention projections",
-                                    "heads into and out of the latent",
-                                    "attention",
-                                    "router, gate, grouping",
-                                    "dispatch and combine copies",
-                                    "experts",
-                                    "shared expert and dense layers",
-                                    "logits"};
-  return kNames[static_cast<int>(part)];
-}
-
-struct FullRank::State {
-  RankShape shape;
-  Sm90Buffers buffers;
-  int64_t local_experts = 0;
-  int64_t arrived = 0;  // rows that this rank's experts receive from all ranks
-  int64_t pairs = 0;    // of those with an expert here
-  std::vector<Attention> attention;
-  std::vector<Experts> experts;
-  RowWeight dense_gate_up, dense_down, head;
-  double attention_bytes = 0, expert_bytes = 0;
-
-  Matrix x, residual, normed, down, q, q_latent, attended, values, logits, arrived_ids, mixed, gathered_out,
-      returned, shared, head_logits;
-  QuantisedRows hidden_q, q_rank_q, values_q, sent, arrived_q, grouped_q, expert_q, shared_q, dense_q;
-  const float* norm = nullptr;
-  float *gate_weights = nullptr, *router_logits = nullptr, *arrived_weights = nullptr, *ones = nullptr;
-  const float *bias = nullptr, *cos = nullptr, *sin = nullptr;
-  int32_t *gate_ids = nullptr, *offsets = nullptr, *row_index = nullptr, *pair_to_row = nullptr;
-  const int32_t *ids = nullptr, *positions = nullptr, *owner_pairs = nullptr;
-  const int64_t* slots = nullptr;
-  MlaArgs mla;
-  void* partials = nullptr;
-  int* arrivals = nullptr;
-
-  void Product(const RowWeight& weight, const Rows& input, const Matrix& out, const Execution& e) const {
-    Gemm({.weight = weight, .x = input, .out = out, .partials = partials, .arrivals = arrivals}, e);
-  }
-  void GateUp(const RowWeight& weight, const Rows& input, const QuantisedRows& out,
-              const Execution& e) const {
-    Gemm({.weight = weight,
-          .x = input,
-          .swiglu = true,
-          .partials = partials,
-          .arrivals = arrivals,
-          .quantised = out},
-         e);
-  }
-  Rows In(const QuantisedRows& rows) const { return Sm90Buffers::AsInput(rows, shape.tokens()); }
-};
-
-FullRank::FullRank(const RankShape& shape, int64_t bytes) : state_(std::make_unique<State>()) {
-  State& s = *state_;
-  Sm90Buffers& b = s.buffers;
-  s.shape = shape;
-  const int64_t m = shape.tokens();
-  s.local_experts = kExperts / shape.ranks;
-  // A token's eight experts are in four groups of 32. With 8 ranks a group is a rank; with 32 a group is four
-  // of them.
-  const int64_t ranks_of_token = shape.ranks <= kGroups ? kGroupsChosen * shape.ranks / kGroups : 7;
-  s.arrived = std::max<int64_t>(1, m * ranks_of_token);
-  s.pairs = std::max<int64_t>(1, m * kTopK);
-
-  const auto fp8 = [&](int64_t groups, int64_t n, int64_t k) {
-    return b.Weight(DType::kF8E4M3, groups, n, k);
-  };
-  int64_t left = bytes;
-  do {
-    s.attention.push_back({fp8(1, kDownWidth, kHidden), fp8(1, kQWidth, kQRank),
-                           b.Weight(DType::kBF16, kHeads, kLatent, kNope),
-                           b.Weight(DType::kBF16, kHeads, kNope, kLatent), fp8(1, kHidden, kHeads * kNope)});
-    s.experts.push_back({b.Weight(DType::kBF16, 1, kExperts, kHidden),
-                         fp8(s.local_experts, 2 * kExpertWidth, kHidden),
-                         fp8(s.local_experts, kHidden, kExpertWidth), fp8(1, 2 * kExpertWidth, kHidden),
-                         fp8(1, kHidden, kExpertWidth)});
-    const Attention& a = s.attention.back();
-    const Experts& x = s.experts.back();
-    s.attention_bytes = WeightBytes(a.down) + WeightBytes(a.q_up) + WeightBytes(a.key_up) +
-                        WeightBytes(a.value_up) + WeightBytes(a.out);
-    s.expert_bytes = WeightBytes(x.router) + WeightBytes(x.shared_gate_up) + WeightBytes(x.shared_down);
-    left -= static_cast<int64_t>(s.attention_bytes + s.expert_bytes + WeightBytes(x.gate_up) +
-                                 WeightBytes(x.down));
-    // Experts that no row chooses are not read.
-    const double read = std::min(1.0, static_cast<double>(s.pairs) / static_cast<double>(s.local_experts));
-    s.expert_bytes += read * (WeightBytes(x.gate_up) + WeightBytes(x.down));
-  } while (static_cast<int64_t>(s.experts.size()) < kLayers && left > (int64_t{3} << 30));
-  s.dense_gate_up = fp8(1, 2 * kDenseWidth, kHidden);
-  s.dense_down = fp8(1, kHidden, kDenseWidth);
-  s.head = b.Weight(DType::kBF16, 1, kVocabulary, kHidden);
-
-  s.x = {b.Copy(std::vector<bf16>(static_cast<size_t>(m * kHidden))), DType::kBF16, m, kHidden, kHidden};
-  for (Matrix* matrix : {&s.residual, &s.normed, &s.shared, &s.mixed}) *matrix = b.Activations(m, kHidden);
-  s.down = b.Activations(m, kDownWidth);
-  s.q = b.Activations(m, kQWidth);
-  s.values = b.Activations(m, kHeads * kNope);
-  s.logits = b.Activations(m, kExperts, DType::kF32);
-  s.gathered_out = b.Activations(s.pairs, kHidden);
-  s.returned = b.Activations(s.arrived, kHidden);
-  s.attended = b.Activations(s.arrived, kHidden);  // what the experts' rank sends back
-  s.head_logits = b.Activations(shape.sequences, kVocabulary, DType::kF32);
-  s.hidden_q = b.Quantised(m, kHidden);
-  s.q_rank_q = b.Quantised(m, kQRank);
-  s.values_q = b.Quantised(m, kHeads * kNope);
-  s.sent = b.Quantised(s.arrived, kHidden);
-  s.arrived_q = b.Quantised(s.arrived, kHidden);
-  s.grouped_q = b.Quantised(s.pairs, kHidden);
-  s.expert_q = b.Quantised(s.pairs, kExpertWidth);
-  s.shared_q = b.Quantised(m, kExpertWidth);
-  s.dense_q = b.Quantised(m, kDenseWidth);
-
-  const auto floats = [&](int64_t count, float value) {
-    return b.Copy(std::vector<float>(static_cast<size_t>(count), value));
-  };
-  s.norm = floats(kHidden, 1.0f);
-  s.bias = floats(kExperts, 0.1f);
-  s.cos = floats(shape.context * kRope / 2, 0.6f);
-  s.sin = floats(shape.context * kRope / 2, 0.8f);
-  s.gate_weights = floats(m * kTopK, 0.1f);
-  s.arrived_weights = floats(s.arrived * kTopK, 0.1f);
-  s.ones = floats(s.arrived, 1.0f);
-  s.gate_ids = b.Copy(std::vector<int32_t>(static_cast<size_t>(m * kTopK)));
-  s.offsets = b.Copy(std::vector<int32_t>(static_cast<size_t>(s.local_experts + 1)));
-  s.row_index = b.Copy(std::vector<int32_t>(static_cast<size_t>(s.pairs)));
-  s.pair_to_row = b.Copy(std::vector<int32_t>(static_cast<size_t>(s.arrived * kTopK), -1));
-  // The pairs that have an expert here are spread over the rows that arrived, on experts at random; all other
-  // choices lie elsewhere.
-  std::vector<int32_t> ids(static_cast<size_t>(s.arrived * kTopK), static_cast<int32_t>(kExperts));
-  std::mt19937 random(7);
-  std::uniform_int_distribution<int32_t> expert(0, static_cast<int32_t>(s.local_experts) - 1);
-  for (int64_t p = 0; p < s.pairs; ++p)
-    ids[static_cast<size_t>(p % s.arrived * kTopK + p / s.arrived % kTopK)] = expert(random);
-  s.ids = b.Copy(ids);
-  std::vector<int32_t> positions, owner_pairs;
-  std::vector<int64_t> slots;
-  for (int64_t t = 0; t < m; ++t) {
-    positions.push_back(static_cast<int32_t>(shape.context - shape.rows + t % shape.rows));
-    slots.push_back(t / shape.rows * ((shape.context + kPageTokens - 1) / kPageTokens * kPageTokens) +
-                    positions.back());
-    for (int64_t r = 0; r < ranks_of_token; ++r)
-      owner_pairs.push_back(static_cast<int32_t>(std::min(t * ranks_of_token + r, s.arrived - 1)));
-  }
-  s.positions = b.Copy(positions);
-  s.owner_pairs = b.Copy(owner_pairs);
-  s.slots = b.Copy(slots);
-  s.mla = b.Attention(kHeads, shape.sequences, shape.rows, shape.context);
-  s.mla.q_rope = s.q;
-  s.q_latent = s.mla.q_latent;
-
-  int64_t partial_bytes = 16, arrival_bytes = 16;
-  const auto room = [&](const RowWeight& weight, int64_t rows) {
-    for (const bool quantises : {false, true}) {
-      const GemmConfig config = ChooseGemm(weight.groups, weight.n, weight.k, rows, quantises);
-      partial_bytes = std::max(partial_bytes, PartialBytes(config, weight.n, rows));
-      arrival_bytes = std::max(arrival_bytes, ArrivalBytes(config, weight.n, rows));
-    }
-  };
-  for (const RowWeight* weight :
-       {&s.attention[0].down, &s.attention[0].q_up, &s.attention[0].out, &s.experts[0].router,
-        &s.experts[0].shared_gate_up, &s.experts[0].shared_down, &s.dense_gate_up, &s.dense_down}) {
-    room(*weight, m);
-  }
-  room(s.head, shape.sequences);
-  s.partials = b.Bytes(partial_bytes);
-  s.arrivals = b.Copy(std::vector<int>(static_cast<size_t>(arrival_bytes) / sizeof(int), 0));
-}
-
-FullRank::~FullRank() = default;
-
-int64_t FullRank::layers_in_memory() const { return static_cast<int64_t>(state_->experts.size()); }
-
-double FullRank::weight_bytes_of_a_step() const {
-  const State& s = *state_;
-  return static_cast<double>(kLayers) * s.attention_bytes +
-         static_cast<double>(kLayers - kDenseLayers) * s.expert_bytes +
-         static_cast<double>(kDenseLayers) * (WeightBytes(s.dense_gate_up) + WeightBytes(s.dense_down)) +
-         WeightBytes(s.head);
-}
-
-void FullRank::Step(const Execution& e, Part only) const {
-  const State& s = *state_;
-  const int64_t m = s.shape.tokens();
-  const auto runs = [&](Part part) { return only == Part::kCount || only == part; };
-  const auto copy = [&](void* to, const void* from, int64_t bytes) {
-    Check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice,
-                          static_cast<cudaStream_t>(e.stream)),
-          "copy");
-  };
-  for (int64_t layer = 0; layer < kLayers; ++layer) {
-    const Attention& a = s.attention[static_cast<size_t>(layer) % s.attention.size()];
-    const Experts& x = s.experts[static_cast<size_t>(layer) % s.experts.size()];
-    const Matrix q_rank{s.down.data, DType::kBF16, m, kQRank, kDownWidth};
-    const Matrix kv{s.down.row<bf16>(0) + kQRank, DType::kBF16, m, kLatent + kRope, kDownWidth};
-
-    if (runs(Part::kNorms)) NormQuantise({s.x, s.residual, s.norm, 1e-6f, {}, s.hidden_q}, e);
-    if (runs(Part::kProjections)) s.Product(a.down, s.In(s.hidden_q), s.down, e);
-    if (runs(Part::kNorms)) NormQuantise({{}, q_rank, s.norm, 1e-6f, {}, s.q_rank_q}, e);
-    if (runs(Part::kProjections)) s.Product(a.q_up, s.In(s.q_rank_q), s.q, e);
-    if (runs(Part::kAttention)) {
-      MlaPrepare({.kv = kv,
-                  .latent_dim = kLatent,
-                  .norm_weight = s.norm,
-                  .eps = 1e-6f,
-                  .q = s.q,
-                  .heads = kHeads,
-                  .q_head_stride = kNope + kRope,
-                  .q_rope_offset = kNope,
-                  .positions = s.positions,
-                  .cos = s.cos,
-                  .sin = s.sin,
-                  .slots = s.slots,
-                  .cache = const_cast<void*>(s.mla.cache)},
-                 e);
-    }
-    if (runs(Part::kHeads)) {
-      Gemm({.weight = a.key_up,
-            .x = Sm90Buffers::AsInput(s.q),
-            .grouping = Grouping::kHeads,
-            .x_group_stride = kNope + kRope,
-            .out = s.q_latent},
-           e);
-    }
-    if (runs(Part::kAttention)) Mla(s.mla, e);
-    if (runs(Part::kHeads)) {
-      Gemm({.weight = a.value_up,
-            .x = Sm90Buffers::AsInput(s.mla.out),
-            .grouping = Grouping::kHeads,
-            .x_group_stride = kLatent,
-            .out = s.values},
-           e);
-    }
-    if (runs(Part::kNorms)) Quantise({s.values, nullptr, m, {}, s.values_q}, e);
-    if (runs(Part::kProjections)) s.Product(a.out, s.In(s.values_q), s.x, e);
-    if (runs(Part::kNorms)) NormQuantise({s.x, s.residual, s.norm, 1e-6f, s.normed, s.hidden_q}, e);
-
-    if (layer < kDenseLayers) {
-      if (!runs(Part::kShared)) continue;
-      s.GateUp(s.dense_gate_up, s.In(s.hidden_q), s.dense_q, e);
-      s.Product(s.dense_down, s.In(s.dense_q), s.x, e);
-      continue;
-    }
-    if (runs(Part::kRouting)) {
-      s.Product(x.router, Sm90Buffers::AsInput(s.normed), s.logits, e);
-      Gate({.logits = static_cast<const float*>(s.logits.data),
-            .bias = s.bias,
-            .m = m,
-            .experts = kExperts,
-            .n_group = kGroups,
-            .topk_group = kGroupsChosen,
-            .top_k = kTopK,
-            .routed_scaling_factor = 2.5f,
-            .ids = s.gate_ids,
-            .weights = s.gate_weights},
-           e);
-    }
-    if (runs(Part::kExchange)) {
-      copy(s.arrived_q.data, s.sent.data, s.arrived * kHidden);
-      copy(s.arrived_q.scales, s.sent.scales, s.arrived_q.scale_stride * ScaleBlocks(kHidden) * 4);
-    }
-    if (runs(Part::kShared)) {
-      s.GateUp(x.shared_gate_up, s.In(s.hidden_q), s.shared_q, e);
-      s.Product(x.shared_down, s.In(s.shared_q), s.shared, e);
-    }
-    if (runs(Part::kRouting)) {
-      GroupRows({.ids = s.ids,
-                 .m = s.arrived,
-                 .top_k = kTopK,
-                 .experts = s.local_experts,
-                 .offsets = s.offsets,
-                 .row_index = s.row_index,
-                 .pair_to_row = s.pair_to_row},
-                e);
-      GatherQuantised(
-          {s.arrived_q, kHidden, s.row_index, s.pairs, {s.offsets + s.local_experts, 0}, s.grouped_q}, e);
-    }
-    if (runs(Part::kExperts)) {
-      const int64_t each = std::max<int64_t>(1, s.pairs / s.local_experts);
-      Gemm({.weight = x.gate_up,
-            .x = Sm90Buffers::AsInput(s.grouped_q, s.pairs),
-            .grouping = Grouping::kRanges,
-            .offsets = s.offsets,
-            .rows_per_group = each,
-            .swiglu = true,
-            .quantised = s.expert_q},
-           e);
-      Gemm({.weight = x.down,
-            .x = Sm90Buffers::AsInput(s.expert_q, s.pairs),
-            .grouping = Grouping::kRanges,
-            .offsets = s.offsets,
-            .rows_per_group = each,
-            .out = s.gathered_out},
-           e);
-    }
-    if (runs(Part::kRouting))
-      Combine({s.gathered_out, s.pair_to_row, s.arrived_weights, kTopK, {}, s.attended}, e);
-    if (runs(Part::kExchange)) copy(s.returned.data, s.attended.data, s.arrived * kHidden * 2);
-    if (runs(Part::kRouting)) Combine({s.returned, s.owner_pairs, s.ones, s.arrived / m, s.shared, s.x}, e);
-  }
-  if (runs(Part::kHead)) {
-    NormQuantise({s.x, s.residual, s.norm, 1e-6f, s.normed, s.hidden_q}, e);
-    Rows last = Sm90Buffers::AsInput(s.normed);  // one row of each sequence
-    last.rows = s.shape.sequences;
-    last.stride = s.shape.rows * kHidden;
-    s.Product(s.head, last, s.head_logits, e);
-  }
+absl::StatusOr<std::unique_ptr<FullRank>> FullRank::Create(const FullRankOptions& options,
+                                                           std::unique_ptr<worker::Device> device) {
+  auto rank = std::make_unique<EchoedRank>(options);
+  DR_RETURN_IF_ERROR(rank->Open(std::move(device)));
+  return rank;
 }
 
 }  // namespace deeprack::bench

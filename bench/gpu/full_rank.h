@@ -1,53 +1,53 @@
-// One rank of an expert-parallel DeepSeek R1 with random weights of the real sizes: every kernel of a step,
-// in order. What other ranks would send and receive is a copy of as many bytes on this card.
+// One rank of an expert-parallel rack, with dummy weights of the real sizes and other ranks that are copies
+// of it (echo_world.h): the worker's own engine, step by step as it serves.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
-#include <vector>
 
-#include "bench/gpu/sm90_buffers.h"
+#include "absl/status/statusor.h"
+#include "bench/engine/operation_times.h"
+#include "worker/device/device.h"
+#include "worker/engine/engine.h"
 
 namespace deeprack::bench {
 
-struct RankShape {
-  int64_t ranks = 8;  // expert parallel; each holds 256 / ranks experts and whole sequences of its own
-  int64_t sequences = 1;
-  int64_t rows = 1;        // of each sequence: 1 decodes
-  int64_t context = 1024;  // positions each sequence's last row sees
-  int64_t tokens() const { return sequences * rows; }
+struct FullRankOptions {
+  std::string config;  // the text of a config.json; its num_hidden_layers are the most that are made
+  int32_t ranks = 8;   // dp = ep = ranks, experts all_to_all
+  int32_t max_context = 0;
+  int32_t max_step_tokens = 0;  // at least a page
+  int32_t max_sequences = 0;
+  int32_t cached_tokens = 0;  // of the pages that all sequences read; larger than the card's cache
 };
 
-// Where the time goes. A step runs all of them in each layer; one alone can be timed.
-enum class Part {
-  kNorms,
-  kProjections,
-  kHeads,
-  kAttention,
-  kRouting,
-  kExchange,
-  kExperts,
-  kShared,
-  kHead,
-  kCount
+// Of steps of one shape.
+struct StepTime {
+  double seconds = 0;   // the median of a whole step's, the host's part and the draws included
+  int64_t kernels = 0;  // of the model, where it ran from a recording; else 0
 };
-const char* NameOf(Part part);
 
 class FullRank {
  public:
-  // Weights of as many layers as fit in `bytes` (at most 61), which then take turns: each is larger than the
-  // cache by far.
-  FullRank(const RankShape& shape, int64_t bytes);
-  ~FullRank();
+  // As many layers as fit on the device are made, dense ones first. Errors are Engine::Create's.
+  static absl::StatusOr<std::unique_ptr<FullRank>> Create(const FullRankOptions& options,
+                                                          std::unique_ptr<worker::Device> device);
+  virtual ~FullRank() = default;
 
-  int64_t layers_in_memory() const;
-  double weight_bytes_of_a_step() const;
-  // Enqueues a step: all parts, or one of them.
-  void Step(const kernels::Execution& execution, Part only = Part::kCount) const;
+  // Decodes of so many sequences whose next token is at position context - 1.
+  virtual absl::StatusOr<StepTime> Decode(int32_t sequences, int32_t context, int repeats) = 0;
+  // What such a step must read: weights (of experts those that have rows, if choices are spread evenly), and
+  // the cache's entries.
+  virtual double BytesOfDecode(int32_t sequences, int32_t context) const = 0;
+  // A prompt, in chunks of at most max_step_tokens: the sum of its steps.
+  virtual absl::StatusOr<StepTime> Prefill(int32_t tokens, int repeats) = 0;
+  // The same once more, every operation waited for by itself: where the time goes, and nothing's real time.
+  virtual absl::StatusOr<OperationTimes> OperationsOfDecode(int32_t sequences, int32_t context) = 0;
+  virtual absl::StatusOr<OperationTimes> OperationsOfPrefill(int32_t tokens) = 0;
 
- private:
-  struct State;
-  std::unique_ptr<State> state_;
+  virtual int64_t layers() const = 0;
+  virtual worker::Engine& engine() = 0;
 };
 
 }  // namespace deeprack::bench

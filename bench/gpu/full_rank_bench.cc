@@ -1,93 +1,185 @@
-// A whole rank of DeepSeek R1: decode steps at several batches and contexts, and prefill, with the experts of
-// 8-way and of 32-way expert parallelism. Prints for each: tokens per second, kernels per layer, and where
-// the time goes.
-//   full_rank_bench [--quick]
-#include <cuda_runtime.h>
-
+// One rank of a rack that serves DeepSeek R1, by the worker's own engine (full_rank.h): decode steps at
+// several batches and contexts, and prefill, with the experts of 8-way and of 32-way expert parallelism.
+// Prints for each: tokens per second, kernels per layer, the share of what its reads take, and where the time
+// goes.
+//   full_rank_bench [--quick] [--plain] [--ranks 8,32] [--layers 61]
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
+#include "base/status_macros.h"
 #include "bench/gpu/full_rank.h"
-#include "bench/gpu/graph_timer.h"
+#include "bench/gpu/kernel_timer.h"
+#include "kernels/cuda/choice/kernel_choice.h"
+#include "worker/device/cuda/cuda_device.h"
 
 namespace deeprack::bench {
 namespace {
 
-constexpr double kLayers = 61;
+// As published, what the engine reads of it; MTP is not served.
+constexpr char kR1[] = R"({
+  "model_type": "deepseek_v3", "attention_bias": false, "hidden_act": "silu", "hidden_size": 7168,
+  "intermediate_size": 18432, "moe_intermediate_size": 2048, "num_hidden_layers": %d, "first_k_dense_replace": 3,
+  "moe_layer_freq": 1, "n_routed_experts": 256, "n_shared_experts": 1, "num_experts_per_tok": 8, "n_group": 8,
+  "topk_group": 4, "topk_method": "noaux_tc", "scoring_func": "sigmoid", "norm_topk_prob": true,
+  "routed_scaling_factor": 2.5, "num_attention_heads": 128, "num_key_value_heads": 128, "q_lora_rank": 1536,
+  "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128, "rms_norm_eps": 1e-06,
+  "rope_theta": 10000, "rope_scaling": {"beta_fast": 32, "beta_slow": 1, "factor": 40, "mscale": 1.0,
+    "mscale_all_dim": 1.0, "original_max_position_embeddings": 4096, "type": "yarn"},
+  "max_position_embeddings": 163840, "tie_word_embeddings": false, "vocab_size": 129280, "bos_token_id": 0,
+  "eos_token_id": 1, "quantization_config": {"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8",
+    "weight_block_size": [128, 128]}})";
+constexpr int32_t kLayers = 61;
 
-size_t NodesOf(const FullRank& rank) {
-  cudaStream_t stream;
-  Check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
-  Check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture");
-  rank.Step({.stream = stream});
-  cudaGraph_t graph;
-  Check(cudaStreamEndCapture(stream, &graph), "capture");
-  size_t nodes = 0;
-  Check(cudaGraphGetNodes(graph, nullptr, &nodes), "graph");
-  cudaGraphDestroy(graph);
-  cudaStreamDestroy(stream);
-  return nodes;
+struct Options {
+  bool quick = false;
+  bool plain = false;
+  std::vector<int32_t> ranks = {8, 32};
+  int32_t layers = kLayers;
+};
+
+absl::StatusOr<std::unique_ptr<worker::Device>> OpenCard(const Options& options) {
+  DR_ASSIGN_OR_RETURN(const kernels::CardProperties card, worker::PropertiesOfCard(0));
+  const kernels::KernelChoice choice =
+      options.plain ? kernels::KernelChoice{} : kernels::ChooseUnverifiedToo(card, kernels::SpecialKernels());
+  std::printf("%s: %s\n", card.name.c_str(), choice.Describe().c_str());
+  const int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return worker::OpenCudaDevice(0, threads, choice);
 }
 
-void Time(const RankShape& shape, const CardLimits& limits) {
-  size_t free = 0, total = 0;
-  Check(cudaMemGetInfo(&free, &total), "memory");
-  // What activations, cache and partial results may take besides.
-  const auto reserve = static_cast<double>(shape.sequences * shape.context) * 1152 +
-                       static_cast<double>(shape.tokens()) * 1.2e6 + 6e9;
-  const double room = static_cast<double>(free) - reserve;
-  if (room < 4e9) {
-    std::printf("ep%-2ld %5ld x %4ld rows, context %6ld: does not fit this card\n", shape.ranks,
-                shape.sequences, shape.rows, shape.context);
-    return;
-  }
-  const FullRank rank(shape, static_cast<int64_t>(room));
-  const auto step = [&](bool overlap) {
-    return SecondsInGraph(
-        [&](int64_t, kernels::Execution e) {
-          e.overlap = overlap;
-          rank.Step(e);
-        },
-        1);
-  };
-  const double apart = step(false), seconds = step(true);
-  std::printf(
-      "ep%-2ld %5ld x %4ld rows, context %6ld: %9.2f ms (%.2f without overlapping launches), %9.0f tokens/s, "
-      "weights at %4.0f%% of the "
-      "copy bandwidth, %.1f kernels a layer, %ld of 61 layers in memory\n",
-      shape.ranks, shape.sequences, shape.rows, shape.context, seconds * 1e3, apart * 1e3,
-      static_cast<double>(shape.tokens()) / seconds,
-      100 * rank.weight_bytes_of_a_step() / seconds / limits.bytes_per_second,
-      static_cast<double>(NodesOf(rank)) / kLayers, rank.layers_in_memory());
-  double sum = 0;
-  for (int p = 0; p < static_cast<int>(Part::kCount); ++p) {
-    const Part part = static_cast<Part>(p);
-    const double alone = SecondsInGraph([&](int64_t, const kernels::Execution& e) { rank.Step(e, part); }, 1);
-    sum += alone;
-    std::printf("    %-34s %9.2f ms %5.1f%%\n", NameOf(part), alone * 1e3, 100 * alone / seconds);
-  }
-  std::printf("    %-34s %9.2f ms\n", "all of them alone", sum * 1e3);
-  std::fflush(stdout);
-}
+class Bench {
+ public:
+  Bench(const Options& options, int32_t ranks) : options_(options), ranks_(ranks) {}
 
-int Main(bool quick) {
-  cudaDeviceProp card;
-  Check(cudaGetDeviceProperties(&card, 0), "no card");
-  if (card.major != 9) {
-    std::fprintf(stderr, "%s has no sm_90a: the step was not timed\n", card.name);
-    return 69;
-  }
-  const CardLimits limits = MeasureCard();
-  for (const int64_t ranks : {8, 32}) {
-    for (const int64_t context : {1024, 4096, 32768}) {
-      for (const int64_t batch : {1, 8, 32, 128}) {
-        if (quick && (context != 4096 || batch == 8)) continue;
-        Time({.ranks = ranks, .sequences = batch, .context = context}, limits);
+  absl::Status Run() {
+    limits_ = MeasureCard();
+    DR_ASSIGN_OR_RETURN(std::unique_ptr<worker::Device> card, OpenCard(options_));
+    char config[sizeof(kR1) + 16];
+    std::snprintf(config, sizeof(config), kR1, options_.layers);
+    DR_ASSIGN_OR_RETURN(rank_, FullRank::Create({.config = config,
+                                                 .ranks = ranks_,
+                                                 .max_context = 32768 + 64,
+                                                 .max_step_tokens = 4096,
+                                                 .max_sequences = 128,
+                                                 .cached_tokens = options_.quick ? 65536 : 131072},
+                                                std::move(card)));
+    const worker::EngineMemory& memory = rank_->engine().memory();
+    std::printf("ep%d: %.1f GB of dummy weights, %ld of %d layers%s\n", ranks_,
+                static_cast<double>(memory.weight_bytes) / 1e9, rank_->layers(), kLayers,
+                rank_->layers() < kLayers ? "; times and rates are scaled to all of them" : "");
+    for (const int32_t context : {1024, 4096, 32768}) {
+      for (const int32_t batch : {1, 8, 32, 128}) {
+        if (options_.quick && (context != 4096 || batch == 8)) continue;
+        DR_RETURN_IF_ERROR(TimeDecode(batch, context));
       }
     }
-    for (const int64_t prompt : {4096, 16384}) {
-      if (quick && prompt != 4096) continue;
-      Time({.ranks = ranks, .rows = prompt, .context = prompt}, limits);
+    for (const int32_t prompt : {4096, 16384}) {
+      if (options_.quick && prompt != 4096) continue;
+      DR_RETURN_IF_ERROR(TimePrefill(prompt));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status TimeDecode(int32_t batch, int32_t context) {
+    DR_ASSIGN_OR_RETURN(const StepTime step, rank_->Decode(batch, context, kRepeats));
+    std::printf("ep%-2d %5d x    1 rows, context %6d: ", ranks_, batch, context);
+    PrintStep(step, batch);
+    const double floor = rank_->BytesOfDecode(batch, context) / limits_.bytes_per_second;
+    std::printf("    reads %.1f GB: %.2f ms at the copy bandwidth of %.2f TB/s, %.0f%% of the time\n",
+                rank_->BytesOfDecode(batch, context) * scale() / 1e9, floor * scale() * 1e3,
+                limits_.bytes_per_second / 1e12, 100 * floor / step.seconds);
+    DR_ASSIGN_OR_RETURN(const OperationTimes times, rank_->OperationsOfDecode(batch, context));
+    PrintOperations(times);
+    return absl::OkStatus();
+  }
+
+  absl::Status TimePrefill(int32_t prompt) {
+    DR_ASSIGN_OR_RETURN(const StepTime step, rank_->Prefill(prompt, kRepeats));
+    std::printf("ep%-2d     1 x %4d rows, context %6d: ", ranks_, prompt, prompt);
+    PrintStep(step, prompt);
+    DR_ASSIGN_OR_RETURN(const OperationTimes times, rank_->OperationsOfPrefill(prompt));
+    PrintOperations(times);
+    return absl::OkStatus();
+  }
+
+  double scale() const { return static_cast<double>(kLayers) / static_cast<double>(rank_->layers()); }
+
+  void PrintStep(const StepTime& step, int64_t tokens) const {
+    const double seconds = step.seconds * scale();
+    std::printf("%9.2f ms, %9.0f tokens/s, ", seconds * 1e3, static_cast<double>(tokens) / seconds);
+    if (step.kernels > 0) {
+      std::printf("%.1f kernels a layer\n",
+                  static_cast<double>(step.kernels) / static_cast<double>(rank_->layers()));
+    } else {
+      std::printf("not from a recording\n");
+    }
+  }
+
+  void PrintOperations(const OperationTimes& times) const {
+    std::vector<std::pair<std::string, OperationTime>> sorted(times.begin(), times.end());
+    std::sort(sorted.begin(), sorted.end(),
+              [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
+    double sum = 0;
+    for (const auto& [name, time] : sorted) sum += time.seconds;
+    for (const auto& [name, time] : sorted) {
+      if (time.seconds < 0.005 * sum) continue;
+      std::printf("    %-44s %6ld calls %9.2f ms %5.1f%%\n", name.c_str(), time.calls,
+                  time.seconds * scale() * 1e3, 100 * time.seconds / sum);
+    }
+    std::printf("    %-44s              %9.2f ms, each waited for by itself\n", "all operations",
+                sum * scale() * 1e3);
+    std::fflush(stdout);
+  }
+
+  static constexpr int kRepeats = 5;
+  const Options options_;
+  const int32_t ranks_;
+  std::unique_ptr<FullRank> rank_;
+  CardLimits limits_;
+};
+
+// False: not these arguments.
+bool Read(int argc, char** argv, Options& options) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    const char* const value = i + 1 < argc ? argv[i + 1] : nullptr;
+    if (argument == "--quick") {
+      options.quick = true;
+    } else if (argument == "--plain") {
+      options.plain = true;
+    } else if (argument == "--ranks" && value != nullptr) {
+      options.ranks.clear();
+      for (char* at = argv[++i]; *at != '\0'; at += *at == ',') {
+        options.ranks.push_back(static_cast<int32_t>(std::strtol(at, &at, 10)));
+        if (*at != ',' && *at != '\0') return false;
+        if (options.ranks.back() != 8 && options.ranks.back() != 32) return false;
+      }
+    } else if (argument == "--layers" && value != nullptr) {
+      options.layers = std::atoi(argv[++i]);
+      if (options.layers < 4 || options.layers > kLayers) return false;
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+int Main(int argc, char** argv) {
+  Options options;
+  if (!Read(argc, argv, options)) {
+    std::fprintf(stderr, "full_rank_bench [--quick] [--plain] [--ranks 8,32] [--layers 4..61]\n");
+    return 64;
+  }
+  for (const int32_t ranks : options.ranks) {
+    if (const absl::Status status = Bench(options, ranks).Run(); !status.ok()) {
+      std::fprintf(stderr, "full_rank_bench: %s\n", std::string(status.message()).c_str());
+      return absl::IsFailedPrecondition(status) ? 69 : 1;
     }
   }
   return 0;
@@ -96,6 +188,4 @@ int Main(bool quick) {
 }  // namespace
 }  // namespace deeprack::bench
 
-int main(int argc, char** argv) {
-  return deeprack::bench::Main(argc > 1 && std::strcmp(argv[1], "--quick") == 0);
-}
+int main(int argc, char** argv) { return deeprack::bench::Main(argc, argv); }

@@ -20,14 +20,12 @@ std::vector<uint8_t> ResultOf(const GraphCase& kernel, cudaStream_t stream) {
   return OnHost(kernel.out, kernel.out_bytes);
 }
 
-}  // namespace
-
-double SecondsInGraph(const std::function<void(int64_t, const kernels::Execution&)>& run,
-                      int64_t iterations) {
+// Median seconds of one run, of kIterations in a row in one graph.
+double SecondsInGraph(const std::function<void(int64_t, const kernels::Execution&)>& run) {
   cudaStream_t stream;
   Check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
   Check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture");
-  for (int64_t i = 0; i < iterations; ++i) run(i, {.stream = stream});
+  for (int64_t i = 0; i < kIterations; ++i) run(i, {.stream = stream});
   cudaGraph_t graph;
   Check(cudaStreamEndCapture(stream, &graph), "capture");
   cudaGraphExec_t ready;
@@ -43,7 +41,7 @@ double SecondsInGraph(const std::function<void(int64_t, const kernels::Execution
     Check(cudaEventSynchronize(end), "run");
     float milliseconds = 0;
     Check(cudaEventElapsedTime(&milliseconds, begin, end), "event");
-    if (i >= 0) rounds.push_back(static_cast<double>(milliseconds) * 1e-3 / static_cast<double>(iterations));
+    if (i >= 0) rounds.push_back(static_cast<double>(milliseconds) * 1e-3 / static_cast<double>(kIterations));
   }
   cudaEventDestroy(begin);
   cudaEventDestroy(end);
@@ -54,13 +52,15 @@ double SecondsInGraph(const std::function<void(int64_t, const kernels::Execution
   return rounds[kRounds / 2];
 }
 
+}  // namespace
+
 bool TimeInGraph(const GraphCase& kernel, const CardLimits& limits) {
   cudaStream_t stream;
   Check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
   const std::vector<uint8_t> first = ResultOf(kernel, stream), second = ResultOf(kernel, stream);
   cudaStreamDestroy(stream);
   const bool same = first == second;
-  const double seconds = SecondsInGraph(kernel.run, kIterations);
+  const double seconds = SecondsInGraph(kernel.run);
   const double peak = limits.flops_per_second * (kernel.fp8 ? 2 : 1);
   const double floor = std::max(kernel.bytes / limits.bytes_per_second, peak > 0 ? kernel.flops / peak : 0.0);
   std::printf("%-52s %10.1f us %8.0f GB/s %8.1f TFLOPS %6.1f%% of floor  %s\n", kernel.name.c_str(),

@@ -24,9 +24,6 @@ struct GraphCase {
   int64_t out_bytes = 0;
 };
 
-// Median seconds of one run, of `iterations` in a row in one graph.
-double SecondsInGraph(const std::function<void(int64_t, const kernels::Execution&)>& run, int64_t iterations);
-
 // Prints the case's line. False when two runs differ in a bit.
 bool TimeInGraph(const GraphCase& kernel, const CardLimits& limits);
 

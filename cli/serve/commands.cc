@@ -38,6 +38,7 @@ std::vector<std::string> CoordinatorCommand(const std::string& program, const Se
   Append(command, "--ep", absl::StrCat(layout.ep));
   Append(command, "--pp", absl::StrCat(layout.pp));
   Append(command, "--compute", options.compute);
+  Append(command, "--load-format", options.load_format);
   Append(command, "--kv-cache-dtype", options.kv_cache_dtype);
   Append(command, "--expert-exchange", options.expert_exchange);
   Append(command, "--prefill-attention", options.prefill_attention);

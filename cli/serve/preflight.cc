@@ -11,12 +11,18 @@
 #include "cli/terminal/terminal.h"
 #include "model/budget/kv_cache_type.h"
 #include "model/files/model_files.h"
+#include "model/gguf/gguf_model.h"
 #include "model/layout/layout.h"
 
 namespace deeprack::cli {
 namespace {
 
 absl::Status CheckOptions(const ServeOptions& options) {
+  if (options.load_format == "dummy" && !options.packed.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("--load-format dummy does not go with --packed ", options.packed,
+                     ": it would take the place of the model's packed weights"));
+  }
   if (options.hosts.empty()) return absl::OkStatus();
   if (options.workers == "external") {
     return absl::FailedPreconditionError(
@@ -52,6 +58,12 @@ absl::Status CheckClusterAddress(const ServeOptions& options) {
                      ": --hosts needs the address that the others can reach"));
   }
   return CheckProtected(*address, !options.cluster_tls.empty());
+}
+
+absl::Status CheckDummyWeights(const std::string& path) {
+  if (!model::IsGgufPath(path)) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      path, ": --load-format dummy needs a model folder with config.json; a GGUF holds its own weights"));
 }
 
 absl::Status CheckWeights(const model::ModelConfig& config, const std::string& path) {
@@ -92,6 +104,7 @@ absl::Status Preflight(const ServeOptions& options) {
   DR_RETURN_IF_ERROR(CheckClusterAddress(options));
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(options.model));
   DR_RETURN_IF_ERROR(CheckSuits(config, options));
+  if (options.load_format == "dummy") return CheckDummyWeights(options.model);
   return CheckWeights(config, options.model);
 }
 

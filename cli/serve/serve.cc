@@ -65,6 +65,10 @@ absl::StatusOr<ServeOptions> LoadServeOptions(const Flags& flags, std::string co
 }
 
 std::optional<ServeEnd> BringUp(Cluster& cluster) {
+  if (cluster.options().load_format == "dummy") {
+    Say("deeprack: warning: the weights are dummies (--load-format dummy), answers are noise: for trials "
+        "only\n");
+  }
   Progress progress("loading", IsTerminal(STDERR_FILENO), absl::Now());
   bool told = false;
   const auto on_state = [&](const ReadyState& state) {

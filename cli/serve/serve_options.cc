@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
 #include "model/budget/kv_cache_type.h"
+#include "model/files/load_format.h"
 #include "model/step/sampling_check.h"
 
 namespace deeprack::cli {
@@ -67,6 +68,10 @@ std::vector<Setting> MakeSettings() {
       {"ep", "expert groups; divides tp * dp, 0: all of it", Number(&ServeOptions::ep, 0, kMaxRanks)},
       {"pp", "pipeline stages", Number(&ServeOptions::pp, 1, kMaxRanks)},
       {"compute", "bf16 or f32: activations", Choice(&ServeOptions::compute, {"bf16", "f32"})},
+      {"load-format",
+       "auto or dummy: dummy makes weights up, to try a rack before the model's are there; answers are noise",
+       Choice(&ServeOptions::load_format,
+              {std::begin(model::kLoadFormatNames), std::end(model::kLoadFormatNames)})},
       {"kv-cache-dtype", "auto, bf16 or fp8: the KV cache; auto: as compute; fp8: half the memory of bf16",
        Choice(&ServeOptions::kv_cache_dtype,
               {std::begin(model::kKvCacheTypeNames), std::end(model::kKvCacheTypeNames)})},

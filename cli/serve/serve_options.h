@@ -27,6 +27,7 @@ struct ServeOptions {
   int32_t tp = 1, dp = 1, pp = 1;
   int32_t ep = 0;                              // 0: tp * dp
   std::string compute = "bf16";                // bf16, f32
+  std::string load_format = "auto";            // model::kLoadFormatNames
   std::string kv_cache_dtype = "auto";         // model::kKvCacheTypeNames
   std::string backend = "auto";                // auto, cpu, cuda
   std::string expert_exchange = "replicated";  // replicated, all_to_all

@@ -8,11 +8,12 @@ namespace deeprack::coordinator {
 
 void Models(ApiContext& context, const HttpRequest& http, const std::shared_ptr<HttpExchange>& exchange) {
   const ServedModel& model = context.model();
-  const Json card = {{"id", model.name},
-                     {"object", "model"},
-                     {"created", model.created},
-                     {"owned_by", "deeprack"},
-                     {"max_model_len", model.max_context.load()}};
+  Json card = {{"id", model.name},
+               {"object", "model"},
+               {"created", model.created},
+               {"owned_by", "deeprack"},
+               {"max_model_len", model.max_context.load()}};
+  if (model.dummy_weights) card["load_format"] = "dummy";  // nobody shall take its answers for the model's
   absl::string_view name = http.path;
   if (!absl::ConsumePrefix(&name, "/v1/models/")) {
     return RespondJson(*exchange, {{"object", "list"}, {"data", Json::array({card})}});

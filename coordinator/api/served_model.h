@@ -26,6 +26,7 @@ struct ServedModel {
   std::vector<TokenId> eos_token_ids;
   std::optional<TokenId> bos_token_id;         // put before a text prompt of /v1/completions
   int32_t vocab_size = 0;                      // of the model: ids below it are valid
+  bool dummy_weights = false;                  // answers are noise
   bool latent_attention = false;               // of the model, not grouped-query attention
   std::atomic<int32_t> max_context{0};         // prompt and output; lowered once if the KV cache holds less
   int32_t max_logprobs = kDefaultMaxLogprobs;  // a request may ask for so many at each position
@@ -38,6 +39,7 @@ struct ServedModelOptions {
   int32_t max_context = 0;  // 0: the config's max_position_embeddings
   int32_t max_logprobs = kDefaultMaxLogprobs;
   bool use_generation_config = true;
+  bool dummy_weights = false;
   int64_t created = 0;
 };
 

@@ -39,6 +39,7 @@ cluster::LoadRequest RequestFor(const LoadOptions& options, const std::string& n
   request.mutable_layout()->set_pp(options.layout.pp);
   request.set_model_path(options.model_path);
   request.set_compute(options.compute == DType::kF32 ? "f32" : "bf16");
+  request.set_load_format(options.load_format);
   request.set_kv_cache_type(options.kv_cache_type);
   request.set_expert_exchange(options.expert_exchange);
   request.set_prefill_attention(options.prefill_attention);

@@ -21,6 +21,7 @@ struct LoadOptions {
   model::Layout layout;
   std::string model_path;                      // as the workers see it
   DType compute = DType::kBF16;                // kBF16 or kF32
+  std::string load_format = "auto";            // as model::LoadFormatOf has it
   std::string kv_cache_type = "auto";          // as model::KvCacheTypeOf has it
   std::string expert_exchange = "replicated";  // or all_to_all
   std::string prefill_attention = "expanded";  // or absorbed

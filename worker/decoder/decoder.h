@@ -20,6 +20,7 @@
 #include "model/layout/layout.h"
 #include "worker/decoder/batch.h"
 #include "worker/decoder/seams.h"
+#include "worker/decoder/travelling_rows.h"
 #include "worker/decoder/workspace.h"
 #include "worker/kv_cache/kv_cache.h"
 #include "worker/weights/stage_weights.h"
@@ -101,12 +102,7 @@ class Decoder {
   // experts, in the order of choice. At most max_step_tokens rows.
   void LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix& add, const Matrix& out);
 
-  // All-to-all. How rows travel to these experts: as x is, or rounded (KernelSet::dispatches_rounded).
-  struct TravellingRows {
-    DType type = DType::kBF16;
-    int64_t activation_bytes = 0;
-    int64_t bytes = 0;  // from one to the next
-  };
+  // All-to-all. How rows travel to these experts.
   TravellingRows RowsTo(const MoeWeights& moe) const;
   // Dispatch fills workspace.dispatch_rows_to and dispatch_index, then the send buffer, of which
   // each rank has `slots` rows or, where that is 0, those that it gets. Then one of the two ways to have the

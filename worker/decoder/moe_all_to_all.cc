@@ -117,15 +117,8 @@ absl::StatusOr<Matrix> Decoder::SumsByTheCommunicator(const MoeWeights& moe) {
   return FirstRows(ws_.returned, sent);
 }
 
-// The same on all ranks (Engine::Load sees to it).
-Decoder::TravellingRows Decoder::RowsTo(const MoeWeights& moe) const {
-  const bool rounded =
-      kernels_.dispatches_rounded != nullptr && kernels_.dispatches_rounded(moe.gate_up.front());
-  const int64_t element = static_cast<int64_t>(SizeOf(parts_.compute)), hidden = config_.hidden_size;
-  const int64_t activation_bytes = rounded ? RoundedRowLayoutOf(hidden).bytes : hidden * element;
-  return {.type = rounded ? DType::kF8E4M3 : parts_.compute,
-          .activation_bytes = activation_bytes,
-          .bytes = model::DispatchRowBytes(config_, activation_bytes)};
+TravellingRows Decoder::RowsTo(const MoeWeights& moe) const {
+  return TravellingRowsTo(moe.gate_up.front(), config_, parts_.compute, kernels_);
 }
 
 void Decoder::Dispatch(const MoeWeights& moe, const Matrix& x, const kernels::RoundedRows& rounded,

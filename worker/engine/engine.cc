@@ -42,7 +42,7 @@ class RankEngine final : public Engine {
         files_(preparation.files),
         limits_(preparation.limits),
         own_(preparation.memory),
-        travelling_row_bytes_(preparation.travelling_row_bytes),
+        travelling_row_bytes_(preparation.travelling_rows.bytes),
         at_(model::CoordinatesOf(options.layout, options.rank)),
         device_(std::move(device)),
         world_(world),
@@ -147,7 +147,7 @@ bool RankEngine::Suits(const EngineOptions& options) const {
   same.packed = options_.packed;  // these two are the worker's own, not a load's
   same.decode_graphs = options_.decode_graphs;
   if (same != options_) return false;
-  const auto reader = checkpoint::CheckpointReader::Open(options.model_path);
+  const auto reader = checkpoint::CheckpointReader::Open(options.model_path, config_, options.load_format);
   if (!reader.ok()) return false;
   const auto files = DigestOfCheckpoint(*reader);
   return files.ok() && *files == files_;
@@ -333,7 +333,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
   Preparation preparation;
   const absl::Status prepared = Prepare(options, *device, preparation);
   DR_ASSIGN_OR_RETURN(const int64_t blocks,
-                      AgreeToLoad(prepared, preparation.memory, preparation.travelling_row_bytes,
+                      AgreeToLoad(prepared, preparation.memory, preparation.travelling_rows.bytes,
                                   footprint::MostBlocks(preparation.limits), world, *device));
   DR_ASSIGN_OR_RETURN(EngineParts parts, MakeParts(options, preparation, blocks, *device, world, progress));
   if (device->shares_host_memory()) LogHugePages(MemoryOf(parts));

@@ -11,6 +11,7 @@
 #include "base/dtype.h"
 #include "model/budget/budget.h"
 #include "model/config/model_config.h"
+#include "model/files/load_format.h"
 #include "model/layout/expert_exchange.h"
 #include "model/layout/layout.h"
 #include "model/step/prefill_attention.h"
@@ -23,7 +24,8 @@
 namespace deeprack::worker {
 
 struct EngineOptions {
-  std::string model_path;  // a Hugging Face folder or a GGUF
+  std::string model_path;                                    // a Hugging Face folder or a GGUF
+  model::LoadFormat load_format = model::LoadFormat::kAuto;  // kDummy: config.json is all that is read
   model::Layout layout;
   Rank rank = 0;
   Epoch epoch = 0;

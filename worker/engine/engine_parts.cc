@@ -54,6 +54,9 @@ absl::StatusOr<EngineParts> MakeParts(const EngineOptions& options, const Prepar
                                       int64_t blocks, Device& device, Communicator* world,
                                       const Engine::Progress& progress) {
   const model::ModelConfig& config = preparation.config;
+  if (options.load_format == model::LoadFormat::kDummy) {
+    spdlog::warn("the weights are dummies (load format dummy): what this rank computes is noise");
+  }
   const footprint::RankFootprint& bytes = preparation.bytes;
   PeerAreas peer_areas = {.sums = MakePeerArea(bytes.peers.sums, device),
                           .exchanges = MakePeerArea(bytes.peers.exchanges, device)};

@@ -34,6 +34,10 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
                                                    " is beyond the model's ", config.max_position_embeddings,
                                                    " positions"));
   }
+  if (options.load_format == model::LoadFormat::kDummy && !options.packed.folder.empty()) {
+    return absl::InvalidArgumentError(
+        "dummy weights are not packed: they would take a checkpoint's place in " + options.packed.folder);
+  }
   DR_RETURN_IF_ERROR(model::ValidateLayout(config, options.layout));
   if (options.rank < 0 || options.rank >= options.layout.world_size()) {
     return absl::InvalidArgumentError(absl::StrCat("rank ", options.rank, " of the ",
@@ -43,21 +47,17 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
   return absl::OkStatus();
 }
 
-// As Decoder sends rows to the experts of other ranks.
-int64_t TravellingRowBytes(const model::WorkspaceSpec& spec, const footprint::WeightForms& forms,
-                           const kernels::KernelNeeds& kernels) {
-  if (spec.expert_exchange != model::ExpertExchange::kAllToAll) return 0;
+TravellingRows RowsToExperts(const EngineOptions& options, const model::ModelConfig& config,
+                             const footprint::WeightForms& forms, const kernels::KernelSet& kernels) {
+  if (options.expert_exchange != model::ExpertExchange::kAllToAll) return {};
   for (const model::PackedTensor& tensor : model::PackedTensorsOf(
-           spec.config, spec.layout, spec.rank, spec.compute, forms.types, forms.row_major)) {
+           config, options.layout, options.rank, options.compute, forms.types, forms.row_major)) {
     if (tensor.kind != model::TensorKind::kExpertGate) continue;
-    const bool rounded =
-        kernels.dispatches_rounded != nullptr &&
-        kernels.dispatches_rounded(
-            {.type = tensor.type, .n = tensor.rows, .k = tensor.cols, .layout = tensor.layout});
-    return rounded ? model::DispatchRowBytes(spec.config, RoundedRowLayoutOf(spec.config.hidden_size).bytes)
-                   : model::DispatchRowBytes(spec);
+    return TravellingRowsTo(
+        {.type = tensor.type, .n = tensor.rows, .k = tensor.cols, .layout = tensor.layout}, config,
+        options.compute, kernels);
   }
-  return 0;
+  return {};
 }
 
 }  // namespace
@@ -78,7 +78,8 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
   const model::ModelConfig& config = preparation.config;
   DR_RETURN_IF_ERROR(CheckOptions(options, config));
   DR_RETURN_IF_ERROR(CheckKernels(config, device.kernels()));
-  DR_ASSIGN_OR_RETURN(preparation.reader, checkpoint::CheckpointReader::Open(options.model_path));
+  DR_ASSIGN_OR_RETURN(preparation.reader,
+                      checkpoint::CheckpointReader::Open(options.model_path, config, options.load_format));
   DR_RETURN_IF_ERROR(checkpoint::CheckCheckpoint(config, *preparation.reader).status());
   DR_ASSIGN_OR_RETURN(preparation.files, DigestOfCheckpoint(*preparation.reader));
   preparation.limits = {
@@ -93,8 +94,7 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
                       footprint::WeightFormsOf(config, *preparation.reader, needs.kernels));
   preparation.bytes = footprint::RankFootprintOf(spec, forms, needs);
   preparation.planner = AttentionPlanner(device.kernels(), footprint::AttentionSpecOf(spec));
-  preparation.travelling_row_bytes =
-      TravellingRowBytes(footprint::WorkspaceSpecOf(spec, needs.kernels), forms, needs.kernels);
+  preparation.travelling_rows = RowsToExperts(options, config, forms, device.kernels());
   preparation.memory = {.host = device.memory_identity(),
                         .available_bytes = device.AvailableBytes(),
                         .fixed_bytes = preparation.bytes.fixed(),

@@ -11,6 +11,7 @@
 #include "model/budget/budget.h"
 #include "model/config/model_config.h"
 #include "worker/decoder/attention_planner.h"
+#include "worker/decoder/travelling_rows.h"
 #include "worker/device/device.h"
 #include "worker/engine/engine.h"
 #include "worker/weights/digest.h"
@@ -24,7 +25,7 @@ struct Preparation {
   model::StepLimits limits;
   footprint::RankFootprint bytes;
   footprint::RankMemory memory;
-  int64_t travelling_row_bytes = 0;  // of a row for the experts of other ranks; 0: none travels
+  TravellingRows travelling_rows;  // to the experts of other ranks
   AttentionPlanner planner;
 };
 

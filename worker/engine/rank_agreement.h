@@ -13,7 +13,7 @@ namespace deeprack::worker {
 
 // Collective over `world` (null: one rank alone). `own` is this rank's readiness: an error comes back to it
 // as it is, and to the others as FailedPrecondition naming the rank; so does another rank's
-// `travelling_row_bytes` (Preparation's), as rows that kernels of one kind send those of another do not read.
+// `travelling_row_bytes` (TravellingRows), as rows that kernels of one kind send those of another do not read.
 // Otherwise the agreed number of pages, at
 // least 1; ResourceExhausted, with the numbers of the tightest rank, when it would be 0. All memory values
 // are agreed on before anything is taken, so that loading needs no further meeting.

@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/status_macros.h"
 #include "model/budget/kv_cache_type.h"
+#include "model/files/load_format.h"
 
 namespace deeprack::worker {
 namespace {
@@ -80,6 +81,7 @@ absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest&
     return absl::InvalidArgumentError(
         absl::StrCat("compute type '", request.compute(), "': use bf16 or f32"));
   }
+  DR_ASSIGN_OR_RETURN(options.load_format, model::LoadFormatOf(request.load_format()));
   DR_ASSIGN_OR_RETURN(options.kv_cache, model::KvCacheTypeOf(request.kv_cache_type(), options.compute));
   if (request.expert_exchange() == "replicated") {
     options.expert_exchange = model::ExpertExchange::kReplicated;

@@ -21,8 +21,9 @@ TEST(Commands, TheCoordinatorGetsTheWholeLayout) {
       line,
       HasSubstr(
           "bin/deeprack-coordinator /models/r1 --host 127.0.0.1 --port 8000 --cluster-address 127.0.0.1:0"));
-  EXPECT_THAT(line, HasSubstr("--tp 4 --dp 1 --ep 4 --pp 2 --compute bf16 --kv-cache-dtype auto "
-                              "--expert-exchange replicated --prefill-attention expanded"));
+  EXPECT_THAT(line,
+              HasSubstr("--tp 4 --dp 1 --ep 4 --pp 2 --compute bf16 --load-format auto --kv-cache-dtype auto "
+                        "--expert-exchange replicated --prefill-attention expanded"));
   EXPECT_THAT(line, testing::Not(HasSubstr("--kv-bytes"))) << "what is not set is left to the coordinator";
 }
 

@@ -108,6 +108,7 @@ cluster::LoadRequest GoodLoadRequest() {
   request.mutable_layout()->set_pp(2);
   request.set_model_path("/models/r1");
   request.set_compute("bf16");
+  request.set_load_format("dummy");
   request.set_kv_cache_type("fp8");
   request.set_expert_exchange("all_to_all");
   request.set_prefill_attention("absorbed");
@@ -125,6 +126,7 @@ TEST(ConversionsTest, ALoadRequestBecomesEngineOptions) {
   EXPECT_EQ(options->rank, 5);
   EXPECT_EQ(options->epoch, 3u);
   EXPECT_EQ(options->compute, DType::kBF16);
+  EXPECT_EQ(options->load_format, model::LoadFormat::kDummy);
   EXPECT_EQ(options->kv_cache_type(), DType::kF8E4M3);
   EXPECT_EQ(options->expert_exchange, model::ExpertExchange::kAllToAll);
   EXPECT_EQ(options->prefill_attention, model::PrefillAttention::kAbsorbed);
@@ -140,6 +142,7 @@ TEST(ConversionsTest, ALoadRequestThatMakesNoSenseIsRefused) {
   };
   EXPECT_FALSE(refused([](cluster::LoadRequest&) {}));
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_compute("f16"); }));
+  EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_load_format("gguf"); }));
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_kv_cache_type("f16"); }));
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_expert_exchange("by_post"); }));
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_prefill_attention("both"); }));

@@ -50,12 +50,15 @@ uint64_t IdentityOf(int index) {
 
 class CudaGraph final : public Graph {
  public:
-  CudaGraph(cudaGraphExec_t graph, cudaStream_t stream) : graph_(graph), stream_(stream) {}
+  CudaGraph(cudaGraphExec_t graph, size_t nodes, cudaStream_t stream)
+      : graph_(graph), nodes_(nodes), stream_(stream) {}
   ~CudaGraph() override { cudaGraphExecDestroy(graph_); }
   absl::Status Replay() override { return Check(cudaGraphLaunch(graph_, stream_), "a graph's launch"); }
+  int64_t kernels() const override { return static_cast<int64_t>(nodes_); }
 
  private:
   const cudaGraphExec_t graph_;
+  const size_t nodes_;
   const cudaStream_t stream_;
 };
 
@@ -140,11 +143,13 @@ class CudaDevice final : public Device {
       return queued;
     }
     DR_RETURN_IF_ERROR(Check(ended, "a recording"));
+    size_t nodes = 0;
+    DR_RETURN_IF_ERROR(Check(cudaGraphGetNodes(recorded, nullptr, &nodes), "counting a recording's kernels"));
     cudaGraphExec_t graph = nullptr;
     const cudaError_t made = cudaGraphInstantiate(&graph, recorded, 0);
     cudaGraphDestroy(recorded);
     DR_RETURN_IF_ERROR(Check(made, "preparing a recording"));
-    return std::make_unique<CudaGraph>(graph, stream_);
+    return std::make_unique<CudaGraph>(graph, nodes, stream_);
   }
 
   absl::Status Synchronize() override {

@@ -33,6 +33,7 @@ class RecordedWork final : public Graph {
     for (const auto& work : work_) stream_->Enqueue(work);
     return absl::OkStatus();
   }
+  int64_t kernels() const override { return std::ssize(work_); }
 
  private:
   const Work work_;

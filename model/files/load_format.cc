@@ -1,0 +1,13 @@
+#include "model/files/load_format.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace deeprack::model {
+
+absl::StatusOr<LoadFormat> LoadFormatOf(const std::string& name) {
+  if (name == "auto") return LoadFormat::kAuto;
+  if (name == "dummy") return LoadFormat::kDummy;
+  return absl::InvalidArgumentError(absl::StrCat("load format '", name, "': use auto or dummy"));
+}
+
+}  // namespace deeprack::model

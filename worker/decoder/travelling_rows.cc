@@ -1,0 +1,18 @@
+#include "worker/decoder/travelling_rows.h"
+
+#include "base/rounded_rows.h"
+#include "model/budget/workspace.h"
+
+namespace deeprack::worker {
+
+TravellingRows TravellingRowsTo(const kernels::PackedWeight& gate_up, const model::ModelConfig& config,
+                                DType compute, const kernels::KernelSet& kernels) {
+  const bool rounded = kernels.dispatches_rounded != nullptr && kernels.dispatches_rounded(gate_up);
+  const int64_t hidden = config.hidden_size, element = static_cast<int64_t>(SizeOf(compute));
+  TravellingRows rows = {.type = rounded ? DType::kF8E4M3 : compute,
+                         .activation_bytes = rounded ? RoundedRowLayoutOf(hidden).bytes : hidden * element};
+  rows.bytes = model::DispatchRowBytes(config, rows.activation_bytes);
+  return rows;
+}
+
+}  // namespace deeprack::worker
