@@ -1,6 +1,7 @@
 // Rows of activations rounded to e4m3, with an fp32 scale for each row and 128 columns: how they lie in one
 // piece of memory. `stride` bytes a row of values, then the scales, [ceil(cols / 128)][scale_stride], then as
-// many sums: a scale times the sum of its values, which products with zero points of weights need.
+// many sums: a scale times the sum of its values, which products with zero points of weights need. They
+// are there for all weights, 3 % of the bytes: who rounds a row does not know what will read it.
 #pragma once
 
 #include <cstdint>

@@ -27,6 +27,15 @@ class ForwardingDevice : public worker::Device {
   absl::StatusOr<worker::Memory> AllocateStaging(const std::string& purpose, int64_t bytes) override {
     return device_->AllocateStaging(purpose, bytes);
   }
+  absl::StatusOr<worker::Memory> AllocateForPeers(const std::string& purpose, int64_t bytes) override {
+    return device_->AllocateForPeers(purpose, bytes);
+  }
+  absl::StatusOr<worker::PeerTicket> TicketOf(const worker::Memory& memory) override {
+    return device_->TicketOf(memory);
+  }
+  absl::StatusOr<worker::Memory> OpenPeerMemory(const worker::PeerTicket& ticket) override {
+    return device_->OpenPeerMemory(ticket);
+  }
   absl::Status CopyIn(void* to, const void* from, int64_t bytes) override {
     return device_->CopyIn(to, from, bytes);
   }

@@ -143,6 +143,7 @@ class Call {
     time_.weight_bytes += work.weight_bytes;
     time_.cache_bytes += work.cache_bytes;
     time_.flops += work.flops;
+    if (state.wait) state.wait();  // for what was queued before it, by no operation
     start_ = std::chrono::steady_clock::now();
   }
   ~Call() {

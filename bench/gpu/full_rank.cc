@@ -188,9 +188,10 @@ class EchoedRank final : public FullRank {
     DR_ASSIGN_OR_RETURN(const int64_t less, needed(most - 1));
     const int64_t layers = most - CeilDiv(whole - room, whole - less);
     if (layers <= config.first_k_dense_replace) {
-      return absl::ResourceExhaustedError(absl::StrCat("a rank of ", most, " layers takes ", whole,
-                                                       " bytes, and ", room,
-                                                       " are free: not enough for one layer with experts"));
+      return absl::ResourceExhaustedError(
+          absl::StrCat("a rank of ", most, " layers takes ", whole, " bytes, and ", room,
+                       " are free: not enough for one layer with experts. Use "
+                       "more ranks, or a card that nobody else uses"));
     }
     return needed(layers).status();
   }

@@ -1,6 +1,8 @@
 #include "cli/plan/cluster_plan.h"
 
 #include <algorithm>
+#include <array>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "base/ids.h"
@@ -32,6 +34,23 @@ footprint::RankMemory MemoryOf(const ClusterPlan& plan, Rank rank) {
           .kv_bytes = plan.kv_bytes};
 }
 
+footprint::RankFootprint FootprintOf(const ClusterPlan& plan, Rank rank, const model::ModelConfig& config,
+                                     const footprint::WeightForms& forms, const PlannedDevice& device,
+                                     const ServeOptions& options) {
+  return footprint::RankFootprintOf(
+      {.config = config,
+       .layout = plan.layout,
+       .rank = rank,
+       .compute = plan.compute,
+       .cache_type = plan.cache_type,
+       .expert_exchange = options.expert_exchange == "all_to_all" ? model::ExpertExchange::kAllToAll
+                                                                  : model::ExpertExchange::kReplicated,
+       .prefill_attention = options.prefill_attention == "absorbed" ? model::PrefillAttention::kAbsorbed
+                                                                    : model::PrefillAttention::kExpanded,
+       .limits = plan.limits},
+      forms, device.needs());
+}
+
 }  // namespace
 
 int64_t ClusterPlan::PagesOf(Rank rank) const {
@@ -55,19 +74,13 @@ absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const 
                       .kv_bytes = options.kv_bytes,
                       .device_memory = device_memory};
   DR_ASSIGN_OR_RETURN(plan.cache_type, model::KvCacheTypeOf(options.kv_cache_dtype, plan.compute));
+  // Of ranks that differ only in which experts and sequences they have, one is counted.
+  std::map<std::array<int32_t, 3>, footprint::RankFootprint> counted;
   for (Rank rank = 0; rank < plan.layout.world_size(); ++rank) {
-    plan.ranks.push_back(footprint::RankFootprintOf(
-        {.config = config,
-         .layout = plan.layout,
-         .rank = rank,
-         .compute = plan.compute,
-         .cache_type = plan.cache_type,
-         .expert_exchange = options.expert_exchange == "all_to_all" ? model::ExpertExchange::kAllToAll
-                                                                    : model::ExpertExchange::kReplicated,
-         .prefill_attention = options.prefill_attention == "absorbed" ? model::PrefillAttention::kAbsorbed
-                                                                      : model::PrefillAttention::kExpanded,
-         .limits = plan.limits},
-        forms, device.needs()));
+    const model::RankCoordinates at = model::CoordinatesOf(plan.layout, rank);
+    const auto [place, is_new] = counted.try_emplace({at.pp_rank, at.tp_rank, at.expert_tp_rank});
+    if (is_new) place->second = FootprintOf(plan, rank, config, forms, device, options);
+    plan.ranks.push_back(place->second);
   }
   return plan;
 }

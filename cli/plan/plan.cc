@@ -8,24 +8,29 @@
 #include "checkpoint/checkpoint_reader.h"
 #include "cli/serve/preflight.h"
 #include "cli/terminal/exit_code.h"
+#include "model/gguf/gguf_model.h"
 
 namespace deeprack::cli {
 namespace {
 
-// From the headers of the weights, or where a folder has none, as its config says.
-absl::StatusOr<footprint::WeightForms> FormsOf(const model::ModelConfig& config, const std::string& path,
+// From the headers of the weights; of dummies, and where a folder's weights are not all there yet, as its
+// config says. A GGUF is its own config.
+absl::StatusOr<footprint::WeightForms> FormsOf(const model::ModelConfig& config, const ServeOptions& options,
                                                const PlannedDevice& device) {
-  const auto reader = checkpoint::CheckpointReader::Open(path);
-  if (absl::IsNotFound(reader.status())) return footprint::WeightFormsOf(config, device.kernels);
-  if (!reader.ok()) return reader.status();
-  return footprint::WeightFormsOf(config, *reader, device.kernels);
+  if (options.load_format == "dummy") return footprint::WeightFormsOf(config, device.kernels);
+  const auto reader = checkpoint::CheckpointReader::Open(options.model);
+  if (reader.ok()) return footprint::WeightFormsOf(config, *reader, device.kernels);
+  if (model::IsGgufPath(options.model)) return reader.status();
+  std::fprintf(stderr, "deeprack: the weights are not read (%s): counted by config.json\n",
+               std::string(reader.status().message()).c_str());
+  return footprint::WeightFormsOf(config, device.kernels);
 }
 
 // Prints the table.
 absl::Status PrintPlan(const ServeOptions& options, const PlanOptions& with) {
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(options.model));
   const PlannedDevice device = PlannedDeviceOf(options.backend, with.unverified_kernels);
-  DR_ASSIGN_OR_RETURN(const footprint::WeightForms forms, FormsOf(config, options.model, device));
+  DR_ASSIGN_OR_RETURN(const footprint::WeightForms forms, FormsOf(config, options, device));
   DR_ASSIGN_OR_RETURN(const ClusterPlan plan,
                       PlanCluster(config, forms, device, options, with.device_memory));
   std::fputs(PlanTable(plan, device).c_str(), stdout);

@@ -29,10 +29,10 @@ struct KernelNeeds {
   // Whether `linear` rounds rows to e4m3 for such a weight: then the norms round theirs on the way where
   // asked to, and all products of those rows share that (norm.h, linear.h). Null: for none.
   bool (*reads_rounded)(const PackedWeight&) = nullptr;
-  // Whether rows for experts whose first product has such weights travel rounded: pack_dispatch takes them so
-  // and grouped products read them as they come (moe.h, linear.h). Then the norm's rows are rounded, too.
-  // Null: for none.
-  bool (*dispatches_rounded)(const PackedWeight&) = nullptr;
+  // Whether rows for ranks of so many experts whose first product has such weights travel rounded:
+  // pack_dispatch takes them so and grouped products read them as they come (moe.h, linear.h). Then the
+  // norm's rows are rounded, too. Null: for none.
+  bool (*dispatches_rounded)(const PackedWeight&, int64_t experts) = nullptr;
   // The scratch memory that operations within the bounds take. Null: none take any.
   ScratchBytes (*scratch_bytes)(const StepBounds&) = nullptr;
   // Latent attention whose work is planned on the host, once a step for all layers: over which caches, and

@@ -61,8 +61,8 @@ enum class Buffer : uint8_t {
   kExpertActivated,  // compute [P, expert width]
   kExpertOut,        // [P, H]
 
-  // All-to-all experts. A row travels as H compute values, its expert ids and weights: whole cache lines of
-  // bytes. F: ranks that one token can reach; C: this rank's share of T.
+  // All-to-all experts. A row travels as H compute values, or rounded, with its expert ids and weights: whole
+  // cache lines of bytes. F: ranks that one token can reach; C: this rank's share of T.
   kDispatchSend,     // bytes [C * F, a row's]
   kDispatchReceive,  // bytes [S, a row's]
   kDispatchIndex,    // int32 [C, F]: where the row was sent from, -1 beyond the last

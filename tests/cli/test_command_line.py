@@ -14,6 +14,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "api"))
 from processes import processes_under  # noqa: E402
 from serve_command import BIN, Serve, run  # noqa: E402
 
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+
 
 def command_of(pid):
     try:
@@ -127,6 +129,20 @@ def test_plan_says_whether_it_fits():
     hopper = run(*cards, "--unverified-kernels")
     assert "Hopper kernels" in hopper.stdout
     assert run(*cards, env={**os.environ, "DEEPRACK_UNVERIFIED_KERNELS": "true"}).stdout == hopper.stdout
+
+
+def test_plan_does_without_the_weights(tmp_path):
+    (tmp_path / "config.json").write_text((REPOSITORY / "demo/model/config.json").read_text())
+    whole = run("plan", REPOSITORY / "demo/model", "--tp", 2)
+    assert whole.returncode == 0 and whole.stderr == ""
+    for weights in (None, b"half of a header"):
+        if weights is not None:
+            (tmp_path / "model.safetensors").write_bytes(weights)
+        missing = run("plan", tmp_path, "--tp", 2)
+        assert missing.returncode == 0 and missing.stdout == whole.stdout
+        assert "the weights are not read" in missing.stderr and "counted by config.json" in missing.stderr
+        dummy = run("plan", tmp_path, "--tp", 2, "--load-format", "dummy")
+        assert dummy.returncode == 0 and dummy.stdout == whole.stdout and dummy.stderr == ""
 
 
 def test_settings_come_from_flags_environment_and_file(tmp_path):

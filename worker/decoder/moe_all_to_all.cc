@@ -118,7 +118,7 @@ absl::StatusOr<Matrix> Decoder::SumsByTheCommunicator(const MoeWeights& moe) {
 }
 
 TravellingRows Decoder::RowsTo(const MoeWeights& moe) const {
-  return TravellingRowsTo(moe.gate_up.front(), config_, parts_.compute, kernels_);
+  return TravellingRowsTo(moe.gate_up.front(), std::ssize(moe.gate_up), config_, parts_.compute, kernels_);
 }
 
 void Decoder::Dispatch(const MoeWeights& moe, const Matrix& x, const kernels::RoundedRows& rounded,

@@ -16,9 +16,10 @@ struct TravellingRows {
   int64_t bytes = 0;             // from one row to the next; 0: none travel
 };
 
-// To experts whose first product has weights like `gate_up`, with these kernels. All ranks must have the
-// same.
-TravellingRows TravellingRowsTo(const kernels::PackedWeight& gate_up, const model::ModelConfig& config,
-                                DType compute, const kernels::KernelSet& kernels);
+// To ranks of so many experts, whose first product has weights like `gate_up`, with these kernels. All ranks
+// of a stage must have the same.
+TravellingRows TravellingRowsTo(const kernels::PackedWeight& gate_up, int64_t experts,
+                                const model::ModelConfig& config, DType compute,
+                                const kernels::KernelSet& kernels);
 
 }  // namespace deeprack::worker

@@ -49,8 +49,8 @@ struct Workspace {
   kernels::Matrix expert_activated;   // compute [P, expert width]
   kernels::Matrix expert_out;         // fp32 [P, H]
 
-  // All-to-all experts. A row travels as H compute values, its expert ids and weights; F: ranks that one
-  // token can reach; C: this rank's share of T.
+  // All-to-all experts. A row travels with its expert ids and weights (travelling_rows.h), at most as H
+  // compute values; F: ranks that one token can reach; C: this rank's share of T.
   int64_t dispatch_fanout = 0;            // F
   std::byte* dispatch_send = nullptr;     // [C * F] rows
   std::byte* dispatch_receive = nullptr;  // [S] rows

@@ -42,7 +42,7 @@ class RankEngine final : public Engine {
         files_(preparation.files),
         limits_(preparation.limits),
         own_(preparation.memory),
-        travelling_row_bytes_(preparation.travelling_rows.bytes),
+        rows_to_experts_(preparation.rows_to_experts),
         at_(model::CoordinatesOf(options.layout, options.rank)),
         device_(std::move(device)),
         world_(world),
@@ -119,7 +119,7 @@ class RankEngine final : public Engine {
   const Digest files_;  // of the checkpoint
   const model::StepLimits limits_;
   const footprint::RankMemory own_;  // as it was before anything was taken
-  const int64_t travelling_row_bytes_;
+  const RowsToExperts rows_to_experts_;
   const model::RankCoordinates at_;
   const std::shared_ptr<Device> device_;  // outlives what follows
   Communicator* world_;                   // null: alone
@@ -182,7 +182,7 @@ absl::Status RankEngine::Rejoin(Epoch epoch, Communicator* world) {
   memory.available_bytes = device_->AvailableBytes();
   memory.kv_bytes = memory_.kv_bytes;
   memory.held_bytes = HeldBytes();
-  DR_ASSIGN_OR_RETURN(const int64_t blocks, AgreeToLoad(absl::OkStatus(), memory, travelling_row_bytes_,
+  DR_ASSIGN_OR_RETURN(const int64_t blocks, AgreeToLoad(absl::OkStatus(), memory, rows_to_experts_,
                                                         parts_.cache.blocks(), world, *device_));
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams, Seams::Create(options_.layout, options_.rank, world,
                                                                   device_.get(), &parts_.peer_areas));
@@ -333,7 +333,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
   Preparation preparation;
   const absl::Status prepared = Prepare(options, *device, preparation);
   DR_ASSIGN_OR_RETURN(const int64_t blocks,
-                      AgreeToLoad(prepared, preparation.memory, preparation.travelling_rows.bytes,
+                      AgreeToLoad(prepared, preparation.memory, preparation.rows_to_experts,
                                   footprint::MostBlocks(preparation.limits), world, *device));
   DR_ASSIGN_OR_RETURN(EngineParts parts, MakeParts(options, preparation, blocks, *device, world, progress));
   if (device->shares_host_memory()) LogHugePages(MemoryOf(parts));

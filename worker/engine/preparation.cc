@@ -1,6 +1,7 @@
 #include "worker/engine/preparation.h"
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
@@ -36,7 +37,8 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
   }
   if (options.load_format == model::LoadFormat::kDummy && !options.packed.folder.empty()) {
     return absl::InvalidArgumentError(
-        "dummy weights are not packed: they would take a checkpoint's place in " + options.packed.folder);
+        "dummy weights are not packed: they would take a checkpoint's place in " + options.packed.folder +
+        ". Start this worker without --packed");
   }
   DR_RETURN_IF_ERROR(model::ValidateLayout(config, options.layout));
   if (options.rank < 0 || options.rank >= options.layout.world_size()) {
@@ -47,17 +49,32 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
   return absl::OkStatus();
 }
 
-TravellingRows RowsToExperts(const EngineOptions& options, const model::ModelConfig& config,
-                             const footprint::WeightForms& forms, const kernels::KernelSet& kernels) {
-  if (options.expert_exchange != model::ExpertExchange::kAllToAll) return {};
+// Of each layer with experts.
+std::vector<TravellingRows> RowsOfLayers(const EngineOptions& options, const model::ModelConfig& config,
+                                         const footprint::WeightForms& forms,
+                                         const kernels::KernelSet& kernels) {
+  std::vector<TravellingRows> rows;
+  if (options.expert_exchange != model::ExpertExchange::kAllToAll) return rows;
+  const int64_t experts = config.n_routed_experts / options.layout.ep;
   for (const model::PackedTensor& tensor : model::PackedTensorsOf(
            config, options.layout, options.rank, options.compute, forms.types, forms.row_major)) {
     if (tensor.kind != model::TensorKind::kExpertGate) continue;
-    return TravellingRowsTo(
-        {.type = tensor.type, .n = tensor.rows, .k = tensor.cols, .layout = tensor.layout}, config,
-        options.compute, kernels);
+    rows.push_back(
+        TravellingRowsTo({.type = tensor.type, .n = tensor.rows, .k = tensor.cols, .layout = tensor.layout},
+                         experts, config, options.compute, kernels));
   }
-  return {};
+  return rows;
+}
+
+// FNV-1a, a layer at a time.
+uint64_t FormOf(const std::vector<TravellingRows>& layers) {
+  uint64_t form = 14695981039346656037u;
+  for (const TravellingRows& rows : layers) {
+    for (const int64_t part : {static_cast<int64_t>(rows.type), rows.bytes}) {
+      form = (form ^ static_cast<uint64_t>(part)) * 1099511628211u;
+    }
+  }
+  return form;
 }
 
 }  // namespace
@@ -94,7 +111,10 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
                       footprint::WeightFormsOf(config, *preparation.reader, needs.kernels));
   preparation.bytes = footprint::RankFootprintOf(spec, forms, needs);
   preparation.planner = AttentionPlanner(device.kernels(), footprint::AttentionSpecOf(spec));
-  preparation.travelling_rows = RowsToExperts(options, config, forms, device.kernels());
+  const std::vector<TravellingRows> rows = RowsOfLayers(options, config, forms, device.kernels());
+  if (!rows.empty()) preparation.travelling_rows = rows.front();
+  preparation.rows_to_experts = {.stage = model::CoordinatesOf(options.layout, options.rank).pp_rank,
+                                 .form = FormOf(rows)};
   preparation.memory = {.host = device.memory_identity(),
                         .available_bytes = device.AvailableBytes(),
                         .fixed_bytes = preparation.bytes.fixed(),

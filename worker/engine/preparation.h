@@ -14,6 +14,7 @@
 #include "worker/decoder/travelling_rows.h"
 #include "worker/device/device.h"
 #include "worker/engine/engine.h"
+#include "worker/engine/rank_agreement.h"
 #include "worker/weights/digest.h"
 
 namespace deeprack::worker {
@@ -25,7 +26,8 @@ struct Preparation {
   model::StepLimits limits;
   footprint::RankFootprint bytes;
   footprint::RankMemory memory;
-  TravellingRows travelling_rows;  // to the experts of other ranks
+  TravellingRows travelling_rows;  // to the experts of other ranks, of the first layer that has some
+  RowsToExperts rows_to_experts;
   AttentionPlanner planner;
 };
 

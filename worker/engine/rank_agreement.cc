@@ -13,7 +13,7 @@ namespace {
 
 struct Readiness {
   int64_t ready = 0;
-  int64_t travelling_row_bytes = 0;
+  RowsToExperts rows;
   footprint::RankMemory memory;
 };
 
@@ -40,29 +40,26 @@ absl::Status CheckMemories(const std::vector<footprint::RankMemory>& ranks, int6
   return absl::OkStatus();
 }
 
-// A stage without experts has no rows to send.
 absl::Status CheckRows(const std::vector<Readiness>& ranks) {
-  const auto sends = [](const Readiness& rank) { return rank.ready != 0 && rank.travelling_row_bytes != 0; };
-  const auto first = std::find_if(ranks.begin(), ranks.end(), sends);
-  const auto other = std::find_if(first, ranks.end(), [&](const Readiness& rank) {
-    return sends(rank) && rank.travelling_row_bytes != first->travelling_row_bytes;
-  });
-  if (other == ranks.end()) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      "rank ", other - ranks.begin(), " sends rows of ", other->travelling_row_bytes,
-      " bytes to the experts of other ranks, rank ", first - ranks.begin(), " of ",
-      first->travelling_row_bytes,
-      ": their kernels differ. Use one backend, one kind of card and the same --unverified-kernels for all "
-      "ranks, or --expert-exchange replicated"));
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    for (size_t other = 0; other < rank; ++other) {
+      const RowsToExperts &rows = ranks[rank].rows, &others = ranks[other].rows;
+      if (rows.stage != others.stage || rows.form == others.form) continue;
+      return absl::FailedPreconditionError(absl::StrCat(
+          "ranks ", other, " and ", rank,
+          " send rows to each other's experts in different forms: their kernels differ. Use one backend, one "
+          "kind of card and the same --unverified-kernels for all ranks, or --expert-exchange replicated"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, footprint::RankMemory memory,
-                                    int64_t travelling_row_bytes, int64_t most_blocks, Communicator* world,
+                                    const RowsToExperts& rows, int64_t most_blocks, Communicator* world,
                                     Device& device) {
-  const Readiness mine = {
-      .ready = own.ok() ? 1 : 0, .travelling_row_bytes = travelling_row_bytes, .memory = memory};
+  const Readiness mine = {.ready = own.ok() ? 1 : 0, .rows = rows, .memory = memory};
   std::vector<Readiness> all = {mine};
   if (world != nullptr) {
     auto gathered = GatherValues(mine, *world, device);

@@ -11,15 +11,20 @@
 
 namespace deeprack::worker {
 
+// How a rank sends rows to the experts of its stage's other ranks.
+struct RowsToExperts {
+  int64_t stage = 0;  // its pp_rank
+  uint64_t form = 0;  // equal for equal TravellingRows in all layers
+};
+
 // Collective over `world` (null: one rank alone). `own` is this rank's readiness: an error comes back to it
-// as it is, and to the others as FailedPrecondition naming the rank; so does another rank's
-// `travelling_row_bytes` (TravellingRows), as rows that kernels of one kind send those of another do not read.
-// Otherwise the agreed number of pages, at
-// least 1; ResourceExhausted, with the numbers of the tightest rank, when it would be 0. All memory values
-// are agreed on before anything is taken, so that loading needs no further meeting.
+// as it is, and to the others as FailedPrecondition naming the rank; as do rows of another form than those of
+// a rank of the same stage, which its kernels would not read. Otherwise the agreed number of pages, at least
+// 1; ResourceExhausted, with the numbers of the tightest rank, when it would be 0. All memory values are
+// agreed on before anything is taken, so that loading needs no further meeting.
 // `world` exchanges the device's memory.
 absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, footprint::RankMemory memory,
-                                    int64_t travelling_row_bytes, int64_t most_blocks, Communicator* world,
+                                    const RowsToExperts& rows, int64_t most_blocks, Communicator* world,
                                     Device& device);
 
 }  // namespace deeprack::worker

@@ -13,7 +13,7 @@ KernelNeeds NeedsOf(const KernelChoice& choice);
 
 // What the functions of KernelNeeds are.
 bool ReadsRounded(const PackedWeight& weight);
-bool DispatchesRounded(const PackedWeight& weight);
+bool DispatchesRounded(const PackedWeight& weight, int64_t experts);
 int64_t MlaPlanBytes(const MlaShape& shape);
 int64_t ExpandedPlanBytes(const ExpandedShape& shape, int64_t sequences, int64_t max_context);
 ScratchBytes ScratchOf(const StepBounds& bounds);

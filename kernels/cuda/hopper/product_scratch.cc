@@ -30,7 +30,9 @@ bool ReadsRounded(const PackedWeight& weight) {
   return weight.layout != WeightLayout::kPanels && TakesE4M3(weight.type, weight.layout) && weight.k % 4 == 0;
 }
 
-bool DispatchesRounded(const PackedWeight& weight) { return ReadsRounded(weight) && weight.k % 16 == 0; }
+bool DispatchesRounded(const PackedWeight& weight, int64_t experts) {
+  return ReadsRounded(weight) && weight.k % 16 == 0 && experts <= sm90::kMaxGroups;
+}
 
 ScratchBytes ScratchOfProduct(const ProductBound& product) {
   if (product.layout == WeightLayout::kPanels) return {};

@@ -20,7 +20,7 @@ namespace {
 
 constexpr Epoch kEpoch = 7;
 
-std::atomic<int> sums, exchanges;
+std::atomic<int> sums, exchanges, roundings;
 
 std::unique_ptr<Device> PeerCard(EmulatedDeviceEvents events = {}) {
   kernels::KernelSet kernels = kernels::plain::Kernels();
@@ -118,11 +118,18 @@ TEST(PeerEngineTest, OneRankWithoutThemAndNobodyUsesThem) {
 // products.
 TEST(PeerEngineTest, FusedWithTheNormTheBitsStay) {
   const kernels::CardProperties hopper = {.name = "an emulated card", .major = 9, .minor = 0};
-  const kernels::KernelSet fused =
+  kernels::KernelSet fused =
       kernels::hopper::KernelsFor(kernels::ChooseUnverifiedToo(hopper, kernels::SpecialKernels()));
-  ASSERT_NE(fused.peer_add_rms_norm, nullptr);
   kernels::KernelSet apart = fused;
   apart.peer_add_rms_norm = nullptr;
+  ASSERT_NE(fused.peer_add_rms_norm, nullptr);
+  static void (*const of_hopper)(const kernels::PeerAddRmsNormArgs&, const kernels::Execution&) =
+      fused.peer_add_rms_norm;
+  fused.peer_add_rms_norm = [](const kernels::PeerAddRmsNormArgs& args, const kernels::Execution& execution) {
+    ++sums;
+    roundings += args.norm.rounded != nullptr;
+    of_hopper(args, execution);
+  };
   const auto make = [](const kernels::KernelSet& set) {
     return [&set] { return MakeEmulatedDevice(1, {}, set); };
   };
@@ -132,7 +139,10 @@ TEST(PeerEngineTest, FusedWithTheNormTheBitsStay) {
       options.model_path = WriteTinyCheckpoint({.layers = 2, .aligned = true});
       ASSERT_NE(fused.reads_rounded, nullptr);
     }
+    sums = roundings = 0;
     ExpectTheSame(*MakeRack(options, make(fused)), *MakeRack(options, make(apart)));
+    EXPECT_GT(sums, 0);
+    EXPECT_EQ(roundings > 0, aligned);
   }
 }
 

@@ -118,6 +118,7 @@ class CudaDevice final : public Device {
                      absl::StrCat("it is to be pinned, and ", AvailableHostBytes(),
                                   " bytes of the host's memory are free"));
     }
+    std::memset(data, 0, static_cast<size_t>(bytes));  // it may have been somebody's
     return Memory(static_cast<std::byte*>(data), bytes, [](std::byte* p, int64_t) { cudaFreeHost(p); });
   }
 
@@ -144,10 +145,11 @@ class CudaDevice final : public Device {
     }
     DR_RETURN_IF_ERROR(Check(ended, "a recording"));
     size_t nodes = 0;
-    DR_RETURN_IF_ERROR(Check(cudaGraphGetNodes(recorded, nullptr, &nodes), "counting a recording's kernels"));
+    const cudaError_t counted = cudaGraphGetNodes(recorded, nullptr, &nodes);
     cudaGraphExec_t graph = nullptr;
     const cudaError_t made = cudaGraphInstantiate(&graph, recorded, 0);
     cudaGraphDestroy(recorded);
+    DR_RETURN_IF_ERROR(Check(counted, "counting a recording's kernels"));
     DR_RETURN_IF_ERROR(Check(made, "preparing a recording"));
     return std::make_unique<CudaGraph>(graph, nodes, stream_);
   }
