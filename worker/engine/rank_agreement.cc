@@ -69,7 +69,6 @@ absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, footprint::RankMemo
   }
   DR_RETURN_IF_ERROR(own);
 
-  DR_RETURN_IF_ERROR(CheckRows(all));
   std::vector<footprint::RankMemory> memories;
   for (size_t rank = 0; rank < all.size(); ++rank) {
     if (all[rank].ready == 0) {
@@ -78,6 +77,7 @@ absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, footprint::RankMemo
     }
     memories.push_back(all[rank].memory);
   }
+  DR_RETURN_IF_ERROR(CheckRows(all));
   const footprint::PageAgreement agreement = footprint::AgreeOnBlocks(memories, most_blocks);
   const footprint::RankMemory& tight = memories[static_cast<size_t>(agreement.tightest)];
   if (agreement.blocks == 0) {
