@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -24,12 +23,6 @@ absl::Status SystemError(const std::string& path, const char* action) {
   return absl::UnavailableError(message);
 }
 
-// Closes a descriptor at the end of a scope; a mapping outlives it.
-struct Descriptor {
-  int fd;
-  ~Descriptor() { close(fd); }
-};
-
 }  // namespace
 
 absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
@@ -42,26 +35,15 @@ absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": not a regular file"));
   }
   const size_t size = static_cast<size_t>(info.st_size);
-  if (size == 0) return MappedFile({});  // mmap refuses empty files
+  if (size == 0) return MappedFile(Mapping());  // mmap refuses empty files
   void* address = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
   if (address == MAP_FAILED) return SystemError(path, "map into memory");
-  return MappedFile({static_cast<const std::byte*>(address), size});
-}
-
-MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
-
-MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
-  std::swap(bytes_, other.bytes_);
-  return *this;
-}
-
-MappedFile::~MappedFile() {
-  if (!bytes_.empty()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  return MappedFile(Mapping({static_cast<const std::byte*>(address), size}));
 }
 
 void MappedFile::Prefetch(std::span<const std::byte> part) const {
   if (part.empty()) return;
-  DR_CHECK(part.data() >= bytes_.data() && part.data() + part.size() <= bytes_.data() + bytes_.size());
+  DR_CHECK(part.data() >= bytes().data() && part.data() + part.size() <= bytes().data() + bytes().size());
   const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   const uintptr_t begin = reinterpret_cast<uintptr_t>(part.data()) / page * page;
   const uintptr_t end = reinterpret_cast<uintptr_t>(part.data() + part.size());

@@ -4,8 +4,10 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
+#include "base/mapping.h"
 
 namespace deeprack {
 
@@ -17,19 +19,15 @@ class MappedFile {
   // reason.
   static absl::StatusOr<MappedFile> Open(const std::string& path);
 
-  MappedFile(MappedFile&& other) noexcept;
-  MappedFile& operator=(MappedFile&& other) noexcept;
-  ~MappedFile();
-
-  std::span<const std::byte> bytes() const { return bytes_; }
+  std::span<const std::byte> bytes() const { return mapping_.bytes(); }
 
   // Asks the system to start reading these bytes, which lie inside bytes(). Returns at once.
   void Prefetch(std::span<const std::byte> part) const;
 
  private:
-  explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  explicit MappedFile(Mapping mapping) : mapping_(std::move(mapping)) {}
 
-  std::span<const std::byte> bytes_;
+  Mapping mapping_;
 };
 
 }  // namespace deeprack

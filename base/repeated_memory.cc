@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -18,14 +17,6 @@ absl::Status SystemError(const char* action) {
   const int error = errno;
   return absl::UnavailableError(absl::StrCat("cannot ", action, ": ", std::strerror(error)));
 }
-
-// Closes a descriptor at the end of a scope; a mapping outlives it.
-struct Descriptor {
-  int fd;
-  ~Descriptor() {
-    if (fd >= 0) close(fd);
-  }
-};
 
 }  // namespace
 
@@ -43,7 +34,7 @@ absl::StatusOr<RepeatedMemory> RepeatedMemory::Create(std::span<const std::byte>
   void* const base = mmap(nullptr, static_cast<size_t>(total), PROT_NONE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) return SystemError("reserve addresses");
-  RepeatedMemory memory({static_cast<const std::byte*>(base), static_cast<size_t>(total)});
+  RepeatedMemory memory(Mapping({static_cast<const std::byte*>(base), static_cast<size_t>(total)}));
   for (int64_t begin = 0; begin < total; begin += size) {
     void* const at = static_cast<std::byte*>(base) + begin;
     if (mmap(at, static_cast<size_t>(size), PROT_READ, MAP_SHARED | MAP_FIXED, file.fd, 0) == MAP_FAILED) {
@@ -51,17 +42,6 @@ absl::StatusOr<RepeatedMemory> RepeatedMemory::Create(std::span<const std::byte>
     }
   }
   return memory;
-}
-
-RepeatedMemory::RepeatedMemory(RepeatedMemory&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
-
-RepeatedMemory& RepeatedMemory::operator=(RepeatedMemory&& other) noexcept {
-  std::swap(bytes_, other.bytes_);
-  return *this;
-}
-
-RepeatedMemory::~RepeatedMemory() {
-  if (!bytes_.empty()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 }  // namespace deeprack

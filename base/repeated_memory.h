@@ -4,8 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "absl/status/statusor.h"
+#include "base/mapping.h"
 
 namespace deeprack {
 
@@ -17,16 +19,13 @@ class RepeatedMemory {
   static absl::StatusOr<RepeatedMemory> Create(std::span<const std::byte> block, int64_t bytes);
 
   RepeatedMemory() = default;
-  RepeatedMemory(RepeatedMemory&& other) noexcept;
-  RepeatedMemory& operator=(RepeatedMemory&& other) noexcept;
-  ~RepeatedMemory();
 
-  std::span<const std::byte> bytes() const { return bytes_; }  // whole blocks
+  std::span<const std::byte> bytes() const { return mapping_.bytes(); }  // whole blocks
 
  private:
-  explicit RepeatedMemory(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  explicit RepeatedMemory(Mapping mapping) : mapping_(std::move(mapping)) {}
 
-  std::span<const std::byte> bytes_;
+  Mapping mapping_;
 };
 
 }  // namespace deeprack

@@ -4,13 +4,13 @@
 #include <array>
 #include <cstring>
 #include <map>
-#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/checked.h"
 #include "base/e4m3.h"
+#include "base/fnv.h"
 #include "base/status_macros.h"
 #include "model/tensors/group_types.h"
 #include "model/tensors/tensor_registry.h"
@@ -91,13 +91,6 @@ std::vector<std::byte> MakeBlock(Values values) {
       break;
   }
   return {};
-}
-
-// FNV-1a: the same on every machine.
-uint64_t HashOf(std::string_view name) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (const char c : name) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
-  return hash;
 }
 
 bool IsNorm(TensorKind kind) {
@@ -235,7 +228,7 @@ absl::StatusOr<DummyTensors> DummyTensors::Create(const model::ModelConfig& conf
     TensorView& view = dummy.tensors_[entry.name];
     view.dtype = entry.dtype;
     if (entry.own.empty()) {
-      const uint64_t begin = HashOf(entry.name) % (kBlockBytes / kBeginStep) * kBeginStep;
+      const uint64_t begin = Fnv1a(entry.name) % (kBlockBytes / kBeginStep) * kBeginStep;
       view.bytes = dummy.values_[entry.values].bytes().subspan(begin, bytes);
     } else {
       const auto [found, is_new] = own.try_emplace({entry.dtype, entry.own}, dummy.own_.size());

@@ -130,7 +130,7 @@ class EchoedRank final : public FullRank {
     world_ = MakeEchoWorld(shape_, device_.get(), &exchanging_);
     DR_ASSIGN_OR_RETURN(engine_, worker::Engine::Create(options_, device_, world_.get(), {}));
     exchanging_ = true;
-    DR_RETURN_IF_ERROR(CountWeights());
+    CountWeights();
     return FillCache();
   }
 
@@ -197,12 +197,9 @@ class EchoedRank final : public FullRank {
   }
 
   // Of weights, what every decode step reads, and all experts'. Of the embedding it reads a few rows.
-  absl::Status CountWeights() {
-    worker::Preparation preparation;
-    DR_RETURN_IF_ERROR(worker::Prepare(options_, *device_, preparation));
-    const model::ModelConfig& config = preparation.config;
-    DR_ASSIGN_OR_RETURN(const footprint::WeightForms forms,
-                        footprint::WeightFormsOf(config, *preparation.reader, device_->kernels()));
+  void CountWeights() {
+    const model::ModelConfig& config = engine_->config();
+    const footprint::WeightForms forms = footprint::WeightFormsOf(config, device_->kernels());
     for (const model::PackedTensor& tensor :
          model::PackedTensorsOf(config, options_.layout, 0, options_.compute, forms.types, forms.row_major)) {
       const bool of_experts =
@@ -210,7 +207,6 @@ class EchoedRank final : public FullRank {
       if (tensor.form == model::WeightForm::kTable) continue;
       (of_experts ? expert_bytes_ : common_bytes_) += static_cast<double>(tensor.bytes());
     }
-    return absl::OkStatus();
   }
 
   // Entries as a model makes them; the power that a card draws depends on them.

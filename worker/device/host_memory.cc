@@ -6,9 +6,9 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "base/fnv.h"
 
 namespace deeprack::worker {
 
@@ -44,9 +44,7 @@ int64_t AvailableHostBytes() {
 uint64_t HostIdentity() {
   char name[256] = {};
   if (gethostname(name, sizeof(name) - 1) != 0) return 0;
-  uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a: the same number in every process
-  for (const char c : std::string_view(name)) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
-  return hash;
+  return Fnv1a(name);
 }
 
 }  // namespace deeprack::worker

@@ -66,15 +66,13 @@ std::vector<TravellingRows> RowsOfLayers(const EngineOptions& options, const mod
   return rows;
 }
 
-// FNV-1a, a layer at a time.
-uint64_t FormOf(const std::vector<TravellingRows>& layers) {
-  uint64_t form = 14695981039346656037u;
+Digest FormOf(const std::vector<TravellingRows>& layers) {
+  DigestOfValues form;
   for (const TravellingRows& rows : layers) {
-    for (const int64_t part : {static_cast<int64_t>(rows.type), rows.bytes}) {
-      form = (form ^ static_cast<uint64_t>(part)) * 1099511628211u;
-    }
+    form.Add(static_cast<int64_t>(rows.type));
+    form.Add(rows.bytes);
   }
-  return form;
+  return form.Finish();
 }
 
 }  // namespace

@@ -8,13 +8,14 @@
 #include "footprint/kv_pages.h"
 #include "worker/collectives/communicator.h"
 #include "worker/device/device.h"
+#include "worker/weights/digest.h"
 
 namespace deeprack::worker {
 
 // How a rank sends rows to the experts of its stage's other ranks.
 struct RowsToExperts {
   int64_t stage = 0;  // its pp_rank
-  uint64_t form = 0;  // equal for equal TravellingRows in all layers
+  Digest form = {};   // of the TravellingRows of all its layers
 };
 
 // Collective over `world` (null: one rank alone). `own` is this rank's readiness: an error comes back to it

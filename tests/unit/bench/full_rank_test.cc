@@ -10,19 +10,15 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/choice/kernel_choice.h"
-#include "kernels/cuda/hopper/kernel_set.h"
 #include "kernels/cuda/host/stream.h"
+#include "tests/unit/engine/hopper_kernels.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/device/emulated/emulated_device.h"
 
 namespace deeprack::bench {
 namespace {
 
-kernels::KernelSet HopperKernels() {
-  const kernels::CardProperties hopper = {.name = "an emulated card", .major = 9, .minor = 0};
-  return kernels::hopper::KernelsFor(kernels::ChooseUnverifiedToo(hopper, kernels::SpecialKernels()));
-}
+using worker::testing::HopperKernels;
 
 std::unique_ptr<FullRank> MakeRank(int32_t ranks, int layers, int dense_layers = 1,
                                    const kernels::KernelSet& kernels = HopperKernels()) {

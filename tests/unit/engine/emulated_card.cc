@@ -1,5 +1,5 @@
-#include "kernels/cuda/hopper/kernel_set.h"
 #include "tests/unit/engine/card.h"
+#include "tests/unit/engine/hopper_kernels.h"
 #include "worker/device/emulated/emulated_device.h"
 
 namespace deeprack::worker::testing {
@@ -19,9 +19,7 @@ std::unique_ptr<Device> Make(GraphCounts* counts, const kernels::KernelSet& kern
 std::unique_ptr<Device> MakeCard(GraphCounts* counts) { return Make(counts, kernels::plain::Kernels()); }
 
 std::unique_ptr<Device> MakeHopperCard(GraphCounts* counts, std::string_view without) {
-  const kernels::CardProperties hopper = {.name = "an emulated card", .major = 9, .minor = 0};
-  return Make(counts, kernels::hopper::KernelsFor(
-                          kernels::ChooseUnverifiedToo(hopper, Without(without, kernels::SpecialKernels()))));
+  return Make(counts, HopperKernels(without));
 }
 
 }  // namespace deeprack::worker::testing

@@ -6,9 +6,9 @@
 #include <atomic>
 #include <chrono>
 
-#include "kernels/cuda/hopper/kernel_set.h"
 #include "kernels/cuda/sm90/peers.h"
 #include "tests/unit/engine/card.h"
+#include "tests/unit/engine/hopper_kernels.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/collectives/peer/peer_group.h"
@@ -34,6 +34,10 @@ std::unique_ptr<Device> PeerCard(EmulatedDeviceEvents events = {}) {
     kernels::sm90::PeerExchange(args, execution);
   };
   return MakeEmulatedDevice(1, std::move(events), kernels);
+}
+// `kernels` outlives it.
+Rack::MakeDevice CardsWith(const kernels::KernelSet& kernels) {
+  return [&kernels] { return MakeEmulatedDevice(1, {}, kernels); };
 }
 std::unique_ptr<Device> Generic() { return MakeCpuDevice(1, *kernels::AvailableCpuKernels().front()); }
 
@@ -117,9 +121,7 @@ TEST(PeerEngineTest, OneRankWithoutThemAndNobodyUsesThem) {
 // A block's sum and the norm after it, as one launch and as two; also where the norm rounds its rows for fp8
 // products.
 TEST(PeerEngineTest, FusedWithTheNormTheBitsStay) {
-  const kernels::CardProperties hopper = {.name = "an emulated card", .major = 9, .minor = 0};
-  kernels::KernelSet fused =
-      kernels::hopper::KernelsFor(kernels::ChooseUnverifiedToo(hopper, kernels::SpecialKernels()));
+  kernels::KernelSet fused = HopperKernels();
   kernels::KernelSet apart = fused;
   apart.peer_add_rms_norm = nullptr;
   ASSERT_NE(fused.peer_add_rms_norm, nullptr);
@@ -130,9 +132,6 @@ TEST(PeerEngineTest, FusedWithTheNormTheBitsStay) {
     roundings += args.norm.rounded != nullptr;
     of_hopper(args, execution);
   };
-  const auto make = [](const kernels::KernelSet& set) {
-    return [&set] { return MakeEmulatedDevice(1, {}, set); };
-  };
   for (const bool aligned : {false, true}) {
     EngineOptions options = Options({.tp = 2, .ep = 2});
     if (aligned) {
@@ -140,7 +139,7 @@ TEST(PeerEngineTest, FusedWithTheNormTheBitsStay) {
       ASSERT_NE(fused.reads_rounded, nullptr);
     }
     sums = roundings = 0;
-    ExpectTheSame(*MakeRack(options, make(fused)), *MakeRack(options, make(apart)));
+    ExpectTheSame(*MakeRack(options, CardsWith(fused)), *MakeRack(options, CardsWith(apart)));
     EXPECT_GT(sums, 0);
     EXPECT_EQ(roundings > 0, aligned);
   }
@@ -150,9 +149,7 @@ TEST(PeerEngineTest, FusedWithTheNormTheBitsStay) {
 TEST(PeerEngineTest, RoundedRowsGiveTheSameBitsByBothWays) {
   EngineOptions options = Options({.tp = 2, .dp = 2, .ep = 4}, kAllToAll);
   options.model_path = WriteTinyCheckpoint({.layers = 2, .aligned = true});
-  const kernels::CardProperties hopper = {.name = "an emulated card", .major = 9, .minor = 0};
-  kernels::KernelSet among_peers =
-      kernels::hopper::KernelsFor(kernels::ChooseUnverifiedToo(hopper, kernels::SpecialKernels()));
+  kernels::KernelSet among_peers = HopperKernels();
   ASSERT_NE(among_peers.dispatches_rounded, nullptr);
   among_peers.peer_exchange = [](const kernels::PeerExchangeArgs& args, const kernels::Execution& execution) {
     ++exchanges;
@@ -161,11 +158,9 @@ TEST(PeerEngineTest, RoundedRowsGiveTheSameBitsByBothWays) {
   kernels::KernelSet by_communicator = among_peers;
   by_communicator.peer_exchange = nullptr;
   by_communicator.exchanges_among_peers = false;
-  const auto make = [](const kernels::KernelSet& set) {
-    return [&set] { return MakeEmulatedDevice(1, {}, set); };
-  };
   exchanges = 0;
-  ExpectTheSame(*MakeRack(options, make(among_peers)), *MakeRack(options, make(by_communicator)), 2);
+  ExpectTheSame(*MakeRack(options, CardsWith(among_peers)), *MakeRack(options, CardsWith(by_communicator)),
+                2);
   EXPECT_GT(exchanges, 0);
 
   // A rank whose kernels would read such a row as another kind is found before anything is loaded.

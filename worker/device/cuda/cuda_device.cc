@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/fnv.h"
 #include "base/status_macros.h"
 #include "kernels/api/thread_pool.h"
 #include "kernels/cuda/hopper/kernel_set.h"
@@ -42,11 +43,7 @@ struct CardTicket {
 };
 static_assert(sizeof(CardTicket) <= sizeof(PeerTicket::bytes));
 
-uint64_t IdentityOf(int index) {
-  uint64_t hash = HostIdentity();
-  for (const char c : BusAddressOf(index)) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
-  return hash;
-}
+uint64_t IdentityOf(int index) { return Fnv1a(BusAddressOf(index), HostIdentity()); }
 
 class CudaGraph final : public Graph {
  public:

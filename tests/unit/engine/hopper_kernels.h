@@ -1,0 +1,16 @@
+// The Hopper kernels, proven or not, as an emulated card runs them.
+#pragma once
+
+#include "kernels/cuda/hopper/kernel_set.h"
+#include "tests/unit/engine/card.h"
+
+namespace deeprack::worker::testing {
+
+// All but the one named `without`.
+inline kernels::KernelSet HopperKernels(std::string_view without = {}) {
+  const kernels::CardProperties hopper = {.name = "an emulated card", .major = 9, .minor = 0};
+  return kernels::hopper::KernelsFor(
+      kernels::ChooseUnverifiedToo(hopper, Without(without, kernels::SpecialKernels())));
+}
+
+}  // namespace deeprack::worker::testing
