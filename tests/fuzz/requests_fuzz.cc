@@ -11,6 +11,7 @@
 #include "coordinator/api/served_model.h"
 #include "model/config/model_config.h"
 #include "model/step/sampling_check.h"
+#include "tests/source_tree.h"
 
 namespace {
 
@@ -19,7 +20,7 @@ using namespace deeprack::coordinator;
 
 const ServedModel& Model() {
   static const std::shared_ptr<ServedModel> model = [] {
-    const std::string folder = DEEPRACK_SOURCE_DIR "/demo/model";
+    const std::string folder = InSourceTree("demo/model");
     const auto config = model::ParseModelConfig(ReadTextFile(folder + "/config.json").value());
     return LoadServedModel({.path = folder}, *config).value();
   }();

@@ -9,13 +9,14 @@
 #include "base/status_macros.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "checkpoint/safetensors_file.h"
+#include "tests/source_tree.h"
 
 namespace deeprack::parity {
 namespace {
 
-constexpr char kFolder[] = DEEPRACK_SOURCE_DIR "/tests/parity/goldens";
-constexpr char kDemoModel[] = DEEPRACK_SOURCE_DIR "/demo/model";
-constexpr char kDemoGolden[] = DEEPRACK_SOURCE_DIR "/tests/parity/demo_model.safetensors";
+const std::string kFolder = InSourceTree("tests/parity/goldens");
+const std::string kDemoModel = InSourceTree("demo/model");
+const std::string kDemoGolden = InSourceTree("tests/parity/demo_model.safetensors");
 constexpr char kFinalNorm[] = "model.norm.weight";
 
 class Reader {

@@ -12,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/ranks/launch.h"
+#include "tests/source_tree.h"
 
 namespace deeprack {
 namespace {
@@ -28,7 +29,7 @@ class ProcessesTest : public testing::Test {
  protected:
   void Start(int ranks, int launched) {
     options_.layout = {.tp = ranks, .ep = ranks};
-    options_.model_path = DEEPRACK_SOURCE_DIR "/demo/model";
+    options_.model_path = InSourceTree("demo/model");
     options_.kv_bytes = 4 << 20;
     options_.max_step_tokens = 64;
     options_.max_sequences = 4;

@@ -5,6 +5,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/source_tree.h"
 #include "tests/unit/chat/byte_tokenizer.h"
 
 namespace deeprack::coordinator {
@@ -39,7 +40,7 @@ class ChatTemplateTest : public testing::Test {
 };
 
 TEST_F(ChatTemplateTest, SaysWhatR1sTemplateSays) {
-  std::ifstream file(DEEPRACK_SOURCE_DIR "/tests/unit/chat/chat_goldens.json");
+  std::ifstream file(InSourceTree("tests/unit/chat/chat_goldens.json"));
   const Json goldens = Json::parse(file);
   ASSERT_GE(goldens.size(), 30u);
   for (const Json& golden : goldens) {

@@ -6,12 +6,13 @@
 #include "checkpoint/checkpoint_reader.h"
 #include "gtest/gtest.h"
 #include "model/config/model_config.h"
+#include "tests/source_tree.h"
 #include "tests/unit/checkpoint/checkpoint_files.h"
 
 namespace deeprack::checkpoint {
 namespace {
 
-const std::string kDemoModel = std::string(DEEPRACK_SOURCE_DIR) + "/demo/model";
+const std::string kDemoModel = InSourceTree("demo/model");
 
 TEST(DemoModelTest, IsStoredAsR1Is) {
   const auto config = model::ParseModelConfig(ReadBytes(kDemoModel + "/config.json"));

@@ -1,4 +1,5 @@
 #include "cli/demo/questions.h"
+#include "tests/source_tree.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +10,7 @@ namespace deeprack::cli {
 namespace {
 
 TEST(Questions, AreReadFromTheDemosOwnFile) {
-  std::ifstream file(DEEPRACK_SOURCE_DIR "/demo/questions.json");
+  std::ifstream file(InSourceTree("demo/questions.json"));
   const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   const auto questions = ParseQuestions(text);
   ASSERT_TRUE(questions.ok()) << questions.status();

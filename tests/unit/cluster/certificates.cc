@@ -1,3 +1,4 @@
+#include "tests/source_tree.h"
 #include "tests/unit/cluster/certificates.h"
 
 #include <cstdlib>
@@ -24,7 +25,7 @@ std::string MakeCertificates() {
   DR_CHECK(mkdtemp(path.data()) != nullptr);
   folders.paths.push_back(path);
   DR_CHECK(
-      std::system((std::string(DEEPRACK_SOURCE_DIR "/deploy/tls/make-certificates ") + path + " >/dev/null")
+      std::system((InSourceTree("deploy/tls/make-certificates ") + path + " >/dev/null")
                       .c_str()) == 0);
   return path;
 }

@@ -7,6 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/source_tree.h"
 #include "tests/unit/cluster/certificates.h"
 
 namespace deeprack {
@@ -44,7 +45,7 @@ TEST(ClusterTlsTest, WhatTheScriptMakesIsGoodAndCanBeRenewed) {
   const auto first = LoadClusterTls(folder);
   ASSERT_TRUE(first.ok()) << first.status();
   ASSERT_EQ(
-      std::system((DEEPRACK_SOURCE_DIR "/deploy/tls/make-certificates " + folder + " 30 >/dev/null").c_str()),
+      std::system((InSourceTree("deploy/tls/make-certificates ") + folder + " 30 >/dev/null").c_str()),
       0);
   const auto second = LoadClusterTls(folder);
   ASSERT_TRUE(second.ok()) << second.status();

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "kernels/api/kernel_set.h"
+#include "tests/source_tree.h"
 #include "tests/unit/engine/card.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
@@ -75,7 +76,7 @@ void ExpectSameAnswers(const model::SequenceResult& actual, const model::Sequenc
 
 std::string DemoModel() {
   const char* elsewhere = std::getenv("DEEPRACK_DEMO_MODEL");
-  return elsewhere != nullptr ? elsewhere : DEEPRACK_SOURCE_DIR "/demo/model";
+  return elsewhere != nullptr ? elsewhere : InSourceTree("demo/model");
 }
 
 struct Case {

@@ -24,6 +24,7 @@
 #include "kernels/cuda/choice/kernel_choice.h"
 #include "model/budget/packed_tensors.h"
 #include "model/files/model_files.h"
+#include "tests/source_tree.h"
 #include "tests/unit/engine/card.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
@@ -96,7 +97,7 @@ TinyModel R1Shaped(DType type) {
 
 std::string DemoModel() {
   const char* elsewhere = std::getenv("DEEPRACK_DEMO_MODEL");
-  return elsewhere != nullptr ? elsewhere : DEEPRACK_SOURCE_DIR "/demo/model";
+  return elsewhere != nullptr ? elsewhere : InSourceTree("demo/model");
 }
 
 struct Case {

@@ -4,6 +4,7 @@
 #include "checkpoint/checkpoint_reader.h"
 #include "cli/plan/cluster_plan.h"
 #include "model/files/model_files.h"
+#include "tests/source_tree.h"
 #include "tests/unit/engine/card.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
@@ -117,7 +118,7 @@ TEST_P(PlanAgreementTest, SmallModels) {
 }
 
 TEST_P(PlanAgreementTest, TheDemoModel) {
-  const std::string folder = std::string(DEEPRACK_SOURCE_DIR) + "/demo/model";
+  const std::string folder = InSourceTree("demo/model");
   ExpectAsPlanned(folder, GetParam(), {});
   ExpectAsPlanned(folder, GetParam(), {.layout = {.tp = 2, .ep = 2}, .kv_cache_dtype = "fp8"});
 }

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
+#include "tests/source_tree.h"
 #include "tests/unit/checkpoint/checkpoint_files.h"
 
 namespace deeprack::cli {
@@ -20,8 +21,8 @@ using checkpoint::ReadBytes;
 using checkpoint::TestFolder;
 using testing::HasSubstr;
 
-const std::string kGoldens = absl::StrCat(DEEPRACK_SOURCE_DIR, "/tests/parity/goldens/");
-const std::string kDemo = absl::StrCat(DEEPRACK_SOURCE_DIR, "/demo/model");
+const std::string kGoldens = InSourceTree("tests/parity/goldens/");
+const std::string kDemo = InSourceTree("demo/model");
 
 absl::StatusOr<std::string> Written(const std::string& in, const std::string& out, const std::string& type,
                                     int threads = 2) {

@@ -11,6 +11,7 @@
 #include "checkpoint/gguf_writer.h"
 #include "model/gguf/gguf_header.h"
 #include "nlohmann/json.hpp"
+#include "tests/source_tree.h"
 #include "tests/unit/quantize/configs.h"
 
 namespace deeprack::cli {
@@ -21,7 +22,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 std::string DemoFile(const std::string& name) {
-  std::ifstream file(absl::StrCat(DEEPRACK_SOURCE_DIR, "/demo/model/", name), std::ios::binary);
+  std::ifstream file(InSourceTree("demo/model/" + name), std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 

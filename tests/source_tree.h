@@ -1,0 +1,12 @@
+// Finds files of the source tree: the demo model, goldens, scripts.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace deeprack {
+
+// The absolute path of a file or folder, `path` being relative to the top of the source tree.
+std::string InSourceTree(std::string_view path);
+
+}  // namespace deeprack
