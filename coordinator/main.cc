@@ -15,7 +15,7 @@
 #include "base/status_macros.h"
 #include "coordinator/api/endpoints.h"
 #include "coordinator/api/served_model.h"
-#include "coordinator/bring_up.h"
+#include "coordinator/cluster.h"
 #include "coordinator/coordinator_options.h"
 #include "model/config/model_config.h"
 #include "model/files/model_files.h"

@@ -15,10 +15,10 @@
 #include "base/status_macros.h"
 #include "bench/engine/forwarding_device.h"
 #include "bench/gpu/echo_world.h"
-#include "footprint/weight_forms.h"
 #include "model/budget/packed_tensors.h"
 #include "model/config/model_config.h"
 #include "nlohmann/json.hpp"
+#include "sizing/weight_forms.h"
 #include "worker/engine/preparation.h"
 
 namespace deeprack::bench {
@@ -199,7 +199,7 @@ class EchoedRank final : public FullRank {
   // Of weights, what every decode step reads, and all experts'. Of the embedding it reads a few rows.
   void CountWeights() {
     const model::ModelConfig& config = engine_->config();
-    const footprint::WeightForms forms = footprint::WeightFormsOf(config, device_->kernels());
+    const sizing::WeightForms forms = sizing::WeightFormsOf(config, device_->kernels());
     for (const model::PackedTensor& tensor :
          model::PackedTensorsOf(config, options_.layout, 0, options_.compute, forms.types, forms.row_major)) {
       const bool of_experts =

@@ -7,7 +7,7 @@
 #include "base/checked.h"
 #include "base/message_text.h"
 #include "base/status_macros.h"
-#include "checkpoint/groups/group_parts.h"
+#include "checkpoint/group_quantized/group_parts.h"
 #include "model/tensors/group_types.h"
 #include "model/tensors/tensor_registry.h"
 

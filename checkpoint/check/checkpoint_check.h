@@ -19,9 +19,9 @@ struct CheckpointSummary {
 
 // Every tensor of the registry is there with its shape and a type that can be loaded: bf16, f16 or f32,
 // matrices also in a block format; where the config says fp8, the quantised ones F8_E4M3 with an F32 scale of
-// ceil(rows/128) x ceil(cols/128); where it says integers in groups, their parts (checkpoint/groups). An MTP
-// layer may be absent as a whole, not in part. Only headers are read. Errors: NotFound (a tensor, scale or
-// part), InvalidArgument (type or shape).
+// ceil(rows/128) x ceil(cols/128); where it says integers in groups, their parts
+// (checkpoint/group_quantized). An MTP layer may be absent as a whole, not in part. Only headers are read.
+// Errors: NotFound (a tensor, scale or part), InvalidArgument (type or shape).
 absl::StatusOr<CheckpointSummary> CheckCheckpoint(const model::ModelConfig& config,
                                                   const CheckpointReader& reader);
 

@@ -9,8 +9,8 @@
 #include "base/status_macros.h"
 #include "cli/serve/preflight.h"
 #include "cli/terminal/terminal.h"
-#include "footprint/kv_pages.h"
 #include "model/budget/kv_cache_type.h"
+#include "sizing/kv_pages.h"
 
 namespace deeprack::cli {
 namespace {
@@ -25,8 +25,8 @@ model::StepLimits LimitsOf(const model::ModelConfig& config, const ServeOptions&
 }
 
 // Each rank has a device of its own.
-footprint::RankMemory MemoryOf(const ClusterPlan& plan, Rank rank) {
-  const footprint::RankFootprint& takes = plan.ranks[static_cast<size_t>(rank)];
+sizing::RankMemory MemoryOf(const ClusterPlan& plan, Rank rank) {
+  const sizing::RankFootprint& takes = plan.ranks[static_cast<size_t>(rank)];
   return {.host = static_cast<uint64_t>(rank),
           .available_bytes = plan.device_memory,
           .fixed_bytes = takes.fixed(),
@@ -34,10 +34,10 @@ footprint::RankMemory MemoryOf(const ClusterPlan& plan, Rank rank) {
           .kv_bytes = plan.kv_bytes};
 }
 
-footprint::RankFootprint FootprintOf(const ClusterPlan& plan, Rank rank, const model::ModelConfig& config,
-                                     const footprint::WeightForms& forms, const PlannedDevice& device,
-                                     const ServeOptions& options) {
-  return footprint::RankFootprintOf(
+sizing::RankFootprint FootprintOf(const ClusterPlan& plan, Rank rank, const model::ModelConfig& config,
+                                  const sizing::WeightForms& forms, const PlannedDevice& device,
+                                  const ServeOptions& options) {
+  return sizing::RankFootprintOf(
       {.config = config,
        .layout = plan.layout,
        .rank = rank,
@@ -54,17 +54,17 @@ footprint::RankFootprint FootprintOf(const ClusterPlan& plan, Rank rank, const m
 }  // namespace
 
 int64_t ClusterPlan::PagesOf(Rank rank) const {
-  const footprint::RankMemory memory = MemoryOf(*this, rank);
-  return footprint::AgreeOnBlocks({&memory, 1}, footprint::MostBlocks(limits)).blocks;
+  const sizing::RankMemory memory = MemoryOf(*this, rank);
+  return sizing::AgreeOnBlocks({&memory, 1}, sizing::MostBlocks(limits)).blocks;
 }
 
 int64_t ClusterPlan::Pages() const {
-  std::vector<footprint::RankMemory> memories;
+  std::vector<sizing::RankMemory> memories;
   for (Rank rank = 0; rank < layout.world_size(); ++rank) memories.push_back(MemoryOf(*this, rank));
-  return footprint::AgreeOnBlocks(memories, footprint::MostBlocks(limits)).blocks;
+  return sizing::AgreeOnBlocks(memories, sizing::MostBlocks(limits)).blocks;
 }
 
-absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const footprint::WeightForms& forms,
+absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const sizing::WeightForms& forms,
                                         const PlannedDevice& device, const ServeOptions& options,
                                         int64_t device_memory) {
   DR_RETURN_IF_ERROR(CheckSuits(config, options));
@@ -75,7 +75,7 @@ absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const 
                       .device_memory = device_memory};
   DR_ASSIGN_OR_RETURN(plan.cache_type, model::KvCacheTypeOf(options.kv_cache_dtype, plan.compute));
   // Of ranks that differ only in which experts and sequences they have, one is counted.
-  std::map<std::array<int32_t, 3>, footprint::RankFootprint> counted;
+  std::map<std::array<int32_t, 3>, sizing::RankFootprint> counted;
   for (Rank rank = 0; rank < plan.layout.world_size(); ++rank) {
     const model::RankCoordinates at = model::CoordinatesOf(plan.layout, rank);
     const auto [place, is_new] = counted.try_emplace({at.pp_rank, at.tp_rank, at.expert_tp_rank});
@@ -93,7 +93,7 @@ absl::Status CheckFits(const ClusterPlan& plan) {
   int64_t missing = 0;
   Rank fullest = 0;
   for (Rank rank = 0; rank < plan.layout.world_size(); ++rank) {
-    const footprint::RankMemory memory = MemoryOf(plan, rank);
+    const sizing::RankMemory memory = MemoryOf(plan, rank);
     const int64_t more = memory.fixed_bytes + std::max<int64_t>(pages, 1) * memory.page_bytes - given;
     if (more > missing) missing = more, fullest = rank;
   }
@@ -102,7 +102,7 @@ absl::Status CheckFits(const ClusterPlan& plan) {
     return absl::FailedPreconditionError(
         absl::StrCat("--kv-bytes ", plan.kv_bytes, " is less than one page of the KV cache takes"));
   }
-  const footprint::RankFootprint& takes = plan.ranks[static_cast<size_t>(fullest)];
+  const sizing::RankFootprint& takes = plan.ranks[static_cast<size_t>(fullest)];
   return absl::FailedPreconditionError(absl::StrCat(
       "rank ", fullest, " does not fit a device of ", Bytes(plan.device_memory), ": it takes ",
       Bytes(takes.fixed()), ", of which ", Bytes(takes.weights), " are weights, and ",

@@ -10,11 +10,11 @@
 #include "base/dtype.h"
 #include "cli/plan/planned_device.h"
 #include "cli/serve/serve_options.h"
-#include "footprint/rank_footprint.h"
-#include "footprint/weight_forms.h"
 #include "model/budget/budget.h"
 #include "model/config/model_config.h"
 #include "model/layout/layout.h"
+#include "sizing/rank_footprint.h"
+#include "sizing/weight_forms.h"
 
 namespace deeprack::cli {
 
@@ -25,7 +25,7 @@ struct ClusterPlan {
   model::StepLimits limits;
   int64_t kv_bytes = 0;       // asked for; 0: from the memory
   int64_t device_memory = 0;  // of each rank's own device; 0: not told
-  std::vector<footprint::RankFootprint> ranks;
+  std::vector<sizing::RankFootprint> ranks;
 
   bool knows_cache() const { return kv_bytes > 0 || device_memory > 0; }
   // Pages of the KV cache that one rank could hold, and that all of them agree on. Of use with knows_cache().
@@ -34,7 +34,7 @@ struct ClusterPlan {
 };
 
 // As a worker prepares itself. FailedPrecondition: CheckSuits's.
-absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const footprint::WeightForms& forms,
+absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const sizing::WeightForms& forms,
                                         const PlannedDevice& device, const ServeOptions& options,
                                         int64_t device_memory);
 

@@ -15,22 +15,22 @@ namespace {
 
 // From the headers of the weights; of dummies, and where a folder's weights are not all there yet, as its
 // config says. A GGUF is its own config.
-absl::StatusOr<footprint::WeightForms> FormsOf(const model::ModelConfig& config, const ServeOptions& options,
-                                               const PlannedDevice& device) {
-  if (options.load_format == "dummy") return footprint::WeightFormsOf(config, device.kernels);
+absl::StatusOr<sizing::WeightForms> FormsOf(const model::ModelConfig& config, const ServeOptions& options,
+                                            const PlannedDevice& device) {
+  if (options.load_format == "dummy") return sizing::WeightFormsOf(config, device.kernels);
   const auto reader = checkpoint::CheckpointReader::Open(options.model);
-  if (reader.ok()) return footprint::WeightFormsOf(config, *reader, device.kernels);
+  if (reader.ok()) return sizing::WeightFormsOf(config, *reader, device.kernels);
   if (model::IsGgufPath(options.model)) return reader.status();
   std::fprintf(stderr, "deeprack: the weights are not read (%s): counted by config.json\n",
                std::string(reader.status().message()).c_str());
-  return footprint::WeightFormsOf(config, device.kernels);
+  return sizing::WeightFormsOf(config, device.kernels);
 }
 
 // Prints the table.
 absl::Status PrintPlan(const ServeOptions& options, const PlanOptions& with) {
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(options.model));
   const PlannedDevice device = PlannedDeviceOf(options.backend, with.unverified_kernels);
-  DR_ASSIGN_OR_RETURN(const footprint::WeightForms forms, FormsOf(config, options, device));
+  DR_ASSIGN_OR_RETURN(const sizing::WeightForms forms, FormsOf(config, options, device));
   DR_ASSIGN_OR_RETURN(const ClusterPlan plan,
                       PlanCluster(config, forms, device, options, with.device_memory));
   std::fputs(PlanTable(plan, device).c_str(), stdout);

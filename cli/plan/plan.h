@@ -21,7 +21,7 @@ struct PlanOptions {
 std::string PlanTable(const ClusterPlan& plan, const PlannedDevice& device);
 
 // Other settings with which it would fit, as a sentence.
-std::string WhatWouldFit(const model::ModelConfig& config, const footprint::WeightForms& forms,
+std::string WhatWouldFit(const model::ModelConfig& config, const sizing::WeightForms& forms,
                          const PlannedDevice& device, const ServeOptions& options, int64_t device_memory);
 
 int Plan(const ServeOptions& options, const PlanOptions& plan);

@@ -18,7 +18,7 @@ struct Row {
 };
 
 Row RowOf(const ClusterPlan& plan, Rank rank) {
-  const footprint::RankFootprint& takes = plan.ranks[static_cast<size_t>(rank)];
+  const sizing::RankFootprint& takes = plan.ranks[static_cast<size_t>(rank)];
   return {.weights = takes.weights,
           .workspace = takes.workspace,
           .scratch = takes.scratch(),

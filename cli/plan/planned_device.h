@@ -4,8 +4,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "footprint/rank_footprint.h"
 #include "kernels/api/kernel_needs.h"
+#include "sizing/rank_footprint.h"
 
 namespace deeprack::cli {
 
@@ -15,7 +15,7 @@ struct PlannedDevice {
   int multiprocessors = 0;
   bool shares_host_memory = true;
 
-  footprint::DeviceNeeds needs() const {
+  sizing::DeviceNeeds needs() const {
     return {.kernels = kernels, .multiprocessors = multiprocessors, .shares_host_memory = shares_host_memory};
   }
 };

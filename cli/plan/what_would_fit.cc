@@ -44,7 +44,7 @@ std::vector<ServeOptions> ChangesOf(const ServeOptions& options, std::vector<std
 
 }  // namespace
 
-std::string WhatWouldFit(const model::ModelConfig& config, const footprint::WeightForms& forms,
+std::string WhatWouldFit(const model::ModelConfig& config, const sizing::WeightForms& forms,
                          const PlannedDevice& device, const ServeOptions& options, int64_t device_memory) {
   std::vector<std::string> flags, fitting;
   const std::vector<ServeOptions> changes = ChangesOf(options, flags);

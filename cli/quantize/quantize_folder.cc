@@ -13,7 +13,7 @@
 #include "base/mapped_file.h"
 #include "base/status_macros.h"
 #include "checkpoint/check/checkpoint_check.h"
-#include "checkpoint/groups/compressed_tensors_writer.h"
+#include "checkpoint/group_quantized/compressed_tensors_writer.h"
 #include "cli/quantize/parallel_units.h"
 #include "cli/quantize/quantize_progress.h"
 #include "cli/quantize/weight_policy.h"

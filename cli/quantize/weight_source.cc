@@ -9,7 +9,7 @@
 #include "base/block_formats.h"
 #include "base/check.h"
 #include "base/status_macros.h"
-#include "checkpoint/groups/group_quantized.h"
+#include "checkpoint/group_quantized/group_quantized.h"
 #include "checkpoint/tensor_view.h"
 #include "model/tensors/group_types.h"
 

@@ -34,10 +34,10 @@ std::optional<std::string> FromEnvironment(const std::string& variable) {
 }
 
 // The line that tells a person what to do next.
-void SayWhere(const Cluster& cluster) {
-  const std::string url = absl::StrCat("http://", cluster.url().authority());
-  const std::string model = FirstModel(cluster.url()).value_or("model");
-  Say(absl::StrCat("deeprack: ready on ", url, " (", model::ToString(cluster.options().layout()),
+void SayWhere(const ServerProcesses& server) {
+  const std::string url = absl::StrCat("http://", server.url().authority());
+  const std::string model = FirstModel(server.url()).value_or("model");
+  Say(absl::StrCat("deeprack: ready on ", url, " (", model::ToString(server.options().layout()),
                    "); try\n  curl ", url,
                    "/v1/chat/completions -H 'Content-Type: application/json' -d '{\"model\": \"", model,
                    "\", \"messages\": [{\"role\": \"user\", \"content\": \"What is 17 + 25?\"}]}'\n"));
@@ -64,22 +64,22 @@ absl::StatusOr<ServeOptions> LoadServeOptions(const Flags& flags, std::string co
   return options;
 }
 
-std::optional<ServeEnd> BringUp(Cluster& cluster) {
-  if (cluster.options().load_format == "dummy") {
+std::optional<ServeEnd> BringUp(ServerProcesses& server) {
+  if (server.options().load_format == "dummy") {
     Say("deeprack: warning: the weights are dummies (--load-format dummy), answers are noise: for trials "
         "only\n");
   }
   Progress progress("loading", IsTerminal(STDERR_FILENO), absl::Now());
   bool told = false;
   const auto on_state = [&](const ReadyState& state) {
-    if (state.state == "waiting_for_workers" && !told && cluster.options().workers == "external") {
+    if (state.state == "waiting_for_workers" && !told && server.options().workers == "external") {
       told = true;
       Say(absl::StrCat("deeprack: waiting for ", state.workers_expected, " workers; start each with\n  ",
-                       absl::StrJoin(ExternalWorkerCommand(cluster.options(), cluster.ports()), " "), "\n"));
+                       absl::StrJoin(ExternalWorkerCommand(server.options(), server.ports()), " "), "\n"));
     }
     if (state.bytes_total > 0) Say(progress.Update(state.bytes_done, state.bytes_total, absl::Now()));
   };
-  auto end = cluster.StartAndWaitUntilReady(on_state);
+  auto end = server.StartAndWaitUntilReady(on_state);
   Say(progress.Finish());
   return end;
 }
@@ -90,15 +90,15 @@ int Serve(const ServeOptions& options) {
     return static_cast<int>(ExitCodeOf(status));
   }
   StopSignals signals;
-  Cluster cluster(options, &signals);
-  std::optional<ServeEnd> end = BringUp(cluster);
+  ServerProcesses server(options, &signals);
+  std::optional<ServeEnd> end = BringUp(server);
   if (!end.has_value()) {
-    SayWhere(cluster);
-    end = cluster.Watch([] { return false; },
-                        [](const std::string& line) { Say(absl::StrCat("deeprack: ", line, "\n")); });
+    SayWhere(server);
+    end = server.Watch([] { return false; },
+                       [](const std::string& line) { Say(absl::StrCat("deeprack: ", line, "\n")); });
   }
   if (!end->message.empty()) Say(absl::StrCat("deeprack: ", end->message, "\n"));
-  cluster.Stop();
+  server.Stop();
   return end->exit_code;
 }
 

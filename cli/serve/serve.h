@@ -4,8 +4,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "cli/serve/cluster.h"
 #include "cli/serve/serve_options.h"
+#include "cli/serve/server_processes.h"
 
 namespace deeprack::cli {
 
@@ -14,7 +14,7 @@ namespace deeprack::cli {
 absl::StatusOr<ServeOptions> LoadServeOptions(const Flags& flags, std::string config);
 
 // Shows on standard error how the cluster comes up, until it is ready. nullopt: it is.
-std::optional<ServeEnd> BringUp(Cluster& cluster);
+std::optional<ServeEnd> BringUp(ServerProcesses& server);
 
 // Serves until a signal or a failure. Returns the exit code.
 int Serve(const ServeOptions& options);

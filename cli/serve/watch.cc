@@ -1,11 +1,11 @@
-// Cluster::Watch: a cluster while it serves, and while it comes together again after a loss.
+// ServerProcesses::Watch: a cluster while it serves, and while it comes together again after a loss.
 #include <algorithm>
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
-#include "cli/serve/cluster.h"
+#include "cli/serve/server_processes.h"
 #include "cli/terminal/exit_code.h"
 
 namespace deeprack::cli {
@@ -30,7 +30,7 @@ bool IsForGood(int exit_code) {
 
 }  // namespace
 
-std::optional<ServeEnd> Cluster::Watch(const std::function<bool()>& until, const Tell& tell) {
+std::optional<ServeEnd> ServerProcesses::Watch(const std::function<bool()>& until, const Tell& tell) {
   absl::Time next_look = absl::Now() + kLook;
   while (!until()) {
     if (auto end = CheckCoordinator()) return end;
@@ -48,7 +48,7 @@ std::optional<ServeEnd> Cluster::Watch(const std::function<bool()>& until, const
   return std::nullopt;
 }
 
-std::optional<ServeEnd> Cluster::TakeWorkersEnd(const Tell& tell) {
+std::optional<ServeEnd> ServerProcesses::TakeWorkersEnd(const Tell& tell) {
   if (!workers_.has_value()) return std::nullopt;
   const auto code = workers_->Poll();
   if (!code.has_value()) return std::nullopt;
@@ -63,7 +63,7 @@ std::optional<ServeEnd> Cluster::TakeWorkersEnd(const Tell& tell) {
   return std::nullopt;
 }
 
-std::optional<ServeEnd> Cluster::TakeState(const ReadyState& state, const Tell& tell) {
+std::optional<ServeEnd> ServerProcesses::TakeState(const ReadyState& state, const Tell& tell) {
   if (state.state == "failed") return ServingFailed(state.message);
   if (state.state == "recovering") return RestartWorkers(state, tell);
   if (state.state != "ready") return std::nullopt;
@@ -82,7 +82,7 @@ std::optional<ServeEnd> Cluster::TakeState(const ReadyState& state, const Tell& 
 }
 
 // Serving may end while every process lives (a step failed): /ready says so.
-std::optional<ServeEnd> Cluster::ServingFailed(const std::string& message) {
+std::optional<ServeEnd> ServerProcesses::ServingFailed(const std::string& message) {
   const absl::Time deadline = absl::Now() + kLastEvents;
   while (absl::Now() < deadline) {
     if (auto end = CheckEnd()) return end;
@@ -91,7 +91,7 @@ std::optional<ServeEnd> Cluster::ServingFailed(const std::string& message) {
   return Failed(message);
 }
 
-std::optional<ServeEnd> Cluster::RestartWorkers(const ReadyState& state, const Tell& tell) {
+std::optional<ServeEnd> ServerProcesses::RestartWorkers(const ReadyState& state, const Tell& tell) {
   const absl::Time now = absl::Now();
   if (!paused_since_) {
     paused_since_ = now;

@@ -5,9 +5,9 @@
 #include <cstdio>
 #include <thread>
 
-#include "cli/serve/cluster.h"
 #include "cli/serve/preflight.h"
 #include "cli/serve/serve.h"
+#include "cli/serve/server_processes.h"
 #include "cli/serve/stop_signals.h"
 #include "cli/terminal/exit_code.h"
 
@@ -48,17 +48,16 @@ class WorkThread {
 int WithCluster(const ServeOptions& options, const ServerWork& work) {
   if (const absl::Status status = Preflight(options); !status.ok()) return Fail(status);
   StopSignals signals;
-  Cluster cluster(options, &signals);
-  std::optional<ServeEnd> end = BringUp(cluster);
+  ServerProcesses server(options, &signals);
+  std::optional<ServeEnd> end = BringUp(server);
   int exit_code = 0;
   if (!end.has_value()) {
-    const WorkThread thread(work, cluster.url());
-    end =
-        cluster.Watch([&] { return thread.done(); },
-                      [](const std::string& line) { std::fprintf(stderr, "deeprack: %s\n", line.c_str()); });
+    const WorkThread thread(work, server.url());
+    end = server.Watch([&] { return thread.done(); },
+                       [](const std::string& line) { std::fprintf(stderr, "deeprack: %s\n", line.c_str()); });
     if (!end.has_value()) exit_code = thread.exit_code();
   }
-  cluster.Stop();
+  server.Stop();
   if (!end.has_value()) return exit_code;
   if (!end->message.empty()) std::fprintf(stderr, "deeprack: %s\n", end->message.c_str());
   return end->exit_code != 0 ? end->exit_code : kStoppedByHand;

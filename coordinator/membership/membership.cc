@@ -12,7 +12,7 @@
 #include "base/rpc/credentials.h"
 #include "base/status_macros.h"
 #include "coordinator/membership/attach_service.h"
-#include "coordinator/membership/heartbeat_loop.h"
+#include "coordinator/membership/health_timer.h"
 #include "grpcpp/grpcpp.h"
 #include "spdlog/spdlog.h"
 
@@ -52,7 +52,7 @@ class ServingMembership final : public Membership, private AttachHandler {
       return absl::UnavailableError(
           absl::StrCat("cannot listen for workers on ", listen, ": is the port in use?"));
     }
-    health_checks_ = std::make_unique<HeartbeatLoop>([this] { CheckHealth(); });
+    health_checks_ = std::make_unique<HealthTimer>([this] { CheckHealth(); });
     return absl::OkStatus();
   }
 
@@ -227,7 +227,7 @@ class ServingMembership final : public Membership, private AttachHandler {
   AttachService service_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
-  std::unique_ptr<HeartbeatLoop> health_checks_;
+  std::unique_ptr<HealthTimer> health_checks_;
 };
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include "base/rpc/credentials.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/ranks/cluster.h"
+#include "tests/ranks/fake_cluster.h"
 #include "tests/unit/cluster/certificates.h"
 
 namespace deeprack {
@@ -26,7 +26,7 @@ bool CanConnect(const std::string& address, const std::optional<ClusterTls>& tls
 }
 
 TEST(ClusterTlsRanksTest, MembersJoinLoadAndStep) {
-  Cluster cluster(2, Patient(), NewAuthority());
+  FakeCluster cluster(2, Patient(), NewAuthority());
   worker::WorkerNodeOptions on_every_interface = cluster.WorkerOptions(0);
   on_every_interface.listen = "0.0.0.0:0";
   ASSERT_TRUE(cluster.StartWorker(on_every_interface).ok());
@@ -36,7 +36,7 @@ TEST(ClusterTlsRanksTest, MembersJoinLoadAndStep) {
   ASSERT_TRUE(members.ok()) << members.status();
   EXPECT_THAT(members->members[0].node.address, testing::StartsWith("127.0.0.1:"));  // where it came from
   ASSERT_TRUE(cluster.Load().ok());
-  const auto result = cluster.executor().Execute(Cluster::Plan(1));
+  const auto result = cluster.executor().Execute(FakeCluster::Plan(1));
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->sequences.size(), 2u);
   // A worker's own port, too, is for members only.
@@ -44,7 +44,7 @@ TEST(ClusterTlsRanksTest, MembersJoinLoadAndStep) {
 }
 
 TEST(ClusterTlsRanksTest, AWorkerOfAnotherAuthorityOrWithoutCertificatesIsKeptOut) {
-  Cluster cluster(1, Patient(), NewAuthority());
+  FakeCluster cluster(1, Patient(), NewAuthority());
   for (const std::optional<ClusterTls>& tls : {std::optional(NewAuthority()), std::optional<ClusterTls>()}) {
     worker::WorkerNodeOptions options = cluster.WorkerOptions(0);
     options.tls = tls;
@@ -63,7 +63,7 @@ TEST(ClusterTlsRanksTest, AWorkerOfAnotherAuthorityOrWithoutCertificatesIsKeptOu
 }
 
 TEST(ClusterTlsRanksTest, AWorkerDoesNotTellACoordinatorOfAnotherAuthorityAnything) {
-  Cluster cluster(1);  // plain
+  FakeCluster cluster(1);  // plain
   worker::WorkerNodeOptions options = cluster.WorkerOptions(0);
   options.tls = NewAuthority();
   options.connect_timeout = kShort;
@@ -76,7 +76,7 @@ TEST(ClusterTlsRanksTest, BeyondLoopbackNothingStartsWithoutCertificates) {
   const auto membership = coordinator::Membership::Start({.listen = "0.0.0.0:0"}, &clock);
   EXPECT_TRUE(absl::IsFailedPrecondition(membership.status())) << membership.status();
   EXPECT_THAT(std::string(membership.status().message()), HasSubstr("--cluster-tls"));
-  Cluster cluster(1);
+  FakeCluster cluster(1);
   worker::WorkerNodeOptions open = cluster.WorkerOptions(0);
   open.listen = "0.0.0.0:0";
   EXPECT_TRUE(absl::IsFailedPrecondition(cluster.StartWorker(open)));

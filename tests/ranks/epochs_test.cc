@@ -3,7 +3,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/ranks/cluster.h"
+#include "tests/ranks/fake_cluster.h"
 
 namespace deeprack {
 namespace {
@@ -32,7 +32,7 @@ class EpochsTest : public testing::Test {
     return cluster_.StartWorker(options, Counting(loads));
   }
   void ExpectSteps() {
-    const auto result = cluster_.executor().Execute(Cluster::Plan(1, cluster_.epoch()));
+    const auto result = cluster_.executor().Execute(FakeCluster::Plan(1, cluster_.epoch()));
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_EQ(result->sequences[0].token, 3003);  // both ranks took part
   }
@@ -41,7 +41,7 @@ class EpochsTest : public testing::Test {
     while (cluster_.pool().health().ok()) absl::SleepFor(absl::Milliseconds(1));
   }
 
-  Cluster cluster_{2, {.heartbeat_timeout = kPatience}, std::nullopt, /*reform=*/true};
+  FakeCluster cluster_{2, {.heartbeat_timeout = kPatience}, std::nullopt, /*reform=*/true};
 };
 
 TEST_F(EpochsTest, ASurvivorKeepsItsWeightsBesideAReplacement) {

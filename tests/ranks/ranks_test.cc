@@ -4,7 +4,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/ranks/cluster.h"
+#include "tests/ranks/fake_cluster.h"
 
 namespace deeprack {
 namespace {
@@ -35,7 +35,7 @@ class Trap {
 };
 
 TEST(RanksTest, JoinLoadAndStep) {
-  Cluster cluster(3);
+  FakeCluster cluster(3);
   cluster.StartAllWorkers({});
   cluster.Connect();
   const auto loaded = cluster.Load();
@@ -43,7 +43,7 @@ TEST(RanksTest, JoinLoadAndStep) {
   EXPECT_EQ(loaded->kv_blocks, 98);  // the least: rank 2's
   EXPECT_EQ(loaded->ranks.size(), 3u);
   for (StepId step = 1; step <= 20; ++step) {
-    const auto result = cluster.executor().Execute(Cluster::Plan(step));
+    const auto result = cluster.executor().Execute(FakeCluster::Plan(step));
     ASSERT_TRUE(result.ok()) << result.status();
     ASSERT_EQ(result->sequences.size(), 2u);
     EXPECT_EQ(result->sequences[0].sequence, 11u);
@@ -53,7 +53,7 @@ TEST(RanksTest, JoinLoadAndStep) {
 }
 
 TEST(RanksTest, LoadingReportsTheBytesOfAllRanks) {
-  Cluster cluster(2);
+  FakeCluster cluster(2);
   cluster.StartAllWorkers({});
   cluster.Connect();
   coordinator::LoadOptions options;
@@ -71,7 +71,7 @@ TEST(RanksTest, LoadingReportsTheBytesOfAllRanks) {
 }
 
 TEST(RanksTest, TheSecretOfAnNcclWorldIsRankZerosOnEveryRank) {
-  Cluster cluster(3);
+  FakeCluster cluster(3);
   cluster.StartAllWorkers({});
   cluster.Connect();
   coordinator::LoadOptions options;
@@ -85,7 +85,7 @@ TEST(RanksTest, TheSecretOfAnNcclWorldIsRankZerosOnEveryRank) {
 }
 
 TEST(RanksTest, TooFewWorkersAreCountedAndNamed) {
-  Cluster cluster(4);
+  FakeCluster cluster(4);
   ASSERT_TRUE(cluster.StartWorker(2).ok());
   ASSERT_TRUE(cluster.StartWorker(0).ok());
   while (cluster.membership().joined() < 2) std::this_thread::yield();
@@ -95,7 +95,7 @@ TEST(RanksTest, TooFewWorkersAreCountedAndNamed) {
 }
 
 TEST(RanksTest, AWorkerOfAnotherLaunchIsTurnedDown) {
-  Cluster cluster(2);
+  FakeCluster cluster(2);
   ASSERT_TRUE(cluster.StartWorker(0, {}, /*world=*/4).ok());
   const absl::Status end = cluster.node(0).WaitUntilEnd();
   EXPECT_TRUE(absl::IsFailedPrecondition(end)) << end;
@@ -105,7 +105,7 @@ TEST(RanksTest, AWorkerOfAnotherLaunchIsTurnedDown) {
 }
 
 TEST(RanksTest, AWorkerThatLeavesBeforeAllAreThereIsNamedAtOnce) {
-  Cluster cluster(2);
+  FakeCluster cluster(2);
   ASSERT_TRUE(cluster.StartWorker(1).ok());
   while (cluster.membership().joined() < 1) std::this_thread::yield();
   cluster.StopWorker(1);
@@ -134,7 +134,7 @@ TEST(RanksTest, APortInUseIsSaidSo) {
 }
 
 TEST(RanksTest, ALoadErrorNamesItsRankAndKeepsItsCode) {
-  Cluster cluster(3);
+  FakeCluster cluster(3);
   FakeBehaviour damaged;
   damaged.on_load = [](const EngineOptions&) {
     return absl::DataLossError("model-00001.safetensors: truncated");
@@ -149,48 +149,49 @@ TEST(RanksTest, ALoadErrorNamesItsRankAndKeepsItsCode) {
 }
 
 TEST(RanksTest, AStaleEpochIsRefusedAndDoesNotReachTheEngine) {
-  Cluster cluster(2);
+  FakeCluster cluster(2);
   cluster.StartAllWorkers({});
   cluster.Connect();
   ASSERT_TRUE(cluster.Load().ok());
-  const auto stale = cluster.executor().Execute(Cluster::Plan(1, /*epoch=*/0));
+  const auto stale = cluster.executor().Execute(FakeCluster::Plan(1, /*epoch=*/0));
   EXPECT_TRUE(absl::IsFailedPrecondition(stale.status())) << stale.status();
   EXPECT_THAT(MessageOf(stale.status()), HasSubstr("is of epoch 0; this worker is in epoch 1"));
   // The workers themselves are as good as before.
   coordinator::GrpcStepExecutor another(&cluster.pool());
-  EXPECT_TRUE(another.Execute(Cluster::Plan(1)).ok());
+  EXPECT_TRUE(another.Execute(FakeCluster::Plan(1)).ok());
 }
 
 TEST(RanksTest, AStepWithoutAModelIsRefused) {
-  Cluster cluster(1);
+  FakeCluster cluster(1);
   cluster.StartAllWorkers({});
   cluster.Connect();
-  const auto result = cluster.executor().Execute(Cluster::Plan(1));
+  const auto result = cluster.executor().Execute(FakeCluster::Plan(1));
   EXPECT_TRUE(absl::IsFailedPrecondition(result.status())) << result.status();
 }
 
 TEST(RanksTest, AnErrorInAStepNamesItsRankNotThoseThatWaitedForIt) {
-  Cluster cluster(3);
+  FakeCluster cluster(3);
   FakeBehaviour broken;
   broken.on_step = [](const model::StepPlan&) { return absl::InternalError("the kernel is out of order"); };
   cluster.StartAllWorkers({{}, {}, broken});
   cluster.Connect();
   ASSERT_TRUE(cluster.Load().ok());
   // Ranks 0 and 1 wait in the all-reduce: the executor cancels them, which breaks their world.
-  const auto result = cluster.executor().Execute(Cluster::Plan(1));
+  const auto result = cluster.executor().Execute(FakeCluster::Plan(1));
   EXPECT_TRUE(absl::IsInternal(result.status())) << result.status();
   EXPECT_THAT(MessageOf(result.status()), HasSubstr("rank 2 (pid"));
   EXPECT_THAT(MessageOf(result.status()), HasSubstr("out of order"));
-  EXPECT_EQ(cluster.executor().Execute(Cluster::Plan(2)).status(), result.status());  // the epoch is over
+  EXPECT_EQ(cluster.executor().Execute(FakeCluster::Plan(2)).status(), result.status());  // the epoch is over
 }
 
 TEST(RanksTest, ALostRankEndsTheStepUnderWay) {
   Trap trap;
-  Cluster cluster(2);
+  FakeCluster cluster(2);
   cluster.StartAllWorkers({{}, trap.Behaviour()});
   cluster.Connect();
   ASSERT_TRUE(cluster.Load().ok());
-  auto running = std::async(std::launch::async, [&] { return cluster.executor().Execute(Cluster::Plan(1)); });
+  auto running =
+      std::async(std::launch::async, [&] { return cluster.executor().Execute(FakeCluster::Plan(1)); });
   trap.AwaitEntry();
   cluster.pool().Lose("rank 1 (pid 1 on here) was lost: the test says so");
   const auto result = running.get();  // though rank 1 is in its step still
@@ -202,18 +203,18 @@ TEST(RanksTest, ALostRankEndsTheStepUnderWay) {
 
 TEST(RanksTest, AStuckRankIsLost) {
   Trap trap;
-  Cluster cluster(2, {.heartbeat_timeout = kPatience, .stuck_timeout = absl::Milliseconds(300)});
+  FakeCluster cluster(2, {.heartbeat_timeout = kPatience, .stuck_timeout = absl::Milliseconds(300)});
   cluster.StartAllWorkers({trap.Behaviour(), {}});
   cluster.Connect();
   ASSERT_TRUE(cluster.Load().ok());
-  const auto result = cluster.executor().Execute(Cluster::Plan(1));
+  const auto result = cluster.executor().Execute(FakeCluster::Plan(1));
   EXPECT_TRUE(absl::IsUnavailable(result.status())) << result.status();
   EXPECT_THAT(MessageOf(result.status()), HasSubstr("finished no step for 300ms"));
   trap.Release();
 }
 
 TEST(RanksTest, ALossIsToldOnceToThoseThatAskLaterToo) {
-  Cluster cluster(2);
+  FakeCluster cluster(2);
   cluster.StartAllWorkers({});
   cluster.Connect();
   std::promise<coordinator::Loss> told;
@@ -229,7 +230,7 @@ TEST(RanksTest, ALossIsToldOnceToThoseThatAskLaterToo) {
 }
 
 TEST(RanksTest, WorkersStopWhenTold) {
-  Cluster cluster(2);
+  FakeCluster cluster(2);
   cluster.StartAllWorkers({});
   cluster.Connect();
   cluster.membership().ExpectDepartures();

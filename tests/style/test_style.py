@@ -15,10 +15,10 @@ ALLOWED = {
     "model": {"base"},
     "checkpoint": {"base", "model"},
     "kernels": {"base"},
-    "footprint": {"base", "model", "checkpoint", "kernels"},
+    "sizing": {"base", "model", "checkpoint", "kernels"},
     "coordinator": {"base", "model", "proto"},
-    "worker": {"base", "model", "checkpoint", "kernels", "footprint", "proto"},
-    "cli": {"base", "model", "checkpoint", "kernels", "footprint", "proto"},
+    "worker": {"base", "model", "checkpoint", "kernels", "sizing", "proto"},
+    "cli": {"base", "model", "checkpoint", "kernels", "sizing", "proto"},
 }
 # The only folders that may include generated protocol headers, MPI, NCCL and CUDA.
 PROTO_FOLDERS = ("coordinator/dispatch", "coordinator/membership", "coordinator/api", "worker/rpc")

@@ -19,8 +19,7 @@ template <class T>
 absl::StatusOr<std::vector<T>> GatherValues(const T& mine, Communicator& group, Device& device) {
   static_assert(std::is_trivially_copyable_v<T>);
   const int64_t ranks = group.size();
-  const int64_t bytes =
-      RoundUp(footprint::StagedBytes<T>(1) + footprint::StagedBytes<T>(ranks), kArenaAlignment);
+  const int64_t bytes = RoundUp(sizing::StagedBytes<T>(1) + sizing::StagedBytes<T>(ranks), kArenaAlignment);
   DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "the ranks' agreement", bytes));
   DR_ASSIGN_OR_RETURN(std::byte * memory, arena.Allocate(bytes));
   DR_ASSIGN_OR_RETURN(StagedArea area, StagedArea::Create(device, "the ranks' agreement", memory, bytes));

@@ -4,13 +4,13 @@
 
 #include <cstdint>
 
-#include "footprint/attention_sizes.h"
 #include "kernels/api/kernel_set.h"
 #include "model/step/step_plan.h"
+#include "sizing/attention_sizes.h"
 
 namespace deeprack::worker {
 
-class AttentionPlanner : public footprint::AttentionSizes {
+class AttentionPlanner : public sizing::AttentionSizes {
  public:
   AttentionPlanner() = default;  // expands and plans nothing
   // Plans nothing either where the kernels or the model have no such plans.

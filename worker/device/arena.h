@@ -8,12 +8,12 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "footprint/alignment.h"
+#include "sizing/alignment.h"
 #include "worker/device/device.h"
 
 namespace deeprack::worker {
 
-using footprint::kArenaAlignment;
+using sizing::kArenaAlignment;
 
 // One run of a device's memory of exactly the budgeted size, cut from front to back. Movable; gives the
 // memory back at the end. Zero until first written.

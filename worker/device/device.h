@@ -17,8 +17,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "footprint/alignment.h"
 #include "kernels/api/kernel_set.h"
+#include "sizing/alignment.h"
 #include "worker/device/graph.h"
 #include "worker/device/memory.h"
 
@@ -29,7 +29,7 @@ struct PeerTicket {
   std::array<std::byte, 128> bytes = {};
 };
 
-using footprint::kPeerMemoryUnit;
+using sizing::kPeerMemoryUnit;
 
 class Device {
  public:

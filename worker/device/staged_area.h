@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/check.h"
-#include "footprint/alignment.h"
+#include "sizing/alignment.h"
 #include "worker/device/device.h"
 
 namespace deeprack::worker {
@@ -30,12 +30,12 @@ class StagedArea {
   StagedArea(StagedArea&&) noexcept = default;
   StagedArea& operator=(StagedArea&&) noexcept = default;
 
-  // The next `count` values, footprint::StagedBytes of them. The same sequence of calls after Clear gives the
+  // The next `count` values, sizing::StagedBytes of them. The same sequence of calls after Clear gives the
   // same places. It is a bug to ask for more than room().
   template <class T>
   Staged<T> Take(int64_t count) {
     const int64_t begin = used_;
-    used_ += footprint::StagedBytes<T>(count);
+    used_ += sizing::StagedBytes<T>(count);
     DR_CHECK(count >= 0 && used_ <= bytes_);
     return {reinterpret_cast<T*>(host_ + begin), reinterpret_cast<T*>(memory_ + begin)};
   }

@@ -118,7 +118,7 @@ class RankEngine final : public Engine {
   const model::ModelConfig config_;
   const Digest files_;  // of the checkpoint
   const model::StepLimits limits_;
-  const footprint::RankMemory own_;  // as it was before anything was taken
+  const sizing::RankMemory own_;  // as it was before anything was taken
   const RowsToExperts rows_to_experts_;
   const model::RankCoordinates at_;
   const std::shared_ptr<Device> device_;  // outlives what follows
@@ -178,7 +178,7 @@ absl::Status RankEngine::Rejoin(Epoch epoch, Communicator* world) {
   broken_ = absl::FailedPreconditionError("this rank has not joined its ranks again");
   // Nothing of the old world may be under way when its groups go.
   DR_RETURN_IF_ERROR(device_->Synchronize());
-  footprint::RankMemory memory = own_;
+  sizing::RankMemory memory = own_;
   memory.available_bytes = device_->AvailableBytes();
   memory.kv_bytes = memory_.kv_bytes;
   memory.held_bytes = HeldBytes();
@@ -334,7 +334,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
   const absl::Status prepared = Prepare(options, *device, preparation);
   DR_ASSIGN_OR_RETURN(const int64_t blocks,
                       AgreeToLoad(prepared, preparation.memory, preparation.rows_to_experts,
-                                  footprint::MostBlocks(preparation.limits), world, *device));
+                                  sizing::MostBlocks(preparation.limits), world, *device));
   DR_ASSIGN_OR_RETURN(EngineParts parts, MakeParts(options, preparation, blocks, *device, world, progress));
   if (device->shares_host_memory()) LogHugePages(MemoryOf(parts));
   return std::make_unique<RankEngine>(options, preparation, std::move(device), world, std::move(parts));

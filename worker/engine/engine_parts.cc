@@ -30,7 +30,7 @@ absl::Status FillConstants(const model::ModelConfig& config, int64_t max_context
   return device.Synchronize();
 }
 
-absl::StatusOr<kernels::Scratch> CutScratch(const footprint::RankFootprint& bytes, Arena& arena) {
+absl::StatusOr<kernels::Scratch> CutScratch(const sizing::RankFootprint& bytes, Arena& arena) {
   DR_ASSIGN_OR_RETURN(std::byte * data, arena.Allocate(bytes.scratch_data));
   DR_ASSIGN_OR_RETURN(std::byte * counters, arena.Allocate(bytes.scratch_counters));
   return kernels::Scratch{.counters = counters,
@@ -57,7 +57,7 @@ absl::StatusOr<EngineParts> MakeParts(const EngineOptions& options, const Prepar
   if (options.load_format == model::LoadFormat::kDummy) {
     spdlog::warn("the weights are dummies (load format dummy): what this rank computes is noise");
   }
-  const footprint::RankFootprint& bytes = preparation.bytes;
+  const sizing::RankFootprint& bytes = preparation.bytes;
   PeerAreas peer_areas = {.sums = MakePeerArea(bytes.peers.sums, device),
                           .exchanges = MakePeerArea(bytes.peers.exchanges, device)};
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams,
@@ -71,7 +71,7 @@ absl::StatusOr<EngineParts> MakeParts(const EngineOptions& options, const Prepar
   DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "workspace", bytes.workspace));
   DR_ASSIGN_OR_RETURN(std::byte * base, arena.Allocate(bytes.workspace));
   const Workspace workspace =
-      CarveWorkspace(footprint::WorkspaceSpecOf(RankSpecOf(options, preparation), device.kernels()), base);
+      CarveWorkspace(sizing::WorkspaceSpecOf(RankSpecOf(options, preparation), device.kernels()), base);
   DR_RETURN_IF_ERROR(FillConstants(config, preparation.limits.max_context, device, workspace));
   DR_ASSIGN_OR_RETURN(Arena scratch_arena,
                       Arena::Create(device, "scratch memory of the kernels", bytes.scratch()));

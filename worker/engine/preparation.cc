@@ -6,11 +6,11 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "checkpoint/check/checkpoint_check.h"
-#include "footprint/weight_forms.h"
 #include "model/budget/kv_cache_type.h"
 #include "model/budget/packed_tensors.h"
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"
+#include "sizing/weight_forms.h"
 #include "worker/engine/kernel_check.h"
 #include "worker/weights/packed_identity.h"
 
@@ -51,7 +51,7 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
 
 // Of each layer with experts.
 std::vector<TravellingRows> RowsOfLayers(const EngineOptions& options, const model::ModelConfig& config,
-                                         const footprint::WeightForms& forms,
+                                         const sizing::WeightForms& forms,
                                          const kernels::KernelSet& kernels) {
   std::vector<TravellingRows> rows;
   if (options.expert_exchange != model::ExpertExchange::kAllToAll) return rows;
@@ -77,7 +77,7 @@ Digest FormOf(const std::vector<TravellingRows>& layers) {
 
 }  // namespace
 
-footprint::RankSpec RankSpecOf(const EngineOptions& options, const Preparation& preparation) {
+sizing::RankSpec RankSpecOf(const EngineOptions& options, const Preparation& preparation) {
   return {.config = preparation.config,
           .layout = options.layout,
           .rank = options.rank,
@@ -101,14 +101,14 @@ absl::Status Prepare(const EngineOptions& options, const Device& device, Prepara
       .max_step_tokens = options.max_step_tokens,
       .max_sequences = options.max_sequences,
       .max_context = options.max_context == 0 ? config.max_position_embeddings : options.max_context};
-  const footprint::DeviceNeeds needs = {.kernels = device.kernels(),
-                                        .multiprocessors = device.execution().multiprocessors,
-                                        .shares_host_memory = device.shares_host_memory()};
-  const footprint::RankSpec spec = RankSpecOf(options, preparation);
-  DR_ASSIGN_OR_RETURN(const footprint::WeightForms forms,
-                      footprint::WeightFormsOf(config, *preparation.reader, needs.kernels));
-  preparation.bytes = footprint::RankFootprintOf(spec, forms, needs);
-  preparation.planner = AttentionPlanner(device.kernels(), footprint::AttentionSpecOf(spec));
+  const sizing::DeviceNeeds needs = {.kernels = device.kernels(),
+                                     .multiprocessors = device.execution().multiprocessors,
+                                     .shares_host_memory = device.shares_host_memory()};
+  const sizing::RankSpec spec = RankSpecOf(options, preparation);
+  DR_ASSIGN_OR_RETURN(const sizing::WeightForms forms,
+                      sizing::WeightFormsOf(config, *preparation.reader, needs.kernels));
+  preparation.bytes = sizing::RankFootprintOf(spec, forms, needs);
+  preparation.planner = AttentionPlanner(device.kernels(), sizing::AttentionSpecOf(spec));
   const std::vector<TravellingRows> rows = RowsOfLayers(options, config, forms, device.kernels());
   if (!rows.empty()) preparation.travelling_rows = rows.front();
   preparation.rows_to_experts = {.stage = model::CoordinatesOf(options.layout, options.rank).pp_rank,

@@ -6,10 +6,10 @@
 
 #include "absl/status/status.h"
 #include "checkpoint/checkpoint_reader.h"
-#include "footprint/kv_pages.h"
-#include "footprint/rank_footprint.h"
 #include "model/budget/budget.h"
 #include "model/config/model_config.h"
+#include "sizing/kv_pages.h"
+#include "sizing/rank_footprint.h"
 #include "worker/decoder/attention_planner.h"
 #include "worker/decoder/travelling_rows.h"
 #include "worker/device/device.h"
@@ -24,8 +24,8 @@ struct Preparation {
   Digest files;                                        // DigestOfCheckpoint
   std::optional<checkpoint::CheckpointReader> reader;  // open and checked against the config
   model::StepLimits limits;
-  footprint::RankFootprint bytes;
-  footprint::RankMemory memory;
+  sizing::RankFootprint bytes;
+  sizing::RankMemory memory;
   TravellingRows travelling_rows;  // to the experts of other ranks, of the first layer that has some
   RowsToExperts rows_to_experts;
   AttentionPlanner planner;
@@ -37,6 +37,6 @@ struct Preparation {
 absl::Status Prepare(const EngineOptions& options, const Device& device, Preparation& preparation);
 
 // What the footprint is of. Refers to the preparation's config.
-footprint::RankSpec RankSpecOf(const EngineOptions& options, const Preparation& preparation);
+sizing::RankSpec RankSpecOf(const EngineOptions& options, const Preparation& preparation);
 
 }  // namespace deeprack::worker

@@ -14,16 +14,16 @@ namespace {
 struct Readiness {
   int64_t ready = 0;
   RowsToExperts rows;
-  footprint::RankMemory memory;
+  sizing::RankMemory memory;
 };
 
 // Each machine, or card, has the memory that its ranks are about to take.
-absl::Status CheckMemories(const std::vector<footprint::RankMemory>& ranks, int64_t blocks) {
-  for (const footprint::RankMemory& rank : ranks) {
+absl::Status CheckMemories(const std::vector<sizing::RankMemory>& ranks, int64_t blocks) {
+  for (const sizing::RankMemory& rank : ranks) {
     int64_t needed = 0;
     int64_t held = 0;
     int64_t neighbours = 0;
-    for (const footprint::RankMemory& other : ranks) {
+    for (const sizing::RankMemory& other : ranks) {
       if (other.host != rank.host) continue;
       needed += other.fixed_bytes + blocks * other.page_bytes;
       held += other.held_bytes;
@@ -56,7 +56,7 @@ absl::Status CheckRows(const std::vector<Readiness>& ranks) {
 
 }  // namespace
 
-absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, footprint::RankMemory memory,
+absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, sizing::RankMemory memory,
                                     const RowsToExperts& rows, int64_t most_blocks, Communicator* world,
                                     Device& device) {
   const Readiness mine = {.ready = own.ok() ? 1 : 0, .rows = rows, .memory = memory};
@@ -69,7 +69,7 @@ absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, footprint::RankMemo
   }
   DR_RETURN_IF_ERROR(own);
 
-  std::vector<footprint::RankMemory> memories;
+  std::vector<sizing::RankMemory> memories;
   for (size_t rank = 0; rank < all.size(); ++rank) {
     if (all[rank].ready == 0) {
       return absl::FailedPreconditionError(
@@ -78,8 +78,8 @@ absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, footprint::RankMemo
     memories.push_back(all[rank].memory);
   }
   DR_RETURN_IF_ERROR(CheckRows(all));
-  const footprint::PageAgreement agreement = footprint::AgreeOnBlocks(memories, most_blocks);
-  const footprint::RankMemory& tight = memories[static_cast<size_t>(agreement.tightest)];
+  const sizing::PageAgreement agreement = sizing::AgreeOnBlocks(memories, most_blocks);
+  const sizing::RankMemory& tight = memories[static_cast<size_t>(agreement.tightest)];
   if (agreement.blocks == 0) {
     return absl::ResourceExhaustedError(
         absl::StrCat("no memory for the KV cache: rank ", agreement.tightest, " needs ", tight.fixed_bytes,

@@ -5,7 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "footprint/kv_pages.h"
+#include "sizing/kv_pages.h"
 #include "worker/collectives/communicator.h"
 #include "worker/device/device.h"
 #include "worker/weights/digest.h"
@@ -24,7 +24,7 @@ struct RowsToExperts {
 // 1; ResourceExhausted, with the numbers of the tightest rank, when it would be 0. All memory values are
 // agreed on before anything is taken, so that loading needs no further meeting.
 // `world` exchanges the device's memory.
-absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, footprint::RankMemory memory,
+absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, sizing::RankMemory memory,
                                     const RowsToExperts& rows, int64_t most_blocks, Communicator* world,
                                     Device& device);
 

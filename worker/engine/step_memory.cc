@@ -14,7 +14,7 @@ absl::StatusOr<StagedArea> CutArea(Device& device, Arena& arena, const char* pur
 
 }  // namespace
 
-absl::StatusOr<StepMemory> StepMemory::Create(Device& device, const footprint::StepAreas& sizes) {
+absl::StatusOr<StepMemory> StepMemory::Create(Device& device, const sizing::StepAreas& sizes) {
   DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "inputs and results of a step", sizes.total()));
   DR_ASSIGN_OR_RETURN(StagedArea inputs, CutArea(device, arena, "inputs of a step", sizes.inputs));
   DR_ASSIGN_OR_RETURN(StagedArea results, CutArea(device, arena, "results of a step", sizes.results));

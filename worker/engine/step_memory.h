@@ -3,7 +3,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
-#include "footprint/step_areas.h"
+#include "sizing/step_areas.h"
 #include "worker/device/arena.h"
 #include "worker/device/staged_area.h"
 
@@ -15,7 +15,7 @@ struct StepMemory {
   StagedArea results;
   StagedArea adjustments;
 
-  static absl::StatusOr<StepMemory> Create(Device& device, const footprint::StepAreas& sizes);
+  static absl::StatusOr<StepMemory> Create(Device& device, const sizing::StepAreas& sizes);
 };
 
 }  // namespace deeprack::worker

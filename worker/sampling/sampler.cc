@@ -156,8 +156,8 @@ absl::Status Sampler::Sample(const Matrix& logits) {
 
 int64_t Sampler::LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args) {
   const auto bytes = [](int64_t rows, int64_t biases, int64_t counts) {
-    return footprint::StagedBytes<LogitAdjustment>(rows) + footprint::StagedBytes<LogitBias>(biases) +
-           footprint::StagedBytes<LogitPenaltyCount>(counts);
+    return sizing::StagedBytes<LogitAdjustment>(rows) + sizing::StagedBytes<LogitBias>(biases) +
+           sizing::StagedBytes<LogitPenaltyCount>(counts);
   };
   adjustments_.Clear();
   int64_t rows = 0, biases = 0, counts = 0;

@@ -9,9 +9,9 @@
 
 #include "base/check.h"
 #include "base/status_macros.h"
-#include "footprint/weight_forms.h"
 #include "model/budget/budget.h"
 #include "model/budget/packed_tensors.h"
+#include "sizing/weight_forms.h"
 #include "spdlog/spdlog.h"
 #include "worker/weights/packed_file.h"
 #include "worker/weights/packed_identity.h"
@@ -57,8 +57,8 @@ absl::StatusOr<LoadedWeights> LoadPackedWeights(const model::ModelConfig& config
                                                 const LoadProgress& progress) {
   if (packed.folder.empty()) return LoadWeights(config, layout, rank, compute, reader, device, progress);
 
-  DR_ASSIGN_OR_RETURN(const footprint::WeightForms forms,
-                      footprint::WeightFormsOf(config, reader, device.kernels()));
+  DR_ASSIGN_OR_RETURN(const sizing::WeightForms forms,
+                      sizing::WeightFormsOf(config, reader, device.kernels()));
   const std::vector<model::PackedTensor> tensors =
       model::PackedTensorsOf(config, layout, rank, compute, forms.types, forms.row_major);
   const int64_t bytes = model::WeightBytes(config, layout, rank, compute, forms.types, forms.row_major);

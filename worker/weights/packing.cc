@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
-#include "checkpoint/groups/group_quantized.h"
+#include "checkpoint/group_quantized/group_quantized.h"
 #include "checkpoint/tensor_view.h"
 #include "kernels/api/packed_weight.h"
 #include "kernels/cuda/sm90/int4_weight.h"

@@ -8,12 +8,12 @@
 #include "base/check.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
-#include "checkpoint/groups/group_parts.h"
-#include "footprint/weight_forms.h"
+#include "checkpoint/group_quantized/group_parts.h"
 #include "model/budget/budget.h"
 #include "model/budget/packed_tensors.h"
 #include "model/tensors/group_types.h"
 #include "model/tensors/tensor_registry.h"
+#include "sizing/weight_forms.h"
 #include "worker/weights/packing.h"
 #include "worker/weights/stage_assembly.h"
 
@@ -114,8 +114,8 @@ absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, cons
                                           Rank rank, DType compute,
                                           const checkpoint::CheckpointReader& reader, Device& device,
                                           const LoadProgress& progress) {
-  DR_ASSIGN_OR_RETURN(const footprint::WeightForms forms,
-                      footprint::WeightFormsOf(config, reader, device.kernels()));
+  DR_ASSIGN_OR_RETURN(const sizing::WeightForms forms,
+                      sizing::WeightFormsOf(config, reader, device.kernels()));
   DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "weights",
                                                  model::WeightBytes(config, layout, rank, compute,
                                                                     forms.types, forms.row_major)));

@@ -12,7 +12,7 @@
 namespace deeprack::worker {
 
 // Copies the weights' tables to the device, where kernels do not read the host's, into `bytes` of its memory
-// (footprint::RankFootprint::weight_tables) and points the weights at them. The memory outlives the weights.
+// (sizing::RankFootprint::weight_tables) and points the weights at them. The memory outlives the weights.
 absl::StatusOr<Arena> PlaceWeightTables(Device& device, int64_t bytes, StageWeights& weights);
 
 }  // namespace deeprack::worker

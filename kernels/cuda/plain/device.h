@@ -1,8 +1,8 @@
-// One source for the card and for the host: what a plain kernel may use. Compiled by nvcc it is CUDA itself; compiled by
-// the C++ compiler it is the shim of kernels/cuda/host, with the same meaning.
+// One source for the card and for the host: what a plain kernel may use. Compiled by nvcc it is CUDA itself;
+// compiled by the C++ compiler it is the shim of kernels/cuda/emulator, with the same meaning.
 //
-// Neither compiler fuses multiplications and additions by itself, and both divide and take roots as IEEE 754 says: where a
-// kernel adds in the CPU kernels' order, it gives their bits.
+// Neither compiler fuses multiplications and additions by itself, and both divide and take roots as IEEE 754
+// says: where a kernel adds in the CPU kernels' order, it gives their bits.
 #pragma once
 
 #include <bit>
@@ -21,8 +21,8 @@
 
 #else
 
-#include "kernels/cuda/host/block.h"
-#include "kernels/cuda/host/stream.h"
+#include "kernels/cuda/emulator/block.h"
+#include "kernels/cuda/emulator/stream.h"
 
 #define DR_UNROLL
 
@@ -72,8 +72,8 @@ namespace deeprack::kernels::plain {
 
 inline constexpr int kWarp = 32;
 
-// e^x by the polynomial of the CPU kernels (kernels/cpu/simd.h), bit for bit: relative error below 2e-7, 0 below -87,
-// e^88 above 88, NaN for NaN.
+// e^x by the polynomial of the CPU kernels (kernels/cpu/simd.h), bit for bit: relative error below 2e-7, 0
+// below -87, e^88 above 88, NaN for NaN.
 __device__ inline float Exp(float x) {
   const float not_above = 88.0f < x ? 88.0f : x;
   const float y = -87.0f > not_above ? -87.0f : not_above;
@@ -90,7 +90,9 @@ __device__ inline float Exp(float x) {
   p = fmaf(p, r, 0.5f);
   p = fmaf(p, r, 1.0f);
   p = fmaf(p, r, 1.0f);
-  return x < -87.0f ? 0.0f : std::bit_cast<float>(std::bit_cast<uint32_t>(p) + (std::bit_cast<uint32_t>(shifted) << 23));
+  return x < -87.0f
+             ? 0.0f
+             : std::bit_cast<float>(std::bit_cast<uint32_t>(p) + (std::bit_cast<uint32_t>(shifted) << 23));
 }
 
 }  // namespace deeprack::kernels::plain

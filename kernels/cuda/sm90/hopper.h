@@ -1,6 +1,6 @@
 // The instructions of sm_90a that these kernels stand on, one function each. Compiled by nvcc they are PTX;
-// compiled by the C++ compiler they are the emulation of kernels/cuda/sm90/host/hopper.h, which checks what
-// the hardware would not forgive: barriers' counts, descriptors, operands overwritten or read too early.
+// compiled by the C++ compiler they are the emulation of kernels/cuda/sm90/emulator/hopper.h, which checks
+// what the hardware would not forgive: barriers' counts, descriptors, operands overwritten or read too early.
 #pragma once
 
 #include "kernels/api/execution.h"
@@ -9,7 +9,7 @@
 #include "kernels/cuda/sm90/isa/tensor_map.h"
 
 #if !defined(__CUDACC__)
-#include "kernels/cuda/sm90/host/hopper.h"
+#include "kernels/cuda/sm90/emulator/hopper.h"
 #else
 
 namespace deeprack::kernels::sm90 {

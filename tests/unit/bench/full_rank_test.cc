@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/host/stream.h"
+#include "kernels/cuda/emulator/stream.h"
 #include "tests/unit/engine/hopper_kernels.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/device/emulated/emulated_device.h"

@@ -1,11 +1,11 @@
 // Folders of integers in groups that are written here are read here, to the values that quantisation chose.
-#include "checkpoint/groups/compressed_tensors_writer.h"
+#include "checkpoint/group_quantized/compressed_tensors_writer.h"
 
 #include <filesystem>
 #include <thread>
 
 #include "base/quantize/group_quantize.h"
-#include "checkpoint/groups/group_quantized.h"
+#include "checkpoint/group_quantized/group_quantized.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/unit/checkpoint/group_files.h"

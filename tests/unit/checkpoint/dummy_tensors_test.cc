@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "checkpoint/check/checkpoint_check.h"
-#include "checkpoint/groups/block_types.h"
-#include "checkpoint/groups/group_quantized.h"
+#include "checkpoint/group_quantized/block_types.h"
+#include "checkpoint/group_quantized/group_quantized.h"
 #include "gtest/gtest.h"
 #include "model/tensors/group_types.h"
 #include "tests/unit/model/r1_config.h"

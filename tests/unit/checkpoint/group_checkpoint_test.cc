@@ -2,7 +2,7 @@
 #include <string>
 
 #include "checkpoint/check/checkpoint_check.h"
-#include "checkpoint/groups/block_types.h"
+#include "checkpoint/group_quantized/block_types.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "model/tensors/group_types.h"

@@ -1,5 +1,5 @@
 // Weights of integers in groups are read, whole and in slices, to what their layouts' definitions say.
-#include "checkpoint/groups/group_quantized.h"
+#include "checkpoint/group_quantized/group_quantized.h"
 
 #include <limits>
 #include <string>

@@ -34,8 +34,7 @@ model::ModelConfig SmallConfig() {
 absl::StatusOr<ClusterPlan> PlanOf(const model::ModelConfig& config, const ServeOptions& options,
                                    int64_t device_memory = 0) {
   const PlannedDevice device = PlannedDeviceOf(options.backend, false);
-  return PlanCluster(config, footprint::WeightFormsOf(config, device.kernels), device, options,
-                     device_memory);
+  return PlanCluster(config, sizing::WeightFormsOf(config, device.kernels), device, options, device_memory);
 }
 
 absl::StatusOr<std::string> TableOf(const model::ModelConfig& config, const ServeOptions& options,
@@ -113,7 +112,7 @@ TEST(Plan, FitsOrSaysHowMuchIsMissing) {
   options.backend = "cuda";
   options.tp = 2;
   const model::ModelConfig config = SmallConfig();
-  const footprint::RankFootprint takes = PlanOf(config, options)->ranks[0];
+  const sizing::RankFootprint takes = PlanOf(config, options)->ranks[0];
   EXPECT_GT(takes.scratch(), 0);
   options.kv_bytes = 3 * takes.page;
   const int64_t all = takes.fixed() + 3 * takes.page;
@@ -131,7 +130,7 @@ TEST(Plan, TheRestOfTheDeviceIsCache) {
   options.dp = 2;
   options.max_sequences = 1 << 16;
   const model::ModelConfig config = SmallConfig();
-  const footprint::RankFootprint takes = PlanOf(config, options)->ranks[1];
+  const sizing::RankFootprint takes = PlanOf(config, options)->ranks[1];
   const int64_t memory = (takes.fixed() + 7 * takes.page) / 9 * 10 + 10;
   const auto plan = PlanOf(config, options, memory);
   EXPECT_EQ(plan->Pages(), 7);
@@ -148,7 +147,7 @@ TEST(Plan, SaysWhatWouldFit) {
   options.tp = 8;
   const model::ModelConfig config = model::R1();
   const PlannedDevice device = PlannedDeviceOf(options.backend, false);
-  const footprint::WeightForms forms = footprint::WeightFormsOf(config, device.kernels);
+  const sizing::WeightForms forms = sizing::WeightFormsOf(config, device.kernels);
   const auto what = [&](int64_t gib) { return WhatWouldFit(config, forms, device, options, gib << 30); };
   const auto small = PlanOf(config, options, int64_t{79} << 30);
   EXPECT_THAT(CheckFits(*small).message(), testing::HasSubstr("rank 0 does not fit a device of 79.0 GiB"));

@@ -37,7 +37,7 @@ struct RankOfTest {
 
 // body(rank) on a thread for each; ranks that `without` names have no area.
 void OnEveryRank(int size, absl::Duration timeout, int without, const std::function<void(RankOfTest&)>& body,
-                 const PeerPlaces& places = footprint::PlacesOfSums(kRows, kCols)) {
+                 const PeerPlaces& places = sizing::PlacesOfSums(kRows, kCols)) {
   std::vector<std::unique_ptr<Communicator>> world = MakeLocalWorld(size, timeout);
   std::vector<RankOfTest> ranks(world.size());
   std::vector<std::thread> threads;
@@ -161,7 +161,7 @@ TEST(PeerGroupTest, RowsOfAnyNumberComeToEveryRank) {
       }
       ASSERT_TRUE(rank.group->Barrier().ok());
     };
-    OnEveryRank(size, absl::Minutes(5), -1, body, footprint::PlacesOfExchanges(size, kSlots, row_bytes));
+    OnEveryRank(size, absl::Minutes(5), -1, body, sizing::PlacesOfExchanges(size, kSlots, row_bytes));
   }
 }
 

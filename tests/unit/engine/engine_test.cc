@@ -7,8 +7,8 @@
 #include <cmath>
 #include <thread>
 
-#include "footprint/step_areas.h"
 #include "model/budget/budget.h"
+#include "sizing/step_areas.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/collectives/local/local_world.h"
@@ -68,7 +68,7 @@ TEST(EngineTest, MemoryIsTheBudgets) {
                                          .compute = compute,
                                          .expert_exchange = model::ExpertExchange::kAllToAll,
                                          .limits = limits}) +
-                      footprint::StepAreasOf(limits, config.vocab_size, {}).total());
+                      sizing::StepAreasOf(limits, config.vocab_size, {}).total());
       }
     }
   }

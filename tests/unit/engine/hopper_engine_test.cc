@@ -1,5 +1,5 @@
 // The whole engine with the Hopper kernels, against the CPU's. In CI they run on the emulation of
-// kernels/cuda/sm90/host (emulated_card.cc); `make gpu-check` runs the same on a card (tests/gpu).
+// kernels/cuda/sm90/emulator (emulated_card.cc); `make gpu-check` runs the same on a card (tests/gpu).
 //
 // Tolerances, of the root mean square of the logits. bf16, 0.012: two orders of fp32 sums rounded to bf16
 // between operations, and attention's weights in bf16; with a KV cache in fp8 0.04, as its queries and
@@ -19,11 +19,11 @@
 
 #include "base/e4m3.h"
 #include "checkpoint/checkpoint_reader.h"
-#include "footprint/weight_forms.h"
 #include "kernels/api/kernel_set.h"
 #include "kernels/cuda/choice/kernel_choice.h"
 #include "model/budget/packed_tensors.h"
 #include "model/files/model_files.h"
+#include "sizing/weight_forms.h"
 #include "tests/source_tree.h"
 #include "tests/unit/engine/card.h"
 #include "tests/unit/engine/rack.h"
@@ -170,7 +170,7 @@ TEST_P(HopperEngineTest, EveryMatrixLiesAsTheKernelsRead) {
   ASSERT_TRUE(reader.ok()) << reader.status();
   const auto config = model::LoadModelConfig(folder);
   ASSERT_TRUE(config.ok()) << config.status();
-  const auto forms = footprint::WeightFormsOf(*config, *reader, card->kernels());
+  const auto forms = sizing::WeightFormsOf(*config, *reader, card->kernels());
   ASSERT_TRUE(forms.ok()) << forms.status();
   const RowMajorTypes wanted = forms->row_major;
   int64_t of_type = 0;

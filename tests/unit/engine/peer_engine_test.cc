@@ -266,10 +266,9 @@ TEST(PeerEngineTest, ItsMemoryIsCounted) {
   const auto with = MakeRack(options, [] { return PeerCard(); });
   const auto without = MakeRack(options, [] { return MakeCard(nullptr); });
   const int64_t hidden = with->engine(0).config().hidden_size;
-  EXPECT_EQ(
-      with->engine(0).memory().workspace_bytes - without->engine(0).memory().workspace_bytes,
-      footprint::PeerAreaBytes(footprint::PlacesOfSums(kernels::kMaxPeerRows, hidden)) +
-          footprint::PeerAreaBytes(footprint::PlacesOfExchanges(4, kernels::kMaxPeerSlots, hidden * 4)));
+  EXPECT_EQ(with->engine(0).memory().workspace_bytes - without->engine(0).memory().workspace_bytes,
+            sizing::PeerAreaBytes(sizing::PlacesOfSums(kernels::kMaxPeerRows, hidden)) +
+                sizing::PeerAreaBytes(sizing::PlacesOfExchanges(4, kernels::kMaxPeerSlots, hidden * 4)));
 }
 
 }  // namespace

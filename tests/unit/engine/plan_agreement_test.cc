@@ -88,13 +88,13 @@ void ExpectAsPlanned(const std::string& folder, On on, const Case& c) {
   const auto reader = checkpoint::CheckpointReader::Open(folder);
   ASSERT_TRUE(reader.ok()) << reader.status();
   const cli::PlannedDevice device = PlannedOf(on);
-  const auto forms = footprint::WeightFormsOf(*config, *reader, device.kernels);
+  const auto forms = sizing::WeightFormsOf(*config, *reader, device.kernels);
   ASSERT_TRUE(forms.ok()) << forms.status();
   const auto plan = cli::PlanCluster(*config, *forms, device, ServeOptionsOf(options, c), 0);
   ASSERT_TRUE(plan.ok()) << plan.status();
   for (Rank rank = 0; rank < (*rack)->size(); ++rank) {
     const EngineMemory& taken = (*rack)->engine(rank).memory();
-    const footprint::RankFootprint& planned = plan->ranks[static_cast<size_t>(rank)];
+    const sizing::RankFootprint& planned = plan->ranks[static_cast<size_t>(rank)];
     EXPECT_EQ(planned.weights, taken.weight_bytes);
     EXPECT_EQ(planned.fixed() - planned.weights, taken.workspace_bytes);
     EXPECT_EQ(plan->Pages(), taken.kv_blocks);
@@ -131,14 +131,14 @@ TEST_P(PlanAgreementTest, FromTheConfigAlone) {
   const auto reader = checkpoint::CheckpointReader::Open(folder);
   ASSERT_TRUE(config.ok() && reader.ok()) << config.status() << reader.status();
   const cli::PlannedDevice device = PlannedOf(GetParam());
-  const auto forms = footprint::WeightFormsOf(*config, *reader, device.kernels);
+  const auto forms = sizing::WeightFormsOf(*config, *reader, device.kernels);
   ASSERT_TRUE(forms.ok()) << forms.status();
   const cli::ServeOptions options = ServeOptionsOf(EngineOptionsOf(folder, c), c);
   const auto plan = cli::PlanCluster(*config, *forms, device, options, 0);
   const auto by_config =
-      cli::PlanCluster(*config, footprint::WeightFormsOf(*config, device.kernels), device, options, 0);
+      cli::PlanCluster(*config, sizing::WeightFormsOf(*config, device.kernels), device, options, 0);
   ASSERT_TRUE(plan.ok() && by_config.ok()) << plan.status() << by_config.status();
-  const footprint::RankFootprint& rank = plan->ranks[3];
+  const sizing::RankFootprint& rank = plan->ranks[3];
   EXPECT_EQ(rank.fixed(), by_config->ranks[3].fixed());
   EXPECT_EQ(rank.scratch() > 0, GetParam() != On::kCpu);
   EXPECT_EQ(rank.weight_tables > 0, GetParam() != On::kCpu);

@@ -11,7 +11,7 @@
 #include <system_error>
 
 #include "base/checked.h"
-#include "checkpoint/groups/compressed_tensors_writer.h"
+#include "checkpoint/group_quantized/compressed_tensors_writer.h"
 #include "checkpoint/safetensors_writer.h"
 #include "model/tensors/tensor_registry.h"
 #include "nlohmann/json.hpp"

@@ -2,7 +2,7 @@
 // threads of a block run last to first between barriers: a missing barrier shows in one of the two orders.
 #include <cstring>
 
-#include "kernels/cuda/host/block.h"
+#include "kernels/cuda/emulator/block.h"
 #include "kernels/cuda/plain/operations.h"
 #include "tests/unit/kernels/kernel_test.h"
 

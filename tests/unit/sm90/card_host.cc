@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "kernels/cuda/sm90/host/hopper.h"
+#include "kernels/cuda/sm90/emulator/hopper.h"
 #include "tests/unit/sm90/card.h"
 
 namespace deeprack::kernels::sm90 {

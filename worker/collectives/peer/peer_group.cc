@@ -52,9 +52,9 @@ absl::StatusOr<std::vector<Memory>> OpenAll(const std::vector<Introduction>& ran
 }  // namespace
 
 absl::StatusOr<PeerArea> PeerArea::Create(Device& device, const PeerPlaces& places) {
-  DR_CHECK(places.places > 0 && places.place_bytes % footprint::kPeerPlaceAlignment == 0);
+  DR_CHECK(places.places > 0 && places.place_bytes % sizing::kPeerPlaceAlignment == 0);
   DR_ASSIGN_OR_RETURN(Memory memory,
-                      device.AllocateForPeers("memory that peers reach", footprint::PeerAreaBytes(places)));
+                      device.AllocateForPeers("memory that peers reach", sizing::PeerAreaBytes(places)));
   DR_ASSIGN_OR_RETURN(Memory missing, device.AllocateStaging("the word of a missing peer", sizeof(uint32_t)));
   return PeerArea(std::move(memory), std::move(missing), places);
 }
@@ -69,8 +69,8 @@ absl::StatusOr<std::unique_ptr<PeerGroup>> PeerGroup::Create(Communicator& group
     mine = {.has_area = true, .places = area->places_, .ticket = {}};
     DR_ASSIGN_OR_RETURN(mine.ticket, device.TicketOf(area->memory_));
     // An earlier epoch's numbers go before anybody can know this one's.
-    DR_ASSIGN_OR_RETURN(zeros, device.AllocateStaging("zeros", footprint::kPeerAreaBegin));
-    DR_RETURN_IF_ERROR(device.CopyIn(area->memory_.data(), zeros.data(), footprint::kPeerAreaBegin));
+    DR_ASSIGN_OR_RETURN(zeros, device.AllocateStaging("zeros", sizing::kPeerAreaBegin));
+    DR_RETURN_IF_ERROR(device.CopyIn(area->memory_.data(), zeros.data(), sizing::kPeerAreaBegin));
     *reinterpret_cast<uint32_t*>(area->missing_.data()) = 0;
   }
   DR_ASSIGN_OR_RETURN(const std::vector<Introduction> ranks, GatherValues(mine, group, device));
@@ -87,14 +87,14 @@ absl::StatusOr<std::unique_ptr<PeerGroup>> PeerGroup::Create(Communicator& group
                     .ranks = group.size(),
                     .places = area->places_.places,
                     .place_bytes = area->places_.place_bytes,
-                    .calls = reinterpret_cast<uint32_t*>(area->memory_.data() + footprint::kPeerCallsBegin),
+                    .calls = reinterpret_cast<uint32_t*>(area->memory_.data() + sizing::kPeerCallsBegin),
                     .missing = reinterpret_cast<uint32_t*>(area->missing_.data()),
                     .deadline_ns = static_cast<uint64_t>(absl::ToInt64Nanoseconds(group.timeout()))};
   peers->opened_ = *std::move(opened);
   for (int r = 0; r < group.size(); ++r) {
     std::byte* const base = r == own ? area->memory_.data() : peers->opened_[static_cast<size_t>(r)].data();
     peers->memory_.flags[r] = reinterpret_cast<uint32_t*>(base);
-    peers->memory_.areas[r] = base + footprint::kPeerAreaBegin;
+    peers->memory_.areas[r] = base + sizing::kPeerAreaBegin;
   }
   return peers;
 }

@@ -11,20 +11,20 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "footprint/peer_places.h"
 #include "kernels/api/kernel_set.h"
+#include "sizing/peer_places.h"
 #include "worker/collectives/communicator.h"
 #include "worker/device/device.h"
 
 namespace deeprack::worker {
 
-using footprint::PeerPlaces;
+using sizing::PeerPlaces;
 
 // A rank's own memory for its peers, which stays over epochs: nobody need take memory that peers may still
 // look at.
 class PeerArea {
  public:
-  // Takes footprint::PeerAreaBytes of the card's memory. The device outlives it. Errors are the device's:
+  // Takes sizing::PeerAreaBytes of the card's memory. The device outlives it. Errors are the device's:
   // Unimplemented where ranks share no memory.
   static absl::StatusOr<PeerArea> Create(Device& device, const PeerPlaces& places);
 

@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "kernels/api/thread_pool.h"
-#include "kernels/cuda/host/stream.h"
+#include "kernels/cuda/emulator/stream.h"
 #include "kernels/cuda/plain/operations.h"
 #include "worker/device/host_memory.h"
 

@@ -1,4 +1,4 @@
-// A card that is none: the CUDA kernels' own source, run on the host by kernels/cuda/host. For tests of
+// A card that is none: the CUDA kernels' own source, run on the host by kernels/cuda/emulator. For tests of
 // everything that is to work on a card: in no program.
 //
 // It is as strict as a card, or stricter. Kernels and copies run only when somebody waits for them, so a

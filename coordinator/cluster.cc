@@ -1,0 +1,200 @@
+#include "coordinator/cluster.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+// The settings were checked before the workers saw them: what they find missing or wrong is the checkpoint's
+// fault.
+absl::Status OfWeights(const absl::Status& status) {
+  if (absl::IsNotFound(status) || absl::IsInvalidArgument(status))
+    return absl::DataLossError(status.message());
+  return status;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const CoordinatorOptions& options,
+                                                        ApiContext* context, Clock* clock) {
+  std::unique_ptr<Cluster> cluster(new Cluster(options, context, clock));
+  if (!options.cluster_tls.empty()) {
+    DR_ASSIGN_OR_RETURN(cluster->tls_, LoadClusterTls(options.cluster_tls));
+  }
+  DR_ASSIGN_OR_RETURN(cluster->membership_, Membership::Start({.listen = options.cluster_address,
+                                                               .tls = cluster->tls_,
+                                                               .layout = options.layout(),
+                                                               .reform = options.recovery_timeout > 0},
+                                                              clock));
+  cluster->membership_->OnLoss([cluster = cluster.get()](const Loss& loss) { cluster->OnLoss(loss); });
+  context->readiness().SetWorkers(0, cluster->membership_->expected());
+  cluster->thread_ = std::thread([cluster = cluster.get()] {
+    absl::Status status = cluster->Run();
+    if (status.ok() || cluster->stopping_) return;
+    cluster->context_->readiness().SetFailed(std::string(status.message()));
+    const std::lock_guard lock(cluster->mutex_);
+    if (cluster->loop_) cluster->loop_->Fail(status);
+    cluster->end_ = std::move(status);
+  });
+  return cluster;
+}
+
+Cluster::~Cluster() { Stop(); }
+
+absl::Status Cluster::Run() {
+  DR_RETURN_IF_ERROR(BringUp());
+  while (true) {
+    limit_.ServingBegan(clock_->Now());
+    const absl::Status why = AwaitBreak();
+    if (stopping_) return absl::OkStatus();
+    context_->metrics().ObserveLoss();
+    if (options_.recovery_timeout == 0) {
+      spdlog::error("{}; the cluster must be started again", std::string(why.message()));
+      context_->readiness().SetFailed(std::string(why.message()));
+      loop_->Fail(why);
+      return absl::OkStatus();
+    }
+    DR_RETURN_IF_ERROR(Recover(why));
+  }
+}
+
+absl::Status Cluster::BringUp() {
+  DR_ASSIGN_OR_RETURN(const World world, WaitForWorkers(options_.worker_timeout, "--worker-timeout"));
+  Connect(world);
+  DR_ASSIGN_OR_RETURN(const LoadedModel loaded, Load(world));
+  const bool expands = options_.prefill_attention == "expanded" && context_->model().latent_attention;
+  const std::lock_guard lock(mutex_);
+  if (stopping_) return absl::CancelledError("the server is stopping");
+  DR_RETURN_IF_ERROR(ranks_.pool->health());
+  loop_ = StepLoop::Start({.max_step_tokens = options_.max_step_tokens,
+                           .max_sequences = options_.max_sequences,
+                           .max_waiting = options_.max_waiting,
+                           .max_context = context_->model().max_context,
+                           .dp = options_.dp,
+                           .blocks_per_dp_rank = loaded.kv_blocks,
+                           .prefill_attention = expands ? model::PrefillAttention::kExpanded
+                                                        : model::PrefillAttention::kAbsorbed},
+                          ranks_.epoch, ranks_.executor.get(), clock_,
+                          [this](const absl::Status& why) { OnBroken(why); });
+  context_->SetLoop(loop_.get());
+  context_->readiness().SetReady();
+  return absl::OkStatus();
+}
+
+// In slices, so that a signal does not have to wait for workers that never come.
+absl::StatusOr<World> Cluster::WaitForWorkers(double seconds, const char* flag) {
+  const absl::Time deadline = clock_->Now() + absl::Seconds(seconds);
+  for (;;) {
+    absl::StatusOr<World> world = membership_->WaitForWorld(absl::Milliseconds(100));
+    context_->readiness().SetWorkers(membership_->joined(), membership_->expected(), membership_->missing());
+    if (!absl::IsDeadlineExceeded(world.status())) return world;
+    if (stopping_) return absl::CancelledError("the server is stopping");
+    if (clock_->Now() >= deadline) {
+      return absl::DeadlineExceededError(
+          absl::StrCat(world.status().message(), "; waited ", seconds, " seconds (", flag, ")"));
+    }
+  }
+}
+
+void Cluster::Connect(const World& world) {
+  std::vector<WorkerAddress> addresses;
+  for (const Member& member : world.members) {
+    addresses.push_back({member.node.address, member.node.host, member.node.pid});
+  }
+  Ranks ranks{.epoch = world.epoch, .pool = WorkerPool::Create(std::move(addresses), tls_)};
+  ranks.executor = std::make_unique<GrpcStepExecutor>(ranks.pool.get());
+  const std::lock_guard lock(mutex_);
+  ranks_ = std::move(ranks);
+  broken_ = absl::OkStatus();
+  if (stopping_) ranks_.pool->Lose("the server is stopping");
+  if (last_loss_ && last_loss_->epoch == ranks_.epoch) ranks_.pool->Lose(ToString(*last_loss_));
+}
+
+absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
+  std::vector<JoinedNode> nodes;
+  for (const Member& member : world.members) nodes.push_back(member.node);
+  const LoadOptions load = {.epoch = world.epoch,
+                            .layout = options_.layout(),
+                            .model_path = std::filesystem::absolute(options_.model).string(),
+                            .compute = options_.compute == "f32" ? DType::kF32 : DType::kBF16,
+                            .load_format = options_.load_format,
+                            .kv_cache_type = options_.kv_cache_dtype,
+                            .expert_exchange = options_.expert_exchange,
+                            .prefill_attention = options_.prefill_attention,
+                            .kv_bytes = options_.kv_bytes,
+                            .max_step_tokens = options_.max_step_tokens,
+                            .max_context = context_->model().max_context,
+                            .max_sequences = options_.max_sequences,
+                            .threads = options_.threads,
+                            .over_nccl = ChooseDataPlane(nodes) == DataPlane::kNccl};
+  spdlog::info("all {} workers have joined epoch {} ({}{}); loading {}", nodes.size(), world.epoch,
+               nodes.front().backend, load.over_nccl ? ", over NCCL" : "", load.model_path);
+  if (load.load_format == "dummy") {
+    spdlog::warn("the weights are dummies (--load-format dummy): answers are noise, for trials only");
+  }
+  context_->readiness().SetLoading(0, 0);
+  const auto progress = [this](int64_t done, int64_t total) {
+    context_->readiness().SetLoading(done, total);
+  };
+  absl::StatusOr<LoadedModel> loaded = LoadModel(ranks_.pool.get(), load, progress);
+  if (!loaded.ok()) return OfWeights(loaded.status());
+  const int64_t cached = int64_t{loaded->kv_blocks} * kPageTokens;
+  context_->LimitContext(
+      static_cast<int32_t>(std::min<int64_t>(cached, std::numeric_limits<int32_t>::max())));
+  if (cached < load.max_context) {
+    spdlog::warn("the KV cache holds {} tokens on each rank: sequences end there, not at {}", cached,
+                 load.max_context);
+  }
+  return loaded;
+}
+
+// On a thread of membership's.
+void Cluster::OnLoss(const Loss& loss) {
+  const std::lock_guard lock(mutex_);
+  if (stopping_) return;
+  if (!broken_.ok()) spdlog::info("then {}", ToString(loss));  // the launcher ends the others
+  last_loss_ = loss;
+  if (loss.epoch != ranks_.epoch) return;  // its ranks are not connected yet
+  ranks_.pool->Lose(ToString(loss));
+  if (broken_.ok()) broken_ = absl::UnavailableError(ToString(loss));
+  changed_.notify_all();
+}
+
+absl::Status Cluster::Poll() {
+  const std::lock_guard lock(mutex_);
+  return end_;
+}
+
+void Cluster::EndStreams() {
+  membership_->ExpectDepartures();
+  const std::lock_guard lock(mutex_);
+  stopping_ = true;
+  changed_.notify_all();
+  if (loop_) loop_->Fail(absl::CancelledError("the server is stopping"));
+}
+
+void Cluster::Stop() {
+  if (!thread_.joinable()) return;
+  EndStreams();
+  {
+    const std::lock_guard lock(mutex_);
+    if (ranks_.pool) ranks_.pool->Lose("the server is stopping");  // ends loading, or a step under way
+  }
+  thread_.join();
+  context_->SetLoop(nullptr);
+  loop_.reset();
+  if (ranks_.pool) ranks_.pool->StopWorkers("the coordinator is stopping", absl::Seconds(5));
+  membership_.reset();
+  ranks_ = {};
+}
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,34 @@
+#include "sizing/kv_pages.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+#include "base/ids.h"
+
+namespace deeprack::sizing {
+
+int64_t MostBlocks(const model::StepLimits& limits) {
+  return std::min<int64_t>(limits.max_sequences * CeilDiv(limits.max_context, kPageTokens), INT32_MAX);
+}
+
+PageAgreement AgreeOnBlocks(std::span<const RankMemory> ranks, int64_t most_blocks) {
+  PageAgreement agreement = {.blocks = most_blocks};
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    const RankMemory& rank = ranks[i];
+    int64_t bytes = rank.kv_bytes;
+    if (bytes == 0) {
+      int64_t neighbours = 0, memory = rank.available_bytes;
+      for (const RankMemory& other : ranks) {
+        if (other.host != rank.host) continue;
+        ++neighbours;
+        memory += other.held_bytes;
+      }
+      bytes = std::max<int64_t>(0, memory / 10 * 9 / neighbours - rank.fixed_bytes);
+    }
+    const int64_t blocks = bytes / rank.page_bytes;
+    if (blocks < agreement.blocks) agreement = {.blocks = blocks, .tightest = static_cast<int64_t>(i)};
+  }
+  return agreement;
+}
+
+}  // namespace deeprack::sizing

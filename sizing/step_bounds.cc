@@ -1,0 +1,38 @@
+#include "sizing/step_bounds.h"
+
+#include <algorithm>
+
+namespace deeprack::sizing {
+
+kernels::StepBounds StepBoundsOf(const model::WorkspaceSpec& spec,
+                                 const std::vector<model::PackedTensor>& tensors,
+                                 const kernels::MlaShape& attention, const kernels::ExpandedShape& expanded,
+                                 int multiprocessors) {
+  const int64_t tokens = spec.limits.max_step_tokens;
+  const int64_t experts = spec.config.n_routed_experts / spec.layout.ep;
+  kernels::StepBounds bounds = {
+      .attention = attention, .expanded = expanded, .multiprocessors = multiprocessors};
+  for (const model::PackedTensor& tensor : tensors) {
+    if (tensor.form == model::WeightForm::kVector || tensor.form == model::WeightForm::kTable) continue;
+    kernels::ProductBound product = {.type = tensor.type,
+                                     .layout = tensor.layout,
+                                     .groups = tensor.count,
+                                     .n = tensor.rows,
+                                     .k = tensor.cols,
+                                     .rows = tokens};
+    if (tensor.kind == model::TensorKind::kLmHead) {
+      product.rows = std::min(tokens, spec.limits.max_sequences);
+    } else if (tensor.kind == model::TensorKind::kExpertGate ||
+               tensor.kind == model::TensorKind::kExpertDown) {
+      product.groups = experts;
+      product.rows = tokens * std::min<int64_t>(spec.config.num_experts_per_tok, experts);
+    }
+    // Layers are alike: a few products stand for all.
+    if (std::find(bounds.products.begin(), bounds.products.end(), product) == bounds.products.end()) {
+      bounds.products.push_back(product);
+    }
+  }
+  return bounds;
+}
+
+}  // namespace deeprack::sizing

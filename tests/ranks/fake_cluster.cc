@@ -1,0 +1,119 @@
+#include "tests/ranks/fake_cluster.h"
+
+#include <utility>
+
+#include "gtest/gtest.h"
+#include "worker/collectives/local/local_world.h"
+
+namespace deeprack {
+
+FakeCluster::FakeCluster(int ranks, coordinator::HealthLimits health, std::optional<ClusterTls> tls,
+                         bool reform)
+    : layout_{.tp = ranks}, tls_(std::move(tls)), nodes_(ranks) {
+  auto membership = coordinator::Membership::Start(
+      {.tls = tls_, .layout = layout_, .reform = reform, .health = health}, &clock_);
+  EXPECT_TRUE(membership.ok()) << membership.status();
+  membership_ = *std::move(membership);
+  // The timeout of a world is the load's in a real worker; here the first load's deadline is never put to the
+  // test.
+  world_ = worker::MakeLocalWorld(ranks, kPatience);
+}
+
+FakeCluster::~FakeCluster() {
+  membership_->ExpectDepartures();
+  nodes_.clear();
+  membership_.reset();  // before the pool, which its callbacks use
+}
+
+worker::WorkerNodeOptions FakeCluster::WorkerOptions(int rank) const {
+  return {.coordinator = "127.0.0.1:" + std::to_string(membership_->port()),
+          .tls = tls_,
+          .new_world = [rank] { return "opened by " + std::to_string(rank); },
+          .launch_rank = rank,
+          .launch_world = layout_.world_size(),
+          .connect_timeout = kPatience};
+}
+
+absl::Status FakeCluster::StartWorker(int rank, worker::FakeBehaviour behaviour, int world) {
+  worker::WorkerNodeOptions options = WorkerOptions(rank);
+  if (world > 0) options.launch_world = world;
+  return StartWorker(options, std::move(behaviour));
+}
+
+absl::Status FakeCluster::StartWorker(const worker::WorkerNodeOptions& options,
+                                      worker::FakeBehaviour behaviour) {
+  const int rank = options.launch_rank;
+  auto node = worker::WorkerNode::Start(
+      options,
+      [this,
+       rank](const worker::WorldRequest& request) -> absl::StatusOr<std::unique_ptr<worker::Communicator>> {
+        const std::lock_guard lock(mutex_);
+        nccl_worlds_.push_back(std::to_string(request.rank) + ": " + request.nccl_world);
+        if (world_[rank] == nullptr) return absl::AbortedError("this rank has joined its world before");
+        return std::move(world_[rank]);
+      },
+      worker::MakeFakeEngines(std::move(behaviour)));
+  if (!node.ok()) return node.status();
+  if (nodes_.size() <= static_cast<size_t>(rank)) nodes_.resize(rank + 1);
+  nodes_[rank] = *std::move(node);
+  return absl::OkStatus();
+}
+
+void FakeCluster::StartAllWorkers(const std::vector<worker::FakeBehaviour>& behaviours) {
+  for (int rank = 0; rank < layout_.world_size(); ++rank) {
+    const absl::Status started = StartWorker(
+        rank, static_cast<size_t>(rank) < behaviours.size() ? behaviours[rank] : worker::FakeBehaviour{});
+    ASSERT_TRUE(started.ok()) << started;
+  }
+}
+
+void FakeCluster::Connect() {
+  Reconnect();
+  membership_->OnLoss([this](const coordinator::Loss& loss) {
+    const std::lock_guard lock(mutex_);
+    pool_->Lose(ToString(loss));
+  });
+}
+
+void FakeCluster::Reconnect() {
+  auto world = membership_->WaitForWorld(kPatience);
+  ASSERT_TRUE(world.ok()) << world.status();
+  std::vector<coordinator::WorkerAddress> addresses;
+  for (const coordinator::Member& member : world->members) {
+    addresses.push_back({member.node.address, member.node.host, member.node.pid});
+  }
+  const std::lock_guard lock(mutex_);
+  if (world->epoch != epoch_) world_ = worker::MakeLocalWorld(layout_.world_size(), kPatience);
+  epoch_ = world->epoch;
+  executor_.reset();
+  pool_ = coordinator::WorkerPool::Create(std::move(addresses), tls_);
+  executor_ = std::make_unique<coordinator::GrpcStepExecutor>(pool_.get());
+}
+
+absl::StatusOr<coordinator::LoadedModel> FakeCluster::Load(absl::Duration collective_timeout) {
+  coordinator::LoadOptions options;
+  options.epoch = epoch_;
+  options.layout = layout_;
+  options.model_path = "none";
+  options.collective_timeout = collective_timeout;
+  return coordinator::LoadModel(pool_.get(), options, nullptr);
+}
+
+model::StepPlan FakeCluster::Plan(StepId step, Epoch epoch) {
+  model::StepPlan plan{.epoch = epoch, .step = step};
+  plan.sequences.push_back({.sequence = 11,
+                            .prompt_size = 3,
+                            .num_computed = 3,
+                            .token_ids = {5},
+                            .block_table = {0},
+                            .sample = true});
+  plan.sequences.push_back({.sequence = 10,
+                            .prompt_size = 3,
+                            .num_computed = 4,
+                            .token_ids = {6},
+                            .block_table = {1},
+                            .sample = true});
+  return plan;
+}
+
+}  // namespace deeprack

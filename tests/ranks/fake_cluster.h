@@ -1,0 +1,75 @@
+// A coordinator's half (membership, dispatch) and worker nodes with fake engines, in one process, over
+// loopback.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "base/clock.h"
+#include "coordinator/dispatch/grpc_step_executor.h"
+#include "coordinator/dispatch/load_model.h"
+#include "coordinator/dispatch/worker_pool.h"
+#include "coordinator/membership/membership.h"
+#include "tests/ranks/fake_engine.h"
+#include "worker/rpc/worker_node.h"
+
+namespace deeprack {
+
+// Far beyond what any test needs; where a test wants a deadline to pass it says its own.
+inline constexpr absl::Duration kPatience = absl::Seconds(60);
+
+class FakeCluster {
+ public:
+  // Heartbeats of a starved machine come late, so unless a test is about them they have all the patience
+  // there is.
+  explicit FakeCluster(int ranks, coordinator::HealthLimits health = {.heartbeat_timeout = kPatience},
+                       std::optional<ClusterTls> tls = std::nullopt, bool reform = false);
+  ~FakeCluster();
+
+  // Starts one worker as launch rank `rank` of `world` (all of the layout's when 0).
+  absl::Status StartWorker(int rank, worker::FakeBehaviour behaviour = {}, int world = 0);
+  absl::Status StartWorker(const worker::WorkerNodeOptions& options, worker::FakeBehaviour behaviour = {});
+  void StartAllWorkers(const std::vector<worker::FakeBehaviour>& behaviours);
+  void StopWorker(int rank) { nodes_[rank].reset(); }
+
+  // Waits for all workers and connects to them, with losses wired from membership to the pool. Once.
+  void Connect();
+  // The same for the next epoch, whose world of ranks is made anew.
+  void Reconnect();
+  absl::StatusOr<coordinator::LoadedModel> Load(absl::Duration collective_timeout = kPatience);
+  Epoch epoch() const { return epoch_; }
+
+  coordinator::Membership& membership() { return *membership_; }
+  coordinator::WorkerPool& pool() { return *pool_; }
+  coordinator::StepExecutor& executor() { return *executor_; }
+  // What StartWorker(rank) uses.
+  worker::WorkerNodeOptions WorkerOptions(int rank) const;
+  worker::WorkerNode& node(int rank) { return *nodes_[rank]; }
+  const model::Layout& layout() const { return layout_; }
+
+  static model::StepPlan Plan(StepId step, Epoch epoch = 1);
+
+  // What each rank was told when it joined its world: "rank: secret".
+  std::vector<std::string> nccl_worlds() {
+    const std::lock_guard lock(mutex_);
+    return nccl_worlds_;
+  }
+
+ private:
+  const model::Layout layout_;
+  const std::optional<ClusterTls> tls_;
+  SystemClock clock_;
+  Epoch epoch_ = 1;
+  std::unique_ptr<coordinator::WorkerPool> pool_;
+  std::unique_ptr<coordinator::StepExecutor> executor_;
+  std::unique_ptr<coordinator::Membership> membership_;
+  // One world of ranks for all loads; its members are handed to the nodes as these join.
+  std::vector<std::unique_ptr<worker::Communicator>> world_;
+  std::mutex mutex_;
+  std::vector<std::string> nccl_worlds_;  // guarded by mutex_
+  std::vector<std::unique_ptr<worker::WorkerNode>> nodes_;
+};
+
+}  // namespace deeprack
