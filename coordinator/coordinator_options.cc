@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <string_view>
 
-#include "model/budget/kv_cache_type.h"
+#include "model/config/kv_cache_type.h"
 #include "model/files/load_format.h"
 #include "model/step/sampling_check.h"
 

@@ -6,8 +6,8 @@
 #include <optional>
 #include <string>
 
-#include "model/budget/budget.h"
 #include "model/layout/layout.h"
+#include "model/step/step_limits.h"
 
 namespace deeprack::coordinator {
 

@@ -5,10 +5,10 @@
 #include <cstdint>
 
 #include "kernels/api/kernel_needs.h"
-#include "model/budget/budget.h"
 #include "model/config/model_config.h"
 #include "model/layout/layout.h"
 #include "model/step/prefill_attention.h"
+#include "model/step/step_limits.h"
 
 namespace deeprack::sizing {
 

@@ -3,9 +3,28 @@
 #include <algorithm>
 
 #include "base/checked.h"
+#include "base/fp8_kv_page.h"
 #include "base/ids.h"
+#include "model/shard/shard.h"
 
 namespace deeprack::sizing {
+
+int64_t KvEntryElements(const model::ModelConfig& config, const model::Layout& layout, Rank rank) {
+  if (config.has_latent_attention()) return config.kv_lora_rank + config.qk_rope_head_dim;
+  const auto [begin, end] =
+      model::KeyValueHeadsOfRank(config, layout, model::CoordinatesOf(layout, rank).tp_rank);
+  return (end - begin) * (config.qk_head_dim() + config.v_head_dim);
+}
+
+int64_t KvPageBytes(const model::ModelConfig& config, const model::Layout& layout, Rank rank,
+                    DType cache_type) {
+  const auto [begin, end] = model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank);
+  if (cache_type == DType::kF8E4M3) {
+    return (end - begin) * Fp8KvPage{config.kv_lora_rank, config.qk_rope_head_dim}.bytes();
+  }
+  const int64_t entry = KvEntryElements(config, layout, rank);
+  return (end - begin) * kPageTokens * entry * static_cast<int64_t>(SizeOf(cache_type));
+}
 
 int64_t MostBlocks(const model::StepLimits& limits) {
   return std::min<int64_t>(limits.max_sequences * CeilDiv(limits.max_context, kPageTokens), INT32_MAX);

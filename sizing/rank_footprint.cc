@@ -4,9 +4,9 @@
 
 #include "base/checked.h"
 #include "kernels/api/packed_weight.h"
-#include "model/budget/packed_tensors.h"
 #include "sizing/alignment.h"
-#include "sizing/step_bounds.h"
+#include "sizing/packed_tensors.h"
+#include "sizing/scratch_bounds.h"
 
 namespace deeprack::sizing {
 
@@ -26,14 +26,13 @@ int64_t WeightTableBytes(const model::ModelConfig& config, const model::Layout& 
   return bytes;
 }
 
-kernels::ScratchBytes ScratchOf(const model::WorkspaceSpec& spec,
-                                const std::vector<model::PackedTensor>& tensors,
+kernels::ScratchBytes ScratchOf(const WorkspaceSpec& spec, const std::vector<PackedTensor>& tensors,
                                 const AttentionSizes& attention, const DeviceNeeds& device) {
   if (device.kernels.scratch_bytes == nullptr) return {};
   const kernels::MlaShape absorbed =
       attention.ShapeOf(spec.limits.max_step_tokens, spec.limits.max_sequences, 1);
   return device.kernels.scratch_bytes(
-      StepBoundsOf(spec, tensors, absorbed, attention.expanded(), device.multiprocessors));
+      ScratchBoundsOf(spec, tensors, absorbed, attention.expanded(), device.multiprocessors));
 }
 
 }  // namespace
@@ -53,7 +52,7 @@ AttentionSizes::Spec AttentionSpecOf(const RankSpec& spec) {
           .limits = spec.limits};
 }
 
-model::WorkspaceSpec WorkspaceSpecOf(const RankSpec& spec, const kernels::KernelNeeds& kernels) {
+WorkspaceSpec WorkspaceSpecOf(const RankSpec& spec, const kernels::KernelNeeds& kernels) {
   return {.config = spec.config,
           .layout = spec.layout,
           .rank = spec.rank,
@@ -64,19 +63,18 @@ model::WorkspaceSpec WorkspaceSpecOf(const RankSpec& spec, const kernels::Kernel
 }
 
 RankFootprint RankFootprintOf(const RankSpec& spec, const WeightForms& forms, const DeviceNeeds& device) {
-  const model::WorkspaceSpec workspace = WorkspaceSpecOf(spec, device.kernels);
-  const std::vector<model::PackedTensor> tensors =
-      model::PackedTensorsOf(spec.config, spec.layout, spec.rank, spec.compute, forms.types, forms.row_major);
+  const WorkspaceSpec workspace = WorkspaceSpecOf(spec, device.kernels);
+  const std::vector<PackedTensor> tensors =
+      PackedTensorsOf(spec.config, spec.layout, spec.rank, spec.compute, forms.types, forms.row_major);
   const AttentionSizes attention(device.kernels, AttentionSpecOf(spec));
   const kernels::ScratchBytes scratch = ScratchOf(workspace, tensors, attention, device);
-  RankFootprint footprint = {
-      .workspace = model::WorkspaceBytes(workspace),
-      .scratch_data = RoundUp(scratch.data, kArenaAlignment),
-      .scratch_counters = RoundUp(scratch.counters, kArenaAlignment),
-      .step = StepAreasOf(spec.limits, spec.config.vocab_size, attention),
-      .peers = PeerNeedsOf(workspace, device.kernels),
-      .page = model::KvPageBytes(spec.config, spec.layout, spec.rank, spec.cache_type)};
-  for (const model::PackedTensor& tensor : tensors) footprint.weights += tensor.bytes();
+  RankFootprint footprint = {.workspace = WorkspaceBytes(workspace),
+                             .scratch_data = RoundUp(scratch.data, kArenaAlignment),
+                             .scratch_counters = RoundUp(scratch.counters, kArenaAlignment),
+                             .step = StepAreasOf(spec.limits, spec.config.vocab_size, attention),
+                             .peers = PeerNeedsOf(workspace, device.kernels),
+                             .page = KvPageBytes(spec.config, spec.layout, spec.rank, spec.cache_type)};
+  for (const PackedTensor& tensor : tensors) footprint.weights += tensor.bytes();
   if (!device.shares_host_memory) {
     footprint.weight_tables = WeightTableBytes(spec.config, spec.layout, spec.rank);
   }

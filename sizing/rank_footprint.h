@@ -5,12 +5,12 @@
 #include <cstdint>
 
 #include "kernels/api/kernel_needs.h"
-#include "model/budget/workspace.h"
 #include "model/step/prefill_attention.h"
 #include "sizing/attention_sizes.h"
 #include "sizing/peer_places.h"
 #include "sizing/step_areas.h"
 #include "sizing/weight_forms.h"
+#include "sizing/workspace.h"
 
 namespace deeprack::sizing {
 
@@ -52,6 +52,6 @@ struct RankFootprint {
 RankFootprint RankFootprintOf(const RankSpec& spec, const WeightForms& forms, const DeviceNeeds& device);
 
 AttentionSizes::Spec AttentionSpecOf(const RankSpec& spec);
-model::WorkspaceSpec WorkspaceSpecOf(const RankSpec& spec, const kernels::KernelNeeds& kernels);
+WorkspaceSpec WorkspaceSpecOf(const RankSpec& spec, const kernels::KernelNeeds& kernels);
 
 }  // namespace deeprack::sizing

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "model/budget/budget.h"
+#include "model/step/step_limits.h"
 #include "sizing/attention_sizes.h"
 
 namespace deeprack::sizing {

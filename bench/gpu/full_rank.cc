@@ -15,9 +15,9 @@
 #include "base/status_macros.h"
 #include "bench/engine/forwarding_device.h"
 #include "bench/gpu/echo_world.h"
-#include "model/budget/packed_tensors.h"
 #include "model/config/model_config.h"
 #include "nlohmann/json.hpp"
+#include "sizing/packed_tensors.h"
 #include "sizing/weight_forms.h"
 #include "worker/engine/preparation.h"
 
@@ -144,7 +144,7 @@ class EchoedRank final : public FullRank {
     const double experts = static_cast<double>(config.n_routed_experts / shape_.ranks);
     const double pairs = static_cast<double>(sequences) * static_cast<double>(config.num_experts_per_tok);
     const double with_rows = 1.0 - std::pow(1.0 - 1.0 / experts, pairs);
-    const double entry = static_cast<double>(model::KvPageBytes(config, options_.layout, 0, DType::kBF16)) /
+    const double entry = static_cast<double>(sizing::KvPageBytes(config, options_.layout, 0, DType::kBF16)) /
                          static_cast<double>(kPageTokens);
     return common_bytes_ + with_rows * expert_bytes_ +
            static_cast<double>(sequences) * static_cast<double>(context) * entry;
@@ -200,11 +200,11 @@ class EchoedRank final : public FullRank {
   void CountWeights() {
     const model::ModelConfig& config = engine_->config();
     const sizing::WeightForms forms = sizing::WeightFormsOf(config, device_->kernels());
-    for (const model::PackedTensor& tensor :
-         model::PackedTensorsOf(config, options_.layout, 0, options_.compute, forms.types, forms.row_major)) {
+    for (const sizing::PackedTensor& tensor : sizing::PackedTensorsOf(
+             config, options_.layout, 0, options_.compute, forms.types, forms.row_major)) {
       const bool of_experts =
           tensor.kind == model::TensorKind::kExpertGate || tensor.kind == model::TensorKind::kExpertDown;
-      if (tensor.form == model::WeightForm::kTable) continue;
+      if (tensor.form == sizing::WeightForm::kTable) continue;
       (of_experts ? expert_bytes_ : common_bytes_) += static_cast<double>(tensor.bytes());
     }
   }

@@ -9,7 +9,7 @@
 #include "base/status_macros.h"
 #include "cli/serve/preflight.h"
 #include "cli/terminal/terminal.h"
-#include "model/budget/kv_cache_type.h"
+#include "model/config/kv_cache_type.h"
 #include "sizing/kv_pages.h"
 
 namespace deeprack::cli {

@@ -10,9 +10,9 @@
 #include "base/dtype.h"
 #include "cli/plan/planned_device.h"
 #include "cli/serve/serve_options.h"
-#include "model/budget/budget.h"
 #include "model/config/model_config.h"
 #include "model/layout/layout.h"
+#include "model/step/step_limits.h"
 #include "sizing/rank_footprint.h"
 #include "sizing/weight_forms.h"
 

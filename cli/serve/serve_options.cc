@@ -13,7 +13,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
-#include "model/budget/kv_cache_type.h"
+#include "model/config/kv_cache_type.h"
 #include "model/files/load_format.h"
 #include "model/step/sampling_check.h"
 

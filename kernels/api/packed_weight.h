@@ -30,12 +30,9 @@
 #include <cstdint>
 
 #include "base/dtype.h"
-#include "base/weight_layout.h"
+#include "base/weight_geometry.h"
 
 namespace deeprack::kernels {
-
-inline constexpr int64_t kPanelRows = 16;
-inline constexpr int64_t kScaleBlock = 128;
 
 struct PackedWeight {
   const void* data = nullptr;     // 64-byte aligned
@@ -48,7 +45,7 @@ struct PackedWeight {
 
   constexpr int64_t panels() const { return (n + kPanelRows - 1) / kPanelRows; }
   constexpr int64_t scale_blocks() const {
-    return type == DType::kF8E4M3 ? (k_block_offset + k + kScaleBlock - 1) / kScaleBlock : 0;
+    return type == DType::kF8E4M3 ? ScaleBlocksOf(k, k_block_offset) : 0;
   }
 };
 
@@ -66,10 +63,6 @@ struct SourceMatrix {
   int64_t row_begin = 0;
   int64_t col_begin = 0;
 };
-
-// Bytes for the values alone and for the scales; each padded to 64.
-int64_t PackedValueBytes(DType type, int64_t n, int64_t k);
-int64_t PackedScaleBytes(DType type, int64_t n, int64_t k, int64_t col_begin);
 
 // Packs source rows into rows [first_row, first_row + source.rows) of a packed matrix of `total_rows` rows
 // whose storage is values/scales (first_row and source.rows: multiples of 16 unless the source is the last

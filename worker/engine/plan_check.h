@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "model/budget/budget.h"
 #include "model/layout/layout.h"
+#include "model/step/step_limits.h"
 #include "model/step/step_plan.h"
 
 namespace deeprack::worker {

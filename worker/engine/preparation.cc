@@ -6,10 +6,10 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "checkpoint/check/checkpoint_check.h"
-#include "model/budget/kv_cache_type.h"
-#include "model/budget/packed_tensors.h"
+#include "model/config/kv_cache_type.h"
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"
+#include "sizing/packed_tensors.h"
 #include "sizing/weight_forms.h"
 #include "worker/engine/kernel_check.h"
 #include "worker/weights/packed_identity.h"
@@ -56,7 +56,7 @@ std::vector<TravellingRows> RowsOfLayers(const EngineOptions& options, const mod
   std::vector<TravellingRows> rows;
   if (options.expert_exchange != model::ExpertExchange::kAllToAll) return rows;
   const int64_t experts = config.n_routed_experts / options.layout.ep;
-  for (const model::PackedTensor& tensor : model::PackedTensorsOf(
+  for (const sizing::PackedTensor& tensor : sizing::PackedTensorsOf(
            config, options.layout, options.rank, options.compute, forms.types, forms.row_major)) {
     if (tensor.kind != model::TensorKind::kExpertGate) continue;
     rows.push_back(

@@ -6,8 +6,8 @@
 
 #include "absl/status/status.h"
 #include "checkpoint/checkpoint_reader.h"
-#include "model/budget/budget.h"
 #include "model/config/model_config.h"
+#include "model/step/step_limits.h"
 #include "sizing/kv_pages.h"
 #include "sizing/rank_footprint.h"
 #include "worker/decoder/attention_planner.h"

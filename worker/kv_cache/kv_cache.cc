@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "base/status_macros.h"
-#include "model/budget/budget.h"
+#include "sizing/kv_pages.h"
 
 namespace deeprack::worker {
 
@@ -12,7 +12,7 @@ KvCache::KvCache(Arena arena, std::byte* base, DType type, int64_t blocks, int64
 
 absl::StatusOr<KvCache> KvCache::Create(Device& device, const model::ModelConfig& config,
                                         const model::Layout& layout, Rank rank, DType type, int64_t blocks) {
-  const int64_t bytes = blocks * model::KvPageBytes(config, layout, rank, type);
+  const int64_t bytes = blocks * sizing::KvPageBytes(config, layout, rank, type);
   DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "KV cache", bytes));
   DR_ASSIGN_OR_RETURN(std::byte * base, arena.Allocate(bytes));
   const auto [begin, end] = model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank);

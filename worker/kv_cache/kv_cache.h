@@ -14,11 +14,11 @@ namespace deeprack::worker {
 
 class KvCache {
  public:
-  // `blocks` pages; blocks * model::KvPageBytes bytes of the device's memory in all.
+  // `blocks` pages; blocks * sizing::KvPageBytes bytes of the device's memory in all.
   static absl::StatusOr<KvCache> Create(Device& device, const model::ModelConfig& config,
                                         const model::Layout& layout, Rank rank, DType type, int64_t blocks);
 
-  // One of the stage's layers, counted from its first: [blocks * kPageTokens, model::KvEntryElements], or
+  // One of the stage's layers, counted from its first: [blocks * kPageTokens, sizing::KvEntryElements], or
   // blocks of Fp8KvPage.
   void* layer(int64_t stage_layer) const { return base_ + stage_layer * layer_bytes_; }
   DType type() const { return type_; }

@@ -28,9 +28,9 @@ absl::Status AddFile(const std::string& path, DigestOfValues& digest) {
   return absl::OkStatus();
 }
 
-Digest DigestOfTensors(const std::vector<model::PackedTensor>& tensors) {
+Digest DigestOfTensors(const std::vector<sizing::PackedTensor>& tensors) {
   DigestOfValues digest;
-  for (const model::PackedTensor& tensor : tensors) {
+  for (const sizing::PackedTensor& tensor : tensors) {
     for (const int64_t number :
          {static_cast<int64_t>(tensor.kind), static_cast<int64_t>(tensor.form), tensor.layer, tensor.expert,
           tensor.count, tensor.rows, tensor.cols, tensor.col_begin, tensor.value_bytes, tensor.scale_bytes,
@@ -39,7 +39,7 @@ Digest DigestOfTensors(const std::vector<model::PackedTensor>& tensors) {
     }
     digest.Add(Name(tensor.type));
     digest.Add(static_cast<int64_t>(tensor.parts.size()));
-    for (const model::WeightPart& part : tensor.parts) {
+    for (const sizing::WeightPart& part : tensor.parts) {
       digest.Add(part.tensor.name);
       for (const int64_t number :
            {part.slice.row_begin, part.slice.rows, part.slice.col_begin, part.slice.cols, part.first_row}) {
@@ -67,7 +67,7 @@ absl::StatusOr<Digest> DigestOfCheckpoint(const checkpoint::CheckpointReader& re
 }
 
 absl::StatusOr<PackedIdentity> IdentityOf(const model::Layout& layout, Rank rank, DType compute,
-                                          const std::vector<model::PackedTensor>& tensors,
+                                          const std::vector<sizing::PackedTensor>& tensors,
                                           const checkpoint::CheckpointReader& reader) {
   DR_ASSIGN_OR_RETURN(const Digest checkpoint, DigestOfCheckpoint(reader));
   return PackedIdentity{

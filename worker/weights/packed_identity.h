@@ -7,8 +7,8 @@
 #include "absl/status/statusor.h"
 #include "base/dtype.h"
 #include "checkpoint/checkpoint_reader.h"
-#include "model/budget/packed_tensors.h"
 #include "model/layout/layout.h"
+#include "sizing/packed_tensors.h"
 #include "worker/weights/digest.h"
 
 namespace deeprack::worker {
@@ -21,7 +21,7 @@ struct PackedIdentity {
 
 // `tensors` are PackedTensorsOf the same. Unavailable: a file of the checkpoint cannot be examined.
 absl::StatusOr<PackedIdentity> IdentityOf(const model::Layout& layout, Rank rank, DType compute,
-                                          const std::vector<model::PackedTensor>& tensors,
+                                          const std::vector<sizing::PackedTensor>& tensors,
                                           const checkpoint::CheckpointReader& reader);
 
 // Of names, sizes and modification times of a checkpoint's files, as in PackedIdentity.

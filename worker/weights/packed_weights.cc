@@ -9,8 +9,7 @@
 
 #include "base/check.h"
 #include "base/status_macros.h"
-#include "model/budget/budget.h"
-#include "model/budget/packed_tensors.h"
+#include "sizing/packed_tensors.h"
 #include "sizing/weight_forms.h"
 #include "spdlog/spdlog.h"
 #include "worker/weights/packed_file.h"
@@ -59,9 +58,9 @@ absl::StatusOr<LoadedWeights> LoadPackedWeights(const model::ModelConfig& config
 
   DR_ASSIGN_OR_RETURN(const sizing::WeightForms forms,
                       sizing::WeightFormsOf(config, reader, device.kernels()));
-  const std::vector<model::PackedTensor> tensors =
-      model::PackedTensorsOf(config, layout, rank, compute, forms.types, forms.row_major);
-  const int64_t bytes = model::WeightBytes(config, layout, rank, compute, forms.types, forms.row_major);
+  const std::vector<sizing::PackedTensor> tensors =
+      sizing::PackedTensorsOf(config, layout, rank, compute, forms.types, forms.row_major);
+  const int64_t bytes = sizing::WeightBytes(config, layout, rank, compute, forms.types, forms.row_major);
   DR_ASSIGN_OR_RETURN(const PackedIdentity identity, IdentityOf(layout, rank, compute, tensors, reader));
   const std::string path =
       (std::filesystem::path(packed.folder) / PackedFileName(reader.folder(), layout, rank, compute))
@@ -73,7 +72,7 @@ absl::StatusOr<LoadedWeights> LoadPackedWeights(const model::ModelConfig& config
     StageWeights weights;
     const int64_t first_layer =
         model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank).first;
-    for (const model::PackedTensor& tensor : tensors) {
+    for (const sizing::PackedTensor& tensor : tensors) {
       DR_ASSIGN_OR_RETURN(const std::byte* memory, arena.Allocate(tensor.bytes()));
       PlaceTensor(config, tensor, memory, first_layer, weights);
     }

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
+#include "base/weight_geometry.h"
 #include "checkpoint/group_quantized/group_quantized.h"
 #include "checkpoint/tensor_view.h"
 #include "kernels/api/packed_weight.h"
@@ -20,11 +21,10 @@
 namespace deeprack::worker {
 namespace {
 
-using kernels::kPanelRows;
 using kernels::SourceMatrix;
-using model::PackedTensor;
 using model::TensorKind;
-using model::WeightForm;
+using sizing::PackedTensor;
+using sizing::WeightForm;
 
 // Where element (row, col) of a packed matrix lies.
 int64_t PackedIndex(int64_t row, int64_t col, int64_t cols) {
@@ -68,7 +68,7 @@ void Expand(const checkpoint::TensorView& view, int64_t all_cols, SliceSource& s
 absl::Status ReadGroups(const model::GroupQuantization& quantization,
                         const checkpoint::CheckpointReader& reader, const PackingPiece& piece,
                         SliceSource& source) {
-  const model::WeightPart& part = piece.tensor->parts[piece.part];
+  const sizing::WeightPart& part = piece.tensor->parts[piece.part];
   DR_ASSIGN_OR_RETURN(const checkpoint::GroupQuantizedWeight weight,
                       checkpoint::GroupQuantizedWeight::Open(reader, quantization, part.tensor.name,
                                                              part.tensor.shape[0], part.tensor.shape[1]));
@@ -92,7 +92,7 @@ absl::Status ReadGroups(const model::GroupQuantization& quantization,
 // The piece's rows as they lie in the file, or expanded if the matrix is not to keep their blocks; checked.
 absl::Status OpenSlice(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
                        const PackingPiece& piece, SliceSource& source) {
-  const model::WeightPart& part = piece.tensor->parts[piece.part];
+  const sizing::WeightPart& part = piece.tensor->parts[piece.part];
   const std::string& name = part.tensor.name;
   if (model::IsStoredInGroups(config, part.tensor)) {
     return ReadGroups(*config.group_quantization, reader, piece, source);
@@ -206,7 +206,7 @@ void FillAbsorbed(const model::ModelConfig& config, const PackingPiece& piece, c
 
 // Whether rope rows are moved together, in queries and keys alike, which leaves every score as it was.
 bool PermutesRows(const model::ModelConfig& config, const PackedTensor& tensor) {
-  return model::ReordersRopeRows(config, tensor.kind);
+  return sizing::ReordersRopeRows(config, tensor.kind);
 }
 
 // Rope row i of the kernels is this one of the checkpoint.
@@ -252,7 +252,7 @@ void ReorderPackedRows(T* packed, int64_t cols, int64_t first_row, int64_t rope_
 // After packing, which gives each fp8 row the scale of the block that it lies in.
 void ReorderPackedFp8(const model::ModelConfig& config, const PackedTensor& tensor, std::byte* values,
                       float* scales) {
-  const int64_t blocks = CeilDiv(tensor.col_begin % kernels::kScaleBlock + tensor.cols, kernels::kScaleBlock);
+  const int64_t blocks = ScaleBlocksOf(tensor.cols, tensor.col_begin);
   ForRopeRows(config, tensor, [&](int64_t first, int64_t rope) {
     ReorderPackedRows(reinterpret_cast<uint8_t*>(values), tensor.cols, first, rope);
     ReorderPackedRows(scales, blocks, first, rope);
@@ -261,14 +261,14 @@ void ReorderPackedFp8(const model::ModelConfig& config, const PackedTensor& tens
 
 // Rows that lie together: pieces begin at multiples of them.
 int64_t RowsTogether(const PackedTensor& tensor) {
-  return IsTiles(tensor.layout) ? kernels::sm90::kTileRows : kPanelRows;
+  return IsTiles(tensor.layout) ? kInt4TileRows : kPanelRows;
 }
 
 void FillTiles(const PackedTensor& tensor, const SourceMatrix& source, std::byte* values) {
   using kernels::sm90::Int4Order;
   const Int4Order order =
       tensor.layout == WeightLayout::kTilesForE4M3 ? Int4Order::kForE4M3 : Int4Order::kForBF16;
-  std::memset(values, 0, static_cast<size_t>(kernels::Int4Bytes(1, source.rows, source.cols)));
+  std::memset(values, 0, static_cast<size_t>(Int4Bytes(1, source.rows, source.cols)));
   const auto* const blocks = static_cast<const std::byte*>(source.data);
   for (int64_t row = 0; row < source.rows; ++row) {
     kernels::sm90::PackInt4Row(
@@ -307,17 +307,15 @@ PieceExtent ExtentOf(const PackingPiece& piece) {
   }
   const int64_t first_row = tensor.parts[piece.part].first_row + piece.row_begin;
   if (IsTiles(tensor.layout)) {
-    const auto bytes = [&](int64_t rows) { return kernels::Int4Bytes(1, rows, tensor.cols); };
+    const auto bytes = [&](int64_t rows) { return Int4Bytes(1, rows, tensor.cols); };
     return {.value_begin = bytes(first_row), .value_bytes = bytes(piece.rows)};
   }
   const int64_t rows = RoundUp(piece.rows, kPanelRows);
   const int64_t panel_bytes = tensor.cols / BlockElements(tensor.type) * PackedBlockBytes(tensor.type);
-  const int64_t scales_of_panel = tensor.layout == WeightLayout::kRows ? 2 : kPanelRows;
-  const int64_t panel_scale_bytes =
-      tensor.scale_bytes == 0
-          ? 0
-          : CeilDiv(tensor.col_begin % kernels::kScaleBlock + tensor.cols, kernels::kScaleBlock) *
-                scales_of_panel * static_cast<int64_t>(sizeof(float));
+  const int64_t panel_scale_bytes = tensor.scale_bytes == 0 ? 0
+                                                            : ScaleBlocksOf(tensor.cols, tensor.col_begin) *
+                                                                  ScalesOfPanel(tensor.layout) *
+                                                                  static_cast<int64_t>(sizeof(float));
   return {.value_begin = first_row / kPanelRows * panel_bytes,
           .value_bytes = rows / kPanelRows * panel_bytes,
           .scale_begin = tensor.value_bytes + first_row / kPanelRows * panel_scale_bytes,

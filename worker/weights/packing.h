@@ -8,8 +8,8 @@
 
 #include "absl/status/status.h"
 #include "checkpoint/checkpoint_reader.h"
-#include "model/budget/packed_tensors.h"
 #include "model/config/model_config.h"
+#include "sizing/packed_tensors.h"
 
 namespace deeprack::worker {
 
@@ -19,7 +19,7 @@ inline constexpr uint32_t kPackingVersion = 1;
 
 // Rows [row_begin, row_begin + rows) of one part of a packed tensor.
 struct PackingPiece {
-  const model::PackedTensor* tensor = nullptr;
+  const sizing::PackedTensor* tensor = nullptr;
   size_t part = 0;
   std::byte* memory = nullptr;  // of the tensor, tensor->bytes() of it, where its kernels run
   int64_t row_begin = 0;        // within the part's slice; whole panels, or tiles
@@ -42,7 +42,7 @@ inline constexpr int64_t kPieceElements = 4 << 20;
 
 // Cuts a tensor into pieces of about so many elements, or leaves it whole where rows do not stay where they
 // are.
-void AppendPieces(const model::ModelConfig& config, const model::PackedTensor& tensor, std::byte* memory,
+void AppendPieces(const model::ModelConfig& config, const sizing::PackedTensor& tensor, std::byte* memory,
                   std::vector<PackingPiece>& pieces, int64_t piece_elements = kPieceElements);
 
 // Reads, checks and packs one piece to `values` and `scales`, host memory as large as its extent. Thread-safe

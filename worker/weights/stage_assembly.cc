@@ -6,8 +6,8 @@ namespace deeprack::worker {
 namespace {
 
 using kernels::PackedWeight;
-using model::PackedTensor;
 using model::TensorKind;
+using sizing::PackedTensor;
 
 PackedWeight Packed(const PackedTensor& tensor, const std::byte* memory, int64_t index = 0) {
   const std::byte* values = memory + index * (tensor.value_bytes + tensor.scale_bytes);
@@ -17,7 +17,7 @@ PackedWeight Packed(const PackedTensor& tensor, const std::byte* memory, int64_t
           .type = tensor.type,
           .n = tensor.rows,
           .k = tensor.cols,
-          .k_block_offset = scaled ? tensor.col_begin % kernels::kScaleBlock : 0,
+          .k_block_offset = scaled ? tensor.col_begin % kScaleBlock : 0,
           .layout = tensor.layout};
 }
 
@@ -86,7 +86,7 @@ void PlaceTensor(const model::ModelConfig& config, const PackedTensor& tensor, c
       attention.kv_a_norm = Vector(memory);
       break;
     case TensorKind::kKvBProj:
-      (tensor.form == model::WeightForm::kAbsorbedKey ? attention.absorbed_key : attention.absorbed_value) =
+      (tensor.form == sizing::WeightForm::kAbsorbedKey ? attention.absorbed_key : attention.absorbed_value) =
           PackedHeads(tensor, memory);
       break;
     case TensorKind::kKProj:

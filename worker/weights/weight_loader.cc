@@ -9,10 +9,9 @@
 #include "base/checked.h"
 #include "base/status_macros.h"
 #include "checkpoint/group_quantized/group_parts.h"
-#include "model/budget/budget.h"
-#include "model/budget/packed_tensors.h"
 #include "model/tensors/group_types.h"
 #include "model/tensors/tensor_registry.h"
+#include "sizing/packed_tensors.h"
 #include "sizing/weight_forms.h"
 #include "worker/weights/packing.h"
 #include "worker/weights/stage_assembly.h"
@@ -40,7 +39,7 @@ int64_t SourceBytes(const model::ModelConfig& config, const checkpoint::Checkpoi
 // Asks for a tensor ahead of time if this rank reads all of it; slices are left to the system's read-ahead.
 void PrefetchIfWhole(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
                      const PackingPiece& piece) {
-  const model::WeightPart& part = piece.tensor->parts[piece.part];
+  const sizing::WeightPart& part = piece.tensor->parts[piece.part];
   const int64_t elements = part.slice.rows * part.slice.cols;
   if (piece.row_begin > 0 || elements != CheckedProduct(part.tensor.shape)) return;
   if (!model::IsStoredInGroups(config, part.tensor)) return reader.Prefetch(part.tensor.name);
@@ -117,16 +116,16 @@ absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, cons
   DR_ASSIGN_OR_RETURN(const sizing::WeightForms forms,
                       sizing::WeightFormsOf(config, reader, device.kernels()));
   DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "weights",
-                                                 model::WeightBytes(config, layout, rank, compute,
-                                                                    forms.types, forms.row_major)));
-  const std::vector<model::PackedTensor> tensors =
-      model::PackedTensorsOf(config, layout, rank, compute, forms.types, forms.row_major);
+                                                 sizing::WeightBytes(config, layout, rank, compute,
+                                                                     forms.types, forms.row_major)));
+  const std::vector<sizing::PackedTensor> tensors =
+      sizing::PackedTensorsOf(config, layout, rank, compute, forms.types, forms.row_major);
   const int64_t first_layer =
       model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank).first;
 
   StageWeights weights;
   std::vector<PackingPiece> pieces;
-  for (const model::PackedTensor& tensor : tensors) {
+  for (const sizing::PackedTensor& tensor : tensors) {
     DR_ASSIGN_OR_RETURN(std::byte * memory, arena.Allocate(tensor.bytes()));
     PlaceTensor(config, tensor, memory, first_layer, weights);
     AppendPieces(config, tensor, memory, pieces);

@@ -16,7 +16,7 @@
 namespace deeprack::worker {
 
 struct LoadedWeights {
-  // Of the device's memory, exactly model::WeightBytes for sizing::WeightFormsOf, all of it in use.
+  // Of the device's memory, exactly sizing::WeightBytes for sizing::WeightFormsOf, all of it in use.
   // Read-only where it is a mapped file (packed_weights.h).
   Arena arena;
   StageWeights weights;

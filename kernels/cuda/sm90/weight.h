@@ -35,7 +35,7 @@ struct RowWeight {
   Int4Order order = Int4Order::kForBF16;
 };
 
-constexpr int64_t ScaleBlocks(int64_t k) { return (k + kScaleBlock - 1) / kScaleBlock; }
+constexpr int64_t ScaleBlocks(int64_t k) { return ScaleBlocksOf(k, 0); }
 constexpr int64_t ScaleCount(int64_t groups, int64_t n, int64_t k) {
   return groups * (n / kPanelRows) * ScaleBlocks(k) * 2;
 }

@@ -7,8 +7,10 @@
 #include <cmath>
 #include <thread>
 
-#include "model/budget/budget.h"
+#include "sizing/kv_pages.h"
+#include "sizing/packed_tensors.h"
 #include "sizing/step_areas.h"
+#include "sizing/workspace.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/collectives/local/local_world.h"
@@ -53,8 +55,8 @@ TEST(EngineTest, MemoryIsTheBudgets) {
       const auto rack = MakeRack(options);
       for (Rank rank = 0; rank < rack->size(); ++rank) {
         const EngineMemory& memory = rack->engine(rank).memory();
-        EXPECT_EQ(memory.weight_bytes, model::WeightBytes(config, layout, rank, compute));
-        const int64_t page = model::KvPageBytes(config, layout, rank, options.kv_cache_type());
+        EXPECT_EQ(memory.weight_bytes, sizing::WeightBytes(config, layout, rank, compute));
+        const int64_t page = sizing::KvPageBytes(config, layout, rank, options.kv_cache_type());
         EXPECT_EQ(memory.kv_bytes, memory.kv_blocks * page);
         EXPECT_LE(memory.kv_bytes, options.kv_bytes);
         EXPECT_EQ(memory.kv_blocks, rack->engine(0).memory().kv_blocks);
@@ -62,12 +64,12 @@ TEST(EngineTest, MemoryIsTheBudgets) {
                                           .max_sequences = options.max_sequences,
                                           .max_context = config.max_position_embeddings};
         EXPECT_EQ(memory.workspace_bytes,
-                  model::WorkspaceBytes({.config = config,
-                                         .layout = layout,
-                                         .rank = rank,
-                                         .compute = compute,
-                                         .expert_exchange = model::ExpertExchange::kAllToAll,
-                                         .limits = limits}) +
+                  sizing::WorkspaceBytes({.config = config,
+                                          .layout = layout,
+                                          .rank = rank,
+                                          .compute = compute,
+                                          .expert_exchange = model::ExpertExchange::kAllToAll,
+                                          .limits = limits}) +
                       sizing::StepAreasOf(limits, config.vocab_size, {}).total());
       }
     }

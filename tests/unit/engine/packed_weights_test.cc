@@ -11,8 +11,7 @@
 #include <fstream>
 #include <functional>
 
-#include "model/budget/budget.h"
-#include "model/budget/packed_tensors.h"
+#include "sizing/packed_tensors.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/device/cpu_device.h"
@@ -56,10 +55,10 @@ class PackedWeightsTest : public ::testing::Test {
 
   // What is said of rank 1's file.
   absl::Status OpenFile() {
-    const auto tensors = model::PackedTensorsOf(config_, kTwoRanks, 1, DType::kBF16);
+    const auto tensors = sizing::PackedTensorsOf(config_, kTwoRanks, 1, DType::kBF16);
     const auto identity = IdentityOf(kTwoRanks, 1, DType::kBF16, tensors, *reader_);
     EXPECT_TRUE(identity.ok()) << identity.status();
-    return PackedFile::Open(Path(), *identity, model::WeightBytes(config_, kTwoRanks, 1, DType::kBF16))
+    return PackedFile::Open(Path(), *identity, sizing::WeightBytes(config_, kTwoRanks, 1, DType::kBF16))
         .status();
   }
 

@@ -7,9 +7,8 @@
 #include <map>
 
 #include "checkpoint/tensor_view.h"
-#include "model/budget/budget.h"
-#include "model/budget/packed_tensors.h"
 #include "model/tensors/tensor_registry.h"
+#include "sizing/packed_tensors.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/device/cpu_device.h"
 #include "worker/weights/packing.h"
@@ -87,7 +86,7 @@ TEST_F(WeightLoaderTest, SlicesOfEveryKind) {
   const model::Layout layout = {.tp = 4, .dp = 1, .ep = 2, .pp = 2};
   const Rank rank = 7;  // last stage, tp rank 3, second expert group, its second rank
   const LoadedWeights loaded = Load(layout, rank);
-  EXPECT_EQ(loaded.arena.used(), model::WeightBytes(config_, layout, rank, DType::kF32));
+  EXPECT_EQ(loaded.arena.used(), sizing::WeightBytes(config_, layout, rank, DType::kF32));
   const StageWeights& weights = loaded.weights;
   ASSERT_EQ(weights.layers.size(), 2u);  // layers 2 and 3
   EXPECT_EQ(weights.embedding, nullptr);
@@ -188,7 +187,7 @@ TEST_F(WeightLoaderTest, PiecesOfAnySizeFillTheSameBytes) {
   for (const bool fp8 : {true, false}) {
     Open({.fp8 = fp8});
     const model::Layout layout = {.tp = 2, .ep = 2};
-    for (const model::PackedTensor& tensor : model::PackedTensorsOf(config_, layout, 1, DType::kBF16)) {
+    for (const sizing::PackedTensor& tensor : sizing::PackedTensorsOf(config_, layout, 1, DType::kBF16)) {
       const auto pack = [&](int64_t piece_elements) {
         std::vector<std::byte> memory(static_cast<size_t>(tensor.bytes()));
         std::vector<PackingPiece> pieces;

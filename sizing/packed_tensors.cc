@@ -1,4 +1,4 @@
-#include "model/budget/packed_tensors.h"
+#include "sizing/packed_tensors.h"
 
 #include <algorithm>
 #include <optional>
@@ -7,22 +7,22 @@
 #include "base/block_formats.h"
 #include "base/check.h"
 #include "base/checked.h"
-#include "model/budget/budget.h"
+#include "base/weight_geometry.h"
 
-namespace deeprack::model {
+namespace deeprack::sizing {
 namespace {
 
-bool IsVector(const TensorSpec& tensor) { return tensor.shape.size() == 1; }
+bool IsVector(const model::TensorSpec& tensor) { return tensor.shape.size() == 1; }
 
 // The kind of the matrix that is stacked below this one; nullopt: it stands alone.
-std::optional<TensorKind> StackedBelow(TensorKind kind) {
+std::optional<model::TensorKind> StackedBelow(model::TensorKind kind) {
   switch (kind) {
-    case TensorKind::kGateProj:
-      return TensorKind::kUpProj;
-    case TensorKind::kExpertGate:
-      return TensorKind::kExpertUp;
-    case TensorKind::kSharedGate:
-      return TensorKind::kSharedUp;
+    case model::TensorKind::kGateProj:
+      return model::TensorKind::kUpProj;
+    case model::TensorKind::kExpertGate:
+      return model::TensorKind::kExpertUp;
+    case model::TensorKind::kSharedGate:
+      return model::TensorKind::kSharedUp;
     default:
       return std::nullopt;
   }
@@ -30,8 +30,8 @@ std::optional<TensorKind> StackedBelow(TensorKind kind) {
 
 class Packing {
  public:
-  Packing(const ModelConfig& config, const Layout& layout, Rank rank, DType compute, const TensorTypes& types,
-          const RowMajorTypes& row_major)
+  Packing(const model::ModelConfig& config, const model::Layout& layout, Rank rank, DType compute,
+          const model::TensorTypes& types, const RowMajorTypes& row_major)
       : config_(config),
         layout_(layout),
         rank_(rank),
@@ -40,11 +40,11 @@ class Packing {
         row_major_(row_major) {}
 
   // `tensors` in the registry's order: up follows gate.
-  void Add(const std::vector<TensorSpec>& tensors) {
+  void Add(const std::vector<model::TensorSpec>& tensors) {
     for (size_t i = 0; i < tensors.size(); ++i) {
-      const TensorSpec& tensor = tensors[i];
-      const std::optional<Slice> slice = SliceFor(config_, tensor, layout_, rank_);
-      if (const std::optional<TensorKind> below = StackedBelow(tensor.kind)) {
+      const model::TensorSpec& tensor = tensors[i];
+      const std::optional<model::Slice> slice = model::SliceFor(config_, tensor, layout_, rank_);
+      if (const std::optional<model::TensorKind> below = StackedBelow(tensor.kind)) {
         DR_CHECK(i + 1 < tensors.size() && tensors[i + 1].kind == *below);
         if (slice) AddGateUp(tensor, tensors[i + 1], *slice);
         ++i;
@@ -55,7 +55,7 @@ class Packing {
   }
 
   // `kind` may differ from the tensor's own: a tied head is made of the embedding.
-  void AddMatrix(const TensorSpec& tensor, const Slice& slice, TensorKind kind) {
+  void AddMatrix(const model::TensorSpec& tensor, const model::Slice& slice, model::TensorKind kind) {
     PackedTensor packed = Begin(tensor, slice, kind, WeightForm::kPacked, compute_);
     packed.type = LinearType(packed);
     Finish(std::move(packed));
@@ -66,8 +66,8 @@ class Packing {
  private:
   // Of a matrix whose parts are known.
   DType LinearType(const PackedTensor& matrix) const {
-    const TensorSpec& tensor = matrix.parts[0].tensor;
-    if (tensor.kind == TensorKind::kRouter) return RouterType(matrix);
+    const model::TensorSpec& tensor = matrix.parts[0].tensor;
+    if (tensor.kind == model::TensorKind::kRouter) return RouterType(matrix);
     if (tensor.quantized && config_.quantization_config) return DType::kF8E4M3;
     const std::optional<DType> stored = types_.Of(tensor.name);
     if (compute_ == DType::kF32 || !stored) return compute_;
@@ -86,8 +86,8 @@ class Packing {
                                                                                           : DType::kF32;
   }
 
-  static PackedTensor Begin(const TensorSpec& tensor, const Slice& slice, TensorKind kind, WeightForm form,
-                            DType type) {
+  static PackedTensor Begin(const model::TensorSpec& tensor, const model::Slice& slice,
+                            model::TensorKind kind, WeightForm form, DType type) {
     return {.kind = kind,
             .form = form,
             .layer = tensor.layer,
@@ -116,24 +116,24 @@ class Packing {
     packed_.push_back(std::move(packed));
   }
 
-  void AddOne(const TensorSpec& tensor, const Slice& slice) {
+  void AddOne(const model::TensorSpec& tensor, const model::Slice& slice) {
     if (IsVector(tensor)) {
       Finish(Begin(tensor, slice, tensor.kind, WeightForm::kVector, DType::kF32));
-    } else if (tensor.kind == TensorKind::kEmbedTokens) {
+    } else if (tensor.kind == model::TensorKind::kEmbedTokens) {
       Finish(Begin(tensor, slice, tensor.kind, WeightForm::kTable, compute_));
-    } else if (tensor.kind == TensorKind::kKvBProj) {
+    } else if (tensor.kind == model::TensorKind::kKvBProj) {
       AddAbsorbed(tensor, slice, WeightForm::kAbsorbedKey);
       AddAbsorbed(tensor, slice, WeightForm::kAbsorbedValue);
-    } else if (tensor.kind == TensorKind::kKBProj) {
+    } else if (tensor.kind == model::TensorKind::kKBProj) {
       AddAbsorbed(tensor, slice, WeightForm::kAbsorbedKey);
-    } else if (tensor.kind == TensorKind::kVBProj) {
+    } else if (tensor.kind == model::TensorKind::kVBProj) {
       AddAbsorbed(tensor, slice, WeightForm::kAbsorbedValue);
     } else {
       AddMatrix(tensor, slice, tensor.kind);
     }
   }
 
-  void AddGateUp(const TensorSpec& gate, const TensorSpec& up, const Slice& slice) {
+  void AddGateUp(const model::TensorSpec& gate, const model::TensorSpec& up, const model::Slice& slice) {
     PackedTensor packed = Begin(gate, slice, gate.kind, WeightForm::kPacked, compute_);
     const int64_t up_row = RoundUp(slice.rows, kPanelRows);
     packed.rows = up_row + slice.rows;
@@ -144,36 +144,37 @@ class Packing {
 
   // Of kv_b, whose rows are per head qk_nope_head_dim of the key, then v_head_dim of the value; or of the
   // half that holds this form alone.
-  void AddAbsorbed(const TensorSpec& tensor, const Slice& slice, WeightForm form) {
+  void AddAbsorbed(const model::TensorSpec& tensor, const model::Slice& slice, WeightForm form) {
     const bool key = form == WeightForm::kAbsorbedKey;
-    PackedTensor packed = Begin(tensor, slice, TensorKind::kKvBProj, form, compute_);
+    PackedTensor packed = Begin(tensor, slice, model::TensorKind::kKvBProj, form, compute_);
     packed.count = config_.num_attention_heads / layout_.tp;
     packed.rows = key ? config_.kv_lora_rank : config_.v_head_dim;
     packed.cols = key ? config_.qk_nope_head_dim : config_.kv_lora_rank;
     Finish(std::move(packed));
   }
 
-  const ModelConfig& config_;
-  const Layout& layout_;
+  const model::ModelConfig& config_;
+  const model::Layout& layout_;
   const Rank rank_;
   const DType compute_;
-  const TensorTypes& types_;
+  const model::TensorTypes& types_;
   const RowMajorTypes& row_major_;
   std::vector<PackedTensor> packed_;
 };
 
-bool HoldsRopeRows(TensorKind kind) {
-  return kind == TensorKind::kQProj || kind == TensorKind::kQBProj || kind == TensorKind::kKvAProj ||
-         kind == TensorKind::kKProj || kind == TensorKind::kQBias || kind == TensorKind::kKBias;
+bool HoldsRopeRows(model::TensorKind kind) {
+  return kind == model::TensorKind::kQProj || kind == model::TensorKind::kQBProj ||
+         kind == model::TensorKind::kKvAProj || kind == model::TensorKind::kKProj ||
+         kind == model::TensorKind::kQBias || kind == model::TensorKind::kKBias;
 }
 
 }  // namespace
 
-bool ReordersRopeRows(const ModelConfig& config, TensorKind kind) {
+bool ReordersRopeRows(const model::ModelConfig& config, model::TensorKind kind) {
   return !config.rope_interleave && HoldsRopeRows(kind);
 }
 
-bool FitsRowMajor(const ModelConfig& config, const PackedTensor& matrix) {
+bool FitsRowMajor(const model::ModelConfig& config, const PackedTensor& matrix) {
   constexpr int64_t kCopiedBytes = 16;  // a row's are a multiple of it
   constexpr int64_t kScaleRows = 8, kScaleColumns = 128;
   if (matrix.rows % kPanelRows != 0) return false;
@@ -189,20 +190,20 @@ bool FitsRowMajor(const ModelConfig& config, const PackedTensor& matrix) {
 bool FitsTiles(const PackedTensor& matrix) {
   if (matrix.rows % kPanelRows != 0) return false;
   return std::all_of(matrix.parts.begin(), matrix.parts.end(),
-                     [](const WeightPart& part) { return part.first_row % kTileRows == 0; });
+                     [](const WeightPart& part) { return part.first_row % kInt4TileRows == 0; });
 }
 
-std::vector<PackedTensor> PackedTensorsOf(const ModelConfig& config, const Layout& layout, Rank rank,
-                                          DType compute, const TensorTypes& types,
+std::vector<PackedTensor> PackedTensorsOf(const model::ModelConfig& config, const model::Layout& layout,
+                                          Rank rank, DType compute, const model::TensorTypes& types,
                                           const RowMajorTypes& row_major) {
   DR_CHECK(compute == DType::kBF16 || compute == DType::kF32);
-  const int32_t stage = CoordinatesOf(layout, rank).pp_rank;
-  const auto [first_layer, end_layer] = LayersOfStage(config, layout, stage);
+  const int32_t stage = model::CoordinatesOf(layout, rank).pp_rank;
+  const auto [first_layer, end_layer] = model::LayersOfStage(config, layout, stage);
   Packing packing(config, layout, rank, compute, types, row_major);
 
-  std::vector<TensorSpec> after_layers;
-  for (TensorSpec& tensor : TopTensors(config)) {
-    if (tensor.kind != TensorKind::kEmbedTokens) {
+  std::vector<model::TensorSpec> after_layers;
+  for (model::TensorSpec& tensor : model::TopTensors(config)) {
+    if (tensor.kind != model::TensorKind::kEmbedTokens) {
       after_layers.push_back(std::move(tensor));
       continue;
     }
@@ -210,16 +211,26 @@ std::vector<PackedTensor> PackedTensorsOf(const ModelConfig& config, const Layou
     if (config.tie_word_embeddings) after_layers.push_back(std::move(tensor));
   }
 
-  for (int64_t layer = first_layer; layer < end_layer; ++layer) packing.Add(LayerTensors(config, layer));
+  for (int64_t layer = first_layer; layer < end_layer; ++layer)
+    packing.Add(model::LayerTensors(config, layer));
 
-  for (const TensorSpec& tensor : after_layers) {
-    if (tensor.kind != TensorKind::kEmbedTokens) {
+  for (const model::TensorSpec& tensor : after_layers) {
+    if (tensor.kind != model::TensorKind::kEmbedTokens) {
       packing.Add({tensor});
     } else if (stage == layout.pp - 1) {
-      packing.AddMatrix(tensor, *SliceFor(config, tensor, layout, rank), TensorKind::kLmHead);
+      packing.AddMatrix(tensor, *model::SliceFor(config, tensor, layout, rank), model::TensorKind::kLmHead);
     }
   }
   return packing.Take();
 }
 
-}  // namespace deeprack::model
+int64_t WeightBytes(const model::ModelConfig& config, const model::Layout& layout, Rank rank, DType compute,
+                    const model::TensorTypes& types, const RowMajorTypes& row_major) {
+  int64_t bytes = 0;
+  for (const PackedTensor& tensor : PackedTensorsOf(config, layout, rank, compute, types, row_major)) {
+    bytes += tensor.bytes();
+  }
+  return bytes;
+}
+
+}  // namespace deeprack::sizing

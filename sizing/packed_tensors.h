@@ -25,7 +25,7 @@
 #include "model/tensors/tensor_registry.h"
 #include "model/tensors/tensor_types.h"
 
-namespace deeprack::model {
+namespace deeprack::sizing {
 
 enum class WeightForm : uint8_t {
   kVector,         // rows fp32 values
@@ -37,15 +37,15 @@ enum class WeightForm : uint8_t {
 
 // A slice of a checkpoint tensor and the row of the packed matrix where it begins.
 struct WeightPart {
-  TensorSpec tensor;
-  Slice slice;
+  model::TensorSpec tensor;
+  model::Slice slice;
   int64_t first_row = 0;
 };
 
 struct PackedTensor {
   // The decoder's name for it. Gate and up of a feed-forward are one matrix under the gate's kind; the head
   // of a model with tie_word_embeddings is kLmHead, though its part is the embedding.
-  TensorKind kind;
+  model::TensorKind kind;
   WeightForm form;
   int64_t layer = -1;
   int64_t expert = -1;
@@ -66,12 +66,12 @@ struct PackedTensor {
 
 // Whether the rows of this kind of tensor that rotary embedding turns are put in another order at load: the
 // kernels rotate pairs (2i, 2i + 1), a checkpoint with rope_interleave false has pairs (i, i + r/2).
-bool ReordersRopeRows(const ModelConfig& config, TensorKind kind);
+bool ReordersRopeRows(const model::ModelConfig& config, model::TensorKind kind);
 
 // Whether a bf16 or fp8 matrix with these parts can lie row-major: its rows are whole panels, a row is a
 // multiple of 16 bytes, and eight neighbouring fp8 rows share their scales: slices begin at multiples of 8
 // rows and 128 columns of their tensors, and no row is moved.
-bool FitsRowMajor(const ModelConfig& config, const PackedTensor& matrix);
+bool FitsRowMajor(const model::ModelConfig& config, const PackedTensor& matrix);
 
 // Whether an int4 matrix of whole groups with these parts can lie in tiles: its rows are whole panels, and no
 // tile is shared by two parts.
@@ -80,8 +80,12 @@ bool FitsTiles(const PackedTensor& matrix);
 // In the order of the layers: the embedding, each layer's weights, final norm and head. `compute` is kBF16 or
 // kF32; `types` are the checkpoint's, or empty where the kernels multiply no block formats; `row_major` is
 // what the kernels want.
-std::vector<PackedTensor> PackedTensorsOf(const ModelConfig& config, const Layout& layout, Rank rank,
-                                          DType compute, const TensorTypes& types = {},
+std::vector<PackedTensor> PackedTensorsOf(const model::ModelConfig& config, const model::Layout& layout,
+                                          Rank rank, DType compute, const model::TensorTypes& types = {},
                                           const RowMajorTypes& row_major = {});
 
-}  // namespace deeprack::model
+// Bytes of all of them.
+int64_t WeightBytes(const model::ModelConfig& config, const model::Layout& layout, Rank rank, DType compute,
+                    const model::TensorTypes& types = {}, const RowMajorTypes& row_major = {});
+
+}  // namespace deeprack::sizing

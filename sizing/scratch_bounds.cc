@@ -1,19 +1,18 @@
-#include "sizing/step_bounds.h"
+#include "sizing/scratch_bounds.h"
 
 #include <algorithm>
 
 namespace deeprack::sizing {
 
-kernels::StepBounds StepBoundsOf(const model::WorkspaceSpec& spec,
-                                 const std::vector<model::PackedTensor>& tensors,
-                                 const kernels::MlaShape& attention, const kernels::ExpandedShape& expanded,
-                                 int multiprocessors) {
+kernels::StepBounds ScratchBoundsOf(const WorkspaceSpec& spec, const std::vector<PackedTensor>& tensors,
+                                    const kernels::MlaShape& attention,
+                                    const kernels::ExpandedShape& expanded, int multiprocessors) {
   const int64_t tokens = spec.limits.max_step_tokens;
   const int64_t experts = spec.config.n_routed_experts / spec.layout.ep;
   kernels::StepBounds bounds = {
       .attention = attention, .expanded = expanded, .multiprocessors = multiprocessors};
-  for (const model::PackedTensor& tensor : tensors) {
-    if (tensor.form == model::WeightForm::kVector || tensor.form == model::WeightForm::kTable) continue;
+  for (const PackedTensor& tensor : tensors) {
+    if (tensor.form == WeightForm::kVector || tensor.form == WeightForm::kTable) continue;
     kernels::ProductBound product = {.type = tensor.type,
                                      .layout = tensor.layout,
                                      .groups = tensor.count,

@@ -7,20 +7,20 @@
 #include <vector>
 
 #include "base/dtype.h"
-#include "model/budget/budget.h"
 #include "model/config/model_config.h"
 #include "model/layout/expert_exchange.h"
 #include "model/layout/layout.h"
+#include "model/step/step_limits.h"
 
-namespace deeprack::model {
+namespace deeprack::sizing {
 
 struct WorkspaceSpec {
-  const ModelConfig& config;
-  Layout layout;
+  const model::ModelConfig& config;
+  model::Layout layout;
   Rank rank = 0;
   DType compute = DType::kBF16;
-  ExpertExchange expert_exchange = ExpertExchange::kReplicated;
-  StepLimits limits;
+  model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
+  model::StepLimits limits;
   bool rounded_rows = false;  // the kernels share rounded rows among products (KernelSet::reads_rounded)
 };
 
@@ -92,7 +92,7 @@ struct BufferShape {
 // A row on its way between the ranks of all-to-all experts: activations, expert ids, weights. For values of
 // the compute type, as the buffers have room for; and for activations of so many bytes.
 int64_t DispatchRowBytes(const WorkspaceSpec& spec);
-int64_t DispatchRowBytes(const ModelConfig& config, int64_t activation_bytes);
+int64_t DispatchRowBytes(const model::ModelConfig& config, int64_t activation_bytes);
 
 // The buffers that this rank uses, in the order in which they lie. The layout must be valid.
 std::vector<BufferShape> WorkspaceBuffers(const WorkspaceSpec& spec);
@@ -100,4 +100,4 @@ std::vector<BufferShape> WorkspaceBuffers(const WorkspaceSpec& spec);
 // Where the last of them ends, rounded up to kWeightAlignment.
 int64_t WorkspaceBytes(const WorkspaceSpec& spec);
 
-}  // namespace deeprack::model
+}  // namespace deeprack::sizing

@@ -1,13 +1,14 @@
-#include "model/budget/workspace.h"
+#include "sizing/workspace.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "base/checked.h"
 #include "base/rounded_rows.h"
+#include "base/weight_geometry.h"
 #include "model/shard/shard.h"
 
-namespace deeprack::model {
+namespace deeprack::sizing {
 namespace {
 
 // Rows whose logits are changed at a time before a draw: few requests ask for it, and a row is large.
@@ -18,17 +19,17 @@ class Listing {
   explicit Listing(const WorkspaceSpec& spec)
       : spec_(spec),
         config_(spec.config),
-        at_(CoordinatesOf(spec.layout, spec.rank)),
+        at_(model::CoordinatesOf(spec.layout, spec.rank)),
         tokens_(spec.limits.max_step_tokens),
         stage_tokens_(tokens_ * spec.layout.dp) {
-    const auto [begin, end] = LayersOfStage(config_, spec_.layout, at_.pp_rank);
+    const auto [begin, end] = model::LayersOfStage(config_, spec_.layout, at_.pp_rank);
     const bool dense = !config_.is_moe_layer(begin);
     const bool moe = config_.is_moe_layer(end - 1);
     AddCommon(moe);
     AddAttention();
     AddFeedForward(dense, moe);
     if (moe) AddExperts();
-    if (moe && spec_.expert_exchange == ExpertExchange::kAllToAll) AddDispatch();
+    if (moe && spec_.expert_exchange == model::ExpertExchange::kAllToAll) AddDispatch();
     if (at_.pp_rank == spec_.layout.pp - 1) AddLogits();
   }
 
@@ -53,7 +54,7 @@ class Listing {
     Compute(Buffer::kResidual, tokens_, config_.hidden_size);
     Compute(Buffer::kNormed, tokens_, config_.hidden_size);
     Rounded(Buffer::kNormedRounded, config_.hidden_size);
-    const bool sees_stage = moe && spec_.expert_exchange == ExpertExchange::kReplicated;
+    const bool sees_stage = moe && spec_.expert_exchange == model::ExpertExchange::kReplicated;
     Fp32(Buffer::kPartial, sees_stage ? stage_tokens_ : tokens_, config_.hidden_size);
     if (sees_stage && spec_.layout.dp > 1) Compute(Buffer::kGathered, stage_tokens_, config_.hidden_size);
   }
@@ -70,7 +71,7 @@ class Listing {
       Compute(Buffer::kQLatent, tokens_, heads * config_.kv_lora_rank);
       Compute(Buffer::kAttended, tokens_, heads * config_.kv_lora_rank);
     } else {
-      const auto [begin, end] = KeyValueHeadsOfRank(config_, spec_.layout, at_.tp_rank);
+      const auto [begin, end] = model::KeyValueHeadsOfRank(config_, spec_.layout, at_.tp_rank);
       Compute(Buffer::kK, tokens_, (end - begin) * config_.qk_head_dim());
       Compute(Buffer::kV, tokens_, (end - begin) * config_.v_head_dim);
     }
@@ -121,7 +122,7 @@ class Listing {
 
   void AddLogits() {
     const int64_t rows = std::min(tokens_, spec_.limits.max_sequences);
-    const int64_t own = VocabRowsPerRank(config_, spec_.layout);
+    const int64_t own = model::VocabRowsPerRank(config_, spec_.layout);
     Compute(Buffer::kHeadRows, rows, config_.hidden_size);
     Fp32(Buffer::kLogits, rows, config_.vocab_size);
     if (spec_.layout.tp > 1) {
@@ -132,8 +133,8 @@ class Listing {
   }
 
   const WorkspaceSpec& spec_;
-  const ModelConfig& config_;
-  const RankCoordinates at_;
+  const model::ModelConfig& config_;
+  const model::RankCoordinates at_;
   const int64_t tokens_;
   const int64_t stage_tokens_;
   std::vector<BufferShape> buffers_;
@@ -146,7 +147,7 @@ int64_t DispatchRowBytes(const WorkspaceSpec& spec) {
   return DispatchRowBytes(spec.config, spec.config.hidden_size * static_cast<int64_t>(SizeOf(spec.compute)));
 }
 
-int64_t DispatchRowBytes(const ModelConfig& config, int64_t activation_bytes) {
+int64_t DispatchRowBytes(const model::ModelConfig& config, int64_t activation_bytes) {
   const int64_t routing = config.num_experts_per_tok * static_cast<int64_t>(sizeof(int32_t) + sizeof(float));
   return RoundUp(activation_bytes + routing, kWeightAlignment);
 }
@@ -155,4 +156,4 @@ std::vector<BufferShape> WorkspaceBuffers(const WorkspaceSpec& spec) { return Li
 
 int64_t WorkspaceBytes(const WorkspaceSpec& spec) { return Listing(spec).bytes(); }
 
-}  // namespace deeprack::model
+}  // namespace deeprack::sizing
