@@ -21,8 +21,7 @@ FILES = set(tracked())
 FOLDERS = {str(parent) for name in FILES for parent in pathlib.PurePosixPath(name).parents} - {"."}
 TOP = {name.split("/")[0] for name in FOLDERS}
 BASENAMES = {pathlib.PurePosixPath(name).name for name in FILES}
-PAGES = sorted(name for name in FILES
-               if name in ("README.md", "CONTRIBUTING.md") or name.startswith("docs/") and name.endswith(".md"))
+PAGES = sorted(name for name in FILES if name.endswith(".md"))
 SOURCE = r"[\w.-]+\.(?:h|cc|cu|cuh|proto)"  # a file of ours that is named without its folder
 
 
