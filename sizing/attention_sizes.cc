@@ -4,12 +4,12 @@
 
 namespace deeprack::sizing {
 
-AttentionSizes::AttentionSizes(const kernels::KernelNeeds& kernels, const Spec& spec)
+AttentionSizes::AttentionSizes(const kernels::KernelNeeds& kernels, const RankSpec& spec)
     : max_context_(spec.limits.max_context) {
   const model::ModelConfig& config = spec.config;
   if (!config.has_latent_attention()) return;
   const int64_t heads = config.num_attention_heads / spec.layout.tp;
-  if (spec.prefill == model::PrefillAttention::kExpanded) {
+  if (spec.prefill_attention == model::PrefillAttention::kExpanded) {
     expanded_ = {.type = spec.compute,
                  .heads = heads,
                  .nope_dim = config.qk_nope_head_dim,

@@ -5,27 +5,15 @@
 #include <cstdint>
 
 #include "kernels/api/kernel_needs.h"
-#include "model/config/model_config.h"
-#include "model/layout/layout.h"
-#include "model/step/prefill_attention.h"
-#include "model/step/step_limits.h"
+#include "sizing/rank_spec.h"
 
 namespace deeprack::sizing {
 
 class AttentionSizes {
  public:
-  struct Spec {
-    const model::ModelConfig& config;
-    const model::Layout& layout;
-    model::PrefillAttention prefill = model::PrefillAttention::kAbsorbed;
-    DType compute = DType::kBF16;
-    DType cache_type = DType::kBF16;
-    model::StepLimits limits;
-  };
-
   AttentionSizes() = default;  // nothing is expanded or planned
   // Nothing is planned either where the kernels or the model have no such plans.
-  AttentionSizes(const kernels::KernelNeeds& kernels, const Spec& spec);
+  AttentionSizes(const kernels::KernelNeeds& kernels, const RankSpec& spec);
 
   // The largest step's; heads 0: nothing is expanded.
   const kernels::ExpandedShape& expanded() const { return expanded_; }

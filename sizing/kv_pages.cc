@@ -9,21 +9,19 @@
 
 namespace deeprack::sizing {
 
-int64_t KvEntryElements(const model::ModelConfig& config, const model::Layout& layout, Rank rank) {
+int64_t KvEntryElements(const RankSpec& spec) {
+  const model::ModelConfig& config = spec.config;
   if (config.has_latent_attention()) return config.kv_lora_rank + config.qk_rope_head_dim;
-  const auto [begin, end] =
-      model::KeyValueHeadsOfRank(config, layout, model::CoordinatesOf(layout, rank).tp_rank);
+  const auto [begin, end] = model::KeyValueHeadsOfRank(config, spec.layout, spec.coordinates().tp_rank);
   return (end - begin) * (config.qk_head_dim() + config.v_head_dim);
 }
 
-int64_t KvPageBytes(const model::ModelConfig& config, const model::Layout& layout, Rank rank,
-                    DType cache_type) {
-  const auto [begin, end] = model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank);
-  if (cache_type == DType::kF8E4M3) {
-    return (end - begin) * Fp8KvPage{config.kv_lora_rank, config.qk_rope_head_dim}.bytes();
+int64_t KvPageBytes(const RankSpec& spec) {
+  const auto [begin, end] = spec.layers();
+  if (spec.cache_type == DType::kF8E4M3) {
+    return (end - begin) * Fp8KvPage{spec.config.kv_lora_rank, spec.config.qk_rope_head_dim}.bytes();
   }
-  const int64_t entry = KvEntryElements(config, layout, rank);
-  return (end - begin) * kPageTokens * entry * static_cast<int64_t>(SizeOf(cache_type));
+  return (end - begin) * kPageTokens * KvEntryElements(spec) * static_cast<int64_t>(SizeOf(spec.cache_type));
 }
 
 int64_t MostBlocks(const model::StepLimits& limits) {

@@ -4,21 +4,18 @@
 #include <cstdint>
 #include <span>
 
-#include "base/dtype.h"
-#include "model/layout/layout.h"
-#include "model/step/step_limits.h"
+#include "sizing/rank_spec.h"
 
 namespace deeprack::sizing {
 
 // Elements that the rank caches per token and layer: latent and rope key (kv_lora_rank + qk_rope_head_dim),
 // or the keys, then the values of its key-value heads.
-int64_t KvEntryElements(const model::ModelConfig& config, const model::Layout& layout, Rank rank);
+int64_t KvEntryElements(const RankSpec& spec);
 
-// Bytes of one KV page over all layers of the rank's stage: KvEntryElements of the cache type (kBF16, kF32)
-// for each of its kPageTokens tokens and layer; or, of kF8E4M3, which CheckKvCacheType must allow, an
-// Fp8KvPage a layer.
-int64_t KvPageBytes(const model::ModelConfig& config, const model::Layout& layout, Rank rank,
-                    DType cache_type);
+// Bytes of one KV page over all layers of the rank's stage. With cache_type kBF16 or kF32: KvEntryElements
+// for each of kPageTokens tokens and each layer. With kF8E4M3, which model::CheckKvCacheType must allow: an
+// Fp8KvPage for each layer.
+int64_t KvPageBytes(const RankSpec& spec);
 
 // Pages beyond which nothing could be stored: every sequence at full length. They cost nothing until written.
 int64_t MostBlocks(const model::StepLimits& limits);

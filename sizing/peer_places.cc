@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "sizing/alignment.h"
+#include "sizing/workspace.h"
 
 namespace deeprack::sizing {
 
@@ -21,7 +22,7 @@ int64_t PeerAreaBytes(const PeerPlaces& places) {
   return RoundUp(kPeerAreaBegin + kernels::PeerAreaBytes(places.places, places.place_bytes), kPeerMemoryUnit);
 }
 
-PeerNeeds PeerNeedsOf(const WorkspaceSpec& spec, const kernels::KernelNeeds& kernels) {
+PeerNeeds PeerNeedsOf(const RankSpec& spec, const kernels::KernelNeeds& kernels) {
   const auto may_be_peers = [](int64_t ranks) { return ranks > 1 && ranks <= kernels::kMaxPeers; };
   const int64_t ranks = spec.layout.stage_size(), hidden = spec.config.hidden_size;
   PeerNeeds needs;

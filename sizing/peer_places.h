@@ -6,7 +6,7 @@
 #include "base/checked.h"
 #include "kernels/api/kernel_needs.h"
 #include "kernels/api/peers.h"
-#include "sizing/workspace.h"
+#include "sizing/rank_spec.h"
 
 namespace deeprack::sizing {
 
@@ -36,6 +36,6 @@ struct PeerNeeds {
 
   int64_t bytes() const { return PeerAreaBytes(sums) + PeerAreaBytes(exchanges); }
 };
-PeerNeeds PeerNeedsOf(const WorkspaceSpec& spec, const kernels::KernelNeeds& kernels);
+PeerNeeds PeerNeedsOf(const RankSpec& spec, const kernels::KernelNeeds& kernels);
 
 }  // namespace deeprack::sizing

@@ -5,12 +5,10 @@
 #include <cstdint>
 
 #include "kernels/api/kernel_needs.h"
-#include "model/step/prefill_attention.h"
-#include "sizing/attention_sizes.h"
 #include "sizing/peer_places.h"
+#include "sizing/rank_spec.h"
 #include "sizing/step_areas.h"
-#include "sizing/weight_forms.h"
-#include "sizing/workspace.h"
+#include "sizing/weight_manifest.h"
 
 namespace deeprack::sizing {
 
@@ -19,17 +17,6 @@ struct DeviceNeeds {
   const kernels::KernelNeeds& kernels;
   int multiprocessors = 0;          // Execution's
   bool shares_host_memory = false;  // kernels read the host's tables
-};
-
-struct RankSpec {
-  const model::ModelConfig& config;
-  model::Layout layout;
-  Rank rank = 0;
-  DType compute = DType::kBF16;
-  DType cache_type = DType::kBF16;
-  model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
-  model::PrefillAttention prefill_attention = model::PrefillAttention::kExpanded;
-  model::StepLimits limits;
 };
 
 // Bytes.
@@ -48,10 +35,8 @@ struct RankFootprint {
   int64_t fixed() const;
 };
 
-// The spec's layout is valid for its config and has its rank.
-RankFootprint RankFootprintOf(const RankSpec& spec, const WeightForms& forms, const DeviceNeeds& device);
-
-AttentionSizes::Spec AttentionSpecOf(const RankSpec& spec);
-WorkspaceSpec WorkspaceSpecOf(const RankSpec& spec, const kernels::KernelNeeds& kernels);
+// `manifest` is the rank's.
+RankFootprint RankFootprintOf(const RankSpec& spec, const WeightManifest& manifest,
+                              const DeviceNeeds& device);
 
 }  // namespace deeprack::sizing

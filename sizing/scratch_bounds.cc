@@ -4,14 +4,14 @@
 
 namespace deeprack::sizing {
 
-kernels::StepBounds ScratchBoundsOf(const WorkspaceSpec& spec, const std::vector<PackedTensor>& tensors,
-                                    const kernels::MlaShape& attention,
-                                    const kernels::ExpandedShape& expanded, int multiprocessors) {
+kernels::StepBounds ScratchBoundsOf(const RankSpec& spec, const WeightManifest& manifest,
+                                    const AttentionSizes& attention, int multiprocessors) {
   const int64_t tokens = spec.limits.max_step_tokens;
   const int64_t experts = spec.config.n_routed_experts / spec.layout.ep;
-  kernels::StepBounds bounds = {
-      .attention = attention, .expanded = expanded, .multiprocessors = multiprocessors};
-  for (const PackedTensor& tensor : tensors) {
+  kernels::StepBounds bounds = {.attention = attention.ShapeOf(tokens, spec.limits.max_sequences, 1),
+                                .expanded = attention.expanded(),
+                                .multiprocessors = multiprocessors};
+  for (const PackedTensor& tensor : manifest.tensors) {
     if (tensor.form == WeightForm::kVector || tensor.form == WeightForm::kTable) continue;
     kernels::ProductBound product = {.type = tensor.type,
                                      .layout = tensor.layout,

@@ -1,17 +1,16 @@
-// What this rank's steps ask of the kernels at most, for their scratch memory.
+// The largest operations of a rank's steps: the kernels size their scratch memory by them
+// (KernelNeeds::scratch_bytes).
 #pragma once
 
-#include <vector>
-
 #include "kernels/api/step_bounds.h"
-#include "sizing/packed_tensors.h"
-#include "sizing/workspace.h"
+#include "sizing/attention_sizes.h"
+#include "sizing/rank_spec.h"
+#include "sizing/weight_manifest.h"
 
 namespace deeprack::sizing {
 
-// `tensors` are the rank's; `attention` and `expanded` are the shapes of the largest step, heads 0 for none.
-kernels::StepBounds ScratchBoundsOf(const WorkspaceSpec& spec, const std::vector<PackedTensor>& tensors,
-                                    const kernels::MlaShape& attention,
-                                    const kernels::ExpandedShape& expanded, int multiprocessors);
+// `manifest` and `attention` are the rank's; `multiprocessors` is Execution's.
+kernels::StepBounds ScratchBoundsOf(const RankSpec& spec, const WeightManifest& manifest,
+                                    const AttentionSizes& attention, int multiprocessors);
 
 }  // namespace deeprack::sizing

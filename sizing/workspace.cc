@@ -16,13 +16,14 @@ constexpr int64_t kMostAdjustedRows = 32;
 
 class Listing {
  public:
-  explicit Listing(const WorkspaceSpec& spec)
+  Listing(const RankSpec& spec, bool rounds)
       : spec_(spec),
         config_(spec.config),
-        at_(model::CoordinatesOf(spec.layout, spec.rank)),
+        rounds_(rounds),
+        at_(spec.coordinates()),
         tokens_(spec.limits.max_step_tokens),
         stage_tokens_(tokens_ * spec.layout.dp) {
-    const auto [begin, end] = model::LayersOfStage(config_, spec_.layout, at_.pp_rank);
+    const auto [begin, end] = spec.layers();
     const bool dense = !config_.is_moe_layer(begin);
     const bool moe = config_.is_moe_layer(end - 1);
     AddCommon(moe);
@@ -30,7 +31,7 @@ class Listing {
     AddFeedForward(dense, moe);
     if (moe) AddExperts();
     if (moe && spec_.expert_exchange == model::ExpertExchange::kAllToAll) AddDispatch();
-    if (at_.pp_rank == spec_.layout.pp - 1) AddLogits();
+    if (spec.is_last_stage()) AddLogits();
   }
 
   std::vector<BufferShape> Take() { return std::move(buffers_); }
@@ -45,7 +46,7 @@ class Listing {
   void Fp32(Buffer buffer, int64_t rows, int64_t cols) { Add(buffer, DType::kF32, rows, cols); }
   void Int32(Buffer buffer, int64_t rows, int64_t cols) { Add(buffer, DType::kI32, rows, cols); }
   void Rounded(Buffer buffer, int64_t cols) {
-    if (spec_.rounded_rows) Add(buffer, DType::kU8, 1, RoundedRowsLayoutOf(tokens_, cols).bytes);
+    if (rounds_) Add(buffer, DType::kU8, 1, RoundedRowsLayoutOf(tokens_, cols).bytes);
   }
 
   void AddCommon(bool moe) {
@@ -132,8 +133,9 @@ class Listing {
     Fp32(Buffer::kAdjustedLogits, std::min(rows, kMostAdjustedRows), config_.vocab_size);
   }
 
-  const WorkspaceSpec& spec_;
+  const RankSpec& spec_;
   const model::ModelConfig& config_;
+  const bool rounds_;  // products share rounded rows
   const model::RankCoordinates at_;
   const int64_t tokens_;
   const int64_t stage_tokens_;
@@ -143,7 +145,7 @@ class Listing {
 
 }  // namespace
 
-int64_t DispatchRowBytes(const WorkspaceSpec& spec) {
+int64_t DispatchRowBytes(const RankSpec& spec) {
   return DispatchRowBytes(spec.config, spec.config.hidden_size * static_cast<int64_t>(SizeOf(spec.compute)));
 }
 
@@ -152,8 +154,12 @@ int64_t DispatchRowBytes(const model::ModelConfig& config, int64_t activation_by
   return RoundUp(activation_bytes + routing, kWeightAlignment);
 }
 
-std::vector<BufferShape> WorkspaceBuffers(const WorkspaceSpec& spec) { return Listing(spec).Take(); }
+std::vector<BufferShape> WorkspaceBuffers(const RankSpec& spec, const kernels::KernelNeeds& kernels) {
+  return Listing(spec, kernels.reads_rounded != nullptr).Take();
+}
 
-int64_t WorkspaceBytes(const WorkspaceSpec& spec) { return Listing(spec).bytes(); }
+int64_t WorkspaceBytes(const RankSpec& spec, const kernels::KernelNeeds& kernels) {
+  return Listing(spec, kernels.reads_rounded != nullptr).bytes();
+}
 
 }  // namespace deeprack::sizing

@@ -7,22 +7,10 @@
 #include <vector>
 
 #include "base/dtype.h"
-#include "model/config/model_config.h"
-#include "model/layout/expert_exchange.h"
-#include "model/layout/layout.h"
-#include "model/step/step_limits.h"
+#include "kernels/api/kernel_needs.h"
+#include "sizing/rank_spec.h"
 
 namespace deeprack::sizing {
-
-struct WorkspaceSpec {
-  const model::ModelConfig& config;
-  model::Layout layout;
-  Rank rank = 0;
-  DType compute = DType::kBF16;
-  model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
-  model::StepLimits limits;
-  bool rounded_rows = false;  // the kernels share rounded rows among products (KernelSet::reads_rounded)
-};
 
 // T: limits.max_step_tokens. S: all tokens of a stage, dp * T. H: hidden_size. "compute": of the compute
 // type; all else fp32 unless it says so. Each is [rows, cols].
@@ -31,7 +19,7 @@ enum class Buffer : uint8_t {
   kRopeSin,
   kResidual,       // compute [T, H]
   kNormed,         // compute [T, H]
-  kNormedRounded,  // bytes [1, of RoundedRowsLayoutOf(T, H)], where the spec has rounded rows, as kQARounded
+  kNormedRounded,  // bytes [1, of RoundedRowsLayoutOf(T, H)], with KernelNeeds::reads_rounded, as kQARounded
   kPartial,        // [T or S, H]: a block's output, this rank's part of it until its seam
   kGathered,       // compute [S, H]: the stage's tokens (replicated experts, dp > 1)
 
@@ -91,13 +79,13 @@ struct BufferShape {
 
 // A row on its way between the ranks of all-to-all experts: activations, expert ids, weights. For values of
 // the compute type, as the buffers have room for; and for activations of so many bytes.
-int64_t DispatchRowBytes(const WorkspaceSpec& spec);
+int64_t DispatchRowBytes(const RankSpec& spec);
 int64_t DispatchRowBytes(const model::ModelConfig& config, int64_t activation_bytes);
 
 // The buffers that this rank uses, in the order in which they lie. The layout must be valid.
-std::vector<BufferShape> WorkspaceBuffers(const WorkspaceSpec& spec);
+std::vector<BufferShape> WorkspaceBuffers(const RankSpec& spec, const kernels::KernelNeeds& kernels);
 
 // Where the last of them ends, rounded up to kWeightAlignment.
-int64_t WorkspaceBytes(const WorkspaceSpec& spec);
+int64_t WorkspaceBytes(const RankSpec& spec, const kernels::KernelNeeds& kernels);
 
 }  // namespace deeprack::sizing

@@ -11,6 +11,8 @@
 #include "cli/terminal/terminal.h"
 #include "model/config/kv_cache_type.h"
 #include "sizing/kv_pages.h"
+#include "sizing/rank_spec.h"
+#include "sizing/weight_manifest.h"
 
 namespace deeprack::cli {
 namespace {
@@ -34,21 +36,18 @@ sizing::RankMemory MemoryOf(const ClusterPlan& plan, Rank rank) {
           .kv_bytes = plan.kv_bytes};
 }
 
-sizing::RankFootprint FootprintOf(const ClusterPlan& plan, Rank rank, const model::ModelConfig& config,
-                                  const sizing::WeightForms& forms, const PlannedDevice& device,
-                                  const ServeOptions& options) {
-  return sizing::RankFootprintOf(
-      {.config = config,
-       .layout = plan.layout,
-       .rank = rank,
-       .compute = plan.compute,
-       .cache_type = plan.cache_type,
-       .expert_exchange = options.expert_exchange == "all_to_all" ? model::ExpertExchange::kAllToAll
-                                                                  : model::ExpertExchange::kReplicated,
-       .prefill_attention = options.prefill_attention == "absorbed" ? model::PrefillAttention::kAbsorbed
-                                                                    : model::PrefillAttention::kExpanded,
-       .limits = plan.limits},
-      forms, device.needs());
+// Of rank 0; every rank has the same but for its number.
+sizing::RankSpec SpecOf(const ClusterPlan& plan, const model::ModelConfig& config,
+                        const ServeOptions& options) {
+  return {.config = config,
+          .layout = plan.layout,
+          .compute = plan.compute,
+          .cache_type = plan.cache_type,
+          .expert_exchange = options.expert_exchange == "all_to_all" ? model::ExpertExchange::kAllToAll
+                                                                     : model::ExpertExchange::kReplicated,
+          .prefill_attention = options.prefill_attention == "absorbed" ? model::PrefillAttention::kAbsorbed
+                                                                       : model::PrefillAttention::kExpanded,
+          .limits = plan.limits};
 }
 
 }  // namespace
@@ -76,10 +75,13 @@ absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const 
   DR_ASSIGN_OR_RETURN(plan.cache_type, model::KvCacheTypeOf(options.kv_cache_dtype, plan.compute));
   // Of ranks that differ only in which experts and sequences they have, one is counted.
   std::map<std::array<int32_t, 3>, sizing::RankFootprint> counted;
-  for (Rank rank = 0; rank < plan.layout.world_size(); ++rank) {
-    const model::RankCoordinates at = model::CoordinatesOf(plan.layout, rank);
+  sizing::RankSpec spec = SpecOf(plan, config, options);
+  for (; spec.rank < plan.layout.world_size(); ++spec.rank) {
+    const model::RankCoordinates at = spec.coordinates();
     const auto [place, is_new] = counted.try_emplace({at.pp_rank, at.tp_rank, at.expert_tp_rank});
-    if (is_new) place->second = FootprintOf(plan, rank, config, forms, device, options);
+    if (is_new) {
+      place->second = sizing::RankFootprintOf(spec, sizing::ManifestOf(spec, forms), device.needs());
+    }
     plan.ranks.push_back(place->second);
   }
   return plan;

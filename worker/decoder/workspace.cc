@@ -142,9 +142,9 @@ void Place(sizing::Buffer buffer, const kernels::Matrix& m, Workspace& ws) {
 
 }  // namespace
 
-Workspace CarveWorkspace(const sizing::WorkspaceSpec& spec, std::byte* base) {
+Workspace CarveWorkspace(const sizing::RankSpec& spec, const kernels::KernelNeeds& kernels, std::byte* base) {
   Workspace workspace;
-  for (const sizing::BufferShape& shape : sizing::WorkspaceBuffers(spec)) {
+  for (const sizing::BufferShape& shape : sizing::WorkspaceBuffers(spec, kernels)) {
     Place(shape.buffer,
           {.data = base + shape.offset,
            .type = shape.type,

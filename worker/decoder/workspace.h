@@ -71,6 +71,6 @@ struct Workspace {
 };
 
 // Cuts `base` (sizing::WorkspaceBytes long, kArenaAlignment-aligned) into the buffers.
-Workspace CarveWorkspace(const sizing::WorkspaceSpec& spec, std::byte* base);
+Workspace CarveWorkspace(const sizing::RankSpec& spec, const kernels::KernelNeeds& kernels, std::byte* base);
 
 }  // namespace deeprack::worker

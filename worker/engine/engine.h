@@ -19,6 +19,7 @@
 #include "model/step/step_result.h"
 #include "worker/collectives/communicator.h"
 #include "worker/device/device.h"
+#include "worker/engine/logits_observer.h"
 #include "worker/weights/packed_options.h"
 
 namespace deeprack::worker {
@@ -62,16 +63,18 @@ class Engine {
 
   // Reads this rank's slices of the checkpoint and takes all memory it will ever need, on `device`. `world`
   // exchanges that device's memory, has layout.world_size() members, this one at `rank`, and may be null if
-  // that is 1; it is split into the groups of the layout (collective: all ranks create their engines
-  // together; after that, loading meets nobody). Errors: NotFound, InvalidArgument, DataLoss (a damaged
-  // checkpoint), ResourceExhausted (the budget does not fit, with the numbers), FailedPrecondition (another
-  // rank cannot load).
+  // that is 1. It is split into the groups of the layout (collective: all ranks create their engines
+  // together; after that, loading meets nobody). `observer`, which may be null, outlives the engine. Errors:
+  // NotFound, InvalidArgument, DataLoss (a damaged checkpoint), ResourceExhausted (the memory does not
+  // suffice, with the numbers), FailedPrecondition (another rank cannot load).
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options,
                                                         std::shared_ptr<Device> device, Communicator* world,
-                                                        const Progress& progress);
+                                                        const Progress& progress,
+                                                        LogitsObserver* observer = nullptr);
   // On the CPU, with options.threads.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options, Communicator* world,
-                                                        const Progress& progress);
+                                                        const Progress& progress,
+                                                        LogitsObserver* observer = nullptr);
   virtual ~Engine() = default;
 
   // Whether this engine would be what Create makes of `options`, but for the epoch and for what is the
@@ -92,11 +95,6 @@ class Engine {
   // within the vocabulary, block tables within the cache, limits): InvalidArgument changes nothing.
   // FailedPrecondition: a stale epoch. Aborted or DeadlineExceeded: a peer was lost, and this epoch is over.
   virtual absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) = 0;
-
-  // The raw logits (fp32, vocab_size) of the last Execute at the last chunk position of the plan's sequence
-  // with this index, on the rank that answers for it; nullptr on other ranks and if the sequence did not
-  // sample. Valid until the next Execute. For parity tests.
-  virtual const float* LastLogits(int64_t sequence_index) = 0;
 
   virtual const EngineMemory& memory() const = 0;
   virtual const model::ModelConfig& config() const = 0;

@@ -28,9 +28,9 @@ absl::Status AddFile(const std::string& path, DigestOfValues& digest) {
   return absl::OkStatus();
 }
 
-Digest DigestOfTensors(const std::vector<sizing::PackedTensor>& tensors) {
+Digest DigestOfTensors(const sizing::WeightManifest& manifest) {
   DigestOfValues digest;
-  for (const sizing::PackedTensor& tensor : tensors) {
+  for (const sizing::PackedTensor& tensor : manifest.tensors) {
     for (const int64_t number :
          {static_cast<int64_t>(tensor.kind), static_cast<int64_t>(tensor.form), tensor.layer, tensor.expert,
           tensor.count, tensor.rows, tensor.cols, tensor.col_begin, tensor.value_bytes, tensor.scale_bytes,
@@ -66,21 +66,20 @@ absl::StatusOr<Digest> DigestOfCheckpoint(const checkpoint::CheckpointReader& re
   return digest.Finish();
 }
 
-absl::StatusOr<PackedIdentity> IdentityOf(const model::Layout& layout, Rank rank, DType compute,
-                                          const std::vector<sizing::PackedTensor>& tensors,
-                                          const checkpoint::CheckpointReader& reader) {
-  DR_ASSIGN_OR_RETURN(const Digest checkpoint, DigestOfCheckpoint(reader));
-  return PackedIdentity{
-      .rank = absl::StrCat(model::ToString(layout), ", rank ", rank, ", ", std::string(Name(compute))),
-      .tensors = DigestOfTensors(tensors),
-      .checkpoint = checkpoint};
+absl::StatusOr<PackedIdentity> IdentityOf(const RankWeights& source) {
+  const sizing::RankSpec& spec = source.spec;
+  DR_ASSIGN_OR_RETURN(const Digest checkpoint, DigestOfCheckpoint(source.reader));
+  return PackedIdentity{.rank = absl::StrCat(model::ToString(spec.layout), ", rank ", spec.rank, ", ",
+                                             std::string(Name(spec.compute))),
+                        .tensors = DigestOfTensors(source.manifest),
+                        .checkpoint = checkpoint};
 }
 
-std::string PackedFileName(const std::string& model_path, const model::Layout& layout, Rank rank,
-                           DType compute) {
+std::string PackedFileName(const std::string& model_path, const sizing::RankSpec& spec) {
+  const model::Layout& layout = spec.layout;
   return absl::StrCat(model::ModelNameOf(model_path), ".tp", layout.tp, "-dp", layout.dp, "-ep", layout.ep,
-                      "-pp", layout.pp, ".", absl::AsciiStrToLower(std::string(Name(compute))), ".rank-",
-                      rank, ".packed");
+                      "-pp", layout.pp, ".", absl::AsciiStrToLower(std::string(Name(spec.compute))), ".rank-",
+                      spec.rank, ".packed");
 }
 
 }  // namespace deeprack::worker

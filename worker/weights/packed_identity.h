@@ -2,14 +2,12 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
-#include "base/dtype.h"
 #include "checkpoint/checkpoint_reader.h"
-#include "model/layout/layout.h"
-#include "sizing/packed_tensors.h"
+#include "sizing/rank_spec.h"
 #include "worker/weights/digest.h"
+#include "worker/weights/weight_loader.h"
 
 namespace deeprack::worker {
 
@@ -19,16 +17,13 @@ struct PackedIdentity {
   Digest checkpoint;  // names, sizes and modification times of its files: data is not read for this
 };
 
-// `tensors` are PackedTensorsOf the same. Unavailable: a file of the checkpoint cannot be examined.
-absl::StatusOr<PackedIdentity> IdentityOf(const model::Layout& layout, Rank rank, DType compute,
-                                          const std::vector<sizing::PackedTensor>& tensors,
-                                          const checkpoint::CheckpointReader& reader);
+// Unavailable: a file of the checkpoint cannot be examined.
+absl::StatusOr<PackedIdentity> IdentityOf(const RankWeights& source);
 
 // Of names, sizes and modification times of a checkpoint's files, as in PackedIdentity.
 absl::StatusOr<Digest> DigestOfCheckpoint(const checkpoint::CheckpointReader& reader);
 
-// "DeepSeek-R1.tp8-dp2-ep16-pp1.bf16.rank-3.packed": one model's layouts do not get into each other's way.
-std::string PackedFileName(const std::string& model_path, const model::Layout& layout, Rank rank,
-                           DType compute);
+// "DeepSeek-R1.tp8-dp2-ep16-pp1.bf16.rank-3.packed": each layout and rank of a model has its own file.
+std::string PackedFileName(const std::string& model_path, const sizing::RankSpec& spec);
 
 }  // namespace deeprack::worker

@@ -2,9 +2,6 @@
 #pragma once
 
 #include "absl/status/statusor.h"
-#include "checkpoint/checkpoint_reader.h"
-#include "model/config/model_config.h"
-#include "model/layout/layout.h"
 #include "worker/device/device.h"
 #include "worker/weights/packed_options.h"
 #include "worker/weights/weight_loader.h"
@@ -16,10 +13,7 @@ namespace deeprack::worker {
 // log with what is wrong with it, and replaced by what LoadWeights made. Mapped pages are read when they are
 // first needed, and are the system's to drop and read again. Errors: LoadWeights', and with full_check those
 // of WritePackedFile and PackedFile::Verify for a file that was written now.
-absl::StatusOr<LoadedWeights> LoadPackedWeights(const model::ModelConfig& config, const model::Layout& layout,
-                                                Rank rank, DType compute,
-                                                const checkpoint::CheckpointReader& reader,
-                                                const PackedOptions& packed, Device& device,
-                                                const LoadProgress& progress);
+absl::StatusOr<LoadedWeights> LoadPackedWeights(const RankWeights& source, const PackedOptions& packed,
+                                                Device& device, const LoadProgress& progress);
 
 }  // namespace deeprack::worker

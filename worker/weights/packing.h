@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "model/config/model_config.h"
-#include "sizing/packed_tensors.h"
+#include "sizing/weight_manifest.h"
 
 namespace deeprack::worker {
 

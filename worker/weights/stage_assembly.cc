@@ -29,8 +29,7 @@ std::vector<PackedWeight> PackedHeads(const PackedTensor& tensor, const std::byt
 
 const float* Vector(const std::byte* memory) { return reinterpret_cast<const float*>(memory); }
 
-}  // namespace
-
+// `first_layer` is the stage's. Tensors come in the order of the manifest.
 void PlaceTensor(const model::ModelConfig& config, const PackedTensor& tensor, const std::byte* memory,
                  int64_t first_layer, StageWeights& weights) {
   if (tensor.layer < 0 || tensor.kind == TensorKind::kLmHead) {
@@ -139,6 +138,18 @@ void PlaceTensor(const model::ModelConfig& config, const PackedTensor& tensor, c
     default:
       DR_CHECK(!"a layer's tensor that the decoder does not know");
   }
+}
+
+}  // namespace
+
+StageWeights AssembleStage(const sizing::RankSpec& spec, const sizing::WeightManifest& manifest,
+                           const std::byte* memory) {
+  StageWeights weights;
+  const int64_t first_layer = spec.layers().first;
+  for (const PackedTensor& tensor : manifest.tensors) {
+    PlaceTensor(spec.config, tensor, memory + tensor.offset, first_layer, weights);
+  }
+  return weights;
 }
 
 }  // namespace deeprack::worker

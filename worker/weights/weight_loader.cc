@@ -5,14 +5,11 @@
 #include <vector>
 
 #include "base/block_formats.h"
-#include "base/check.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
 #include "checkpoint/group_quantized/group_parts.h"
 #include "model/tensors/group_types.h"
 #include "model/tensors/tensor_registry.h"
-#include "sizing/packed_tensors.h"
-#include "sizing/weight_forms.h"
 #include "worker/weights/packing.h"
 #include "worker/weights/stage_assembly.h"
 
@@ -109,28 +106,16 @@ class PackingPlaces {
 
 }  // namespace
 
-absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, const model::Layout& layout,
-                                          Rank rank, DType compute,
-                                          const checkpoint::CheckpointReader& reader, Device& device,
+absl::StatusOr<LoadedWeights> LoadWeights(const RankWeights& source, Device& device,
                                           const LoadProgress& progress) {
-  DR_ASSIGN_OR_RETURN(const sizing::WeightForms forms,
-                      sizing::WeightFormsOf(config, reader, device.kernels()));
-  DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "weights",
-                                                 sizing::WeightBytes(config, layout, rank, compute,
-                                                                     forms.types, forms.row_major)));
-  const std::vector<sizing::PackedTensor> tensors =
-      sizing::PackedTensorsOf(config, layout, rank, compute, forms.types, forms.row_major);
-  const int64_t first_layer =
-      model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank).first;
-
-  StageWeights weights;
+  const model::ModelConfig& config = source.spec.config;
+  const checkpoint::CheckpointReader& reader = source.reader;
+  DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "weights", source.manifest.bytes));
+  DR_ASSIGN_OR_RETURN(std::byte* const memory, arena.Allocate(source.manifest.bytes));
   std::vector<PackingPiece> pieces;
-  for (const sizing::PackedTensor& tensor : tensors) {
-    DR_ASSIGN_OR_RETURN(std::byte * memory, arena.Allocate(tensor.bytes()));
-    PlaceTensor(config, tensor, memory, first_layer, weights);
-    AppendPieces(config, tensor, memory, pieces);
+  for (const sizing::PackedTensor& tensor : source.manifest.tensors) {
+    AppendPieces(config, tensor, memory + tensor.offset, pieces);
   }
-  DR_CHECK(arena.used() == arena.capacity());
   PackingPlaces packing(device, pieces);
   DR_RETURN_IF_ERROR(packing.Open());
 
@@ -163,7 +148,8 @@ absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, cons
     if (progress) progress(done, total);
   }
   DR_RETURN_IF_ERROR(device.Synchronize());
-  return LoadedWeights{.arena = std::move(arena), .weights = std::move(weights)};
+  return LoadedWeights{.arena = std::move(arena),
+                       .weights = AssembleStage(source.spec, source.manifest, memory)};
 }
 
 }  // namespace deeprack::worker

@@ -88,7 +88,7 @@ TEST(Plan, CountsTheWorkspaceOfTheStep) {
   options.max_context = 64;
   const model::ModelConfig config = SmallConfig();
   const int64_t bytes = sizing::WorkspaceBytes(
-      {.config = config, .limits = {.max_step_tokens = 100, .max_sequences = 7, .max_context = 64}});
+      {.config = config, .limits = {.max_step_tokens = 100, .max_sequences = 7, .max_context = 64}}, {});
   const auto table = TableOf(config, options);
   ASSERT_TRUE(table.ok()) << table.status();
   EXPECT_THAT(*table, testing::HasSubstr(" " + FormatBytes(static_cast<double>(bytes)) + " "));

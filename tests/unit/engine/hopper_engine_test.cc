@@ -22,8 +22,8 @@
 #include "kernels/api/kernel_set.h"
 #include "kernels/cuda/choice/kernel_choice.h"
 #include "model/files/model_files.h"
-#include "sizing/packed_tensors.h"
 #include "sizing/weight_forms.h"
+#include "sizing/weight_manifest.h"
 #include "tests/source_tree.h"
 #include "tests/unit/engine/card.h"
 #include "tests/unit/engine/rack.h"
@@ -175,7 +175,7 @@ TEST_P(HopperEngineTest, EveryMatrixLiesAsTheKernelsRead) {
   const RowMajorTypes wanted = forms->row_major;
   int64_t of_type = 0;
   for (const sizing::PackedTensor& tensor :
-       sizing::PackedTensorsOf(*config, c.layout, 0, DType::kBF16, forms->types, wanted)) {
+       sizing::ManifestOf({.config = *config, .layout = c.layout}, *forms).tensors) {
     if (tensor.form == sizing::WeightForm::kVector || tensor.form == sizing::WeightForm::kTable) continue;
     const bool int4 = tensor.type == DType::kInt4G128;
     EXPECT_EQ(tensor.layout, int4 ? wanted.int4 : WeightLayout::kRows) << tensor.parts[0].tensor.name;

@@ -8,8 +8,9 @@
 
 #include "checkpoint/tensor_view.h"
 #include "model/tensors/tensor_registry.h"
-#include "sizing/packed_tensors.h"
+#include "sizing/weight_manifest.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
+#include "tests/unit/sizing/rank_tensors.h"
 #include "worker/device/cpu_device.h"
 #include "worker/weights/packing.h"
 
@@ -47,9 +48,17 @@ class WeightLoaderTest : public ::testing::Test {
     reader_.emplace(*std::move(reader));
   }
 
+  absl::StatusOr<LoadedWeights> LoadOn(Device& device, const model::Layout& layout, Rank rank, DType compute,
+                                       const LoadProgress& progress) {
+    const sizing::RankSpec spec = {.config = config_, .layout = layout, .rank = rank, .compute = compute};
+    const auto manifest = sizing::ManifestOf(spec, *reader_, device.kernels());
+    if (!manifest.ok()) return manifest.status();
+    return LoadWeights({.spec = spec, .manifest = *manifest, .reader = *reader_}, device, progress);
+  }
+
   LoadedWeights Load(const model::Layout& layout, Rank rank, DType compute = DType::kF32) {
     const auto cpu = MakeCpuDevice(2);
-    auto loaded = LoadWeights(config_, layout, rank, compute, *reader_, *cpu, {});
+    auto loaded = LoadOn(*cpu, layout, rank, compute, {});
     EXPECT_TRUE(loaded.ok()) << loaded.status();
     return *std::move(loaded);
   }
@@ -214,13 +223,12 @@ TEST_F(WeightLoaderTest, ProgressRisesToTheTotal) {
   int64_t last = 0;
   int64_t all = 0;
   int reports = 0;
-  const auto loaded =
-      LoadWeights(config_, {}, 0, DType::kBF16, *reader_, *cpu, [&](int64_t done, int64_t total) {
-        EXPECT_GT(done, last);
-        last = done;
-        all = total;
-        ++reports;
-      });
+  const auto loaded = LoadOn(*cpu, {}, 0, DType::kBF16, [&](int64_t done, int64_t total) {
+    EXPECT_GT(done, last);
+    last = done;
+    all = total;
+    ++reports;
+  });
   ASSERT_TRUE(loaded.ok());
   EXPECT_GT(reports, 3);
   EXPECT_GT(all, 0);

@@ -8,8 +8,9 @@
 #include "kernels/api/packed_weight.h"
 #include "kernels/cuda/sm90/int4_weight.h"
 #include "kernels/cuda/sm90/weight.h"
-#include "sizing/packed_tensors.h"
+#include "sizing/weight_manifest.h"
 #include "tests/unit/model/r1_config.h"
+#include "tests/unit/sizing/rank_tensors.h"
 
 namespace deeprack::sizing {
 namespace {
@@ -124,7 +125,8 @@ TEST(PackedGeometryTest, RowMajorIsWhatTheHopperProductsRead) {
   for (const Layout& layout : {Layout{}, Layout{.tp = 8, .ep = 8}, Layout{.tp = 16, .ep = 4},
                                Layout{.tp = 32, .ep = 2}, Layout{.tp = 128, .ep = 1}}) {
     for (const Rank rank : {0, layout.world_size() - 1}) {
-      for (const PackedTensor& tensor : PackedTensorsOf(R1(), layout, rank, DType::kBF16, {}, kBoth)) {
+      for (const PackedTensor& tensor :
+           PackedTensorsOf(R1(), layout, rank, DType::kBF16, {.row_major = kBoth})) {
         if (!IsMatrix(tensor)) continue;
         const bool row_major = tensor.layout == WeightLayout::kRows;
         EXPECT_EQ(row_major, WhyNotRows(tensor) == nullptr) << tensor.parts[0].tensor.name;
@@ -144,14 +146,15 @@ TEST(PackedGeometryTest, RowMajorIsWhatTheHopperProductsRead) {
 
 TEST(PackedGeometryTest, OnlyWantedTypesAndBf16ComputeAreRowMajor) {
   const Layout layout = {.tp = 8, .ep = 8};
-  for (const PackedTensor& tensor : PackedTensorsOf(R1(), layout, 0, DType::kF32, {}, kBoth))
+  for (const PackedTensor& tensor : PackedTensorsOf(R1(), layout, 0, DType::kF32, {.row_major = kBoth}))
     EXPECT_EQ(tensor.layout, WeightLayout::kPanels);
-  for (const PackedTensor& tensor : PackedTensorsOf(R1(), layout, 0, DType::kBF16, {}, {.fp8 = true})) {
+  for (const PackedTensor& tensor :
+       PackedTensorsOf(R1(), layout, 0, DType::kBF16, {.row_major = {.fp8 = true}})) {
     if (!IsMatrix(tensor)) continue;
     EXPECT_EQ(tensor.layout == WeightLayout::kRows, tensor.type == DType::kF8E4M3)
         << tensor.parts[0].tensor.name;
   }
-  EXPECT_LT(WeightBytes(R1(), layout, 0, DType::kBF16, {}, kBoth),
+  EXPECT_LT(WeightBytes(R1(), layout, 0, DType::kBF16, {.row_major = kBoth}),
             WeightBytes(R1(), layout, 0, DType::kBF16));
 }
 
@@ -159,7 +162,7 @@ TEST(PackedGeometryTest, RoutersAreBf16WhereThatIsWanted) {
   for (const bool wanted : {false, true}) {
     int64_t routers = 0;
     for (const PackedTensor& tensor :
-         PackedTensorsOf(R1(), Layout{}, 0, DType::kBF16, {}, {.bf16 = true, .router = wanted})) {
+         PackedTensorsOf(R1(), Layout{}, 0, DType::kBF16, {.row_major = {.bf16 = true, .router = wanted}})) {
       if (tensor.kind != TensorKind::kRouter) continue;
       ++routers;
       EXPECT_EQ(tensor.type, wanted ? DType::kBF16 : DType::kF32);
@@ -194,7 +197,7 @@ TEST(PackedGeometryTest, Int4LiesInTilesWhereSlicesSuitAndIsExpandedElsewhere) {
   const RowMajorTypes wanted = {.int4 = WeightLayout::kTilesForE4M3};
   int64_t tiles = 0, expanded = 0;
   for (const Layout& layout : {Layout{}, Layout{.tp = 8, .ep = 8}, Layout{.tp = 32, .ep = 2}}) {
-    for (const PackedTensor& tensor : PackedTensorsOf(config, layout, 0, DType::kBF16, types, wanted)) {
+    for (const PackedTensor& tensor : PackedTensorsOf(config, layout, 0, DType::kBF16, {types, wanted})) {
       if (tensor.form != WeightForm::kPacked || !tensor.parts[0].tensor.quantized) continue;
       const bool in_tiles = tensor.layout == WeightLayout::kTilesForE4M3;
       EXPECT_EQ(tensor.type, in_tiles ? DType::kInt4G128 : DType::kBF16);
@@ -216,7 +219,8 @@ TEST(PackedGeometryTest, Int4LiesInTilesWhereSlicesSuitAndIsExpandedElsewhere) {
 TEST(PackedGeometryTest, Fp8RowsThatAreMovedStayPanels) {
   ModelConfig config = R1();
   config.rope_interleave = false;
-  for (const PackedTensor& tensor : PackedTensorsOf(config, Layout{}, 0, DType::kBF16, {}, kBoth)) {
+  for (const PackedTensor& tensor :
+       PackedTensorsOf(config, Layout{}, 0, DType::kBF16, {.row_major = kBoth})) {
     if (!IsMatrix(tensor) || tensor.type != DType::kF8E4M3) continue;
     EXPECT_EQ(tensor.layout == WeightLayout::kPanels, ReordersRopeRows(config, tensor.kind))
         << tensor.parts[0].tensor.name;

@@ -1,4 +1,4 @@
-#include "sizing/packed_tensors.h"
+#include "sizing/weight_manifest.h"
 
 #include <map>
 #include <tuple>
@@ -7,6 +7,7 @@
 #include "base/weight_geometry.h"
 #include "gtest/gtest.h"
 #include "tests/unit/model/r1_config.h"
+#include "tests/unit/sizing/rank_tensors.h"
 
 namespace deeprack::sizing {
 namespace {

@@ -1,4 +1,4 @@
-#include "sizing/packed_tensors.h"
+#include "sizing/weight_manifest.h"
 
 #include <algorithm>
 #include <optional>
@@ -7,6 +7,7 @@
 #include "base/block_formats.h"
 #include "base/check.h"
 #include "base/checked.h"
+#include "base/status_macros.h"
 #include "base/weight_geometry.h"
 
 namespace deeprack::sizing {
@@ -28,22 +29,16 @@ std::optional<model::TensorKind> StackedBelow(model::TensorKind kind) {
   }
 }
 
-class Packing {
+class Listing {
  public:
-  Packing(const model::ModelConfig& config, const model::Layout& layout, Rank rank, DType compute,
-          const model::TensorTypes& types, const RowMajorTypes& row_major)
-      : config_(config),
-        layout_(layout),
-        rank_(rank),
-        compute_(compute),
-        types_(types),
-        row_major_(row_major) {}
+  Listing(const RankSpec& spec, const WeightForms& forms) : spec_(spec), forms_(forms) {}
 
   // `tensors` in the registry's order: up follows gate.
   void Add(const std::vector<model::TensorSpec>& tensors) {
     for (size_t i = 0; i < tensors.size(); ++i) {
       const model::TensorSpec& tensor = tensors[i];
-      const std::optional<model::Slice> slice = model::SliceFor(config_, tensor, layout_, rank_);
+      const std::optional<model::Slice> slice =
+          model::SliceFor(spec_.config, tensor, spec_.layout, spec_.rank);
       if (const std::optional<model::TensorKind> below = StackedBelow(tensor.kind)) {
         DR_CHECK(i + 1 < tensors.size() && tensors[i + 1].kind == *below);
         if (slice) AddGateUp(tensor, tensors[i + 1], *slice);
@@ -56,34 +51,35 @@ class Packing {
 
   // `kind` may differ from the tensor's own: a tied head is made of the embedding.
   void AddMatrix(const model::TensorSpec& tensor, const model::Slice& slice, model::TensorKind kind) {
-    PackedTensor packed = Begin(tensor, slice, kind, WeightForm::kPacked, compute_);
+    PackedTensor packed = Begin(tensor, slice, kind, WeightForm::kPacked, spec_.compute);
     packed.type = LinearType(packed);
     Finish(std::move(packed));
   }
 
-  std::vector<PackedTensor> Take() { return std::move(packed_); }
+  WeightManifest Take() { return std::move(manifest_); }
 
  private:
   // Of a matrix whose parts are known.
   DType LinearType(const PackedTensor& matrix) const {
     const model::TensorSpec& tensor = matrix.parts[0].tensor;
     if (tensor.kind == model::TensorKind::kRouter) return RouterType(matrix);
-    if (tensor.quantized && config_.quantization_config) return DType::kF8E4M3;
-    const std::optional<DType> stored = types_.Of(tensor.name);
-    if (compute_ == DType::kF32 || !stored) return compute_;
+    if (tensor.quantized && spec_.config.quantization_config) return DType::kF8E4M3;
+    const std::optional<DType> stored = forms_.types.Of(tensor.name);
+    if (spec_.compute == DType::kF32 || !stored) return spec_.compute;
     for (const WeightPart& part : matrix.parts) {
-      if (types_.Of(part.tensor.name) != stored) return compute_;
+      if (forms_.types.Of(part.tensor.name) != stored) return spec_.compute;
     }
     const int64_t block = BlockElements(*stored);
-    if (matrix.col_begin % block != 0 || matrix.cols % block != 0) return compute_;
-    const bool in_tiles = *stored == DType::kInt4G128 && IsTiles(row_major_.int4);
-    return !in_tiles || FitsTiles(matrix) ? *stored : compute_;
+    if (matrix.col_begin % block != 0 || matrix.cols % block != 0) return spec_.compute;
+    const bool in_tiles = *stored == DType::kInt4G128 && IsTiles(forms_.row_major.int4);
+    return !in_tiles || FitsTiles(matrix) ? *stored : spec_.compute;
   }
 
   DType RouterType(PackedTensor matrix) const {
     matrix.type = DType::kBF16;
-    return compute_ == DType::kBF16 && row_major_.router && FitsRowMajor(config_, matrix) ? DType::kBF16
-                                                                                          : DType::kF32;
+    return spec_.compute == DType::kBF16 && forms_.row_major.router && FitsRowMajor(spec_.config, matrix)
+               ? DType::kBF16
+               : DType::kF32;
   }
 
   static PackedTensor Begin(const model::TensorSpec& tensor, const model::Slice& slice,
@@ -104,23 +100,26 @@ class Packing {
       const int64_t bytes = packed.rows * packed.cols * static_cast<int64_t>(SizeOf(packed.type));
       packed.value_bytes = RoundUp(bytes, kWeightAlignment);
     } else {
-      if (compute_ == DType::kBF16 && row_major_.Has(packed.type) && FitsRowMajor(config_, packed)) {
+      if (spec_.compute == DType::kBF16 && forms_.row_major.Has(packed.type) &&
+          FitsRowMajor(spec_.config, packed)) {
         packed.layout = WeightLayout::kRows;
       } else if (packed.type == DType::kInt4G128) {
-        packed.layout = row_major_.int4;
+        packed.layout = forms_.row_major.int4;
       }
       packed.value_bytes = PackedValueBytes(packed.type, packed.rows, packed.cols, packed.layout);
       packed.scale_bytes =
           PackedScaleBytes(packed.type, packed.rows, packed.cols, packed.col_begin, packed.layout);
     }
-    packed_.push_back(std::move(packed));
+    packed.offset = manifest_.bytes;
+    manifest_.bytes += packed.bytes();
+    manifest_.tensors.push_back(std::move(packed));
   }
 
   void AddOne(const model::TensorSpec& tensor, const model::Slice& slice) {
     if (IsVector(tensor)) {
       Finish(Begin(tensor, slice, tensor.kind, WeightForm::kVector, DType::kF32));
     } else if (tensor.kind == model::TensorKind::kEmbedTokens) {
-      Finish(Begin(tensor, slice, tensor.kind, WeightForm::kTable, compute_));
+      Finish(Begin(tensor, slice, tensor.kind, WeightForm::kTable, spec_.compute));
     } else if (tensor.kind == model::TensorKind::kKvBProj) {
       AddAbsorbed(tensor, slice, WeightForm::kAbsorbedKey);
       AddAbsorbed(tensor, slice, WeightForm::kAbsorbedValue);
@@ -134,7 +133,7 @@ class Packing {
   }
 
   void AddGateUp(const model::TensorSpec& gate, const model::TensorSpec& up, const model::Slice& slice) {
-    PackedTensor packed = Begin(gate, slice, gate.kind, WeightForm::kPacked, compute_);
+    PackedTensor packed = Begin(gate, slice, gate.kind, WeightForm::kPacked, spec_.compute);
     const int64_t up_row = RoundUp(slice.rows, kPanelRows);
     packed.rows = up_row + slice.rows;
     packed.parts.push_back({.tensor = up, .slice = slice, .first_row = up_row});
@@ -146,20 +145,16 @@ class Packing {
   // half that holds this form alone.
   void AddAbsorbed(const model::TensorSpec& tensor, const model::Slice& slice, WeightForm form) {
     const bool key = form == WeightForm::kAbsorbedKey;
-    PackedTensor packed = Begin(tensor, slice, model::TensorKind::kKvBProj, form, compute_);
-    packed.count = config_.num_attention_heads / layout_.tp;
-    packed.rows = key ? config_.kv_lora_rank : config_.v_head_dim;
-    packed.cols = key ? config_.qk_nope_head_dim : config_.kv_lora_rank;
+    PackedTensor packed = Begin(tensor, slice, model::TensorKind::kKvBProj, form, spec_.compute);
+    packed.count = spec_.config.num_attention_heads / spec_.layout.tp;
+    packed.rows = key ? spec_.config.kv_lora_rank : spec_.config.v_head_dim;
+    packed.cols = key ? spec_.config.qk_nope_head_dim : spec_.config.kv_lora_rank;
     Finish(std::move(packed));
   }
 
-  const model::ModelConfig& config_;
-  const model::Layout& layout_;
-  const Rank rank_;
-  const DType compute_;
-  const model::TensorTypes& types_;
-  const RowMajorTypes& row_major_;
-  std::vector<PackedTensor> packed_;
+  const RankSpec& spec_;
+  const WeightForms& forms_;
+  WeightManifest manifest_;
 };
 
 bool HoldsRopeRows(model::TensorKind kind) {
@@ -193,44 +188,40 @@ bool FitsTiles(const PackedTensor& matrix) {
                      [](const WeightPart& part) { return part.first_row % kInt4TileRows == 0; });
 }
 
-std::vector<PackedTensor> PackedTensorsOf(const model::ModelConfig& config, const model::Layout& layout,
-                                          Rank rank, DType compute, const model::TensorTypes& types,
-                                          const RowMajorTypes& row_major) {
-  DR_CHECK(compute == DType::kBF16 || compute == DType::kF32);
-  const int32_t stage = model::CoordinatesOf(layout, rank).pp_rank;
-  const auto [first_layer, end_layer] = model::LayersOfStage(config, layout, stage);
-  Packing packing(config, layout, rank, compute, types, row_major);
+WeightManifest ManifestOf(const RankSpec& spec, const WeightForms& forms) {
+  DR_CHECK(spec.compute == DType::kBF16 || spec.compute == DType::kF32);
+  const auto [first_layer, end_layer] = spec.layers();
+  Listing listing(spec, forms);
 
   std::vector<model::TensorSpec> after_layers;
-  for (model::TensorSpec& tensor : model::TopTensors(config)) {
+  for (model::TensorSpec& tensor : model::TopTensors(spec.config)) {
     if (tensor.kind != model::TensorKind::kEmbedTokens) {
       after_layers.push_back(std::move(tensor));
       continue;
     }
-    if (stage == 0) packing.Add({tensor});
-    if (config.tie_word_embeddings) after_layers.push_back(std::move(tensor));
+    if (spec.coordinates().pp_rank == 0) listing.Add({tensor});
+    if (spec.config.tie_word_embeddings) after_layers.push_back(std::move(tensor));
   }
 
-  for (int64_t layer = first_layer; layer < end_layer; ++layer)
-    packing.Add(model::LayerTensors(config, layer));
+  for (int64_t layer = first_layer; layer < end_layer; ++layer) {
+    listing.Add(model::LayerTensors(spec.config, layer));
+  }
 
   for (const model::TensorSpec& tensor : after_layers) {
     if (tensor.kind != model::TensorKind::kEmbedTokens) {
-      packing.Add({tensor});
-    } else if (stage == layout.pp - 1) {
-      packing.AddMatrix(tensor, *model::SliceFor(config, tensor, layout, rank), model::TensorKind::kLmHead);
+      listing.Add({tensor});
+    } else if (spec.is_last_stage()) {
+      listing.AddMatrix(tensor, *model::SliceFor(spec.config, tensor, spec.layout, spec.rank),
+                        model::TensorKind::kLmHead);
     }
   }
-  return packing.Take();
+  return listing.Take();
 }
 
-int64_t WeightBytes(const model::ModelConfig& config, const model::Layout& layout, Rank rank, DType compute,
-                    const model::TensorTypes& types, const RowMajorTypes& row_major) {
-  int64_t bytes = 0;
-  for (const PackedTensor& tensor : PackedTensorsOf(config, layout, rank, compute, types, row_major)) {
-    bytes += tensor.bytes();
-  }
-  return bytes;
+absl::StatusOr<WeightManifest> ManifestOf(const RankSpec& spec, const checkpoint::CheckpointReader& reader,
+                                          const kernels::KernelNeeds& kernels) {
+  DR_ASSIGN_OR_RETURN(const WeightForms forms, WeightFormsOf(spec.config, reader, kernels));
+  return ManifestOf(spec, forms);
 }
 
 }  // namespace deeprack::sizing

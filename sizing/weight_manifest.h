@@ -1,29 +1,31 @@
-// What a rank's weights become in memory: one entry for each allocation. The budget sums these and the worker
-// allocates and fills exactly these, so that the two cannot disagree.
+// The list of every weight that a rank holds: source slices, form and type in memory, bytes, place. It is
+// made once, and packing, loading, packed files, footprint and kernel scratch all follow it.
 //
-// Types. Linear weights are kept as the checkpoint's config says: fp8 stays fp8. With bf16 compute, so do
-// block formats that the kernels multiply, where the rank's columns are whole blocks and all parts of the
-// matrix are of one type. Every other one is stored in the compute type (bf16 compute: bf16 stays, f16, f32
-// and other blocks become bf16; f32 compute: f32). Norms and the router's bias are fp32 vectors, the router's
-// weight a packed fp32 matrix, or bf16 where the kernels want it so and it is; the embedding is in the
-// compute type. kv_b is stored twice per head in the compute type, in the two forms that absorbed attention
+// Types. Linear weights keep the type that the checkpoint's config says: fp8 stays fp8. With bf16 compute,
+// block formats that the kernels multiply stay too, where the rank's columns are whole blocks and all parts
+// of the matrix have one type. Every other linear weight has the compute type (bf16 compute: f16, f32 and
+// other blocks become bf16; f32 compute: all become f32). Norms and the router's bias are fp32 vectors. The
+// router's weight is a packed fp32 matrix, or bf16 where WeightForms says so. The embedding has the compute
+// type. kv_b stands twice for each head in the compute type: in the two forms that absorbed attention
 // multiplies by. MTP layers have no entries: they are not loaded until speculation uses them.
 //
-// Layouts. With bf16 compute, matrices of the types that the kernels want row-major lie so, where their sizes
-// and the places of their slices allow it (FitsRowMajor), and int4 in the tiles that they want (FitsTiles;
-// what does not fit is expanded); all others are panels.
+// Layouts. With bf16 compute, matrices of the types in WeightForms::row_major are row-major where their sizes
+// and slices allow it (FitsRowMajor). int4 lies in tiles where its slices allow it (FitsTiles), and has the
+// compute type elsewhere. All other matrices are panels.
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "base/dtype.h"
 #include "base/weight_layout.h"
-#include "model/layout/layout.h"
+#include "checkpoint/checkpoint_reader.h"
+#include "kernels/api/kernel_needs.h"
 #include "model/shard/shard.h"
 #include "model/tensors/tensor_registry.h"
-#include "model/tensors/tensor_types.h"
+#include "sizing/rank_spec.h"
+#include "sizing/weight_forms.h"
 
 namespace deeprack::sizing {
 
@@ -57,6 +59,7 @@ struct PackedTensor {
   int64_t col_begin = 0;    // fp8: where the slice begins in the whole tensor
   int64_t value_bytes = 0;  // of each matrix, padded to kWeightAlignment
   int64_t scale_bytes = 0;  // of each matrix, padded; 0 unless fp8
+  int64_t offset = 0;       // bytes from the begin of the weights' memory, a multiple of kWeightAlignment
   // kGateProj, kExpertGate, kSharedGate: gate at row 0, up at the next multiple of kPanelRows after it, so
   // that rows = RoundUp(n, kPanelRows) + n. Otherwise one part.
   std::vector<WeightPart> parts;
@@ -77,15 +80,17 @@ bool FitsRowMajor(const model::ModelConfig& config, const PackedTensor& matrix);
 // tile is shared by two parts.
 bool FitsTiles(const PackedTensor& matrix);
 
-// In the order of the layers: the embedding, each layer's weights, final norm and head. `compute` is kBF16 or
-// kF32; `types` are the checkpoint's, or empty where the kernels multiply no block formats; `row_major` is
-// what the kernels want.
-std::vector<PackedTensor> PackedTensorsOf(const model::ModelConfig& config, const model::Layout& layout,
-                                          Rank rank, DType compute, const model::TensorTypes& types = {},
-                                          const RowMajorTypes& row_major = {});
+// In the order of the layers: the embedding, each layer's weights, final norm and head. Entries follow each
+// other in memory without gaps.
+struct WeightManifest {
+  std::vector<PackedTensor> tensors;
+  int64_t bytes = 0;  // of all
+};
 
-// Bytes of all of them.
-int64_t WeightBytes(const model::ModelConfig& config, const model::Layout& layout, Rank rank, DType compute,
-                    const model::TensorTypes& types = {}, const RowMajorTypes& row_major = {});
+WeightManifest ManifestOf(const RankSpec& spec, const WeightForms& forms);
+
+// With WeightFormsOf the checkpoint. Errors: those of WeightFormsOf.
+absl::StatusOr<WeightManifest> ManifestOf(const RankSpec& spec, const checkpoint::CheckpointReader& reader,
+                                          const kernels::KernelNeeds& kernels);
 
 }  // namespace deeprack::sizing
