@@ -176,10 +176,13 @@ TEST(PackedGeometryTest, PackingWritesTheBytesOfTilesOfInt4) {
   for (int64_t rows = 1; rows < 600; rows += 13) {
     for (int64_t cols = 128; cols < 600; cols += 128) {
       const int64_t bytes = PackedValueBytes(DType::kInt4G128, rows, cols, WeightLayout::kTiles);
-      const int64_t last = RoundUp(rows, kInt4TileRows) - 1;  // with the rows that pad the last tile
+      const int64_t end = RoundUp(rows, kInt4TileRows);  // with the rows that pad the last tile
       const std::vector<BlockInt4G128> blocks(static_cast<size_t>(cols / 128), BlockInt4G128{});
-      const int64_t written = WrittenBytes(
-          bytes + 1024, [&](std::byte* to) { kernels::sm90::PackInt4Row(blocks.data(), last, cols, to); });
+      const int64_t written = WrittenBytes(bytes + 1024, [&](std::byte* to) {
+        for (int64_t row = end - kInt4TileRows; row < end; ++row) {
+          kernels::sm90::PackInt4Row(blocks.data(), row, cols, to);
+        }
+      });
       EXPECT_EQ(written, bytes) << rows << " x " << cols;
     }
   }
