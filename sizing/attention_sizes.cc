@@ -53,7 +53,7 @@ int64_t AttentionSizes::BytesOf(const kernels::MlaShape& shape) const {
 int64_t AttentionSizes::MostBytes(const model::StepLimits& limits) const {
   if (bytes_ == nullptr) return 0;
   int64_t most = 0;
-  // More rows do not always take more.
+  // The size does not always grow with the number of rows.
   for (int64_t rows = 1; rows <= limits.max_step_tokens; ++rows) {
     most = std::max(most, BytesOf(ShapeOf(rows, std::min(rows, limits.max_sequences), rows)));
   }

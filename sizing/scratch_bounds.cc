@@ -26,7 +26,7 @@ kernels::StepBounds ScratchBoundsOf(const RankSpec& spec, const WeightManifest& 
       product.groups = experts;
       product.rows = tokens * std::min<int64_t>(spec.config.num_experts_per_tok, experts);
     }
-    // Layers are alike: a few products stand for all.
+    // Layers repeat the same products: each product is listed once.
     if (std::find(bounds.products.begin(), bounds.products.end(), product) == bounds.products.end()) {
       bounds.products.push_back(product);
     }

@@ -15,7 +15,7 @@ namespace {
 
 bool IsVector(const model::TensorSpec& tensor) { return tensor.shape.size() == 1; }
 
-// The kind of the matrix that is stacked below this one; nullopt: it stands alone.
+// The kind of the matrix that is stacked below a matrix of this kind; nullopt: none.
 std::optional<model::TensorKind> StackedBelow(model::TensorKind kind) {
   switch (kind) {
     case model::TensorKind::kGateProj:
@@ -59,7 +59,7 @@ class Listing {
   WeightManifest Take() { return std::move(manifest_); }
 
  private:
-  // Of a matrix whose parts are known.
+  // Needs the parts of `matrix`.
   DType LinearType(const PackedTensor& matrix) const {
     const model::TensorSpec& tensor = matrix.parts[0].tensor;
     if (tensor.kind == model::TensorKind::kRouter) return RouterType(matrix);
@@ -141,8 +141,8 @@ class Listing {
     Finish(std::move(packed));
   }
 
-  // Of kv_b, whose rows are per head qk_nope_head_dim of the key, then v_head_dim of the value; or of the
-  // half that holds this form alone.
+  // `tensor` is kv_b, which has for each head qk_nope_head_dim rows of the key, then v_head_dim rows of the
+  // value; or the half of kv_b that holds this form alone.
   void AddAbsorbed(const model::TensorSpec& tensor, const model::Slice& slice, WeightForm form) {
     const bool key = form == WeightForm::kAbsorbedKey;
     PackedTensor packed = Begin(tensor, slice, model::TensorKind::kKvBProj, form, spec_.compute);

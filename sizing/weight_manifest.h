@@ -45,8 +45,8 @@ struct WeightPart {
 };
 
 struct PackedTensor {
-  // The decoder's name for it. Gate and up of a feed-forward are one matrix under the gate's kind; the head
-  // of a model with tie_word_embeddings is kLmHead, though its part is the embedding.
+  // Gate and up of a feed-forward are one matrix, with the gate's kind. The head of a model with
+  // tie_word_embeddings has kind kLmHead, and the embedding as its part.
   model::TensorKind kind;
   WeightForm form;
   int64_t layer = -1;
@@ -67,17 +67,17 @@ struct PackedTensor {
   int64_t bytes() const { return count * (value_bytes + scale_bytes); }
 };
 
-// Whether the rows of this kind of tensor that rotary embedding turns are put in another order at load: the
-// kernels rotate pairs (2i, 2i + 1), a checkpoint with rope_interleave false has pairs (i, i + r/2).
+// True when loading reorders the rows of this kind of tensor that the rotary embedding turns. The kernels
+// rotate rows (2i, 2i + 1); a checkpoint with rope_interleave false pairs rows (i, i + r/2).
 bool ReordersRopeRows(const model::ModelConfig& config, model::TensorKind kind);
 
-// Whether a bf16 or fp8 matrix with these parts can lie row-major: its rows are whole panels, a row is a
-// multiple of 16 bytes, and eight neighbouring fp8 rows share their scales: slices begin at multiples of 8
-// rows and 128 columns of their tensors, and no row is moved.
+// True when a bf16 or fp8 matrix with these parts can lie row-major: its rows are whole panels, and a row is
+// a multiple of 16 bytes. fp8 also needs eight neighbouring rows that share their scales: slices begin at
+// multiples of 8 rows and 128 columns of their tensors, and loading reorders no rows.
 bool FitsRowMajor(const model::ModelConfig& config, const PackedTensor& matrix);
 
-// Whether an int4 matrix of whole groups with these parts can lie in tiles: its rows are whole panels, and no
-// tile is shared by two parts.
+// True when an int4 matrix of whole groups with these parts can lie in tiles: its rows are whole panels, and
+// no tile has rows of two parts.
 bool FitsTiles(const PackedTensor& matrix);
 
 // In the order of the layers: the embedding, each layer's weights, final norm and head. Entries follow each

@@ -11,7 +11,7 @@
 namespace deeprack::sizing {
 namespace {
 
-// Rows whose logits are changed at a time before a draw: few requests ask for it, and a row is large.
+// Rows whose logits sampling changes at a time. Few requests need it, and a row is large.
 constexpr int64_t kMostAdjustedRows = 32;
 
 class Listing {

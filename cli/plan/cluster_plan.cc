@@ -36,7 +36,7 @@ sizing::RankMemory MemoryOf(const ClusterPlan& plan, Rank rank) {
           .kv_bytes = plan.kv_bytes};
 }
 
-// Of rank 0; every rank has the same but for its number.
+// Of rank 0. The specs of the other ranks differ in the rank alone.
 sizing::RankSpec SpecOf(const ClusterPlan& plan, const model::ModelConfig& config,
                         const ServeOptions& options) {
   return {.config = config,
@@ -73,7 +73,7 @@ absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const 
                       .kv_bytes = options.kv_bytes,
                       .device_memory = device_memory};
   DR_ASSIGN_OR_RETURN(plan.cache_type, model::KvCacheTypeOf(options.kv_cache_dtype, plan.compute));
-  // Of ranks that differ only in which experts and sequences they have, one is counted.
+  // Ranks that differ only in their experts and sequences take the same: one of them is counted.
   std::map<std::array<int32_t, 3>, sizing::RankFootprint> counted;
   sizing::RankSpec spec = SpecOf(plan, config, options);
   for (; spec.rank < plan.layout.world_size(); ++spec.rank) {
@@ -90,7 +90,7 @@ absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const 
 absl::Status CheckFits(const ClusterPlan& plan) {
   if (plan.device_memory == 0) return absl::OkStatus();
   const int64_t pages = plan.Pages();
-  // What a worker gives to its rank where nobody says how large the cache is to be.
+  // Without --kv-bytes a worker gives nine tenths of the device to its rank.
   const int64_t given = plan.kv_bytes > 0 ? plan.device_memory : plan.device_memory / 10 * 9;
   int64_t missing = 0;
   Rank fullest = 0;

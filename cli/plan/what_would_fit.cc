@@ -12,7 +12,7 @@ namespace {
 
 constexpr int32_t kShortStep = 512;  // tokens
 
-// Each alone.
+// Single changes of the options, and the flags that make them.
 std::vector<ServeOptions> ChangesOf(const ServeOptions& options, std::vector<std::string>& flags) {
   std::vector<ServeOptions> changes;
   const auto change = [&](const std::function<std::string(ServeOptions&)>& make) {

@@ -68,7 +68,7 @@ class RankEngine final : public Engine {
   const model::ModelConfig& config() const override { return spec_.config; }
 
  private:
-  // With the seams in place.
+  // Needs parts_.seams.
   void BeginEpoch(int64_t blocks) {
     decoder_.emplace(PartsOfDecoder());
     checker_.emplace(spec_.config.vocab_size, spec_.layout, options_.epoch, spec_.limits, blocks);
@@ -105,7 +105,7 @@ class RankEngine final : public Engine {
 
   absl::Status Run(const model::StepPlan& plan, model::StepResult& result);
   int64_t HeldBytes() const;
-  // What is asked for after the batch's rows: scores of prompt tokens and draws.
+  // Lists the rows whose logits are needed: for scores of prompt tokens and for draws.
   void ListRequests(const model::StepPlan& plan);
   absl::Status ComputeLogits();
   absl::Status RunDecodes(int64_t bucket);
@@ -115,7 +115,7 @@ class RankEngine final : public Engine {
   EngineOptions options_;
   const sizing::RankSpec spec_;
   const Digest files_;     // of the checkpoint
-  const RankNeeds needs_;  // as they were before anything was taken
+  const RankNeeds needs_;  // before any memory was taken
   const model::RankCoordinates at_;
   const std::shared_ptr<Device> device_;  // outlives what follows
   Communicator* world_;                   // null: alone
@@ -127,13 +127,13 @@ class RankEngine final : public Engine {
   LogitsObserver* const observer_;      // null: none
   std::optional<PlanChecker> checker_;  // of the epoch
   EngineMemory memory_;
-  absl::Status broken_;  // why no step can run any more
+  absl::Status broken_;  // not ok: no step can run, and why
 
-  // Of the step under way, or the last one.
+  // Of the current step, or the last one.
   Batch batch_;
   std::vector<ScoreRequest> scores_;
   std::vector<SampleRequest> samples_;
-  std::vector<int32_t> score_end_of_chunk_;  // scores of chunks up to this one
+  std::vector<int32_t> score_end_of_chunk_;  // number of scores up to and including this chunk
   std::vector<int32_t> sample_of_chunk_;     // -1: none
   std::vector<float> shown_logits_;          // of a card's memory
 };
@@ -141,7 +141,7 @@ class RankEngine final : public Engine {
 bool RankEngine::Suits(const EngineOptions& options) const {
   EngineOptions same = options;
   same.epoch = options_.epoch;
-  same.packed = options_.packed;  // these two are the worker's own, not a load's
+  same.packed = options_.packed;  // packed and decode_graphs are the worker's own options, not a load's
   same.decode_graphs = options_.decode_graphs;
   if (same != options_) return false;
   const auto reader =
@@ -160,8 +160,8 @@ std::array<std::span<const std::byte>, 3> MemoryOf(const EngineParts& parts) {
           bytes(parts.workspace_arena.data(), parts.workspace_arena.capacity())};
 }
 
-// Of a machine's memory, what was never written to is not held yet, and what is mapped from a file is the
-// page cache's.
+// On a machine, pages that were never written are not held yet, and pages mapped from a file belong to the
+// page cache.
 int64_t RankEngine::HeldBytes() const {
   if (device_->shares_host_memory()) return ResidentBytes(MemoryOf(parts_));
   return memory_.weight_bytes + memory_.kv_bytes + memory_.workspace_bytes;
@@ -174,7 +174,7 @@ absl::Status RankEngine::Rejoin(Epoch epoch, Communicator* world) {
   }
   DR_RETURN_IF_ERROR(CheckWorld(options_.layout, world));
   broken_ = absl::FailedPreconditionError("this rank has not joined its ranks again");
-  // Nothing of the old world may be under way when its groups go.
+  // All work of the old world must be done before its groups are destroyed.
   DR_RETURN_IF_ERROR(device_->Synchronize());
   RankNeeds needs = needs_;
   needs.memory.available_bytes = device_->AvailableBytes();
@@ -210,8 +210,8 @@ absl::StatusOr<model::StepResult> RankEngine::Execute(const model::StepPlan& pla
   return result;
 }
 
-// Everything is laid out first and sent in one copy; from there on the device works by itself, and the host
-// waits for it once, at the end.
+// The host lays out all inputs and sends them in one copy. Then the device works alone, and the host waits
+// once, at the end.
 absl::Status RankEngine::Run(const model::StepPlan& plan, model::StepResult& result) {
   const int64_t bucket = GraphBucketOf(plan, options_.layout.dp, most_recorded_rows());
   parts_.step.inputs.Clear();
@@ -237,10 +237,10 @@ absl::Status RankEngine::Run(const model::StepPlan& plan, model::StepResult& res
   return answers() && observer_ != nullptr ? ShowLogits() : absl::OkStatus();
 }
 
-// A step of decodes: the model from a recording; the draws, of which no two steps are alike, as they are.
+// A step of decodes. The model runs from a recording; the draws, which differ from step to step, do not.
 absl::Status RankEngine::RunDecodes(int64_t bucket) {
   const auto logits = [&] { return decoder_->Logits(sampler_.sample_rows(), bucket).status(); };
-  const bool alone = options_.layout.tp == 1;  // else logits are gathered by the communicator
+  const bool alone = options_.layout.tp == 1;  // with more ranks the communicator gathers the logits
   DR_RETURN_IF_ERROR(graphs_.Run(bucket, [&]() -> absl::Status {
     DR_RETURN_IF_ERROR(decoder_->Forward(batch_));
     return alone ? logits() : absl::OkStatus();
@@ -326,7 +326,7 @@ absl::Status RankEngine::ShowLogits() {
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options, Communicator* world,
                                                        const Progress& progress, LogitsObserver* observer) {
-  // A wrong number of threads is found with the other options, which takes a device.
+  // Prepare, which needs a device, refuses a wrong number of threads.
   return Create(options, MakeCpuDevice(std::max(options.threads, 1)), world, progress, observer);
 }
 

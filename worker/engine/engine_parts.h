@@ -1,4 +1,4 @@
-// What an engine is made of, each part with its memory, which is all taken here.
+// The parts of an engine with their memory.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ struct EngineParts {
   Arena workspace_arena;
   Workspace workspace;
   Arena scratch_arena;
-  kernels::Scratch scratch;  // in it
+  kernels::Scratch scratch;  // in scratch_arena
   StepMemory step;
 };
 

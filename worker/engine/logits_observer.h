@@ -1,5 +1,5 @@
-// Shows the logits of each step to whoever checks numbers: parity with a reference, equality between devices
-// and layouts. A StepResult has tokens and log-probabilities only.
+// Shows an engine's logits, for checks of numbers: parity with a reference, equality between devices and
+// layouts. A StepResult has tokens and log-probabilities only.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,9 @@ class LogitsObserver {
  public:
   virtual ~LogitsObserver() = default;
 
-  // Called within Engine::Execute after each step that succeeds, on the rank that answers for the sequences:
-  // with those that sampled, in the plan's order. Other ranks call nothing. The logits are host memory and
-  // valid during the call. With an observer, a card's rank copies them to the host in every step.
+  // Engine::Execute calls this after each step that succeeds, on the rank that answers for the sequences.
+  // `sampled` has the sequences that sampled, in the plan's order. The logits are host memory, valid during
+  // the call. With an observer, an engine on a card copies them to the host in every step.
   virtual void OnStep(std::span<const SampledLogits> sampled) = 0;
 };
 

@@ -27,7 +27,7 @@ struct Preparation {
   sizing::WeightManifest manifest;
   sizing::RankFootprint bytes;
   RankNeeds needs;
-  TravellingRows travelling_rows;  // to the experts of other ranks, of the first layer that has some
+  TravellingRows travelling_rows;  // of the first layer with experts
   AttentionPlanner planner;
 };
 

@@ -1,4 +1,4 @@
-// What the ranks settle before they load: that all of them can, and how many KV pages each will hold.
+// The ranks' agreement before they load: that all of them can load, and the number of KV pages of each.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,10 @@
 
 namespace deeprack::worker {
 
-// How a rank sends rows to the experts of its stage's other ranks.
+// The form in which a rank sends rows to the experts of its stage's other ranks.
 struct RowsToExperts {
   int64_t stage = 0;  // its pp_rank
-  Digest form = {};   // of the TravellingRows of all its layers
+  Digest form = {};   // digest of the TravellingRows of all its layers
 };
 
 // What one rank brings to the agreement.

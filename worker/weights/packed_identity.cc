@@ -57,7 +57,7 @@ absl::StatusOr<Digest> DigestOfCheckpoint(const checkpoint::CheckpointReader& re
   for (const std::string& tensor : reader.names()) {
     if (const std::string file = reader.FileOf(tensor); !file.empty()) files.insert(file);
   }
-  // The config decides how tensors are packed; a GGUF holds its own.
+  // The config decides how tensors are packed. A GGUF contains its config.
   if (!model::IsGgufPath(reader.folder())) {
     files.insert((std::filesystem::path(reader.folder()) / "config.json").string());
   }

@@ -15,7 +15,7 @@
 namespace deeprack::worker {
 namespace {
 
-// Copied between two progress reports.
+// Bytes copied between two progress reports.
 constexpr int64_t kRunBytes = int64_t{256} << 20;
 
 absl::StatusOr<PackedFile> OpenChecked(const std::string& path, const PackedIdentity& identity, int64_t bytes,
@@ -25,7 +25,7 @@ absl::StatusOr<PackedFile> OpenChecked(const std::string& path, const PackedIden
   return file;
 }
 
-// The file's data as memory of the device.
+// The file's data in device memory.
 absl::StatusOr<Arena> ArenaOf(PackedFile file, Device& device, const LoadProgress& progress) {
   const std::span<const std::byte> data = file.data();
   const int64_t bytes = std::ssize(data);

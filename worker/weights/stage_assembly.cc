@@ -29,7 +29,8 @@ std::vector<PackedWeight> PackedHeads(const PackedTensor& tensor, const std::byt
 
 const float* Vector(const std::byte* memory) { return reinterpret_cast<const float*>(memory); }
 
-// `first_layer` is the stage's. Tensors come in the order of the manifest.
+// Adds one tensor, at `memory`, to `weights`. Call in the order of the manifest. `first_layer` is the
+// stage's.
 void PlaceTensor(const model::ModelConfig& config, const PackedTensor& tensor, const std::byte* memory,
                  int64_t first_layer, StageWeights& weights) {
   if (tensor.layer < 0 || tensor.kind == TensorKind::kLmHead) {

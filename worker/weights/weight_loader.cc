@@ -19,8 +19,8 @@ namespace {
 // Pieces between two progress reports, for each thread.
 constexpr int64_t kPiecesPerThread = 4;
 
-// Of staging memory for the pieces that are packed while the last ones are copied, unless one alone is
-// larger. Pinning more memory takes longer than it saves.
+// Bytes of each half of staging memory; a larger piece makes the halves larger. Pinning more memory takes
+// longer than it saves.
 constexpr int64_t kStagingBytes = int64_t{128} << 20;
 
 int64_t SourceBytes(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
@@ -33,7 +33,7 @@ int64_t SourceBytes(const model::ModelConfig& config, const checkpoint::Checkpoi
   return view == nullptr ? 0 : BytesOf(view->dtype, piece.source_elements());
 }
 
-// Asks for a tensor ahead of time if this rank reads all of it; slices are left to the system's read-ahead.
+// Prefetches a tensor if this rank reads all of it. The system's read-ahead serves slices.
 void PrefetchIfWhole(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
                      const PackingPiece& piece) {
   const sizing::WeightPart& part = piece.tensor->parts[piece.part];
@@ -42,12 +42,12 @@ void PrefetchIfWhole(const model::ModelConfig& config, const checkpoint::Checkpo
   if (!model::IsStoredInGroups(config, part.tensor)) return reader.Prefetch(part.tensor.name);
   const auto parts = checkpoint::FindGroupParts(reader, *config.group_quantization, part.tensor.name,
                                                 part.tensor.shape[0], part.tensor.shape[1]);
-  if (!parts.ok()) return;  // to be said where it is read
+  if (!parts.ok()) return;  // reading the tensor reports the error
   for (const checkpoint::GroupPart* stored : parts->All()) reader.Prefetch(stored->name);
 }
 
-// Where pieces are packed: in the device's memory itself, or in one half of staging memory while the other
-// half is being copied.
+// Memory to which pieces are packed: device memory itself or, where the host cannot write it, one half of
+// staging memory while the other half is copied to the device.
 class PackingPlaces {
  public:
   PackingPlaces(Device& device, const std::vector<PackingPiece>& pieces) : device_(device) {
@@ -71,7 +71,7 @@ class PackingPlaces {
     std::byte* values = nullptr;
     std::byte* scales = nullptr;
   };
-  // Where to pack a piece in this round, or a place without values when no room is left.
+  // A place for a piece in this round; values null: no room is left.
   Place Take(const PackingPiece& piece) {
     const PieceExtent extent = ExtentOf(piece);
     if (device_.shares_host_memory()) {
@@ -83,7 +83,7 @@ class PackingPlaces {
     return {values, values + RoundUp(extent.value_bytes, kArenaAlignment)};
   }
 
-  // Queues the copy of a piece, once those of the last round are done.
+  // Queues the copy of a piece. The last round's copies must be done.
   absl::Status Copy(const PackingPiece& piece, const Place& place) {
     if (device_.shares_host_memory()) return absl::OkStatus();
     const PieceExtent extent = ExtentOf(piece);
@@ -142,7 +142,7 @@ absl::StatusOr<LoadedWeights> LoadWeights(const RankWeights& source, Device& dev
       verdicts[i] = PackPiece(config, reader, pieces[begin + i], places[i].values, places[i].scales);
     });
     for (const absl::Status& verdict : verdicts) DR_RETURN_IF_ERROR(verdict);
-    DR_RETURN_IF_ERROR(device.Synchronize());  // the last round's copies, which ran meanwhile
+    DR_RETURN_IF_ERROR(device.Synchronize());  // waits for the last round's copies
     for (size_t i = 0; i < places.size(); ++i) DR_RETURN_IF_ERROR(packing.Copy(pieces[begin + i], places[i]));
     for (size_t i = begin; i < end; ++i) done += SourceBytes(config, reader, pieces[i]);
     if (progress) progress(done, total);

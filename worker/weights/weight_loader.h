@@ -1,4 +1,4 @@
-// Loads one rank's weights: its slices of the checkpoint, repacked for the kernels.
+// Loads one rank's weights: its slices of the checkpoint, packed for the kernels.
 #pragma once
 
 #include <cstdint>
