@@ -8,7 +8,6 @@
 #pragma once
 
 #include <string_view>
-#include <vector>
 
 #include "base/ids.h"
 #include "kernels/api/attention.h"
@@ -75,11 +74,5 @@ constexpr KernelSet WithNeeds(const KernelNeeds& needs, KernelSet operations) {
   static_cast<KernelNeeds&>(operations) = needs;
   return operations;
 }
-
-// The sets this processor can run, slowest first: generic always, then avx2, avx512, avx512_bf16.
-std::vector<const KernelSet*> AvailableCpuKernels();
-
-// The fastest of them, or the one that the environment's DEEPRACK_CPU_KERNELS names; chosen once.
-const KernelSet& CpuKernels();
 
 }  // namespace deeprack::kernels

@@ -52,31 +52,8 @@ struct PackedWeight {
   }
 };
 
-// Where a slice of a row-major checkpoint tensor lies in memory.
-struct SourceMatrix {
-  const void* data = nullptr;  // element (0, 0) of the slice; block formats: its block
-  int64_t row_stride = 0;      // elements from row to row of the whole tensor (block formats too)
-  DType type = DType::kF32;
-  int64_t rows = 0;
-  int64_t cols = 0;
-  // fp8: the whole tensor's scales, row-major [scale_rows, scale_cols], and where the slice begins in the
-  // tensor.
-  const float* scales = nullptr;
-  int64_t scale_cols = 0;
-  int64_t row_begin = 0;
-  int64_t col_begin = 0;
-};
-
 // Bytes for the values alone and for the scales; each padded to 64.
 int64_t PackedValueBytes(DType type, int64_t n, int64_t k);
 int64_t PackedScaleBytes(DType type, int64_t n, int64_t k, int64_t col_begin);
-
-// Packs source rows into rows [first_row, first_row + source.rows) of a packed matrix of `total_rows` rows
-// whose storage is values/scales (first_row and source.rows: multiples of 16 unless the source is the last
-// part). Several sources stack: gate over up. `type` is what to store: the source's own type, or kF32 / kBF16
-// from any type (fp8 is multiplied by its scale in fp32 and rounded once; so are block formats after
-// Dequantize). Padding rows are zeroed with the last part.
-void PackRows(const SourceMatrix& source, DType type, int64_t first_row, int64_t total_rows, void* values,
-              float* scales);
 
 }  // namespace deeprack::kernels

@@ -1,6 +1,6 @@
 #include "kernels/cpu/backend.h"
 
-#include "kernels/cpu/needs.h"
+#include "kernels/api/cpu_kernels.h"
 
 #define DEEPRACK_NAME_OF(set) #set
 #define DEEPRACK_NAME(set) DEEPRACK_NAME_OF(set)

@@ -1,7 +1,9 @@
 // Packing of block formats (block_layout.h).
 #pragma once
 
-#include "kernels/api/packed_weight.h"
+#include <cstdint>
+
+#include "kernels/api/weight_packing.h"
 
 namespace deeprack::kernels {
 

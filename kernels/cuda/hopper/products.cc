@@ -27,8 +27,7 @@ RowWeight AsGroups(const PackedWeight* weights, int64_t count) {
                    .groups = 0,
                    .n = first.n,
                    .k = first.k,
-                   .order = first.layout == WeightLayout::kTilesForE4M3 ? sm90::Int4Order::kForE4M3
-                                                                        : sm90::Int4Order::kForBF16};
+                   .int4_layout = first.layout};
   if (first.layout == WeightLayout::kPanels) return groups;
   const auto at = [](const PackedWeight& weight) { return static_cast<const std::byte*>(weight.data); };
   if (count > 1) {
@@ -110,14 +109,14 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
   DR_CHECK(sm90::ArrivalBytes(config, weight.n, source.rows) <= execution.scratch.counter_bytes);
 
   if (activates) {
-    sm90::SwiGluQuantise({.gate_up = source.gate_up, .exist = {.count = source.row_count}, .out = quantised},
+    sm90::SwiGluQuantise({.gate_up = source.gate_up, .row_count = source.row_count, .out = quantised},
                          execution);
   } else if (come == Rows::kQuantised && travelled) {
     sm90::GatherQuantised({.x = AsReceived(x.data, x.stride, x.cols),
                            .cols = x.cols,
                            .row_index = source.row_index,
                            .rows = source.rows,
-                           .exist = {.count = source.row_count},
+                           .row_count = source.row_count,
                            .out = quantised,
                            .x_scale_row = x.stride / static_cast<int64_t>(sizeof(float))},
                           execution);
@@ -125,14 +124,13 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
     sm90::Quantise({.x = x,
                     .row_index = source.row_index,
                     .rows = source.rows,
-                    .exist = {.count = source.row_count},
+                    .row_count = source.row_count,
                     .out = quantised},
                    execution);
   } else if (come == Rows::kGathered) {
     const Matrix gathered = {scratch.rows, DType::kBF16, source.rows, weight.k, weight.k};
-    sm90::Gather(
-        {.x = x, .row_index = source.row_index, .exist = {.count = source.row_count}, .out = gathered},
-        execution);
+    sm90::Gather({.x = x, .row_index = source.row_index, .row_count = source.row_count, .out = gathered},
+                 execution);
   }
   sm90::Gemm(gemm, execution);
   return true;

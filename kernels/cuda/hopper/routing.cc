@@ -14,17 +14,8 @@ void Gate(const GateArgs& args, const Execution& execution) {
 }
 
 void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution) {
-  constexpr int64_t kMostPairs = int64_t{1} << 24;  // that the Hopper kernel counts exactly
-  if (args.m * args.top_k >= kMostPairs) return plain::GroupByExpert(args, execution);
-  sm90::GroupRows({.ids = args.ids,
-                   .m = args.m,
-                   .top_k = args.top_k,
-                   .expert_begin = args.expert_begin,
-                   .experts = args.experts,
-                   .offsets = args.offsets,
-                   .row_index = args.row_index,
-                   .pair_to_row = args.pair_to_row},
-                  execution);
+  if (sm90::WhyNotGroupByExpert(args) != nullptr) return plain::GroupByExpert(args, execution);
+  sm90::GroupByExpert(args, execution);
 }
 
 void Combine(const CombineArgs& args, const Execution& execution) {

@@ -13,9 +13,7 @@
 //     weight with scale and zero), 27 us; 48 rows each are 22.5 GFLOP, 11 us of its fp8 peak, so bytes
 //     decide. A lane makes its 64 operands of a step in 40 instructions, 80 issue slots of each quarter of a
 //     processor, and the step's 8832 bytes take more than 400 clocks to arrive.
-// Fused with SwiGLU and quantisation (`quantised`), 8 experts of 4096 x 7168 in fp8 write 2048 bytes and 64
-// of scales a row where two launches write and read 4096 in between and wait for each other: what is left is
-// the weights' 235 MB and their scales, 49.1 us at 4.8 TB/s. A row's result depends on nothing but that row
+// A row's result depends on nothing but that row
 // and W: the order of its sums is fixed by n and k (gemm_schedule.h). Rows of x beyond the real ones are
 // read, whatever they hold, and harm nobody: a row is a column of the instruction of its own.
 #pragma once
@@ -23,7 +21,6 @@
 #include "kernels/api/execution.h"
 #include "kernels/api/matrix.h"
 #include "kernels/cuda/sm90/gemm_schedule.h"
-#include "kernels/cuda/sm90/quantise.h"
 #include "kernels/cuda/sm90/weight.h"
 
 namespace deeprack::kernels::sm90 {
@@ -45,7 +42,6 @@ enum class Grouping : int {
   kHeads,   // every group all rows: group g reads columns [g * x_group_stride, + k), writes columns [g * n, +
             // n)
   kRanges,  // group g: rows [offsets[g], offsets[g + 1]), offsets on the device
-  kMasked,  // group g: rows [g * group_rows, + counts[g]), counts on the device, at most group_rows
 };
 
 struct GemmArgs {
@@ -54,20 +50,12 @@ struct GemmArgs {
   Grouping grouping = Grouping::kDense;
   int64_t x_group_stride = 0;        // kHeads; times the type's size a multiple of 16
   const int32_t* offsets = nullptr;  // kRanges: [groups + 1] on the device
-  const int32_t* counts = nullptr;   // kMasked: [groups] on the device
-  int64_t group_rows = 0;            // kMasked
   int64_t rows_per_group = 0;        // about how many rows a group has: chooses the tile, changes no result
   Matrix out;  // kF32 or kBF16, as many rows as x; 16-byte aligned, row stride a multiple of 16 bytes
-  bool swiglu =
-      false;  // W is interleaved gate and up (weight.h): out[row, f] = silu(gate f) * up f, n / 2 features
-  // PartialBytes and ArrivalBytes of ChooseGemm(groups, n, k, rows_per_group, whether quantised has data).
+  // PartialBytes and ArrivalBytes of ChooseGemm(groups, n, k, rows_per_group).
   void* partials = nullptr;
   int* arrivals = nullptr;
   int blocks = 0;  // of the grid: the device's multiprocessors
-  // With swiglu and x e4m3, in place of out (which has no data): its n / 2 columns as Quantise would make
-  // them of fp32, so that the next product follows at once. Bit for bit that, where K is cut alike; only rows
-  // that exist are written.
-  QuantisedRows quantised;
 };
 
 // nullptr, or why these arguments cannot be served here.

@@ -74,7 +74,7 @@ struct Int4Format : Int4Tiles {
 }  // namespace
 
 void LaunchInt4(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution) {
-  LaunchGemm<Int4Format, false>(tokens, blocks, launch, execution);
+  LaunchGemm<Int4Format>(tokens, blocks, launch, execution);
 }
 
 }  // namespace deeprack::kernels::sm90

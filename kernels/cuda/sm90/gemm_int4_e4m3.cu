@@ -77,7 +77,7 @@ struct Int4E4M3Format : Int4Tiles {
 }  // namespace
 
 void LaunchInt4E4M3(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution) {
-  LaunchEither<Int4E4M3Format>(tokens, blocks, launch, execution);
+  LaunchGemm<Int4E4M3Format>(tokens, blocks, launch, execution);
 }
 
 }  // namespace deeprack::kernels::sm90

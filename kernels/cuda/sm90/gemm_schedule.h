@@ -27,11 +27,10 @@ inline constexpr int kMaxSplits = 16;
 inline constexpr int kMaxGroups = 512;
 
 // The number of parts of K for a weight of groups x [n, k]: the fewest that come within a twentieth of the
-// best time, counting waves of 128-row tiles (of pairs of them where the output is quantised) and the cost of
-// adding parts.
-int ChooseSplits(int64_t groups, int64_t n, int64_t k, bool quantises = false);
+// best time, counting waves of 128-row tiles and the cost of adding parts.
+int ChooseSplits(int64_t groups, int64_t n, int64_t k);
 // rows_per_group: tokens that a group is expected to have (dense: all of them).
-GemmConfig ChooseGemm(int64_t groups, int64_t n, int64_t k, int64_t rows_per_group, bool quantises = false);
+GemmConfig ChooseGemm(int64_t groups, int64_t n, int64_t k, int64_t rows_per_group);
 
 // Bytes of the two workspaces of a product with parallel parts: partial sums, and arrival counters, which
 // must be zero before the first use and are zero after each.

@@ -2,8 +2,8 @@
 // products read (gemm.h).
 //
 // scale = largest |x| of the block / 448 (1 for a block of zeros), value = e4m3(x * (448 / largest)). One
-// warp a block: rows do not know of each other. Each operation may leave out rows that only the device knows
-// not to exist.
+// warp a block: rows do not know of each other. `row_count`, on the device, is the number of rows that exist:
+// an operation reads and writes rows below *row_count alone. Null: all rows exist.
 #pragma once
 
 #include "kernels/api/execution.h"
@@ -19,20 +19,13 @@ struct QuantisedRows {
   float* sums = nullptr;  // where wanted (int4 weights): scale times the sum of each block's rounded values
 };
 
-// Which rows of a call exist, as the device knows: rows below *count; or, with group_rows > 0, rows r for
-// which r % group_rows < count[r / group_rows]. Null: all.
-struct RowsThatExist {
-  const int32_t* count = nullptr;
-  int64_t group_rows = 0;
-};
-
 // cols, strides: multiples of 4. out row r = quantised x row row_index[r] (null: r); so rows are permuted on
 // the way.
 struct QuantiseArgs {
   Matrix x;  // kBF16 or kF32
   const int32_t* row_index = nullptr;
   int64_t rows = 0;  // of out
-  RowsThatExist exist;
+  const int32_t* row_count = nullptr;
   QuantisedRows out;
 };
 void Quantise(const QuantiseArgs& args, const Execution& execution);
@@ -53,7 +46,7 @@ void NormQuantise(const NormQuantiseArgs& args, const Execution& execution);
 // out = quantised silu(gate) * up, gate_up = [gate | up] side by side.
 struct SwiGluQuantiseArgs {
   Matrix gate_up;  // [rows, 2 * cols], kBF16 or kF32
-  RowsThatExist exist;
+  const int32_t* row_count = nullptr;
   QuantisedRows out;
 };
 void SwiGluQuantise(const SwiGluQuantiseArgs& args, const Execution& execution);
@@ -63,7 +56,7 @@ void SwiGluQuantise(const SwiGluQuantiseArgs& args, const Execution& execution);
 struct GatherArgs {
   Matrix x;  // kBF16
   const int32_t* row_index = nullptr;
-  RowsThatExist exist;
+  const int32_t* row_count = nullptr;
   Matrix out;  // kBF16
 };
 void Gather(const GatherArgs& args, const Execution& execution);
@@ -74,7 +67,7 @@ struct GatherQuantisedArgs {
   int64_t cols = 0;
   const int32_t* row_index = nullptr;
   int64_t rows = 0;  // of out
-  RowsThatExist exist;
+  const int32_t* row_count = nullptr;
   QuantisedRows out;
   int64_t x_scale_row = 1;  // from the scales, and sums, of a row of x to those of the next
 };

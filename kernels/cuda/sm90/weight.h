@@ -3,11 +3,8 @@
 // bf16, fp8: row-major as in the checkpoint, [groups][n][k]; a group is an expert or a head. fp8 has besides,
 // for each panel of 16 rows and each block of 128 columns, two fp32 scales: of the panel's first 8 rows and
 // of its last 8. So slices may begin at any row that is a multiple of 8 of the tensor, tensors may be stacked
-// at multiples of 16 rows, and gate and up may be interleaved; a slice's first column must be a multiple of
-// 128 of the tensor. int4: tiles of 128 rows and 128 columns (int4_weight.h).
-//
-// Interleaved gate and up (for SwiGLU in the product's last step): panel p holds gate rows 8p to 8p+7, then
-// up rows 8p to 8p+7; so one thread of the product holds both values of a feature.
+// at multiples of 16 rows; a slice's first column must be a multiple of
+// 128 of the tensor. int4: tiles of 128 rows and 128 columns (kernels/api/int4_tiles.h).
 #pragma once
 
 #include <cstdint>
@@ -17,9 +14,6 @@
 namespace deeprack::kernels::sm90 {
 
 inline constexpr int64_t kTileRows = 128;  // rows of W that a block multiplies at a time
-
-// The order of an int4 tile's values: it depends on what they are multiplied with.
-enum class Int4Order : int { kForBF16, kForE4M3 };
 
 struct RowWeight {
   const void* data = nullptr;     // 16-byte aligned
@@ -32,7 +26,7 @@ struct RowWeight {
   // do.
   int64_t group_stride_bytes = 0;  // multiple of 16
   int64_t group_stride_scales = 0;
-  Int4Order order = Int4Order::kForBF16;
+  WeightLayout int4_layout = WeightLayout::kTiles;  // or kTilesForE4M3, by the type of x
 };
 
 constexpr int64_t ScaleBlocks(int64_t k) { return (k + kScaleBlock - 1) / kScaleBlock; }
@@ -43,12 +37,5 @@ constexpr int64_t ScaleCount(int64_t groups, int64_t n, int64_t k) {
 // nullptr, or why a weight of this type and size, cut from these places of its tensors, is none that the
 // Hopper products read: the plain ones must serve it.
 const char* WhyNotRowWeight(DType type, int64_t n, int64_t k, int64_t row_begin, int64_t col_begin);
-
-// Copies source rows to rows [first_row, first_row + source.rows) of one group's [n, k] matrix (data, scales:
-// of that group), without changing a value. first_row: multiple of 16. bf16 to bf16, fp8 to fp8.
-void PackRowMajor(const SourceMatrix& source, int64_t first_row, void* data, float* scales);
-
-// Interleaves gate and up, both [rows, k] with rows a multiple of 8, into one group's [2 * rows, k].
-void PackGateUp(const SourceMatrix& gate, const SourceMatrix& up, void* data, float* scales);
 
 }  // namespace deeprack::kernels::sm90

@@ -1,5 +1,3 @@
-#include "kernels/api/packed_weight.h"
-
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -7,6 +5,7 @@
 #include "base/block_formats.h"
 #include "base/check.h"
 #include "base/checked.h"
+#include "kernels/api/weight_packing.h"
 #include "kernels/cpu/pack_blocks.h"
 
 namespace deeprack::kernels {
