@@ -1,9 +1,9 @@
 // The kernels of a card: which kernels suit the card, what they need, and the KernelSet made of them.
 //
 // Plain kernels run every operation on any card of compute capability 8.0 or later. Special kernels are for
-// cards of exactly one compute capability, and each replaces one plain operation. A special kernel is verified
-// once it has passed `make gpu-check` on a real card. Unverified kernels are used only where a developer asks
-// for them.
+// cards of exactly one compute capability, and each replaces one plain operation. A special kernel is
+// verified once it has passed `make gpu-check` on a real card. Unverified kernels are used only where a
+// developer asks for them.
 #pragma once
 
 #include <span>
@@ -58,8 +58,8 @@ KernelChoice ChooseKernels(const CardProperties& card, std::span<const SpecialKe
 // The choice as if all of `kernels` were verified. For developers: results may be wrong.
 KernelChoice ChooseUnverifiedToo(const CardProperties& card, std::span<const SpecialKernel> kernels);
 
-// The choice that a worker makes for its card: of SpecialKernels() the verified ones or, with `unverified_too`,
-// all.
+// The choice that a worker makes for its card: of SpecialKernels() the verified ones or, with
+// `unverified_too`, all.
 KernelChoice ChooseKernels(const CardProperties& card, bool unverified_too);
 
 // What the kernels of a choice need. Works without a card.
