@@ -1,5 +1,5 @@
-// The formats of the matrix product: what a step of K is in shared memory, and how a warpgroup sums
-// steps.
+// The formats of the matrix product: the contents of shared memory for a step of K, and the sums of a
+// warpgroup over steps.
 #pragma once
 
 #include "kernels/api/int4_tiles.h"
@@ -7,14 +7,14 @@
 
 namespace deeprack::kernels::sm90 {
 
-// The stage is read: lets the producer fill it again. By all math threads.
+// Called by all math threads when they have read the stage: the producer may fill it again.
 template <class Shared>
 __device__ inline void Release(const Shared& shared, int stage) {
   __syncwarp();
   if (threadIdx.x % kWarp == 0) Arrive(shared.empty(stage));
 }
 
-// kXScales: floats for each token and step, none, its scale, or its scale and its sum.
+// kXScales: the number of floats for each token and step: 0, 1 (the scale) or 2 (the scale and the sum).
 struct E4M3Format {
   static constexpr int kBlockK = 128, kPanelK = 128, kXPanels = 1;
   static constexpr int kXScales = 1;
@@ -115,7 +115,7 @@ struct BF16Format {
   }
 };
 
-// What formats of int4 weights have in common, whatever they are multiplied by: a tile is one copy.
+// Shared by the formats with int4 weights: one copy moves a tile.
 struct Int4Tiles {
   static constexpr uint32_t kWeightBytes = 9216, kWeightCopied = kInt4TileBytes;
   static_assert(kWeightBytes >= kWeightCopied);
