@@ -3,8 +3,8 @@
 // The threads of a block are fibers of one OS thread. A fiber runs until it meets a barrier or a shuffle;
 // then the next fiber runs. So __shared__ variables are thread-local statics of the OS thread, and races
 // cannot tear values. Fibers run in thread order between barriers, or in the opposite order after
-// RunReversed: a missing barrier gives a wrong result in one of the two orders, every time. Blocks run one
-// after the other.
+// SetReversed(true): a missing barrier gives a wrong result in one of the two orders, every time. Blocks run
+// one after the other.
 //
 // Emulated: threadIdx, blockIdx, blockDim, gridDim (x and y), __syncthreads, __syncwarp, full-mask
 // __shfl_xor_sync and __shfl_sync, atomicAdd on int. A thread that returns early counts as arrived at every
