@@ -22,6 +22,17 @@ void Round(const Matrix& rows, std::byte* rounded, const Execution& execution) {
                  execution);
 }
 
+// The norm of `args` over residual + x, or over the residual alone if x has no data.
+template <class Args>
+sm90::NormQuantiseArgs NormOf(const Args& args, const Matrix& x, const Matrix& residual) {
+  return {.x = x,
+          .residual = residual,
+          .weight = args.weight,
+          .eps = args.eps,
+          .normed = args.out,
+          .out = AsQuantised(args.rounded, args.out.rows, args.out.cols)};
+}
+
 }  // namespace
 
 void RmsNorm(const RmsNormArgs& args, const Execution& execution) {
@@ -29,13 +40,7 @@ void RmsNorm(const RmsNormArgs& args, const Execution& execution) {
     plain::RmsNorm(args, execution);
     return Round(args.out, args.rounded, execution);
   }
-  // Without anything to add the residual is only read.
-  sm90::NormQuantise({.residual = args.x,
-                      .weight = args.weight,
-                      .eps = args.eps,
-                      .normed = args.out,
-                      .out = AsQuantised(args.rounded, args.out.rows, args.out.cols)},
-                     execution);
+  sm90::NormQuantise(NormOf(args, {}, args.x), execution);  // a residual without x is only read
 }
 
 void AddRmsNorm(const AddRmsNormArgs& args, const Execution& execution) {
@@ -43,13 +48,7 @@ void AddRmsNorm(const AddRmsNormArgs& args, const Execution& execution) {
     plain::AddRmsNorm(args, execution);
     return Round(args.out, args.rounded, execution);
   }
-  sm90::NormQuantise({.x = args.x,
-                      .residual = args.residual,
-                      .weight = args.weight,
-                      .eps = args.eps,
-                      .normed = args.out,
-                      .out = AsQuantised(args.rounded, args.out.rows, args.out.cols)},
-                     execution);
+  sm90::NormQuantise(NormOf(args, args.x, args.residual), execution);
 }
 
 void PeerAddRmsNorm(const PeerAddRmsNormArgs& args, const Execution& execution) {
