@@ -1,4 +1,4 @@
-// RMSNorm: rows of a width and type that the Hopper kernel holds in registers, plain otherwise.
+// RMSNorm: the Hopper kernel for widths and types that it holds in registers, the plain kernel otherwise.
 #include "kernels/cuda/hopper/operations.h"
 #include "kernels/cuda/hopper/rounded_rows.h"
 #include "kernels/cuda/plain/operations.h"
@@ -10,12 +10,12 @@ namespace {
 
 bool InFours(const Matrix& matrix) { return matrix.cols % 4 == 0 && matrix.stride % 4 == 0; }
 
-// Of rows `x` (for AddRmsNorm what is added, and the residual) into `out`.
+// True when the Hopper kernel serves rows `x` and output `out`.
 bool Suits(const Matrix& x, const Matrix& out) {
   return InFours(x) && InFours(out) && out.type == DType::kBF16 && out.cols <= sm90::kMaxNormWidth;
 }
 
-// Rounds rows that the plain norm has made.
+// Rounds the output of the plain norm.
 void Round(const Matrix& rows, std::byte* rounded, const Execution& execution) {
   if (rounded == nullptr) return;
   sm90::Quantise({.x = rows, .rows = rows.rows, .out = AsQuantised(rounded, rows.rows, rows.cols)},
