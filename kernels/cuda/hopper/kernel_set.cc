@@ -50,7 +50,8 @@ KernelSet CardKernels(const KernelChoice& choice) {
     set.head_linear = hopper::HeadLinear;
     set.grouped_linear = hopper::GroupedLinear;
   }
-  // The norm within it is Hopper's: whoever has the plain one beside it would get other bits.
+  // peer_add_rms_norm contains the Hopper norm, so its bits agree with add_rms_norm only if that is Hopper's
+  // too.
   if (set.peer_sum != nullptr && set.add_rms_norm == hopper::AddRmsNorm)
     set.peer_add_rms_norm = hopper::PeerAddRmsNorm;
   return set;

@@ -14,7 +14,7 @@ int64_t MlaPlanBytes(const MlaShape& shape);
 int64_t ExpandedPlanBytes(const ExpandedShape& shape, int64_t sequences, int64_t max_context);
 ScratchBytes ScratchOf(const StepBounds& bounds);
 
-// Their parts of ScratchOf.
+// The scratch of one kind of operation, which ScratchOf combines.
 ScratchBytes ScratchOfProduct(const ProductBound& product);
 ScratchBytes ScratchOfExpanded(const ExpandedShape& shape);
 int64_t ScratchOfAttention(const MlaShape& most, int multiprocessors);

@@ -1,4 +1,5 @@
-// Choice and grouping of experts, the way to those of other ranks, and the sum of their outputs.
+// The choice of experts, the grouping of rows by expert, the exchange of rows between ranks, and the
+// combination of the experts' outputs.
 #include "base/check.h"
 #include "kernels/cuda/hopper/operations.h"
 #include "kernels/cuda/plain/operations.h"

@@ -1,5 +1,5 @@
-// The matrix product's kernel: a persistent grid; in each block one warp of a first warpgroup feeds a ring of
-// tiles by TMA, and two warpgroups multiply 64 rows of W each.
+// The kernel of the matrix product. The grid is persistent. In each block, one warp of the first warpgroup
+// fills a ring of tiles by TMA, and two other warpgroups multiply 64 rows of W each.
 #pragma once
 
 #include "kernels/cuda/sm90/gemm.h"
@@ -11,11 +11,12 @@ inline constexpr int kMathWarpgroups = 2;
 inline constexpr int kMathThreads = kMathWarpgroups * kWarpgroup;
 inline constexpr int kGemmThreads = kWarpgroup + kMathThreads;
 inline constexpr int kMathWarps = kMathThreads / kWarp;
-inline constexpr int kChunk = 32;      // tokens that a warp turns round at a time
-inline constexpr int kTurnPitch = 20;  // floats from token to token there: 16 features and no bank conflict
+inline constexpr int kChunk = 32;  // tokens that a warp transposes at a time
+inline constexpr int kTurnPitch =
+    20;  // floats from token to token: 16 features, padded against bank conflicts
 inline constexpr uint32_t kTurnBytes = kMathWarps * kChunk * kTurnPitch * sizeof(float);
 
-// What the kernel is given: GemmArgs made ready by the host.
+// The kernel's argument, made by the host from GemmArgs.
 struct GemmLaunch {
   TensorMap weight;  // fp8: [groups, n, k] bytes, boxes 128 x 128; bf16: boxes 128 rows x 64
   TensorMap x;       // [rows, groups, k], boxes of 128 bytes of k, tokens rows
@@ -27,14 +28,15 @@ struct GemmLaunch {
   void* out;
   float* partials;
   int* arrivals;
-  int64_t out_stride, weight_scale_stride, tile_stride;  // the latter two from group to group; bytes of tiles
+  int64_t out_stride, weight_scale_stride,
+      tile_stride;  // weight_scale_stride, tile_stride: from group to group; tile_stride in bytes
   int32_t rows, n, k_blocks, groups, feature_tiles, splits;
   Grouping grouping;
   bool out_bf16, weights_stay;  // weights_stay: several token tiles read them
 };
 
-// Shared memory: first and rows of each group, the barriers, the tiles, the scales, and the warps' turning
-// space.
+// Shared memory: the first row and the row count of each group, the barriers, the tiles, the scales, and the
+// warps' space for transposing.
 template <class Format, int kTokens>
 struct GemmShared {
   static constexpr uint32_t kXBytes = kTokens * kSwizzleBytes * Format::kXPanels;
@@ -72,10 +74,10 @@ struct GemmShared {
   }
 };
 
-// Whether the rows of the groups are what an earlier kernel has written.
+// True when an earlier kernel wrote the groups' row offsets.
 __device__ inline bool NeedsGroups(const GemmLaunch& launch) { return launch.grouping == Grouping::kRanges; }
 
-// Group g: rows [first, first + count) of x; kept in shared memory as pairs.
+// Writes each group's rows [first, first + count) to shared memory as pairs (first, count).
 __device__ inline void LoadGroups(const GemmLaunch& launch, int32_t* groups) {
   for (int g = static_cast<int>(threadIdx.x); g < launch.groups; g += kGemmThreads) {
     int32_t first = 0, count = launch.rows;
@@ -88,8 +90,9 @@ __device__ inline void LoadGroups(const GemmLaunch& launch, int32_t* groups) {
   }
 }
 
-// Asks for the weights of the block's first steps, as many as there are stages, before the kernels ahead have
-// ended: weights are nobody's output. Only where the first unit is known without them. Returns how many.
+// Starts the copies of the weights of the block's first steps, one for each stage, before earlier kernels
+// have ended: no kernel writes weights. Copies nothing if the first unit depends on an earlier kernel.
+// Returns the number of steps.
 template <class Format, int kTokens>
 __device__ inline int WeightsAhead(const GemmLaunch& launch, const GemmShared<Format, kTokens>& shared,
                                    GemmWalk walk, int parts, uint64_t policy) {
@@ -146,8 +149,7 @@ __device__ inline void Produce(const GemmLaunch& launch, const GemmShared<Format
   }
 }
 
-// This thread's sums of the tile's parts in the workspace, those of part 0; a part has kTokens / 8 *
-// kMathThreads.
+// This thread's sums of part 0 of the tile in the workspace. A part has kTokens / 8 * kMathThreads entries.
 template <int kTokens>
 __device__ inline Floats4* PartsOf(const GemmLaunch& launch, const GemmUnit& tile) {
   const int thread = static_cast<int>(threadIdx.x) - kWarpgroup;
@@ -213,7 +215,7 @@ __device__ inline void StoreFeatures(const GemmLaunch& launch, int64_t at, const
   }
 }
 
-// Turns each warp's 16 features x 32 tokens round in shared memory, so that a lane writes one token's
+// Transposes each warp's 16 features x 32 tokens in shared memory, so that a lane writes one token's
 // features.
 template <int kTokens>
 __device__ inline void Store(const GemmLaunch& launch, const GemmUnit& unit, int first_row, int count,
@@ -317,7 +319,7 @@ __global__ void __launch_bounds__(kGemmThreads, 1) GemmKernel(const __grid_const
     if (threadIdx.x == 0) Produce<Format, kTokens>(launch, shared, walk);
   } else {
     RaiseRegisters<232>();
-    WaitForPrevious();  // it writes what the kernel before may still read
+    WaitForPrevious();  // the kernel before may still read the output
     Multiply<Format, kTokens>(launch, shared, walk);
   }
 }

@@ -8,8 +8,8 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// Whether (value a, index i) goes before (value b, index j): the larger, the lower index among equals; NaN
-// goes last.
+// True when (value a, index i) comes before (value b, index j): the larger value first (ties: the lower index), NaN
+// last.
 __device__ inline bool Before(float a, int i, float b, int j) {
   if (a > b || (b != b && a == a)) return true;
   if (b > a || (a != a && b == b)) return false;
@@ -29,7 +29,7 @@ __device__ inline int FirstOfWarp(float value, int index) {
   return index;
 }
 
-// A warp a token; lane l holds experts [l * kPerLane, + kPerLane).
+// A warp takes a token; lane l holds experts [l * kPerLane, (l + 1) * kPerLane).
 template <int kPerLane>
 __global__ void GateKernel(GateArgs args) {
   BeginKernel();

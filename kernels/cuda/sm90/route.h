@@ -1,4 +1,5 @@
-// Routing of tokens to experts on Hopper: the gate, the grouping of rows by expert, and the way back.
+// Routing of tokens to experts on Hopper: the gate, the grouping of rows by expert, and the combination of
+// the experts' outputs.
 #pragma once
 
 #include "kernels/api/execution.h"
@@ -6,21 +7,21 @@
 
 namespace deeprack::kernels::sm90 {
 
-// nullptr, or why a gate of this shape is not served here: it takes 32, 64, 128 or 256 experts, groups that
-// begin at a lane's first expert (a lane has experts / 32), at most 32 groups, top_k at most 32.
+// nullptr, or why this kernel does not serve the shape. It takes 32, 64, 128 or 256 experts, groups that
+// begin at a lane's first expert (a lane has experts / 32), at most 32 groups, and top_k of at most 32.
 const char* WhyNotGate(int64_t experts, int64_t n_group, int64_t top_k);
-// As kernels/api/moe.h says; a warp a token.
+// gate of kernels/api/moe.h. One warp a token.
 void Gate(const GateArgs& args, const Execution& execution);
 
-// nullptr, or why these pairs are not grouped here: fewer than 2^24 of them.
+// nullptr, or why this kernel cannot group the pairs. It takes fewer than 2^24 pairs.
 const char* WhyNotGroupByExpert(const GroupByExpertArgs& args);
-// As kernels/api/moe.h says; a block an expert.
+// group_by_expert of kernels/api/moe.h. One block an expert.
 void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution);
 
-// nullptr, or why these arguments are not served here: y and add, if it has data, are of one type; columns
-// and strides are multiples of 8.
+// nullptr, or why this kernel does not serve the arguments. y and add (if it has data) are of one type;
+// columns and strides are multiples of 8.
 const char* WhyNotCombine(const CombineArgs& args);
-// As kernels/api/moe.h says.
+// combine of kernels/api/moe.h.
 void Combine(const CombineArgs& args, const Execution& execution);
 
 }  // namespace deeprack::kernels::sm90

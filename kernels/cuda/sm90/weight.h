@@ -1,10 +1,10 @@
 // Weights as the Hopper matrix products read them: y = x W^T, W is [n, k].
 //
-// bf16, fp8: row-major as in the checkpoint, [groups][n][k]; a group is an expert or a head. fp8 has besides,
-// for each panel of 16 rows and each block of 128 columns, two fp32 scales: of the panel's first 8 rows and
-// of its last 8. So slices may begin at any row that is a multiple of 8 of the tensor, tensors may be stacked
-// at multiples of 16 rows; a slice's first column must be a multiple of
-// 128 of the tensor. int4: tiles of 128 rows and 128 columns (kernels/api/int4_tiles.h).
+// bf16, fp8: row-major as in the checkpoint, [groups][n][k]; a group is an expert or a head. fp8 also has two
+// fp32 scales for each panel of 16 rows and each block of 128 columns: one for the panel's first 8 rows, one
+// for its last 8 rows. So a slice may begin at a row of its tensor that is a multiple of 8, and tensors may
+// be stacked at multiples of 16 rows. A slice must begin at a column of its tensor that is a multiple of 128.
+// int4: tiles of 128 rows and 128 columns (kernels/api/int4_tiles.h).
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,7 @@ struct RowWeight {
   int64_t groups = 1;
   int64_t n = 0;  // multiple of 16
   int64_t k = 0;  // bf16: multiple of 8, fp8: of 16, int4: of 128
-  // From one group's matrix, and its scales, to the next one's, where they do not follow each other. 0: they
-  // do.
+  // The distance of neighbouring groups' matrices, and of their scales. 0: groups are contiguous.
   int64_t group_stride_bytes = 0;  // multiple of 16
   int64_t group_stride_scales = 0;
   WeightLayout int4_layout = WeightLayout::kTiles;  // or kTilesForE4M3, by the type of x
@@ -34,8 +33,8 @@ constexpr int64_t ScaleCount(int64_t groups, int64_t n, int64_t k) {
   return groups * (n / kPanelRows) * ScaleBlocks(k) * 2;
 }
 
-// nullptr, or why a weight of this type and size, cut from these places of its tensors, is none that the
-// Hopper products read: the plain ones must serve it.
+// nullptr, or why the Hopper products cannot read a weight of this type and size whose slices begin at these
+// rows and columns of their tensors. The plain products read such a weight.
 const char* WhyNotRowWeight(DType type, int64_t n, int64_t k, int64_t row_begin, int64_t col_begin);
 
 }  // namespace deeprack::kernels::sm90
