@@ -19,8 +19,9 @@
 
 #include "base/e4m3.h"
 #include "checkpoint/checkpoint_reader.h"
+#include "kernels/api/card_kernels.h"
 #include "kernels/api/kernel_set.h"
-#include "kernels/cuda/choice/kernel_choice.h"
+#include "kernels/cuda/choice/operation_names.h"
 #include "model/files/model_files.h"
 #include "sizing/weight_forms.h"
 #include "sizing/weight_manifest.h"

@@ -5,8 +5,7 @@
 #include "base/checked.h"
 #include "base/weight_geometry.h"
 #include "gtest/gtest.h"
-#include "kernels/api/packed_weight.h"
-#include "kernels/cuda/sm90/int4_weight.h"
+#include "kernels/api/weight_packing.h"
 #include "kernels/cuda/sm90/weight.h"
 #include "sizing/weight_manifest.h"
 #include "tests/unit/model/r1_config.h"
@@ -180,7 +179,7 @@ TEST(PackedGeometryTest, PackingWritesTheBytesOfTilesOfInt4) {
       const std::vector<BlockInt4G128> blocks(static_cast<size_t>(cols / 128), BlockInt4G128{});
       const int64_t written = WrittenBytes(bytes + 1024, [&](std::byte* to) {
         for (int64_t row = end - kInt4TileRows; row < end; ++row) {
-          kernels::sm90::PackInt4Row(blocks.data(), row, cols, to);
+          kernels::PackInt4Row(blocks.data(), row, cols, WeightLayout::kTiles, to);
         }
       });
       EXPECT_EQ(written, bytes) << rows << " x " << cols;
