@@ -9,10 +9,10 @@
 #include "absl/status/statusor.h"
 #include "base/dtype.h"
 #include "cli/plan/planned_device.h"
-#include "cli/serve/serve_options.h"
 #include "model/config/model_config.h"
 #include "model/layout/layout.h"
 #include "model/step/step_limits.h"
+#include "settings/settings.h"
 #include "sizing/rank_footprint.h"
 #include "sizing/weight_forms.h"
 
@@ -35,7 +35,7 @@ struct ClusterPlan {
 
 // Counts as a worker does. `forms` are those of the model's weights on `device`. Errors: those of CheckSuits.
 absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const sizing::WeightForms& forms,
-                                        const PlannedDevice& device, const ServeOptions& options,
+                                        const PlannedDevice& device, const Settings& options,
                                         int64_t device_memory);
 
 // FailedPrecondition: a device is too small for its rank with at least one page of KV cache; the message says
