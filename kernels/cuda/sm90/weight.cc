@@ -2,6 +2,8 @@
 
 namespace deeprack::kernels::sm90 {
 
+static_assert(kTileRows == kInt4TileRows);  // a block multiplies one int4 tile at a time
+
 const char* WhyNotRowWeight(DType type, int64_t n, int64_t k, int64_t row_begin, int64_t col_begin) {
   if (type != DType::kBF16 && type != DType::kF8E4M3 && type != DType::kInt4G128) return "its type";
   if (n % kPanelRows != 0) return "its rows are no multiple of 16";
