@@ -58,7 +58,8 @@ void AddFlags(CLI::App& app, CoordinatorOptions& o, std::string& config_file) {
       ->check(CLI::Range(0, 1 << 30));
   option("--max-step-tokens", o.max_step_tokens, "Tokens of a step and dp group")
       ->check(CLI::Range(1, 1 << 20));
-  option("--max-sequences", o.max_sequences, "Sequences running at once")->check(CLI::Range(1, 1 << 16));
+  option("--max-sequences", o.max_sequences, "Sequences running at once in each dp group")
+      ->check(CLI::Range(1, 1 << 16));
   option("--max-waiting", o.max_waiting, "Sequences in the queue; beyond it requests get 429")
       ->check(CLI::Range(0, 1 << 20));
   option("--max-logprobs", o.max_logprobs, "Log-probabilities a request may ask for at each position")
@@ -67,6 +68,9 @@ void AddFlags(CLI::App& app, CoordinatorOptions& o, std::string& config_file) {
       ->check(CLI::NonNegativeNumber);
   option("--threads", o.threads, "Compute threads of each rank, 0: its share")->check(CLI::Range(0, 4096));
   option("--worker-timeout", o.worker_timeout, "Seconds to wait for all ranks")->check(CLI::PositiveNumber);
+  option("--load-progress-timeout", o.load_progress_timeout,
+         "Seconds without progress after which a rank that loads is lost")
+      ->check(CLI::PositiveNumber);
   option("--recovery-timeout", o.recovery_timeout,
          "Seconds to wait for all ranks after one was lost, while streams pause; 0: a loss ends serving")
       ->check(CLI::NonNegativeNumber);

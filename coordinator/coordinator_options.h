@@ -26,15 +26,16 @@ struct CoordinatorOptions {
   std::string prefill_attention = "expanded";              // absorbed, expanded
   int32_t max_context = 0;                                 // 0: the model's
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;  // per dp group
-  int32_t max_sequences = model::kDefaultMaxSequences;     // running at once
+  int32_t max_sequences = model::kDefaultMaxSequences;     // running at once in one dp group
   int32_t max_waiting = 1024;                              // queued
   int32_t max_logprobs = 20;                               // a request's logprobs at each position
   int64_t kv_bytes = 0;                                    // per rank; 0: the worker chooses
   int32_t threads = 0;                                     // of each rank; 0: its share of the cores
   double worker_timeout = 600;                             // seconds to wait for all ranks
-  double recovery_timeout = 300;  // seconds to wait for them after a loss; 0: that ends serving
-  std::string served_model_name;  // empty: the folder's name
-  bool generation_config = true;  // sampling defaults from generation_config.json
+  double load_progress_timeout = 300;  // seconds without progress after which a loading rank is lost
+  double recovery_timeout = 300;       // seconds to wait for them after a loss; 0: that ends serving
+  std::string served_model_name;       // empty: the folder's name
+  bool generation_config = true;       // sampling defaults from generation_config.json
   std::string log_level = "info";
 
   model::Layout layout() const { return {.tp = tp, .dp = dp, .ep = ep > 0 ? ep : tp * dp, .pp = pp}; }

@@ -81,6 +81,7 @@ class StepLoopThread final : public StepLoop {
   void Admit(std::vector<Submission> submissions);
   void Obey(Commands commands);
   absl::Status Step();
+  void EndStalled();
   void TakeFailure(const absl::Status& why);
   void Interrupt(const absl::Status& why);
   void Resume(const NewRanks& ranks);
@@ -240,7 +241,7 @@ void StepLoopThread::Resume(const NewRanks& ranks) {
 absl::Status StepLoopThread::Step() {
   const std::optional<model::StepPlan> plan = scheduler_.Plan();
   if (!plan.has_value()) {
-    DR_CHECK(scheduler_.idle());
+    if (!scheduler_.idle()) EndStalled();
     return absl::OkStatus();
   }
   PublishStats();
@@ -259,6 +260,13 @@ absl::Status StepLoopThread::Step() {
   AddTimings(result.rank_timings);
   DeliverAll(std::move(events));
   return absl::OkStatus();
+}
+
+void StepLoopThread::EndStalled() {
+  TokenEvent event = scheduler_.EndStalled();
+  spdlog::error("sequence {}: {}", event.sequence, std::string(event.error.message()));
+  PublishStats();
+  Deliver(std::move(event));
 }
 
 void StepLoopThread::AddTimings(const std::vector<model::StepTimings>& ranks) {

@@ -15,6 +15,8 @@ class TokenCounter {
   void AddPrompt(absl::Span<const TokenId> tokens);
   void AddOutput(TokenId token);
 
+  // Distinct tokens.
+  int64_t size() const { return static_cast<int64_t>(counts_.size()); }
   // In ascending order of tokens.
   std::vector<model::TokenCount> counts() const;
 

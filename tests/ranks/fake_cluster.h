@@ -8,8 +8,9 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "coordinator/dispatch/grpc_step_executor.h"
+#include "coordinator/dispatch/grpc_worker_client.h"
 #include "coordinator/dispatch/load_model.h"
+#include "coordinator/dispatch/rank_step_executor.h"
 #include "coordinator/dispatch/worker_pool.h"
 #include "coordinator/membership/membership.h"
 #include "tests/ranks/fake_engine.h"
@@ -40,6 +41,7 @@ class FakeCluster {
   void Reconnect();
   absl::StatusOr<coordinator::LoadedModel> Load(absl::Duration collective_timeout = kPatience);
   Epoch epoch() const { return epoch_; }
+  static constexpr int32_t kVocabulary = 1'000'000;  // of fake engines
 
   coordinator::Membership& membership() { return *membership_; }
   coordinator::WorkerPool& pool() { return *pool_; }

@@ -55,6 +55,7 @@ CreateEngine MakeFakeEngines(FakeBehaviour behaviour) {
     progress(0, 1000 + options.rank);
     DR_RETURN_IF_ERROR(behaviour.on_load(options));
     DR_RETURN_IF_ERROR(world->Barrier());
+    DR_RETURN_IF_ERROR(behaviour.on_read());
     return std::make_unique<FakeEngine>(options, world, behaviour);
   };
 }

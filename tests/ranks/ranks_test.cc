@@ -59,12 +59,14 @@ TEST(RanksTest, LoadingReportsTheBytesOfAllRanks) {
   coordinator::LoadOptions options;
   options.layout = cluster.layout();
   options.model_path = "none";
+  SystemClock clock;
   int64_t last_done = 0, last_total = 0;
-  const auto loaded = coordinator::LoadModel(&cluster.pool(), options, [&](int64_t done, int64_t total) {
-    EXPECT_LE(done, total);
-    last_done = done;
-    last_total = total;
-  });
+  const auto loaded =
+      coordinator::LoadModel(&cluster.pool(), options, &clock, {.progress = [&](int64_t done, int64_t total) {
+        EXPECT_LE(done, total);
+        last_done = done;
+        last_total = total;
+      }});
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ(last_total, 2001);
   EXPECT_EQ(last_done, 2001);
@@ -78,7 +80,8 @@ TEST(RanksTest, TheSecretOfAnNcclWorldIsRankZerosOnEveryRank) {
   options.layout = cluster.layout();
   options.model_path = "none";
   options.over_nccl = true;
-  const auto loaded = coordinator::LoadModel(&cluster.pool(), options, {});
+  SystemClock clock;
+  const auto loaded = coordinator::LoadModel(&cluster.pool(), options, &clock, {});
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_THAT(cluster.nccl_worlds(),
               testing::UnorderedElementsAre("0: opened by 0", "1: opened by 0", "2: opened by 0"));
@@ -157,7 +160,7 @@ TEST(RanksTest, AStaleEpochIsRefusedAndDoesNotReachTheEngine) {
   EXPECT_TRUE(absl::IsFailedPrecondition(stale.status())) << stale.status();
   EXPECT_THAT(MessageOf(stale.status()), HasSubstr("is of epoch 0; this worker is in epoch 1"));
   // The workers themselves are as good as before.
-  coordinator::GrpcStepExecutor another(&cluster.pool());
+  coordinator::RankStepExecutor another(&cluster.pool(), FakeCluster::kVocabulary);
   EXPECT_TRUE(another.Execute(FakeCluster::Plan(1)).ok());
 }
 
@@ -182,6 +185,74 @@ TEST(RanksTest, AnErrorInAStepNamesItsRankNotThoseThatWaitedForIt) {
   EXPECT_THAT(MessageOf(result.status()), HasSubstr("rank 2 (pid"));
   EXPECT_THAT(MessageOf(result.status()), HasSubstr("out of order"));
   EXPECT_EQ(cluster.executor().Execute(FakeCluster::Plan(2)).status(), result.status());  // the epoch is over
+}
+
+TEST(RanksTest, ATokenOutsideTheVocabularyNamesItsRankAndEndsTheEpoch) {
+  FakeCluster cluster(2);
+  cluster.StartAllWorkers({});
+  cluster.Connect();
+  ASSERT_TRUE(cluster.Load().ok());
+  coordinator::RankStepExecutor executor(&cluster.pool(), /*vocab_size=*/3003);
+  const auto result = executor.Execute(FakeCluster::Plan(1));  // rank 0 answers with token 3003
+  EXPECT_TRUE(absl::IsInternal(result.status())) << result.status();
+  EXPECT_THAT(MessageOf(result.status()),
+              HasSubstr("rank 0 answered step 1 for sequence 11 with sampled token 3003"));
+  EXPECT_EQ(executor.Execute(FakeCluster::Plan(2)).status(), result.status());
+}
+
+// A load in which rank 1 hangs: which ranks stall, and what the load says.
+class StallTest : public testing::Test {
+ protected:
+  absl::Status Hang() {
+    released_.wait();
+    return absl::AbortedError("let go");
+  }
+  absl::Status Load(const FakeBehaviour& rank_1, absl::Duration progress_timeout,
+                    absl::Duration collective_timeout) {
+    cluster_.StartAllWorkers({{}, rank_1});
+    cluster_.Connect();
+    coordinator::LoadOptions options;
+    options.layout = cluster_.layout();
+    options.model_path = "none";
+    options.progress_timeout = progress_timeout;
+    options.collective_timeout = collective_timeout;
+    const auto loaded = coordinator::LoadModel(&cluster_.pool(), options, &clock_,
+                                               {.stalled = [&](Rank rank, const std::string& why) {
+                                                 stalled_.push_back(rank);
+                                                 cluster_.membership().Expel(1, rank, why);
+                                               }});
+    let_go_.set_value();
+    return loaded.status();
+  }
+
+  std::promise<void> let_go_;
+  const std::shared_future<void> released_ = let_go_.get_future().share();
+  SystemClock clock_;
+  std::vector<Rank> stalled_;
+  FakeCluster cluster_{2};
+};
+
+TEST_F(StallTest, ARankThatHangsInItsReadsIsNamedAndLost) {
+  FakeBehaviour hangs;
+  hangs.on_read = [this] { return Hang(); };
+  const absl::Status status = Load(hangs, /*progress_timeout=*/absl::Seconds(1), kPatience);
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_THAT(MessageOf(status), HasSubstr("rank 1 (pid"));
+  EXPECT_THAT(MessageOf(status),
+              HasSubstr("was lost: its load has made no progress for 1s at 0 of 1001 bytes"));
+  EXPECT_THAT(stalled_, testing::ElementsAre(1));
+  EXPECT_TRUE(absl::IsUnavailable(cluster_.pool().health()));
+}
+
+TEST_F(StallTest, ARankForWhichOthersWaitInVainIsNamedAndLost) {
+  FakeBehaviour hangs;
+  hangs.on_load = [this](const EngineOptions&) { return Hang(); };
+  const absl::Status status = Load(hangs, kPatience, /*collective_timeout=*/absl::Milliseconds(300));
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_THAT(MessageOf(status), HasSubstr("rank 1 (pid"));
+  EXPECT_THAT(MessageOf(status),
+              HasSubstr("was lost: the other ranks waited for it in vain while they loaded"));
+  EXPECT_THAT(stalled_, testing::ElementsAre(1));
 }
 
 TEST(RanksTest, ALostRankEndsTheStepUnderWay) {
