@@ -158,8 +158,10 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
   const LoadEvents events = {
       .progress = [this](int64_t done, int64_t total) { context_->readiness().SetLoading(done, total); },
       // Its heartbeats come, so membership cannot know. OnLoss follows, as for every lost worker.
-      .stalled = [this, epoch = world.epoch](
-                     Rank rank, const std::string& why) { membership_->Expel(epoch, rank, why); },
+      .stalled =
+          [this, epoch = world.epoch](Rank rank, const std::string& why) {
+            membership_->Expel(epoch, rank, absl::StrCat(why, " (--load-progress-timeout)"));
+          },
   };
   absl::StatusOr<LoadedModel> loaded = LoadModel(ranks_.pool.get(), load, clock_, events);
   if (!loaded.ok()) return OfWeights(loaded.status());

@@ -13,7 +13,7 @@ absl::StatusOr<World> Roster::WaitForWorld(absl::Duration timeout) {
   if (first() && !turned_down_.ok()) return turned_down_;
   if (!table_.settled()) {
     std::string message = DescribeMissing(table_.layout(), table_.nodes());
-    if (!turned_down_.ok()) absl::StrAppend(&message, "; one was turned down: ", turned_down_.message());
+    if (!turned_down_.ok()) absl::StrAppend(&message, "; a worker was refused: ", turned_down_.message());
     return absl::DeadlineExceededError(message);
   }
   World world{.epoch = table_.epoch(), .members = std::vector<Member>(ranks_.size())};

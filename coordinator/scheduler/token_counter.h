@@ -1,4 +1,4 @@
-// How often each token has occurred in a sequence: what penalties need, kept up to date token by token.
+// How often each token has occurred in a sequence, for penalties. Updated token by token.
 #pragma once
 
 #include <vector>

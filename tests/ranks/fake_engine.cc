@@ -24,7 +24,7 @@ class FakeEngine final : public Engine {
     if (world_->rank() != 0) return result;
     for (const model::SequencePlan& sequence : plan.sequences) {
       result.sequences.push_back({.sequence = sequence.sequence,
-                                  .sampled = true,
+                                  .sampled = sequence.sample,
                                   .token = 1000 * sequence.num_computed + static_cast<TokenId>(sum)});
     }
     return result;

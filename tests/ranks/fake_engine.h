@@ -25,7 +25,7 @@ struct FakeBehaviour {
 };
 
 // Rank r holds 100 - r KV blocks and loads 1000 + r bytes. In each step all ranks add 2^rank, and rank 0
-// answers for every sequence with the token 1000 * its num_computed + that sum.
+// answers for every sequence that samples with the token 1000 * its num_computed + that sum.
 CreateEngine MakeFakeEngines(FakeBehaviour behaviour);
 
 }  // namespace deeprack::worker

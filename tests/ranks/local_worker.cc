@@ -190,20 +190,28 @@ absl::Status LocalWorker::Join(coordinator::AttachHandler* handler) {
                                                        .nccl = true},
                                                       stream_.get());
   if (!member.ok()) return member.status();
+  const std::lock_guard lock(mutex_);
   handler_ = handler;
   member_ = *member;
   return absl::OkStatus();
 }
 
 absl::Status LocalWorker::Beat() {
+  const std::lock_guard lock(mutex_);
+  if (ended_) return absl::UnavailableError("the process is gone");
+  if (handler_ == nullptr) return absl::OkStatus();
   return handler_->OnHeartbeat(member_, process_->engine->steps_finished(), process_->engine->busy());
 }
 
 void LocalWorker::Die() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(ended_, true)) return;
+  }
   std::vector<std::shared_ptr<Call>> calls;
   {
     const std::lock_guard lock(process_->mutex);
-    if (std::exchange(process_->dead, true)) return;
+    process_->dead = true;
     calls.swap(process_->calls);
   }
   for (const auto& call : calls) call->End(absl::UnavailableError("the process is gone"));

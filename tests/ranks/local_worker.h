@@ -37,7 +37,7 @@ class LocalWorker {
 
   // Joins, as a worker with a card of its own. `handler` outlives this.
   absl::Status Join(coordinator::AttachHandler* handler);
-  // One heartbeat; the handler's answer.
+  // One heartbeat, from any thread. Returns the handler's answer; OK before Join, Unavailable after Die.
   absl::Status Beat();
 
   // The process ends: its calls fail with Unavailable, now and later, and its stream breaks.
@@ -56,7 +56,9 @@ class LocalWorker {
 
   const int64_t pid_;
   const std::shared_ptr<Process> process_;
-  std::unique_ptr<Stream> stream_;
+  const std::unique_ptr<Stream> stream_;
+  std::mutex mutex_;
+  bool ended_ = false;
   coordinator::AttachHandler* handler_ = nullptr;
   int member_ = -1;
 };

@@ -200,59 +200,36 @@ TEST(RanksTest, ATokenOutsideTheVocabularyNamesItsRankAndEndsTheEpoch) {
   EXPECT_EQ(executor.Execute(FakeCluster::Plan(2)).status(), result.status());
 }
 
-// A load in which rank 1 hangs: which ranks stall, and what the load says.
-class StallTest : public testing::Test {
- protected:
-  absl::Status Hang() {
-    released_.wait();
-    return absl::AbortedError("let go");
-  }
-  absl::Status Load(const FakeBehaviour& rank_1, absl::Duration progress_timeout,
-                    absl::Duration collective_timeout) {
-    cluster_.StartAllWorkers({{}, rank_1});
-    cluster_.Connect();
-    coordinator::LoadOptions options;
-    options.layout = cluster_.layout();
-    options.model_path = "none";
-    options.progress_timeout = progress_timeout;
-    options.collective_timeout = collective_timeout;
-    const auto loaded = coordinator::LoadModel(&cluster_.pool(), options, &clock_,
-                                               {.stalled = [&](Rank rank, const std::string& why) {
-                                                 stalled_.push_back(rank);
-                                                 cluster_.membership().Expel(1, rank, why);
-                                               }});
-    let_go_.set_value();
-    return loaded.status();
-  }
-
-  std::promise<void> let_go_;
-  const std::shared_future<void> released_ = let_go_.get_future().share();
-  SystemClock clock_;
-  std::vector<Rank> stalled_;
-  FakeCluster cluster_{2};
-};
-
-TEST_F(StallTest, ARankThatHangsInItsReadsIsNamedAndLost) {
+TEST(RanksTest, ARankThatHangsInItsReadsIsNamedAndLost) {
+  std::promise<void> let_go;
   FakeBehaviour hangs;
-  hangs.on_read = [this] { return Hang(); };
-  const absl::Status status = Load(hangs, /*progress_timeout=*/absl::Seconds(1), kPatience);
+  hangs.on_read = [released = let_go.get_future().share()] {
+    released.wait();
+    return absl::AbortedError("let go");
+  };
+  FakeCluster cluster(2);
+  cluster.StartAllWorkers({{}, hangs});
+  cluster.Connect();
+  coordinator::LoadOptions options;
+  options.layout = cluster.layout();
+  options.model_path = "none";
+  options.progress_timeout = absl::Seconds(1);
+  SystemClock clock;
+  std::vector<Rank> stalled;
+  const absl::Status status = coordinator::LoadModel(&cluster.pool(), options, &clock,
+                                                     {.stalled =
+                                                          [&](Rank rank, const std::string& why) {
+                                                            stalled.push_back(rank);
+                                                            cluster.membership().Expel(1, rank, why);
+                                                          }})
+                                  .status();
+  let_go.set_value();
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_THAT(MessageOf(status), HasSubstr("rank 1 (pid"));
   EXPECT_THAT(MessageOf(status),
               HasSubstr("was lost: its load has made no progress for 1s at 0 of 1001 bytes"));
-  EXPECT_THAT(stalled_, testing::ElementsAre(1));
-  EXPECT_TRUE(absl::IsUnavailable(cluster_.pool().health()));
-}
-
-TEST_F(StallTest, ARankForWhichOthersWaitInVainIsNamedAndLost) {
-  FakeBehaviour hangs;
-  hangs.on_load = [this](const EngineOptions&) { return Hang(); };
-  const absl::Status status = Load(hangs, kPatience, /*collective_timeout=*/absl::Milliseconds(300));
-  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
-  EXPECT_THAT(MessageOf(status), HasSubstr("rank 1 (pid"));
-  EXPECT_THAT(MessageOf(status),
-              HasSubstr("was lost: the other ranks waited for it in vain while they loaded"));
-  EXPECT_THAT(stalled_, testing::ElementsAre(1));
+  EXPECT_THAT(stalled, testing::ElementsAre(1));
+  EXPECT_TRUE(absl::IsUnavailable(cluster.pool().health()));
 }
 
 TEST(RanksTest, ALostRankEndsTheStepUnderWay) {

@@ -56,7 +56,8 @@ TEST(MessageSize, SequencesThatOutgrowAPlanGiveWayAndAllEnd) {
   TokenId next = 0;
   while (const auto plan = scheduler.Plan()) {
     EXPECT_LE(BytesOf(*plan), TightMessage().max_message_bytes);
-    for (TokenEvent& event : scheduler.Apply(Answer(*plan, [&](const auto&) { return ++next; })).value()) {
+    const auto events = scheduler.Apply(Answer(*plan, [&](const auto&) { return ++next; })).value();
+    for (const TokenEvent& event : events) {
       tokens[event.sequence] += event.has_token;
       if (event.finish != FinishReason::kNone) finish[event.sequence] = event.finish;
     }
@@ -113,7 +114,8 @@ TEST(MessageSize, APromptWithLogprobsIsCutToWhatAResultHolds) {
   while (const auto plan = scheduler.Plan()) {
     EXPECT_LE(ResultBytesOf(*plan), TightMessage().max_message_bytes);
     chunks.push_back(plan->sequences.front().token_ids.size());
-    for (const TokenEvent& event : scheduler.Apply(Answer(*plan)).value()) {
+    const auto events = scheduler.Apply(Answer(*plan)).value();
+    for (const TokenEvent& event : events) {
       logprobs[event.sequence] += event.prompt_logprobs.size();
     }
     ASSERT_LT(scheduler.Stats().steps, 100);
