@@ -32,7 +32,7 @@ struct CoordinatorOptions {
   int64_t kv_bytes = 0;                                    // per rank; 0: the worker chooses
   int32_t threads = 0;                                     // of each rank; 0: its share of the cores
   double worker_timeout = 600;                             // seconds to wait for all ranks
-  double load_progress_timeout = 300;  // seconds without progress after which a loading rank is lost
+  double load_progress_timeout = 900;  // seconds without progress after which a loading rank is lost
   double recovery_timeout = 300;       // seconds to wait for them after a loss; 0: that ends serving
   std::string served_model_name;       // empty: the folder's name
   bool generation_config = true;       // sampling defaults from generation_config.json

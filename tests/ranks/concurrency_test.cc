@@ -44,6 +44,10 @@ class Rack {
     const std::lock_guard lock(mutex_);
     for (const auto& worker : workers_) worker->Beat().IgnoreError();
   }
+  void DieAll() {
+    const std::lock_guard lock(mutex_);
+    for (const auto& worker : workers_) worker->Die();
+  }
   LocalWorker& worker(int64_t pid) {
     const std::lock_guard lock(mutex_);
     return *workers_[pid];
@@ -72,10 +76,10 @@ std::unique_ptr<coordinator::Membership> MakeMembership(int ranks, Clock* clock,
 TEST(ConcurrentMembership, WorkersJoinBeatAndDieInThreadsOfTheirOwn) {
   constexpr int kRanks = 4;
   SystemClock clock;
-  Rack rack;
   std::atomic<int> losses = 0;
   std::atomic<bool> ending = false, first_is_there = false;
   auto membership = MakeMembership(kRanks, &clock, {.heartbeat_timeout = kPatience});
+  Rack rack;
   membership->OnLoss([&](const Loss&) { ++losses; });
   // Each thread is one place: a worker that joins, lives for some heartbeats, dies, and is replaced.
   std::vector<std::thread> places;
@@ -114,9 +118,9 @@ TEST(ConcurrentMembership, WorkersJoinBeatAndDieInThreadsOfTheirOwn) {
 
 TEST(ConcurrentMembership, ASilentWorkerIsLost) {
   SystemClock clock;
-  Rack rack;
   std::atomic<bool> lost = false;
   auto membership = MakeMembership(2, &clock, {.heartbeat_timeout = absl::Milliseconds(500)});
+  Rack rack;  // leaves membership before that goes
   membership->OnLoss([&](const Loss& loss) {
     EXPECT_THAT(loss.why, HasSubstr("no heartbeat for 500ms"));
     lost = true;
@@ -260,9 +264,12 @@ class ConcurrentRecovery : public testing::Test {
   }
   ~ConcurrentRecovery() override {
     passed_ = UINT64_MAX;
-    if (cluster_ != nullptr) cluster_->Stop();
     ending_ = true;
     beats_.join();
+    if (cluster_ == nullptr) return;
+    cluster_->EndStreams();
+    rack_.DieAll();  // while membership is there, which they leave
+    cluster_->Stop();
   }
 
   void Start() {
