@@ -35,8 +35,8 @@ std::unique_ptr<WorkerPool> Cluster::ConnectOverGrpc(const World& world,
   return ConnectWorkers(addresses, tls);
 }
 
-absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const CoordinatorOptions& options,
-                                                        ApiContext* context, Clock* clock, Connect connect) {
+absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const Settings& options, ApiContext* context,
+                                                        Clock* clock, Connect connect) {
   std::unique_ptr<Cluster> cluster(new Cluster(options, context, clock, std::move(connect)));
   DR_RETURN_IF_ERROR(CheckPlanSize(cluster->Limits()));
   if (!options.cluster_tls.empty()) {
@@ -148,6 +148,7 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
                             .max_sequences = options_.max_sequences,
                             .threads = options_.threads,
                             .over_nccl = ChooseDataPlane(nodes) == DataPlane::kNccl,
+                            .collective_timeout = absl::Seconds(options_.collective_timeout),
                             .progress_timeout = absl::Seconds(options_.load_progress_timeout)};
   spdlog::info("all {} workers have joined epoch {} ({}{}); loading {}", nodes.size(), world.epoch,
                nodes.front().backend, load.over_nccl ? ", over NCCL" : "", load.model_path);

@@ -15,13 +15,13 @@
 #include "base/clock.h"
 #include "base/rpc/cluster_tls.h"
 #include "coordinator/api/api_context.h"
-#include "coordinator/coordinator_options.h"
 #include "coordinator/dispatch/load_model.h"
 #include "coordinator/dispatch/rank_step_executor.h"
 #include "coordinator/dispatch/step_loop.h"
 #include "coordinator/dispatch/worker_pool.h"
 #include "coordinator/membership/membership.h"
 #include "coordinator/membership/recovery_limit.h"
+#include "settings/settings.h"
 
 namespace deeprack::coordinator {
 
@@ -36,9 +36,8 @@ class Cluster {
   // Opens the cluster port and continues in a thread of its own. `context` and `clock` outlive this. Errors:
   // InvalidArgument (limits under which a step's plan is larger than a message), and those of the port and
   // its certificates.
-  static absl::StatusOr<std::unique_ptr<Cluster>> Start(const CoordinatorOptions& options,
-                                                        ApiContext* context, Clock* clock,
-                                                        Connect connect = ConnectOverGrpc);
+  static absl::StatusOr<std::unique_ptr<Cluster>> Start(const Settings& options, ApiContext* context,
+                                                        Clock* clock, Connect connect = ConnectOverGrpc);
   ~Cluster();  // Stop
 
   int port() const { return membership_->port(); }
@@ -54,7 +53,7 @@ class Cluster {
   void Stop();
 
  private:
-  Cluster(const CoordinatorOptions& options, ApiContext* context, Clock* clock, Connect connect)
+  Cluster(const Settings& options, ApiContext* context, Clock* clock, Connect connect)
       : options_(options), context_(context), clock_(clock), connect_(std::move(connect)) {}
 
   // The ranks of one epoch.
@@ -81,7 +80,7 @@ class Cluster {
   absl::Status Recover(absl::Status why);
   void AnnounceWait();
 
-  const CoordinatorOptions options_;
+  const Settings options_;
   ApiContext* const context_;
   Clock* const clock_;
   const Connect connect_;

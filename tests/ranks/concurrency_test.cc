@@ -13,6 +13,7 @@
 #include "coordinator/membership/membership.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "settings/settings.h"
 #include "tests/ranks/local_worker.h"
 
 namespace deeprack {
@@ -333,7 +334,7 @@ class ConcurrentRecovery : public testing::Test {
   std::atomic<Epoch> epoch_ = 0, held_ = 0, passed_ = 0;
   std::atomic<int> steps_ = 0;  // in epoch_, of all ranks that note them
   std::atomic<int> streams_ = 0, tokens_ = 0;
-  coordinator::CoordinatorOptions options_;
+  Settings options_;
   std::unique_ptr<coordinator::ApiContext> context_;
   std::unique_ptr<coordinator::Cluster> cluster_;
 };
