@@ -15,10 +15,10 @@ absl::Status CheckPlanSize(const SchedulerLimits& limits) {
   // A sequence without penalties and biases always has a place.
   const int64_t sequence = model::MostSequencePlanBytes(BlocksFor(limits.max_context), 0, 0);
   if (sequence <= limits.plan_bytes_for_sequences()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "max_step_tokens ", limits.max_step_tokens, " in each of ", limits.dp, " dp groups takes ", chunks,
-      " bytes of a step's plan, and one sequence of ", limits.max_context, " positions takes ", sequence,
-      "; a plan may have ", limits.max_message_bytes, " bytes: use a smaller max_step_tokens"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("steps of ", limits.max_step_tokens, " tokens in each of ", limits.dp, " dp groups take ",
+                   chunks, " bytes of a plan, and one sequence of ", limits.max_context, " positions takes ",
+                   sequence, "; a plan may have ", limits.max_message_bytes, " bytes: use smaller steps"));
 }
 
 absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request) {

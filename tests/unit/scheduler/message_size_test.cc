@@ -100,7 +100,7 @@ TEST(MessageSize, LimitsUnderWhichNoPlanFitsAreRefused) {
   const absl::Status refused = CheckPlanSize(limits);
   EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
   EXPECT_THAT(std::string(refused.message()),
-              HasSubstr("max_step_tokens 1048576 in each of 32 dp groups takes 167772160 bytes"));
+              HasSubstr("steps of 1048576 tokens in each of 32 dp groups take 167772160 bytes"));
 }
 
 TEST(MessageSize, APromptWithLogprobsIsCutToWhatAResultHolds) {
