@@ -58,7 +58,7 @@ GGUF_CASES = {
     "negative dimension": (lambda: gguf(tensors=[record("t", [2**64 - 4])]), "has a dimension of -4"),
     "offset past the end": (lambda: gguf(tensors=[record("t", [4], offset=HUGE)]), "does not fit in the file's"),
     "offset that wraps around": (lambda: gguf(tensors=[record("t", [4], offset=2**64 - 32)]), "does not fit in the file's"),
-    "offset off the alignment": (lambda: gguf(tensors=[record("t", [4], offset=8)]), "no multiple of the alignment 32"),
+    "offset off the alignment": (lambda: gguf(tensors=[record("t", [4], offset=8)]), "not a multiple of the alignment 32"),
     "overlap": (lambda: gguf(tensors=[record("t", [12]), record("u", [4], offset=32)]), 'overlaps "t"'),
     "truncated data": (lambda: gguf(tensors=[record("t", [16])])[:-1], "ends at byte"),
     "truncated header": (lambda: gguf(tensors=[record("tensor", [16])], data=0)[:-32], "the file ends"),

@@ -250,7 +250,7 @@ INSTANTIATE_TEST_SUITE_P(
             {"dynamic", "down_proj", "-:"}),
         Set("DynamicNotObject", Gptq(), "/dynamic", 3, {"dynamic", "object"}),
         Set("DynamicBadExpression", Gptq(), "/dynamic", {{"-:(", json::object()}},
-            {"dynamic", "(", "no regular expression"}),
+            {"dynamic", "(", "not a valid regular expression"}),
         Set("Modules", Gptq(), "/modules_in_block_to_quantize", {{{"a", 1}}},
             {"modules_in_block_to_quantize", "array of strings"})),
     NameOf);
@@ -291,7 +291,8 @@ INSTANTIATE_TEST_SUITE_P(
         Set("Blocks", PackQuantized(), Weights("block_structure"), {128, 128}, {"block_structure"}),
         Set("ActOrder", PackQuantized(), Weights("actorder"), "sideways", {"actorder", "sideways", "group"}),
         Set("Head", PackQuantized(), "/ignore", json::array(), {"ignore", "lm_head"}),
-        Set("BadExpression", PackQuantized(), "/ignore", {"re:["}, {"ignore", "no regular expression"}),
+        Set("BadExpression", PackQuantized(), "/ignore", {"re:["},
+            {"ignore", "not a valid regular expression"}),
         Set("LongExpression", PackQuantized(), "/ignore", {"re:" + std::string(1001, 'a')},
             {"ignore", "1001"}),
         Set("Int8Strategy", IntQuantized(), Weights("strategy"), "group", {"strategy", "channel"}),
