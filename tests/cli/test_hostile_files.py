@@ -41,8 +41,8 @@ def gguf(keys: list[bytes] = [], tensors: list[bytes] = [], data: int = 64, key_
 
 
 GGUF_CASES = {
-    "tensor count": (lambda: gguf(tensor_count=2**63 - 1), "claims 9223372036854775807 tensors"),
-    "tensor count beyond the file": (lambda: gguf(tensor_count=1000), "claims 1000 tensors"),
+    "tensor count": (lambda: gguf(tensor_count=2**63 - 1), "the header counts 9223372036854775807 tensors"),
+    "tensor count beyond the file": (lambda: gguf(tensor_count=1000), "the header counts 1000 tensors"),
     "key count": (lambda: gguf(key_count=2**64 - 1), "18446744073709551615 metadata entries"),
     "a million keys": (lambda: gguf([entry(str(i), BOOL, b"\x01") for i in range(1_000_000)]),
                        "1000001 metadata entries; at most"),
@@ -90,8 +90,8 @@ def a_million_keys() -> str:
 
 
 SAFETENSORS_CASES = {
-    "length of the header": (lambda: safetensors({}, length=2**64 - 1), "a header of 18446744073709551615 bytes"),
-    "header beyond the file": (lambda: safetensors({}, length=90_000_000), "does not fit in a file of"),
+    "length of the header": (lambda: safetensors({}, length=2**64 - 1), "the header has 18446744073709551615 bytes"),
+    "header beyond the file": (lambda: safetensors({}, length=90_000_000), "does not fit in the file's"),
     "a million keys": (lambda: safetensors(a_million_keys(), 0), "more than 262144 tensors"),
     "a name of a megabyte": (lambda: safetensors({"n" * (1 << 20): tensor("F32", [4], 0, 8)}), "takes 16 bytes"),
     "type": (lambda: safetensors({"t": tensor("F65", [4], 0, 16)}), '"F65"'),
@@ -101,11 +101,11 @@ SAFETENSORS_CASES = {
     "dimension beyond 64 bits": (lambda: safetensors({"t": tensor("F32", [2**64 - 1], 0, 16)}), "too large"),
     "offset past the end": (lambda: safetensors({"t": tensor("F32", [4], HUGE, HUGE + 16)}), "past the end"),
     "offset beyond 64 bits": (lambda: safetensors({"t": tensor("F32", [4], 2**64 - 16, 2**64)}), "data_offsets is too large"),
-    "end before the begin": (lambda: safetensors({"t": tensor("F32", [4], 16, 0)}), "not before"),
+    "end before the begin": (lambda: safetensors({"t": tensor("F32", [4], 16, 0)}), "begin <= end"),
     "overlap": (lambda: safetensors({"t": tensor("F32", [3], 0, 12), "u": tensor("F32", [2], 8, 16)}), 'overlaps "t"'),
-    "hole": (lambda: safetensors({"t": tensor("F32", [2], 8, 16)}), "hole"),
+    "gap": (lambda: safetensors({"t": tensor("F32", [2], 8, 16)}), "leaves a gap"),
     "truncated data": (lambda: safetensors({"t": tensor("F32", [4], 0, 16)})[:-1], "past the end"),
-    "truncated header": (lambda: safetensors({"t": tensor("F32", [4], 0, 16)})[:20], "does not fit in a file of 20"),
+    "truncated header": (lambda: safetensors({"t": tensor("F32", [4], 0, 16)})[:20], "does not fit in the file's 20 bytes"),
 }
 
 
