@@ -14,14 +14,15 @@ namespace deeprack::worker {
 namespace {
 
 constexpr char kSettingFile[] = "/sys/kernel/mm/transparent_hugepage/enabled";
-// Less memory than this is read from the caches, and its edges, which no huge page covers, are a good part.
+// No check below this size: such memory is read from the caches, and its edges, which no huge page covers,
+// are a large part.
 constexpr int64_t kEnoughToJudge = int64_t{64} << 20;
-// Measured on the R1 slice (docs/PERFORMANCE.md), decoding one sequence.
+// Measured with the R1 slice (docs/PERFORMANCE.md), decoding one sequence.
 constexpr char kCost[] = "decoding takes about a fifth longer without them";
 
 constexpr int64_t MiB(int64_t bytes) { return bytes >> 20; }
 
-// The line that begins a mapping: "7f00-7f80 rw-p 00000000 00:00 0    NAME".
+// The first line of a mapping: "7f00-7f80 rw-p 00000000 00:00 0    NAME".
 struct Mapping {
   uint64_t begin = 0, end = 0;
   bool anonymous = false;
@@ -112,7 +113,7 @@ void LogHugePages(std::span<const std::span<const std::byte>> memory) {
     spdlog::debug("{} of {} MiB of weights, cache and workspace are in huge pages", MiB(pages.huge_bytes),
                   MiB(pages.resident_bytes));
   } else if (pages.resident_bytes < kEnoughToJudge) {
-    spdlog::info("{}", note);  // a small model: what it costs is nothing to warn of
+    spdlog::info("{}", note);  // info, not warning: a small model is hardly slower
   } else {
     spdlog::warn("{}", note);
   }

@@ -176,7 +176,7 @@ TEST(RankPlacement, IsOneLineOfTheLog) {
   const std::string crowded =
       Line(MachineOf(1, 2), {.allowed = First(2), .local_rank = 1, .local_ranks = 2, .threads = 2});
   EXPECT_EQ(crowded,
-            "rank 1 of 2 on this machine: 2 threads, on no processors of their own: there are 2 for all "
+            "rank 1 of 2 on this machine: 2 threads, not bound to single processors: there are 2 for all "
             "ranks here");
   EXPECT_THAT(crowded, Not(HasSubstr("NUMA")));
 }
