@@ -11,15 +11,14 @@
 namespace deeprack::model {
 
 // How a weight [rows, cols] is stored in its file; G = ceil(cols / 128). A word is an int32 that holds eight
-// 4-bit values, the first in the lowest bits unless stated otherwise. kAwq:           qweight words [cols,
-// rows / 8], qzeros words [G, rows / 8], scales [G, rows]. A word holds the
-//                 values of eight rows in the order 0 2 4 6 1 3 5 7.
-// kGptq:          qweight words [cols / 8, rows], qzeros words [G, rows / 8], scales [G, rows], g_idx int32
-// [cols]:
-//                 the group of each column.
+// 4-bit values, the first in the lowest bits unless stated otherwise.
+// kAwq:           qweight words [cols, rows / 8], qzeros words [G, rows / 8], scales [G, rows]. A word holds
+//                 the values of eight rows in the order 0 2 4 6 1 3 5 7.
+// kGptq:          qweight words [cols / 8, rows], qzeros words [G, rows / 8], scales [G, rows],
+//                 g_idx int32 [cols]: the group of each column.
 // kPackQuantized: weight_packed words [rows, ceil(cols / 8)], weight_scale [rows, G], weight_shape int64 [2];
-//                 unless symmetric, weight_zero_point words [ceil(rows / 8), G]; with act_order,
-//                 weight_g_idx.
+//                 unless symmetric, weight_zero_point words [ceil(rows / 8), G];
+//                 with act_order, weight_g_idx.
 // kIntQuantized:  weight int8 [rows, cols], weight_scale [rows, 1].
 // Sources: AutoAWQ's awq/modules/linear/gemm.py and awq/utils/packing_utils.py, AutoGPTQ's
 // nn_modules/qlinear/qlinear_cuda_old.py, compressed-tensors' compressors/pack_quantized, and the parameters

@@ -2,18 +2,15 @@
 //
 // Contract of every implementation (local: threads; mpi: processes; nccl: GPUs; staged: GPUs through host
 // memory):
-//  - All members of the group make the same calls in the same order with matching sizes, each from one
-//  thread.
+//  - All members of the group make the same calls in the same order with matching sizes. Each member uses one
+//    thread.
 //  - Every call ends within timeout() of its start: with OK, DeadlineExceeded or Aborted. After an error the
-//  group is
-//    broken: every later call on it, and on every group split from the same world, returns Aborted.
+//    group is broken: every later call on it, and on every group split from the same world, returns Aborted.
 //  - nccl only queues its work on the device's stream; Await reports errors of that work. With the others,
-//  the data has
-//    arrived, or is queued on the device, when a call returns.
+//    the data has arrived, or is queued on the device, when a call returns.
 //  - Sums are deterministic: each element is added in rank order 0, 1, ... in fp32 and rounded once to the
-//  buffer's type,
-//    for every size of the buffer and every division into messages. So logits are bitwise the same in any
-//    batch.
+//    buffer's type, for every size of the buffer and every division into messages. So logits are bitwise the
+//    same in any batch.
 //  - Buffers are host memory for local and mpi, device memory for nccl and staged.
 #pragma once
 

@@ -46,8 +46,8 @@ LaunchWorld DetectLaunchWorld() {
 void LeaveMpi(int exit_code) { MpiRuntime::Get().End(exit_code); }
 
 MpiRuntime& MpiRuntime::Get() {
-  static MpiRuntime* runtime =
-      new MpiRuntime();  // never destroyed: threads may call Abort until the process ends
+  // Never destroyed: threads may call Abort until the process ends.
+  static MpiRuntime* runtime = new MpiRuntime();
   return *runtime;
 }
 
@@ -59,8 +59,8 @@ absl::Status MpiRuntime::Begin() {
     return absl::UnavailableError("MPI_Init_thread failed: was this process started by mpirun of OpenMPI 4?");
   }
   begun_ = true;
-  prctl(PR_SET_TIMERSLACK,
-        1000);  // nanoseconds of timer slack: this thread polls, and its short sleeps must not become longer
+  // This thread polls: 1000 ns of timer slack keep its short sleeps short.
+  prctl(PR_SET_TIMERSLACK, 1000);
   if (provided < MPI_THREAD_SERIALIZED) {
     return absl::InternalError(
         "this MPI library has no MPI_THREAD_SERIALIZED, which abort from another thread needs");
@@ -194,7 +194,7 @@ absl::Status MpiRuntime::Finish(std::span<Transfer> transfers, std::chrono::stea
         int alarmed = 0;
         failure = Check(MPI_Test(&alarm_, &alarmed, MPI_STATUS_IGNORE), "the alarm's receive");
         if (failure.ok() && alarmed) {
-          BreakLocked(absl::StrCat("rank ", alarm_from_, " has broken it"), /*tell_peers=*/false);
+          BreakLocked(absl::StrCat("rank ", alarm_from_, " told all ranks to stop"), /*tell_peers=*/false);
           failure = BrokenStatusLocked();
         }
       }
