@@ -64,7 +64,7 @@ TEST(CheckpointReaderTest, ReadsShardsThroughTheIndex) {
   reader.Prefetch("d");
 }
 
-// Hugging Face's cache holds links to files elsewhere.
+// Hugging Face's cache has symbolic links to files in other folders.
 TEST(CheckpointReaderTest, FollowsLinks) {
   const TestFolder files;
   const TestFolder links;

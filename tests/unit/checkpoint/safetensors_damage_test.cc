@@ -1,4 +1,4 @@
-// Damaged and hostile safetensors files: each is an error that says what is wrong, and never more than that.
+// Damaged and hostile safetensors files: each gives an error that says what is wrong, and no other harm.
 #include <cstring>
 #include <string>
 #include <vector>
@@ -54,8 +54,8 @@ TEST(SafetensorsDamageTest, TruncatedAnywhere) {
               HasSubstr("end at data byte 24, but the file has 25 data bytes"));
 }
 
-// Whatever one flipped bit makes of the length and the header: an error, or a file whose every tensor lies
-// inside its data (a letter of a name may well have become another).
+// One flipped bit in the length or the header gives an error, or a file whose tensors are all inside its data
+// (for example with another letter in a name).
 TEST(SafetensorsDamageTest, EveryBitOfTheHeaderFlipped) {
   const std::string good = FileOf(kGoodHeader, kGoodData);
   const size_t header_end = good.size() - kGoodData.size();
@@ -79,13 +79,13 @@ TEST(SafetensorsDamageTest, EveryBitOfTheHeaderFlipped) {
     }
     EXPECT_EQ(header->data_begin + covered, static_cast<int64_t>(bytes.size()));
   }
-  // What remains are letters of names and metadata, the dtypes that differ in one bit (BF16 is no neighbour
-  // of F16), and shapes: far less than a tenth of all bits.
+  // Accepted are flips in letters of names and metadata, in dtypes that differ in one bit (BF16 and F16
+  // differ in more), and in shapes: far less than a tenth of all bits.
   EXPECT_GT(accepted, 0);
   EXPECT_LT(accepted, static_cast<int>(header_end * 8 / 10));
 }
 
-// Two flips at once, drawn with a fixed seed; under the sanitizers this is where a wrong bound would show.
+// Two flips at once, drawn with a fixed seed. Under the sanitizers this finds a wrong bound.
 TEST(SafetensorsDamageTest, RandomBytesInTheHeader) {
   const std::string good = FileOf(kGoodHeader, kGoodData);
   uint64_t state = 42;
@@ -198,8 +198,8 @@ TEST(SafetensorsDamageTest, NamesOfAnyKindStayReadableInMessages) {
   EXPECT_EQ(fault.find('\x1b'), std::string::npos);
 }
 
-// R1 in one file would have 92 thousand tensors. A header with a million is refused where it passes the
-// limit.
+// R1 in one file would have 92 thousand tensors. A header with a million tensors is refused as soon as it
+// exceeds the limit.
 TEST(SafetensorsDamageTest, ManyTensorsAreReadAndAMillionRefused) {
   const auto header_of = [](int tensors) {
     std::string header = "{";

@@ -20,7 +20,7 @@ constexpr uint32_t kF32 = 0;
 constexpr uint32_t kQ4K = 12;
 constexpr uint32_t kIq4Xs = 23;
 
-// What is wrong with the file; its code must be `code`.
+// The message of the file's error, whose code must be `code`.
 std::string Fault(const std::string& bytes, absl::StatusCode code = absl::StatusCode::kDataLoss) {
   const auto header = ParseGgufHeader(AsBytes(bytes), "dir/x.gguf");
   EXPECT_EQ(header.status().code(), code) << header.status();

@@ -1,4 +1,4 @@
-// Files of a split.
+// GGUF models in several files.
 #include "model/gguf/gguf_model.h"
 
 #include <filesystem>
@@ -39,7 +39,7 @@ class GgufModelTest : public ::testing::Test {
     return file;
   }
 
-  // The first file holds metadata alone, as llama.cpp's --no-tensor-first-split makes it.
+  // The first file has metadata and no tensors, as with llama.cpp's --no-tensor-first-split.
   static GgufBytes Part(int index) {
     GgufBytes file = WithSplitKeys(static_cast<uint16_t>(index), 3, 3);
     if (index == 0) file.Key("general.architecture", Typed("llama"));

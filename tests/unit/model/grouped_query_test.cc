@@ -54,7 +54,7 @@ int64_t Parameters(const ModelConfig& config) {
   return sum;
 }
 
-// The counts that the models' pages state: 7.62B and 8.03B.
+// The parameter counts on the models' pages: 7.62B and 8.03B.
 TEST(GroupedQueryTest, PublishedConfigsHaveAsManyParametersAsPublished) {
   EXPECT_EQ(Parameters(Parsed(Qwen7B())), 7'615'616'512);
   EXPECT_EQ(Parameters(Parsed(Llama8B())), 8'030'261'248);
@@ -105,7 +105,7 @@ TEST(GroupedQueryTest, KeyValueHeadsAreDividedOrShared) {
   EXPECT_EQ(heads(2, 1), std::pair(int64_t{4}, int64_t{8}));
   EXPECT_EQ(heads(8, 5), std::pair(int64_t{5}, int64_t{6}));
   EXPECT_EQ(heads(16, 5), std::pair(int64_t{2}, int64_t{3}));
-  // Every query head of a rank finds its key-value head there.
+  // Each query head of a rank has its key-value head on that rank.
   for (const int32_t tp : {1, 2, 4, 8, 16, 32}) {
     ASSERT_TRUE(ValidateLayout(config, {.tp = tp}).ok()) << tp;
     for (int32_t rank = 0; rank < tp; ++rank) {
