@@ -24,7 +24,7 @@ using model::TensorSpec;
 
 // A prime number of pages, so that the rows of a matrix seldom begin at the same place of the block.
 constexpr int64_t kBlockBytes = int64_t{1021} * 4096;
-constexpr int64_t kBeginStep = 64;  // bytes; tensors begin at multiples of this
+constexpr int64_t kBeginStepBytes = 64;  // tensors begin at multiples of this
 
 constexpr float kDeviation = 0.02f;  // Hugging Face's initializer_range
 constexpr float kHalfWidth =
@@ -229,7 +229,7 @@ absl::StatusOr<DummyTensors> DummyTensors::Create(const model::ModelConfig& conf
     TensorView& view = dummy.tensors_[entry.name];
     view.dtype = entry.dtype;
     if (entry.own.empty()) {
-      const uint64_t begin = Fnv1a(entry.name) % (kBlockBytes / kBeginStep) * kBeginStep;
+      const uint64_t begin = Fnv1a(entry.name) % (kBlockBytes / kBeginStepBytes) * kBeginStepBytes;
       view.bytes = dummy.values_[entry.values].bytes().subspan(begin, bytes);
     } else {
       const auto [found, is_new] = own.try_emplace({entry.dtype, entry.own}, dummy.own_.size());

@@ -16,7 +16,7 @@ namespace {
 constexpr char kSettingFile[] = "/sys/kernel/mm/transparent_hugepage/enabled";
 // No check below this size: such memory is read from the caches, and its edges, which no huge page covers,
 // are a large part.
-constexpr int64_t kEnoughToJudge = int64_t{64} << 20;
+constexpr int64_t kLeastBytesToJudge = int64_t{64} << 20;
 // Measured with the R1 slice (docs/PERFORMANCE.md), decoding one sequence.
 constexpr char kCost[] = "decoding takes about a fifth longer without them";
 
@@ -86,7 +86,7 @@ std::string HugePageNote(HugePageSetting setting, const PageUse& pages) {
     return absl::StrCat("no huge pages: the kernel does not know them (madvise was refused); ", kCost,
                         "; use a kernel with transparent huge pages");
   }
-  if (pages.resident_bytes < kEnoughToJudge || pages.huge_bytes >= pages.resident_bytes / 2) return "";
+  if (pages.resident_bytes < kLeastBytesToJudge || pages.huge_bytes >= pages.resident_bytes / 2) return "";
   const std::string found =
       absl::StrCat("few huge pages: ", MiB(pages.huge_bytes), " of ", MiB(pages.resident_bytes),
                    " MiB of weights, cache and workspace are in them; ", kCost, "; ");
@@ -112,7 +112,7 @@ void LogHugePages(std::span<const std::span<const std::byte>> memory) {
   if (note.empty()) {
     spdlog::debug("{} of {} MiB of weights, cache and workspace are in huge pages", MiB(pages.huge_bytes),
                   MiB(pages.resident_bytes));
-  } else if (pages.resident_bytes < kEnoughToJudge) {
+  } else if (pages.resident_bytes < kLeastBytesToJudge) {
     spdlog::info("{}", note);  // info, not warning: a small model is hardly slower
   } else {
     spdlog::warn("{}", note);
