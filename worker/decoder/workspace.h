@@ -61,11 +61,10 @@ struct Workspace {
   int32_t* dispatch_index = nullptr;      // [C, F]: the sent row's place in dispatch_send; -1: unused
   int64_t* dispatch_rows_to = nullptr;    // [ranks of the stage]
   int64_t* dispatch_counts = nullptr;     // [ranks of the stage, ranks of the stage]
-  float* dispatch_ones =
-      nullptr;  // [C, F]: weights of the final sum, all 1; the caller of CarveWorkspace fills them
-  kernels::Matrix expert_sums;  // fp32 [S, H]: this rank's sums for the rows it received
-  kernels::Matrix returned;     // fp32 [C * F, H]
-  kernels::Matrix share_out;    // fp32 [C, H]
+  float* dispatch_ones = nullptr;         // [C, F]: all 1; the caller of CarveWorkspace fills it
+  kernels::Matrix expert_sums;            // fp32 [S, H]: this rank's sums for the rows it received
+  kernels::Matrix returned;               // fp32 [C * F, H]
+  kernels::Matrix share_out;              // fp32 [C, H]
 
   // Logits, R = min(T, max_sequences) rows at a time.
   kernels::Matrix head_rows;         // compute [R, H]

@@ -3,15 +3,13 @@
 //
 // Tolerances, relative to the root mean square of the logits:
 //  - bf16 0.012: two orders of fp32 sums are rounded to bf16 between operations, and attention's weights are
-//  bf16.
+//    bf16.
 //  - bf16 with an fp8 KV cache 0.04: queries and softmax weights are e4m3 here and not on the CPU.
 //  - fp8 0.25, with an fp8 KV cache 0.35: activations are rounded to e4m3 before each product, 2.6% of a
-//  product
-//    in the root mean square (kernels/cuda/hopper/operations.h), and a token's logits need ten products in a
-//    row.
+//    product in the root mean square (kernels/cuda/hopper/operations.h), and a token's logits need ten
+//    products in a row.
 //  - fp8 compared with a CPU that rounds the same activations 0.15, with an fp8 KV cache 0.2: a last bit of
-//  bf16
-//    between two products sometimes moves a value across a border of e4m3.
+//    bf16 between two products sometimes moves a value across a border of e4m3.
 //  - int4, compared with the plain kernels: as fp8 if its rows are e4m3, as bf16 if its rows are bf16.
 // Both choose the same experts: another expert would differ by more than these tolerances.
 #include <gtest/gtest.h>
