@@ -27,8 +27,8 @@ constexpr int64_t kBlockBytes = int64_t{1021} * 4096;
 constexpr int64_t kBeginStepBytes = 64;  // tensors begin at multiples of this
 
 constexpr float kDeviation = 0.02f;  // Hugging Face's initializer_range
-constexpr float kHalfWidth =
-    1.732f * kDeviation;  // a uniform distribution with this half width has kDeviation
+// A uniform distribution with this half width has the standard deviation kDeviation.
+constexpr float kHalfWidth = 1.732f * kDeviation;
 constexpr int64_t kGroup = 128;
 
 // The kinds of values. Each kind has one repeated block.

@@ -21,15 +21,15 @@ struct TinyModel {
   int dense_layers = 1;
   int layers = 4;
   int shared_experts = 1;
-  bool grouped_query =
-      false;  // qwen2 with two key-value heads, dense; of the other fields, ties, layers and types apply
+  // qwen2 with two key-value heads, dense. Of the other fields, ties, layers and types apply.
+  bool grouped_query = false;
   DType plain_type = DType::kBF16;  // of tensors that are not fp8
   uint32_t seed = 1;
   // compressed-tensors' int4 in groups of 128 instead of fp8, for weights with suitable columns. ConfigJson
   // and Config then return the config without its quantization_config.
   bool int4 = false;
-  bool aligned =
-      false;  // also R1's latent and rope widths, 16 heads, and 32 experts of which a token chooses 4
+  // Also R1's latent and rope widths, 16 heads, and 32 experts of which a token chooses 4.
+  bool aligned = false;
 
   std::string ConfigJson() const;
   model::ModelConfig Config() const;

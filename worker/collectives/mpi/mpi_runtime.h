@@ -75,8 +75,7 @@ class MpiRuntime {
   // True: a transfer could not be cancelled and may still touch its buffer, so MPI must not be called any
   // more.
   bool in_doubt_ = false;
-  MPI_Request alarm_ =
-      MPI_REQUEST_NULL;  // a receive from any rank: the message that a rank sends when it breaks
+  MPI_Request alarm_ = MPI_REQUEST_NULL;  // receives the message that a rank sends when it breaks
   int alarm_from_ = -1;
   bool begun_ = false;
   int rank_ = 0;

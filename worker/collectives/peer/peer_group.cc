@@ -15,8 +15,8 @@
 namespace deeprack::worker {
 namespace {
 
-constexpr uint32_t kReleased =
-    0x80000000u;  // value of PeerMemory::missing after Release; other values are a rank's number + 1
+// Value of PeerMemory::missing after Release. Other values are a rank's number + 1.
+constexpr uint32_t kReleased = 0x80000000u;
 
 struct Introduction {
   bool has_area = false;
