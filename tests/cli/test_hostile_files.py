@@ -1,4 +1,4 @@
-"""Weights made to break a reader: `deeprack serve` refuses each at once, with a message that names the file, and exit code 65."""
+"""Hostile weight files: `deeprack serve` refuses each at once, with a message that names the file, and exit code 65."""
 
 import json
 import pathlib
@@ -13,7 +13,7 @@ from serve_command import ROOT, run  # noqa: E402
 
 DEMO = ROOT / "demo" / "model"
 HUGE = 1 << 40
-BOOL, STRING, ARRAY, F32 = 7, 8, 9, 0  # of GGUF: types of values, and of tensors
+BOOL, STRING, ARRAY, F32 = 7, 8, 9, 0  # GGUF's numbers: three types of values, one type of tensors
 
 
 def text(value: bytes | str, length: int | None = None) -> bytes:
