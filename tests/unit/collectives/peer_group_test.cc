@@ -202,7 +202,7 @@ TEST(PeerGroupTest, NamesTheRankThatDidNotCome) {
     EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
     const absl::Status status = (*peers)->Check();
     EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
-    EXPECT_NE(status.message().find("for rank 1 among peers"), std::string::npos) << status;
+    EXPECT_NE(status.message().find("for rank 1 in an exchange"), std::string::npos) << status;
   });
 }
 

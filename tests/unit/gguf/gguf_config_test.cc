@@ -264,7 +264,7 @@ struct Refusal {
 
 TEST_F(GgufConfigTest, RefusesByNameWhatItDoesNotCompute) {
   const std::vector<Refusal> refusals = {
-      {"general.architecture", Typed("gpt2"), "\"gpt2\" is not served yet: deepseek2, llama and qwen2"},
+      {"general.architecture", Typed("gpt2"), "\"gpt2\" is not served yet: it must be deepseek2, llama or qwen2"},
       {"general.architecture", "", "general.architecture is missing"},
       {"general.architecture", Int(3), "general.architecture is missing"},
       {"general.type", Typed("adapter"), "adapter"},
