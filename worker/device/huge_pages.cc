@@ -93,7 +93,7 @@ std::string HugePageNote(HugePageSetting setting, const PageUse& pages) {
   if (setting == HugePageSetting::kUnknown) {
     return absl::StrCat(found, "as root on the host, echo madvise > ", kSettingFile, ", and start again");
   }
-  return absl::StrCat(found, kSettingFile, " allows them, so memory is in pieces (as root, echo 1 > ",
+  return absl::StrCat(found, kSettingFile, " allows them, so free memory is fragmented (as root, echo 1 > ",
                       "/proc/sys/vm/compact_memory, and start again) or the launcher forbids them ",
                       "(THP_enabled in /proc/self/status)");
 }
