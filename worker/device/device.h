@@ -71,8 +71,9 @@ class Device {
     return absl::UnimplementedError("ranks share no memory");
   }
 
-  // Queue a copy. The host memory must stay valid and unchanged until the next Synchronize. With host memory
-  // that is not from AllocateStaging, the call may wait. CopyWithin: source and destination must not overlap.
+  // Queue a copy. Until the next Synchronize the caller must not change or free the host memory, and must not
+  // read the destination of CopyOut. With host memory that is not from AllocateStaging, the call may wait.
+  // CopyWithin: source and destination must not overlap.
   virtual absl::Status CopyIn(void* to, const void* from_host, int64_t bytes) = 0;
   virtual absl::Status CopyOut(void* to_host, const void* from, int64_t bytes) = 0;
   virtual absl::Status CopyWithin(void* to, const void* from, int64_t bytes) = 0;

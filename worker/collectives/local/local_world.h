@@ -1,4 +1,4 @@
-// Ranks as threads of one process. Parallel tests so run on any machine, and a single rank needs no MPI.
+// Ranks as threads of one process. So parallel tests run on any machine, and a single rank needs no MPI.
 #pragma once
 
 #include <memory>
