@@ -11,9 +11,9 @@
 #include "base/status_macros.h"
 #include "checkpoint/group_quantized/group_quantized.h"
 #include "checkpoint/tensor_view.h"
+#include "kernels/api/int4_tiles.h"
 #include "kernels/api/packed_weight.h"
-#include "kernels/cuda/sm90/int4_weight.h"
-#include "kernels/cuda/sm90/weight.h"
+#include "kernels/api/weight_packing.h"
 #include "model/tensors/group_types.h"
 #include "worker/weights/finite_check.h"
 
@@ -261,19 +261,16 @@ void ReorderPackedFp8(const model::ModelConfig& config, const PackedTensor& tens
 
 // Rows that lie together: pieces begin at multiples of them.
 int64_t RowsTogether(const PackedTensor& tensor) {
-  return IsTiles(tensor.layout) ? kernels::sm90::kTileRows : kPanelRows;
+  return IsTiles(tensor.layout) ? kernels::kInt4TileRows : kPanelRows;
 }
 
 void FillTiles(const PackedTensor& tensor, const SourceMatrix& source, std::byte* values) {
-  using kernels::sm90::Int4Order;
-  const Int4Order order =
-      tensor.layout == WeightLayout::kTilesForE4M3 ? Int4Order::kForE4M3 : Int4Order::kForBF16;
   std::memset(values, 0, static_cast<size_t>(kernels::Int4Bytes(1, source.rows, source.cols)));
   const auto* const blocks = static_cast<const std::byte*>(source.data);
   for (int64_t row = 0; row < source.rows; ++row) {
-    kernels::sm90::PackInt4Row(
+    kernels::PackInt4Row(
         reinterpret_cast<const BlockInt4G128*>(blocks + BytesOf(source.type, row * source.row_stride)), row,
-        source.cols, values, order);
+        source.cols, tensor.layout, values);
   }
 }
 
@@ -283,7 +280,7 @@ void FillPacked(const PackingPiece& piece, const SourceMatrix& source, std::byte
   if (IsTiles(tensor.layout)) return FillTiles(tensor, source, values);
   if (tensor.layout == WeightLayout::kRows) {
     if (tensor.type != DType::kF8E4M3) return WriteRows(source, tensor.type, values);
-    return kernels::sm90::PackRowMajor(source, 0, values, reinterpret_cast<float*>(scales));
+    return kernels::PackRowMajor(source, 0, values, reinterpret_cast<float*>(scales));
   }
   const int64_t rows_left = tensor.parts[piece.part].slice.rows - piece.row_begin;
   kernels::PackRows(source, tensor.type, 0, rows_left, values,

@@ -22,8 +22,9 @@
 
 #include "base/e4m3.h"
 #include "checkpoint/checkpoint_reader.h"
+#include "kernels/api/card_kernels.h"
+#include "kernels/cuda/choice/operation_names.h"
 #include "kernels/api/kernel_set.h"
-#include "kernels/cuda/choice/kernel_choice.h"
 #include "model/budget/packed_tensors.h"
 #include "model/files/model_files.h"
 #include "sizing/weight_forms.h"

@@ -17,7 +17,7 @@ constexpr Epoch kEpoch = 7;
 constexpr RowMajorTypes kBoth = {.bf16 = true, .fp8 = true};
 
 std::unique_ptr<Device> WithRows() {
-  kernels::KernelSet kernels = kernels::plain::Kernels();
+  kernels::KernelSet kernels = kernels::CardKernels();
   kernels.row_major = kBoth;
   return MakeEmulatedDevice(2, {}, kernels);
 }
@@ -25,12 +25,12 @@ std::unique_ptr<Device> WithPanels() { return MakeEmulatedDevice(2, {}); }
 
 // int4 in tiles for e4m3. The plain kernels' own tiles are for bf16.
 std::unique_ptr<Device> WithTilesForE4M3() {
-  kernels::KernelSet kernels = kernels::plain::Kernels();
+  kernels::KernelSet kernels = kernels::CardKernels();
   kernels.row_major.int4 = WeightLayout::kTilesForE4M3;
   return MakeEmulatedDevice(2, {}, kernels);
 }
 std::unique_ptr<Device> Expanded() {
-  kernels::KernelSet kernels = kernels::plain::Kernels();
+  kernels::KernelSet kernels = kernels::CardKernels();
   kernels.row_major = {};
   return MakeEmulatedDevice(2, {}, kernels);
 }

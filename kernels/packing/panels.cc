@@ -1,5 +1,3 @@
-#include "kernels/api/packed_weight.h"
-
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -7,6 +5,7 @@
 #include "base/block_formats.h"
 #include "base/check.h"
 #include "base/checked.h"
+#include "kernels/api/weight_packing.h"
 #include "kernels/cpu/pack_blocks.h"
 
 namespace deeprack::kernels {
@@ -19,7 +18,7 @@ float AsFloat(bf16 value) { return ToFloat(value); }
 float AsFloat(fp8_e4m3 value) { return ToFloat(value); }
 float AsFloat(f16 value) { return ToFloat(value); }
 
-// How each pair of types is stored: unchanged, or through float (times the block's scale) and rounded once.
+// Converts a value to the stored type: unchanged, or times the block's scale in float and rounded once.
 template <class From, class To>
 To Convert(From value, float scale) {
   if constexpr (std::is_same_v<From, To>) {
@@ -65,7 +64,7 @@ void PackScales(const SourceMatrix& source, int64_t first_row, float* scales) {
   }
 }
 
-// Block formats as fp32 or bf16, a block's width of 16 rows at a time.
+// Packs block formats as fp32 or bf16, 16 rows by one block at a time.
 template <class To>
 void PackDequantized(const SourceMatrix& source, int64_t first_row, To* values) {
   const int64_t elements = BlockElements(source.type);
