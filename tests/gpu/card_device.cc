@@ -1,4 +1,4 @@
-// Runs the Hopper kernels' tests on a real card, in device memory. The test waits for every operation.
+// The Hopper kernels' tests on a real card: device memory, every operation waited for.
 #include <cuda_runtime.h>
 
 #include <cstdio>
@@ -9,7 +9,7 @@
 namespace deeprack::kernels::sm90 {
 namespace {
 
-// An error that destroys the context ends the program, because no later result would be valid.
+// An error that loses the context ends the program: nothing after it would mean anything.
 void Need(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
   std::fprintf(stderr, "%s: %s; the card refuses further work\n", what, cudaGetErrorString(error));
