@@ -11,7 +11,6 @@ ALLOWED_INSIDE = {
     "base/quantize": {"base"},
     "base/rpc": {"base"},
     # From the config to the tensors it implies, to the layout of ranks, to a rank's slices.
-    "model/budget": {"model/config", "model/layout", "model/shard", "model/tensors"},
     "model/files": {"model/config", "model/gguf"},
     "model/gguf": {"model/config", "model/tensors"},
     "model/layout": {"model/config"},
@@ -58,7 +57,7 @@ ALLOWED_INSIDE = {
     "worker/weights": {"worker/device"},
     # A command may start servers and talk to them; only main knows all commands.
     "cli": {"cli/*"},
-    "cli/bench": {"cli/http", "cli/serve", "cli/terminal"},
+    "cli/bench": {"cli/http", "cli/serve"},
     "cli/chat": {"cli/http", "cli/terminal"},
     "cli/demo": {"cli/chat", "cli/http", "cli/serve", "cli/terminal"},
     "cli/pack": {"cli/serve", "cli/terminal"},

@@ -14,7 +14,7 @@ class AttentionPlanner : public sizing::AttentionSizes {
  public:
   AttentionPlanner() = default;  // expands no rows and makes no plans
   // Makes no plans if the kernels or the model have none.
-  AttentionPlanner(const kernels::KernelSet& kernels, const Spec& spec)
+  AttentionPlanner(const kernels::KernelSet& kernels, const sizing::RankSpec& spec)
       : AttentionSizes(kernels, spec), plan_(kernels.plan_mla), plan_expanded_(kernels.plan_expanded) {}
 
   // The number of the chunk's tokens, from its first token on, that are computed in expanded form.

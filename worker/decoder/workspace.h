@@ -1,15 +1,15 @@
-// The decoder's scratch memory: every buffer of a step, taken once, of the sizes in model/budget/workspace.h.
+// The decoder's scratch memory: every buffer of a step, taken once, of the sizes in sizing/workspace.h.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "kernels/api/matrix.h"
-#include "model/budget/workspace.h"
+#include "sizing/workspace.h"
 
 namespace deeprack::worker {
 
-// T: most tokens of a step in a dp group; S: most tokens of a step in a stage; H: hidden_size. model::Buffer
+// T: most tokens of a step in a dp group; S: most tokens of a step in a stage; H: hidden_size. sizing::Buffer
 // describes the other letters and when a buffer exists. "compute" means the compute type. Buffers that this
 // rank never uses are empty.
 struct Workspace {
@@ -74,7 +74,7 @@ struct Workspace {
   kernels::Matrix adjusted_logits;   // fp32 [at most R, vocab_size]: copies that sampling changes
 };
 
-// Divides the memory at `base` (model::WorkspaceBytes bytes, aligned to kArenaAlignment) into the buffers.
-Workspace CarveWorkspace(const model::WorkspaceSpec& spec, std::byte* base);
+// Divides the memory at `base` (sizing::WorkspaceBytes bytes, aligned to kArenaAlignment) into the buffers.
+Workspace CarveWorkspace(const sizing::RankSpec& spec, const kernels::KernelNeeds& kernels, std::byte* base);
 
 }  // namespace deeprack::worker
