@@ -191,7 +191,7 @@ class EchoedRank final : public FullRank {
       return absl::ResourceExhaustedError(
           absl::StrCat("a rank of ", most, " layers takes ", whole, " bytes, and ", room,
                        " are free: not enough for one layer with experts. Use "
-                       "more ranks, or a card that nobody else uses"));
+                       "more ranks, or a card that no other program uses"));
     }
     return needed(layers).status();
   }
