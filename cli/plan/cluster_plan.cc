@@ -17,11 +17,10 @@ namespace {
 
 std::string Bytes(int64_t bytes) { return FormatBytes(static_cast<double>(bytes)); }
 
-model::StepLimits LimitsOf(const model::ModelConfig& config, const ServeOptions& options) {
-  return {
-      .max_step_tokens = options.max_step_tokens > 0 ? options.max_step_tokens : model::kDefaultMaxStepTokens,
-      .max_sequences = options.max_sequences > 0 ? options.max_sequences : model::kDefaultMaxSequences,
-      .max_context = options.max_context > 0 ? options.max_context : config.max_position_embeddings};
+model::StepLimits LimitsOf(const model::ModelConfig& config, const Settings& options) {
+  return {.max_step_tokens = options.max_step_tokens,
+          .max_sequences = options.max_sequences,
+          .max_context = options.max_context > 0 ? options.max_context : config.max_position_embeddings};
 }
 
 // Each rank has a device of its own.
@@ -36,7 +35,7 @@ sizing::RankMemory MemoryOf(const ClusterPlan& plan, Rank rank) {
 
 sizing::RankFootprint FootprintOf(const ClusterPlan& plan, Rank rank, const model::ModelConfig& config,
                                   const sizing::WeightForms& forms, const PlannedDevice& device,
-                                  const ServeOptions& options) {
+                                  const Settings& options) {
   return sizing::RankFootprintOf(
       {.config = config,
        .layout = plan.layout,
@@ -65,7 +64,7 @@ int64_t ClusterPlan::Pages() const {
 }
 
 absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const sizing::WeightForms& forms,
-                                        const PlannedDevice& device, const ServeOptions& options,
+                                        const PlannedDevice& device, const Settings& options,
                                         int64_t device_memory) {
   DR_RETURN_IF_ERROR(CheckSuits(config, options));
   ClusterPlan plan = {.layout = options.layout(),

@@ -9,10 +9,10 @@
 #include "absl/status/statusor.h"
 #include "base/dtype.h"
 #include "cli/plan/planned_device.h"
-#include "cli/serve/serve_options.h"
 #include "model/budget/budget.h"
 #include "model/config/model_config.h"
 #include "model/layout/layout.h"
+#include "settings/settings.h"
 #include "sizing/rank_footprint.h"
 #include "sizing/weight_forms.h"
 
@@ -35,7 +35,7 @@ struct ClusterPlan {
 
 // As a worker prepares itself. FailedPrecondition: CheckSuits's.
 absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const sizing::WeightForms& forms,
-                                        const PlannedDevice& device, const ServeOptions& options,
+                                        const PlannedDevice& device, const Settings& options,
                                         int64_t device_memory);
 
 // FailedPrecondition: a device has less memory than its rank takes, by how much, with a page of KV cache at

@@ -6,13 +6,12 @@
 
 #include "cli/plan/cluster_plan.h"
 #include "cli/plan/planned_device.h"
-#include "cli/serve/serve_options.h"
+#include "settings/settings.h"
 
 namespace deeprack::cli {
 
 struct PlanOptions {
-  int64_t device_memory = 0;        // free on each rank's own card or machine; 0: not told
-  bool unverified_kernels = false;  // as the worker's
+  int64_t device_memory = 0;  // bytes that are free on each rank's own card or machine; 0: unknown
 };
 
 // A table: a line per rank (equal neighbours as one) with its weights, the workspace of a step, the kernels'
@@ -22,8 +21,8 @@ std::string PlanTable(const ClusterPlan& plan, const PlannedDevice& device);
 
 // Other settings with which it would fit, as a sentence.
 std::string WhatWouldFit(const model::ModelConfig& config, const sizing::WeightForms& forms,
-                         const PlannedDevice& device, const ServeOptions& options, int64_t device_memory);
+                         const PlannedDevice& device, const Settings& options, int64_t device_memory);
 
-int Plan(const ServeOptions& options, const PlanOptions& plan);
+int Plan(const Settings& options, const PlanOptions& plan);
 
 }  // namespace deeprack::cli

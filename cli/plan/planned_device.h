@@ -3,7 +3,6 @@
 
 #include <string>
 
-#include "absl/status/statusor.h"
 #include "kernels/api/kernel_needs.h"
 #include "sizing/rank_footprint.h"
 
@@ -24,8 +23,5 @@ struct PlannedDevice {
 // card is an H100 or H200 SXM, with the kernels that a worker would use on it: with `unverified_kernels`
 // those that have not been proven, too.
 PlannedDevice PlannedDeviceOf(const std::string& backend, bool unverified_kernels);
-
-// "80G", "512M", "1000000": bytes; K, M, G and T are powers of 1024. InvalidArgument: anything else, or 0.
-absl::StatusOr<int64_t> ParseMemory(const std::string& text);
 
 }  // namespace deeprack::cli

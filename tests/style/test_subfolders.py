@@ -58,7 +58,7 @@ ALLOWED_INSIDE = {
     "worker/weights": {"worker/device"},
     # A command may start servers and talk to them; only main knows all commands.
     "cli": {"cli/*"},
-    "cli/bench": {"cli/http", "cli/serve", "cli/terminal"},
+    "cli/bench": {"cli/http", "cli/serve"},
     "cli/chat": {"cli/http", "cli/terminal"},
     "cli/demo": {"cli/chat", "cli/http", "cli/serve", "cli/terminal"},
     "cli/pack": {"cli/serve", "cli/terminal"},
