@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "model/budget/budget.h"
-#include "model/budget/kv_cache_type.h"
+#include "model/config/kv_cache_type.h"
 #include "model/files/load_format.h"
 #include "model/layout/layout.h"
+#include "model/step/step_limits.h"
 #include "settings/host_slots.h"
 
 namespace deeprack {

@@ -30,9 +30,11 @@ struct StepTime {
 
 class FullRank {
  public:
-  // Makes as many layers as fit on the device, dense layers first. Errors: those of Engine::Create.
+  // Makes as many layers as fit on the device, dense layers first. The engine calls `observer`, if there is
+  // one. Errors: those of Engine::Create.
   static absl::StatusOr<std::unique_ptr<FullRank>> Create(const FullRankOptions& options,
-                                                          std::unique_ptr<worker::Device> device);
+                                                          std::unique_ptr<worker::Device> device,
+                                                          worker::LogitsObserver* observer = nullptr);
   virtual ~FullRank() = default;
 
   // Times decode steps of `sequences` sequences whose next token is at position context - 1.

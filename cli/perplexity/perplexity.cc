@@ -21,7 +21,7 @@
 #include "cli/serve/with_server.h"
 #include "cli/terminal/progress.h"
 #include "cli/terminal/terminal.h"
-#include "model/budget/kv_cache_type.h"
+#include "model/config/kv_cache_type.h"
 
 namespace deeprack::cli {
 namespace {

@@ -13,8 +13,8 @@
 namespace deeprack::cli {
 namespace {
 
-// From the headers of the weights; of dummies, and where a folder's weights are not all there yet, as its
-// config says. A GGUF is its own config.
+// From the headers of the weights. From the config alone for dummy weights, and if weights of a folder are
+// missing. A GGUF contains its config, so a GGUF that cannot be read is an error.
 absl::StatusOr<sizing::WeightForms> FormsOf(const model::ModelConfig& config, const Settings& options,
                                             const PlannedDevice& device) {
   if (options.load_format == "dummy") return sizing::WeightFormsOf(config, device.kernels);

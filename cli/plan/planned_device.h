@@ -1,4 +1,4 @@
-// What a rank would compute on, without having it.
+// The device that a planned rank would compute on.
 #pragma once
 
 #include <string>
@@ -19,9 +19,9 @@ struct PlannedDevice {
   }
 };
 
-// `backend`: as `serve` is told; auto is the CPU, since nobody knows what the ranks' machines will have. A
-// card is an H100 or H200 SXM, with the kernels that a worker would use on it: with `unverified_kernels`
-// those that have not been proven, too.
+// `backend`: as for `serve`; auto means the CPU, because the ranks' machines are unknown. A card is an H100
+// or H200 SXM with the kernels that a worker would use on it; `unverified_kernels` adds kernels that have not
+// passed `make gpu-check`.
 PlannedDevice PlannedDeviceOf(const std::string& backend, bool unverified_kernels);
 
 }  // namespace deeprack::cli

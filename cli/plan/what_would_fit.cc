@@ -13,7 +13,7 @@ namespace {
 
 constexpr int32_t kShortStep = 512;  // tokens
 
-// Each alone.
+// Single changes of the options, and the flags that make them.
 std::vector<Settings> ChangesOf(const Settings& options, std::vector<std::string>& flags) {
   std::vector<Settings> changes;
   const auto change = [&](const std::function<std::string(Settings&)>& make) {

@@ -9,7 +9,7 @@
 #include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "cli/terminal/terminal.h"
-#include "model/budget/kv_cache_type.h"
+#include "model/config/kv_cache_type.h"
 #include "model/files/model_files.h"
 #include "model/gguf/gguf_model.h"
 #include "model/layout/layout.h"

@@ -19,20 +19,14 @@
 
 #include <cstdint>
 
-#include "kernels/api/packed_weight.h"
+#include "base/weight_geometry.h"
 
 namespace deeprack::kernels {
 
-inline constexpr int64_t kInt4TileRows = 128;
 inline constexpr int kInt4Lanes = 32;  // of a warp
 inline constexpr int64_t kInt4ZeroOffset = kInt4TileRows * 4;
 inline constexpr int64_t kInt4ValueOffset = kInt4ZeroOffset + kInt4TileRows;
-inline constexpr int64_t kInt4TileBytes = kInt4ValueOffset + kInt4TileRows * 64;
-
-// Tiles of [groups][ceil(n / 128)][k / 128].
-constexpr int64_t Int4Bytes(int64_t groups, int64_t n, int64_t k) {
-  return groups * ((n + kInt4TileRows - 1) / kInt4TileRows) * (k / kScaleBlock) * kInt4TileBytes;
-}
+static_assert(kInt4TileBytes == kInt4ValueOffset + kInt4TileRows * 64);
 
 // kTiles: the nibble of a tile's values that holds element (row, column), both below 128. Nibble i is in byte
 // i / 2; the low nibble comes first.

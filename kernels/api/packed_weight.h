@@ -31,12 +31,9 @@
 #include <cstdint>
 
 #include "base/dtype.h"
-#include "base/weight_layout.h"
+#include "base/weight_geometry.h"
 
 namespace deeprack::kernels {
-
-inline constexpr int64_t kPanelRows = 16;
-inline constexpr int64_t kScaleBlock = 128;
 
 struct PackedWeight {
   const void* data = nullptr;     // 64-byte aligned
@@ -49,12 +46,8 @@ struct PackedWeight {
 
   constexpr int64_t panels() const { return (n + kPanelRows - 1) / kPanelRows; }
   constexpr int64_t scale_blocks() const {
-    return type == DType::kF8E4M3 ? (k_block_offset + k + kScaleBlock - 1) / kScaleBlock : 0;
+    return type == DType::kF8E4M3 ? ScaleBlocksOf(k, k_block_offset) : 0;
   }
 };
-
-// Bytes of the values and of the scales in panels, each padded to a multiple of 64.
-int64_t PackedValueBytes(DType type, int64_t n, int64_t k);
-int64_t PackedScaleBytes(DType type, int64_t n, int64_t k, int64_t col_begin);
 
 }  // namespace deeprack::kernels

@@ -11,8 +11,6 @@
 namespace deeprack::kernels {
 namespace {
 
-constexpr int64_t kAlignment = 64;
-
 float AsFloat(float value) { return value; }
 float AsFloat(bf16 value) { return ToFloat(value); }
 float AsFloat(fp8_e4m3 value) { return ToFloat(value); }
@@ -51,7 +49,7 @@ void PackValues(const SourceMatrix& source, int64_t first_row, To* values) {
 
 void PackScales(const SourceMatrix& source, int64_t first_row, float* scales) {
   const int64_t first_block = source.col_begin / kScaleBlock;
-  const int64_t blocks = CeilDiv(source.col_begin % kScaleBlock + source.cols, kScaleBlock);
+  const int64_t blocks = ScaleBlocksOf(source.cols, source.col_begin);
   for (int64_t row = 0; row < RoundUp(source.rows, kPanelRows); ++row) {
     const int64_t packed_row = first_row + row;
     for (int64_t b = 0; b < blocks; ++b) {
@@ -98,17 +96,6 @@ void PackFrom(const SourceMatrix& source, DType type, int64_t first_row, void* v
 }
 
 }  // namespace
-
-int64_t PackedValueBytes(DType type, int64_t n, int64_t k) {
-  const int64_t blocks = CeilDiv(n, kPanelRows) * (k / BlockElements(type));  // of a panel's rows
-  return RoundUp(blocks * PackedBlockBytes(type), kAlignment);
-}
-
-int64_t PackedScaleBytes(DType type, int64_t n, int64_t k, int64_t col_begin) {
-  if (type != DType::kF8E4M3) return 0;
-  const int64_t blocks = CeilDiv(col_begin % kScaleBlock + k, kScaleBlock);
-  return RoundUp(RoundUp(n, kPanelRows) * blocks * static_cast<int64_t>(sizeof(float)), kAlignment);
-}
 
 void PackRows(const SourceMatrix& source, DType type, int64_t first_row, int64_t total_rows, void* values,
               float* scales) {

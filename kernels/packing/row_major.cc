@@ -1,7 +1,6 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "base/checked.h"
 #include "kernels/api/weight_packing.h"
 
 namespace deeprack::kernels {
@@ -20,7 +19,7 @@ void CopyEight(const SourceMatrix& source, int64_t eight, int64_t to, void* data
                 static_cast<size_t>(source.cols * size));
   }
   if (source.type != DType::kF8E4M3) return;
-  const int64_t blocks = CeilDiv(source.cols, kScaleBlock);
+  const int64_t blocks = ScaleBlocksOf(source.cols, source.col_begin);
   const float* from = source.scales + (source.row_begin + first) / kScaleBlock * source.scale_cols +
                       source.col_begin / kScaleBlock;
   float* const panel = scales + to / kPanelRows * blocks * 2;

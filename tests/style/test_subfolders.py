@@ -11,7 +11,6 @@ ALLOWED_INSIDE = {
     "base/quantize": {"base"},
     "base/rpc": {"base"},
     # From the config to the tensors it implies, to the layout of ranks, to a rank's slices.
-    "model/budget": {"model/config", "model/layout", "model/shard", "model/tensors"},
     "model/files": {"model/config", "model/gguf"},
     "model/gguf": {"model/config", "model/tensors"},
     "model/layout": {"model/config"},

@@ -28,7 +28,7 @@ struct RowWeight {
   WeightLayout int4_layout = WeightLayout::kTiles;  // or kTilesForE4M3, by the type of x
 };
 
-constexpr int64_t ScaleBlocks(int64_t k) { return (k + kScaleBlock - 1) / kScaleBlock; }
+constexpr int64_t ScaleBlocks(int64_t k) { return ScaleBlocksOf(k, 0); }
 constexpr int64_t ScaleCount(int64_t groups, int64_t n, int64_t k) {
   return groups * (n / kPanelRows) * ScaleBlocks(k) * 2;
 }

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_split.h"
 #include "cli/terminal/terminal.h"
-#include "model/budget/workspace.h"
+#include "sizing/workspace.h"
 #include "tests/unit/model/r1_config.h"
 
 namespace deeprack::cli {
@@ -87,8 +87,8 @@ TEST(Plan, CountsTheWorkspaceOfTheStep) {
   options.max_sequences = 7;
   options.max_context = 64;
   const model::ModelConfig config = SmallConfig();
-  const int64_t bytes = model::WorkspaceBytes(
-      {.config = config, .limits = {.max_step_tokens = 100, .max_sequences = 7, .max_context = 64}});
+  const int64_t bytes = sizing::WorkspaceBytes(
+      {.config = config, .limits = {.max_step_tokens = 100, .max_sequences = 7, .max_context = 64}}, {});
   const auto table = TableOf(config, options);
   ASSERT_TRUE(table.ok()) << table.status();
   EXPECT_THAT(*table, testing::HasSubstr(" " + FormatBytes(static_cast<double>(bytes)) + " "));

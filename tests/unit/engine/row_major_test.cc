@@ -5,9 +5,9 @@
 #include <cmath>
 #include <filesystem>
 
-#include "model/budget/packed_tensors.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
+#include "tests/unit/sizing/rank_tensors.h"
 #include "worker/device/emulated/emulated_device.h"
 
 namespace deeprack::worker::testing {
@@ -45,8 +45,8 @@ std::vector<Logits> LogitsOn(const EngineOptions& options, const Rack::MakeDevic
 
 int64_t RowMajorMatrices(const TinyModel& model, const model::Layout& layout) {
   int64_t matrices = 0;
-  for (const model::PackedTensor& tensor :
-       model::PackedTensorsOf(model.Config(), layout, 0, DType::kBF16, {}, kBoth)) {
+  for (const sizing::PackedTensor& tensor :
+       sizing::PackedTensorsOf(model.Config(), layout, 0, DType::kBF16, {.row_major = kBoth})) {
     matrices += tensor.layout == WeightLayout::kRows;
   }
   return matrices;

@@ -1,21 +1,35 @@
-#include "model/budget/budget.h"
+#include "sizing/weight_manifest.h"
 
 #include <map>
 #include <tuple>
 #include <vector>
 
-#include "base/fp8_kv_page.h"
+#include "base/weight_geometry.h"
 #include "gtest/gtest.h"
-#include "model/budget/kv_cache_type.h"
-#include "model/budget/packed_tensors.h"
 #include "tests/unit/model/r1_config.h"
+#include "tests/unit/sizing/rank_tensors.h"
 
-namespace deeprack::model {
+namespace deeprack::sizing {
 namespace {
+
+using model::Layout;
+using model::MustParse;
+using model::R1;
+using model::ShardRole;
+using model::SliceFor;
+using model::Small;
+using model::SmallJson;
+using model::TensorKind;
+using model::TensorsOf;
+using model::TensorSpec;
 
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 
-TEST(BudgetTest, PackedBytesCountPanelsAndBlocks) {
+int64_t PackedWeightBytes(DType type, int64_t rows, int64_t cols, int64_t col_begin) {
+  return PackedValueBytes(type, rows, cols) + PackedScaleBytes(type, rows, cols, col_begin);
+}
+
+TEST(WeightSizesTest, PackedBytesCountPanelsAndBlocks) {
   EXPECT_EQ(PackedWeightBytes(DType::kF32, 16, 10, 0), 16 * 10 * 4);
   EXPECT_EQ(PackedWeightBytes(DType::kBF16, 17, 10, 0), 32 * 10 * 2);
   EXPECT_EQ(PackedWeightBytes(DType::kBF16, 16, 1, 0), 64);  // 32 bytes, padded
@@ -28,33 +42,9 @@ TEST(BudgetTest, PackedBytesCountPanelsAndBlocks) {
   EXPECT_EQ(PackedWeightBytes(DType::kF8E4M3, 17, 128, 127), 32 * 128 + 2 * 2 * 64);
 }
 
-TEST(BudgetTest, KvPageOfR1) {
-  // 64 tokens x 61 layers x 576 values: 70.3 KB a token in bf16.
-  EXPECT_EQ(KvPageBytes(R1(), Layout{.tp = 8, .dp = 2, .ep = 16}, 0, DType::kBF16), 64 * 61 * 576 * 2);
-  EXPECT_EQ(KvPageBytes(R1(), Layout{.pp = 4}, 0, DType::kF32), 64 * 16 * 576 * 4);
-  EXPECT_EQ(KvPageBytes(R1(), Layout{.pp = 4}, 3, DType::kF32), 64 * 15 * 576 * 4);
-}
-
-TEST(BudgetTest, KvPageOfR1InFp8) {
-  EXPECT_EQ(KvPageBytes(R1(), Layout{.tp = 8, .dp = 2, .ep = 16}, 0, DType::kF8E4M3), 61 * 41216);
-  EXPECT_EQ(KvPageBytes(R1(), Layout{.pp = 4}, 3, DType::kF8E4M3), 15 * 41216);
-  // An odd latent: its rope begins a byte later.
-  EXPECT_EQ((Fp8KvPage{.latent_dim = 21, .rope_dim = 4}.bytes()), 64 * (22 + 8 + 4));
-}
-
-TEST(BudgetTest, KvCacheTypesByName) {
-  EXPECT_EQ(KvCacheTypeOf("auto", DType::kF32).value(), DType::kF32);
-  EXPECT_EQ(KvCacheTypeOf("bf16", DType::kF32).value(), DType::kBF16);
-  EXPECT_EQ(KvCacheTypeOf("fp8", DType::kBF16).value(), DType::kF8E4M3);
-  EXPECT_EQ(KvCacheTypeOf("fp4", DType::kBF16).status().message(),
-            "KV cache type 'fp4': use one of auto, bf16, fp8");
-  EXPECT_TRUE(CheckKvCacheType(R1(), DType::kF8E4M3).ok());
-  EXPECT_FALSE(CheckKvCacheType(R1(), DType::kF16).ok());
-}
-
 // What the rank's slices take without padding, counted from the registry: each value in its stored type, each
 // scale.
-int64_t UnpaddedBytes(const ModelConfig& config, const Layout& layout, Rank rank, DType compute) {
+int64_t UnpaddedBytes(const model::ModelConfig& config, const Layout& layout, Rank rank, DType compute) {
   int64_t bytes = 0;
   for (const TensorSpec& tensor : TensorsOf(config)) {
     const auto slice = SliceFor(config, tensor, layout, rank);
@@ -67,7 +57,7 @@ int64_t UnpaddedBytes(const ModelConfig& config, const Layout& layout, Rank rank
   return bytes;
 }
 
-TEST(BudgetTest, PackingCostsLittleOverTheSlices) {
+TEST(WeightSizesTest, PackingCostsLittleOverTheSlices) {
   for (const Layout& layout :
        {Layout{.tp = 8, .dp = 2, .ep = 16}, Layout{.tp = 4, .dp = 2, .ep = 8, .pp = 4}}) {
     for (Rank rank : {0, layout.world_size() - 1}) {
@@ -80,7 +70,7 @@ TEST(BudgetTest, PackingCostsLittleOverTheSlices) {
   }
 }
 
-TEST(BudgetTest, R1OnSixteenRanksTakesItsShare) {
+TEST(WeightSizesTest, R1OnSixteenRanksTakesItsShare) {
   const Layout layout = {.tp = 8, .dp = 2, .ep = 16};
   for (Rank rank = 0; rank < layout.world_size(); ++rank) {
     const double gib = static_cast<double>(WeightBytes(R1(), layout, rank, DType::kBF16)) / kGiB;
@@ -89,9 +79,9 @@ TEST(BudgetTest, R1OnSixteenRanksTakesItsShare) {
   }
 }
 
-TEST(BudgetTest, AllRanksTogetherHoldWhatOneRankHolds) {
+TEST(WeightSizesTest, AllRanksTogetherHoldWhatOneRankHolds) {
   // With tp only and sizes that divide, nothing but replicated tensors and padding is held twice.
-  const ModelConfig config = R1();
+  const model::ModelConfig config = R1();
   const Layout layout = {.tp = 8, .ep = 8};
   int64_t split = 0;
   for (Rank rank = 0; rank < 8; ++rank) {
@@ -109,7 +99,7 @@ TEST(BudgetTest, AllRanksTogetherHoldWhatOneRankHolds) {
 class PackedTensorsTest : public ::testing::TestWithParam<DType> {};
 
 TEST_P(PackedTensorsTest, EveryTensorOfTheRankIsPackedOnce) {
-  const ModelConfig config = Small();
+  const model::ModelConfig config = Small();
   for (const Layout& layout :
        {Layout{}, Layout{.tp = 4, .dp = 2, .ep = 2, .pp = 2}, Layout{.tp = 2, .ep = 1}}) {
     for (Rank rank = 0; rank < layout.world_size(); ++rank) {
@@ -165,7 +155,7 @@ std::vector<PackedTensor> OfKind(const std::vector<PackedTensor>& tensors, Tenso
   return found;
 }
 
-TEST(BudgetTest, GateAndUpAreStackedAtPanelBoundaries) {
+TEST(WeightSizesTest, GateAndUpAreStackedAtPanelBoundaries) {
   const auto tensors = PackedTensorsOf(Small(), Layout{.tp = 4, .ep = 4}, 1, DType::kBF16);
   const auto dense = OfKind(tensors, TensorKind::kGateProj, 0);
   ASSERT_EQ(dense.size(), 1u);
@@ -181,7 +171,7 @@ TEST(BudgetTest, GateAndUpAreStackedAtPanelBoundaries) {
   EXPECT_EQ(OfKind(tensors, TensorKind::kExpertGate, 1).size(), 3u);
 }
 
-TEST(BudgetTest, KvBIsHeldPerHeadInBothForms) {
+TEST(WeightSizesTest, KvBIsHeldPerHeadInBothForms) {
   const auto forms =
       OfKind(PackedTensorsOf(Small(), Layout{.tp = 4, .ep = 4}, 1, DType::kF32), TensorKind::kKvBProj, 2);
   ASSERT_EQ(forms.size(), 2u);
@@ -193,10 +183,10 @@ TEST(BudgetTest, KvBIsHeldPerHeadInBothForms) {
   EXPECT_EQ(forms[1].bytes(), 2 * 48 * 136 * 4);
 }
 
-TEST(BudgetTest, ATiedHeadIsMadeOfTheEmbedding) {
+TEST(WeightSizesTest, ATiedHeadIsMadeOfTheEmbedding) {
   auto json = SmallJson();
   json["tie_word_embeddings"] = true;
-  const ModelConfig config = MustParse(json);
+  const model::ModelConfig config = MustParse(json);
   const auto single = PackedTensorsOf(config, Layout{}, 0, DType::kBF16);
   EXPECT_EQ(OfKind(single, TensorKind::kEmbedTokens, -1).size(), 1u);
   ASSERT_EQ(OfKind(single, TensorKind::kLmHead, -1).size(), 1u);
@@ -209,4 +199,4 @@ TEST(BudgetTest, ATiedHeadIsMadeOfTheEmbedding) {
 }
 
 }  // namespace
-}  // namespace deeprack::model
+}  // namespace deeprack::sizing

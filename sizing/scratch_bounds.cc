@@ -1,19 +1,18 @@
-#include "sizing/step_bounds.h"
+#include "sizing/scratch_bounds.h"
 
 #include <algorithm>
 
 namespace deeprack::sizing {
 
-kernels::StepBounds StepBoundsOf(const model::WorkspaceSpec& spec,
-                                 const std::vector<model::PackedTensor>& tensors,
-                                 const kernels::MlaShape& attention, const kernels::ExpandedShape& expanded,
-                                 int multiprocessors) {
+kernels::StepBounds ScratchBoundsOf(const RankSpec& spec, const WeightManifest& manifest,
+                                    const AttentionSizes& attention, int multiprocessors) {
   const int64_t tokens = spec.limits.max_step_tokens;
   const int64_t experts = spec.config.n_routed_experts / spec.layout.ep;
-  kernels::StepBounds bounds = {
-      .attention = attention, .expanded = expanded, .multiprocessors = multiprocessors};
-  for (const model::PackedTensor& tensor : tensors) {
-    if (tensor.form == model::WeightForm::kVector || tensor.form == model::WeightForm::kTable) continue;
+  kernels::StepBounds bounds = {.attention = attention.ShapeOf(tokens, spec.limits.max_sequences, 1),
+                                .expanded = attention.expanded(),
+                                .multiprocessors = multiprocessors};
+  for (const PackedTensor& tensor : manifest.tensors) {
+    if (tensor.form == WeightForm::kVector || tensor.form == WeightForm::kTable) continue;
     kernels::ProductBound product = {.type = tensor.type,
                                      .layout = tensor.layout,
                                      .groups = tensor.count,
@@ -27,7 +26,7 @@ kernels::StepBounds StepBoundsOf(const model::WorkspaceSpec& spec,
       product.groups = experts;
       product.rows = tokens * std::min<int64_t>(spec.config.num_experts_per_tok, experts);
     }
-    // Layers are alike: a few products stand for all.
+    // Layers repeat the same products: each product is listed once.
     if (std::find(bounds.products.begin(), bounds.products.end(), product) == bounds.products.end()) {
       bounds.products.push_back(product);
     }

@@ -1,35 +1,37 @@
-#include "model/budget/workspace.h"
+#include "sizing/workspace.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "base/checked.h"
 #include "base/rounded_rows.h"
+#include "base/weight_geometry.h"
 #include "model/shard/shard.h"
 
-namespace deeprack::model {
+namespace deeprack::sizing {
 namespace {
 
-// Rows whose logits are changed at a time before a draw: few requests ask for it, and a row is large.
+// Rows whose logits sampling changes at a time. Few requests need it, and a row is large.
 constexpr int64_t kMostAdjustedRows = 32;
 
 class Listing {
  public:
-  explicit Listing(const WorkspaceSpec& spec)
+  Listing(const RankSpec& spec, bool rounds)
       : spec_(spec),
         config_(spec.config),
-        at_(CoordinatesOf(spec.layout, spec.rank)),
+        rounds_(rounds),
+        at_(spec.coordinates()),
         tokens_(spec.limits.max_step_tokens),
         stage_tokens_(tokens_ * spec.layout.dp) {
-    const auto [begin, end] = LayersOfStage(config_, spec_.layout, at_.pp_rank);
+    const auto [begin, end] = spec.layers();
     const bool dense = !config_.is_moe_layer(begin);
     const bool moe = config_.is_moe_layer(end - 1);
     AddCommon(moe);
     AddAttention();
     AddFeedForward(dense, moe);
     if (moe) AddExperts();
-    if (moe && spec_.expert_exchange == ExpertExchange::kAllToAll) AddDispatch();
-    if (at_.pp_rank == spec_.layout.pp - 1) AddLogits();
+    if (moe && spec_.expert_exchange == model::ExpertExchange::kAllToAll) AddDispatch();
+    if (spec.is_last_stage()) AddLogits();
   }
 
   std::vector<BufferShape> Take() { return std::move(buffers_); }
@@ -44,7 +46,7 @@ class Listing {
   void Fp32(Buffer buffer, int64_t rows, int64_t cols) { Add(buffer, DType::kF32, rows, cols); }
   void Int32(Buffer buffer, int64_t rows, int64_t cols) { Add(buffer, DType::kI32, rows, cols); }
   void Rounded(Buffer buffer, int64_t cols) {
-    if (spec_.rounded_rows) Add(buffer, DType::kU8, 1, RoundedRowsLayoutOf(tokens_, cols).bytes);
+    if (rounds_) Add(buffer, DType::kU8, 1, RoundedRowsLayoutOf(tokens_, cols).bytes);
   }
 
   void AddCommon(bool moe) {
@@ -53,7 +55,7 @@ class Listing {
     Compute(Buffer::kResidual, tokens_, config_.hidden_size);
     Compute(Buffer::kNormed, tokens_, config_.hidden_size);
     Rounded(Buffer::kNormedRounded, config_.hidden_size);
-    const bool sees_stage = moe && spec_.expert_exchange == ExpertExchange::kReplicated;
+    const bool sees_stage = moe && spec_.expert_exchange == model::ExpertExchange::kReplicated;
     Fp32(Buffer::kPartial, sees_stage ? stage_tokens_ : tokens_, config_.hidden_size);
     if (sees_stage && spec_.layout.dp > 1) Compute(Buffer::kGathered, stage_tokens_, config_.hidden_size);
   }
@@ -70,7 +72,7 @@ class Listing {
       Compute(Buffer::kQLatent, tokens_, heads * config_.kv_lora_rank);
       Compute(Buffer::kAttended, tokens_, heads * config_.kv_lora_rank);
     } else {
-      const auto [begin, end] = KeyValueHeadsOfRank(config_, spec_.layout, at_.tp_rank);
+      const auto [begin, end] = model::KeyValueHeadsOfRank(config_, spec_.layout, at_.tp_rank);
       Compute(Buffer::kK, tokens_, (end - begin) * config_.qk_head_dim());
       Compute(Buffer::kV, tokens_, (end - begin) * config_.v_head_dim);
     }
@@ -121,7 +123,7 @@ class Listing {
 
   void AddLogits() {
     const int64_t rows = std::min(tokens_, spec_.limits.max_sequences);
-    const int64_t own = VocabRowsPerRank(config_, spec_.layout);
+    const int64_t own = model::VocabRowsPerRank(config_, spec_.layout);
     Compute(Buffer::kHeadRows, rows, config_.hidden_size);
     Fp32(Buffer::kLogits, rows, config_.vocab_size);
     if (spec_.layout.tp > 1) {
@@ -131,9 +133,10 @@ class Listing {
     Fp32(Buffer::kAdjustedLogits, std::min(rows, kMostAdjustedRows), config_.vocab_size);
   }
 
-  const WorkspaceSpec& spec_;
-  const ModelConfig& config_;
-  const RankCoordinates at_;
+  const RankSpec& spec_;
+  const model::ModelConfig& config_;
+  const bool rounds_;  // products share rounded rows
+  const model::RankCoordinates at_;
   const int64_t tokens_;
   const int64_t stage_tokens_;
   std::vector<BufferShape> buffers_;
@@ -142,17 +145,21 @@ class Listing {
 
 }  // namespace
 
-int64_t DispatchRowBytes(const WorkspaceSpec& spec) {
+int64_t DispatchRowBytes(const RankSpec& spec) {
   return DispatchRowBytes(spec.config, spec.config.hidden_size * static_cast<int64_t>(SizeOf(spec.compute)));
 }
 
-int64_t DispatchRowBytes(const ModelConfig& config, int64_t activation_bytes) {
+int64_t DispatchRowBytes(const model::ModelConfig& config, int64_t activation_bytes) {
   const int64_t routing = config.num_experts_per_tok * static_cast<int64_t>(sizeof(int32_t) + sizeof(float));
   return RoundUp(activation_bytes + routing, kWeightAlignment);
 }
 
-std::vector<BufferShape> WorkspaceBuffers(const WorkspaceSpec& spec) { return Listing(spec).Take(); }
+std::vector<BufferShape> WorkspaceBuffers(const RankSpec& spec, const kernels::KernelNeeds& kernels) {
+  return Listing(spec, kernels.reads_rounded != nullptr).Take();
+}
 
-int64_t WorkspaceBytes(const WorkspaceSpec& spec) { return Listing(spec).bytes(); }
+int64_t WorkspaceBytes(const RankSpec& spec, const kernels::KernelNeeds& kernels) {
+  return Listing(spec, kernels.reads_rounded != nullptr).bytes();
+}
 
-}  // namespace deeprack::model
+}  // namespace deeprack::sizing

@@ -1,4 +1,4 @@
-#include "model/budget/kv_cache_type.h"
+#include "model/config/kv_cache_type.h"
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"

@@ -1,38 +1,25 @@
-// The buffers of a step: what the decoder writes between a plan and its result, sized by the limits of a
-// step. The worker takes them as one allocation of exactly WorkspaceBytes and cuts it as WorkspaceBuffers
-// says.
+// The decoder's buffers for one step, sized by the limits of a step. The worker allocates WorkspaceBytes once
+// and cuts this memory as WorkspaceBuffers says.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "base/dtype.h"
-#include "model/budget/budget.h"
-#include "model/config/model_config.h"
-#include "model/layout/expert_exchange.h"
-#include "model/layout/layout.h"
+#include "kernels/api/kernel_needs.h"
+#include "sizing/rank_spec.h"
 
-namespace deeprack::model {
+namespace deeprack::sizing {
 
-struct WorkspaceSpec {
-  const ModelConfig& config;
-  Layout layout;
-  Rank rank = 0;
-  DType compute = DType::kBF16;
-  ExpertExchange expert_exchange = ExpertExchange::kReplicated;
-  StepLimits limits;
-  bool rounded_rows = false;  // the kernels share rounded rows among products (KernelSet::reads_rounded)
-};
-
-// T: limits.max_step_tokens. S: all tokens of a stage, dp * T. H: hidden_size. "compute": of the compute
-// type; all else fp32 unless it says so. Each is [rows, cols].
+// T: limits.max_step_tokens. S: all tokens of a stage, dp * T. H: hidden_size. Shapes are [rows, cols].
+// "compute": of the compute type. Without a type: fp32.
 enum class Buffer : uint8_t {
-  kRopeCos,  // [max_context, qk_rope_head_dim / 2], as kRopeSin: the rotary tables
+  kRopeCos,  // [max_context, qk_rope_head_dim / 2], as kRopeSin: tables of the rotary embedding
   kRopeSin,
   kResidual,       // compute [T, H]
   kNormed,         // compute [T, H]
-  kNormedRounded,  // bytes [1, of RoundedRowsLayoutOf(T, H)], where the spec has rounded rows, as kQARounded
-  kPartial,        // [T or S, H]: a block's output, this rank's part of it until its seam
+  kNormedRounded,  // bytes [1, of RoundedRowsLayoutOf(T, H)], with KernelNeeds::reads_rounded, as kQARounded
+  kPartial,        // [T or S, H]: a block's output; before the sum over ranks, this rank's part of it
   kGathered,       // compute [S, H]: the stage's tokens (replicated experts, dp > 1)
 
   kQA,         // compute [T, q_lora_rank]
@@ -61,14 +48,14 @@ enum class Buffer : uint8_t {
   kExpertActivated,  // compute [P, expert width]
   kExpertOut,        // [P, H]
 
-  // All-to-all experts. A row travels as H compute values, or rounded, with its expert ids and weights: whole
-  // cache lines of bytes. F: ranks that one token can reach; C: this rank's share of T.
+  // All-to-all experts. A row travels as H values of the compute type, or rounded, with its expert ids and
+  // weights, padded to kWeightAlignment. F: ranks that one token can reach. C: this rank's share of T.
   kDispatchSend,     // bytes [C * F, a row's]
   kDispatchReceive,  // bytes [S, a row's]
-  kDispatchIndex,    // int32 [C, F]: where the row was sent from, -1 beyond the last
+  kDispatchIndex,    // int32 [C, F]: row of kDispatchSend; -1 after a token's last one
   kDispatchRowsTo,   // int64 [1, ranks of the stage]
   kDispatchCounts,   // int64 [ranks of the stage, ranks of the stage]
-  kDispatchOnes,     // [C, F]: 1, the weights of the final sum
+  kDispatchOnes,     // [C, F]: ones, the weights of the final sum
   kExpertSums,       // [S, H]: this rank's sums for the rows it received
   kReturned,         // [C * F, H]
   kShareOut,         // [C, H]
@@ -78,7 +65,7 @@ enum class Buffer : uint8_t {
   kLogits,          // [R, vocab_size]
   kLogitsOwn,       // [R, vocabulary rows of a tp rank], tp > 1
   kLogitsGathered,  // [tp * R, vocabulary rows of a tp rank], tp > 1
-  kAdjustedLogits,  // [some of R, vocab_size]: rows that sampling may change
+  kAdjustedLogits,  // [at most R, vocab_size]: copies of rows that sampling changes
 };
 
 struct BufferShape {
@@ -89,15 +76,15 @@ struct BufferShape {
   int64_t offset = 0;  // bytes from the workspace's begin, a multiple of kWeightAlignment
 };
 
-// A row on its way between the ranks of all-to-all experts: activations, expert ids, weights. For values of
-// the compute type, as the buffers have room for; and for activations of so many bytes.
-int64_t DispatchRowBytes(const WorkspaceSpec& spec);
-int64_t DispatchRowBytes(const ModelConfig& config, int64_t activation_bytes);
+// Bytes of a row that travels between the ranks of all-to-all experts: activations, expert ids, weights. The
+// buffers have room for activations of the compute type; a row may have fewer, `activation_bytes`.
+int64_t DispatchRowBytes(const RankSpec& spec);
+int64_t DispatchRowBytes(const model::ModelConfig& config, int64_t activation_bytes);
 
-// The buffers that this rank uses, in the order in which they lie. The layout must be valid.
-std::vector<BufferShape> WorkspaceBuffers(const WorkspaceSpec& spec);
+// The rank's buffers, in the order of their offsets.
+std::vector<BufferShape> WorkspaceBuffers(const RankSpec& spec, const kernels::KernelNeeds& kernels);
 
-// Where the last of them ends, rounded up to kWeightAlignment.
-int64_t WorkspaceBytes(const WorkspaceSpec& spec);
+// The end of the last buffer, rounded up to kWeightAlignment.
+int64_t WorkspaceBytes(const RankSpec& spec, const kernels::KernelNeeds& kernels);
 
-}  // namespace deeprack::model
+}  // namespace deeprack::sizing
