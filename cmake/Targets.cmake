@@ -17,8 +17,8 @@
 #
 # Sanitizers. `make test-asan` builds and runs every test, for a developer. CI has no time for that: `make test-asan-ci` and
 # `make test-tsan` build and run the tests that name the build's sanitizer in SANITIZERS. The choice:
-#   address   what reads bytes from outside (files, HTTP, gRPC, command lines), what counts references or pages (scheduler, KV
-#             blocks), the CPU kernels with small shapes, and one path through engine and decoder for each model family.
+#   address   what reads bytes from outside (files, HTTP, gRPC), what counts references or pages (scheduler, KV blocks), the CPU
+#             kernels with small shapes, the engine, and one golden for each path through the decoder.
 #   thread    what shares memory between threads of deeprack. gRPC and OpenMPI are built without ThreadSanitizer, so a test
 #             that goes through one of them reports races that are none, and stays out.
 # Such a test has the ctest label "sanitized", and the target `sanitized_tests` builds all of them.
