@@ -99,13 +99,17 @@ std::string MakeId(const std::string& prefix, ApiContext& context) {
   return absl::StrFormat("%s%016x%08x", prefix, context.Random(), static_cast<uint32_t>(context.Random()));
 }
 
-void RespondError(HttpExchange& exchange, const ApiError& error) {
+HttpResponse ErrorResponse(const ApiError& error) {
   HttpResponse response{.status = error.status, .body = error.ToJson()};
   if (error.retry_after_seconds > 0) {
     response.headers.emplace_back("Retry-After", std::to_string(error.retry_after_seconds));
   }
-  exchange.Respond(std::move(response));
+  return response;
 }
+
+HttpResponse JsonResponse(const Json& json, int status) { return {.status = status, .body = Dump(json)}; }
+
+void RespondError(HttpExchange& exchange, const ApiError& error) { exchange.Respond(ErrorResponse(error)); }
 
 void SendUsage(HttpExchange& exchange, Json head, const Usage& usage) {
   head["choices"] = Json::array();
@@ -124,7 +128,7 @@ void EndStreamWithError(HttpExchange& exchange, const ApiError& error) {
 }
 
 void RespondJson(HttpExchange& exchange, const Json& json, int status) {
-  exchange.Respond({.status = status, .body = Dump(json)});
+  exchange.Respond(JsonResponse(json, status));
 }
 
 }  // namespace deeprack::coordinator

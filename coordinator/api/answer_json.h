@@ -55,12 +55,18 @@ std::string Dump(const Json& json);
 // "chatcmpl-" or "cmpl-" and 24 hexadecimal digits.
 std::string MakeId(const std::string& prefix, ApiContext& context);
 
-// Answers with an error: at once, or as a stream's last event.
+// A whole answer of JSON, and the answer to a request that failed.
+HttpResponse JsonResponse(const Json& json, int status = 200);
+HttpResponse ErrorResponse(const ApiError& error);
+
 void RespondError(HttpExchange& exchange, const ApiError& error);
-// A stream's chunk that has no choices, only the usage; and its regular last event.
+void RespondJson(HttpExchange& exchange, const Json& json, int status = 200);
+
+// Sends a stream's event that has the usage and no choices.
 void SendUsage(HttpExchange& exchange, Json head, const Usage& usage);
+
+// Ends a stream: with "[DONE]", or with an error as the last event.
 void EndStream(HttpExchange& exchange);
 void EndStreamWithError(HttpExchange& exchange, const ApiError& error);
-void RespondJson(HttpExchange& exchange, const Json& json, int status = 200);
 
 }  // namespace deeprack::coordinator

@@ -1,6 +1,7 @@
 // A whole coordinator for tests, without a cluster: real HTTP, endpoints, scheduler; scripted workers.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -35,18 +36,22 @@ struct ApiServerOptions {
   int32_t max_waiting = 64;
   int32_t max_sequences = 16;
   HttpOptions http;
+  EventQueueLimits events;
+  std::function<HttpHandler(HttpHandler)> around;  // the handler to serve with instead
 };
 
 class ApiServer {
  public:
   explicit ApiServer(ApiServerOptions options = {})
-      : context_(MakeByteModel(options.max_context), &clock_),
+      : context_(MakeByteModel(options.max_context), &clock_, options.events),
         executor_(ByteTokenizer().Ids(options.script)) {
     limits_ = {.max_sequences = options.max_sequences,
                .max_waiting = options.max_waiting,
                .max_context = options.max_context,
                .blocks_per_dp_rank = 256};
-    server_ = *HttpServer::Start(options.http, MakeRouter(&context_), HttpErrorBody);
+    HttpHandler handler = MakeRouter(&context_);
+    if (options.around) handler = options.around(std::move(handler));
+    server_ = *HttpServer::Start(options.http, std::move(handler), HttpErrorBody);
   }
 
   // As the coordinator does it: end the streams, stop the threads, and only then the loop.
