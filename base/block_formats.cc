@@ -9,9 +9,10 @@
 namespace deeprack {
 namespace {
 
-// One overload a format expands a block into BlockElements values. The order of the roundings is that of the
-// `gguf` package: first the product of the block's and the group's scale, then times q, then the minimum.
-// Nothing here is contracted to fused multiply-adds (cmake/Toolchain.cmake), which would skip one of them.
+// Expand: one overload for each format; writes the BlockElements values of a block. The order of roundings is
+// that of the `gguf` package: the product of the block's and the group's scale, then times q, then minus the
+// minimum. The compiler must not contract these operations to fused multiply-adds, which skip a rounding
+// (cmake/Toolchain.cmake turns contraction off).
 
 void Expand(const BlockQ4_0& block, float* out) {
   const float d = ToFloat(block.d);
@@ -30,7 +31,7 @@ void Expand(const BlockQ4_1& block, float* out) {
   }
 }
 
-// The fifth bits of 32 elements, one a byte and already worth 16.
+// Writes the fifth bit of each of 32 elements to its own byte, as 0 or 16.
 void SpreadFifthBits(const uint8_t* qh, uint8_t* bits) {
   for (int i = 0; i < 32; ++i) bits[i] = static_cast<uint8_t>((qh[i / 8] >> (i % 8) & 1) << 4);
 }
@@ -61,8 +62,8 @@ void Expand(const BlockQ8_0& block, float* out) {
   for (int i = 0; i < 32; ++i) out[i] = d * static_cast<float>(block.qs[i]);
 }
 
-// Q2_K and Q3_K: byte 32 * half + i of qs holds, two bits each, elements i, 32 + i, 64 + i, 96 + i of a half
-// of 128.
+// Q2_K and Q3_K have halves of 128 elements. Byte 32 * half + i of qs holds elements i, 32 + i, 64 + i and 96
+// + i of the half, two bits each, the first in the lowest bits.
 void Expand(const BlockQ2K& block, float* out) {
   const float d = ToFloat(block.d);
   const float dmin = ToFloat(block.dmin);
@@ -123,8 +124,8 @@ void Expand(const BlockQ5K& block, float* out) {
   }
 }
 
-// Halves of 128 elements; each has 64 bytes of ql and 32 of qh. Element i of quarter k (32 elements): nibble
-// k / 2 of ql[k % 2 * 32 + i], two bits at 2 * k of qh[i].
+// Q6_K has halves of 128 elements, with 64 bytes of ql and 32 of qh for each half. Element i of quarter k (32
+// elements) is nibble k / 2 of ql[k % 2 * 32 + i] and two bits, from bit 2 * k on, of qh[i].
 void Expand(const BlockQ6K& block, float* out) {
   const float d = ToFloat(block.d);
   for (int group = 0; group < 16; ++group) {
@@ -152,7 +153,7 @@ void Expand(const BlockInt8G128& block, float* out) {
   for (int i = 0; i < 128; ++i) out[i] = static_cast<float>(block.qs[i]) * block.scale;
 }
 
-// An exponent of all ones is infinity or NaN.
+// An exponent of all ones means infinity or NaN.
 bool Finite(f16 value) { return (value.bits & 0x7c00) != 0x7c00; }
 
 bool FiniteBlock(const BlockQ4_0& block) { return Finite(block.d); }
@@ -165,7 +166,7 @@ bool FiniteBlock(const BlockQ3K& block) { return Finite(block.d); }
 bool FiniteBlock(const BlockQ4K& block) { return Finite(block.d) && Finite(block.dmin); }
 bool FiniteBlock(const BlockQ5K& block) { return Finite(block.d) && Finite(block.dmin); }
 bool FiniteBlock(const BlockQ6K& block) { return Finite(block.d); }
-// A finite scale near fp32's largest number still overflows in the product.
+// A finite scale near fp32's largest number overflows when it is multiplied by q - zero.
 bool FiniteBlock(const BlockInt4G128& block) { return std::isfinite(block.scale * 16.0f); }
 bool FiniteBlock(const BlockInt8G128& block) { return std::isfinite(block.scale * 128.0f); }
 
@@ -202,9 +203,10 @@ f16 ToF16(float value) {
   if (magnitude > 0x7f800000u) {
     half = 0x7e00u | ((magnitude >> 13) & 0x3ffu);  // NaN, made quiet
   } else if (magnitude >= 0x47800000u) {
-    half = 0x7c00u;  // from 2^16 on; what rounds up to it gets there by the carry below
+    half =
+        0x7c00u;  // 2^16 and more; a smaller value that rounds up to 2^16 becomes infinity by the carry below
   } else if (magnitude < 0x38800000u) {
-    // Below 2^-14. Floats in [0.5, 1) are 2^-24 apart, as subnormal halves are: the addition rounds.
+    // Below 2^-14: subnormal halves are 2^-24 apart, as floats in [0.5, 1) are, so adding 0.5f rounds.
     half = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
   } else {
     magnitude += 0xfffu + ((magnitude >> 13) & 1u);

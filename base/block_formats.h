@@ -1,9 +1,10 @@
-// Block formats: weights of few bits, stored in blocks that carry their own scales. A row of a matrix is
-// cols / BlockElements(type) blocks, one after the other; rows follow each other without gaps.
+// Block formats: a block is a fixed number of consecutive weights of one row, as integers of few bits, with
+// the scales of those weights. A row of a matrix [rows, cols] is cols / BlockElements(type) blocks, one after
+// the other. Rows follow each other without gaps.
 //
-// GGUF's formats are those of https://github.com/ggml-org/llama.cpp (ggml-common.h) and of the `gguf` Python
-// package, whose dequantised values these functions give bit for bit. Fields are little-endian; f16 is IEEE
-// half.
+// Source of the GGUF formats: https://github.com/ggml-org/llama.cpp (ggml-common.h) and the `gguf` Python
+// package. The functions here give the values that the `gguf` package dequantises, bit for bit. Fields are
+// little-endian. f16 is IEEE half precision.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +20,8 @@ struct f16 {
   uint16_t bits = 0;
 };
 
-// 32 elements; value = d * (q - 8), d * q + m, d * (q - 16), d * q + m, d * q.
+// 32 elements. value = d * (q - 8) for Q4_0, d * q + m for Q4_1, d * (q - 16) for Q5_0, d * q + m for Q5_1,
+// d * q for Q8_0.
 struct BlockQ4_0 {
   f16 d;
   uint8_t qs[16];  // element i: low nibble of qs[i] for i < 16, high nibble of qs[i - 16] above
@@ -43,8 +45,8 @@ struct BlockQ8_0 {
   int8_t qs[32];
 };
 
-// 256 elements ("K-quants"). Scales of 16 (Q2_K, Q3_K, Q6_K) or 32 elements (Q4_K, Q5_K) are small integers
-// times d.
+// 256 elements ("K-quants") in groups of 16 (Q2_K, Q3_K, Q6_K) or 32 elements (Q4_K, Q5_K). A group's scale
+// is d times a small integer. A group's minimum (Q2_K, Q4_K, Q5_K) is dmin times a small integer.
 struct BlockQ2K {
   uint8_t scales[16];  // low nibble: scale, high nibble: minimum
   uint8_t qs[64];
@@ -53,7 +55,7 @@ struct BlockQ2K {
 struct BlockQ3K {
   uint8_t hmask[32];
   uint8_t qs[64];
-  uint8_t scales[12];  // 16 of 6 bits, minus 32
+  uint8_t scales[12];  // 16 integers of 6 bits, each stored plus 32
   f16 d;
 };
 struct BlockQ4K {
@@ -74,15 +76,16 @@ struct BlockQ6K {
   f16 d;
 };
 
-// 128 elements of one row: what AWQ, GPTQ and compressed-tensors store transposed and apart, brought together
-// by whoever reads them. value = (q - zero) * scale, in fp32.
+// 128 elements of one row. value = (q - zero) * scale, in fp32. Checkpoints of AWQ, GPTQ and
+// compressed-tensors store scales, zeros and integers in separate tensors; checkpoint/group_quantized makes
+// blocks of them.
 struct BlockInt4G128 {
   float scale;
-  uint8_t zero;       // 0..16 (GPTQ stores zero - 1)
+  uint8_t zero;       // 0..16; a GPTQ checkpoint stores zero - 1
   uint8_t unused[3];  // zero
   uint8_t qs[64];     // element i: low nibble of qs[i] for i < 64, high nibble of qs[i - 64] above
 };
-// value = q * scale.
+// 128 elements of one row. value = q * scale.
 struct BlockInt8G128 {
   float scale;
   int8_t qs[128];
@@ -90,7 +93,7 @@ struct BlockInt8G128 {
 
 constexpr bool IsBlockFormat(DType type) { return SizeOf(type) == 0; }
 
-// Elements in a block; 1 for types that are no block format.
+// Elements in a block. 1 for a type that is not a block format.
 constexpr int64_t BlockElements(DType type) {
   switch (type) {
     case DType::kQ4_0:
@@ -113,7 +116,7 @@ constexpr int64_t BlockElements(DType type) {
   }
 }
 
-// Bytes of a block; of an element for types that are no block format.
+// Bytes of a block. For a type that is not a block format: bytes of an element.
 constexpr int64_t BlockBytes(DType type) {
   switch (type) {
     case DType::kQ4_0:
@@ -145,8 +148,9 @@ constexpr int64_t BlockBytes(DType type) {
   }
 }
 
-// Bytes that one block of each of 16 rows takes when packed for the CPU's matrix products
-// (kernels/api/packed_weight.h): the same bits in another order, without INT4_G128's unused bytes.
+// Bytes of 16 blocks, one from each of 16 rows, after packing for the CPU's matrix products
+// (kernels/api/packed_weight.h). Packing changes the order of the bits and leaves out INT4_G128's unused
+// bytes.
 constexpr int64_t PackedBlockBytes(DType type) {
   const int64_t unused = type == DType::kInt4G128 ? sizeof(BlockInt4G128::unused) : 0;
   return 16 * (BlockBytes(type) - unused);
@@ -157,7 +161,7 @@ static_assert(sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20 && sizeof(Block
               sizeof(BlockQ3K) == 110 && sizeof(BlockQ4K) == 144 && sizeof(BlockQ5K) == 176 &&
               sizeof(BlockQ6K) == 210 && sizeof(BlockInt4G128) == 72 && sizeof(BlockInt8G128) == 132);
 
-// Calls f with a null pointer to the struct of a block format.
+// Returns f(p), where p is a null pointer to the block struct of `type`. `type` must be a block format.
 template <class F>
 auto DispatchBlock(DType type, F&& f) {
   switch (type) {
@@ -191,7 +195,7 @@ auto DispatchBlock(DType type, F&& f) {
   }
 }
 
-// Bytes of `elements` consecutive elements of a row, which must be whole blocks.
+// Bytes of `elements` consecutive elements of a row. `elements` must be a multiple of BlockElements(type).
 constexpr int64_t BytesOf(DType type, int64_t elements) {
   return elements / BlockElements(type) * BlockBytes(type);
 }
@@ -208,12 +212,14 @@ constexpr float ToFloat(f16 value) {
   return std::bit_cast<float>(sign | (widened << 23) | (mantissa << 13));
 }
 
-// Rounds to nearest, ties to even; beyond the largest half: infinity.
+// Rounds to nearest, ties to even. A magnitude beyond the largest half becomes infinity. NaN stays NaN.
 f16 ToF16(float value);
 
-// Q4_K and Q5_K pack 8 scales and 8 minima of 6 bits into 12 bytes: of groups 0..3 the scales in the low 6
-// bits of bytes 0..3 and the minima in those of bytes 4..7; of groups 4..7 the low 4 bits in bytes 8..11
-// (scale below, minimum above) and the upper 2 in the upper 2 bits of bytes 0..3 and 4..7.
+// Q4_K and Q5_K pack 8 scales and 8 minima of 6 bits into 12 bytes.
+// Groups 0..3: the scale is the low 6 bits of bytes 0..3, the minimum the low 6 bits of bytes 4..7.
+// Groups 4..7: the scale's low 4 bits are the low nibbles of bytes 8..11, its upper 2 bits the upper 2 bits
+// of bytes 0..3. The minimum's low 4 bits are the high nibbles of bytes 8..11, its upper 2 bits the upper 2
+// bits of bytes 4..7.
 struct ScaleAndMin {
   uint8_t scale;
   uint8_t min;
@@ -227,18 +233,20 @@ constexpr ScaleAndMin GroupScaleAndMin(const uint8_t (&scales)[12], int group) {
           static_cast<uint8_t>((low >> 4) | (scales[group] >> 6 << 4))};
 }
 
-// Q3_K's 16 scales, -32..31: low 4 bits of groups 0..7 in the low nibbles of bytes 0..7, of 8..15 in the high
-// ones; the upper 2 bits of group g at bits g / 4 * 2 of byte 8 + g % 4.
+// Q3_K's 16 scales, -32..31, each stored plus 32 in 6 bits. The low 4 bits of groups 0..7 are the low nibbles
+// of bytes 0..7; the low 4 bits of groups 8..15 are the high nibbles of bytes 0..7. The upper 2 bits of group
+// g are bits g / 4 * 2 and g / 4 * 2 + 1 of byte 8 + g % 4.
 constexpr int GroupScale(const BlockQ3K& block, int group) {
   const int low = block.scales[group % 8] >> (group / 8 * 4) & 15;
   const int high = block.scales[8 + group % 4] >> (group / 4 * 2) & 3;
   return (low | (high << 4)) - 32;
 }
 
-// `elements` elements (whole blocks) of a block format as fp32. `blocks` may lie at any address.
+// Expands `elements` elements at `blocks` to fp32 at `out`. `elements` must be a multiple of
+// BlockElements(type). `blocks` may have any alignment.
 void Dequantize(DType type, const void* blocks, int64_t elements, float* out);
 
-// Whether all these elements are finite, which is a matter of the blocks' scales and minima alone.
+// True when all `elements` elements at `blocks` are finite. Only the blocks' scales and minima decide that.
 bool BlocksAreFinite(DType type, const void* blocks, int64_t elements);
 
 }  // namespace deeprack

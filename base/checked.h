@@ -1,4 +1,5 @@
-// Arithmetic on sizes that come from outside: overflow is an answer, not undefined behaviour.
+// Arithmetic on sizes that come from a file, the network or a user. CheckedAdd, CheckedMul and CheckedProduct
+// return nullopt on overflow.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,7 @@ constexpr std::optional<int64_t> CheckedMul(int64_t a, int64_t b) {
   return product;
 }
 
-// The product of all dimensions; nullopt when one is negative or the product overflows.
+// The product of all dimensions. nullopt when a dimension is negative or the product overflows.
 constexpr std::optional<int64_t> CheckedProduct(std::span<const int64_t> dimensions) {
   int64_t product = 1;
   for (int64_t dimension : dimensions) {

@@ -1,4 +1,5 @@
-// Time as a parameter: whoever needs it is handed a Clock, so that a test or a simulation can own it.
+// The time as a parameter. A class that needs the time is given a Clock, so that a test or a simulation
+// decides what time it is.
 #pragma once
 
 #include "absl/time/clock.h"
@@ -17,7 +18,7 @@ class SystemClock final : public Clock {
   absl::Time Now() override { return absl::Now(); }
 };
 
-// A clock that stands still until it is told to move.
+// Now() changes only by Advance().
 class ManualClock final : public Clock {
  public:
   explicit ManualClock(absl::Time start = absl::UnixEpoch()) : now_(start) {}

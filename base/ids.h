@@ -1,18 +1,18 @@
-// Names of things that travel between coordinator and workers.
+// Types of the ids that coordinator and workers exchange.
 #pragma once
 
 #include <cstdint>
 
 namespace deeprack {
 
-using SequenceId = uint64_t;  // one generation; unique for the coordinator's life
-using StepId = uint64_t;      // counts up within an epoch
-using Epoch = uint64_t;       // one membership and layout; a worker rejects steps of an older one
-using Rank = int32_t;         // 0 .. world_size-1 in the layout
+using SequenceId = uint64_t;  // one sequence of one request; unique while the coordinator runs
+using StepId = uint64_t;      // increases within an epoch
+using Epoch = uint64_t;  // number of a membership with its layout; a worker rejects steps of older epochs
+using Rank = int32_t;    // 0 .. world_size-1 in the layout
 using TokenId = int32_t;
-using BlockId = int32_t;      // a page of the KV cache on every rank of one dp group
+using BlockId = int32_t;  // number of a KV page; means the same page on every rank of one dp group
 
-// Tokens per KV page, everywhere.
+// Tokens per KV page, on every backend.
 inline constexpr int32_t kPageTokens = 64;
 
 }  // namespace deeprack

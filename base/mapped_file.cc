@@ -26,7 +26,7 @@ absl::Status SystemError(const std::string& path, const char* action) {
 }  // namespace
 
 absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
-  // O_NONBLOCK: a pipe in the place of a file must not block the open.
+  // O_NONBLOCK: opening a pipe under this name must not block.
   const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) return SystemError(path, "open");
   struct stat info;
@@ -47,7 +47,7 @@ void MappedFile::Prefetch(std::span<const std::byte> part) const {
   const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   const uintptr_t begin = reinterpret_cast<uintptr_t>(part.data()) / page * page;
   const uintptr_t end = reinterpret_cast<uintptr_t>(part.data() + part.size());
-  // Advice only: reading works, more slowly, where it is refused.
+  // If the system refuses the advice, reading still works, more slowly.
   madvise(reinterpret_cast<void*>(begin), end - begin, MADV_WILLNEED);
 }
 

@@ -1,4 +1,4 @@
-// A file's bytes, read-only, mapped into memory.
+// A file's bytes, mapped read-only into memory.
 #pragma once
 
 #include <cstddef>
@@ -11,17 +11,17 @@
 
 namespace deeprack {
 
-// The size is taken when the file is opened. A file that is truncated afterwards ends the process with SIGBUS
-// on the first touch of what is gone: a checkpoint must not change while it is served.
+// Holds the size that the file had when it was opened. When the file is truncated later, touching the lost
+// bytes ends the process with SIGBUS. So a checkpoint must not change while it is served.
 class MappedFile {
  public:
-  // NotFound: no such file. InvalidArgument: not a regular file. Unavailable: the system refused, with its
-  // reason.
+  // Errors: NotFound (no such file); InvalidArgument (not a regular file); PermissionDenied, Unavailable (the
+  // system refused; the message has its reason).
   static absl::StatusOr<MappedFile> Open(const std::string& path);
 
   std::span<const std::byte> bytes() const { return mapping_.bytes(); }
 
-  // Asks the system to start reading these bytes, which lie inside bytes(). Returns at once.
+  // Asks the system to start reading `part`, which must lie inside bytes(). Returns at once.
   void Prefetch(std::span<const std::byte> part) const;
 
  private:

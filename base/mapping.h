@@ -1,4 +1,4 @@
-// What the system mapped into memory, and the files it was mapped from: given back at the end of a scope.
+// Owners of mapped memory and of open files. Destructors unmap and close.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 
 namespace deeprack {
 
-// Bytes that mmap gave out, and nobody else owns.
+// Owns bytes that mmap returned; unmaps them when destroyed. Moving moves the ownership.
 class Mapping {
  public:
   Mapping() = default;
@@ -21,7 +21,8 @@ class Mapping {
   std::span<const std::byte> bytes_;
 };
 
-// An open file, or none (below 0); a mapping outlives it.
+// Owns an open file; closes it when destroyed. fd < 0: no file. A mapping of the file stays valid after the
+// close.
 struct Descriptor {
   const int fd;
   explicit Descriptor(int open_file) : fd(open_file) {}

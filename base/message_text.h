@@ -1,4 +1,4 @@
-// How names and shapes from files stand in error messages.
+// Text of names and shapes from files, for error messages.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,8 @@
 
 namespace deeprack {
 
-// The name in quotes, escaped and shortened to one readable line, whatever the file held.
+// The name in quotes, on one line of readable characters: other bytes are escaped, and bytes after the first
+// 120 are replaced by "...".
 std::string QuotedName(std::string_view name);
 
 std::string ShapeText(std::span<const int64_t> shape);  // "[7168, 2048]"

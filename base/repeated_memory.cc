@@ -38,7 +38,7 @@ absl::StatusOr<RepeatedMemory> RepeatedMemory::Create(std::span<const std::byte>
   for (int64_t begin = 0; begin < total; begin += size) {
     void* const at = static_cast<std::byte*>(base) + begin;
     if (mmap(at, static_cast<size_t>(size), PROT_READ, MAP_SHARED | MAP_FIXED, file.fd, 0) == MAP_FAILED) {
-      return SystemError("map a file in memory once more (vm.max_map_count may be too low)");
+      return SystemError("map a file in memory again (raise the sysctl vm.max_map_count if it is too low)");
     }
   }
   return memory;

@@ -1,4 +1,5 @@
-// A block of memory at many consecutive addresses: any number of bytes for the room of one block.
+// One block of memory, mapped at many consecutive addresses: any number of readable bytes that take the
+// memory of one block.
 #pragma once
 
 #include <cstddef>
@@ -11,16 +12,17 @@
 
 namespace deeprack {
 
-// Read-only, and shared by all its addresses.
+// Read-only. All addresses share the block's memory.
 class RepeatedMemory {
  public:
-  // Byte i is block[i % size] for i below `bytes`. The block's size is a multiple of the system's page.
-  // Unavailable: the system refused, with its reason.
+  // Byte i of bytes() is block[i % block.size()]. bytes() holds at least `bytes` bytes, in whole blocks. The
+  // size of `block`, which is copied, must be a multiple of the system's page size. Unavailable: the system
+  // refused; the message has its reason.
   static absl::StatusOr<RepeatedMemory> Create(std::span<const std::byte> block, int64_t bytes);
 
   RepeatedMemory() = default;
 
-  std::span<const std::byte> bytes() const { return mapping_.bytes(); }  // whole blocks
+  std::span<const std::byte> bytes() const { return mapping_.bytes(); }
 
  private:
   explicit RepeatedMemory(Mapping mapping) : mapping_(std::move(mapping)) {}

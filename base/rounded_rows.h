@@ -1,7 +1,8 @@
-// Rows of activations rounded to e4m3, with an fp32 scale for each row and 128 columns: how they lie in one
-// piece of memory. `stride` bytes a row of values, then the scales, [ceil(cols / 128)][scale_stride], then as
-// many sums: a scale times the sum of its values, which products with zero points of weights need. They
-// are there for all weights, 3 % of the bytes: who rounds a row does not know what will read it.
+// Memory layout of rows of activations that are rounded to e4m3, with one fp32 scale for each row and 128
+// columns. One piece of memory holds three parts: values, `stride` bytes for each row; scales [ceil(cols /
+// 128)][scale_stride]; sums [ceil(cols / 128)][scale_stride]. A sum is a scale times the sum of the values
+// that the scale belongs to. Products with weights that have zero points need the sums. The sums are always
+// there, 3 % of the bytes, because the operation that rounds a row does not know which product reads the row.
 #pragma once
 
 #include <cstdint>
@@ -10,17 +11,17 @@
 
 namespace deeprack {
 
-inline constexpr int64_t kRoundedColumns = 128;  // of a scale
+inline constexpr int64_t kRoundedColumns = 128;  // columns that share a scale
 
 struct RoundedRowsLayout {
-  int64_t stride = 0;        // multiple of 16
-  int64_t scale_stride = 0;  // multiple of 4, at least the rows
-  int64_t scales = 0;        // bytes from the beginning, as `sums`: multiples of 16
-  int64_t sums = 0;
+  int64_t stride = 0;        // bytes from a row's values to the next row's; a multiple of 16
+  int64_t scale_stride = 0;  // scales of one group of columns: the rows, rounded up to a multiple of 4
+  int64_t scales = 0;        // bytes from the beginning to the scales; a multiple of 16
+  int64_t sums = 0;          // bytes from the beginning to the sums; a multiple of 16
   int64_t bytes = 0;
 };
 
-// More rows, or more columns, never take fewer bytes.
+// `bytes` never decreases when `rows` or `cols` grows.
 constexpr RoundedRowsLayout RoundedRowsLayoutOf(int64_t rows, int64_t cols) {
   RoundedRowsLayout layout = {.stride = RoundUp(cols, 16), .scale_stride = RoundUp(rows, 4)};
   const int64_t scale_bytes =
@@ -31,10 +32,11 @@ constexpr RoundedRowsLayout RoundedRowsLayoutOf(int64_t rows, int64_t cols) {
   return layout;
 }
 
-// One of those rows on its way between ranks, in one piece: its values, then its scales, then its sums.
+// Memory layout of one rounded row [cols] that is sent to another rank: values, then its scales [ceil(cols /
+// 128)], then its sums [ceil(cols / 128)].
 struct RoundedRowLayout {
-  int64_t scales = 0;  // bytes from the row's beginning, as `sums`: multiples of 4
-  int64_t sums = 0;
+  int64_t scales = 0;  // bytes from the row's beginning to its scales; a multiple of 4
+  int64_t sums = 0;    // bytes from the row's beginning to its sums; a multiple of 4
   int64_t bytes = 0;
 };
 

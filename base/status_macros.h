@@ -1,4 +1,6 @@
-// Early return on error.
+// DR_RETURN_IF_ERROR returns the status from the calling function if the status is an error.
+// DR_ASSIGN_OR_RETURN assigns the value of a StatusOr to `target`, or returns its error from the calling
+// function.
 #pragma once
 
 #include <utility>

@@ -7,10 +7,10 @@
 namespace deeprack {
 namespace {
 
-// Beyond what any format can hold, and small enough for sums of cubes in fp32.
+// Larger than any value that a format can hold, and small enough for sums of cubes in fp32.
 constexpr float kLargest = 0x1p30f;
 
-// A half that is finite: the largest one stands for what lies beyond.
+// `value` as a finite half: beyond the range, the half of largest magnitude.
 f16 FiniteF16(float value) { return ToF16(std::clamp(value, -65504.0f, 65504.0f)); }
 
 class BlockFitter {
@@ -59,7 +59,7 @@ class BlockFitter {
     group_weight_[group] = total;
   }
 
-  // Real scales and minima, group by group.
+  // Finds each group's scale and minimum as real numbers.
   void FitGroups() {
     for (int group = 0; group < groups_; ++group) {
       fits_[group] = HasMins() ? FitAffine(Values(group), Weights(group), shape_.levels.highest)
@@ -67,8 +67,9 @@ class BlockFitter {
     }
   }
 
-  // d and dmin: the scales, and the minima, are numbers to be said in small integers as the values were. An
-  // error in a scale weighs as the squares of the levels it multiplies.
+  // Finds d and dmin, and the groups' scales and minima as integers. The real scales are fitted by d times
+  // integers just as values are fitted by a scale times integers; so are the minima, by dmin. The weight of a
+  // scale's error is the weighted sum of the squares of the levels that the scale multiplies.
   BlockFit FitIntegers() {
     std::array<float, kMaxGroups> scales = {}, mins = {}, scale_weights = {};
     for (int group = 0; group < groups_; ++group) {
@@ -99,7 +100,8 @@ class BlockFitter {
     return fit;
   }
 
-  // For each group: the best of the integers near those it has, with d and dmin as they are.
+  // For each group: tries integer scales and minima near the present ones and keeps the best, with d and dmin
+  // as they are.
   void SearchIntegers(BlockFit& fit) {
     const float d = ToFloat(fit.d);
     const float dmin = ToFloat(fit.dmin);
@@ -108,7 +110,7 @@ class BlockFitter {
       int scales[kTrials], mins[kTrials];
       Affine candidates[kTrials];
       for (int t = 0; t < kTrials; ++t) {
-        // Around the present pair, itself first: 16 scales; or 3 scales with 5 minima each.
+        // Candidates around the present pair, which is the first: 16 scales, or 3 scales with 5 minima each.
         const int scale_step = HasMins() ? kNear[t % 15 / 5] : kNear[t];
         const int min_step = HasMins() ? kNear[t % 15 % 5] : 0;
         scales[t] = std::clamp(fit.scales[group] + scale_step, shape_.scales.lowest, shape_.scales.highest);
@@ -128,8 +130,8 @@ class BlockFitter {
     }
   }
 
-  // With all integers as they are, d and dmin follow from the normal equations over the block; the integers
-  // are searched again around the new ones.
+  // Computes d and dmin from the normal equations over the block, with all integers as they are. Then
+  // searches the integers again around the present ones.
   BlockFit RefitFactors(BlockFit fit) {
     double a = 0, b = 0, c = 0, u = 0, v = 0;
     for (int group = 0; group < groups_; ++group) {
@@ -174,7 +176,7 @@ class BlockFitter {
   std::array<float, kSuperBlock> weights_ = {};
   std::array<float, kMaxGroups> group_weight_ = {};
   std::array<Affine, kMaxGroups> fits_ = {};
-  // Of the last SearchIntegers.
+  // Set by the last SearchIntegers.
   std::array<Residuals, kMaxGroups> residuals_ = {};
   float error_ = 0;
 };

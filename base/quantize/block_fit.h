@@ -1,4 +1,5 @@
-// A block of 256 values as the integers of a K-quant, one to a field; packing into bits is for others.
+// Finds the integers and factors of a K-quant block of 256 values. base/quantize/block_quantize.h packs them
+// into bits.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,7 @@ struct BlockShape {
   int highest_min = 0;  // 0: the format has no minima
 };
 
-// `values`: 256 finite numbers.
+// `values` [256] must be finite.
 BlockFit FitBlock(const float* values, const BlockShape& shape);
 
 }  // namespace deeprack

@@ -15,14 +15,14 @@ constexpr float kLargestHalf = 65504.0f;
 
 float WithinHalf(float value) { return std::clamp(value, -kLargestHalf, kLargestHalf); }
 
-// 1 / d, and 0 for a block of zeros.
+// 1 / d, or 0 when d is 0 (a block of zeros).
 float Inverse(float d) { return d == 0 ? 0.0f : 1.0f / d; }
 
 int ToLevel(float x, int highest) {
   return std::clamp(static_cast<int>(std::clamp(x, 0.0f, 255.0f)), 0, highest);
 }
 
-// The value of largest magnitude, the first of several.
+// Of `values` [32], the value of largest magnitude; of several, the first.
 float Extreme(const float* values) {
   float extreme = values[0];
   for (int i = 1; i < 32; ++i) {
@@ -31,7 +31,7 @@ float Extreme(const float* values) {
   return extreme;
 }
 
-// Low nibbles of levels i and i + 16 in byte i; fifth bits in qh, where there are any.
+// PackNibbles: byte i holds the low nibbles of levels i and i + 16. PackFifthBits: qh holds the fifth bits.
 void PackNibbles(const int (&levels)[32], uint8_t (&qs)[16]) {
   for (int i = 0; i < 16; ++i) qs[i] = static_cast<uint8_t>((levels[i] & 15) | (levels[i + 16] & 15) << 4);
 }
@@ -40,7 +40,7 @@ void PackFifthBits(const int (&levels)[32], uint8_t (&qh)[4]) {
   for (int i = 0; i < 32; ++i) qh[i / 8] |= static_cast<uint8_t>((levels[i] >> 4 & 1) << (i % 8));
 }
 
-// Q4_0, Q5_0: the extreme value stands for the lowest level, -half.
+// Q4_0, Q5_0: the value of largest magnitude gets the lowest level, -half. Returns the scale.
 float SymmetricLevels(const float* values, int half, int (&levels)[32]) {
   const float d = WithinHalf(Extreme(values) / static_cast<float>(-half));
   const float inverse = Inverse(d);
@@ -50,7 +50,7 @@ float SymmetricLevels(const float* values, int half, int (&levels)[32]) {
   return d;
 }
 
-// Q4_1, Q5_1: the lowest value stands for level 0, the highest for `highest`.
+// Q4_1, Q5_1: the lowest value gets level 0, the highest value the level `highest`.
 struct Span {
   float d, low;
 };
@@ -102,7 +102,7 @@ void Pack(const float* values, BlockQ8_0& block) {
   }
 }
 
-// The layouts are those that base/block_formats.cc reads.
+// The layouts below are those that base/block_formats.cc reads.
 
 // Levels of two bits: byte 32 * half + i holds elements i, 32 + i, 64 + i, 96 + i of a half of 128.
 void PackTwoBits(const BlockFit& fit, int added, uint8_t (&qs)[64]) {
@@ -148,7 +148,7 @@ void PackScalesAndMins(const BlockFit& fit, uint8_t (&scales)[12]) {
   }
 }
 
-// Nibbles: byte 32 * k + i holds elements i and 32 + i of the k-th 64.
+// Byte 32 * k + i holds the nibbles of elements i and 32 + i of the k-th 64 elements.
 void PackNibbles(const BlockFit& fit, uint8_t (&qs)[128]) {
   std::memset(qs, 0, sizeof(qs));
   for (int i = 0; i < kSuperBlock; ++i) {

@@ -1,13 +1,16 @@
-// From fp32 to the block formats of GGUF.
+// Conversion of fp32 values to GGUF's block formats.
 //
-// Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 span the block's largest value (or its lowest and highest) and round to
-// nearest: the bytes are those of the `gguf` package. The K-quants search: each group's scale (and minimum)
-// is fitted by weighted least squares (base/quantize/scale_fit.h), then the block's d (and dmin), then the
-// group's integers once more against the rounded d. A value's weight is |x| + rms(group) / 4: large weights
-// matter more for a product than their share of the squared error says, but none is for nothing.
+// Q4_0, Q5_0 and Q8_0 choose the scale from the block's value of largest magnitude; Q4_1 and Q5_1 choose
+// scale and minimum from the block's lowest and highest value. All five round to nearest and give the bytes
+// of the `gguf` package.
 //
-// The bytes depend on the values alone. What lies beyond a format's range becomes its largest value, what is
-// too small for half precision zero.
+// The K-quants search. Each group's scale (and minimum) is fitted by weighted least squares
+// (base/quantize/scale_fit.h). Then the block's d (and dmin) are fitted, then each group's integers again
+// with the rounded d (and dmin). The weight of a value x is |x| + rms(group) / 4: an error of a large weight
+// changes a product more than its squared error says, and no value has the weight 0.
+//
+// The bytes depend on the values alone. A value beyond a format's range becomes the largest value of the
+// format. A scale too small for half precision becomes zero.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +19,11 @@
 
 namespace deeprack {
 
-// The block formats that Quantize writes: all of GGUF, not those of 128 elements.
+// True for the types that Quantize writes: the GGUF block formats.
 bool CanQuantize(DType type);
 
-// Quantises `elements` values, whole blocks of the type and all finite, into BytesOf(type, elements) bytes at
-// `blocks`, at any address.
+// Writes `values` [elements] as BytesOf(type, elements) bytes at `blocks`, which may have any alignment. The
+// values must be finite, `elements` a multiple of BlockElements(type), and CanQuantize(type) true.
 void Quantize(DType type, const float* values, int64_t elements, void* blocks);
 
 }  // namespace deeprack

@@ -10,15 +10,15 @@ namespace deeprack {
 namespace {
 
 constexpr size_t kGroup = 128;
-// Smaller values are zero: their reciprocals would leave fp32.
+// A smaller range counts as zero: its reciprocal would overflow fp32.
 constexpr float kNothing = 1e-20f;
 
 float AsBF16(float value) { return ToFloat(ToBF16(value)); }
 
-// A group without values to speak of: zeros, at any scale.
+// The scale and minimum of a group of zeros.
 Affine Nothing(bool symmetric) { return {1, symmetric ? 8.0f : 0.0f}; }
 
-// Scale and minimum = scale * zero that fit best with q of 0..15.
+// The best scale, and minimum = scale * zero, for levels 0..15.
 Affine Fit(std::span<const float> values, bool symmetric) {
   const auto [lowest_value, highest_value] = std::minmax_element(values.begin(), values.end());
   const float low = std::min(*lowest_value, 0.0f);
@@ -35,7 +35,8 @@ Affine Fit(std::span<const float> values, bool symmetric) {
   for (int t = 0; t < kTrials; ++t) {
     const auto step = static_cast<float>(t);
     if (symmetric) {
-      // From a positive extreme at level 6.6 to a negative one at -8.4.
+      // Candidates bring the largest magnitude to 6.6 to 8.4 levels: levels reach 7 for positive and 8 for
+      // negative values.
       const float scale = AsBF16(std::max(high, -low) / (6.6f + 0.12f * step));
       candidates[t] = {scale, 8 * scale};
     } else {

@@ -1,10 +1,11 @@
-// From fp32 to integers in groups of 128 (int4) or by row (int8), as compressed-tensors stores them: scales
-// are bf16 numbers, chosen before the integers, so that nothing is lost by storing them so.
+// Conversion of fp32 values to int4 in groups of 128 and to int8 by row, as compressed-tensors stores them.
+// Scales are bf16 numbers. A scale is rounded to bf16 before the integers are chosen, so storing it as bf16
+// loses nothing.
 //
-// int4: sixteen scales around the one that spans the group's values are tried, and the one with the least
-// weighted squared error stays; weights as in base/quantize/block_quantize.h. Symmetric: levels -8..7 times a
-// positive scale (zero is 8). Asymmetric: levels 0..15 minus a zero of 0..15.
-// int8: the largest magnitude spans 127 levels; nearest level.
+// int4: tries 16 scales around the scale that spans the group's values, and keeps the one with the least
+// weighted squared error. The weight of a value x is |x| + rms(group). Symmetric: levels -8..7 times a
+// positive scale (zero is 8). Asymmetric: levels 0..15 minus a zero of 0..15. int8: the scale brings the
+// row's largest magnitude to level 127; values are rounded to the nearest level.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +16,10 @@
 
 namespace deeprack {
 
-// 128 finite values.
+// `values` [128] must be finite.
 BlockInt4G128 QuantizeInt4Group(std::span<const float> values, bool symmetric);
 
-// A row of finite values into as many integers; the result is the row's scale.
+// Quantises a row of finite values to `out` [values.size()]. Returns the row's scale.
 bf16 QuantizeInt8Row(std::span<const float> values, int8_t* out);
 
 }  // namespace deeprack

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-// The search once more for wider vectors, chosen when the program is loaded; its results are the same ones.
-// Sanitizers cannot instrument such functions.
+// TryAffines is compiled again for wider vectors; the loader chooses one when the program starts. All give
+// the same results. Sanitizers cannot instrument such functions.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
     !defined(__SANITIZE_THREAD__)
 #define DR_FOR_WIDER_VECTORS __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
@@ -15,11 +15,11 @@
 namespace deeprack {
 namespace {
 
-// Far below half precision's smallest number: such a group is zero in every format, and its reciprocals would
-// leave fp32.
+// Far below half precision's smallest number: a group of such values is zero in every format. Reciprocals of
+// smaller numbers would overflow fp32.
 constexpr float kNothing = 1e-20f;
 
-// To the nearest integer, ties to even, for |x| < 2^22: the addition pushes the fraction out.
+// Rounds to the nearest integer, ties to even, for |x| < 2^22: the addition shifts the fraction out.
 inline float Round(float x) { return (x + 12582912.0f) - 12582912.0f; }
 
 inline float Clamp(float x, float low, float high) {
@@ -29,7 +29,7 @@ inline float Clamp(float x, float low, float high) {
 
 float Reciprocal(float scale) { return std::fabs(scale) < kNothing ? 0.0f : 1.0f / scale; }
 
-// The candidate that the normal equations give for the levels of `at`, and the error it would have with them.
+// The solution of the normal equations for the levels of a candidate, and the error with that solution.
 struct Refined {
   Affine affine;
   float error = 0;
@@ -55,7 +55,7 @@ Refined RefineAffine(Affine at, const Residuals& sums, float weight) {
   return {{at.scale + scale_step, at.min + min_step}, error};
 }
 
-// The best of the candidates once each has been refined.
+// The best of the candidates after each has been refined.
 template <class Refine>
 Refined Best(std::span<const float> values, std::span<const float> weights, LevelRange levels,
              const Affine (&candidates)[kTrials], const Refine& refine) {
@@ -114,7 +114,8 @@ float FitScale(std::span<const float> values, std::span<const float> weights, Le
     if (std::fabs(value) > std::fabs(extreme)) extreme = value;
   }
   if (std::fabs(extreme) < kNothing) return 0;
-  // The extreme value stands for the highest level or, if there is one, for the lowest.
+  // Candidates bring the value of largest magnitude near the highest level. When there are negative levels,
+  // every second candidate brings that value near the lowest level.
   Affine candidates[kTrials];
   for (int t = 0; t < kTrials; ++t) {
     const bool down = levels.lowest < 0 && t % 2 == 1;
@@ -138,7 +139,7 @@ Affine FitAffine(std::span<const float> values, std::span<const float> weights, 
   const auto [lowest_value, highest_value] = std::minmax_element(values.begin(), values.end());
   const float low = std::min(*lowest_value, 0.0f);
   const float range = *highest_value - low;
-  // The minimum alone says a group without spread.
+  // A group of equal values: the minimum alone gives the values.
   if (!(range >= kNothing)) return {0, -low < kNothing ? 0.0f : -low};
   float weight = 0;
   for (float w : weights) weight += w;
@@ -151,7 +152,7 @@ Affine FitAffine(std::span<const float> values, std::span<const float> weights, 
   }
   const LevelRange levels = {0, highest};
   const Refined coarse = Best(values, weights, levels, candidates, refine);
-  // Around it: four scales, each with four minima, moved by fractions of a level.
+  // Around the best so far: four scales, each with four minima, moved by fractions of a level.
   for (int t = 0; t < kTrials; ++t) {
     const float scale =
         coarse.affine.scale * (1 + 0.4f / static_cast<float>(highest) * (static_cast<float>(t / 4) - 1.5f));

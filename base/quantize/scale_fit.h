@@ -1,8 +1,8 @@
-// How a group of real numbers is best said in small integers: x ~ scale * q - min, q from a few levels. The
-// measure is sum w (x - scale * q + min)^2 with a weight for each number. (Weighted least squares: for given
-// q the best scale and minimum follow from the normal equations; what is searched is the rounding.)
+// Fits a group of real numbers x by small integers q: x ~ scale * q - min. Minimises sum w (x - scale * q +
+// min)^2, where w is the weight of x (weighted least squares). For given q, the normal equations give the
+// best scale and minimum; several candidates are tried because rounding to q depends on them.
 //
-// Everything is fp32 in a fixed order: results depend on the arguments alone, on every processor.
+// All arithmetic is fp32 in a fixed order: results depend on the arguments alone, on every processor.
 #pragma once
 
 #include <cstdint>
@@ -15,16 +15,17 @@ struct LevelRange {
   int highest = 0;  // at least 1
 };
 
-// Scale and minimum that stand at trial; min is 0 where a format has none.
+// A scale and a minimum. `min` is 0 for a format without minima.
 struct Affine {
   float scale = 0;
   float min = 0;
 };
 
-// The integer nearest (x + min) / scale within the levels; 0 when scale is 0.
+// The integer nearest to (x + min) / scale, clamped to `levels`. When scale is 0: 0.
 int NearestLevel(float x, Affine affine, LevelRange levels);
 
-// What is left with q = NearestLevel(x, ...), r = x - scale * q + min: the terms of the normal equations.
+// Sums over a group for one candidate, with q = NearestLevel(x, ...) and r = x - scale * q + min: the terms
+// of the normal equations.
 struct Residuals {
   float rr = 0;  // sum w r r: the error
   float r = 0;   // sum w r
@@ -33,17 +34,17 @@ struct Residuals {
   float qq = 0;  // sum w q q
 };
 
-// Candidates are tried so many at a time.
+// Number of candidates that TryAffines tries in one call.
 inline constexpr int kTrials = 16;
 
-// The residuals of each candidate, over all values.
+// residuals[t] gets the sums of candidates[t] over all values. `values` and `weights` have the same size.
 void TryAffines(std::span<const float> values, std::span<const float> weights, LevelRange levels,
                 const Affine (&candidates)[kTrials], Residuals (&residuals)[kTrials]);
 
-// The scale, of either sign where both signs of level exist, that fits with min = 0.
+// The scale that fits best with min = 0. The scale may be negative when `levels` has negative levels.
 float FitScale(std::span<const float> values, std::span<const float> weights, LevelRange levels);
 
-// Scale and a minimum of at least 0; levels from 0.
+// The scale and the minimum (at least 0) that fit best with levels 0..highest.
 Affine FitAffine(std::span<const float> values, std::span<const float> weights, int highest);
 
 }  // namespace deeprack

@@ -13,7 +13,7 @@
 namespace deeprack {
 namespace {
 
-constexpr size_t kLongestHost = 253;  // RFC 1035, as text
+constexpr size_t kLongestHost = 253;  // characters; RFC 1035
 
 absl::Status NotAnAddress(absl::string_view text) {
   return absl::InvalidArgumentError(

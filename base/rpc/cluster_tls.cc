@@ -20,7 +20,7 @@ namespace deeprack {
 namespace {
 
 constexpr int64_t kLargestFile = 1 << 20;
-constexpr char kRemedy[] = "; deploy/tls/make-certificates makes a set that fits";
+constexpr char kRemedy[] = "; deploy/tls/make-certificates makes a valid set";
 
 template <auto kFree>
 struct Freeing {
@@ -78,7 +78,7 @@ absl::StatusOr<Key> ParseKey(const std::string& path, const std::string& text) {
   return key;
 }
 
-// Whether `authority` vouches for the first of `chain` in this role; "" or OpenSSL's reason.
+// Checks the first certificate of `chain` against `authority` in this role. Returns "" or OpenSSL's reason.
 std::string RefusalAs(int purpose, STACK_OF(X509) * authority, STACK_OF(X509) * chain) {
   const Store store(X509_STORE_new());
   for (int i = 0; i < sk_X509_num(authority); ++i)

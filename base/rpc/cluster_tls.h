@@ -1,7 +1,8 @@
-// The certificates with which the processes of one cluster know each other (mutual TLS).
+// The certificates by which the processes of one cluster authenticate each other (mutual TLS).
 //
-// A cluster has a certificate authority of its own. Whoever holds a certificate that it signed, for the name
-// kClusterName, belongs to the cluster; addresses play no part, so nodes may come and go.
+// Each cluster has its own certificate authority. A process belongs to the cluster when it has a certificate
+// that the authority signed for the name kClusterName. Addresses are not checked, so nodes may join and leave
+// without new certificates.
 #pragma once
 
 #include <string>
@@ -10,19 +11,19 @@
 
 namespace deeprack {
 
-inline constexpr char kClusterName[] = "deeprack";  // the DNS name that every member's certificate carries
+inline constexpr char kClusterName[] = "deeprack";  // the DNS name in every member's certificate
 
-// PEM texts, as the files have them.
+// PEM texts of the three files.
 struct ClusterTls {
   std::string authority;    // ca.crt
-  std::string certificate;  // tls.crt: this member's, then intermediate ones if any
+  std::string certificate;  // tls.crt: this process's certificate, then intermediate certificates if any
   std::string key;          // tls.key
 };
 
-// Reads ca.crt, tls.crt and tls.key of `folder` (the names of a Kubernetes TLS secret) and checks what a
-// handshake would refuse without saying why: that they parse, that the key is the certificate's, that the
-// authority signed it, that it is valid now, is for kClusterName, and for servers and clients.
-// FailedPrecondition names the file and what to do.
+// Reads ca.crt, tls.crt and tls.key of `folder` (the file names of a Kubernetes TLS secret). Checks here what
+// a TLS handshake would refuse without a clear reason: the files parse, the key belongs to the certificate,
+// the authority signed the certificate, and the certificate is valid now, for kClusterName, for servers and
+// for clients. FailedPrecondition: the message names the file and what to do.
 absl::StatusOr<ClusterTls> LoadClusterTls(const std::string& folder);
 
 }  // namespace deeprack

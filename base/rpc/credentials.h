@@ -1,4 +1,4 @@
-// gRPC's side of ClusterTls. Without one, connections are plain: for loopback (CheckProtected).
+// gRPC credentials from ClusterTls. nullopt gives plain connections, for loopback only (CheckProtected).
 #pragma once
 
 #include <memory>
@@ -9,10 +9,11 @@
 
 namespace deeprack {
 
-// A server that turns away whoever has no certificate of the cluster's authority.
+// The server refuses clients without a certificate of the cluster's authority.
 std::shared_ptr<grpc::ServerCredentials> ServerCredentials(const std::optional<ClusterTls>& tls);
 
-// A client that turns away a server that is not `kClusterName`, whatever its address. Adds to `arguments`.
+// The client refuses servers without a certificate for kClusterName, at any address. Adds a setting to
+// `arguments`.
 std::shared_ptr<grpc::ChannelCredentials> ChannelCredentials(const std::optional<ClusterTls>& tls,
                                                              grpc::ChannelArguments& arguments);
 

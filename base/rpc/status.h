@@ -1,4 +1,4 @@
-// absl::Status <-> grpc::Status: the codes are the same numbers.
+// Conversion between absl::Status and grpc::Status. Both use the same numbers for the codes.
 #pragma once
 
 #include <string>

@@ -9,7 +9,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MAX_LINES = 500
 
-# folder -> folders it may include (docs/ARCHITECTURE.md, "Who may include whom"). A folder may include itself.
+# folder -> folders it may include (docs/OVERVIEW.md, "Folders"). A folder may include itself.
 ALLOWED = {
     "base": set(),
     "model": {"base"},
