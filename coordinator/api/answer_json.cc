@@ -10,7 +10,7 @@
 namespace deeprack::coordinator {
 namespace {
 
-// JSON has no infinity; vLLM writes this for a token that cannot be drawn.
+// The log-probability of a token that cannot be drawn, as in vLLM: JSON has no infinity.
 constexpr float kLeastLogprob = -9999.0f;
 
 float Finite(float logprob) { return std::max(logprob, kLeastLogprob); }
@@ -44,7 +44,7 @@ Json UsageJson(const Usage& usage) {
           {"prompt_cache_miss_tokens", usage.prompt_tokens - usage.cached_tokens}};
 }
 
-// Bytes that are no whole characters are spelled out, as OpenAI does, so that two tokens differ.
+// As OpenAI, writes bytes that are not whole characters as "bytes:\xc3": names of different tokens differ.
 std::string TokenNames::operator()(TokenId id) const {
   if (as_ids) return absl::StrCat("token_id:", id);
   const std::string_view bytes = tokenizer->TokenBytes(id, /*show_special=*/true);

@@ -16,7 +16,7 @@ HttpResponse Answer(const ServedModel& model, const std::string& body) {
   const std::variant<Json, ApiError> parsed = ParseBody(body);
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return ErrorResponse(*error);
   std::optional<ApiError> error;
-  JsonFields fields(std::get<Json>(parsed), "", &error);
+  JsonFields fields(std::get<Json>(parsed), kDetokenizeRequest, "", &error);
   ReadModelField(fields, model);
   std::optional<std::vector<TokenId>> ids;
   if (const Json* tokens = fields.Array("tokens", kMaxTokens)) {
@@ -24,7 +24,7 @@ HttpResponse Answer(const ServedModel& model, const std::string& body) {
   } else {
     fields.Fail(BadRequest("missing_field", "tokens", "tokens is missing"));
   }
-  fields.RefuseUnknown();
+  fields.RefuseOthers();
   if (error) return ErrorResponse(*error);
   return JsonResponse({{"prompt", model.tokenizer->Decode(*ids, /*show_special=*/true)}});
 }

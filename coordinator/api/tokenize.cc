@@ -26,20 +26,22 @@ HttpResponse Answer(const ServedModel& model, const std::string& request) {
   const std::variant<Json, ApiError> parsed = ParseBody(request);
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return ErrorResponse(*error);
   std::optional<ApiError> error;
-  JsonFields fields(std::get<Json>(parsed), "", &error);
+  const Json& object = std::get<Json>(parsed);
+  const bool chat_given = object.contains("messages") && !object["messages"].is_null();
+  JsonFields fields(object, chat_given ? kTokenizeChat : kTokenizeText, "", &error);
   ReadModelField(fields, model);
   const bool return_strings = fields.Bool("return_token_strs", false);
 
   absl::StatusOr<std::vector<TokenId>> ids = std::vector<TokenId>();
-  if (fields.Has("messages")) {
+  if (chat_given) {
     const ChatPrompt chat = ReadChatPrompt(fields);
     const bool add_generation_prompt = fields.Bool("add_generation_prompt", true);
-    fields.RefuseUnknown();
+    fields.RefuseOthers();
     if (!error) ids = TokenizeChat(chat, add_generation_prompt, model);
   } else {
     const std::optional<std::string> prompt = fields.String("prompt");
     const bool add_special_tokens = fields.Bool("add_special_tokens", true);
-    fields.RefuseUnknown();
+    fields.RefuseOthers();
     if (!prompt) fields.Fail(BadRequest("missing_field", "prompt", "either prompt or messages is needed"));
     if (!error) ids = EncodePrompt(*prompt, add_special_tokens, model);
   }

@@ -9,26 +9,11 @@
 #include "coordinator/api/api_context.h"
 #include "coordinator/api/endpoints.h"
 #include "coordinator/api/http_server.h"
+#include "tests/unit/api/byte_model.h"
 #include "tests/unit/api/http_client.h"
 #include "tests/unit/api/scripted_executor.h"
-#include "tests/unit/chat/byte_tokenizer.h"
 
 namespace deeprack::coordinator {
-
-inline std::shared_ptr<ServedModel> MakeByteModel(int32_t max_context = 512) {
-  auto model = std::make_shared<ServedModel>();
-  model->name = "bytes";
-  auto tokenizer = std::make_unique<ByteTokenizer>();
-  model->chat_template = *ChatTemplate::Create(tokenizer.get());
-  model->vocab_size = tokenizer->vocab_size();
-  model->tokenizer = std::move(tokenizer);
-  model->defaults.temperature = 0.6f;
-  model->defaults.top_p = 0.95f;
-  model->eos_token_ids = {ByteTokenizer::kEos};
-  model->bos_token_id = ByteTokenizer::kBos;
-  model->max_context = max_context;
-  return model;
-}
 
 struct ApiServerOptions {
   std::string script = "2 and 2\n</think>\n\n4";
