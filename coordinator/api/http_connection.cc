@@ -34,6 +34,15 @@ std::chrono::nanoseconds Chrono(absl::Duration duration) { return absl::ToChrono
 // Bytes of a stream that one write takes: write_timeout is the time for so much progress.
 constexpr size_t kBytesPerWrite = 64 << 10;
 
+// False if the message's Transfer-Encoding is one that proxies may read differently: such a message could
+// hide another request in its body.
+bool HasKnownBodyLength(const http::request<http::string_body>& request) {
+  const auto count = request.count(http::field::transfer_encoding);
+  if (count == 0) return true;
+  return count == 1 && request.version() >= 11 &&
+         beast::iequals(request[http::field::transfer_encoding], "chunked");
+}
+
 // An answer that the handler makes and the connection's writer sends. Belongs to the connection's strand.
 class Exchange final : public HttpExchange {
  public:
@@ -178,6 +187,10 @@ class Connection {
     version_ = parser.get().version();
     keep_alive_ = parser.get().keep_alive();
     head_ = parser.get().method() == http::verb::head;
+    if (!HasKnownBodyLength(parser.get())) {
+      co_await Refuse(400, "not an HTTP request: Transfer-Encoding must be chunked, once, in HTTP/1.1");
+      co_return false;
+    }
 
     stream_.expires_after(Chrono(shared_.options.body_timeout));
     if (beast::iequals(parser.get()[http::field::expect], "100-continue")) {

@@ -82,7 +82,7 @@ struct HttpOptions {
   uint64_t max_body_bytes = 8 << 20;
   size_t work_queue_bytes = 128 << 20;                  // of bodies that RunAside's work is about
   size_t stream_queue_bytes = 256 << 10;                // may wait for a client for any time
-  size_t stream_queue_hard_bytes = 1 << 20;             // may wait for a client for slow_client_grace
+  size_t stream_queue_hard_bytes = 512 << 10;           // may wait for a client for slow_client_grace
   absl::Duration slow_client_grace = absl::Seconds(5);  // StreamQueueLimits::grace
   absl::Duration header_timeout =
       absl::Seconds(15);  // from the moment a request may come to its headers' end

@@ -60,8 +60,13 @@ TEST(HttpServer, RefusesWhatIsTooLarge) {
 
 TEST(HttpServer, RefusesWhatIsNoHttp) {
   const auto server = Start({}, Echo);
-  for (const char* garbage : {"\x16\x03\x01\x02\r\n\r\n", "GET\r\n\r\n",
-                              "POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"}) {
+  for (const char* garbage :
+       {"\x16\x03\x01\x02\r\n\r\n", "GET\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: xchunked\r\n\r\nx",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"}) {
     HttpClient client(server->port());
     client.Send(garbage);
     EXPECT_EQ(client.ReadReply().status, 400) << garbage;
