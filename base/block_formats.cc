@@ -93,7 +93,10 @@ void Expand(const BlockQ3K& block, float* out) {
   }
 }
 
-void Expand(const BlockQ4K& block, float* out) {
+// Expands 8 groups of 32 values with 6-bit scales and minima. A value is its 4 bits of qs and
+// high_bits(group, i).
+template <class Block, class HighBits>
+void ExpandGroupsWithMinima(const Block& block, const HighBits& high_bits, float* out) {
   const float d = ToFloat(block.d);
   const float dmin = ToFloat(block.dmin);
   for (int group = 0; group < 8; ++group) {
@@ -103,25 +106,20 @@ void Expand(const BlockQ4K& block, float* out) {
     const uint8_t* qs = block.qs + group / 2 * 32;
     const int shift = group % 2 * 4;
     for (int i = 0; i < 32; ++i) {
-      out[group * 32 + i] = scale * static_cast<float>(qs[i] >> shift & 15) - minimum;
+      const int q = (qs[i] >> shift & 15) | high_bits(group, i);
+      out[group * 32 + i] = scale * static_cast<float>(q) - minimum;
     }
   }
 }
 
+void Expand(const BlockQ4K& block, float* out) {
+  ExpandGroupsWithMinima(
+      block, [](int, int) { return 0; }, out);
+}
+
 void Expand(const BlockQ5K& block, float* out) {
-  const float d = ToFloat(block.d);
-  const float dmin = ToFloat(block.dmin);
-  for (int group = 0; group < 8; ++group) {
-    const ScaleAndMin integers = GroupScaleAndMin(block.scales, group);
-    const float scale = d * static_cast<float>(integers.scale);
-    const float minimum = dmin * static_cast<float>(integers.min);
-    const uint8_t* qs = block.qs + group / 2 * 32;
-    const int shift = group % 2 * 4;
-    for (int i = 0; i < 32; ++i) {
-      const int q = (qs[i] >> shift & 15) | (block.qh[i] >> group & 1) << 4;
-      out[group * 32 + i] = scale * static_cast<float>(q) - minimum;
-    }
-  }
+  ExpandGroupsWithMinima(
+      block, [&](int group, int i) { return (block.qh[i] >> group & 1) << 4; }, out);
 }
 
 // Q6_K has halves of 128 elements, with 64 bytes of ql and 32 of qh for each half. Element i of quarter k (32

@@ -25,7 +25,7 @@
 
 #include "base/block_formats.h"
 #include "base/fp8_kv_page.h"
-#include "kernels/api/kernel_set.h"
+#include "kernels/api/cpu_kernels.h"
 #include "kernels/api/thread_pool.h"
 
 namespace deeprack::kernels {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "base/exit_code.h"
 #include "cli/bench/bench.h"
 #include "cli/chat/chat.h"
 #include "cli/demo/demo.h"
@@ -18,37 +19,21 @@
 #include "cli/quantize/quantize_folder.h"
 #include "cli/serve/serve.h"
 #include "cli/serve/with_server.h"
-#include "cli/terminal/exit_code.h"
 #include "model/step/sampling_check.h"
+#include "settings/command_line.h"
+#include "settings/flags_page.h"
+#include "settings/setting.h"
+#include "settings/size_text.h"
 
 namespace deeprack::cli {
 namespace {
 
-// The flags of `serve` as text; ResolveServeOptions reads them together with environment and file.
-struct ServeFlags {
-  Flags values;
-  std::string config;
-
-  void AddTo(CLI::App& command) {
-    command.add_option_function<std::string>(
-        "MODEL", [this](const std::string& value) { values["model"] = value; },
-        "model folder or GGUF; without one: the demo model");
-    command.add_option("--config", config, "YAML file of settings");
-    for (const Setting& setting : ServeSettings()) {
-      const std::string name(setting.name);
-      command.add_option_function<std::string>(
-          "--" + name, [this, name](const std::string& value) { values[name] = value; },
-          std::string(setting.help));
-    }
-  }
-};
-
-int WithOptions(const ServeFlags& flags, const std::function<int(const ServeOptions&)>& run) {
-  const auto options = LoadServeOptions(flags.values, flags.config);
-  if (options.ok()) return run(*options);
-  std::fprintf(stderr, "deeprack: %s\n", std::string(options.status().message()).c_str());
-  const bool flag = absl::IsInvalidArgument(options.status());
-  return static_cast<int>(flag ? ExitCode::kUsage : ExitCodeOf(options.status()));
+int WithSettings(const GivenFlags& given, const std::function<int(const Settings&)>& run) {
+  const auto settings = LoadServeSettings(given.values, given.config);
+  if (settings.ok()) return run(*settings);
+  std::fprintf(stderr, "deeprack: %s\n", std::string(settings.status().message()).c_str());
+  const bool by_flag = absl::IsInvalidArgument(settings.status());
+  return static_cast<int>(by_flag ? ExitCode::kUsage : ExitCodeOf(settings.status()));
 }
 
 int UsageError(const std::string& message) {
@@ -57,53 +42,56 @@ int UsageError(const std::string& message) {
 }
 
 struct PlanFlags {
-  ServeFlags serve;
+  GivenFlags serve;
   PlanOptions options;
 
   void AddTo(CLI::App& command) {
-    serve.AddTo(command);
-    command.add_option_function<std::string>(
+    AddSettingFlags(command, Program::kServe, serve);
+    CLI::Option* memory = command.add_option_function<std::string>(
         "--device-memory",
         [this](const std::string& text) {
-          const auto bytes = ParseMemory(text);
-          if (!bytes.ok())
-            throw CLI::ValidationError("--device-memory", std::string(bytes.status().message()));
+          const auto bytes = ParseSize(text, 1);
+          if (!bytes.ok()) {
+            throw CLI::ValidationError("--device-memory",
+                                       absl::StrCat("'", text, "' ", bytes.status().message()));
+          }
           options.device_memory = *bytes;
         },
-        "what is free on each rank's own card or machine (80G: GiB): does it fit, and with how much KV "
-        "cache");
-    command
-        .add_flag("--unverified-kernels", options.unverified_kernels, "as deeprack-worker's: other scratch")
-        ->envname("DEEPRACK_UNVERIFIED_KERNELS");
+        "The memory that is free on each rank's own card or machine, such as 79G. The\nplan then says "
+        "whether the ranks fit, and how many tokens they cache.");
+    memory->type_name("SIZE");
   }
 
   int Run() {
-    return WithOptions(serve, [&](const ServeOptions& with) { return Plan(with, options); });
+    return WithSettings(serve, [&](const Settings& with) { return Plan(with, options); });
   }
 };
 
 struct BenchFlags {
-  ServeFlags serve;
+  GivenFlags serve;
   BenchOptions options;
 
   void AddTo(CLI::App& command) {
-    serve.AddTo(command);
-    command.add_option("--url", options.url, "measure the server that runs there, instead of starting one");
-    command.add_option("--concurrency", options.concurrency, "streams at once, one level after the other")
+    AddSettingFlags(command, Program::kServe, serve);
+    command.add_option("--url", options.url, "Measure the server at this URL instead of starting one.");
+    command
+        .add_option("--concurrency", options.concurrency,
+                    "Numbers of streams at once, measured one after the other.")
         ->delimiter(',')
         ->check(CLI::Range(1, 4096))
         ->capture_default_str();
-    command.add_option("--prompt-tokens", options.prompt_tokens, "length of each prompt")
+    command.add_option("--prompt-tokens", options.prompt_tokens, "Tokens of each prompt.")
         ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str();
-    command.add_option("--output-tokens", options.output_tokens, "tokens generated for each prompt")
+    command
+        .add_option("--output-tokens", options.output_tokens, "Tokens that are generated for each prompt.")
         ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str();
     command
         .add_option("--requests", options.requests,
-                    "requests of each level; default: twice its streams, 4 at least")
+                    "Requests of each level. Without it: twice the level's streams, but at least 4.")
         ->check(CLI::Range(1, 1 << 20));
-    command.add_option("--seed", options.seed, "of the random prompts")->capture_default_str();
+    command.add_option("--seed", options.seed, "The seed of the random prompts.")->capture_default_str();
   }
 
   int Run() {
@@ -121,52 +109,55 @@ struct BenchFlags {
           "--url measures a server that runs already: MODEL and the flags of `serve` do not go with it");
     }
     serve.values.emplace("port", "0");
-    return WithOptions(serve, [&](const ServeOptions& with) { return WithCluster(with, work); });
+    return WithSettings(serve, [&](const Settings& with) { return WithCluster(with, work); });
   }
 };
 
 void AddTextOptions(PerplexityOptions& options, CLI::App& command) {
-  command.add_option("--text", options.text, "the text that is scored, a file");
-  command.add_option("--context", options.context, "tokens of a window; those of its second half are scored")
+  command.add_option("--text", options.text, "The file with the text that is scored.");
+  command
+      .add_option("--context", options.context, "Tokens of a window. Those of the second half are scored.")
       ->check(CLI::Range(4, 1 << 20))
       ->capture_default_str();
-  command.add_option("--windows", options.windows, "measure only so many windows, 0: all")
+  command.add_option("--windows", options.windows, "The most windows that are scored. 0: all.")
       ->check(CLI::Range(0, 1 << 30))
       ->capture_default_str();
 }
 
 struct PerplexityFlags {
-  ServeFlags serve;
+  GivenFlags serve;
   PerplexityOptions options;
 
   void AddTo(CLI::App& command) {
-    serve.AddTo(command);
+    AddSettingFlags(command, Program::kServe, serve);
     AddTextOptions(options, command);
     command.get_option("--text")->required();
     command.add_option(
         "--reference", options.reference,
-        "also compare with this model, which is served first, its KV cache in the compute type");
+        "Compare with this model, too. It is served first, with a KV cache of the\ncompute type.");
     command
         .add_option("--top", options.top,
-                    "tokens of each distribution that are compared; the vocabulary's size makes "
-                    "the divergence exact")
+                    "Tokens of each distribution that are compared. With the whole vocabulary\n"
+                    "the divergence is exact.")
         ->check(CLI::Range(1, model::kMostTopLogprobs))
         ->capture_default_str();
   }
 
   int Run() {
-    return WithOptions(serve, [&](const ServeOptions& with) { return Perplexity(options, with); });
+    return WithSettings(serve, [&](const Settings& with) { return Perplexity(options, with); });
   }
 };
 
 // MODEL, OUT, and the flags of `serve` but for those that OUT stands for.
-void AddPackOptions(ServeFlags& flags, CLI::App& command) {
-  flags.AddTo(command);
-  for (const char* flag : {"--packed", "--packed-check"}) command.remove_option(command.get_option(flag));
+void AddPackOptions(GivenFlags& given, CLI::App& command) {
+  AddSettingFlags(command, Program::kServe, given);
+  for (const std::string& flag : {FlagOf(&Settings::packed), FlagOf(&Settings::packed_check)})
+    command.remove_option(command.get_option(flag));
   command
       .add_option_function<std::string>(
-          "OUT", [&flags](const std::string& value) { flags.values["packed"] = value; },
-          "folder for the packed files, one for each rank")
+          "OUT", [&given](const std::string& value) { given.values["packed"] = value; },
+          "The folder for the packed files, one for each rank.")
+      ->type_name("")
       ->required();
 }
 
@@ -176,18 +167,20 @@ struct QuantizeFlags {
   QualityTableOptions table;
 
   void AddTo(CLI::App& command) {
-    command.add_option("IN", options.in, "Hugging Face folder or GGUF")->required();
+    command.add_option("IN", options.in, "A Hugging Face folder or a GGUF file.")->required();
     command.add_option("OUT", options.out,
-                       "file to write, named *.gguf; with INT4 and INT8 a folder; with --table: folder for "
-                       "the files while they are measured, default: the system's temporary one");
-    command.add_option("--type", options.type, QuantTypeNames() + "; for a folder " + kFolderTypeNames)
+                       "The file to write, named *.gguf; for INT4 and INT8 a folder. With --table: the\n"
+                       "folder for the files that are measured; without it the system's temporary\nfolder.");
+    command
+        .add_option("--type", options.type,
+                    Wrapped(QuantTypeNames() + "; for a folder " + kFolderTypeNames + ".", 76))
         ->capture_default_str();
-    command.add_option("--threads", options.threads, "0: as many as this machine has")
+    command.add_option("--threads", options.threads, "Threads. 0: one for each processor of this machine.")
         ->check(CLI::Range(0, 4096));
     command.add_flag("--table", wants_table,
-                     "write no file: print size and perplexity of every type (of --types), each served in "
-                     "turn as DEEPRACK_* and $DEEPRACK_CONFIG say");
-    command.add_option("--types", table.types, "with --table: these types, and F16")->delimiter(',');
+                     "Write no file: print size and perplexity of every type, or of --types. Each is\n"
+                     "served in turn, with the settings of DEEPRACK_* and $DEEPRACK_CONFIG.");
+    command.add_option("--types", table.types, "With --table: these types, and F16.")->delimiter(',');
     AddTextOptions(table.perplexity, command);
   }
 
@@ -202,55 +195,60 @@ struct QuantizeFlags {
     table.in = options.in;
     table.folder = options.out;
     table.threads = options.threads;
-    return WithOptions({}, [&](const ServeOptions& serve) { return QualityTable(table, serve); });
+    return WithSettings({}, [&](const Settings& serve) { return QualityTable(table, serve); });
   }
 };
 
 int Main(int argc, char** argv) {
   CLI::App app("deeprack serves DeepSeek R1 from a rack of machines.", "deeprack");
+  SetHelpLayout(app);
   app.require_subcommand(1);
   app.footer(
-      "Flags win over DEEPRACK_* in the environment, those over the file of --config, those over the "
-      "defaults.");
+      "Settings come from flags, from DEEPRACK_* variables and from a YAML file (--config FILE). A flag "
+      "wins\n"
+      "over a variable, a variable over the file, the file over the default. docs/FLAGS.md lists all "
+      "settings.");
 
-  ServeFlags serve_flags;
-  CLI::App* serve = app.add_subcommand("serve", "start a coordinator and its ranks, and serve until Ctrl-C");
-  serve_flags.AddTo(*serve);
-  CLI::App* plan =
-      app.add_subcommand("plan", "what each rank of a layout takes of its device, before it is taken");
+  GivenFlags serve_flags;
+  CLI::App* serve = app.add_subcommand("serve", "Start a coordinator and its ranks, and serve until Ctrl-C.");
+  AddSettingFlags(*serve, Program::kServe, serve_flags);
+  CLI::App* plan = app.add_subcommand(
+      "plan", "Print the memory that each rank takes of its device, without loading the model.");
   PlanFlags plan_flags;
   plan_flags.AddTo(*plan);
 
-  ServeFlags pack_flags;
+  GivenFlags pack_flags;
   CLI::App* pack =
-      app.add_subcommand("pack", "prepare a model's weights so that `serve --packed` starts at once");
+      app.add_subcommand("pack", "Pack a model's weights, so that `serve --packed` starts at once.");
   AddPackOptions(pack_flags, *pack);
 
   QuantizeFlags quantize_flags;
   CLI::App* quantize = app.add_subcommand(
-      "quantize", "write a model with fewer bits a weight, as one GGUF file or as a folder");
+      "quantize", "Write a model with fewer bits a weight, as one GGUF file or as a folder.");
   quantize_flags.AddTo(*quantize);
 
   BenchFlags bench_flags;
   CLI::App* bench = app.add_subcommand(
-      "bench", "serve a model, send it requests at several concurrencies, print throughput and latencies");
+      "bench", "Serve a model and measure throughput and latencies at several concurrencies.");
   bench_flags.AddTo(*bench);
 
   PerplexityFlags perplexity_flags;
   CLI::App* perplexity = app.add_subcommand(
-      "perplexity", "how well a model predicts a text, and how far it is from a reference model");
+      "perplexity", "Measure how well a model predicts a text, and its divergence from a reference model.");
   perplexity_flags.AddTo(*perplexity);
 
   ChatOptions chat_options;
   CLI::App* chat =
-      app.add_subcommand("chat", "talk to a server; questions may also come from a pipe, one a line");
-  chat->add_option("--url", chat_options.url, "where the server is")
+      app.add_subcommand("chat", "Talk to a server. Questions may come from a pipe, one a line.");
+  chat->add_option("--url", chat_options.url, "The server's URL.")
       ->envname("DEEPRACK_URL")
       ->capture_default_str();
-  chat->add_option("--model", chat_options.model, "model name; default: the server's first");
+  chat->add_option("--model", chat_options.model,
+                   "The model's name. Without it: the first model that the server names.");
 
   CLI::App* demo = app.add_subcommand("demo", "what `make demo` runs")->group("");
-  CLI::App* version = app.add_subcommand("version", "print the version");
+  CLI::App* settings = app.add_subcommand("settings", "print docs/FLAGS.md")->group("");
+  CLI::App* version = app.add_subcommand("version", "Print the version.");
 
   if (argc == 1) {
     std::fputs(app.help().c_str(), stderr);
@@ -261,14 +259,15 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
   }
-  if (*serve) return WithOptions(serve_flags, Serve);
+  if (*serve) return WithSettings(serve_flags, Serve);
   if (*plan) return plan_flags.Run();
-  if (*pack) return WithOptions(pack_flags, Pack);
+  if (*pack) return WithSettings(pack_flags, Pack);
   if (*quantize) return quantize_flags.Run();
   if (*bench) return bench_flags.Run();
   if (*perplexity) return perplexity_flags.Run();
   if (*chat) return Chat(chat_options);
   if (*demo) return Demo();
+  if (*settings) std::fputs(FlagsPage().c_str(), stdout);
   if (*version) std::printf("deeprack %s\n", DEEPRACK_VERSION);
   return 0;
 }

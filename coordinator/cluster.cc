@@ -24,8 +24,8 @@ absl::Status OfWeights(const absl::Status& status) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const CoordinatorOptions& options,
-                                                        ApiContext* context, Clock* clock) {
+absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const Settings& options, ApiContext* context,
+                                                        Clock* clock) {
   std::unique_ptr<Cluster> cluster(new Cluster(options, context, clock));
   if (!options.cluster_tls.empty()) {
     DR_ASSIGN_OR_RETURN(cluster->tls_, LoadClusterTls(options.cluster_tls));
@@ -135,7 +135,8 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
                             .max_context = context_->model().max_context,
                             .max_sequences = options_.max_sequences,
                             .threads = options_.threads,
-                            .over_nccl = ChooseDataPlane(nodes) == DataPlane::kNccl};
+                            .over_nccl = ChooseDataPlane(nodes) == DataPlane::kNccl,
+                            .collective_timeout = absl::Seconds(options_.collective_timeout)};
   spdlog::info("all {} workers have joined epoch {} ({}{}); loading {}", nodes.size(), world.epoch,
                nodes.front().backend, load.over_nccl ? ", over NCCL" : "", load.model_path);
   if (load.load_format == "dummy") {

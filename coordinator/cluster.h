@@ -14,21 +14,21 @@
 #include "base/clock.h"
 #include "base/rpc/cluster_tls.h"
 #include "coordinator/api/api_context.h"
-#include "coordinator/coordinator_options.h"
 #include "coordinator/dispatch/grpc_step_executor.h"
 #include "coordinator/dispatch/load_model.h"
 #include "coordinator/dispatch/step_loop.h"
 #include "coordinator/dispatch/worker_pool.h"
 #include "coordinator/membership/membership.h"
 #include "coordinator/membership/recovery_limit.h"
+#include "settings/settings.h"
 
 namespace deeprack::coordinator {
 
 class Cluster {
  public:
   // Opens the cluster port and goes on in a thread of its own. `context` and `clock` outlive this.
-  static absl::StatusOr<std::unique_ptr<Cluster>> Start(const CoordinatorOptions& options,
-                                                        ApiContext* context, Clock* clock);
+  static absl::StatusOr<std::unique_ptr<Cluster>> Start(const Settings& options, ApiContext* context,
+                                                        Clock* clock);
   ~Cluster();  // Stop
 
   int port() const { return membership_->port(); }
@@ -43,7 +43,7 @@ class Cluster {
   void Stop();
 
  private:
-  Cluster(const CoordinatorOptions& options, ApiContext* context, Clock* clock)
+  Cluster(const Settings& options, ApiContext* context, Clock* clock)
       : options_(options), context_(context), clock_(clock) {}
 
   // The ranks of one epoch, and the way to them.
@@ -70,7 +70,7 @@ class Cluster {
   absl::Status Recover(absl::Status why);
   void AnnounceWait();
 
-  const CoordinatorOptions options_;
+  const Settings options_;
   ApiContext* const context_;
   Clock* const clock_;
   std::optional<ClusterTls> tls_;

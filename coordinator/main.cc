@@ -11,42 +11,20 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
+#include "base/exit_code.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "coordinator/api/endpoints.h"
 #include "coordinator/api/served_model.h"
 #include "coordinator/cluster.h"
-#include "coordinator/coordinator_options.h"
 #include "model/config/model_config.h"
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"
+#include "settings/command_line.h"
+#include "settings/settings.h"
 
 namespace deeprack::coordinator {
 namespace {
-
-// sysexits.h, as deeprack serve does it.
-int ExitCodeOf(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kOk:
-      return 0;
-    case absl::StatusCode::kDataLoss:
-      return 65;
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kDeadlineExceeded:
-    case absl::StatusCode::kAborted:
-    case absl::StatusCode::kAlreadyExists:  // a port in use
-      return 69;
-    case absl::StatusCode::kResourceExhausted:
-      return 75;
-    case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kNotFound:
-    case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kUnimplemented:
-      return 78;
-    default:
-      return 70;
-  }
-}
 
 // Blocks the signals that end the program, in this thread and those it starts from now on.
 sigset_t TakeSignals() {
@@ -65,7 +43,7 @@ int NextSignal(const sigset_t& signals, absl::Duration patience) {
   return signal > 0 ? signal : 0;
 }
 
-absl::StatusOr<std::shared_ptr<ServedModel>> LoadModel(const CoordinatorOptions& options, Clock& clock) {
+absl::StatusOr<std::shared_ptr<ServedModel>> LoadModel(const Settings& options, Clock& clock) {
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, model::LoadModelConfig(options.model));
   DR_RETURN_IF_ERROR(model::ValidateLayout(config, options.layout()));
   return LoadServedModel({.path = options.model,
@@ -78,19 +56,26 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadModel(const CoordinatorOptions&
                          config);
 }
 
-std::string Url(const CoordinatorOptions& options, uint16_t port) {
+std::string Url(const Settings& options, uint16_t port) {
   const bool any = options.host == "0.0.0.0" || options.host == "::";
   return absl::StrCat("http://", any ? "127.0.0.1" : options.host, ":", port);
 }
 
+HttpOptions HttpOptionsOf(const Settings& settings) {
+  return {.host = settings.host,
+          .port = static_cast<uint16_t>(settings.port),
+          .threads = settings.http_threads,
+          .max_connections = settings.max_connections,
+          .keep_alive_interval = absl::Seconds(settings.keep_alive_seconds)};
+}
+
 // Until a signal comes (OK), or the cluster cannot come up.
-absl::Status Serve(const CoordinatorOptions& options, const sigset_t& signals) {
+absl::Status Serve(const Settings& options, const sigset_t& signals) {
   SystemClock clock;
   DR_ASSIGN_OR_RETURN(std::shared_ptr<ServedModel> model, LoadModel(options, clock));
   ApiContext context(std::move(model), &clock);
-  DR_ASSIGN_OR_RETURN(
-      std::unique_ptr<HttpServer> server,
-      HttpServer::Start({.host = options.host, .port = options.port}, MakeRouter(&context), HttpErrorBody));
+  DR_ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> server,
+                      HttpServer::Start(HttpOptionsOf(options), MakeRouter(&context), HttpErrorBody));
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Cluster> cluster, Cluster::Start(options, &context, &clock));
   std::printf("{\"http\": %d, \"cluster\": %d}\n", server->port(), cluster->port());
   std::fflush(stdout);
@@ -114,15 +99,19 @@ absl::Status Serve(const CoordinatorOptions& options, const sigset_t& signals) {
 
 int Main(int argc, char** argv) {
   const sigset_t signals = TakeSignals();
-  CoordinatorOptions options;
-  if (const std::optional<int> code = ReadOptions(argc, argv, &options)) return *code;
+  Settings options;
+  const ProgramText text = {
+      .name = "deeprack-coordinator",
+      .description = "Serves a model over an OpenAI-compatible API, with workers that join the coordinator.",
+      .version = DEEPRACK_VERSION};
+  if (const auto code = ReadCommandLine(Program::kCoordinator, text, argc, argv, options)) return *code;
   if (const absl::Status status = InitLog("coordinator", options.log_level); !status.ok()) {
     std::fprintf(stderr, "deeprack-coordinator: %s\n", std::string(status.message()).c_str());
-    return 64;
+    return static_cast<int>(ExitCode::kUsage);
   }
   const absl::Status status = Serve(options, signals);
   if (!status.ok()) std::fprintf(stderr, "deeprack-coordinator: %s\n", std::string(status.message()).c_str());
-  return ExitCodeOf(status);
+  return static_cast<int>(ExitCodeOf(status));
 }
 
 }  // namespace

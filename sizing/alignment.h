@@ -1,4 +1,4 @@
-// How allocations are rounded.
+// Alignment of a rank's memory.
 #pragma once
 
 #include <cstdint>
@@ -7,13 +7,15 @@
 
 namespace deeprack::sizing {
 
-// Every allocation begins on such a boundary and is rounded up to it, so that sizes add up to the budget's.
+// Bytes. Every allocation begins at a multiple and is rounded up to one, so that sizes add up to the
+// footprint's.
 inline constexpr int64_t kArenaAlignment = 64;
 
-// A driver lets others into whole allocations, and gives smaller ones out of one.
+// Bytes. Memory that peers reach is allocated in multiples of this: a card's driver opens whole allocations
+// of this size to other processes.
 inline constexpr int64_t kPeerMemoryUnit = int64_t{2} << 20;
 
-// What `count` values use up of a staged area (worker/device/staged_area.h).
+// Bytes that `count` values take of a staged area (worker/device/staged_area.h).
 inline constexpr int64_t kStagedAlignment = 16;
 template <class T>
 constexpr int64_t StagedBytes(int64_t count) {

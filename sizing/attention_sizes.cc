@@ -4,12 +4,12 @@
 
 namespace deeprack::sizing {
 
-AttentionSizes::AttentionSizes(const kernels::KernelNeeds& kernels, const Spec& spec)
+AttentionSizes::AttentionSizes(const kernels::KernelNeeds& kernels, const RankSpec& spec)
     : max_context_(spec.limits.max_context) {
   const model::ModelConfig& config = spec.config;
   if (!config.has_latent_attention()) return;
   const int64_t heads = config.num_attention_heads / spec.layout.tp;
-  if (spec.prefill == model::PrefillAttention::kExpanded) {
+  if (spec.prefill_attention == model::PrefillAttention::kExpanded) {
     expanded_ = {.type = spec.compute,
                  .heads = heads,
                  .nope_dim = config.qk_nope_head_dim,
@@ -53,7 +53,7 @@ int64_t AttentionSizes::BytesOf(const kernels::MlaShape& shape) const {
 int64_t AttentionSizes::MostBytes(const model::StepLimits& limits) const {
   if (bytes_ == nullptr) return 0;
   int64_t most = 0;
-  // More rows do not always take more.
+  // The size does not always grow with the number of rows.
   for (int64_t rows = 1; rows <= limits.max_step_tokens; ++rows) {
     most = std::max(most, BytesOf(ShapeOf(rows, std::min(rows, limits.max_sequences), rows)));
   }

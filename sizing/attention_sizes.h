@@ -1,46 +1,34 @@
-// What latent attention's plans take (KernelNeeds::mla_plan_bytes, expanded_plan_bytes), and the shapes that
-// they and the kernels' scratch are sized by.
+// Sizes of latent attention's plans (KernelNeeds::mla_plan_bytes, expanded_plan_bytes), and the shapes that
+// decide them and the size of the kernels' scratch memory.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/api/kernel_needs.h"
-#include "model/budget/budget.h"
-#include "model/config/model_config.h"
-#include "model/layout/layout.h"
-#include "model/step/prefill_attention.h"
+#include "sizing/rank_spec.h"
 
 namespace deeprack::sizing {
 
 class AttentionSizes {
  public:
-  struct Spec {
-    const model::ModelConfig& config;
-    const model::Layout& layout;
-    model::PrefillAttention prefill = model::PrefillAttention::kAbsorbed;
-    DType compute = DType::kBF16;
-    DType cache_type = DType::kBF16;
-    model::StepLimits limits;
-  };
+  AttentionSizes() = default;  // no expanded attention, no plans: all sizes are 0
+  // Sizes of plans are 0 where the kernels or the model have no such plans.
+  AttentionSizes(const kernels::KernelNeeds& kernels, const RankSpec& spec);
 
-  AttentionSizes() = default;  // nothing is expanded or planned
-  // Nothing is planned either where the kernels or the model have no such plans.
-  AttentionSizes(const kernels::KernelNeeds& kernels, const Spec& spec);
-
-  // The largest step's; heads 0: nothing is expanded.
+  // Of the largest step. heads 0: the rank does no expanded attention.
   const kernels::ExpandedShape& expanded() const { return expanded_; }
 
-  // Of a batch of so many rows in so many sequences, of which none has more than most_rows. heads 0: nothing
-  // is planned.
+  // Of a batch of `rows` rows in `sequences` sequences, of at most `most_rows` rows each. heads 0: the
+  // kernels have no plan.
   kernels::MlaShape ShapeOf(int64_t rows, int64_t sequences, int64_t most_rows) const;
   int64_t BytesOf(const kernels::MlaShape& shape) const;
-  // Of the plan for the expanded rows of so many sequences.
+  // Of the plan for the expanded rows of `sequences` sequences.
   int64_t ExpandedBytes(int64_t sequences) const;
-  // The most for any batch within the limits.
+  // The largest BytesOf any batch within the limits.
   int64_t MostBytes(const model::StepLimits& limits) const;
 
  private:
-  kernels::MlaShape model_;  // what does not change from step to step
+  kernels::MlaShape model_;  // the fields that are equal in all steps
   kernels::ExpandedShape expanded_;
   int64_t max_context_ = 0;
   int64_t (*bytes_)(const kernels::MlaShape&) = nullptr;

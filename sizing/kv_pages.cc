@@ -3,9 +3,26 @@
 #include <algorithm>
 
 #include "base/checked.h"
+#include "base/fp8_kv_page.h"
 #include "base/ids.h"
+#include "model/shard/shard.h"
 
 namespace deeprack::sizing {
+
+int64_t KvEntryElements(const RankSpec& spec) {
+  const model::ModelConfig& config = spec.config;
+  if (config.has_latent_attention()) return config.kv_lora_rank + config.qk_rope_head_dim;
+  const auto [begin, end] = model::KeyValueHeadsOfRank(config, spec.layout, spec.coordinates().tp_rank);
+  return (end - begin) * (config.qk_head_dim() + config.v_head_dim);
+}
+
+int64_t KvPageBytes(const RankSpec& spec) {
+  const auto [begin, end] = spec.layers();
+  if (spec.cache_type == DType::kF8E4M3) {
+    return (end - begin) * Fp8KvPage{spec.config.kv_lora_rank, spec.config.qk_rope_head_dim}.bytes();
+  }
+  return (end - begin) * kPageTokens * KvEntryElements(spec) * static_cast<int64_t>(SizeOf(spec.cache_type));
+}
 
 int64_t MostBlocks(const model::StepLimits& limits) {
   return std::min<int64_t>(limits.max_sequences * CeilDiv(limits.max_context, kPageTokens), INT32_MAX);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "sizing/alignment.h"
+#include "sizing/workspace.h"
 
 namespace deeprack::sizing {
 
@@ -21,7 +22,7 @@ int64_t PeerAreaBytes(const PeerPlaces& places) {
   return RoundUp(kPeerAreaBegin + kernels::PeerAreaBytes(places.places, places.place_bytes), kPeerMemoryUnit);
 }
 
-PeerNeeds PeerNeedsOf(const model::WorkspaceSpec& spec, const kernels::KernelNeeds& kernels) {
+PeerNeeds PeerNeedsOf(const RankSpec& spec, const kernels::KernelNeeds& kernels) {
   const auto may_be_peers = [](int64_t ranks) { return ranks > 1 && ranks <= kernels::kMaxPeers; };
   const int64_t ranks = spec.layout.stage_size(), hidden = spec.config.hidden_size;
   PeerNeeds needs;
@@ -33,7 +34,7 @@ PeerNeeds PeerNeedsOf(const model::WorkspaceSpec& spec, const kernels::KernelNee
       spec.expert_exchange == model::ExpertExchange::kAllToAll && spec.config.n_routed_experts > 0) {
     const int64_t sum_bytes = hidden * static_cast<int64_t>(sizeof(float));
     needs.exchanges = PlacesOfExchanges(ranks, CeilDiv(spec.limits.max_step_tokens, spec.layout.tp),
-                                        std::max(model::DispatchRowBytes(spec), sum_bytes));
+                                        std::max(DispatchRowBytes(spec), sum_bytes));
   }
   return needs;
 }

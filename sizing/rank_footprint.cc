@@ -1,12 +1,12 @@
 #include "sizing/rank_footprint.h"
 
-#include <vector>
-
 #include "base/checked.h"
 #include "kernels/api/packed_weight.h"
-#include "model/budget/packed_tensors.h"
 #include "sizing/alignment.h"
-#include "sizing/step_bounds.h"
+#include "sizing/attention_sizes.h"
+#include "sizing/kv_pages.h"
+#include "sizing/scratch_bounds.h"
+#include "sizing/workspace.h"
 
 namespace deeprack::sizing {
 
@@ -16,24 +16,23 @@ int64_t TableBytes(int64_t entries) {
   return RoundUp(entries * static_cast<int64_t>(sizeof(kernels::PackedWeight)), kArenaAlignment);
 }
 
-int64_t WeightTableBytes(const model::ModelConfig& config, const model::Layout& layout, Rank rank) {
-  const auto [begin, end] = model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank);
+int64_t WeightTableBytes(const RankSpec& spec) {
+  const auto [begin, end] = spec.layers();
   int64_t bytes = 0;
   for (int64_t layer = begin; layer < end; ++layer) {
-    if (config.has_latent_attention()) bytes += 2 * TableBytes(config.num_attention_heads / layout.tp);
-    if (config.is_moe_layer(layer)) bytes += 2 * TableBytes(config.n_routed_experts / layout.ep);
+    if (spec.config.has_latent_attention()) {
+      bytes += 2 * TableBytes(spec.config.num_attention_heads / spec.layout.tp);
+    }
+    if (spec.config.is_moe_layer(layer))
+      bytes += 2 * TableBytes(spec.config.n_routed_experts / spec.layout.ep);
   }
   return bytes;
 }
 
-kernels::ScratchBytes ScratchOf(const model::WorkspaceSpec& spec,
-                                const std::vector<model::PackedTensor>& tensors,
+kernels::ScratchBytes ScratchOf(const RankSpec& spec, const WeightManifest& manifest,
                                 const AttentionSizes& attention, const DeviceNeeds& device) {
   if (device.kernels.scratch_bytes == nullptr) return {};
-  const kernels::MlaShape absorbed =
-      attention.ShapeOf(spec.limits.max_step_tokens, spec.limits.max_sequences, 1);
-  return device.kernels.scratch_bytes(
-      StepBoundsOf(spec, tensors, absorbed, attention.expanded(), device.multiprocessors));
+  return device.kernels.scratch_bytes(ScratchBoundsOf(spec, manifest, attention, device.multiprocessors));
 }
 
 }  // namespace
@@ -44,43 +43,18 @@ int64_t RankFootprint::fixed() const {
   return weights + weight_tables + workspace + scratch() + step.total() + peers.bytes();
 }
 
-AttentionSizes::Spec AttentionSpecOf(const RankSpec& spec) {
-  return {.config = spec.config,
-          .layout = spec.layout,
-          .prefill = spec.prefill_attention,
-          .compute = spec.compute,
-          .cache_type = spec.cache_type,
-          .limits = spec.limits};
-}
-
-model::WorkspaceSpec WorkspaceSpecOf(const RankSpec& spec, const kernels::KernelNeeds& kernels) {
-  return {.config = spec.config,
-          .layout = spec.layout,
-          .rank = spec.rank,
-          .compute = spec.compute,
-          .expert_exchange = spec.expert_exchange,
-          .limits = spec.limits,
-          .rounded_rows = kernels.reads_rounded != nullptr};
-}
-
-RankFootprint RankFootprintOf(const RankSpec& spec, const WeightForms& forms, const DeviceNeeds& device) {
-  const model::WorkspaceSpec workspace = WorkspaceSpecOf(spec, device.kernels);
-  const std::vector<model::PackedTensor> tensors =
-      model::PackedTensorsOf(spec.config, spec.layout, spec.rank, spec.compute, forms.types, forms.row_major);
-  const AttentionSizes attention(device.kernels, AttentionSpecOf(spec));
-  const kernels::ScratchBytes scratch = ScratchOf(workspace, tensors, attention, device);
-  RankFootprint footprint = {
-      .workspace = model::WorkspaceBytes(workspace),
-      .scratch_data = RoundUp(scratch.data, kArenaAlignment),
-      .scratch_counters = RoundUp(scratch.counters, kArenaAlignment),
-      .step = StepAreasOf(spec.limits, spec.config.vocab_size, attention),
-      .peers = PeerNeedsOf(workspace, device.kernels),
-      .page = model::KvPageBytes(spec.config, spec.layout, spec.rank, spec.cache_type)};
-  for (const model::PackedTensor& tensor : tensors) footprint.weights += tensor.bytes();
-  if (!device.shares_host_memory) {
-    footprint.weight_tables = WeightTableBytes(spec.config, spec.layout, spec.rank);
-  }
-  return footprint;
+RankFootprint RankFootprintOf(const RankSpec& spec, const WeightManifest& manifest,
+                              const DeviceNeeds& device) {
+  const AttentionSizes attention(device.kernels, spec);
+  const kernels::ScratchBytes scratch = ScratchOf(spec, manifest, attention, device);
+  return {.weights = manifest.bytes,
+          .weight_tables = device.shares_host_memory ? 0 : WeightTableBytes(spec),
+          .workspace = WorkspaceBytes(spec, device.kernels),
+          .scratch_data = RoundUp(scratch.data, kArenaAlignment),
+          .scratch_counters = RoundUp(scratch.counters, kArenaAlignment),
+          .step = StepAreasOf(spec.limits, spec.config.vocab_size, attention),
+          .peers = PeerNeedsOf(spec, device.kernels),
+          .page = KvPageBytes(spec)};
 }
 
 }  // namespace deeprack::sizing

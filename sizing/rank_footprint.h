@@ -1,57 +1,42 @@
-// What a rank takes of its device's memory, before it takes any of it: the worker takes exactly this, and
-// `deeprack plan` prints it.
+// Bytes of device memory that a rank takes, counted before any of it is allocated. The worker allocates
+// exactly these bytes, and `deeprack plan` prints them.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/api/kernel_needs.h"
-#include "model/budget/workspace.h"
-#include "model/step/prefill_attention.h"
-#include "sizing/attention_sizes.h"
 #include "sizing/peer_places.h"
+#include "sizing/rank_spec.h"
 #include "sizing/step_areas.h"
-#include "sizing/weight_forms.h"
+#include "sizing/weight_manifest.h"
 
 namespace deeprack::sizing {
 
-// Which memory, and what computes on it.
+// Properties of the device that decide the footprint.
 struct DeviceNeeds {
   const kernels::KernelNeeds& kernels;
-  int multiprocessors = 0;          // Execution's
-  bool shares_host_memory = false;  // kernels read the host's tables
+  int multiprocessors = 0;          // as in kernels::Execution
+  bool shares_host_memory = false;  // kernels read host memory
 };
 
-struct RankSpec {
-  const model::ModelConfig& config;
-  model::Layout layout;
-  Rank rank = 0;
-  DType compute = DType::kBF16;
-  DType cache_type = DType::kBF16;
-  model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
-  model::PrefillAttention prefill_attention = model::PrefillAttention::kExpanded;
-  model::StepLimits limits;
-};
-
-// Bytes.
+// All in bytes.
 struct RankFootprint {
   int64_t weights = 0;
-  int64_t weight_tables = 0;  // where kernels find weights
-  int64_t workspace = 0;      // of the decoder
+  int64_t weight_tables = 0;  // addresses of weights, where kernels do not read host memory
+  int64_t workspace = 0;      // the decoder's buffers
   int64_t scratch_data = 0;  // the kernels' (KernelNeeds::scratch_bytes), one allocation: data, then counters
   int64_t scratch_counters = 0;
   StepAreas step;
   PeerNeeds peers;
-  int64_t page = 0;  // of the KV cache, over the rank's layers
+  int64_t page = 0;  // one KV page, over the rank's layers
 
   int64_t scratch() const;
-  // All but pages.
+  // All but the KV cache.
   int64_t fixed() const;
 };
 
-// The spec's layout is valid for its config and has its rank.
-RankFootprint RankFootprintOf(const RankSpec& spec, const WeightForms& forms, const DeviceNeeds& device);
-
-AttentionSizes::Spec AttentionSpecOf(const RankSpec& spec);
-model::WorkspaceSpec WorkspaceSpecOf(const RankSpec& spec, const kernels::KernelNeeds& kernels);
+// `manifest` is the rank's (ManifestOf).
+RankFootprint RankFootprintOf(const RankSpec& spec, const WeightManifest& manifest,
+                              const DeviceNeeds& device);
 
 }  // namespace deeprack::sizing

@@ -14,10 +14,10 @@ namespace deeprack::sizing {
 
 namespace {
 
-// Beyond what one row can take: the adjustments of many requests fit in one go.
+// On top of the adjustments of one row, so that those of many requests are sent at once.
 constexpr int64_t kSpareAdjustmentBytes = int64_t{1} << 20;
 
-// One batch (worker/decoder/batch.h).
+// Of one batch (worker/decoder/batch.h).
 int64_t BatchBytes(const model::StepLimits& limits, const AttentionSizes& attention) {
   const int64_t rows = limits.max_step_tokens;
   const int64_t sequences = std::min(rows, limits.max_sequences);
@@ -28,7 +28,7 @@ int64_t BatchBytes(const model::StepLimits& limits, const AttentionSizes& attent
          sequences * StagedBytes<BlockId>(CeilDiv(limits.max_context, kPageTokens));
 }
 
-// And its sampling (worker/sampling/sampler.h).
+// Of its sampling (worker/sampling/sampler.h).
 int64_t SamplingInputBytes(const model::StepLimits& limits) {
   const int64_t samples = std::min(limits.max_step_tokens, limits.max_sequences);
   return StagedBytes<int32_t>(limits.max_step_tokens) + StagedBytes<int32_t>(samples) +

@@ -1,15 +1,15 @@
-// What a step brings to the device and takes back, by the limits of a step (worker/engine/step_memory.h).
+// Sizes of a step's inputs and results on the device, by the limits of a step (worker/engine/step_memory.h).
 #pragma once
 
 #include <cstdint>
 
-#include "model/budget/budget.h"
+#include "model/step/step_limits.h"
 #include "sizing/attention_sizes.h"
 
 namespace deeprack::sizing {
 
-// The most that a step takes of the areas for its inputs and its results, and the size of the area for
-// adjustments of logits, which holds at least those of any one row. Bytes.
+// Bytes of the three areas. Inputs and results hold the largest step. `adjustments` holds at least the
+// adjustments of one row's logits; a step with more sends them in parts.
 struct StepAreas {
   int64_t inputs = 0, results = 0, adjustments = 0;
 

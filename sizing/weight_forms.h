@@ -1,4 +1,4 @@
-// In which forms a checkpoint's weights are kept on a device.
+// The forms in which a device keeps a checkpoint's weights: the same for all ranks of one kind of device.
 #pragma once
 
 #include "absl/status/statusor.h"
@@ -11,19 +11,20 @@
 namespace deeprack::sizing {
 
 struct WeightForms {
-  // The checkpoint's block formats that weights keep: none where the kernels do not multiply them.
+  // Tensors that keep the checkpoint's block format; empty if the kernels do not multiply block formats.
   model::TensorTypes types;
-  // The kernels' wish, with the routers if the checkpoint has all of them in bf16.
+  // KernelNeeds::row_major; `router` is set if the kernels take bf16 row-major and all routers of the
+  // checkpoint are bf16.
   RowMajorTypes row_major;
 };
 
-// Errors: checkpoint::BlockTypesOf's.
+// From the headers of a checkpoint. Errors: those of checkpoint::BlockTypesOf.
 absl::StatusOr<WeightForms> WeightFormsOf(const model::ModelConfig& config,
                                           const checkpoint::CheckpointReader& reader,
                                           const kernels::KernelNeeds& kernels);
 
-// As far as the config tells, before the checkpoint is there: integers in groups as model::GroupTypes,
-// routers in bf16.
+// From the config alone, before the checkpoint is there: integers in groups as model::GroupTypes says, and
+// routers as if they were bf16.
 WeightForms WeightFormsOf(const model::ModelConfig& config, const kernels::KernelNeeds& kernels);
 
 }  // namespace deeprack::sizing

@@ -63,33 +63,41 @@ Span AffineLevels(const float* values, int highest, int (&levels)[32]) {
   return {d, low};
 }
 
-void Pack(const float* values, BlockQ4_0& block) {
-  int levels[32];
-  block.d = ToF16(SymmetricLevels(values, 8, levels));
+// Packs the low 4 bits of 32 levels around zero, and their scale.
+template <class Block>
+void PackSymmetric(const float* values, int offset, int (&levels)[32], Block& block) {
+  block.d = ToF16(SymmetricLevels(values, offset, levels));
   PackNibbles(levels, block.qs);
 }
 
-void Pack(const float* values, BlockQ4_1& block) {
-  int levels[32];
-  const Span span = AffineLevels(values, 15, levels);
+// Packs the low 4 bits of 32 levels above the lowest value, their scale, and that value.
+template <class Block>
+void PackAffine(const float* values, int highest, int (&levels)[32], Block& block) {
+  const Span span = AffineLevels(values, highest, levels);
   block.d = ToF16(span.d);
   block.m = ToF16(span.low);
   PackNibbles(levels, block.qs);
 }
 
+void Pack(const float* values, BlockQ4_0& block) {
+  int levels[32];
+  PackSymmetric(values, 8, levels, block);
+}
+
+void Pack(const float* values, BlockQ4_1& block) {
+  int levels[32];
+  PackAffine(values, 15, levels, block);
+}
+
 void Pack(const float* values, BlockQ5_0& block) {
   int levels[32];
-  block.d = ToF16(SymmetricLevels(values, 16, levels));
-  PackNibbles(levels, block.qs);
+  PackSymmetric(values, 16, levels, block);
   PackFifthBits(levels, block.qh);
 }
 
 void Pack(const float* values, BlockQ5_1& block) {
   int levels[32];
-  const Span span = AffineLevels(values, 31, levels);
-  block.d = ToF16(span.d);
-  block.m = ToF16(span.low);
-  PackNibbles(levels, block.qs);
+  PackAffine(values, 31, levels, block);
   PackFifthBits(levels, block.qh);
 }
 

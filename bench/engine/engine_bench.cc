@@ -21,7 +21,7 @@
 #include "bench/engine/timed_device.h"
 #include "bench/engine/token_streams.h"
 #include "kernels/api/thread_pool.h"
-#include "model/budget/kv_cache_type.h"
+#include "model/config/kv_cache_type.h"
 #include "model/files/load_format.h"
 #include "worker/device/cuda/cuda_device.h"
 #include "worker/engine/engine.h"

@@ -29,9 +29,8 @@ struct Work {
 };
 
 double BytesOf(const PackedWeight& weight) {
-  return static_cast<double>(
-      kernels::PackedValueBytes(weight.type, weight.n, weight.k) +
-      kernels::PackedScaleBytes(weight.type, weight.n, weight.k, weight.k_block_offset));
+  return static_cast<double>(PackedValueBytes(weight.type, weight.n, weight.k) +
+                             PackedScaleBytes(weight.type, weight.n, weight.k, weight.k_block_offset));
 }
 
 double FlopsOf(const PackedWeight& weight, int64_t rows) {

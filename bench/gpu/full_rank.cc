@@ -15,10 +15,11 @@
 #include "base/status_macros.h"
 #include "bench/engine/forwarding_device.h"
 #include "bench/gpu/echo_world.h"
-#include "model/budget/packed_tensors.h"
 #include "model/config/model_config.h"
 #include "nlohmann/json.hpp"
-#include "sizing/weight_forms.h"
+#include "sizing/kv_pages.h"
+#include "sizing/rank_spec.h"
+#include "sizing/weight_manifest.h"
 #include "worker/engine/preparation.h"
 
 namespace deeprack::bench {
@@ -108,7 +109,7 @@ class EchoedRank final : public FullRank {
  public:
   explicit EchoedRank(const FullRankOptions& options) : limits_(options) {}
 
-  absl::Status Open(std::unique_ptr<worker::Device> device) {
+  absl::Status Open(std::unique_ptr<worker::Device> device, worker::LogitsObserver* observer) {
     nlohmann::json json = nlohmann::json::parse(limits_.config, nullptr, /*allow_exceptions=*/false);
     if (!json.is_object()) return absl::InvalidArgumentError("the config is no JSON object");
     DR_ASSIGN_OR_RETURN(const model::ModelConfig config, model::ParseModelConfig(json.dump()));
@@ -122,13 +123,12 @@ class EchoedRank final : public FullRank {
                 .max_context = limits_.max_context,
                 .decode_graphs = true};
     folder_.Write(json);
-    worker::Preparation preparation;
-    DR_RETURN_IF_ERROR(worker::Prepare(options_, *device, preparation));
+    DR_ASSIGN_OR_RETURN(const worker::Preparation preparation, worker::Prepare(options_, *device));
     shape_ = EchoShapeOf(config, options_.layout, preparation.travelling_rows);
     device_ = std::make_shared<EchoDevice>(std::move(device), shape_);
     DR_RETURN_IF_ERROR(ChooseLayers(std::move(json), config));
     world_ = MakeEchoWorld(shape_, device_.get(), &exchanging_);
-    DR_ASSIGN_OR_RETURN(engine_, worker::Engine::Create(options_, device_, world_.get(), {}));
+    DR_ASSIGN_OR_RETURN(engine_, worker::Engine::Create(options_, device_, world_.get(), {}, observer));
     exchanging_ = true;
     CountWeights();
     return FillCache();
@@ -144,8 +144,7 @@ class EchoedRank final : public FullRank {
     const double experts = static_cast<double>(config.n_routed_experts / shape_.ranks);
     const double pairs = static_cast<double>(sequences) * static_cast<double>(config.num_experts_per_tok);
     const double with_rows = 1.0 - std::pow(1.0 - 1.0 / experts, pairs);
-    const double entry = static_cast<double>(model::KvPageBytes(config, options_.layout, 0, DType::kBF16)) /
-                         static_cast<double>(kPageTokens);
+    const double entry = static_cast<double>(sizing::KvPageBytes(spec_)) / static_cast<double>(kPageTokens);
     return common_bytes_ + with_rows * expert_bytes_ +
            static_cast<double>(sequences) * static_cast<double>(context) * entry;
   }
@@ -176,10 +175,11 @@ class EchoedRank final : public FullRank {
     const auto needed = [&](int64_t layers) -> absl::StatusOr<int64_t> {
       json["num_hidden_layers"] = layers;
       folder_.Write(json);
-      worker::Preparation preparation;
-      DR_RETURN_IF_ERROR(worker::Prepare(options_, *device_, preparation));
-      options_.kv_bytes = pages() * preparation.memory.page_bytes;
-      return preparation.memory.fixed_bytes + options_.kv_bytes;
+      DR_ASSIGN_OR_RETURN(worker::Preparation preparation, worker::Prepare(options_, *device_));
+      options_.kv_bytes = pages() * preparation.bytes.page;
+      manifest_ = std::move(preparation.manifest);
+      spec_ = std::move(preparation.spec);
+      return preparation.bytes.fixed() + options_.kv_bytes;
     };
     const int64_t room = device_->AvailableBytes() / shape_.ranks / 100 * 97;
     const int64_t most = config.num_hidden_layers;
@@ -198,13 +198,10 @@ class EchoedRank final : public FullRank {
 
   // Of weights, what every decode step reads, and all experts'. Of the embedding it reads a few rows.
   void CountWeights() {
-    const model::ModelConfig& config = engine_->config();
-    const sizing::WeightForms forms = sizing::WeightFormsOf(config, device_->kernels());
-    for (const model::PackedTensor& tensor :
-         model::PackedTensorsOf(config, options_.layout, 0, options_.compute, forms.types, forms.row_major)) {
+    for (const sizing::PackedTensor& tensor : manifest_.tensors) {
       const bool of_experts =
           tensor.kind == model::TensorKind::kExpertGate || tensor.kind == model::TensorKind::kExpertDown;
-      if (tensor.form == model::WeightForm::kTable) continue;
+      if (tensor.form == sizing::WeightForm::kTable) continue;
       (of_experts ? expert_bytes_ : common_bytes_) += static_cast<double>(tensor.bytes());
     }
   }
@@ -307,6 +304,8 @@ class EchoedRank final : public FullRank {
   const FullRankOptions limits_;
   const ModelFolder folder_;
   worker::EngineOptions options_;
+  sizing::RankSpec spec_;  // of the layers that are made, as the manifest
+  sizing::WeightManifest manifest_;
   EchoShape shape_;
   bool exchanging_ = false;
   std::shared_ptr<EchoDevice> device_;
@@ -319,9 +318,10 @@ class EchoedRank final : public FullRank {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<FullRank>> FullRank::Create(const FullRankOptions& options,
-                                                           std::unique_ptr<worker::Device> device) {
+                                                           std::unique_ptr<worker::Device> device,
+                                                           worker::LogitsObserver* observer) {
   auto rank = std::make_unique<EchoedRank>(options);
-  DR_RETURN_IF_ERROR(rank->Open(std::move(device)));
+  DR_RETURN_IF_ERROR(rank->Open(std::move(device), observer));
   return rank;
 }
 

@@ -30,9 +30,11 @@ struct StepTime {
 
 class FullRank {
  public:
-  // As many layers as fit on the device are made, dense ones first. Errors are Engine::Create's.
+  // As many layers as fit on the device are made, dense ones first. `observer` is the engine's. Errors are
+  // Engine::Create's.
   static absl::StatusOr<std::unique_ptr<FullRank>> Create(const FullRankOptions& options,
-                                                          std::unique_ptr<worker::Device> device);
+                                                          std::unique_ptr<worker::Device> device,
+                                                          worker::LogitsObserver* observer = nullptr);
   virtual ~FullRank() = default;
 
   // Decodes of so many sequences whose next token is at position context - 1.

@@ -15,7 +15,7 @@
 #include "base/status_macros.h"
 #include "bench/gpu/full_rank.h"
 #include "bench/gpu/kernel_timer.h"
-#include "kernels/cuda/choice/kernel_choice.h"
+#include "kernels/api/card_kernels.h"
 #include "worker/device/cuda/cuda_device.h"
 
 namespace deeprack::bench {

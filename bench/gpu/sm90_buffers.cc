@@ -6,7 +6,7 @@
 #include <numeric>
 #include <random>
 
-#include "kernels/cuda/sm90/int4_weight.h"
+#include "kernels/api/int4_tiles.h"
 
 namespace deeprack::bench {
 
@@ -43,8 +43,8 @@ Rows Sm90Buffers::AsInput(const Matrix& matrix) {
   return {matrix.data, matrix.type, matrix.rows, matrix.stride};
 }
 
-RowWeight Sm90Buffers::Weight(DType type, int64_t groups, int64_t n, int64_t k, Int4Order order) {
-  RowWeight weight{.type = type, .groups = groups, .n = n, .k = k, .order = order};
+RowWeight Sm90Buffers::Weight(DType type, int64_t groups, int64_t n, int64_t k, WeightLayout int4_layout) {
+  RowWeight weight{.type = type, .groups = groups, .n = n, .k = k, .int4_layout = int4_layout};
   if (type == DType::kInt4G128) {
     weight.data = Bytes(
         Int4Bytes(groups, n, k));  // bytes 0x30 to 0x3f: scales below 1, zeros above 16 do no harm to times
@@ -58,8 +58,7 @@ RowWeight Sm90Buffers::Weight(DType type, int64_t groups, int64_t n, int64_t k, 
 
 void Sm90Buffers::GiveWorkspace(GemmArgs& args) {
   const int64_t rows = args.rows_per_group > 0 ? args.rows_per_group : args.x.rows;
-  const GemmConfig config =
-      ChooseGemm(args.weight.groups, args.weight.n, args.weight.k, rows, args.quantised.data != nullptr);
+  const GemmConfig config = ChooseGemm(args.weight.groups, args.weight.n, args.weight.k, rows);
   args.partials = Bytes(PartialBytes(config, args.weight.n, args.x.rows));
   args.arrivals = Copy(std::vector<int>(
       static_cast<size_t>(ArrivalBytes(config, args.weight.n, args.x.rows)) / sizeof(int) + 1, 0));

@@ -22,9 +22,9 @@ class Sm90Buffers {
   kernels::sm90::QuantisedRows Quantised(int64_t rows, int64_t cols);
   static kernels::sm90::Rows AsInput(const kernels::sm90::QuantisedRows& quantised, int64_t rows);
   static kernels::sm90::Rows AsInput(const kernels::Matrix& matrix);
-  // fp8 scales are near 0.01; int4 tiles hold sensible scales and zeros, whatever the order of their values.
+  // fp8 scales are near 0.01; the scales and zeros of int4 tiles are of moderate size.
   kernels::sm90::RowWeight Weight(DType type, int64_t groups, int64_t n, int64_t k,
-                                  kernels::sm90::Int4Order order = kernels::sm90::Int4Order::kForBF16);
+                                  WeightLayout int4_layout = WeightLayout::kTiles);
   // The same size at another place of `memory`, for weights that rotate.
   template <class T>
   T* Copy(const std::vector<T>& values) {

@@ -45,17 +45,17 @@ std::vector<GemmArgs> Copies(Sm90Buffers& buffers, const GemmArgs& args) {
        bytes * static_cast<double>(copies.size()) < static_cast<double>(kRotation);) {
     copies.push_back(args);
     const RowWeight& weight = args.weight;
-    copies.back().weight = buffers.Weight(weight.type, weight.groups, weight.n, weight.k, weight.order);
+    copies.back().weight = buffers.Weight(weight.type, weight.groups, weight.n, weight.k, weight.int4_layout);
   }
   return copies;
 }
 
-// int4: with fp8 activations or with bf16.
-Int4Order OrderFor(bool fp8) { return fp8 ? Int4Order::kForE4M3 : Int4Order::kForBF16; }
+// The layout of int4 weights for fp8 activations, or for bf16.
+WeightLayout Int4LayoutFor(bool fp8) { return fp8 ? WeightLayout::kTilesForE4M3 : WeightLayout::kTiles; }
 
 void Dense(Bench& bench, DType type, bool fp8, int64_t n, int64_t k, int64_t m) {
   Sm90Buffers buffers;
-  GemmArgs args{.weight = buffers.Weight(type, 1, n, k, OrderFor(fp8)),
+  GemmArgs args{.weight = buffers.Weight(type, 1, n, k, Int4LayoutFor(fp8)),
                 .x = fp8 ? Sm90Buffers::AsInput(buffers.Quantised(m, k), m)
                          : Sm90Buffers::AsInput(buffers.Activations(m, k)),
                 .out = buffers.Activations(m, n)};
@@ -75,51 +75,38 @@ void Dense(Bench& bench, DType type, bool fp8, int64_t n, int64_t k, int64_t m) 
        .out_bytes = static_cast<int64_t>(BytesOf(args.out))});
 }
 
-// How the SwiGLU of experts becomes the next product's input: not at all (bf16), in a launch of its own, or
-// in the product.
-enum class Middle { kBF16, kApart, kFused };
-
-// Experts of gate and up, masked, with SwiGLU and quantisation behind it.
-void Experts(Bench& bench, DType type, Middle form, int64_t experts, int64_t rows_each) {
+// Gate and up of experts with `rows_each` rows each; with fp8 activations also SwiGLU and the quantisation of
+// its result.
+void Experts(Bench& bench, DType type, bool fp8, int64_t experts, int64_t rows_each) {
   Sm90Buffers buffers;
-  const int64_t group_rows = (rows_each + 15) / 16 * 16, rows = experts * group_rows, n = 2 * kExpertWidth,
-                k = kHidden;
-  const bool fp8 = form != Middle::kBF16, fused = form == Middle::kFused;
-  const Matrix middle = buffers.Activations(rows, kExpertWidth);
+  const int64_t rows = experts * rows_each, n = 2 * kExpertWidth, k = kHidden;
+  std::vector<int32_t> offsets;
+  for (int64_t e = 0; e <= experts; ++e) offsets.push_back(static_cast<int32_t>(e * rows_each));
   const QuantisedRows out = buffers.Quantised(rows, kExpertWidth);
-  const int32_t* const counts =
-      buffers.Copy(std::vector<int32_t>(static_cast<size_t>(experts), static_cast<int32_t>(rows_each)));
-  GemmArgs args{.weight = buffers.Weight(type, experts, n, k, OrderFor(fp8)),
+  GemmArgs args{.weight = buffers.Weight(type, experts, n, k, Int4LayoutFor(fp8)),
                 .x = fp8 ? Sm90Buffers::AsInput(buffers.Quantised(rows, k), rows)
                          : Sm90Buffers::AsInput(buffers.Activations(rows, k)),
-                .grouping = Grouping::kMasked,
-                .counts = counts,
-                .group_rows = group_rows,
+                .grouping = Grouping::kRanges,
+                .offsets = buffers.Copy(offsets),
                 .rows_per_group = rows_each,
-                .out = fused ? Matrix{} : middle,
-                .swiglu = true,
-                .quantised = fused ? out : QuantisedRows{}};
+                .out = buffers.Activations(rows, n)};
   const std::vector<GemmArgs> copies = Copies(buffers, args);
   char name[112];
-  std::snprintf(name, sizeof(name), "%s%s %ld experts of %ldx%ld, %ld rows each, SwiGLU%s", NameOf(type),
-                WithFp8(type, fp8), experts, n, k, rows_each,
-                fused ? ", quantised in it"
-                : fp8 ? ", quantised after it"
-                      : "");
-  const double real = static_cast<double>(experts * rows_each);
+  std::snprintf(name, sizeof(name), "%s%s %ld experts of %ldx%ld, %ld rows each%s", NameOf(type),
+                WithFp8(type, fp8), experts, n, k, rows_each, fp8 ? ", SwiGLU quantised" : "");
+  const double moved = fp8 ? static_cast<double>(rows * (k + kExpertWidth)) + 2 * BytesOf(args.out)
+                           : static_cast<double>(rows * 2 * k) + BytesOf(args.out);
   bench.Time({.name = name,
-              .bytes = WeightBytes(args.weight) +
-                       real * static_cast<double>(fp8 ? k + kExpertWidth : 2 * k + 2 * kExpertWidth),
-              .flops = 2.0 * real * static_cast<double>(n * k),
+              .bytes = WeightBytes(args.weight) + moved,
+              .flops = 2.0 * static_cast<double>(rows * n * k),
               .fp8 = fp8,
               .run =
                   [&](int64_t i, const Execution& e) {
                     Gemm(copies[static_cast<size_t>(i) % copies.size()], e);
-                    if (form == Middle::kApart)
-                      Quantise({middle, nullptr, rows, {counts, group_rows}, out}, e);
+                    if (fp8) SwiGluQuantise({args.out, nullptr, out}, e);
                   },
-              .out = fused ? static_cast<const void*>(out.data) : middle.data,
-              .out_bytes = rows_each * kExpertWidth * (fused ? 1 : 2)});
+              .out = fp8 ? static_cast<const void*>(out.data) : args.out.data,
+              .out_bytes = fp8 ? rows * kExpertWidth : static_cast<int64_t>(BytesOf(args.out))});
 }
 
 void Heads(Bench& bench, int64_t n, int64_t k, int64_t x_stride, int64_t m) {
@@ -289,7 +276,7 @@ void Rows(Bench& bench, int64_t m) {
               .bytes = BytesOf(gate_up) * 1.25,
               .run =
                   [&](int64_t, const Execution& e) {
-                    SwiGluQuantise({gate_up, {}, middle}, e);
+                    SwiGluQuantise({gate_up, nullptr, middle}, e);
                   },
               .out = middle.data,
               .out_bytes = m * 8 * kExpertWidth});
@@ -322,17 +309,18 @@ void Routing(Bench& bench, int64_t m) {
               .out = weights,
               .out_bytes = m * kTopK * 4});
   int32_t* const pairs = buffers.Copy(std::vector<int32_t>(static_cast<size_t>(m * kTopK), -1));
-  const GroupRowsArgs group{.ids = ids,
-                            .m = m,
-                            .top_k = kTopK,
-                            .experts = kExperts,
-                            .offsets = buffers.Copy(std::vector<int32_t>(kExperts + 1)),
-                            .row_index = buffers.Copy(std::vector<int32_t>(static_cast<size_t>(m * kTopK))),
-                            .pair_to_row = pairs};
+  const GroupByExpertArgs group{
+      .ids = ids,
+      .m = m,
+      .top_k = kTopK,
+      .experts = kExperts,
+      .offsets = buffers.Copy(std::vector<int32_t>(kExperts + 1)),
+      .row_index = buffers.Copy(std::vector<int32_t>(static_cast<size_t>(m * kTopK))),
+      .pair_to_row = pairs};
   std::snprintf(name, sizeof(name), "rows grouped by 256 experts, %ld rows", m);
   bench.Time({.name = name,
               .bytes = static_cast<double>(m * kTopK * 12),
-              .run = [&](int64_t, const Execution& e) { GroupRows(group, e); },
+              .run = [&](int64_t, const Execution& e) { GroupByExpert(group, e); },
               .out = pairs,
               .out_bytes = m * kTopK * 4});
   const Matrix y = buffers.Activations(m * kTopK, kHidden), out = buffers.Activations(m, kHidden);
@@ -420,14 +408,12 @@ int Main() {
   }
   for (const int64_t m : {1, 64, 128}) Dense(bench, DType::kBF16, false, 129280, 7168, m);
   for (const int64_t m : {1, 64, 4096}) Dense(bench, DType::kBF16, false, 256, 7168, m);
-  // The marks: fp8 58 us, int4 by fp8 32 us for 8 experts of 16 to 48 rows.
   for (const DType type : {DType::kF8E4M3, DType::kInt4G128}) {
-    for (const Middle form : {Middle::kBF16, Middle::kFused}) {
-      if (type == DType::kF8E4M3 && form == Middle::kBF16) continue;
-      for (const int64_t rows : {1, 16, 32, 48, 512}) Experts(bench, type, form, 8, rows);
-      for (const int64_t rows : {1, 8, 64}) Experts(bench, type, form, 32, rows);
+    for (const bool fp8 : {false, true}) {
+      if (type == DType::kF8E4M3 && !fp8) continue;
+      for (const int64_t rows : {1, 16, 32, 48, 512}) Experts(bench, type, fp8, 8, rows);
+      for (const int64_t rows : {1, 8, 64}) Experts(bench, type, fp8, 32, rows);
     }
-    for (const int64_t rows : {16, 48}) Experts(bench, type, Middle::kApart, 8, rows);
   }
   for (const int64_t m : {1, 64}) {
     Heads(bench, 512, 128, 192, m);

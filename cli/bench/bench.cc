@@ -8,12 +8,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/exit_code.h"
 #include "base/status_macros.h"
 #include "cli/bench/bench_table.h"
 #include "cli/bench/load.h"
 #include "cli/http/chat_stream.h"
 #include "cli/http/completions.h"
-#include "cli/terminal/exit_code.h"
 
 namespace deeprack::cli {
 namespace {

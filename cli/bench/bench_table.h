@@ -1,5 +1,4 @@
-// The table that people post: one line for each concurrency level, in Markdown, aligned for the terminal.
-// Pure.
+// The table of results in Markdown: one line for each concurrency level, aligned for the terminal. Pure.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +15,7 @@ struct BenchRow {
   LevelSummary summary;
 };
 
-// Both end with a newline. What a row does not know is "-".
+// Both end with a newline. A value that was not measured is "-".
 std::string BenchTableHead();
 std::string BenchTableRow(const BenchRow& row);
 

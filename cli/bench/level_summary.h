@@ -1,4 +1,4 @@
-// What the requests of one concurrency level add up to. Pure.
+// Rates and latencies over all requests of one concurrency level. Pure.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace deeprack::cli {
 
-// When one successful request's tokens came. output_tokens >= 1.
+// The times of one successful request. output_tokens >= 1.
 struct RequestTimes {
   absl::Time sent;  // before its connection was made
   absl::Time first_token;
@@ -18,8 +18,8 @@ struct RequestTimes {
   int64_t output_tokens = 0;
 };
 
-// Rates are tokens per second, times are seconds. A value that the requests do not give is NaN: all of them
-// without requests, those of time per token with one output token each.
+// Rates are tokens per second, times are seconds. A value without a request to measure it
+// by is NaN: without requests all values, with one output token a request the times per output token.
 struct LevelSummary {
   double output_rate =
       0;  // all streams: output tokens over the time from the first sending to the last token
@@ -32,8 +32,8 @@ struct LevelSummary {
 
 LevelSummary Summarise(std::span<const RequestTimes> requests);
 
-// The value below which `percent` of 100 lie, between neighbours linear (as numpy's percentile). NaN for
-// none.
+// The percentile of the values (`percent` from 0 to 100), linear between neighbours as numpy's. NaN when
+// there are no values.
 double Percentile(std::vector<double> values, double percent);
 
 }  // namespace deeprack::cli

@@ -1,5 +1,5 @@
-// Requests at a fixed concurrency: as many streams as asked for, each sending its next request when its last
-// one has ended (a closed loop).
+// Requests at a fixed concurrency, in a closed loop: a stream sends its next request when its last request
+// has ended.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +15,12 @@ namespace deeprack::cli {
 
 struct LoadResult {
   std::vector<RequestTimes> succeeded;
-  std::map<std::string, int64_t> failures;  // by message: how many
+  std::map<std::string, int64_t> failures;  // message -> number of requests that failed with it
   absl::Status first_error;                 // OK when none failed
 };
 
 // Runs send(0) .. send(requests - 1) on `concurrency` threads. `send` blocks until its request has ended, and
-// is called from all of them at once. A Cancelled error ends the run: no request is begun after it, and it is
-// not counted as a failure.
+// is called from all threads at once. A Cancelled error from `send` ends the run and is not a failure.
 LoadResult RunLoad(int32_t concurrency, int64_t requests,
                    const std::function<absl::StatusOr<RequestTimes>(int64_t)>& send);
 

@@ -1,4 +1,4 @@
-// Writes an answer as it comes: reasoning dimmed, then the answer itself.
+// Writes an answer to the terminal while the server streams it: first the reasoning, dimmed, then the answer.
 #pragma once
 
 #include <cstdio>
@@ -13,9 +13,9 @@ class AnswerPrinter {
  public:
   AnswerPrinter(Style style, std::FILE* out) : style_(style), out_(out) {}
 
-  // Valid as long as this printer.
+  // The callbacks that write. They use this printer.
   ChatListener listener();
-  // Ends the line, whatever came.
+  // Ends the last line.
   void Finish();
 
  private:

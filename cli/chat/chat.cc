@@ -9,10 +9,10 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "base/exit_code.h"
 #include "cli/chat/answer_printer.h"
 #include "cli/chat/line_reader.h"
 #include "cli/http/chat_stream.h"
-#include "cli/terminal/exit_code.h"
 #include "cli/terminal/terminal.h"
 
 namespace deeprack::cli {

@@ -1,4 +1,4 @@
-// Lines of standard input, interruptible by a signal.
+// Reads lines of standard input; a signal ends the wait.
 #pragma once
 
 #include <optional>

@@ -5,13 +5,13 @@
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
+#include "base/exit_code.h"
 #include "base/status_macros.h"
 #include "cli/chat/answer_printer.h"
 #include "cli/demo/questions.h"
 #include "cli/http/chat_stream.h"
 #include "cli/serve/programs.h"
 #include "cli/serve/with_server.h"
-#include "cli/terminal/exit_code.h"
 #include "cli/terminal/terminal.h"
 
 namespace deeprack::cli {
@@ -62,7 +62,7 @@ int Demo() {
   if (!questions.ok()) return fail(questions.status());
   const auto model = FindDemoModel();
   if (!model.ok()) return fail(model.status());
-  ServeOptions options;
+  Settings options;
   options.model = *model;
   options.served_model_name = "demo";
   options.tp = 2;

@@ -1,11 +1,11 @@
-// `deeprack demo`, what `make demo` runs: the demo model on two ranks, its questions asked over HTTP, its
-// answers checked.
+// `deeprack demo`, which `make demo` runs: serves the demo model on two ranks, asks the demo's questions over
+// HTTP and checks the answers.
 #pragma once
 
 namespace deeprack::cli {
 
 // Prints each question, the streamed reasoning and answer, and as the last line "demo: 3 of 3 answers right".
-// Returns 0 only when all are.
+// Returns the exit code: 0 when all answers are right.
 int Demo();
 
 }  // namespace deeprack::cli

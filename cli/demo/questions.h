@@ -1,4 +1,4 @@
-// The demo's questions and what counts as a right answer. Pure.
+// The demo's questions, and which answers are right. Pure.
 #pragma once
 
 #include <string>
@@ -17,8 +17,8 @@ struct Question {
 // [{"question": "...", "answer": "..."}, ...], not empty. InvalidArgument otherwise.
 absl::StatusOr<std::vector<Question>> ParseQuestions(absl::string_view json);
 
-// Whether the text states the expected answer: it contains it, not as a part of a longer word or number ("57"
-// is not in "157", "5.7" or "1,57"), regardless of case.
+// True when the text contains the expected answer as a whole word or number, in any case of letters. "57" is
+// not a whole number in "157", "5.7" or "1,57".
 bool StatesAnswer(absl::string_view text, absl::string_view expected);
 
 }  // namespace deeprack::cli

@@ -1,4 +1,4 @@
-// One chat answer over /v1/chat/completions, as it is written.
+// One answer of /v1/chat/completions, streamed.
 #pragma once
 
 #include <functional>
@@ -19,7 +19,7 @@ struct ChatMessage {
 struct ChatRequest {
   std::string model;
   std::vector<ChatMessage> messages;
-  bool greedy = false;  // temperature 0; otherwise the model's own settings
+  bool greedy = false;  // true: temperature 0; false: the server's defaults
 };
 
 struct ChatAnswer {
@@ -33,7 +33,8 @@ struct ChatListener {
   std::function<void(absl::string_view)> on_content;
 };
 
-// Streams one answer. Errors: those of PostForEvents. `partial` always holds what came, also on error.
+// Streams one answer. Errors: those of PostForEvents. `partial` holds all that has
+// arrived, also after an error.
 absl::Status StreamChat(const Url& url, const ChatRequest& request, const ChatListener& listener,
                         const Cancelled& cancelled, ChatAnswer& partial);
 

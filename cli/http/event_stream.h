@@ -1,4 +1,4 @@
-// A POST whose answer is a stream of server-sent events that ends with [DONE], as OpenAI's API has it.
+// A POST whose answer is a stream of server-sent events that ends with [DONE], as in OpenAI's API.
 #pragma once
 
 #include <functional>
@@ -11,8 +11,8 @@
 namespace deeprack::cli {
 
 // Calls `on_event` with each event, a JSON object; an error from it ends the stream and is returned. Errors:
-// those of HttpPostStreaming; Internal when the server reports an error within the stream, sends something
-// else than JSON, or ends the stream before its last event.
+// those of HttpPostStreaming; Internal when the server reports an error within the stream, sends an event
+// that is not JSON, or ends the stream before [DONE].
 absl::Status PostForEvents(const Url& url, const std::string& target, const std::string& json,
                            const std::function<absl::Status(const nlohmann::json&)>& on_event,
                            const Cancelled& cancelled);

@@ -1,4 +1,4 @@
-// A small HTTP/1.1 client: one request, one connection. Blocks; every wait has an end.
+// A small HTTP/1.1 client: one connection for each request. Calls block, and every wait has a limit.
 #pragma once
 
 #include <functional>
@@ -17,21 +17,22 @@ struct HttpResponse {
   std::string body;
 };
 
-// Asked several times a second while waiting; true ends the wait with Cancelled.
+// Called several times a second during a wait; true ends the wait with the error Cancelled.
 using Cancelled = std::function<bool()>;
 
-// The answer, whatever its status code. Unavailable: nobody listens there, or the connection broke.
-// DeadlineExceeded: `timeout` for the whole exchange has passed.
+// The answer with any status code. Unavailable: no server listens at the URL, or the connection broke.
+// DeadlineExceeded: the whole exchange took longer than `timeout`.
 absl::StatusOr<HttpResponse> HttpGet(const Url& url, const std::string& target, absl::Duration timeout);
 
-// Posts JSON and hands on the body of a 200 answer piece by piece as it comes; false from `on_data` ends it.
+// Posts JSON and passes the body of a 200 answer to `on_data`, piece by piece as the pieces arrive; when
+// `on_data` returns false, the call ends.
 // `silence`: the longest time without a byte. Any other answer is an error with the server's message:
 // InvalidArgument for 4xx, ResourceExhausted for 429, Unavailable for 503, Internal otherwise.
 absl::Status HttpPostStreaming(const Url& url, const std::string& target, const std::string& json,
                                absl::Duration silence, const std::function<bool(absl::string_view)>& on_data,
                                const Cancelled& cancelled);
 
-// As HttpPostStreaming, with the body of a 200 answer as a whole. ResourceExhausted beyond 1 GiB.
+// As HttpPostStreaming, but returns the whole body of a 200 answer. ResourceExhausted: a body over 1 GiB.
 absl::StatusOr<std::string> HttpPost(const Url& url, const std::string& target, const std::string& json,
                                      absl::Duration silence, const Cancelled& cancelled);
 

@@ -1,4 +1,4 @@
-// Server-sent events out of a byte stream that may be cut anywhere. Pure.
+// Takes server-sent events out of a byte stream that arrives in pieces of any size. Pure.
 #pragma once
 
 #include <string>

@@ -17,7 +17,7 @@ absl::StatusOr<Url> ParseUrl(absl::string_view text) {
     return absl::InvalidArgumentError(absl::StrCat("'", text, "': ", why, "; expected http://host:port"));
   };
   absl::string_view rest = text;
-  if (absl::StartsWithIgnoreCase(rest, "https://")) return bad("https is not spoken here");
+  if (absl::StartsWithIgnoreCase(rest, "https://")) return bad("https is not supported");
   if (absl::StartsWithIgnoreCase(rest, "http://")) rest.remove_prefix(7);
   Url url;
   const size_t slash = rest.find('/');

@@ -1,4 +1,4 @@
-// http://host:port/path, taken apart.
+// The parts of http://host:port/path.
 #pragma once
 
 #include <string>
@@ -16,7 +16,8 @@ struct Url {
   std::string authority() const;  // host:port, as in the Host header
 };
 
-// "127.0.0.1:8000" and "http://[::1]:8000/" are fine. InvalidArgument: https (not spoken), or no URL.
+// Reads "127.0.0.1:8000", "http://[::1]:8000/". InvalidArgument: https, which this client does not support,
+// or text that is no URL.
 absl::StatusOr<Url> ParseUrl(absl::string_view text);
 
 }  // namespace deeprack::cli

@@ -2,18 +2,17 @@
 
 #include <cstdio>
 
+#include "base/exit_code.h"
 #include "cli/serve/with_server.h"
-#include "cli/terminal/exit_code.h"
 #include "cli/terminal/terminal.h"
 
 namespace deeprack::cli {
 
-int Pack(ServeOptions options) {
+int Pack(Settings options) {
   if (options.workers == "external") {
-    std::fprintf(
-        stderr,
-        "deeprack: pack starts the ranks itself and cannot tell external ones where to pack to; give "
-        "each of them --packed instead\n");
+    std::fprintf(stderr,
+                 "deeprack: pack does not go with --workers external: it starts the ranks itself. Start each "
+                 "external worker with --packed instead\n");
     return static_cast<int>(ExitCode::kConfiguration);
   }
   options.packed_check = "full";

@@ -1,13 +1,13 @@
 // `deeprack pack`.
 #pragma once
 
-#include "cli/serve/serve_options.h"
+#include "settings/settings.h"
 
 namespace deeprack::cli {
 
-// Brings the cluster up as `serve` would with --packed options.packed and the full check, so that every rank
-// leaves behind a packed file that was read whole and found right, or ends with the reason; then stops it.
-// Files that are right already stay. Returns the exit code.
-int Pack(ServeOptions options);
+// Starts the cluster as `serve` does with --packed options.packed and the full check of packed files, then
+// stops the cluster. Every rank writes its packed file and checks all of it, or keeps the file that is
+// already right. Returns the exit code.
+int Pack(Settings options);
 
 }  // namespace deeprack::cli

@@ -1,4 +1,4 @@
-// How far one distribution of the next token is from another. Pure.
+// The divergence of one distribution of the next token from another. Pure.
 #pragma once
 
 #include "cli/perplexity/scored_token.h"

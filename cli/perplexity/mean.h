@@ -1,4 +1,4 @@
-// A mean and its standard error, one value after the other.
+// A mean and its standard error, updated with one value at a time.
 #pragma once
 
 #include <cmath>
@@ -9,7 +9,7 @@ namespace deeprack::cli {
 class Mean {
  public:
   void Add(double value) {
-    // Welford's update: no loss of digits however many values there are.
+    // Welford's update loses no digits over many values.
     ++count_;
     const double delta = value - mean_;
     mean_ += delta / static_cast<double>(count_);

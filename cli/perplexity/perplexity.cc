@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/exit_code.h"
 #include "base/status_macros.h"
 #include "cli/http/chat_stream.h"
 #include "cli/http/completions.h"
@@ -18,10 +19,9 @@
 #include "cli/perplexity/windows.h"
 #include "cli/serve/preflight.h"
 #include "cli/serve/with_server.h"
-#include "cli/terminal/exit_code.h"
 #include "cli/terminal/progress.h"
 #include "cli/terminal/terminal.h"
-#include "model/budget/kv_cache_type.h"
+#include "model/config/kv_cache_type.h"
 
 namespace deeprack::cli {
 namespace {
@@ -54,7 +54,7 @@ class Scoring {
   Scoring(const PerplexityOptions& options, const std::string& text, int32_t top)
       : options_(options), text_(text), top_(top) {}
 
-  int Run(const ServeOptions& serve, Scores& scores) const {
+  int Run(const Settings& serve, Scores& scores) const {
     return WithCluster(WithLimits(serve), [&](const Url& url, const Cancelled& cancelled) {
       const absl::Status status = Score(url, cancelled, scores);
       return status.ok() ? 0 : Fail(status);
@@ -62,11 +62,11 @@ class Scoring {
   }
 
  private:
-  ServeOptions WithLimits(ServeOptions serve) const {
+  Settings WithLimits(Settings serve) const {
     serve.port = 0;
     serve.host = "127.0.0.1";
     serve.max_logprobs = std::max(top_, 1);
-    if (serve.max_context == 0) serve.max_context = options_.context;
+    if (serve.max_context == 0) serve.max_context = static_cast<int32_t>(options_.context);
     return serve;
   }
 
@@ -108,7 +108,7 @@ class Scoring {
 };
 
 // How many of a distribution's tokens are compared; 0 without a reference.
-absl::StatusOr<int32_t> TopOf(const PerplexityOptions& options, const ServeOptions& serve, bool& whole) {
+absl::StatusOr<int32_t> TopOf(const PerplexityOptions& options, const Settings& serve, bool& whole) {
   if (options.reference.empty()) return 0;
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(serve.model));
   whole = options.top >= config.vocab_size;
@@ -133,7 +133,7 @@ void Compare(const Scores& reference, const Scores& model, PerplexityResult& res
 double PerplexityResult::perplexity() const { return std::exp(loss.value()); }
 double PerplexityResult::perplexity_error() const { return perplexity() * loss.standard_error(); }
 
-int MeasurePerplexity(const PerplexityOptions& options, const ServeOptions& serve, PerplexityResult& result) {
+int MeasurePerplexity(const PerplexityOptions& options, const Settings& serve, PerplexityResult& result) {
   const absl::StatusOr<std::string> text = ReadText(options.text);
   if (!text.ok()) return Fail(text.status());
   const absl::StatusOr<int32_t> top = TopOf(options, serve, result.whole);
@@ -141,7 +141,7 @@ int MeasurePerplexity(const PerplexityOptions& options, const ServeOptions& serv
   const Scoring scoring(options, *text, *top);
   Scores reference, model;
   if (!options.reference.empty()) {
-    ServeOptions with = serve;
+    Settings with = serve;
     with.model = options.reference;
     with.served_model_name.clear();
     with.kv_cache_dtype = model::kDefaultKvCacheType;
@@ -165,7 +165,7 @@ int MeasurePerplexity(const PerplexityOptions& options, const ServeOptions& serv
   return 0;
 }
 
-int Perplexity(const PerplexityOptions& options, const ServeOptions& serve) {
+int Perplexity(const PerplexityOptions& options, const Settings& serve) {
   PerplexityResult result;
   if (const int exit_code = MeasurePerplexity(options, serve, result); exit_code != 0) return exit_code;
   std::printf("%s: %lld tokens scored, the second half of each of %lld windows of %lld\n",

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "cli/perplexity/mean.h"
-#include "cli/serve/serve_options.h"
+#include "settings/settings.h"
 
 namespace deeprack::cli {
 
@@ -14,7 +14,7 @@ struct PerplexityOptions {
   std::string text;       // a file
   std::string reference;  // a model to compare with; "": none
   int64_t context = 512;  // tokens of a window, see windows.h; >= 4
-  int64_t windows = 0;    // at most so many; 0: all
+  int64_t windows = 0;    // the most windows that are scored; 0: all
   int32_t top = 512;      // tokens of each distribution that are compared with the reference's
 };
 
@@ -31,12 +31,12 @@ struct PerplexityResult {
   double perplexity_error() const;  // to first order, as llama.cpp has it
 };
 
-// Measures options.text with the model of `serve`, and with the reference if there is one: each is served in
-// turn as `serve` says, the reference with a KV cache of the compute type. Returns the exit code; 0: `result`
-// is filled in.
-int MeasurePerplexity(const PerplexityOptions& options, const ServeOptions& serve, PerplexityResult& result);
+// Measures options.text with the model of `serve`, and with the reference model if options name one. The
+// models are served one after the other with the settings of `serve`, the reference with a KV cache of the
+// compute type. Returns the exit code; after 0, `result` is filled in.
+int MeasurePerplexity(const PerplexityOptions& options, const Settings& serve, PerplexityResult& result);
 
-// The same, and prints the result.
-int Perplexity(const PerplexityOptions& options, const ServeOptions& serve);
+// MeasurePerplexity, and prints the result.
+int Perplexity(const PerplexityOptions& options, const Settings& serve);
 
 }  // namespace deeprack::cli

@@ -1,4 +1,4 @@
-// Log-probabilities of given tokens, asked of a server.
+// Asks a server for the log-probabilities of given tokens.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ absl::StatusOr<std::vector<std::vector<ScoredToken>>> ScoreWindows(
     const Url& url, const std::string& model, std::span<const std::vector<TokenId>> windows, int64_t first,
     int32_t top, const Cancelled& cancelled);
 
-// Reads the answer to that. `lengths`: of the windows.
+// Reads the answer of /v1/completions to ScoreWindows. `lengths` are the numbers of tokens of the windows.
 absl::StatusOr<std::vector<std::vector<ScoredToken>>> ParseScores(absl::string_view answer,
                                                                   std::span<const size_t> lengths,
                                                                   int64_t first);

@@ -1,4 +1,4 @@
-// What a model thinks of one token of a text, given those before it.
+// The log-probability that a model gives to one token of a text after the tokens before it.
 #pragma once
 
 #include <vector>

@@ -9,19 +9,20 @@
 #include "base/status_macros.h"
 #include "cli/serve/preflight.h"
 #include "cli/terminal/terminal.h"
-#include "model/budget/kv_cache_type.h"
+#include "model/config/kv_cache_type.h"
 #include "sizing/kv_pages.h"
+#include "sizing/rank_spec.h"
+#include "sizing/weight_manifest.h"
 
 namespace deeprack::cli {
 namespace {
 
 std::string Bytes(int64_t bytes) { return FormatBytes(static_cast<double>(bytes)); }
 
-model::StepLimits LimitsOf(const model::ModelConfig& config, const ServeOptions& options) {
-  return {
-      .max_step_tokens = options.max_step_tokens > 0 ? options.max_step_tokens : model::kDefaultMaxStepTokens,
-      .max_sequences = options.max_sequences > 0 ? options.max_sequences : model::kDefaultMaxSequences,
-      .max_context = options.max_context > 0 ? options.max_context : config.max_position_embeddings};
+model::StepLimits LimitsOf(const model::ModelConfig& config, const Settings& options) {
+  return {.max_step_tokens = options.max_step_tokens,
+          .max_sequences = options.max_sequences,
+          .max_context = options.max_context > 0 ? options.max_context : config.max_position_embeddings};
 }
 
 // Each rank has a device of its own.
@@ -34,21 +35,17 @@ sizing::RankMemory MemoryOf(const ClusterPlan& plan, Rank rank) {
           .kv_bytes = plan.kv_bytes};
 }
 
-sizing::RankFootprint FootprintOf(const ClusterPlan& plan, Rank rank, const model::ModelConfig& config,
-                                  const sizing::WeightForms& forms, const PlannedDevice& device,
-                                  const ServeOptions& options) {
-  return sizing::RankFootprintOf(
-      {.config = config,
-       .layout = plan.layout,
-       .rank = rank,
-       .compute = plan.compute,
-       .cache_type = plan.cache_type,
-       .expert_exchange = options.expert_exchange == "all_to_all" ? model::ExpertExchange::kAllToAll
-                                                                  : model::ExpertExchange::kReplicated,
-       .prefill_attention = options.prefill_attention == "absorbed" ? model::PrefillAttention::kAbsorbed
-                                                                    : model::PrefillAttention::kExpanded,
-       .limits = plan.limits},
-      forms, device.needs());
+// Of rank 0. The specs of the other ranks differ in the rank alone.
+sizing::RankSpec SpecOf(const ClusterPlan& plan, const model::ModelConfig& config, const Settings& options) {
+  return {.config = config,
+          .layout = plan.layout,
+          .compute = plan.compute,
+          .cache_type = plan.cache_type,
+          .expert_exchange = options.expert_exchange == "all_to_all" ? model::ExpertExchange::kAllToAll
+                                                                     : model::ExpertExchange::kReplicated,
+          .prefill_attention = options.prefill_attention == "absorbed" ? model::PrefillAttention::kAbsorbed
+                                                                       : model::PrefillAttention::kExpanded,
+          .limits = plan.limits};
 }
 
 }  // namespace
@@ -65,7 +62,7 @@ int64_t ClusterPlan::Pages() const {
 }
 
 absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const sizing::WeightForms& forms,
-                                        const PlannedDevice& device, const ServeOptions& options,
+                                        const PlannedDevice& device, const Settings& options,
                                         int64_t device_memory) {
   DR_RETURN_IF_ERROR(CheckSuits(config, options));
   ClusterPlan plan = {.layout = options.layout(),
@@ -74,12 +71,15 @@ absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const 
                       .kv_bytes = options.kv_bytes,
                       .device_memory = device_memory};
   DR_ASSIGN_OR_RETURN(plan.cache_type, model::KvCacheTypeOf(options.kv_cache_dtype, plan.compute));
-  // Of ranks that differ only in which experts and sequences they have, one is counted.
+  // Ranks that differ only in their experts and sequences take the same: one of them is counted.
   std::map<std::array<int32_t, 3>, sizing::RankFootprint> counted;
-  for (Rank rank = 0; rank < plan.layout.world_size(); ++rank) {
-    const model::RankCoordinates at = model::CoordinatesOf(plan.layout, rank);
+  sizing::RankSpec spec = SpecOf(plan, config, options);
+  for (; spec.rank < plan.layout.world_size(); ++spec.rank) {
+    const model::RankCoordinates at = spec.coordinates();
     const auto [place, is_new] = counted.try_emplace({at.pp_rank, at.tp_rank, at.expert_tp_rank});
-    if (is_new) place->second = FootprintOf(plan, rank, config, forms, device, options);
+    if (is_new) {
+      place->second = sizing::RankFootprintOf(spec, sizing::ManifestOf(spec, forms), device.needs());
+    }
     plan.ranks.push_back(place->second);
   }
   return plan;
@@ -88,7 +88,7 @@ absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const 
 absl::Status CheckFits(const ClusterPlan& plan) {
   if (plan.device_memory == 0) return absl::OkStatus();
   const int64_t pages = plan.Pages();
-  // What a worker gives to its rank where nobody says how large the cache is to be.
+  // Without --kv-bytes a worker gives nine tenths of the device to its rank.
   const int64_t given = plan.kv_bytes > 0 ? plan.device_memory : plan.device_memory / 10 * 9;
   int64_t missing = 0;
   Rank fullest = 0;

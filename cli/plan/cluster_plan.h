@@ -1,4 +1,4 @@
-// What every rank of a cluster would take, and how much KV cache that leaves.
+// The memory that each rank of a cluster would take, and the KV cache that is left.
 #pragma once
 
 #include <cstdint>
@@ -9,10 +9,10 @@
 #include "absl/status/statusor.h"
 #include "base/dtype.h"
 #include "cli/plan/planned_device.h"
-#include "cli/serve/serve_options.h"
-#include "model/budget/budget.h"
 #include "model/config/model_config.h"
 #include "model/layout/layout.h"
+#include "model/step/step_limits.h"
+#include "settings/settings.h"
 #include "sizing/rank_footprint.h"
 #include "sizing/weight_forms.h"
 
@@ -23,23 +23,23 @@ struct ClusterPlan {
   DType compute = DType::kBF16;
   DType cache_type = DType::kBF16;
   model::StepLimits limits;
-  int64_t kv_bytes = 0;       // asked for; 0: from the memory
-  int64_t device_memory = 0;  // of each rank's own device; 0: not told
+  int64_t kv_bytes = 0;       // of each rank's KV cache, as set by the user; 0: a share of device_memory
+  int64_t device_memory = 0;  // bytes of each rank's device; 0: unknown
   std::vector<sizing::RankFootprint> ranks;
 
   bool knows_cache() const { return kv_bytes > 0 || device_memory > 0; }
-  // Pages of the KV cache that one rank could hold, and that all of them agree on. Of use with knows_cache().
+  // Pages that one rank could hold, and pages that all ranks would agree on. Call with knows_cache() only.
   int64_t PagesOf(Rank rank) const;
   int64_t Pages() const;
 };
 
-// As a worker prepares itself. FailedPrecondition: CheckSuits's.
+// Counts as a worker does. `forms` are those of the model's weights on `device`. Errors: those of CheckSuits.
 absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const sizing::WeightForms& forms,
-                                        const PlannedDevice& device, const ServeOptions& options,
+                                        const PlannedDevice& device, const Settings& options,
                                         int64_t device_memory);
 
-// FailedPrecondition: a device has less memory than its rank takes, by how much, with a page of KV cache at
-// least. OK where the memory is not known.
+// FailedPrecondition: a device is too small for its rank with at least one page of KV cache; the message says
+// how many bytes are missing. Ok if the device memory is unknown.
 absl::Status CheckFits(const ClusterPlan& plan);
 
 }  // namespace deeprack::cli

@@ -4,18 +4,18 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "base/exit_code.h"
 #include "base/status_macros.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "cli/serve/preflight.h"
-#include "cli/terminal/exit_code.h"
 #include "model/gguf/gguf_model.h"
 
 namespace deeprack::cli {
 namespace {
 
-// From the headers of the weights; of dummies, and where a folder's weights are not all there yet, as its
-// config says. A GGUF is its own config.
-absl::StatusOr<sizing::WeightForms> FormsOf(const model::ModelConfig& config, const ServeOptions& options,
+// From the headers of the weights. From the config alone for dummy weights, and if weights of a folder are
+// missing. A GGUF contains its config, so a GGUF that cannot be read is an error.
+absl::StatusOr<sizing::WeightForms> FormsOf(const model::ModelConfig& config, const Settings& options,
                                             const PlannedDevice& device) {
   if (options.load_format == "dummy") return sizing::WeightFormsOf(config, device.kernels);
   const auto reader = checkpoint::CheckpointReader::Open(options.model);
@@ -27,9 +27,9 @@ absl::StatusOr<sizing::WeightForms> FormsOf(const model::ModelConfig& config, co
 }
 
 // Prints the table.
-absl::Status PrintPlan(const ServeOptions& options, const PlanOptions& with) {
+absl::Status PrintPlan(const Settings& options, const PlanOptions& with) {
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(options.model));
-  const PlannedDevice device = PlannedDeviceOf(options.backend, with.unverified_kernels);
+  const PlannedDevice device = PlannedDeviceOf(options.backend, options.unverified_kernels);
   DR_ASSIGN_OR_RETURN(const sizing::WeightForms forms, FormsOf(config, options, device));
   DR_ASSIGN_OR_RETURN(const ClusterPlan plan,
                       PlanCluster(config, forms, device, options, with.device_memory));
@@ -42,7 +42,7 @@ absl::Status PrintPlan(const ServeOptions& options, const PlanOptions& with) {
 
 }  // namespace
 
-int Plan(const ServeOptions& options, const PlanOptions& with) {
+int Plan(const Settings& options, const PlanOptions& with) {
   const absl::Status status = PrintPlan(options, with);
   if (status.ok()) return 0;
   std::fprintf(stderr, "deeprack: %s\n", std::string(status.message()).c_str());

@@ -1,4 +1,4 @@
-// `deeprack plan MODEL`: what every rank takes of its device, before any of it is taken.
+// `deeprack plan MODEL`: the memory that each rank would take of its device.
 #pragma once
 
 #include <cstdint>
@@ -6,24 +6,23 @@
 
 #include "cli/plan/cluster_plan.h"
 #include "cli/plan/planned_device.h"
-#include "cli/serve/serve_options.h"
+#include "settings/settings.h"
 
 namespace deeprack::cli {
 
 struct PlanOptions {
-  int64_t device_memory = 0;        // free on each rank's own card or machine; 0: not told
-  bool unverified_kernels = false;  // as the worker's
+  int64_t device_memory = 0;  // bytes free on each rank's card or machine; 0: unknown
 };
 
-// A table: a line per rank (equal neighbours as one) with its weights, the workspace of a step, the kernels'
-// scratch, everything else, the sum of these, and the size of a KV page; where the plan knows, how many
-// tokens the rank could cache. A last line has the ranks' sums, and the tokens that the cluster caches.
+// A table. A line for each rank, or run of equal ranks: weights, workspace, the kernels' scratch, other
+// memory, the sum, the size of a KV page and, with knows_cache(), the tokens that the rank could cache. The
+// last line has the sums over the ranks and the tokens that the cluster caches.
 std::string PlanTable(const ClusterPlan& plan, const PlannedDevice& device);
 
-// Other settings with which it would fit, as a sentence.
+// A sentence that names other settings with which the model would fit.
 std::string WhatWouldFit(const model::ModelConfig& config, const sizing::WeightForms& forms,
-                         const PlannedDevice& device, const ServeOptions& options, int64_t device_memory);
+                         const PlannedDevice& device, const Settings& options, int64_t device_memory);
 
-int Plan(const ServeOptions& options, const PlanOptions& plan);
+int Plan(const Settings& options, const PlanOptions& plan);
 
 }  // namespace deeprack::cli

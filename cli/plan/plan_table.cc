@@ -3,7 +3,7 @@
 #include "base/ids.h"
 #include "cli/plan/plan.h"
 #include "cli/terminal/terminal.h"
-#include "model/budget/kv_cache_type.h"
+#include "model/config/kv_cache_type.h"
 
 namespace deeprack::cli {
 namespace {

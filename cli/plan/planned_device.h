@@ -1,9 +1,8 @@
-// What a rank would compute on, without having it.
+// The device that a planned rank would compute on.
 #pragma once
 
 #include <string>
 
-#include "absl/status/statusor.h"
 #include "kernels/api/kernel_needs.h"
 #include "sizing/rank_footprint.h"
 
@@ -20,12 +19,9 @@ struct PlannedDevice {
   }
 };
 
-// `backend`: as `serve` is told; auto is the CPU, since nobody knows what the ranks' machines will have. A
-// card is an H100 or H200 SXM, with the kernels that a worker would use on it: with `unverified_kernels`
-// those that have not been proven, too.
+// `backend`: as for `serve`; auto means the CPU, because the ranks' machines are unknown. A card is an H100
+// or H200 SXM with the kernels that a worker would use on it; `unverified_kernels` adds kernels that have not
+// passed `make gpu-check`.
 PlannedDevice PlannedDeviceOf(const std::string& backend, bool unverified_kernels);
-
-// "80G", "512M", "1000000": bytes; K, M, G and T are powers of 1024. InvalidArgument: anything else, or 0.
-absl::StatusOr<int64_t> ParseMemory(const std::string& text);
 
 }  // namespace deeprack::cli

@@ -6,37 +6,37 @@
 #include "absl/strings/str_join.h"
 #include "cli/plan/plan.h"
 #include "cli/terminal/terminal.h"
+#include "settings/setting.h"
 
 namespace deeprack::cli {
 namespace {
 
 constexpr int32_t kShortStep = 512;  // tokens
 
-// Each alone.
-std::vector<ServeOptions> ChangesOf(const ServeOptions& options, std::vector<std::string>& flags) {
-  std::vector<ServeOptions> changes;
-  const auto change = [&](const std::function<std::string(ServeOptions&)>& make) {
-    ServeOptions changed = options;
+// Single changes of the options, and the flags that make them.
+std::vector<Settings> ChangesOf(const Settings& options, std::vector<std::string>& flags) {
+  std::vector<Settings> changes;
+  const auto change = [&](const std::function<std::string(Settings&)>& make) {
+    Settings changed = options;
     flags.push_back(make(changed));
     changes.push_back(changed);
   };
-  if (options.max_step_tokens == 0 || options.max_step_tokens > kShortStep) {
-    change([](ServeOptions& to) {
+  if (options.max_step_tokens > kShortStep) {
+    change([](Settings& to) {
       to.max_step_tokens = kShortStep;
-      return absl::StrCat("--max-step-tokens ", kShortStep);
+      return absl::StrCat(FlagOf(&Settings::max_step_tokens), " ", kShortStep);
     });
   }
   if (options.prefill_attention != "absorbed") {
-    change([](ServeOptions& to) {
+    change([](Settings& to) {
       to.prefill_attention = "absorbed";
-      return std::string("--prefill-attention absorbed");
+      return absl::StrCat(FlagOf(&Settings::prefill_attention), " absorbed");
     });
   }
-  for (int32_t ServeOptions::*ranks : {&ServeOptions::tp, &ServeOptions::pp, &ServeOptions::dp}) {
-    const char* flag = ranks == &ServeOptions::tp ? "--tp " : ranks == &ServeOptions::pp ? "--pp " : "--dp ";
-    change([&](ServeOptions& to) {
+  for (int32_t Settings::*ranks : {&Settings::tp, &Settings::pp, &Settings::dp}) {
+    change([&](Settings& to) {
       to.*ranks *= 2;
-      return absl::StrCat(flag, to.*ranks, " (", FormatRanks(to.layout().world_size()), ")");
+      return absl::StrCat(FlagOf(ranks), " ", to.*ranks, " (", FormatRanks(to.layout().world_size()), ")");
     });
   }
   return changes;
@@ -45,9 +45,9 @@ std::vector<ServeOptions> ChangesOf(const ServeOptions& options, std::vector<std
 }  // namespace
 
 std::string WhatWouldFit(const model::ModelConfig& config, const sizing::WeightForms& forms,
-                         const PlannedDevice& device, const ServeOptions& options, int64_t device_memory) {
+                         const PlannedDevice& device, const Settings& options, int64_t device_memory) {
   std::vector<std::string> flags, fitting;
-  const std::vector<ServeOptions> changes = ChangesOf(options, flags);
+  const std::vector<Settings> changes = ChangesOf(options, flags);
   for (size_t i = 0; i < changes.size(); ++i) {
     const auto plan = PlanCluster(config, forms, device, changes[i], device_memory);
     if (plan.ok() && CheckFits(*plan).ok()) fitting.push_back(flags[i]);

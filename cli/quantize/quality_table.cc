@@ -10,8 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/check.h"
+#include "base/exit_code.h"
 #include "cli/quantize/quant_type.h"
-#include "cli/terminal/exit_code.h"
 #include "cli/terminal/terminal.h"
 
 namespace deeprack::cli {
@@ -114,7 +114,7 @@ PerplexityDelta DeltaOf(const PerplexityResult& base, const PerplexityResult& ot
           .error = other.perplexity() * differences.standard_error()};
 }
 
-int QualityTable(const QualityTableOptions& options, const ServeOptions& serve) {
+int QualityTable(const QualityTableOptions& options, const Settings& serve) {
   const auto types = TypesOf(options);
   if (!types.ok()) return Fail(types.status());
   const auto folder = FolderOf(options);
@@ -128,7 +128,7 @@ int QualityTable(const QualityTableOptions& options, const ServeOptions& serve) 
     if (const auto said = RunQuantize(quantize); !said.ok()) return Fail(said.status());
     QualityRow row = {.type = type, .bytes = static_cast<int64_t>(std::filesystem::file_size(file.path()))};
 
-    ServeOptions with = serve;
+    Settings with = serve;
     with.model = file.path();
     PerplexityResult result;
     if (const int exit_code = MeasurePerplexity(options.perplexity, with, result); exit_code != 0) {

@@ -9,7 +9,7 @@
 
 #include "cli/perplexity/perplexity.h"
 #include "cli/quantize/quantize.h"
-#include "cli/serve/serve_options.h"
+#include "settings/settings.h"
 
 namespace deeprack::cli {
 
@@ -42,6 +42,6 @@ std::string QualityTableHead();
 std::string QualityTableRow(const QualityRow& row);
 
 // Prints the table, a row as soon as it is known. Each file is served as `serve` says. Returns the exit code.
-int QualityTable(const QualityTableOptions& options, const ServeOptions& serve);
+int QualityTable(const QualityTableOptions& options, const Settings& serve);
 
 }  // namespace deeprack::cli

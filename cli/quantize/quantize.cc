@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/exit_code.h"
 #include "base/status_macros.h"
 #include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
@@ -17,7 +18,6 @@
 #include "cli/quantize/quantize_tensors.h"
 #include "cli/quantize/weight_source.h"
 #include "cli/serve/preflight.h"
-#include "cli/terminal/exit_code.h"
 #include "cli/terminal/terminal.h"
 
 namespace deeprack::cli {

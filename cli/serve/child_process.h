@@ -1,4 +1,4 @@
-// A child process in its own process group that never outlives this one.
+// A child process in a process group of its own. The child ends when this process ends.
 #pragma once
 
 #include <sys/types.h>
@@ -14,10 +14,10 @@ namespace deeprack::cli {
 
 class ChildProcess {
  public:
-  // Starts command[0] (looked up in PATH). `environment`: "NAME=value" is set where NAME is not set already,
-  // "NAME" alone is taken away. Standard input is empty; standard output is this process's standard error, or
-  // a pipe to read when `pipe_output`. The kernel sends the child SIGTERM when the calling thread ends.
-  // NotFound: no such program.
+  // Starts command[0] (looked up in PATH). `environment`: "NAME=value" sets NAME when it is not set yet,
+  // "NAME" alone removes the variable. Standard input is empty; standard output is this process's standard
+  // error, or a pipe to read when `pipe_output`. The kernel sends the child SIGTERM when the calling thread
+  // ends. NotFound: no such program.
   static absl::StatusOr<ChildProcess> Start(const std::vector<std::string>& command,
                                             const std::vector<std::string>& environment, bool pipe_output);
   ChildProcess(ChildProcess&& other) noexcept;
@@ -26,10 +26,10 @@ class ChildProcess {
 
   // The exit code (128 + signal when one ended it) once it has ended; nullopt while it runs. Does not block.
   std::optional<int> Poll();
-  // As Poll, but waits for so long.
+  // As Poll, but waits up to `time` for the end.
   std::optional<int> WaitFor(std::chrono::milliseconds time);
 
-  void Signal(int number);  // to the process
+  void Signal(int number);  // sends the signal to the process
   // SIGTERM, and after `patience` SIGKILL to the whole group. Returns the exit code.
   int Stop(std::chrono::milliseconds patience);
 
@@ -45,7 +45,7 @@ class ChildProcess {
   std::optional<int> exit_code_;
 };
 
-// "exit code 65", "signal 9 (Killed)": for an exit code as Poll gives it.
+// "exit code 65" or "signal 9 (Killed)", for the result of Poll.
 std::string DescribeEnd(int exit_code);
 
 }  // namespace deeprack::cli

@@ -1,10 +1,10 @@
-// The command lines of the processes that serving takes. Pure.
+// The command lines of the processes that `serve` starts. Pure functions.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "cli/serve/serve_options.h"
+#include "settings/settings.h"
 
 namespace deeprack::cli {
 
@@ -14,18 +14,18 @@ struct CoordinatorPorts {
   int32_t cluster = 0;
 };
 
-std::vector<std::string> CoordinatorCommand(const std::string& program, const ServeOptions& options);
+std::vector<std::string> CoordinatorCommand(const std::string& program, const Settings& settings);
 
-// One rank directly; several through mpirun, on this machine or on options.hosts. `as_root`: mpirun must be
-// told.
-std::vector<std::string> WorkersCommand(const std::string& program, const ServeOptions& options,
+// A single rank is started directly; several ranks, or ranks on settings.hosts, through mpirun. `as_root`:
+// this user is root, which mpirun refuses without a flag.
+std::vector<std::string> WorkersCommand(const std::string& program, const Settings& settings,
                                         const CoordinatorPorts& ports, bool as_root);
 
-// What a person types on the machine of a rank that is started by hand.
-std::vector<std::string> ExternalWorkerCommand(const ServeOptions& options, const CoordinatorPorts& ports);
+// The command that a person types on the machine of a rank that is started by hand.
+std::vector<std::string> ExternalWorkerCommand(const Settings& settings, const CoordinatorPorts& ports);
 
-// Where a worker finds the coordinator: the host of cluster_address (loopback unless set) and the port that
-// was bound.
-std::string CoordinatorAddress(const ServeOptions& options, const CoordinatorPorts& ports);
+// host:port where a worker reaches the coordinator: the host of settings.cluster_address and the port that
+// the coordinator has bound.
+std::string CoordinatorAddress(const Settings& settings, const CoordinatorPorts& ports);
 
 }  // namespace deeprack::cli

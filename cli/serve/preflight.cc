@@ -9,19 +9,20 @@
 #include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "cli/terminal/terminal.h"
-#include "model/budget/kv_cache_type.h"
+#include "model/config/kv_cache_type.h"
 #include "model/files/model_files.h"
 #include "model/gguf/gguf_model.h"
 #include "model/layout/layout.h"
+#include "settings/setting.h"
 
 namespace deeprack::cli {
 namespace {
 
-absl::Status CheckOptions(const ServeOptions& options) {
+absl::Status CheckOptions(const Settings& options) {
   if (options.load_format == "dummy" && !options.packed.empty()) {
     return absl::FailedPreconditionError(
-        absl::StrCat("--load-format dummy does not go with --packed ", options.packed,
-                     ": it would take the place of the model's packed weights"));
+        absl::StrCat(FlagOf(&Settings::load_format), " dummy does not go with ", FlagOf(&Settings::packed),
+                     " ", options.packed, ": it would take the place of the model's packed weights"));
   }
   if (options.hosts.empty()) return absl::OkStatus();
   if (options.workers == "external") {
@@ -35,19 +36,19 @@ absl::Status CheckOptions(const ServeOptions& options) {
     return absl::FailedPreconditionError(absl::StrCat("--hosts has room for ", FormatRanks(slots), "; ",
                                                       model::ToString(options.layout()), " has ", ranks));
   }
-  if (options.cluster_address.empty()) {
+  if (options.cluster_address == Settings().cluster_address) {
     return absl::FailedPreconditionError(
         "--hosts needs --cluster-address host:port: the address of this machine that the others can reach");
   }
   return absl::OkStatus();
 }
 
-// The cluster's own port: what the coordinator would refuse, and what workers elsewhere could not find.
-absl::Status CheckClusterAddress(const ServeOptions& options) {
+// The address where workers reach the coordinator: the coordinator must accept it, and workers on other
+// machines must be able to reach it.
+absl::Status CheckClusterAddress(const Settings& options) {
   if (!options.cluster_tls.empty()) {
     if (const auto tls = LoadClusterTls(options.cluster_tls); !tls.ok()) return tls.status();
   }
-  if (options.cluster_address.empty()) return absl::OkStatus();
   const auto address = ParseHostPort(options.cluster_address);
   if (!address.ok()) {
     return absl::FailedPreconditionError(absl::StrCat("--cluster-address: ", address.status().message()));
@@ -62,8 +63,9 @@ absl::Status CheckClusterAddress(const ServeOptions& options) {
 
 absl::Status CheckDummyWeights(const std::string& path) {
   if (!model::IsGgufPath(path)) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      path, ": --load-format dummy needs a model folder with config.json; a GGUF holds its own weights"));
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, ": ", FlagOf(&Settings::load_format),
+                   " dummy needs a model folder with config.json; a GGUF holds its own weights"));
 }
 
 absl::Status CheckWeights(const model::ModelConfig& config, const std::string& path) {
@@ -83,7 +85,7 @@ absl::StatusOr<model::ModelConfig> ReadModelConfig(const std::string& path) {
   return absl::FailedPreconditionError(config.status().message());
 }
 
-absl::Status CheckSuits(const model::ModelConfig& config, const ServeOptions& options) {
+absl::Status CheckSuits(const model::ModelConfig& config, const Settings& options) {
   if (const absl::Status layout = model::ValidateLayout(config, options.layout()); !layout.ok()) {
     return absl::FailedPreconditionError(layout.message());
   }
@@ -92,14 +94,14 @@ absl::Status CheckSuits(const model::ModelConfig& config, const ServeOptions& op
     return absl::FailedPreconditionError(type.message());
   }
   if (options.max_context > config.max_position_embeddings) {
-    return absl::FailedPreconditionError(absl::StrCat("--max-context ", options.max_context,
-                                                      ": this model has ", config.max_position_embeddings,
-                                                      " positions"));
+    return absl::FailedPreconditionError(absl::StrCat(FlagOf(&Settings::max_context), " ",
+                                                      options.max_context, ": this model has ",
+                                                      config.max_position_embeddings, " positions"));
   }
   return absl::OkStatus();
 }
 
-absl::Status Preflight(const ServeOptions& options) {
+absl::Status Preflight(const Settings& options) {
   DR_RETURN_IF_ERROR(CheckOptions(options));
   DR_RETURN_IF_ERROR(CheckClusterAddress(options));
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(options.model));

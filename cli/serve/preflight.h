@@ -1,24 +1,25 @@
-// Everything that can be known to fail before a process is started: the model, its config, the layout, the
-// headers of its weights, and what this build can do.
+// Checks that are made before a process is started: the settings, the model's config, the layout and the
+// headers of the weights.
 #pragma once
 
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "cli/serve/serve_options.h"
 #include "model/config/model_config.h"
+#include "settings/settings.h"
 
 namespace deeprack::cli {
 
-// The config of a model folder or GGUF. FailedPrecondition: no such folder or file, or a config that cannot
-// be honoured. DataLoss: a damaged GGUF.
+// The config of a model folder or GGUF. FailedPrecondition: no such folder or file, or a config of a model
+// that this build cannot run. DataLoss: a damaged GGUF.
 absl::StatusOr<model::ModelConfig> ReadModelConfig(const std::string& path);
 
-// FailedPrecondition: the model cannot be served in this layout, with this cache or so long a context.
-absl::Status CheckSuits(const model::ModelConfig& config, const ServeOptions& options);
+// FailedPrecondition: the model cannot be served with the layout, KV cache type or context of the settings.
+absl::Status CheckSuits(const model::ModelConfig& config, const Settings& options);
 
-// FailedPrecondition: model, config, layout or options. DataLoss: weights that are damaged or incomplete.
-absl::Status Preflight(const ServeOptions& options);
+// All checks. FailedPrecondition: the settings, the config or the layout. DataLoss: weights that are damaged
+// or incomplete.
+absl::Status Preflight(const Settings& options);
 
 }  // namespace deeprack::cli

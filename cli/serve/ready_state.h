@@ -1,4 +1,4 @@
-// What the coordinator says of itself: GET /ready, and the line with its ports. Pure parsing.
+// Reads the answers of the coordinator: GET /ready, and the line with its ports. Pure.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +14,12 @@ namespace deeprack::cli {
 struct ReadyState {
   std::string state;  // waiting_for_workers, loading, ready, recovering, failed, stopping
   int64_t workers_joined = 0, workers_expected = 0;
-  std::vector<int64_t> missing_ranks;  // while workers are waited for
+  std::vector<int64_t> missing_ranks;  // while the coordinator waits for workers
   int64_t bytes_done = 0, bytes_total = 0;
   std::string message;
 };
 
-// Internal when it is not what cli/README.md describes.
+// Internal when the text is not as cli/README.md describes it.
 absl::StatusOr<ReadyState> ParseReadyState(absl::string_view json);
 absl::StatusOr<CoordinatorPorts> ParsePorts(absl::string_view line);
 

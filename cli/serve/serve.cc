@@ -3,20 +3,17 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "base/exit_code.h"
 #include "base/status_macros.h"
 #include "cli/http/chat_stream.h"
 #include "cli/serve/commands.h"
 #include "cli/serve/preflight.h"
 #include "cli/serve/programs.h"
-#include "cli/terminal/exit_code.h"
 #include "cli/terminal/progress.h"
 #include "cli/terminal/terminal.h"
 
@@ -26,11 +23,6 @@ namespace {
 void Say(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stderr);
   std::fflush(stderr);
-}
-
-std::optional<std::string> FromEnvironment(const std::string& variable) {
-  const char* value = std::getenv(variable.c_str());
-  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
 
 // The line that tells a person what to do next.
@@ -45,28 +37,21 @@ void SayWhere(const ServerProcesses& server) {
 
 }  // namespace
 
-absl::StatusOr<ServeOptions> LoadServeOptions(const Flags& flags, std::string config) {
-  if (config.empty()) config = FromEnvironment("DEEPRACK_CONFIG").value_or("");
-  std::string yaml;
-  if (!config.empty()) {
-    std::ifstream file(config, std::ios::binary);
-    yaml.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-    if (!file) return absl::FailedPreconditionError(absl::StrCat("--config ", config, ": cannot be read"));
+absl::StatusOr<Settings> LoadServeSettings(const Flags& flags, const std::string& config) {
+  DR_ASSIGN_OR_RETURN(Settings settings, LoadSettings(Program::kServe, flags, config));
+  for (std::string* folder : {&settings.cluster_tls, &settings.packed}) {
+    if (!folder->empty()) *folder = std::filesystem::absolute(*folder).string();
   }
-  DR_ASSIGN_OR_RETURN(ServeOptions options, ResolveServeOptions(flags, FromEnvironment, yaml, config));
-  if (!options.cluster_tls.empty())
-    options.cluster_tls = std::filesystem::absolute(options.cluster_tls).string();
-  if (!options.packed.empty()) options.packed = std::filesystem::absolute(options.packed).string();
-  if (options.model.empty()) {
-    DR_ASSIGN_OR_RETURN(options.model, FindDemoModel());
-    if (options.served_model_name.empty()) options.served_model_name = "demo";
+  if (settings.model.empty()) {
+    DR_ASSIGN_OR_RETURN(settings.model, FindDemoModel());
+    if (settings.served_model_name.empty()) settings.served_model_name = "demo";
   }
-  return options;
+  return settings;
 }
 
 std::optional<ServeEnd> BringUp(ServerProcesses& server) {
   if (server.options().load_format == "dummy") {
-    Say("deeprack: warning: the weights are dummies (--load-format dummy), answers are noise: for trials "
+    Say("deeprack: warning: the weights are dummies (--load-format dummy): answers are noise, for trials "
         "only\n");
   }
   Progress progress("loading", IsTerminal(STDERR_FILENO), absl::Now());
@@ -84,7 +69,7 @@ std::optional<ServeEnd> BringUp(ServerProcesses& server) {
   return end;
 }
 
-int Serve(const ServeOptions& options) {
+int Serve(const Settings& options) {
   if (const absl::Status status = Preflight(options); !status.ok()) {
     Say(absl::StrCat("deeprack: ", status.message(), "\n"));
     return static_cast<int>(ExitCodeOf(status));

@@ -4,19 +4,21 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "cli/serve/serve_options.h"
 #include "cli/serve/server_processes.h"
+#include "settings/resolve.h"
+#include "settings/settings.h"
 
 namespace deeprack::cli {
 
-// Options from flags, the environment, and the file that `config` names ("": $DEEPRACK_CONFIG, or none); the
-// model's place filled in when none was named. Errors: those of ResolveServeOptions and FindDemoModel.
-absl::StatusOr<ServeOptions> LoadServeOptions(const Flags& flags, std::string config);
+// The settings of the `deeprack` command, from flags, the environment and the YAML file at `config` ("": at
+// $DEEPRACK_CONFIG, or none). Folders are made absolute; without a model, the demo model is filled in.
+// Errors: those of LoadSettings and FindDemoModel.
+absl::StatusOr<Settings> LoadServeSettings(const Flags& flags, const std::string& config);
 
-// Shows on standard error how the cluster comes up, until it is ready. nullopt: it is.
+// Starts the processes and shows progress on standard error until the cluster is ready. nullopt: it is ready.
 std::optional<ServeEnd> BringUp(ServerProcesses& server);
 
-// Serves until a signal or a failure. Returns the exit code.
-int Serve(const ServeOptions& options);
+// `deeprack serve`: serves until a signal or a failure. Returns the exit code.
+int Serve(const Settings& options);
 
 }  // namespace deeprack::cli

@@ -7,25 +7,31 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/exit_code.h"
 #include "cli/http/http_client.h"
 #include "cli/serve/programs.h"
-#include "cli/terminal/exit_code.h"
+#include "settings/hand_over.h"
 
 namespace deeprack::cli {
 namespace {
 
 constexpr absl::Duration kTick = absl::Milliseconds(50);
-// Time for streams to end with their last event once the ranks are gone, and for processes to end when told.
+// How long streams may take to get their last event after the ranks have ended, and how long processes may
+// take to end after a signal.
 constexpr auto kLastEvents = std::chrono::seconds(2);
 constexpr auto kWorkersLeave = std::chrono::seconds(3);
 constexpr auto kPatience = std::chrono::seconds(8);
 constexpr size_t kLongestPortsLine = 4096;
 
-// OpenMPI inside containers: copying from another process's memory is often forbidden there, and hardware
-// that is not there is no news. Whoever sets these knows better.
-const std::vector<std::string>& WorkerEnvironment() {
-  static const std::vector<std::string> variables = {"OMPI_MCA_btl_vader_single_copy_mechanism=none",
-                                                     "OMPI_MCA_btl_base_warn_component_unused=0"};
+// The environment of both programs is without the variables of settings: `serve` has read them and hands its
+// settings over on the command lines.
+//
+// OpenMPI in a container: copying from another process's memory is often forbidden, and there is no fast
+// network to warn about. Variables that the user has set are kept.
+std::vector<std::string> WorkerEnvironment() {
+  std::vector<std::string> variables = SettingVariables();
+  variables.push_back("OMPI_MCA_btl_vader_single_copy_mechanism=none");
+  variables.push_back("OMPI_MCA_btl_base_warn_component_unused=0");
   return variables;
 }
 
@@ -33,10 +39,10 @@ ServeEnd EndWith(const absl::Status& status) {
   return {static_cast<int>(ExitCodeOf(status)), std::string(status.message())};
 }
 
-// This command's own exit code when a process ended that was not asked to: the process's, where it says
-// something.
+// The exit code of this command after a process has ended unexpectedly: that of the process, if it is one of
+// ExitCode.
 int AsFailure(int exit_code) {
-  if (exit_code > 128) return static_cast<int>(ExitCode::kUnavailable);  // a signal: the peer was lost
+  if (exit_code > 128) return static_cast<int>(ExitCode::kUnavailable);  // ended by a signal
   return exit_code != 0 ? exit_code : static_cast<int>(ExitCode::kInternal);
 }
 
@@ -51,7 +57,7 @@ std::optional<ServeEnd> ServerProcesses::StartAndWaitUntilReady(
   while (true) {
     if (auto end = CheckEnd()) return end;
     const auto state = AskReady(absl::Seconds(5));
-    if (absl::IsInternal(state.status())) return EndWith(state.status());  // not what it should be
+    if (absl::IsInternal(state.status())) return EndWith(state.status());  // an answer that is not of /ready
     if (state.ok()) {
       on_state(*state);
       if (state->state == "ready") return std::nullopt;
@@ -64,9 +70,8 @@ std::optional<ServeEnd> ServerProcesses::StartAndWaitUntilReady(
 std::optional<ServeEnd> ServerProcesses::StartCoordinator() {
   const auto program = FindProgram("deeprack-coordinator");
   if (!program.ok()) return EndWith(program.status());
-  // The configuration file has been read here; it may hold settings that are none of the coordinator's.
   auto child =
-      ChildProcess::Start(CoordinatorCommand(*program, options_), {"DEEPRACK_CONFIG"}, /*pipe_output=*/true);
+      ChildProcess::Start(CoordinatorCommand(*program, options_), SettingVariables(), /*pipe_output=*/true);
   if (!child.ok()) return EndWith(child.status());
   coordinator_.emplace(*std::move(child));
   return ReadPorts();
@@ -79,7 +84,8 @@ std::optional<ServeEnd> ServerProcesses::ReadPorts() {
     pollfd wait{.fd = coordinator_->output(), .events = POLLIN};
     if (poll(&wait, 1, static_cast<int>(absl::ToInt64Milliseconds(kTick))) <= 0) continue;
     char byte = 0;
-    if (read(coordinator_->output(), &byte, 1) != 1) {  // it ended, and has said why
+    if (read(coordinator_->output(), &byte, 1) !=
+        1) {  // the coordinator ended; its own message is on standard error
       const int code = coordinator_->WaitFor(kPatience).value_or(static_cast<int>(ExitCode::kInternal));
       return ServeEnd{AsFailure(code), absl::StrCat("the coordinator did not start: ", DescribeEnd(code))};
     }
@@ -121,7 +127,7 @@ std::optional<ServeEnd> ServerProcesses::CheckEnd() {
 
 std::optional<ServeEnd> ServerProcesses::CheckCoordinator() {
   if (signals_->WaitFor(absl::ZeroDuration())) return ServeEnd{};
-  // The coordinator first: when it goes, the workers follow, and are not the cause.
+  // The coordinator first: when the coordinator ends, the workers end after it.
   if (const auto code = coordinator_->Poll()) {
     return ServeEnd{AsFailure(*code), absl::StrCat("the coordinator (pid ", coordinator_->pid(),
                                                    ") has ended: ", DescribeEnd(*code))};
@@ -130,7 +136,7 @@ std::optional<ServeEnd> ServerProcesses::CheckCoordinator() {
 }
 
 ServeEnd ServerProcesses::WorkersEnded(int exit_code) {
-  // The coordinator notices by itself; its streams get their error events before it is stopped.
+  // The coordinator needs a moment to send error events to its streams.
   const auto deadline = absl::Now() + absl::FromChrono(kLastEvents);
   while (absl::Now() < deadline && !signals_->WaitFor(kTick) && !coordinator_->Poll().has_value()) {
   }
@@ -141,7 +147,7 @@ ServeEnd ServerProcesses::WorkersEnded(int exit_code) {
   return {AsFailure(exit_code), message};
 }
 
-// Not ready and never will be. Whoever is the cause usually ends with a telling exit code.
+// Serving has failed. A process that is the cause usually ends with an exit code of its own.
 ServeEnd ServerProcesses::Failed(const std::string& message) {
   ServeEnd end{static_cast<int>(ExitCode::kUnavailable), message};
   if (workers_.has_value()) {

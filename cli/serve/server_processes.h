@@ -1,4 +1,4 @@
-// A coordinator and its ranks as processes of this machine (or started from it), from first to last breath.
+// Starts, watches and stops a coordinator and its ranks as child processes.
 #pragma once
 
 #include <functional>
@@ -12,47 +12,47 @@
 #include "cli/serve/child_process.h"
 #include "cli/serve/commands.h"
 #include "cli/serve/ready_state.h"
-#include "cli/serve/serve_options.h"
 #include "cli/serve/stop_signals.h"
+#include "settings/settings.h"
 
 namespace deeprack::cli {
 
-// How serving ended: asked to (code 0), or because a process did.
+// How serving ended: by a signal (exit code 0), or because a process ended.
 struct ServeEnd {
   int exit_code = 0;
-  std::string message;  // for standard error; "" when it was asked to
+  std::string message;  // for standard error; "" after a signal
 };
 
 class ServerProcesses {
  public:
   // options.model is set and has passed Preflight. `signals` outlives this.
-  ServerProcesses(ServeOptions options, StopSignals* signals)
-      : options_(std::move(options)), signals_(signals) {}
+  ServerProcesses(Settings options, StopSignals* signals) : options_(std::move(options)), signals_(signals) {}
   // Stops everything.
   ~ServerProcesses() { Stop(); }
 
-  // Starts the processes and follows /ready until requests are served; `on_state` sees each answer. nullopt:
-  // ready.
+  // Starts the processes and asks /ready until the coordinator serves requests; `on_state` gets each answer.
+  // nullopt: the coordinator is ready.
   std::optional<ServeEnd> StartAndWaitUntilReady(const std::function<void(const ReadyState&)>& on_state);
 
-  // Watches until a signal, the end of serving, or `until` says so (asked several times a second; then
-  // nullopt). While the coordinator recovers from a loss, ranks that were started here and have ended are
-  // started again, for as long as it waits for them; `tell` gets a line for people about that.
+  // Watches until a signal, the end of serving, or until `until` returns true (nullopt; `until` is called
+  // several times a second). While the coordinator recovers from the loss of a rank, ranks that were started
+  // here and have ended are started again; `tell` gets a line for people about each event.
   std::optional<ServeEnd> Watch(const std::function<bool()>& until,
                                 const std::function<void(const std::string&)>& tell);
 
-  // Coordinator first, which lets streams end and workers go; then whatever is left. Safe to call twice.
+  // Stops the coordinator, which ends its streams and the workers, then the workers that are left. Safe to
+  // call twice.
   void Stop();
 
   const Url& url() const { return url_; }
   const CoordinatorPorts& ports() const { return ports_; }
-  const ServeOptions& options() const { return options_; }
+  const Settings& options() const { return options_; }
 
  private:
   std::optional<ServeEnd> StartCoordinator();
   std::optional<ServeEnd> StartWorkers();
   std::optional<ServeEnd> ReadPorts();
-  // What happened if anything ended: a signal, the coordinator, the workers.
+  // The end of serving after a signal, or when the coordinator or the workers have ended.
   std::optional<ServeEnd> CheckEnd();
   std::optional<ServeEnd> CheckCoordinator();
   absl::StatusOr<ReadyState> AskReady(absl::Duration patience) const;
@@ -67,7 +67,7 @@ class ServerProcesses {
   std::optional<ServeEnd> ServingFailed(const std::string& message);
   std::optional<ServeEnd> RestartWorkers(const ReadyState& state, const Tell& tell);
 
-  const ServeOptions options_;
+  const Settings options_;
   StopSignals* const signals_;
   CoordinatorPorts ports_;
   Url url_;
@@ -75,10 +75,10 @@ class ServerProcesses {
   std::optional<ChildProcess> workers_;  // mpirun, or the only rank
 
   // While serving.
-  std::optional<absl::Time> paused_since_;  // /ready has said so long that the coordinator recovers
+  std::optional<absl::Time> paused_since_;  // since when the coordinator recovers
   absl::Time workers_started_ = absl::InfinitePast();
   absl::Time workers_ended_ = absl::InfinitePast();
-  int last_exit_code_ = 0;  // of workers that have ended
+  int last_exit_code_ = 0;  // of the last workers that ended
   absl::Duration wait_;     // before the next start, after the workers' end
 };
 

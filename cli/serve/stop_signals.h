@@ -1,4 +1,4 @@
-// SIGINT and SIGTERM as something to wait for, instead of something that happens.
+// Waits for SIGINT and SIGTERM instead of handling them.
 #pragma once
 
 #include <csignal>
@@ -8,14 +8,16 @@
 
 namespace deeprack::cli {
 
-// Blocks the signals for this thread and those it starts; they are restored when this goes. One at a time.
+// Blocks both signals for this thread and the threads that it starts afterwards. The destructor restores the
+// previous state. There is one object at a time.
 class StopSignals {
  public:
   StopSignals();
   StopSignals(const StopSignals&) = delete;
   ~StopSignals();
 
-  // Waits until one arrives (it is consumed, and stays remembered) or the time has passed.
+  // Waits until a signal arrives or the time has passed. True: a signal has arrived, now or in an earlier
+  // call.
   bool WaitFor(absl::Duration time);
   bool arrived() const { return arrived_; }
 

@@ -1,28 +1,29 @@
-// ServerProcesses::Watch: a cluster while it serves, and while it comes together again after a loss.
+// ServerProcesses::Watch: a cluster that serves, and that recovers from the loss of a rank.
 #include <algorithm>
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "base/exit_code.h"
 #include "cli/serve/server_processes.h"
-#include "cli/terminal/exit_code.h"
 
 namespace deeprack::cli {
 namespace {
 
 constexpr absl::Duration kTick = absl::Milliseconds(50);
-constexpr absl::Duration kLook = absl::Seconds(1);  // how often /ready is asked while all is well
-// A process that is lost usually shows as the better cause of a failure, and streams get their last event.
+constexpr absl::Duration kLook = absl::Seconds(1);  // between two requests of /ready while serving
+// How long to wait after a failure: for a process that has ended, which is the better explanation, and for
+// streams to get their last event.
 constexpr absl::Duration kLastEvents = absl::Seconds(2);
-// Between the ranks' end and the coordinator's word that it has noticed; and for mpirun to end when ranks are
-// missing: one on a machine that cannot be reached may keep it.
+// How long the coordinator may take to notice that ranks have ended, and how long mpirun may take to end when
+// ranks are missing: mpirun waits for a rank on a machine that cannot be reached.
 constexpr absl::Duration kNotice = absl::Seconds(20);
 constexpr absl::Duration kLongestWait = absl::Seconds(30);
 constexpr auto kPatience = std::chrono::seconds(8);
 
-// What a new start would only end with again. Not what a rank says of its machine: it has served, and what is
-// missing now, memory that the dead still hold perhaps, may come back.
+// True for an exit code with which a new start would end again. kConfiguration is not among them: the rank
+// has served before, and memory that is missing now may become free.
 bool IsForGood(int exit_code) {
   return exit_code == static_cast<int>(ExitCode::kUsage) ||
          exit_code == static_cast<int>(ExitCode::kBadWeights);
@@ -76,12 +77,12 @@ std::optional<ServeEnd> ServerProcesses::TakeState(const ReadyState& state, cons
   } else if (options_.workers == "local" && absl::Now() - workers_ended_ > kNotice) {
     return ServeEnd{static_cast<int>(ExitCode::kInternal),
                     absl::StrCat("the workers have ended (", DescribeEnd(last_exit_code_),
-                                 "), and the coordinator does not notice")};
+                                 "), but the coordinator reports that it is ready")};
   }
   return std::nullopt;
 }
 
-// Serving may end while every process lives (a step failed): /ready says so.
+// Serving may end while every process runs, when a step failed.
 std::optional<ServeEnd> ServerProcesses::ServingFailed(const std::string& message) {
   const absl::Time deadline = absl::Now() + kLastEvents;
   while (absl::Now() < deadline) {
@@ -102,9 +103,9 @@ std::optional<ServeEnd> ServerProcesses::RestartWorkers(const ReadyState& state,
   }
   if (options_.workers != "local") return std::nullopt;
   if (workers_.has_value()) {
-    const bool of_before = workers_started_ < *paused_since_;  // a new launch may take its time
+    const bool of_before = workers_started_ < *paused_since_;  // a new mpirun needs time to start its ranks
     if (of_before && !state.missing_ranks.empty() && now - *paused_since_ > kNotice) {
-      tell("ranks are missing, and the workers' launcher does not end: ending it");
+      tell("ranks are missing, but mpirun still runs: stopping mpirun");
       workers_->Stop(kPatience);
     }
     return std::nullopt;

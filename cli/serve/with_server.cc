@@ -5,11 +5,11 @@
 #include <cstdio>
 #include <thread>
 
+#include "base/exit_code.h"
 #include "cli/serve/preflight.h"
 #include "cli/serve/serve.h"
 #include "cli/serve/server_processes.h"
 #include "cli/serve/stop_signals.h"
-#include "cli/terminal/exit_code.h"
 
 namespace deeprack::cli {
 namespace {
@@ -45,7 +45,7 @@ class WorkThread {
 
 }  // namespace
 
-int WithCluster(const ServeOptions& options, const ServerWork& work) {
+int WithCluster(const Settings& options, const ServerWork& work) {
   if (const absl::Status status = Preflight(options); !status.ok()) return Fail(status);
   StopSignals signals;
   ServerProcesses server(options, &signals);

@@ -1,5 +1,5 @@
-// Progress of something long: a bar that redraws itself on a terminal, a line for every tenth elsewhere.
-// Pure: the caller gives the time and writes the text.
+// Text that shows the progress of a long action: a bar on a terminal, a line for every tenth elsewhere. Pure:
+// the caller gives the time and writes the text.
 #pragma once
 
 #include <cstdint>
@@ -12,14 +12,14 @@ namespace deeprack::cli {
 
 class Progress {
  public:
-  // `format` writes an amount: FormatBytes, FormatCount.
+  // `format` makes text of an amount: FormatBytes or FormatCount.
   Progress(std::string label, bool terminal, absl::Time start, std::string (*format)(double) = FormatBytes)
       : label_(std::move(label)), terminal_(terminal), start_(start), format_(format) {}
 
-  // What to write now: "\r..." on a terminal, whole lines elsewhere, "" when there is nothing new to say.
+  // The text to write now: "\r..." on a terminal, a whole line elsewhere, "" when nothing has changed.
   std::string Update(int64_t done, int64_t total, absl::Time now);
 
-  // Ends the bar's line; "" where no bar was drawn.
+  // The text that ends the bar's line; "" when no bar was drawn.
   std::string Finish();
 
  private:

@@ -1,4 +1,4 @@
-// What the terminal can show.
+// Colours of the terminal, and numbers as text for people.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ Style StyleOfStandardOutput();
 
 // "1.5 GiB", "512 B".
 std::string FormatBytes(double bytes);
-// "12", "3.4": a number of something.
+// "12", "3.4".
 std::string FormatCount(double count);
 // "1 rank", "8 ranks".
 std::string FormatRanks(int64_t ranks);

@@ -11,8 +11,8 @@
 #include "base/dtype.h"
 #include "base/ids.h"
 #include "coordinator/dispatch/worker_pool.h"
-#include "model/budget/budget.h"
 #include "model/layout/layout.h"
+#include "model/step/step_limits.h"
 
 namespace deeprack::coordinator {
 

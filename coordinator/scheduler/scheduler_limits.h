@@ -5,8 +5,8 @@
 #include <cstdint>
 
 #include "base/ids.h"
-#include "model/budget/budget.h"
 #include "model/step/prefill_attention.h"
+#include "model/step/step_limits.h"
 
 namespace deeprack::coordinator {
 

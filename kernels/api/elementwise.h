@@ -6,7 +6,7 @@
 
 namespace deeprack::kernels {
 
-// out[i] = table[ids[i] - vocab_begin], or zeros when this rank's rows do not hold the id.
+// out[i] = table[ids[i] - vocab_begin], or zeros for an id outside the rows of this rank.
 struct EmbeddingArgs {
   const void* table = nullptr;  // [vocab_rows, d] row-major
   DType table_type = DType::kBF16;
@@ -26,15 +26,15 @@ struct AddArgs {
 struct SwiGluArgs {
   Matrix gate_up;  // [m, 2 * d]
   Matrix out;      // [m, d]
-  // Where the kernels run: rows at and beyond this count are left alone. Null: all rows count.
+  // In memory of the device: only rows below *row_count are computed. Null: all rows.
   const int32_t* row_count = nullptr;
 };
 
-// out[i] = x[index[i]], of the same type; without an index x[i].
+// out[i] = x[index[i]], or x[i] without an index. x and out have the same type.
 struct CopyRowsArgs {
   Matrix x;                        // [.., d]
   const int32_t* index = nullptr;  // [m]
-  Matrix out;                      // [m, d]; overlaps x not at all
+  Matrix out;                      // [m, d]; does not overlap x
 };
 
 }  // namespace deeprack::kernels

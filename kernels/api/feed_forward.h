@@ -1,6 +1,6 @@
-// A SwiGLU feed-forward as one operation, for backends that have it so: what its three steps are given. `out`
-// of the last is theirs in order, but that a backend may round less between them; what the buffers between
-// them then hold is not said. A row's result is the same alone and in any batch.
+// A SwiGLU feed-forward as one operation: the arguments of its three steps, which run in order. `down.out` is
+// the result of the three steps, except that a backend may round less between the steps. The contents of the
+// buffers between the steps are undefined afterwards. A row's result is the same alone and in any batch.
 #pragma once
 
 #include "kernels/api/elementwise.h"
@@ -14,7 +14,7 @@ struct FeedForwardArgs {
   LinearArgs down;
 };
 
-// By experts: gate_up and down have the same offsets.
+// The same for grouped rows of experts. gate_up and down have the same offsets.
 struct GroupedFeedForwardArgs {
   GroupedLinearArgs gate_up;
   SwiGluArgs swiglu;

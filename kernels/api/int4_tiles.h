@@ -1,41 +1,35 @@
-// int4 weights in tiles (WeightLayout::kTiles, kTilesForE4M3): 128 rows x 128 columns (one group of columns),
-// each one contiguous piece that a single copy brings, in the order of the registers of Hopper's products.
-// value = (q - zero) * scale.
+// int4 weights in tiles (WeightLayout::kTiles, kTilesForE4M3). A tile is 128 rows x 128 columns, which is one
+// group of columns. A tile is contiguous, so one copy moves it, and is in the order of the registers of
+// Hopper's products. value = (q - zero) * scale.
 //
-// A tile: 128 fp32 scales, 128 bytes of zeros, then 8192 bytes of values: for each of 8 panels of 16 rows,
-// each half of 64 columns and each lane of a warp 16 bytes, the lane's operand fragments
+// A tile is 128 fp32 scales, 128 bytes of zeros, then 8192 bytes of values. For each of 8 panels of 16 rows,
+// each half of 64 columns and each lane of a warp there are 16 bytes: the lane's operand fragments
 // (kernels/cuda/sm90/isa/layout.h).
 //
-// For bf16 activations: for each of the half's 4 steps of 16 columns a word with the lane's 8 values. Nibble
-// j of the word (bits 4j): the even column of fragment register j, nibble j + 4 the odd one; so one shift and
-// one mask give both in the places of a pair of bf16.
+// kTiles, for bf16 activations: for each of the half's 4 steps of 16 columns, one word with the lane's 8
+// values. Nibble j of the word (bits 4j to 4j + 3) is the even column of fragment register j, and nibble j +
+// 4 the odd column. So one shift and one mask put both values where a pair of bf16 needs them.
 //
-// For e4m3 activations: for each of the half's 2 steps of 32 columns two words; word p holds fragment
-// registers p and p + 2, whose byte i belong to column i of the register's four. q is kept as the sign and
-// the magnitude of q - 7.5, doubled an odd number up to 15: as an e4m3 byte the 4 bits of that number are the
-// number times 2^-9, so a mask and the lowest bit make of a value an operand that is exact. Where the bits of
-// the two registers lie (Int4Byte) spares the first of them any shift.
+// kTilesForE4M3, for e4m3 activations: for each of the half's 2 steps of 32 columns, two words. Word p holds
+// fragment registers p and p + 2; byte i belongs to column i of the register's four columns. A value is
+// stored as the sign and the magnitude of 2 * (q - 7.5), an odd number up to 15. As an e4m3 byte, the 4 bits
+// of that number are the number times 2^-9, so a mask and a set lowest bit turn a value into an exact
+// operand. Int4Byte places the bits so that the first register needs no shift.
 #pragma once
 
 #include <cstdint>
 
-#include "kernels/api/packed_weight.h"
+#include "base/weight_geometry.h"
 
 namespace deeprack::kernels {
 
-inline constexpr int64_t kInt4TileRows = 128;
 inline constexpr int kInt4Lanes = 32;  // of a warp
 inline constexpr int64_t kInt4ZeroOffset = kInt4TileRows * 4;
 inline constexpr int64_t kInt4ValueOffset = kInt4ZeroOffset + kInt4TileRows;
-inline constexpr int64_t kInt4TileBytes = kInt4ValueOffset + kInt4TileRows * 64;
+static_assert(kInt4TileBytes == kInt4ValueOffset + kInt4TileRows * 64);
 
-// Tiles of [groups][ceil(n / 128)][k / 128].
-constexpr int64_t Int4Bytes(int64_t groups, int64_t n, int64_t k) {
-  return groups * ((n + kInt4TileRows - 1) / kInt4TileRows) * (k / kScaleBlock) * kInt4TileBytes;
-}
-
-// Nibble of a tile's values that holds element (row, column), both below 128; nibble i is in byte i / 2, the
-// low one first.
+// kTiles: the nibble of a tile's values that holds element (row, column), both below 128. Nibble i is in byte
+// i / 2; the low nibble comes first.
 constexpr int64_t Int4Nibble(int row, int column) {
   const int panel = row / 16, half = column / 64, step = column % 64 / 16;
   const int lane = row % 8 * 4 + column % 8 / 2;
@@ -44,7 +38,8 @@ constexpr int64_t Int4Nibble(int row, int column) {
   return (((panel * 2 + half) * kInt4Lanes + lane) * 4 + step) * 8 + j + column % 2 * 4;
 }
 
-// For e4m3: which byte of a tile's values holds element (row, column), and whether as the second of its two.
+// kTilesForE4M3: the byte of a tile's values that holds element (row, column), and whether the element is the
+// second of the byte's two.
 struct Int4Place {
   int64_t byte;
   bool second;
@@ -67,6 +62,6 @@ constexpr int Int4Value(uint8_t byte, bool second) {
 }
 constexpr uint8_t Int4ByteMask(bool second) { return second ? 0x71 : 0x8e; }
 inline constexpr float kInt4Center = 7.5f;
-inline constexpr float kInt4Unit = 256.0f;  // q - 7.5 is this times what the e4m3 operand says
+inline constexpr float kInt4Unit = 256.0f;  // q - 7.5 = kInt4Unit * the e4m3 operand
 
 }  // namespace deeprack::kernels

@@ -1,5 +1,5 @@
-// What a set of kernels asks of whoever gives it memory: the forms of weights and the sizes of what it works
-// in. Pure functions of shapes: they are asked before anything is taken, on machines without a card too.
+// What a set of kernels needs: the layouts of its weights and the sizes of its scratch memory and plans. The
+// functions are pure functions of shapes. They work before any memory is allocated, and without a card.
 #pragma once
 
 #include "base/weight_layout.h"
@@ -10,7 +10,7 @@
 
 namespace deeprack::kernels {
 
-// The types of cache that latent attention is planned for.
+// The cache types for which latent attention is planned on the host.
 struct PlannedCaches {
   bool bf16 = false;
   bool fp8 = false;
@@ -21,28 +21,29 @@ struct PlannedCaches {
 };
 
 struct KernelNeeds {
-  // Whether linear and grouped_linear take block formats; where not, such weights are expanded at load, but
-  // for int4 in tiles that row_major names.
+  // True when linear and grouped_linear multiply by block formats. Otherwise weights in block formats are
+  // expanded at load, except int4 weights if row_major.int4 names tiles.
   bool multiplies_blocks = false;
-  // The weights that the products are faster with row-major, or take in tiles.
+  // The types of weights that the products read row-major, and the tiles that they read int4 weights in.
   RowMajorTypes row_major;
-  // Whether `linear` rounds rows to e4m3 for such a weight: then the norms round theirs on the way where
-  // asked to, and all products of those rows share that (norm.h, linear.h). Null: for none.
+  // True when `linear` rounds the rows of x to e4m3 for this weight. The norms then write e4m3 rows too where
+  // their arguments ask for it, and all products of these rows read them (norm.h, linear.h). Null: false for
+  // every weight.
   bool (*reads_rounded)(const PackedWeight&) = nullptr;
-  // Whether rows for ranks of so many experts whose first product has such weights travel rounded:
-  // pack_dispatch takes them so and grouped products read them as they come (moe.h, linear.h). Then the
-  // norm's rows are rounded, too. Null: for none.
+  // True when rows sent to experts' ranks are in e4m3. `weight` is the experts' gate_up weight, `experts` the
+  // number of experts on a rank. The norm then writes e4m3 rows, pack_dispatch sends them, and the grouped
+  // product reads them without another conversion (moe.h, linear.h). Null: false for every weight.
   bool (*dispatches_rounded)(const PackedWeight&, int64_t experts) = nullptr;
-  // The scratch memory that operations within the bounds take. Null: none take any.
+  // The scratch memory that operations within the bounds need. Null: none.
   ScratchBytes (*scratch_bytes)(const StepBounds&) = nullptr;
-  // Latent attention whose work is planned on the host, once a step for all layers: over which caches, and
-  // what the plan for steps of a shape takes. Null: it needs none.
+  // Latent attention may be planned on the host, once a step for all layers. `planned_caches` are the cache
+  // types with a plan; `mla_plan_bytes` gives the bytes of a plan for steps of a shape. Null: no plan.
   PlannedCaches planned_caches;
   int64_t (*mla_plan_bytes)(const MlaShape&) = nullptr;
-  // The same for expanded attention: the bytes of any plan for sequences of so many rows and a context of so
-  // many positions at most.
+  // The same for expanded attention: the most bytes of a plan for `sequences` sequences of at most
+  // `max_context` positions, and at most shape.rows rows. Null: no plan.
   int64_t (*expanded_plan_bytes)(const ExpandedShape&, int64_t sequences, int64_t max_context) = nullptr;
-  // Whether ranks whose cards reach each other's memory sum, and exchange rows, in it (peers.h).
+  // True when the set has peer_sum and peer_exchange (peers.h).
   bool sums_among_peers = false;
   bool exchanges_among_peers = false;
 };

@@ -1,14 +1,16 @@
-// Every operation a backend offers, as one table. The decoder holds a table and an Execution and knows no
-// backend. A row's result never depends on the other rows of a call (batch invariance); tests/unit runs one
-// suite over all tables.
+// Every operation of a backend, as one table of functions. The decoder holds a KernelSet and an Execution and
+// knows no backend (cpu_kernels.h and card_kernels.h make sets). A row's result never depends on the other
+// rows of a call (batch invariance). tests/unit/kernels runs one suite over all sets.
 //
-// The relative errors that the operations' headers state: the largest difference in a row from the fp64
-// result, over the root mean square of that row. The CPU tables agree with each other bit for bit, but for
-// matrix products and attention of bf16 rows in avx512_bf16, which adds pairs.
+// The relative error that an operation's header states is the largest difference in a row from the fp64
+// result, divided by the root mean square of that row. The CPU's sets agree with each other bit for bit,
+// except matrix products and attention of bf16 rows in avx512_bf16, which adds pairs of products.
+//
+// "Memory of the device" is host memory for the CPU and the card's memory for a card. Pointers in arguments
+// are to memory of the device unless a header says that the host reads them.
 #pragma once
 
 #include <string_view>
-#include <vector>
 
 #include "base/ids.h"
 #include "kernels/api/attention.h"
@@ -25,12 +27,11 @@
 
 namespace deeprack::kernels {
 
-// Its needs say which memory it is to be given.
 struct KernelSet : KernelNeeds {
   std::string_view name;  // "generic", "avx2", "avx512", "avx512_bf16", "cuda-plain", "cuda-sm90"
-  // What is cut into work on the host: the plans of latent attention (KernelNeeds::mla_plan_bytes), made from
-  // the host's view of the sequences (block tables: the device's) into memory that is then copied to the
-  // device, and those of expanded attention. Null: it needs none.
+  // Plans of latent and of expanded attention, made on the host. A plan is written to host memory of
+  // KernelNeeds::mla_plan_bytes or expanded_plan_bytes, which the caller then copies to the device.
+  // `sequences` is in host memory; its block tables are not read. Null: no plan.
   void (*plan_mla)(const MlaShape&, const AttentionSequence* sequences, void* plan) = nullptr;
   void (*plan_expanded)(const ExpandedShape&, const AttentionSequence* sequences, int64_t num_sequences,
                         void* plan) = nullptr;
@@ -43,16 +44,16 @@ struct KernelSet : KernelNeeds {
   void (*head_linear)(const HeadLinearArgs&, const Execution&) = nullptr;
   void (*grouped_linear)(const GroupedLinearArgs&, const Execution&) = nullptr;
   void (*swiglu)(const SwiGluArgs&, const Execution&) = nullptr;
-  // Null where a backend gains nothing by it: its three steps are called.
+  // Null: callers call the three steps.
   void (*feed_forward)(const FeedForwardArgs&, const Execution&) = nullptr;
   void (*grouped_feed_forward)(const GroupedFeedForwardArgs&, const Execution&) = nullptr;
   void (*rope)(const RopeArgs&, const Execution&) = nullptr;
   void (*kv_write)(const KvWriteArgs&, const Execution&) = nullptr;
-  // Null where it is several operations: kernels/api/mla_prepare.h calls the one or the others.
+  // Null: PrepareMla (kernels/api/mla_prepare.h) calls the three steps.
   void (*mla_prepare)(const MlaPrepareArgs&, const Execution&) = nullptr;
   void (*mla_attention)(const MlaAttentionArgs&, const Execution&) = nullptr;
   void (*expanded_attention)(const ExpandedAttentionArgs&, const Execution&) = nullptr;
-  // Null where a backend lacks it: such a backend serves no model with grouped-query attention.
+  // Null: models with grouped-query attention are refused.
   void (*gqa_attention)(const GqaAttentionArgs&, const Execution&) = nullptr;
   void (*gate)(const GateArgs&, const Execution&) = nullptr;
   void (*group_by_expert)(const GroupByExpertArgs&, const Execution&) = nullptr;
@@ -61,7 +62,7 @@ struct KernelSet : KernelNeeds {
   void (*plan_dispatch)(const PlanDispatchArgs&, const Execution&) = nullptr;
   void (*pack_dispatch)(const PackDispatchArgs&, const Execution&) = nullptr;
   void (*unpack_dispatch)(const UnpackDispatchArgs&, const Execution&) = nullptr;
-  // Null where cards do not reach each other's memory.
+  // Null: ranks sum and exchange rows through their communicator.
   void (*peer_sum)(const PeerSumArgs&, const Execution&) = nullptr;
   void (*peer_add_rms_norm)(const PeerAddRmsNormArgs&, const Execution&) = nullptr;
   void (*peer_exchange)(const PeerExchangeArgs&, const Execution&) = nullptr;
@@ -70,16 +71,10 @@ struct KernelSet : KernelNeeds {
   void (*logprobs)(const LogprobsArgs&, const Execution&) = nullptr;
 };
 
-// The operations of a set, with what they need.
+// `operations` with `needs` filled in.
 constexpr KernelSet WithNeeds(const KernelNeeds& needs, KernelSet operations) {
   static_cast<KernelNeeds&>(operations) = needs;
   return operations;
 }
-
-// The sets this processor can run, slowest first: generic always, then avx2, avx512, avx512_bf16.
-std::vector<const KernelSet*> AvailableCpuKernels();
-
-// The fastest of them, or the one that the environment's DEEPRACK_CPU_KERNELS names; chosen once.
-const KernelSet& CpuKernels();
 
 }  // namespace deeprack::kernels

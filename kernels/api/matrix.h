@@ -7,7 +7,7 @@
 
 namespace deeprack::kernels {
 
-// rows x cols elements of type kF32 or kBF16 (where an operation says so, of others too); row r begins at
+// rows x cols elements of type kF32 or kBF16, or of another type where an operation says so. Row r begins at
 // element r * stride. Does not own.
 struct Matrix {
   void* data = nullptr;

@@ -1,4 +1,4 @@
-// The preparation of latent attention, by a backend's one kernel for it or by the operations it is made of.
+// The preparation of latent attention (MlaPrepareArgs), with any backend.
 #pragma once
 
 #include <cstddef>
@@ -7,6 +7,7 @@
 
 namespace deeprack::kernels {
 
+// Calls KernelSet::mla_prepare or, where it is null, rope, rms_norm and kv_write.
 inline void PrepareMla(const KernelSet& kernels, const MlaPrepareArgs& args, const Execution& execution) {
   if (kernels.mla_prepare != nullptr) return kernels.mla_prepare(args, execution);
   const int64_t rope_dim = args.kv.cols - args.latent_dim;

@@ -9,10 +9,11 @@
 
 namespace deeprack::kernels {
 
-// scores = sigmoid(logits). Selection uses scores + bias: a group's value is the sum of its two best, the
-// best topk_group groups stay, and the top_k best experts inside them are chosen (ties: the lower index).
-// Weights are the unbiased scores of the chosen, divided by their sum + 1e-20 if norm_topk_prob, times
-// routed_scaling_factor.
+// Chooses top_k experts for each row. scores = sigmoid(logits). Selection uses scores + bias: the value of a
+// group is the sum of its two largest biased scores; the topk_group groups of largest value stay; the top_k
+// experts of largest biased score in these groups are chosen (ties: the lower index). The weights are the
+// unbiased scores of the chosen experts times routed_scaling_factor, with norm_topk_prob divided by the sum
+// of these scores + 1e-20.
 struct GateArgs {
   const float* logits = nullptr;  // [m, experts]
   const float* bias = nullptr;    // [experts]
@@ -25,13 +26,13 @@ struct GateArgs {
   float routed_scaling_factor = 1.0f;
   int32_t* ids = nullptr;    // [m, top_k], descending by biased score
   float* weights = nullptr;  // [m, top_k]
-  // Where the kernels run: rows at and beyond this count choose nobody (id -1, weight 0). Null: all rows
-  // count.
+  // In memory of the device: rows from *row_count on choose no expert (id -1, weight 0). Null: all rows
+  // choose.
   const int32_t* row_count = nullptr;
 };
 
-// Groups (token, choice) pairs by expert for the experts [expert_begin, expert_begin + experts). Within an
-// expert, pairs keep token order. Pair p = token * top_k + choice.
+// Groups (token, choice) pairs by expert, for the experts [expert_begin, expert_begin + experts). The pairs
+// of an expert keep token order. Pair p = token * top_k + choice.
 struct GroupByExpertArgs {
   const int32_t* ids = nullptr;  // [m, top_k]
   int64_t m = 0;
@@ -40,24 +41,25 @@ struct GroupByExpertArgs {
   int64_t experts = 0;
   int32_t* offsets = nullptr;      // out [experts + 1]
   int32_t* row_index = nullptr;    // out [<= m * top_k]: grouped row -> token
-  int32_t* pair_to_row = nullptr;  // out [m * top_k]: pair -> grouped row, -1 when the expert is not here
+  int32_t* pair_to_row = nullptr;  // out [m * top_k]: pair -> grouped row; -1 for other experts
 };
 
-// out[t] = sum over choices c, ascending, of weights[t, c] * y[pair_to_row[t * top_k + c]] (skipping -1), in
-// fp32, rounded once. With `add`, starts from add[t] instead of zero.
+// Combines the experts' outputs: out[t] = sum over choices c, ascending, of weights[t, c] *
+// y[pair_to_row[t * top_k + c]], in fp32, rounded once. Pairs with row -1 are skipped. The sum starts from
+// add[t] if `add` has data, else from zero.
 struct CombineArgs {
   Matrix y;
   const int32_t* pair_to_row = nullptr;
   const float* weights = nullptr;  // [m, top_k]
   int64_t top_k = 0;
-  Matrix add;  // [m, d] or data == null
+  Matrix add;  // [m, d], or no data
   Matrix out;  // [m, d]
 };
 
-// Plans an exchange of rows between ranks that hold different experts. Group g of `group_ranks` ranks, from
-// rank g * group_ranks on, holds experts [g * group_experts, + group_experts). A token's row travels once to
-// every rank of each group that holds one of its choices (ids below 0 are none), groups ascending. The send
-// buffer holds rows by rank, and for one rank by token.
+// Plans an exchange of rows between ranks that hold different experts. Group g is the `group_ranks` ranks
+// from rank g * group_ranks on and holds experts [g * group_experts, (g + 1) * group_experts). A token's row
+// is sent once to every rank of each group that holds one of the token's choices, in ascending order of
+// groups; ids below 0 are no choice. The send buffer is ordered by rank, then by token.
 struct PlanDispatchArgs {
   const int32_t* ids = nullptr;  // [m, top_k]
   int64_t m = 0;
@@ -65,36 +67,38 @@ struct PlanDispatchArgs {
   int64_t ranks = 0;
   int64_t group_ranks = 1;
   int64_t group_experts = 0;
-  int64_t fanout = 0;          // most ranks that a token reaches
-  int64_t slots = 0;           // rank r's rows begin at place r * slots; 0: they follow each other
-  int32_t* index = nullptr;    // out [m, fanout]: the row's places in the send buffer, -1 beyond the last
-  int64_t* rows_to = nullptr;  // out [ranks]
+  int64_t fanout = 0;          // the most ranks that a token is sent to
+  int64_t slots = 0;           // rank r's rows begin at place r * slots; 0: rows are contiguous
+  int32_t* index = nullptr;    // out [m, fanout]: a row's places in the send buffer, then -1
+  int64_t* rows_to = nullptr;  // out [ranks]: rows sent to each rank
 };
 
-// Rows `first` and those after it of `rows` rounded ones (base/rounded_rows.h).
+// Rounded rows (base/rounded_rows.h) from row `first` on, of the `rows` rows at `memory`.
 struct RoundedRows {
   const std::byte* memory = nullptr;
   int64_t rows = 0;
   int64_t first = 0;
 };
 
-// A row in the buffers of an exchange: the activations, top_k expert ids, top_k weights; row_bytes apart,
-// each part's bytes a multiple of 4. The activations are x's or, of a backend that says
-// KernelSet::dispatches_rounded, where `rounded` has memory, those, each as RoundedRowLayoutOf says.
+// Packs rows into the send buffer of an exchange. A row of the buffer is the activations, then top_k expert
+// ids, then top_k weights; rows are row_bytes apart and the bytes of each part are a multiple of 4. The
+// activations are those of x or, if `rounded` has memory, the rounded rows in the layout of
+// RoundedRowLayoutOf. Only backends with KernelSet::dispatches_rounded take `rounded`.
 struct PackDispatchArgs {
   Matrix x;                        // [m, d]
   const int32_t* ids = nullptr;    // [m, top_k]
   const float* weights = nullptr;  // [m, top_k]
   int64_t top_k = 0;
-  const int32_t* index = nullptr;  // [m, fanout], as planned
+  const int32_t* index = nullptr;  // [m, fanout], from PlanDispatch
   int64_t fanout = 0;
   void* send = nullptr;
   int64_t row_bytes = 0;
   RoundedRows rounded;
 };
 
-// Takes ids and weights out of m received rows; their activations are used where they lie. With `slots`, row
-// s * slots + i came from rank s where i < rows_from[s]; where not, its ids are -1 and nothing is read.
+// Copies ids and weights out of m received rows; the activations are read in place by the products. With
+// `slots` > 0, row s * slots + i came from rank s if i < rows_from[s]; every other row holds nothing, is not
+// read, and gets the ids -1.
 struct UnpackDispatchArgs {
   const void* received = nullptr;
   int64_t m = 0;

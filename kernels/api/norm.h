@@ -13,8 +13,8 @@ struct RmsNormArgs {
   const float* weight = nullptr;  // [d]
   float eps = 1e-6f;
   Matrix out;  // [m, d]; may be x
-  // With data, for backends that say KernelSet::reads_rounded: also the rows of the norm, as they are before
-  // `out` rounds them, as RoundedRowsLayoutOf(m, d) says.
+  // If not null: the norm's fp32 rows are also written here, rounded to e4m3 in the layout of
+  // RoundedRowsLayoutOf(m, d). Only backends with KernelSet::reads_rounded take this.
   std::byte* rounded = nullptr;
 };
 
@@ -25,7 +25,7 @@ struct AddRmsNormArgs {
   const float* weight = nullptr;
   float eps = 1e-6f;
   Matrix out;                    // [m, d]
-  std::byte* rounded = nullptr;  // as above
+  std::byte* rounded = nullptr;  // as in RmsNormArgs
 };
 
 }  // namespace deeprack::kernels

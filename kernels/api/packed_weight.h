@@ -1,41 +1,39 @@
-// A weight matrix repacked for the matrix products. W is N x K (rows are output features), y = x W^T.
+// A weight matrix packed for the matrix products. W is [n, k]; rows are output features; y = x W^T.
+// weight_packing.h packs a checkpoint's rows.
 //
-// Layout: panels of 16 rows. Within a panel, column k's 16 values are neighbours: element (n, k) is at
-// panel (n / 16), offset (k * 16 + n % 16). Rows past N are zero. So a product walks k in order and keeps 16
-// outputs in one vector; every output is one sum over k in ascending order, in fp32, whatever the number of
-// rows of x.
+// WeightLayout::kPanels: panels of 16 rows. Within a panel the 16 values of a column are neighbours: element
+// (n, k) is in panel n / 16 at offset k * 16 + n % 16. Rows that pad the last panel are zero. A product walks
+// k in order and keeps 16 outputs in one vector. Every output is one fp32 sum over ascending k, for any
+// number of rows of x.
 //
-// fp8: for each panel and each 128-column block of the *original* tensor that the slice touches, 16 fp32
-// scales, one per row: scales[(panel * blocks + b) * 16 + n % 16]. Block b covers slice columns [max(0, b*128
-// - first), min(K, (b+1)*128 - first)) with first = k_block_offset = col_begin % 128. So slices may cut
-// through blocks in both directions. Products sum a block in fp32 and add sum * scale: fp32(block sum)
-// rounded once per block.
+// kPanels, fp8: 16 fp32 scales, one per row, for each panel and each 128-column block of the *original*
+// tensor that the slice touches: scales[(panel * blocks + b) * 16 + n % 16]. Block b covers slice columns
+// [max(0, b * 128 - first), min(k, (b + 1) * 128 - first)) with first = k_block_offset = col_begin % 128. So
+// a slice may cut through blocks in both directions. Products sum a block in fp32 and add sum * scale, which
+// rounds once per block.
 //
-// Block formats (base/block_formats.h): slices are whole blocks. A panel's k / BlockElements blocks follow
-// each other, PackedBlockBytes(type) for 16 rows each: the source's bits, scales included, in the CPU
-// kernels' own order (kernels/cpu/block_layout.h).
+// kPanels, block formats (base/block_formats.h): slices are whole blocks. A panel is k / BlockElements(type)
+// blocks one after the other, PackedBlockBytes(type) for the 16 rows of each. The bits are the source's,
+// scales included, in the order of the CPU kernels (kernels/cpu/block_layout.h).
 //
-// WeightLayout::kRows, of bf16 and fp8 for the kernels that want it (KernelSet::row_major): the values
-// row-major as in the checkpoint, [n][k], n a multiple of 16. fp8: two fp32 scales for each panel and each
-// 128 columns, of the panel's first 8 rows and of its last 8: scales[(panel * blocks + b) * 2 + n % 16 / 8];
-// k_block_offset is 0. The values take as many bytes as panels of them do.
+// WeightLayout::kRows, for bf16 and fp8 (KernelNeeds::row_major): the values are row-major as in the
+// checkpoint, [n][k], with n a multiple of 16. fp8: two fp32 scales for each panel of 16 rows and each 128
+// columns, of the panel's first 8 rows and of its last 8 rows: scales[(panel * blocks + b) * 2 + n % 16 / 8];
+// k_block_offset is 0. The values take the same number of bytes as in panels.
 //
-// WeightLayout::kTiles, kTilesForE4M3: INT4_G128 in tiles of 128 rows and one group of 128 columns, a row of
-// tiles after the other, n padded to whole tiles with zero bytes (kernels/api/int4_tiles.h). Scales and
-// zeros lie in the tiles. The products of plain kernels with them: (q - zero) x summed over a group in fp32,
-// times its scale, groups added in order.
+// WeightLayout::kTiles and kTilesForE4M3, for INT4_G128: tiles of 128 rows and one group of 128 columns, in
+// row-major order of tiles, with n padded to whole tiles by zero bytes (kernels/api/int4_tiles.h). The tiles
+// hold scales and zeros. Plain kernels sum (q - zero) * x over a group in fp32, multiply by the group's
+// scale, and add groups in order.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "base/dtype.h"
-#include "base/weight_layout.h"
+#include "base/weight_geometry.h"
 
 namespace deeprack::kernels {
-
-inline constexpr int64_t kPanelRows = 16;
-inline constexpr int64_t kScaleBlock = 128;
 
 struct PackedWeight {
   const void* data = nullptr;     // 64-byte aligned
@@ -48,35 +46,8 @@ struct PackedWeight {
 
   constexpr int64_t panels() const { return (n + kPanelRows - 1) / kPanelRows; }
   constexpr int64_t scale_blocks() const {
-    return type == DType::kF8E4M3 ? (k_block_offset + k + kScaleBlock - 1) / kScaleBlock : 0;
+    return type == DType::kF8E4M3 ? ScaleBlocksOf(k, k_block_offset) : 0;
   }
 };
-
-// Where a slice of a row-major checkpoint tensor lies in memory.
-struct SourceMatrix {
-  const void* data = nullptr;  // element (0, 0) of the slice; block formats: its block
-  int64_t row_stride = 0;      // elements from row to row of the whole tensor (block formats too)
-  DType type = DType::kF32;
-  int64_t rows = 0;
-  int64_t cols = 0;
-  // fp8: the whole tensor's scales, row-major [scale_rows, scale_cols], and where the slice begins in the
-  // tensor.
-  const float* scales = nullptr;
-  int64_t scale_cols = 0;
-  int64_t row_begin = 0;
-  int64_t col_begin = 0;
-};
-
-// Bytes for the values alone and for the scales; each padded to 64.
-int64_t PackedValueBytes(DType type, int64_t n, int64_t k);
-int64_t PackedScaleBytes(DType type, int64_t n, int64_t k, int64_t col_begin);
-
-// Packs source rows into rows [first_row, first_row + source.rows) of a packed matrix of `total_rows` rows
-// whose storage is values/scales (first_row and source.rows: multiples of 16 unless the source is the last
-// part). Several sources stack: gate over up. `type` is what to store: the source's own type, or kF32 / kBF16
-// from any type (fp8 is multiplied by its scale in fp32 and rounded once; so are block formats after
-// Dequantize). Padding rows are zeroed with the last part.
-void PackRows(const SourceMatrix& source, DType type, int64_t first_row, int64_t total_rows, void* values,
-              float* scales);
 
 }  // namespace deeprack::kernels

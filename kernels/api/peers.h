@@ -1,15 +1,19 @@
-// Ranks whose cards read and write each other's memory (NVLink): what one launch does with it, without a
-// communicator and without the host, so that a recording can hold it. For the few rows of a decode.
+// Operations of ranks whose cards read and write each other's memory (NVLink). An operation is one launch and
+// uses neither a communicator nor the host, so a recording can hold it. These operations are for the few rows
+// of a decode step.
 //
-// Protocol. Every rank has an area that all can reach, cut into places; each place is there twice, for turns.
-// A call's work is cut into meetings of two blocks on two ranks, or of one block on each. A block writes what
-// is for the others into its places, tells them that it has begun (its own call number, into their flags) and
-// waits until they have begun as well: then what they wrote is there. Call numbers count on in the device's
-// memory, one for each block; all ranks make the same calls of the same size. When a block's second call has
-// met its peers, they have all begun theirs, so have ended the first, and its place may be written again.
+// Protocol. Every rank has an area of memory that all ranks can reach. An area is cut into places. Each place
+// has two copies, which calls use in turn. The work of a call is cut into meetings: of two blocks on two
+// ranks, or of one block on every rank. In a meeting a block
+//   1. writes its data for the other ranks into its places,
+//   2. writes its call number into the other ranks' flags, which says that it has begun the call,
+//   3. waits until the other ranks' blocks have begun the same call; their data is then in place.
+// Each block counts its calls in the device's memory. All ranks make the same calls of the same size. When a
+// block's next call has met its peers, every peer has ended the call before, so the first copy of the place
+// may be written again.
 //
-// A rank that does not come within the deadline is written to *missing (its number + 1). This call's and all
-// later results are then of no use, and nobody waits any more.
+// Errors: a rank that does not begin within the deadline is written to *missing, as its number + 1. Results
+// of this call and of all later calls are then undefined, and later calls do not wait.
 #pragma once
 
 #include <cstdint>
@@ -22,43 +26,44 @@ namespace deeprack::kernels {
 inline constexpr int kMaxPeers = 8;
 inline constexpr int64_t kMaxPeerRows = 128;  // of a sum
 
-// Words of a rank's flags, and of its call numbers, zero before the first call; and the one of a row and a
-// rank.
+// The number of words of a rank's flags, and of its call numbers. All are zero before the first call.
 inline constexpr int64_t kPeerWords = kMaxPeerRows * kMaxPeers;
+// The word of a row and a rank.
 constexpr int64_t PeerWordOf(int64_t row, int rank) { return row * kMaxPeers + rank; }
-// Whether call number `seen` has reached `wanted`; numbers may wrap round.
+// True when call number `seen` has reached `wanted`. Call numbers may wrap around.
 constexpr bool HasBegun(uint32_t seen, uint32_t wanted) { return static_cast<int32_t>(seen - wanted) >= 0; }
 
-// Bytes of an area; place_bytes: a multiple of 16.
+// Bytes of an area. place_bytes is a multiple of 16.
 constexpr int64_t PeerAreaBytes(int64_t places, int64_t place_bytes) { return places * 2 * place_bytes; }
 
-// The ranks' memory as this rank's kernels reach it, its own included.
+// The memory of all ranks, this rank's included, at the addresses where this rank's kernels reach it.
 struct PeerMemory {
   int rank = 0, ranks = 1;
   void* areas[kMaxPeers] = {};  // 16-byte aligned
   uint32_t* flags[kMaxPeers] = {};
-  int64_t places = 0, place_bytes = 0;  // of an area
+  int64_t places = 0, place_bytes = 0;  // in each area
   uint32_t* calls = nullptr;            // this rank's own
-  uint32_t* missing = nullptr;          // host memory that the kernels reach; zero at first
-  uint64_t deadline_ns = 0;             // to wait at most
+  uint32_t* missing = nullptr;          // host memory that kernels can write; zero before the first call
+  uint64_t deadline_ns = 0;             // the longest wait, in nanoseconds
 };
 
-// The sum over ranks, in rank order in fp32, rounded once: the bits of Communicator::AllReduceSum. Every rank
-// reads every row of every rank.
+// x = sum over ranks of x, in rank order in fp32, rounded once: the same bits as Communicator::AllReduceSum.
+// Every rank reads every row of every rank.
 struct PeerSumArgs {
-  Matrix x;  // [m, cols], in place; cols, stride: multiples of 4; m: at most `places` and kMaxPeerRows
+  Matrix x;  // [m, cols], in place; cols and stride: multiples of 4; m <= places and m <= kMaxPeerRows
   PeerMemory peers;
 };
 
-// add_rms_norm of that sum, bit for bit the two operations. norm.x: this rank's share, fp32, left alone.
+// peer_sum of norm.x, then add_rms_norm, with the bits of the two operations. norm.x is this rank's fp32
+// addend and is not changed.
 struct PeerAddRmsNormArgs {
   AddRmsNormArgs norm;
   PeerMemory peers;
 };
 
-// Rows to and from every rank, as many as only the kernels know, `slots` at most: send row r * slots + i is
-// for rank r where i < rows_to[r]; receive row s * slots + i is from rank s where i < rows_from[s], and left
-// alone where not. A place for each of them.
+// Sends up to `slots` rows to every rank and receives up to `slots` rows from every rank. The counts are in
+// memory of the device. Send row r * slots + i goes to rank r if i < rows_to[r]. Receive row s * slots + i
+// comes from rank s if i < rows_from[s]; other receive rows are not written. Each row takes one place.
 struct PeerExchangeArgs {
   const void* send = nullptr;        // [ranks * slots] rows; rows 16-byte aligned
   const int64_t* rows_to = nullptr;  // [ranks]
@@ -69,7 +74,7 @@ struct PeerExchangeArgs {
   PeerMemory peers;
 };
 inline constexpr int64_t kPeerRowHeader = 16;
-// As many blocks as every card has room for at a time: they wait for each other.
+// The blocks of an exchange wait for each other, so all must run at once: every card has room for this many.
 inline constexpr int64_t kMaxPeerSlots = 64;
 
 }  // namespace deeprack::kernels

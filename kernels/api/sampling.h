@@ -1,5 +1,5 @@
-// Drawing tokens from rows of logits. Order: logit bias, penalties, temperature, top-k, top-p, min-p, draw.
-// Pointers are to memory where the kernels run, also those to tables of rows.
+// Draws tokens from rows of logits. Order: logit bias, penalties, temperature, top-k, top-p, min-p, draw. All
+// pointers, also those to tables of rows, are to memory of the device.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct LogitPenaltyCount {
   int32_t in_output = 0;
 };
 
-// What changes one row: runs of the biases and the counts.
+// The changes to one row: runs of AdjustLogitsArgs::biases and counts, and the penalties.
 struct LogitAdjustment {
   int32_t first_bias = 0;
   int32_t num_biases = 0;
@@ -31,9 +31,10 @@ struct LogitAdjustment {
   float repetition_penalty = 1;
 };
 
-// Adds biases; then for tokens that occurred: logit = logit > 0 ? logit / repetition : logit * repetition,
-// minus frequency * in_output, minus presence if in_output > 0. A run names a token once; tokens outside the
-// vocabulary are ignored.
+// Adds biases. Then changes the logit of each token in `counts`: logit = logit > 0 ? logit /
+// repetition_penalty : logit * repetition_penalty; minus frequency_penalty * in_output; minus
+// presence_penalty if in_output > 0. A run names a token at most once. Tokens outside the vocabulary are
+// ignored.
 struct AdjustLogitsArgs {
   Matrix logits;                          // fp32 [m, vocab], updated
   const LogitAdjustment* rows = nullptr;  // [m]
@@ -41,12 +42,13 @@ struct AdjustLogitsArgs {
   const LogitPenaltyCount* counts = nullptr;
 };
 
-// How one row is drawn from. The random number is Philox4x32-10 (Salmon et al., SC 2011) keyed by seed,
-// counter = position: no state. top_k keeps the likeliest k; top_p the smallest set of those with at least
-// that share of their mass; min_p those of at least that share of the likeliest one's probability. Among
-// equals the lower id comes first.
+// How one row is drawn from. The random number is Philox4x32-10 (Salmon et al., SC 2011) with key = seed and
+// counter = position; the generator has no state. top_k keeps the k likeliest tokens (0: all). top_p then
+// keeps the smallest set of likeliest tokens with at least that share of the kept mass. min_p then keeps
+// tokens with at least that share of the likeliest token's probability. Of tokens with equal logits the lower
+// id comes first.
 struct Draw {
-  float temperature = 1;  // below 1e-5: the largest logit, lowest id among equals
+  float temperature = 1;  // below 1e-5: the largest logit is taken; ties: the lower id
   int32_t top_k = 0;
   float top_p = 1;
   float min_p = 0;
@@ -54,32 +56,32 @@ struct Draw {
   uint64_t position = 0;
 };
 
-// Every backend draws the same tokens from the same logits, bit for bit: weights come from one polynomial for
-// exp, and their sums are whole numbers (kernels/draw/mass.h).
+// Every backend draws the same tokens from the same logits: the weights come from one polynomial for exp, and
+// sums of weights are sums of whole numbers (kernels/draw/mass.h).
 struct SampleArgs {
   Matrix logits;                // fp32 [m, vocab], after AdjustLogits
   const Draw* draws = nullptr;  // [m]
   TokenId* tokens = nullptr;    // out [m]
 };
 
-// A row whose tokens' log-probabilities are asked for.
+// A request for log-probabilities of one row.
 struct ScoredRow {
-  int32_t row = 0;        // of the logits
-  TokenId token = 0;      // -1: the one that was drawn for this row
-  int32_t num_top = 0;    // of the likeliest tokens
-  int32_t first_top = 0;  // where they go
+  int32_t row = 0;        // row of the logits
+  TokenId token = 0;      // -1: the token that was drawn for the row
+  int32_t num_top = 0;    // how many of the likeliest tokens to return
+  int32_t first_top = 0;  // index of the first of these in top_ids and top_logprobs
 };
 
-// log softmax of the raw logits at a token, and the `num_top` best (ties: the lower id), best first; -1 and
-// -infinity when there are fewer.
+// The log softmax of the logits at each row's token, and the row's num_top likeliest tokens, likeliest first
+// (ties: the lower id). Where the vocabulary has fewer tokens, the rest is filled with -1 and -infinity.
 struct LogprobsArgs {
   Matrix logits;                    // fp32 [.., vocab]
   const ScoredRow* rows = nullptr;  // [m]
   int64_t m = 0;
-  const TokenId* drawn = nullptr;  // by row of the logits
+  const TokenId* drawn = nullptr;  // [rows of logits]: the token that was drawn for each
   float* logprobs = nullptr;       // out [m]
-  TokenId* top_ids = nullptr;      // out, entry i's at first_top on
-  float* top_logprobs = nullptr;   // out
+  TokenId* top_ids = nullptr;      // out: rows[i]'s num_top tokens from rows[i].first_top on
+  float* top_logprobs = nullptr;   // out, as top_ids
 };
 
 }  // namespace deeprack::kernels

@@ -1,4 +1,4 @@
-// What the steps of a model ask of the operations at most: what a backend's scratch memory is sized by.
+// The largest operations of a model's steps. A backend computes the size of its scratch memory from these.
 #pragma once
 
 #include <cstdint>
@@ -18,19 +18,19 @@ struct ProductBound {
   int64_t groups = 1;
   int64_t n = 0;
   int64_t k = 0;
-  int64_t rows = 0;  // of x, or of all groups together
+  int64_t rows = 0;  // the most rows of x, in all groups together
 
   bool operator==(const ProductBound&) const = default;
 };
 
 struct StepBounds {
   std::vector<ProductBound> products;
-  MlaShape attention;       // heads 0: no latent attention
-  ExpandedShape expanded;   // heads 0: none is expanded
+  MlaShape attention;       // heads = 0: no latent attention
+  ExpandedShape expanded;   // heads = 0: no expanded attention
   int multiprocessors = 0;  // Execution's
 };
 
-// Of Execution::scratch: counters, which are zero at first, and the rest.
+// Bytes of Execution::scratch: counters, which are zero before the first operation, and data.
 struct ScratchBytes {
   int64_t counters = 0;
   int64_t data = 0;

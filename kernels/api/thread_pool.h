@@ -10,14 +10,14 @@
 namespace deeprack::kernels {
 
 struct ThreadPoolOptions {
-  // Computing threads, >= 1, the caller of ParallelFor being one of them: threads - 1 are started. A pool of
-  // one runs everything inline.
+  // The number of computing threads, >= 1. The caller of ParallelFor is one of them, so threads - 1 are
+  // started. A pool of one thread runs everything inline.
   int threads = 1;
-  // Empty, or a processor for each thread: the started ones are bound to theirs, the first is left free for
-  // the caller, which is not bound.
+  // Empty, or one processor for each thread. Started threads are bound to processors[1] and later ones. The
+  // caller is not bound; processors[0] is left free for the caller.
   std::vector<int> processors;
-  // How long an idle thread spins before it sleeps: the next operation of a forward pass follows within
-  // microseconds. Threads with processors of their own may spin longer than those that share.
+  // How long an idle thread spins before it sleeps. The next operation of a forward pass follows within
+  // microseconds. Threads with their own processors may spin longer than threads that share processors.
   std::chrono::microseconds spin{20};
 };
 

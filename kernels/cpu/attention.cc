@@ -1,12 +1,13 @@
 // Multi-head latent attention over pages (kernels/api/attention.h).
 //
-// Floor: 2 * (2 * latent_dim + rope_dim) flops per query row, head and position, at one vector FMA per cycle,
-// or one of pairs of bf16; a page's bytes serve all heads, so memory matters only below about four heads.
+// Floor: 2 * (2 * latent_dim + rope_dim) flops per query row, head and position, at one vector FMA (or one
+// product of bf16 pairs) per cycle. All heads share a page's bytes, so memory is the bound only below about
+// four heads.
 //
-// A task takes some query rows and heads of one sequence and walks the pages in order. A page is laid out for
-// the products once per task: positions in lanes for the scores, dimensions for the weighted sum of latents.
-// Register blocks hold heads of one query row, which see the same positions, so that each (row,
-// head)'s arithmetic is what it would be alone.
+// A task takes some query rows and heads of one sequence and walks the pages in order. A task lays out each
+// page once for the products: positions in lanes for the scores, dimensions in lanes for the weighted sum of
+// latents. Register blocks hold heads of one query row, which see the same positions, so the arithmetic of a
+// (row, head) pair does not depend on the other pairs.
 #include "base/check.h"
 #include "kernels/cpu/attention_page.h"
 #include "kernels/cpu/backend.h"
@@ -15,13 +16,13 @@
 namespace deeprack::kernels::DEEPRACK_SIMD {
 namespace {
 
-// How query rows and heads are cut into tasks. Results do not depend on it.
+// The division of query rows and heads into tasks. Results do not depend on the division.
 struct Cut {
   int64_t rows, heads;  // per task
 };
 Cut ChooseCut(const MlaAttentionArgs& args, int64_t total_rows, int64_t threads) {
   const int64_t fair = Blocks(total_rows * args.heads, threads);
-  // Twice as many where there are tasks enough: half the pages to lay out.
+  // Twice as many rows and heads if there are enough tasks: half as many pages are laid out.
   const int64_t most = fair >= 8 * kItemsPerTask ? 2 * kItemsPerTask : kItemsPerTask;
   const int64_t items = Lower(most, Higher(8, fair));
   const int64_t heads = Lower(args.heads, items);
@@ -56,7 +57,7 @@ void LoadPage(const MlaAttentionArgs& args, int64_t page, int64_t count, const W
   LoadValues(entries, stride, args.latent_dim, count, w);
 }
 
-// As LoadPage, sixteen positions at a time.
+// LoadPage, sixteen positions at a time.
 template <class X>
 void LoadFp8Page(const MlaAttentionArgs& args, const Fp8KvPage& layout, int64_t page, int64_t count,
                  const Workspace<X>& w) {

@@ -1,8 +1,9 @@
-// One page of keys and values for a group of queries: what latent and grouped-query attention have in common.
-// A (query row, head) pair is an item; its arithmetic is what it would be alone.
+// Attention of a group of queries to one page of keys and values, for latent and grouped-query attention. An
+// item is a (query row, head) pair. An item's arithmetic does not depend on the other items.
 //
-// Queries and pages are fp32, X = float; or, where the processor multiplies pairs of bf16 and both are bf16
-// anyway, as they are, X = bf16: twice the rate, for softmax weights rounded to bf16.
+// X is the type in which queries and pages are multiplied. X = float: both are converted to fp32. X = bf16:
+// the processor multiplies pairs of bf16 and both are bf16 already. That is twice as fast, and the softmax
+// weights are rounded to bf16.
 #pragma once
 
 #include "base/ids.h"
@@ -17,14 +18,14 @@ namespace {
 
 constexpr int64_t kPositionPanels = kPageTokens / 16;
 constexpr int64_t kScoreBlock = 128;
-// (row, head) pairs of a task: amortise a page's expansion, and stay in the L2 cache.
+// Items of a task: enough to amortise the expansion of a page, few enough to stay in the L2 cache.
 constexpr int64_t kItemsPerTask = 64;
 
 int64_t RoundUp16(int64_t n) { return (n + 15) / 16 * 16; }
 int64_t RoundUp32(int64_t n) { return (n + 31) / 32 * 32; }
 int64_t Blocks(int64_t n, int64_t block) { return (n + block - 1) / block; }
 
-// Calls f(X{}) with the type in which queries of type `query` meet pages of type `cache`.
+// Calls f(X{}) with the type X for queries of type `query` and a cache of type `cache`.
 template <class F>
 void DispatchPageType(DType query, DType cache, F f) {
 #if DEEPRACK_SIMD_LEVEL >= 3
@@ -33,27 +34,27 @@ void DispatchPageType(DType query, DType cache, F f) {
   f(float{});
 }
 
-// A task's working memory. Item = row * heads + head, within the task.
+// The working memory of a task. Item = row * heads + head, within the task.
 template <class X>
 struct Workspace {
   using Tile = TileElement<X>;
 
   int64_t key;        // dimensions of a key
-  int64_t entry;      // the same, rounded up to 32
+  int64_t entry;      // dimensions of a key, rounded up to 32
   int64_t value;      // dimensions of a value, rounded up to 16
   X* query;           // [items, entry]
-  X* weights;         // [items, kPageTokens]: of the page at hand, relative to the maximum
-  float* scores;      // [items, kPageTokens]: of the page at hand
+  X* weights;         // [items, kPageTokens]: the page's softmax weights, relative to the maximum
+  float* scores;      // [items, kPageTokens]: the page's scores
   float* sum;         // [items, value]: weighted sum of values so far
   float* maximum;     // [items]: largest score so far
   float* weight;      // [items]: sum of weights so far, relative to the maximum
   float* added;       // [items]: sum of the page's weights
-  float* correction;  // [items]: what the page's new maximum scales the old sums by
+  float* correction;  // [items]: factor of the old sums for the page's new maximum
   Tile* keys;         // [kPositionPanels, entry, 16]: positions in lanes
   Tile* values;       // [value / 16, kPageTokens, 16]: dimensions in lanes; room for an even number of panels
 };
 
-// With nothing attended to yet.
+// A workspace before the first page.
 template <class X>
 Workspace<X> Allocate(int64_t key_dim, int64_t value_dim, int64_t items) {
   using Tile = TileElement<X>;
@@ -89,7 +90,7 @@ void CopyQuery(const T* from, int64_t count, X* to) {
   for (int64_t c = 0; c < count; c += 16) StoreFirst(to + c, LoadFirst(from + c, count - c), count - c);
 }
 
-// As many dimensions of a key as a register holds, the first `count` of them, zeros after them.
+// A register of a key's dimensions: the first `count` of them, then zeros.
 template <class T>
 F16 LoadKeyPart(const T* key, int64_t count, float) {
   return LoadFirst(key, count);
@@ -98,8 +99,9 @@ F16 LoadKeyPart(const T* key, int64_t count, float) {
 F16 LoadKeyPart(const bf16* key, int64_t count, bf16) { return LoadWords(key, count); }
 #endif
 
-// Takes the first `count` keys of a page, `stride` elements apart; positions up to the next multiple of 16
-// become zeros. Registers are transposed by 32 bits: dimensions, or pairs of them.
+// Copies the first `count` keys of a page, `stride` elements apart, to w.keys. Positions up to the next
+// multiple of 16 become zeros. Registers are transposed in units of 32 bits: one fp32 dimension or two bf16
+// dimensions.
 template <class T, class X>
 void LoadKeys(const T* keys, int64_t stride, int64_t count, const Workspace<X>& w) {
   constexpr int64_t kDimensions = 64 / sizeof(TileElement<X>);
@@ -124,7 +126,7 @@ void LoadValues(const T* values, int64_t stride, int64_t dim, int64_t count, con
 }
 
 #if DEEPRACK_SIMD_LEVEL >= 3
-// Pairs of positions; a last one without a partner is paired with zeros.
+// Pairs of positions. A last position without a partner is paired with zeros.
 [[maybe_unused]] void LoadValues(const bf16* values, int64_t stride, int64_t dim, int64_t count,
                                  const Workspace<bf16>& w) {
   for (int64_t i = 0; i < count; i += 2) {
@@ -138,8 +140,8 @@ void LoadValues(const T* values, int64_t stride, int64_t dim, int64_t count, con
 }
 #endif
 
-// Calls f.operator()<R>(first) for blocks of R <= kTileRows items until `items` are through. How many share a
-// block changes no bit.
+// Calls f.operator()<R>(first) for blocks of R <= kTileRows items until all `items` are done. R does not
+// change results.
 template <int R = kTileRows, class F>
 void ForItemBlocks(int64_t items, F f, int64_t first = 0) {
   for (; first + R <= items; first += R) f.template operator()<R>(first);
@@ -148,8 +150,8 @@ void ForItemBlocks(int64_t items, F f, int64_t first = 0) {
   }
 }
 
-// Adds to the scores of R items at the positions of panels [panel, panel + P) what dimensions [first, first +
-// kScoreBlock) contribute. One chain over all 576 would cost a digit.
+// Adds dimensions [first, first + kScoreBlock) to the scores of R items at the positions of panels
+// [panel, panel + P). Blocks of dimensions keep a digit that one sum over all 576 would lose.
 template <class X, int R, int P>
 void ScorePanels(const Workspace<X>& w, int64_t item, int64_t first, int64_t panel) {
   const X* query[R];
@@ -169,8 +171,8 @@ void ScorePanels(const Workspace<X>& w, int64_t item, int64_t first, int64_t pan
   }
 }
 
-// Turns scores of a page into weights relative to the new maximum. What is added up is what values are
-// multiplied by, rounded or not.
+// Turns the scores of a page into weights relative to the new maximum. The sum of weights is of the weights
+// as they multiply values, so of rounded weights where X is bf16.
 template <class X>
 void Softmax(const Workspace<X>& w, int64_t item, int64_t items, int64_t count, float scale) {
   for (int64_t i = item; i < item + items; ++i) {
@@ -235,15 +237,15 @@ void AddValuePanelsForAll(const Workspace<X>& w, int64_t item, int64_t items, in
   ForItemBlocks(items, [&]<int R>(int64_t i) { AddValuePanels<X, R, P>(w, item + i, count, column); });
 }
 
-// A page that will be wanted next, of which each step of the current one asks for a few positions: the
-// processor guesses badly at strides of a thousand bytes.
+// The next page. Each step of the current page prefetches a few positions of the next page, since the
+// processor does not prefetch strides of a thousand bytes well.
 struct Upcoming {
   const char* keys = nullptr;  // null: none
   const char* values = nullptr;
-  int64_t stride = 0;  // bytes, from position to position
+  int64_t stride = 0;  // bytes from position to position
   int64_t key_bytes = 0;
   int64_t value_bytes = 0;
-  int64_t asked = 0;  // positions
+  int64_t asked = 0;  // positions prefetched so far
 
   void AskFor(int64_t positions) {
     if (keys == nullptr) return;
@@ -254,8 +256,8 @@ struct Upcoming {
   }
 };
 
-// One page for items [item, item + items), which see the same `count` positions of it: a part of the page
-// that fits the L1 cache for all items, then the next.
+// Attends items [item, item + items) to `count` positions of one page, which all of these items see. All
+// items use one part of the page, which fits the L1 cache, before the next part.
 template <class X>
 void PageForAll(float scale, const Workspace<X>& w, int64_t item, int64_t items, int64_t count,
                 Upcoming& upcoming) {

@@ -1,6 +1,6 @@
 #include "kernels/cpu/backend.h"
 
-#include "kernels/cpu/needs.h"
+#include "kernels/api/cpu_kernels.h"
 
 #define DEEPRACK_NAME_OF(set) #set
 #define DEEPRACK_NAME(set) DEEPRACK_NAME_OF(set)
@@ -38,7 +38,7 @@ constexpr KernelSet kOperations = {
 
 }  // namespace
 
-// Constant-initialised: no code of this unit runs before the choice is made.
+// Constant-initialised, so no code of this instruction set runs before CpuKernels() has chosen a set.
 constinit const KernelSet kKernels = WithNeeds(kCpuNeeds, kOperations);
 
 }  // namespace deeprack::kernels::DEEPRACK_SIMD

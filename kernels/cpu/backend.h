@@ -1,4 +1,5 @@
-// The operations of one vector unit, and the tables made of them.
+// The operations of one instruction set, and the KernelSet of each instruction set. Each file with vector
+// code is compiled once for each instruction set, in a namespace of its own (kernels/CMakeLists.txt).
 #pragma once
 
 #include "kernels/api/kernel_set.h"
@@ -29,7 +30,7 @@ void Logprobs(const LogprobsArgs& args, const Execution& execution);
 
 namespace deeprack::kernels {
 
-// Operations without vector code; KvWrite for a cache in fp8.
+// Operations without vector code, compiled once. WriteFp8Entries is KvWrite for a cache in fp8.
 void WriteFp8Entries(const KvWriteArgs& args, const Execution& execution);
 void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution);
 void CopyRows(const CopyRowsArgs& args, const Execution& execution);

@@ -1,14 +1,14 @@
-// How products with block formats are computed, and what of x they read.
+// The arithmetic of products with block formats.
 //
 // Rows of x are quantised to int8, `step` columns at a time: scale = absmax / 127, q = x / scale rounded to
-// nearest, even on ties. For a step of W's row n,
+// nearest, ties to even. For a step of W's row n,
 //
 //   dot[g] = sum over the columns k of group g of (u[n, k] - offset) * q[k]      an exact integer
 //   I      = sum over groups ascending of s[n, g] * dot[g]                       fp32, fused; one group: dot
 //   sum    = fma(fma(m[n], M, d[n] * I), scale, sum)                             fp32, steps ascending
 //
-// M, what the minimum multiplies, is an exact integer too; without minima that fma is no operation. So only
-// integers may be added in any order, and every way to add them gives the same bits.
+// M, the factor of the minimum, is an exact integer too; formats without minima have no such fma. Only
+// integers may be added in any order, and integer sums are exact, so every order gives the same bits.
 #pragma once
 
 #include "kernels/cpu/block_layout.h"
@@ -23,11 +23,11 @@ enum class Minimum : uint8_t {
 };
 
 struct BlockForm {
-  int elements;     // of a block
+  int elements;     // in a block
   int step;         // columns that share a scale of x; divides elements
-  int group;        // columns that share an integer scale: 16, 32, or 0 where there is none
-  bool has_offset;  // some number is taken from the unsigned values
-  bool is_wide;     // unsigned values go beyond 127; the offset is then 128
+  int group;        // columns that share an integer scale: 16, 32, or 0 for none
+  bool has_offset;  // OffsetOf(type) is subtracted from the unsigned values
+  bool is_wide;     // unsigned values exceed 127; the offset is then 128
   Minimum minimum;
   bool scales_are_signed;
   bool scales_are_f32;
@@ -64,7 +64,7 @@ constexpr BlockForm FormOf(DType type) {
   }
 }
 
-// What is taken from the unsigned values.
+// The number that is subtracted from the unsigned values.
 constexpr int OffsetOf(DType type) {
   switch (type) {
     case DType::kQ3K:

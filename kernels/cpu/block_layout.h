@@ -1,9 +1,9 @@
-// Where the parts of a packed block lie: one block (base/block_formats.h) of each of a panel's 16 rows, the
-// same bits as the source's, so arranged that a register of 64 bytes is 16 rows x 4 columns, one 32-bit lane
-// a row, as the processors' byte dot products want them.
+// The layout of a packed block: one block (base/block_formats.h) of each of a panel's 16 rows, with the bits
+// of the source. A register of 64 bytes is 16 rows x 4 columns, with one 32-bit lane a row, as byte dot
+// products read it.
 //
-// Values are unsigned (the formats' own offsets, and 128 for signed bytes) and split into a plane of low bits
-// and one of high bits. Columns 4 j to 4 j + 3 of all rows are quad j. A plane of b bits keeps 8 / b
+// Values are unsigned (with the format's own offset, or 128 for signed bytes) and split into a plane of low
+// bits and a plane of high bits. Columns 4 j to 4 j + 3 of all rows are quad j. A plane of b bits keeps 8 / b
 // neighbouring quads in one register, the first in the lowest bits of each byte.
 //
 // Integer scales and minima are quads too: lane = row, byte = group % 4. 6-bit quads u0..u3 lie in three

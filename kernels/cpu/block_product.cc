@@ -1,11 +1,12 @@
 // Products with block formats (block_form.h).
 //
-// Floors: one row reads every packed byte once at the memory's speed; many rows are bound by 2 * m * n * k
-// operations at one byte dot product (64 multiply-adds) per lane register and cycle.
+// Floors: a product with one row reads every packed byte once at the memory's speed. A product with many rows
+// takes 2 * m * n * k operations at one byte dot product (64 multiply-adds) per register and cycle.
 //
-// A panel at a time, up to kBlockRows rows of x to a register of weights: with eight rows the loads of x, one
-// quad broadcast to all lanes, just keep up. Few rows unpack blocks as they stream by; more rows share blocks
-// that were expanded to bytes in L1 once, and their running sums wait in a scratch.
+// A panel is multiplied with up to kBlockRows rows of x for each register of weights; with eight rows the
+// loads of x, one quad broadcast to all lanes, just keep up. For few rows blocks are unpacked as they stream
+// from memory. For more rows blocks are expanded once to bytes in the L1 cache, and running sums are kept in
+// scratch memory.
 #include "base/check.h"
 #include "kernels/cpu/block_source.h"
 #include "kernels/cpu/product.h"
@@ -16,17 +17,17 @@ namespace {
 constexpr int64_t kExpandedColumns = 512;
 constexpr int64_t kPanelsAtOnce = 16;
 
-// How far ahead of its use a stream of blocks is asked for, in bytes.
+// The distance, in bytes, at which a stream of blocks is prefetched.
 constexpr int64_t kPrefetchDistance = 8192;
 
-// In a burst: more lines are on their way than when asking evenly. Not unrolled, as the loops around it would
-// no longer fit the cache of decoded instructions.
+// Prefetches in a burst, which keeps more lines in flight than evenly spaced prefetches. Not unrolled: the
+// loops around this one would no longer fit the cache of decoded instructions.
 DEEPRACK_INLINE void Prefetch(const uint8_t* p, int64_t bytes) {
 #pragma GCC unroll 1
   for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
 }
 
-// What a product asks for while it multiplies: at each step `share` bytes for each of its panels.
+// The bytes that a product prefetches while it multiplies: at each step `share` bytes for each panel.
 struct Ahead {
   const uint8_t* next;
   int64_t panel_stride;
@@ -106,7 +107,7 @@ struct Step {
     }
   }
 
-  // What row r's minima add up to, before m.
+  // The sum of row r's minima, before m.
   template <int kStep>
   [[gnu::always_inline]] F16 MinimumFactor(int r, int p) const {
     if constexpr (kForm.minimum == Minimum::kOfBlock) {
@@ -209,8 +210,8 @@ void AddBlocks(const uint8_t* from, int64_t panel_stride, int64_t blocks, const 
   }
 }
 
-// `rows` <= R rows of x, whose sums lie at totals[row][p]. Where fewer than R, the last is computed again, in
-// vain.
+// Multiplies `rows` <= R rows of x; sums are at totals[row][p]. For rows < R the last row is computed
+// repeatedly and the extra results are dropped.
 template <class Block, int R, int P>
 void AddRows(const uint8_t* from, int64_t panel_stride, int64_t blocks, const void* const* x, int64_t offset,
              int64_t rows, Ahead& ahead, float* totals) {
@@ -227,7 +228,7 @@ void AddRows(const uint8_t* from, int64_t panel_stride, int64_t blocks, const vo
   }
 }
 
-// Up to kMost rows, in the smallest register block that holds them.
+// Multiplies up to kMost rows in the smallest register block that holds them.
 template <class Block, int kMost, int P>
 void AddUpTo(const uint8_t* from, int64_t panel_stride, int64_t blocks, const void* const* x, int64_t offset,
              int64_t rows, Ahead& ahead, float* totals) {
@@ -239,7 +240,7 @@ void AddUpTo(const uint8_t* from, int64_t panel_stride, int64_t blocks, const vo
   AddRows<Block, kMost, P>(from, panel_stride, blocks, x, offset, rows, ahead, totals);
 }
 
-// Few rows: `rows` <= kBlockRows.
+// The product for few rows: rows <= kBlockRows.
 template <DType kType>
 void MultiplyPanel(const Product& product, const uint8_t* panel, int64_t row, int64_t rows, float* totals) {
   using Packed = PackedBlock<kType>;
@@ -264,8 +265,8 @@ void StorePanels(DType out, const Product& product, int64_t panel, int64_t row, 
   }
 }
 
-// Columns of W from block `first` on, `count` blocks, of P panels at `from`, to the sums of many rows.
-// `next`: what will be multiplied after them.
+// Adds `count` blocks of columns from block `first` on, of P panels at `from`, to the sums of many rows.
+// `next` is the memory that is multiplied next, to prefetch.
 template <DType kType, int P>
 void AddExpanded(const Product& product, const uint8_t* from, int64_t first, int64_t count,
                  const uint8_t* next, int64_t row, int64_t rows, float* totals) {
@@ -291,8 +292,8 @@ void AddExpanded(const Product& product, const uint8_t* from, int64_t first, int
   }
 }
 
-// Many rows, panels [panel, end), of which there are at most kPanelsAtOnce: all of them for some columns, so
-// that these columns of x stay in the L1 cache, then for the next.
+// The product for many rows and panels [panel, end), at most kPanelsAtOnce. All panels are multiplied for
+// some columns, so that these columns of x stay in the L1 cache, then for the next columns.
 template <DType kType>
 void MultiplyExpanded(DType out, const Product& product, int64_t panel, int64_t end, int64_t row,
                       int64_t rows) {

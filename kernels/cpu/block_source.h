@@ -1,5 +1,5 @@
-// Where a product with blocks takes its weights from: a block as it lies in memory, or one that was expanded
-// to bytes and fp32 scales once, for many rows. Both hand out the same integers.
+// The sources of weights for products with blocks: PackedBlock reads a block from memory; ExpandedBlock reads
+// a block that was expanded once, to bytes and fp32 scales, for many rows. Both give the same integers.
 #pragma once
 
 #include "kernels/cpu/block_form.h"
@@ -8,7 +8,7 @@
 namespace deeprack::kernels::DEEPRACK_SIMD {
 namespace {
 
-constexpr int kUnit = 32;  // columns that are unpacked at once: eight quads
+constexpr int kUnit = 32;  // columns that are unpacked at once: 8 quads
 
 template <class F>
 [[gnu::always_inline]] inline void ForEachQuad(F f) {
@@ -50,7 +50,7 @@ class PackedBlock {
     }
   }
 
-  // The integer scales of a quad of groups, one group after the other.
+  // The integer scales of a quad of groups, in order of groups.
   class Scales {
    public:
     Scales() = default;
@@ -97,8 +97,8 @@ class PackedBlock {
   template <int kIndex>
   [[gnu::always_inline]] Bytes AddHighBits(int64_t unit, Bytes quad) const {
     constexpr int kInRegister = 8 / kLayout.high_bits;
-    constexpr int kFrom = kIndex % kInRegister * kLayout.high_bits;  // the bit where they lie
-    constexpr int kTo = kLayout.low_bits;                            // and where they belong
+    constexpr int kFrom = kIndex % kInRegister * kLayout.high_bits;  // the first bit in memory
+    constexpr int kTo = kLayout.low_bits;                            // the first bit in the value
     constexpr uint8_t kMask = ((1 << kLayout.high_bits) - 1) << kTo;
     const Bytes plane =
         LoadBytes(p_ + kLayout.high + unit * (kUnit * 2 * kLayout.high_bits) + kIndex / kInRegister * 64);
@@ -126,7 +126,7 @@ template <BlockForm kBlockForm>
 class ExpandedBlock {
   static constexpr int kGroups = kBlockForm.group == 0 ? 0 : kBlockForm.elements / kBlockForm.group;
   static constexpr bool kHasMinima = kBlockForm.minimum == Minimum::kOfGroups;
-  // Where the parts lie.
+  // Offsets of the parts.
   static constexpr int64_t kScales = kBlockForm.elements * 16;
   static constexpr int64_t kMinima = kScales + kGroups * 64;
   static constexpr int64_t kD = kMinima + (kHasMinima ? kGroups * 16 : 0);

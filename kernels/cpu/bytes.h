@@ -1,5 +1,5 @@
-// Sixteen 32-bit lanes of bytes and of integers, beside the sixteen floats of simd.h: what products with
-// block formats are made of (block_layout.h). All sets give the same bits, as every integer here is exact.
+// Sixteen 32-bit lanes of bytes and of integers, for products with block formats (block_layout.h). All
+// instruction sets give the same bits, since integers are exact.
 #pragma once
 
 #include "base/block_formats.h"

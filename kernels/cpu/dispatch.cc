@@ -1,5 +1,5 @@
-// Rows on their way between ranks and buffers (kernels/api/moe.h, elementwise.h). Floor: one read and one
-// write of every row.
+// The exchange of rows between ranks (kernels/api/moe.h), and copies of rows (elementwise.h). Floor: one read
+// and one write of every row.
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kBytesPerTask = 64 << 10;
 
-// Calls body(row) for all rows, in parallel when they are large.
+// Calls body(row) for all rows, in parallel if the rows are large.
 template <class Body>
 void ForRows(const Execution& execution, int64_t rows, int64_t bytes_per_row, Body body) {
   const int64_t rows_per_task = std::max<int64_t>(1, kBytesPerTask / std::max<int64_t>(1, bytes_per_row));
@@ -54,7 +54,7 @@ void PlanDispatch(const PlanDispatchArgs& args, const Execution& execution) {
   std::vector<int64_t> groups;
   std::fill_n(args.index, args.m * args.fanout, -1);
   std::fill_n(args.rows_to, args.ranks, 0);
-  // First the rank (in index) and the counts; then, as these are known, the place in the send buffer.
+  // First writes the ranks to index and counts rows; then replaces each rank by the place in the send buffer.
   for (int64_t token = 0; token < args.m; ++token) {
     groups.clear();
     for (int64_t c = 0; c < args.top_k; ++c) {

@@ -13,8 +13,8 @@ namespace deeprack::kernels::DEEPRACK_SIMD {
 
 inline constexpr int64_t kPairElements = 32;  // a pair of columns of one panel
 
-// An element of expanded pairs: lane o of a register holds W[o, k] in its lower half, W[o, k + 1] in its
-// upper.
+// An element of expanded pairs: lane o of a register holds W[o, k] in its lower half and W[o, k + 1] in its
+// upper half.
 struct PairElement {
   uint16_t bits;
 };
@@ -29,15 +29,15 @@ constexpr int DotDirectPanels(int rows, bool fp8) {
 }
 inline constexpr int kDotDirectRows = 8;
 
-// How far ahead of their use fp8 weights are asked for, in bytes: a tenth faster than the processor's own
-// guess.
+// The distance, in bytes, at which fp8 weights are prefetched: a tenth faster than the processor's own
+// prefetching.
 inline constexpr int64_t kPrefetchAhead = 2048;
 
 struct PairTables {
   alignas(64) uint16_t interleave[32];          // two columns of 16 words -> pairs
   alignas(64) uint16_t interleave_rows[2][32];  // two rows of 32 words -> pairs, 16 columns at a time
-  // Where the bytes of pairs of e4m3 are, for the first and the second two of four columns: 64 lower ones,
-  // then 64 upper ones.
+  // The places of the bytes of pairs of e4m3, for the first two and the last two of four columns: 64 lower
+  // bytes, then 64 upper bytes.
   alignas(64) uint8_t deal[2][64];
 };
 
@@ -107,8 +107,8 @@ DEEPRACK_INLINE F16 DotPair(__m512i x, __m512i w, F16 sum) {
   return {_mm512_dpbf16_ps(sum.v, reinterpret_cast<__m512bh>(x), reinterpret_cast<__m512bh>(w))};
 }
 
-// As the Accumulate of micro_kernel.h, for rows of bf16. Where T is PairElement, w holds pairs, of
-// kPairElements each.
+// Accumulate of micro_kernel.h for rows of bf16. If T is PairElement, w holds pairs of kPairElements elements
+// each.
 template <class T, int R, int P>
 DEEPRACK_INLINE void Accumulate(const bf16* const* x, int64_t first_k, int64_t count, const T* w,
                                 int64_t panel_stride, Accumulators<R, P>& result) {
@@ -156,13 +156,13 @@ DEEPRACK_INLINE void Accumulate(const bf16* const* x, int64_t first_k, int64_t c
   result = acc;
 }
 
-// The first `count` of 32 words as they lie, zeros after them.
+// The first `count` of 32 words, then zeros.
 DEEPRACK_INLINE F16 LoadWords(const bf16* p, int64_t count) {
   const __mmask32 mask = count >= 32 ? ~__mmask32{0} : (__mmask32{1} << count) - 1;
   return {_mm512_castsi512_ps(_mm512_maskz_loadu_epi16(mask, p))};
 }
 
-// 32 columns of two rows, as they lie, to pairs (first, second): 16 columns to `low`, 16 to `high`.
+// Interleaves 32 columns of two rows to pairs (first, second): 16 columns to `low`, 16 columns to `high`.
 DEEPRACK_INLINE void StoreInterleaved(F16 first, F16 second, PairElement* low, PairElement* high) {
   const __m512i a = _mm512_castps_si512(first.v), b = _mm512_castps_si512(second.v);
   const uint16_t(&parts)[2][32] = kPairTables.interleave_rows;

@@ -18,12 +18,12 @@ bool Better(const Candidate& a, const Candidate& b) {
   return a.weight != b.weight ? a.weight > b.weight : a.token < b.token;
 }
 
-// The likeliest tokens, best first: at least all that top_k, top_p and min_p keep. Sorting the whole
-// vocabulary is avoided by collecting only what exceeds a threshold, lowered until enough is above it.
+// The likeliest tokens, likeliest first: at least all tokens that top_k, top_p and min_p keep. Only tokens
+// above a threshold are collected and sorted; the threshold is lowered until enough tokens are above it.
 void CollectCandidates(const float* weights, int64_t vocab, const Draw& draw, Mass total,
                        std::vector<Candidate>& candidates) {
   for (float threshold : {0x1p-4f, 0x1p-8f, 0x1p-16f, 0.0f}) {
-    // Without top_k nothing below min_p matters: the mass that top_p is a part of is known.
+    // Without top_k the total mass is known, so tokens below min_p are not needed for top_p.
     const bool floor = draw.top_k <= 0 && threshold <= draw.min_p;
     if (floor) threshold = draw.min_p;
     candidates.clear();
@@ -43,8 +43,8 @@ void CollectCandidates(const float* weights, int64_t vocab, const Draw& draw, Ma
   candidates.resize(keep);
 }
 
-// Cuts sorted candidates to the smallest prefix with top_p of the mass, and to those of at least min_p of the
-// best. The mass of what is left.
+// Cuts sorted candidates to the smallest prefix with the share top_p of the mass and to candidates of at
+// least min_p of the likeliest one. Returns the mass of the candidates that are left.
 Mass Truncate(const Draw& draw, Mass total, std::vector<Candidate>& candidates) {
   if (draw.top_k > 0) {
     total = 0;

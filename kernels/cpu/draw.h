@@ -1,5 +1,5 @@
-// Drawing a token from unnormalised probabilities, and finding the largest logits: the parts of sampling
-// without vector code.
+// The parts of sampling without vector code: drawing a token from unnormalised probabilities, and finding the
+// largest logits.
 #pragma once
 
 #include <cstdint>
@@ -8,12 +8,12 @@
 
 namespace deeprack::kernels {
 
-// A token by the draw's top_k, top_p, min_p, seed and position. weights: [vocab], exp((logit - largest) /
-// temperature). -1 when nothing has mass.
+// Draws a token by the draw's top_k, top_p, min_p, seed and position. weights [vocab] is exp((logit -
+// largest) / temperature). Returns -1 when no token has mass.
 TokenId DrawToken(const float* weights, int64_t vocab, const Draw& draw);
 
-// The `count` largest logits, best first, the lower id first among equals; ids -1 and -infinity when there
-// are fewer.
+// Writes the `count` largest logits, largest first (ties: the lower id). Entries beyond the vocabulary get id
+// -1 and -infinity.
 void LargestLogits(const float* logits, int64_t vocab, int32_t count, TokenId* ids, float* values);
 
 }  // namespace deeprack::kernels

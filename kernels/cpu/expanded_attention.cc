@@ -1,13 +1,14 @@
 // Latent attention with expanded keys and values (kernels/api/expanded_attention.h).
 //
 // Floor: 2 * (nope_dim + rope_dim + value_dim) flops per query row, head and position, and 2 * (nope_dim +
-// value_dim) * latent_dim a head for each position of a chunk's context, at one vector FMA per cycle, or one
-// of pairs of bf16. For R1 that is 640 and 262 thousand: expanding is paid for by about 170 rows.
+// value_dim) * latent_dim flops a head for each position of a chunk's context, at one vector FMA (or one
+// product of bf16 pairs) per cycle. For R1 that is 640 and 262 thousand, so expanding pays from about 170
+// rows on.
 //
-// A task takes one head and some rows of one sequence, and walks the context in spans whose keys and values
-// stay in the L2 cache: it expands a span into what attention_page.h multiplies by, then takes its rows
-// to it. Register blocks hold rows, which may see unlike numbers of positions of their last page; each row's
-// arithmetic is what it would be alone.
+// A task takes one head and some rows of one sequence. A task walks the context in spans whose keys and
+// values stay in the L2 cache. For each span the task expands keys and values in the layout of
+// attention_page.h, then attends its rows to them. Register blocks hold rows, which may see different numbers
+// of positions of their last page. A row's arithmetic does not depend on the other rows.
 #include "base/check.h"
 #include "kernels/cpu/attention_page.h"
 #include "kernels/cpu/backend.h"
@@ -17,8 +18,9 @@ namespace deeprack::kernels::DEEPRACK_SIMD {
 namespace {
 
 constexpr int64_t kSpanPages = 8;
-constexpr int64_t kTileColumns = 128;  // of a product at a time: they stay in the L1 cache for all rows
-// Of a task at least where there are tasks enough: each expands its whole context.
+constexpr int64_t kTileColumns =
+    128;  // columns of a product at a time, which stay in the L1 cache for all rows
+// The least rows of a task if there are enough tasks: each task expands its whole context.
 constexpr int64_t kFewestRows = 256;
 
 struct Task {
@@ -46,7 +48,7 @@ struct Head {
   int64_t page_values() const { return kPageTokens * rows.value; }
 };
 
-// Counts what it gives out; gives nulls where there is no memory yet.
+// Counts the bytes it gives out. Gives null pointers while there is no memory.
 struct Memory {
   char* base = nullptr;
   int64_t used = 0;
@@ -102,7 +104,7 @@ Head<X> Allocate(const ExpandedShape& shape, int64_t rows) {
   return head;
 }
 
-// Rows [first, ...) as items of their own.
+// The workspace of rows from `first` on, as items of their own.
 template <class X>
 Workspace<X> From(Workspace<X> w, int64_t first) {
   w.query += first * w.entry;
@@ -112,7 +114,7 @@ Workspace<X> From(Workspace<X> w, int64_t first) {
   return w;
 }
 
-// A panel's columns as products take them.
+// Expands a panel's columns for products.
 template <class T>
 void LayColumns(const T* from, int64_t columns, float* to) {
   for (int64_t k = 0; k < columns; ++k) Store(to + k * 16, Load(from + k * 16));
@@ -121,7 +123,7 @@ void LayColumns(const T* from, int64_t columns, float* to) {
 void LayColumns(const bf16* from, int64_t columns, PairElement* to) { ExpandColumns(from, columns, to); }
 #endif
 
-// Both matrices of a head, [latent_dim, nope_dim] transposed and [value_dim, latent_dim] as it is.
+// Expands both matrices of a head: [latent_dim, nope_dim] transposed, and [value_dim, latent_dim].
 template <class T, class X>
 void LayWeights(const PackedWeight& key, const PackedWeight& value, const Head<X>& head) {
   for (int64_t panel = 0; panel < key.panels(); ++panel) {
@@ -161,7 +163,7 @@ void MultiplyPanels(const X* x, int64_t stride, int64_t rows, int64_t k, const T
   }
 }
 
-// Rounds one panel of a product to `type`, and lays its rows as columns.
+// Rounds one panel of a product to `type` and transposes it.
 template <class X>
 void LayPanel(const float* totals, int64_t stride, int64_t rows, DType type, const Head<X>& head,
               TileElement<X>* to) {
@@ -180,7 +182,7 @@ void ExpandPanels(const X* x, int64_t stride, int64_t rows, int64_t k, const Til
   for (int p = 0; p < P; ++p) LayPanel(head.totals + p * 16, P * 16, rows, type, head, to + p * to_stride);
 }
 
-// `panels` panels of the product of x's rows with a tile, rounded to `type`, the rows laid as columns.
+// Multiplies x's rows with `panels` panels of a tile, rounds the result to `type` and transposes it.
 template <class X>
 void Expand(const X* x, int64_t stride, int64_t rows, int64_t k, const TileElement<X>* tile, int64_t panels,
             DType type, const Head<X>& head, TileElement<X>* to, int64_t to_stride) {
@@ -203,7 +205,7 @@ void Expand(const X* x, int64_t stride, int64_t rows, int64_t k, const TileEleme
   return room;
 }
 
-// Keys and values of `count` positions whose entries lie one after the other.
+// Expands keys and values of `count` positions whose entries are contiguous.
 template <class T, class X>
 void ExpandPage(const ExpandedAttentionArgs& args, const T* cached, int64_t count, const Head<X>& head,
                 TileElement<X>* keys, TileElement<X>* values) {
@@ -225,7 +227,7 @@ void ExpandPage(const ExpandedAttentionArgs& args, const T* cached, int64_t coun
          head, values, kPageTokens * 16);
 }
 
-// Adds values [first, count) of the page, `first` even, to sums that are scaled already.
+// Adds values [first, count) of the page to sums that are already scaled. `first` is even.
 template <class X, int P>
 void AddLastValues(const Workspace<X>& w, int64_t item, int64_t first, int64_t count, int64_t column) {
   const X* weights[1] = {w.weights + item * kPageTokens};
@@ -237,8 +239,8 @@ void AddLastValues(const Workspace<X>& w, int64_t item, int64_t first, int64_t c
   for (int p = 0; p < P; ++p) Store(sum + p * 16, acc.v[0][p]);
 }
 
-// Item i sees the first seen(i) positions, which grow with i: what the first of a block sees for the block
-// together, then the rest one by one.
+// Item i sees the first seen(i) positions; seen(i) grows with i. The positions that the first item of a block
+// sees are taken for the whole block, the other positions item by item.
 template <class X, int P, class Seen>
 void AddCausalValues(const Workspace<X>& w, int64_t items, Seen seen, int64_t column) {
   ForItemBlocks(items, [&]<int R>(int64_t i) {
@@ -250,8 +252,8 @@ void AddCausalValues(const Workspace<X>& w, int64_t items, Seen seen, int64_t co
   });
 }
 
-// One page for `items` rows, of which the first sees `count` positions and each one more than the row before
-// it, up to the whole page.
+// Attends `items` rows to one page. The first row sees `count` positions; each later row sees one more, up to
+// the whole page.
 template <class X>
 void PageForRows(float scale, const Workspace<X>& w, int64_t items, int64_t count) {
   Upcoming none;
@@ -271,7 +273,7 @@ void PageForRows(float scale, const Workspace<X>& w, int64_t items, int64_t coun
   for (; column < w.value; column += 16) AddCausalValues<X, 1>(w, items, seen, column);
 }
 
-// The task's rows against the pages of a span that begins at `begin`.
+// Attends the task's rows to the pages of the span that begins at `begin`.
 template <class X>
 void AttendSpan(const ExpandedAttentionArgs& args, const Task& task, int64_t begin, int64_t pages,
                 const Head<X>& head) {
@@ -279,7 +281,7 @@ void AttendSpan(const ExpandedAttentionArgs& args, const Task& task, int64_t beg
   for (int64_t row = 0; row < task.rows; row += kItemsPerTask) {
     const int64_t rows = Lower(kItemsPerTask, task.rows - row);
     for (int64_t p = 0; p < pages; ++p) {
-      // What the first row sees of the page; rows before it see nothing.
+      // The positions of the page that the first row sees; rows before it see none.
       const int64_t count = first_position + row + 1 - (begin + p * kPageTokens);
       const int64_t skipped = Higher(0, 1 - count);
       if (skipped >= rows) break;
@@ -291,7 +293,7 @@ void AttendSpan(const ExpandedAttentionArgs& args, const Task& task, int64_t beg
   }
 }
 
-// The first `count` entries of a page, one after the other.
+// The first `count` entries of a page as contiguous rows.
 template <class T>
 const T* PageEntries(const ExpandedAttentionArgs& args, int64_t page, int64_t, T) {
   return static_cast<const T*>(args.cache) +
@@ -331,7 +333,7 @@ void LoadQueries(const ExpandedAttentionArgs& args, const Task& task, const Head
   }
 }
 
-// Calls f with a value of the type that elements of type `type` have, where X can come of it.
+// Calls f with a value of the C++ type of `type`, for types that can be converted to X.
 template <class X, class F>
 void DispatchElement(DType type, F f) {
   if (type == DType::kBF16) {
@@ -377,7 +379,7 @@ void ExpandedAttention(const ExpandedAttentionArgs& args, const Execution& execu
   const int64_t heads = args.shape.heads;
   if (args.num_sequences == 0 || heads == 0) return;
   Check(args);
-  // Rows are divided only where heads and sequences are fewer than the threads.
+  // Rows are divided only if heads and sequences give fewer tasks than there are threads.
   const int64_t parts = Blocks(2 * ThreadCount(execution), heads * args.num_sequences);
   const auto rows_of_task = [=](const AttentionSequence& sequence) {
     return Higher(kFewestRows, Blocks(sequence.rows, parts));
@@ -395,7 +397,7 @@ void ExpandedAttention(const ExpandedAttentionArgs& args, const Execution& execu
         tasks[index++] = Task{&sequence, row, Lower(rows, sequence.rows - row), head};
     }
   }
-  // Pairs are multiplied where queries and weights are bf16 and the cache is that or fp8.
+  // Pairs of bf16 are multiplied if queries and weights are bf16 and the cache is bf16 or fp8.
   const DType widest = args.key_weights[0].type == DType::kBF16 ? args.cache_type : args.key_weights[0].type;
   DispatchPageType(args.q.type, widest, [&](auto x) {
     ParallelFor(execution, count, [&args, tasks](int64_t i) { RunTask<decltype(x)>(args, tasks[i]); });

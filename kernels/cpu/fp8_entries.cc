@@ -1,5 +1,5 @@
-// Cache entries in fp8 (base/fp8_kv_page.h): a few hundred values for each token and layer, so without vector
-// code, once for all tables.
+// Writes cache entries in fp8 (base/fp8_kv_page.h). A token has a few hundred values for each layer, so this
+// needs no vector code and all sets share it.
 #include <algorithm>
 #include <cmath>
 #include <cstring>

@@ -7,7 +7,7 @@
 namespace deeprack::kernels::DEEPRACK_SIMD {
 namespace {
 
-// The first `count` entries from `slot` on as rows of bf16, which can hold their values.
+// Expands `count` entries from `slot` on to rows of bf16, which represents their values exactly.
 void ExpandEntries(const char* cache, const Fp8KvPage& page, int64_t slot, int64_t count, bf16* rows,
                    int64_t stride) {
   for (int64_t i = 0; i < count; ++i) {

@@ -6,9 +6,9 @@
 namespace deeprack::kernels::DEEPRACK_SIMD {
 namespace {
 
-// The largest value among those not taken, the lowest index among equals; takes it. Comparisons with NaN are
-// false, so a NaN is chosen only when nothing before it is free: an index always comes back while one is
-// free.
+// Takes the largest value that is not taken yet and returns its index (ties: the lower index). Comparisons
+// with NaN are false, so a NaN is taken only if no value before it is free. An index is returned while any
+// value is free.
 int64_t TakeBest(const float* values, uint8_t* taken, int64_t count) {
   int64_t best = -1;
   for (int64_t i = 0; i < count; ++i) {
@@ -18,7 +18,7 @@ int64_t TakeBest(const float* values, uint8_t* taken, int64_t count) {
   return best;
 }
 
-// The sum of a group's two best values.
+// The sum of a group's two largest values.
 float GroupValue(const float* values, int64_t count) {
   float first = values[0], second = -__builtin_inff();
   for (int64_t i = 1; i < count; ++i) {

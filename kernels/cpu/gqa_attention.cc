@@ -1,10 +1,11 @@
 // Grouped-query attention over pages (kernels/api/attention.h).
 //
-// Floor: 4 * head_dim flops per query row, head and position, at one vector FMA per cycle, or one of pairs of
-// bf16; a decode reads every key and value once, 4 * kv_heads * head_dim bytes a position in bf16.
+// Floor: 4 * head_dim flops per query row, head and position, at one vector FMA (or one product of bf16
+// pairs) per cycle. A decode step reads every key and value once, 4 * kv_heads * head_dim bytes a position in
+// bf16.
 //
 // A task takes some query rows of one sequence and the query heads of one key-value head, and walks the pages
-// in order; a page of that head is laid out for the products once per task.
+// in order. A task lays out each page of that head once for the products.
 #include "base/check.h"
 #include "kernels/cpu/attention_page.h"
 #include "kernels/cpu/backend.h"
@@ -73,7 +74,7 @@ void RunTask(const GqaAttentionArgs& args, const Task& task) {
                   .key_bytes = head_bytes,
                   .value_bytes = head_bytes};
     }
-    // Rows that see only a part of the page one by one, those that see all of it together.
+    // Rows that see a part of the page are taken one by one, rows that see all of it together.
     int64_t r = Higher(0, begin - first_position);
     for (; r < task.rows && first_position + r + 1 - begin < kPageTokens; ++r) {
       PageForAll(args.scale, w, r * group, group, first_position + r + 1 - begin, upcoming);
@@ -98,7 +99,7 @@ void GqaAttention(const GqaAttentionArgs& args, const Execution& execution) {
   int64_t total_rows = 0;
   for (int64_t s = 0; s < args.num_sequences; ++s) total_rows += args.sequences[s].rows;
   if (total_rows == 0) return;
-  // Rows per task: results do not depend on it.
+  // Results do not depend on the number of rows in a task.
   const int64_t fair = Blocks(total_rows * args.kv_heads, ThreadCount(execution));
   const int64_t rows = Higher(1, Lower(kItemsPerTask / group, fair));
   int64_t count = 0;

@@ -1,8 +1,7 @@
-#include "kernels/api/kernel_set.h"
-
 #include <cstdio>
 #include <cstdlib>
 
+#include "kernels/api/cpu_kernels.h"
 #include "kernels/cpu/backend.h"
 
 namespace deeprack::kernels {

@@ -1,13 +1,13 @@
 // Matrix products with packed weights (kernels/api/linear.h).
 //
-// Floors: one row reads every weight once, n * k * SizeOf(type) bytes at the memory's speed; many rows are
-// bound by 2 * m * n * k flops at one vector FMA per cycle (the contract is fp32 sums in k order; bf16 rows
-// get twice that where the processor multiplies pairs of bf16, dot_bf16.h).
+// Floors: a product with one row reads every weight once, n * k * SizeOf(type) bytes at the memory's speed. A
+// product with many rows takes 2 * m * n * k flops at one vector FMA per cycle, since sums are fp32 in k
+// order; bf16 rows are twice as fast where the processor multiplies pairs of bf16 (dot_bf16.h).
 //
 // Few rows ("direct"): weights stream from memory through registers, several panels at a time to hide the
-// FMA's latency. Many rows ("tiled"): 128 columns of a few panels are expanded to fp32 once, stay in L1, and
-// serve all rows of a block; running sums wait in a scratch between column steps. Both add the same numbers
-// in the same order.
+// latency of the FMA. Many rows ("tiled"): 128 columns of a few panels are expanded once to fp32, stay in the
+// L1 cache, and serve all rows of a block; running sums are in scratch memory between column steps. Both
+// forms add the same numbers in the same order.
 #include "kernels/api/linear.h"
 
 #include "base/block_formats.h"
@@ -28,13 +28,13 @@ constexpr int64_t kRowBlock = 192;    // rows that share an expanded tile; a mul
 constexpr int64_t kBlockFormatRowBlock =
     64;  // the same for block formats: quantised rows that fit the L2 cache
 
-// Whether rows of bf16 are multiplied as they are, in pairs, rather than as fp32.
+// True when rows of bf16 are multiplied in pairs of bf16; false when they are converted to fp32.
 constexpr bool kMultipliesPairs = DEEPRACK_SIMD_LEVEL >= 3;
 bool InPairs(const Matrix& x, const PackedWeight& weight) {
   return kMultipliesPairs && x.type == DType::kBF16 && weight.type != DType::kF32;
 }
 
-// How many rows the direct form takes, and how many panels at once, by the type of x's elements.
+// The most rows of the direct form, and the panels that it takes at once, by the element type of x.
 template <class X>
 struct Shape {
   static constexpr int kRows = kDirectRows;
@@ -160,7 +160,7 @@ void ExpandColumns(const T* from, int64_t columns, float* to) {
   for (; k < columns; ++k) Store(to + k * 16, Load(from + k * 16));
 }
 
-// The next tile's bytes travel while this one is multiplied: lines of 64 bytes, as many as this tile has.
+// Prefetches the next tile while this tile is multiplied, in lines of 64 bytes.
 template <class T>
 void PrefetchAfter(const T* from, int64_t columns) {
   const char* next = reinterpret_cast<const char*>(from + columns * kPanelRows);
@@ -273,7 +273,7 @@ void RunProducts(Product* products, int64_t count, DType out, const Execution& e
   int64_t panel_runs = 0;
   for (int64_t i = 0; i < count; ++i) panel_runs += panels * RowBlocks(products[i]);
   if (panel_runs == 0) return;
-  // Eight tasks a thread level out what threads lose to others, without tasks too small to be worth fetching.
+  // Eight tasks a thread balance uneven threads without tasks that are too small.
   const int64_t wanted = panel_runs / (ThreadCount(execution) * 8) / kChunkPanels * kChunkPanels;
   const int64_t chunk = Lower(panels, Higher(wanted == 0 ? kTilePanels : kChunkPanels, wanted));
   const int64_t chunks = (panels + chunk - 1) / chunk;
@@ -311,8 +311,8 @@ void RunProducts(Product* products, int64_t count, DType out, const Execution& e
   });
 }
 
-// The rows of x as products with a type of weight take them: x itself, or, converted, in the call's scratch;
-// with room for `pointers` row pointers.
+// The rows of x in the form that products with a weight type take: x itself, or converted rows in the call's
+// scratch memory. Has room for `pointers` row pointers.
 struct Rows {
   const char* data;
   int64_t stride;        // bytes
@@ -395,7 +395,7 @@ void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution) {
   const int64_t grouped_rows = args.offsets[args.experts];
   if (grouped_rows == 0) return;
   DR_CHECK(args.x.cols == args.weights[0].k && args.out.cols == args.weights[0].n);
-  Matrix x = args.x;  // it may have room for more rows than there are
+  Matrix x = args.x;  // may have more rows than exist
   if (args.row_index == nullptr) x.rows = Lower(x.rows, grouped_rows);
   const bool in_pairs = InPairs(x, args.weights[0]);
   const Rows rows = PrepareRows(x, args.weights[0], grouped_rows, execution);

@@ -1,4 +1,4 @@
-// The register-blocked product at the heart of the matrix products and of attention.
+// The register-blocked product that matrix products and attention share.
 #pragma once
 
 #include "kernels/api/packed_weight.h"
@@ -6,7 +6,7 @@
 
 namespace deeprack::kernels::DEEPRACK_SIMD {
 
-// What an expanded tile holds, by the type of the rows that it is multiplied with.
+// The element type of an expanded tile that is multiplied with rows of type X.
 template <class X>
 struct TileElementOf {
   using Type = float;
@@ -28,8 +28,8 @@ DEEPRACK_INLINE void Clear(Accumulators<R, P>& acc) {
   }
 }
 
-// result[r][p] += sum over k ascending of x[r][k] * W_p[k], one fused multiply-add each, where W_p[k] are the
-// sixteen values at w + p * panel_stride + k * 16.
+// result[r][p] += sum over ascending k of x[r][k] * W_p[k], with one fused multiply-add for each k. W_p[k] is
+// the 16 values at w + p * panel_stride + k * 16.
 template <class T, int R, int P>
 DEEPRACK_INLINE void Accumulate(const float* const* x, int64_t first_k, int64_t count, const T* w,
                                 int64_t panel_stride, Accumulators<R, P>& result) {

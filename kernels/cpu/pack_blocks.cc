@@ -10,7 +10,7 @@
 namespace deeprack::kernels {
 namespace {
 
-// A block taken apart: unsigned values in the order of the columns, and what scales them, as stored.
+// The parts of a block: unsigned values in the order of columns, and the scales and minima as stored.
 struct Parts {
   alignas(64) uint8_t q[256];
   uint8_t scale[16], min[16];
@@ -41,7 +41,7 @@ void TakeBytes(const int8_t* qs, int count, uint8_t* q) {
   for (int i = 0; i < count; ++i) q[i] = static_cast<uint8_t>(qs[i] ^ 0x80);
 }
 
-// The orders of a block's bits are those that base/block_formats.cc expands.
+// base/block_formats.cc defines the order of a block's bits.
 void TakeApart(const BlockQ4_0& block, Parts& parts) {
   TakeNibbles(block.qs, 16, parts.q);
   parts.d = block.d;

@@ -1,11 +1,13 @@
 // Packing of block formats (block_layout.h).
 #pragma once
 
-#include "kernels/api/packed_weight.h"
+#include <cstdint>
+
+#include "kernels/api/weight_packing.h"
 
 namespace deeprack::kernels {
 
-// As PackRows, for a source of a block format that is stored as it is.
+// PackRows (kernels/api/weight_packing.h) for a source in a block format that keeps its format.
 void PackBlocks(const SourceMatrix& source, int64_t first_row, uint8_t* values);
 
 }  // namespace deeprack::kernels

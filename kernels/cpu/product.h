@@ -1,4 +1,4 @@
-// One matrix product of an operation, and the forms that compute a part of it.
+// One matrix product of an operation, and the functions that compute a part of the product.
 #pragma once
 
 #include "kernels/api/matrix.h"
@@ -10,7 +10,7 @@ namespace deeprack::kernels::DEEPRACK_SIMD {
 // Rows of x times one weight. Row r of the result starts at out + r * out_stride elements.
 struct Product {
   const PackedWeight* weight;
-  const void* const* x;  // [m] rows: quantised for block formats; else of bf16 when in_pairs, of fp32 if not
+  const void* const* x;  // [m] rows: quantised for block formats, else bf16 if in_pairs, else fp32
   bool in_pairs;
   int64_t m;
   void* out;
@@ -18,7 +18,7 @@ struct Product {
   int64_t first_task;
 };
 
-// Sixteen columns of the result, those past n dropped.
+// Stores sixteen columns of the result; columns from n on are dropped.
 template <class Out>
 DEEPRACK_INLINE void StoreColumns(const Product& product, int64_t row, int64_t panel, F16 value) {
   const int64_t column = panel * kPanelRows;
@@ -26,11 +26,11 @@ DEEPRACK_INLINE void StoreColumns(const Product& product, int64_t row, int64_t p
              product.weight->n - column);
 }
 
-// Block formats (block_form.h). A row of x is quantised once for a call: QuantizedRowBytes bytes.
+// For block formats (block_form.h). A call quantises each row of x once, to QuantizedRowBytes bytes.
 int64_t QuantizedRowBytes(DType weight_type, int64_t k);
 void QuantizeRow(DType weight_type, const Matrix& x, int64_t row, void* to);
 
-// Panels [panel, end) of the result for rows [row, row + rows), of type `out`.
+// Computes panels [panel, end) of the result for rows [row, row + rows). The result is of type `out`.
 void MultiplyBlocks(DType out, const Product& product, int64_t panel, int64_t end, int64_t row, int64_t rows);
 
 }  // namespace deeprack::kernels::DEEPRACK_SIMD

@@ -1,4 +1,4 @@
-// Rows of x as int8 (block_form.h): one pass, bound by the arithmetic of about an operation an element.
+// Quantises rows of x to int8 (block_form.h) in one pass of about one operation an element.
 #include "kernels/api/matrix.h"
 #include "kernels/cpu/block_form.h"
 #include "kernels/cpu/bytes.h"
@@ -11,7 +11,7 @@ namespace {
 constexpr float kSmallest = 1e-30f;
 constexpr float kLargest = 3.402823466e38f;
 
-// The sums of q over each of a step's groups, of which a step without any is one.
+// The sums of q over each group of a step; a step without groups is one group.
 template <BlockForm kForm>
 struct GroupSums {
   static constexpr int kGroup = kForm.group == 0 ? kForm.step : kForm.group;

@@ -1,4 +1,4 @@
-// Operations on indices and single logits: nothing here is worth vector code.
+// Operations on indices and single logits, without vector code.
 #include "kernels/cpu/backend.h"
 
 namespace deeprack::kernels {
@@ -15,8 +15,8 @@ void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution) {
     if (expert >= 0) ++args.offsets[expert + 1];
   }
   for (int64_t e = 0; e < args.experts; ++e) args.offsets[e + 1] += args.offsets[e];
-  // offsets[e] serves as expert e's cursor, which leaves it at the next expert's beginning; then all move up
-  // by one.
+  // offsets[e] is the cursor of expert e and ends at the first row of the next expert; then all offsets move
+  // up by one.
   for (int64_t pair = 0; pair < pairs; ++pair) {
     const int64_t expert = local(pair);
     if (expert < 0) {

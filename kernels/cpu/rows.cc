@@ -1,6 +1,6 @@
-// Operations that go over rows once: norms, additions, SwiGLU, embedding, rope, cache writes, the experts'
-// sum. All are bound by memory: they read and write every element once, and the norms read a row twice, from
-// the cache.
+// Operations that go over rows once: norms, additions, SwiGLU, embedding, rope, cache writes, the combination
+// of experts. Memory bounds all of them: they read and write every element once; the norms read a row a
+// second time from the cache.
 #include "base/check.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/simd.h"
@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kElementsPerTask = 16384;
 
-// Calls body(row) for all rows, in parallel when they are large.
+// Calls body(row) for all rows, in parallel if the rows are large.
 template <class Body>
 void ForRows(const Execution& execution, int64_t rows, int64_t elements_per_row, Body body) {
   const int64_t rows_per_task = Higher(1, kElementsPerTask / Higher(1, elements_per_row));

@@ -1,9 +1,9 @@
-// Sixteen floats as one value: the vocabulary of every vector unit. The including file is compiled once per
-// instruction set, with DEEPRACK_SIMD naming the set's namespace and DEEPRACK_SIMD_LEVEL choosing the
+// Sixteen floats as one value. All vector code is written in these operations. The including file is compiled
+// once for each instruction set: DEEPRACK_SIMD names the set's namespace, DEEPRACK_SIMD_LEVEL chooses the
 // representation.
 //
-// All sets give the same bits: fused multiply-adds are explicit, reductions have one order, exp is the
-// polynomial below. Everything here has internal linkage (see parallel.h).
+// All instruction sets give the same bits: fused multiply-adds are explicit, reductions have one order, exp
+// is the polynomial below. Everything here has internal linkage (see parallel.h).
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ DEEPRACK_INLINE uint32_t FloatToBits(float value) {
 
 }  // namespace deeprack::kernels::DEEPRACK_SIMD
 
-// Each has SumLanes and MaxLanes: halves of the sixteen lanes folded onto each other.
+// Each representation has SumLanes and MaxLanes, which fold halves of the sixteen lanes onto each other.
 #if DEEPRACK_SIMD_LEVEL >= 2
 #include "kernels/cpu/simd_avx512.h"  // IWYU pragma: export
 #elif DEEPRACK_SIMD_LEVEL == 1
@@ -44,7 +44,7 @@ namespace deeprack::kernels::DEEPRACK_SIMD {
 DEEPRACK_INLINE int64_t Lower(int64_t a, int64_t b) { return a < b ? a : b; }
 DEEPRACK_INLINE int64_t Higher(int64_t a, int64_t b) { return a > b ? a : b; }
 
-// The first n <= 16 values of p, zeros behind them; reads no others.
+// The first n <= 16 values of p, then zeros. Reads no other values.
 template <class T>
 DEEPRACK_INLINE F16 LoadFirst(const T* p, int64_t n) {
   if (n >= 16) return Load(p);
@@ -53,7 +53,7 @@ DEEPRACK_INLINE F16 LoadFirst(const T* p, int64_t n) {
   return Load(lanes);
 }
 
-// Writes the first n <= 16 values; touches no others.
+// Writes the first n <= 16 values and no others.
 template <class T>
 DEEPRACK_INLINE void StoreFirst(T* p, F16 a, int64_t n) {
   if (n >= 16) return Store(p, a);

@@ -1,4 +1,4 @@
-// Halves of a register's lanes folded onto each other, for the processors with AVX.
+// Folds halves of a register's lanes onto each other, for processors with AVX.
 #pragma once
 
 #include <immintrin.h>

@@ -1,14 +1,14 @@
-// Sixteen floats without vector instructions. Every function is what its namesakes for AVX2 and AVX-512 do,
-// bit for bit.
+// Sixteen floats without vector instructions. Every function gives the same bits as the functions of the same
+// name for AVX2 and AVX-512.
 #pragma once
 
 namespace deeprack::kernels::DEEPRACK_SIMD {
 
-// The most rows of x that a matrix product multiplies with weights straight from memory, and of how many
+// The most rows of x that a matrix product multiplies with weights directly from memory, and the number of
 // panels at once.
 inline constexpr int kDirectRows = 2;
 constexpr int DirectPanels(int rows, bool fp8) { return 1; }
-// Rows x panels of accumulators against a tile of weights that was expanded to float.
+// Rows and panels of accumulators for a tile of weights that was expanded to float.
 inline constexpr int kTileRows = 4;
 inline constexpr int kTilePanels = 1;
 
@@ -77,7 +77,7 @@ DEEPRACK_INLINE F16 Fma(F16 a, F16 b, F16 c) {
   DEEPRACK_LANES c.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
   return c;
 }
-// a > b ? a : b: b when either is NaN.
+// a > b ? a : b, so b when either is NaN.
 DEEPRACK_INLINE F16 Max(F16 a, F16 b) {
   DEEPRACK_LANES a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
   return a;

@@ -30,14 +30,14 @@ void BindThisThread(int processor) {
   CPU_FREE(set);
 }
 
-// A job's tasks are cut into as many ranges as there are threads. A thread takes its own range's tasks first,
-// then what others have left of theirs: no word is fought over while all are busy, and the same thread meets
-// the same tasks step after step.
+// The tasks of a job are cut into one range for each thread. A thread takes the tasks of its own range first,
+// then tasks that are left in other ranges. So threads do not contend for a word while all are busy, and a
+// thread gets the same tasks in every step.
 //
-// The caller opens a job, works on it too, closes it, and waits for those inside only: a worker that wakes
-// late finds the job closed and costs nobody anything. Entering is two words, both sequentially consistent: a
-// worker says that it is inside, then looks whether the job is still open; the caller closes it, then looks
-// who is inside.
+// The caller opens a job, works on the job too, closes the job, and waits only for the workers that are
+// inside. A worker that wakes late finds the job closed and delays no thread. Entering uses two sequentially
+// consistent words: a worker first writes that it is inside, then reads whether the job is still open; the
+// caller first closes the job, then reads which workers are inside.
 class Pool final : public ThreadPool {
  public:
   explicit Pool(const ThreadPoolOptions& options) : spin_(options.spin), slots_(options.threads) {
@@ -136,7 +136,7 @@ class Pool final : public ThreadPool {
     }
   }
 
-  // The open job if it is none that was seen, else 0.
+  // The open job if it is not `seen`, else 0.
   uint64_t NewJob(uint64_t seen) const {
     const uint64_t job = open_job_.load();
     return job == seen ? 0 : job;

@@ -1,5 +1,5 @@
-// The oracle: every operation of kernels/api, written as its header states it, one element at a time in
-// double precision. Slow and obvious on purpose; backends are tested against it.
+// The reference: every operation of kernels/api in double precision, one element at a time, written as the
+// operation's header states it. Backends are tested against these functions, which are simple and slow.
 #pragma once
 
 #include <vector>
@@ -14,7 +14,7 @@
 
 namespace deeprack::kernels::reference {
 
-// Elements of activations. Set rounds once to the matrix's type.
+// Reads and writes an element of activations. Set rounds once to the matrix's type.
 double Get(const Matrix& matrix, int64_t row, int64_t col);
 void Set(const Matrix& matrix, int64_t row, int64_t col, double value);
 // Element (n, k) of a packed weight, scale included.
@@ -30,8 +30,8 @@ void GroupedLinear(const GroupedLinearArgs& args);
 void SwiGlu(const SwiGluArgs& args);
 void Rope(const RopeArgs& args);
 void KvWrite(const KvWriteArgs& args);
-// kBf16: softmax weights as backends have them that multiply pairs of bf16: of each page against the largest
-// score so far, rounded.
+// kBf16: softmax weights of backends that multiply pairs of bf16: each page's weights are relative to the
+// largest score so far and rounded to bf16.
 enum class SoftmaxWeights { kExact, kBf16 };
 void MlaAttention(const MlaAttentionArgs& args, SoftmaxWeights weights = SoftmaxWeights::kExact);
 // Keys and values rounded to the type of q.
@@ -44,8 +44,7 @@ void PlanDispatch(const PlanDispatchArgs& args);
 void AdjustLogits(const AdjustLogitsArgs& args);
 void Logprobs(const LogprobsArgs& args);
 
-// The distribution that a draw from [vocab] logits is made from: probabilities, zero for what top_k, top_p
-// and min_p remove.
+// The probabilities [vocab] of a draw from the logits; zero for tokens that top_k, top_p or min_p removes.
 std::vector<double> SampleDistribution(const float* logits, int64_t vocab, const Draw& draw);
 
 }  // namespace deeprack::kernels::reference

@@ -1,4 +1,4 @@
-// Scores to softmax weights, as all forms of attention have them.
+// Softmax weights of scores, for all forms of attention.
 #pragma once
 
 #include <vector>

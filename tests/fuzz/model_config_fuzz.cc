@@ -4,10 +4,10 @@
 #include <string_view>
 
 #include "base/check.h"
-#include "model/budget/budget.h"
 #include "model/config/model_config.h"
 #include "model/layout/layout.h"
 #include "model/tensors/tensor_registry.h"
+#include "sizing/weight_manifest.h"
 
 namespace {
 
@@ -36,7 +36,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const model::Layout layout :
        {model::Layout{}, model::Layout{.tp = 2, .ep = 2}, model::Layout{.dp = 2, .ep = 2, .pp = 2}}) {
     if (!model::ValidateLayout(*config, layout).ok()) continue;
-    DR_CHECK(model::WeightBytes(*config, layout, 0, DType::kBF16) > 0);
+    DR_CHECK(sizing::ManifestOf({.config = *config, .layout = layout}, {}).bytes > 0);
   }
   return 0;
 }

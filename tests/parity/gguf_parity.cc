@@ -27,6 +27,7 @@
 #include "tests/parity/golden.h"
 #include "tests/parity/layouts.h"
 #include "tests/parity/serve_golden.h"
+#include "tests/unit/engine/logits_recorder.h"
 #include "worker/collectives/local/local_world.h"
 
 namespace deeprack::parity {
@@ -106,7 +107,8 @@ std::vector<std::vector<float>> LogitsOf(const std::string& model, const model::
         GoldenOptions({.folder = model}, layout, compute, model::ExpertExchange::kReplicated,
                       model::PrefillAttention::kExpanded);
     options.rank = rank;
-    const auto engine = worker::Engine::Create(options, world, {});
+    worker::testing::LogitsRecorder recorder;
+    const auto engine = worker::Engine::Create(options, world, {}, &recorder);
     if (!engine.ok()) return Fail(absl::StrCat(model, ": ", std::string(engine.status().message())));
     const int64_t vocab = (*engine)->config().vocab_size;
     for (int32_t position = 0; position < kPositions; ++position) {
@@ -120,7 +122,7 @@ std::vector<std::vector<float>> LogitsOf(const std::string& model, const model::
           {.epoch = kEpoch, .step = static_cast<StepId>(position), .sequences = {std::move(sequence)}});
       if (!result.ok()) return Fail(std::string(result.status().message()));
       const std::lock_guard lock(mutex);
-      if (const float* here = (*engine)->LastLogits(0)) logits[position].assign(here, here + vocab);
+      if (const float* here = recorder.Of(0)) logits[position].assign(here, here + vocab);
     }
   });
   return logits;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/checked.h"
+#include "tests/unit/engine/logits_recorder.h"
 
 namespace deeprack::parity {
 namespace {
@@ -77,7 +78,8 @@ class Server {
     }
   }
 
-  RankReport Serve(Engine& engine) {
+  // `logits` observes the engine.
+  RankReport Serve(Engine& engine, const worker::testing::LogitsRecorder& logits) {
     for (int step = 0; !Done(); ++step) {
       const model::StepPlan plan = Plan(step);
       const auto result = engine.Execute(plan);
@@ -85,7 +87,7 @@ class Server {
         Fail(absl::StrCat("step ", step, ": ", std::string(result.status().message())));
         break;
       }
-      for (size_t i = 0; i < plan.sequences.size(); ++i) CheckLogits(engine, plan.sequences[i], i);
+      for (size_t i = 0; i < plan.sequences.size(); ++i) CheckLogits(logits, plan.sequences[i], i);
       for (const model::SequenceResult& answer : result->sequences) {
         for (const model::SequencePlan& planned : plan.sequences) {
           if (planned.sequence == answer.sequence) CheckAnswer(planned, answer);
@@ -157,8 +159,9 @@ class Server {
     }
   }
 
-  void CheckLogits(Engine& engine, const model::SequencePlan& chunk, size_t place) {
-    const float* logits = engine.LastLogits(static_cast<int64_t>(place));
+  void CheckLogits(const worker::testing::LogitsRecorder& recorder, const model::SequencePlan& chunk,
+                   size_t place) {
+    const float* logits = recorder.Of(static_cast<int64_t>(place));
     if (logits == nullptr) return;
     const size_t index = chunk.sequence - 1;
     const int32_t position = chunk.num_computed + static_cast<int32_t>(chunk.token_ids.size()) - 1;
@@ -253,13 +256,14 @@ RankReport ExpectedCounts(const Golden& golden, DType compute, Chunking chunking
 
 RankReport ServeGolden(const Golden& golden, const worker::EngineOptions& options, Chunking chunking,
                        int greedy_tokens, worker::Communicator* world) {
-  const auto engine = Engine::Create(options, world, {});
+  worker::testing::LogitsRecorder logits;
+  const auto engine = Engine::Create(options, world, {}, &logits);
   if (!engine.ok()) {
     RankReport report;
     report.failures.push_back(absl::StrCat("Engine::Create: ", std::string(engine.status().message())));
     return report;
   }
-  return Server(golden, options, chunking, greedy_tokens).Serve(**engine);
+  return Server(golden, options, chunking, greedy_tokens).Serve(**engine, logits);
 }
 
 worker::EngineOptions GoldenOptions(const Golden& golden, const model::Layout& layout, DType compute,

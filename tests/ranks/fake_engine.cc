@@ -35,7 +35,6 @@ class FakeEngine final : public Engine {
     world_ = world;
     return world_->Barrier();
   }
-  const float* LastLogits(int64_t) override { return nullptr; }
   const EngineMemory& memory() const override { return memory_; }
   const model::ModelConfig& config() const override { return config_; }
 

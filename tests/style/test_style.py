@@ -1,25 +1,12 @@
 """The house's rules as tests: who may include whom, no cycles, how long a file may be, what a header holds."""
 
-import pathlib
 import re
-import subprocess
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-MAX_LINES = 500
+from include_graph import ALLOWED, ROOT, find_cycle, folder_of, includes, project_edges, sources, top_of, tracked
 
-# folder -> folders it may include (docs/OVERVIEW.md, "Folders"). A folder may include itself.
-ALLOWED = {
-    "base": set(),
-    "model": {"base"},
-    "checkpoint": {"base", "model"},
-    "kernels": {"base"},
-    "sizing": {"base", "model", "checkpoint", "kernels"},
-    "coordinator": {"base", "model", "proto"},
-    "worker": {"base", "model", "checkpoint", "kernels", "sizing", "proto"},
-    "cli": {"base", "model", "checkpoint", "kernels", "sizing", "proto"},
-}
+MAX_LINES = 500
 # The only folders that may include generated protocol headers, MPI, NCCL and CUDA.
 PROTO_FOLDERS = ("coordinator/dispatch", "coordinator/membership", "coordinator/api", "worker/rpc")
 RESTRICTED = {
@@ -30,36 +17,6 @@ RESTRICTED = {
 }
 
 
-def tracked(*patterns):
-    out = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
-                         cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return sorted(line for line in out.splitlines() if (ROOT / line).is_file())
-
-
-def sources():
-    return [f for f in tracked("*.h", "*.cc", "*.cu", "*.cuh") if f.split("/")[0] in ALLOWED]
-
-
-def includes(path):
-    """(included path, is it quoted) of every #include line."""
-    for line in (ROOT / path).read_text().splitlines():
-        match = re.match(r'\s*#\s*include\s+(["<])([^">]+)[">]', line)
-        if match:
-            yield match.group(2), match.group(1) == '"'
-
-
-def folder_of(path):
-    return str(pathlib.PurePosixPath(path).parent)
-
-
-def project_edges():
-    """(from file, to file) for includes of this project's own headers."""
-    for path in sources():
-        for target, quoted in includes(path):
-            if quoted and target.split("/")[0] in ALLOWED:
-                yield path, target
-
-
 def test_there_is_something_to_check():
     assert len(sources()) > 50
     assert len(list(project_edges())) > 100
@@ -67,7 +24,7 @@ def test_there_is_something_to_check():
 
 def test_includes_follow_the_house():
     wrong = [f"{a} includes {b}" for a, b in project_edges()
-             if b.split("/")[0] != a.split("/")[0] and b.split("/")[0] not in ALLOWED[a.split("/")[0]]]
+             if top_of(b) != top_of(a) and top_of(b) not in ALLOWED[top_of(a)]]
     assert not wrong, "\n".join(wrong)
 
 
@@ -87,32 +44,6 @@ def test_device_and_transport_headers_stay_in_their_folders(pattern):
     wrong = [f"{path} includes {target}" for path in sources() for target, _ in includes(path)
              if re.fullmatch(pattern, target) and not folder_of(path).startswith(RESTRICTED[pattern])]
     assert not wrong, "\n".join(wrong)
-
-
-def find_cycle(graph):
-    """A cycle of the graph as a list of nodes, or None."""
-    state, stack = {}, []
-
-    def visit(node):
-        state[node] = "open"
-        stack.append(node)
-        for successor in sorted(graph.get(node, ())):
-            if state.get(successor) == "open":
-                return stack[stack.index(successor):] + [successor]
-            if successor not in state:
-                cycle = visit(successor)
-                if cycle:
-                    return cycle
-        stack.pop()
-        state[node] = "done"
-        return None
-
-    for node in sorted(graph):
-        if node not in state:
-            cycle = visit(node)
-            if cycle:
-                return cycle
-    return None
 
 
 def test_cycles_are_found():

@@ -14,7 +14,7 @@ class AttentionPlanner : public sizing::AttentionSizes {
  public:
   AttentionPlanner() = default;  // expands and plans nothing
   // Plans nothing either where the kernels or the model have no such plans.
-  AttentionPlanner(const kernels::KernelSet& kernels, const Spec& spec)
+  AttentionPlanner(const kernels::KernelSet& kernels, const sizing::RankSpec& spec)
       : AttentionSizes(kernels, spec), plan_(kernels.plan_mla), plan_expanded_(kernels.plan_expanded) {}
 
   // How many of the chunk's tokens, from its first on, are computed in expanded form.

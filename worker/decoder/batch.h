@@ -8,7 +8,7 @@
 
 #include "base/ids.h"
 #include "kernels/api/attention.h"
-#include "model/budget/budget.h"
+#include "model/step/step_limits.h"
 #include "model/step/step_plan.h"
 #include "worker/decoder/attention_planner.h"
 #include "worker/device/staged_area.h"

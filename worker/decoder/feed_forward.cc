@@ -21,7 +21,7 @@ struct SwiGluBuffers {
 
   SwiGluBuffers(const Matrix& gate_up_buffer, const Matrix& activated_buffer, int64_t rows,
                 int64_t intermediate) {
-    const int64_t width = RoundUp(intermediate, kernels::kPanelRows);
+    const int64_t width = RoundUp(intermediate, kPanelRows);
     gate_up = gate_up_buffer;
     gate_up.rows = rows;
     gate_up.cols = gate_up.stride = 2 * width;

@@ -1,7 +1,7 @@
 #include "worker/decoder/travelling_rows.h"
 
 #include "base/rounded_rows.h"
-#include "model/budget/workspace.h"
+#include "sizing/workspace.h"
 
 namespace deeprack::worker {
 
@@ -12,7 +12,7 @@ TravellingRows TravellingRowsTo(const kernels::PackedWeight& gate_up, int64_t ex
   const int64_t hidden = config.hidden_size, element = static_cast<int64_t>(SizeOf(compute));
   TravellingRows rows = {.type = rounded ? DType::kF8E4M3 : compute,
                          .activation_bytes = rounded ? RoundedRowLayoutOf(hidden).bytes : hidden * element};
-  rows.bytes = model::DispatchRowBytes(config, rows.activation_bytes);
+  rows.bytes = sizing::DispatchRowBytes(config, rows.activation_bytes);
   return rows;
 }
 

@@ -5,10 +5,10 @@
 namespace deeprack::worker {
 namespace {
 
-static_assert(model::kWeightAlignment == kArenaAlignment);
+static_assert(kWeightAlignment == kArenaAlignment);
 
-void Place(model::Buffer buffer, const kernels::Matrix& m, Workspace& ws) {
-  using model::Buffer;
+void Place(sizing::Buffer buffer, const kernels::Matrix& m, Workspace& ws) {
+  using sizing::Buffer;
   switch (buffer) {
     case Buffer::kRopeCos:
       ws.rope_cos = m.row<float>(0);
@@ -142,9 +142,9 @@ void Place(model::Buffer buffer, const kernels::Matrix& m, Workspace& ws) {
 
 }  // namespace
 
-Workspace CarveWorkspace(const model::WorkspaceSpec& spec, std::byte* base) {
+Workspace CarveWorkspace(const sizing::RankSpec& spec, const kernels::KernelNeeds& kernels, std::byte* base) {
   Workspace workspace;
-  for (const model::BufferShape& shape : model::WorkspaceBuffers(spec)) {
+  for (const sizing::BufferShape& shape : sizing::WorkspaceBuffers(spec, kernels)) {
     Place(shape.buffer,
           {.data = base + shape.offset,
            .type = shape.type,

@@ -1,16 +1,16 @@
-// The decoder's scratch memory: every buffer of a step, taken once, of the sizes in model/budget/workspace.h.
+// The decoder's scratch memory: every buffer of a step, taken once, of the sizes in sizing/workspace.h.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "kernels/api/matrix.h"
-#include "model/budget/workspace.h"
+#include "sizing/workspace.h"
 
 namespace deeprack::worker {
 
 // T: the step's most tokens; S: those of a stage; H: hidden_size; the other letters and the conditions as in
-// model::Buffer. "compute": of the compute type. Buffers that this rank never uses are empty.
+// sizing::Buffer. "compute": of the compute type. Buffers that this rank never uses are empty.
 struct Workspace {
   // Rotary tables [max_context, qk_rope_head_dim / 2]; filled by whoever carves.
   float* rope_cos = nullptr;
@@ -70,7 +70,7 @@ struct Workspace {
   kernels::Matrix adjusted_logits;   // fp32 [some of R, vocab_size]: rows that sampling may change
 };
 
-// Cuts `base` (model::WorkspaceBytes long, kArenaAlignment-aligned) into the buffers.
-Workspace CarveWorkspace(const model::WorkspaceSpec& spec, std::byte* base);
+// Cuts `base` (sizing::WorkspaceBytes long, kArenaAlignment-aligned) into the buffers.
+Workspace CarveWorkspace(const sizing::RankSpec& spec, const kernels::KernelNeeds& kernels, std::byte* base);
 
 }  // namespace deeprack::worker

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 
+#include "kernels/api/cpu_kernels.h"
 #include "kernels/api/thread_pool.h"
 #include "worker/device/device.h"
 

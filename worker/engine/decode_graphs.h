@@ -1,5 +1,5 @@
-// Decode steps as recordings, one for each size of batch that is worth one. A smaller batch is padded to the
-// next such size, so that a few recordings serve all.
+// Decode steps as recordings, one for each of a few batch sizes (buckets). A batch is padded to the next
+// bucket, so that a few recordings serve all batches.
 #pragma once
 
 #include <cstdint>
@@ -13,28 +13,28 @@
 
 namespace deeprack::worker {
 
-// The size to which a batch of `rows` decodes is padded: a power of two, or from 12 on also three quarters of
-// one. 0: it would be above `most`.
+// The bucket of a batch of `rows` decodes: a power of two or, from 12 on, also three quarters of a power of
+// two. 0: the bucket would be above `most`.
 int64_t GraphBucket(int64_t rows, int64_t most);
 
-// The bucket of a whole step, for each of its `dp` groups alike, 0 when it is to run as it is: every sequence
-// decodes one token and draws the next, and no prompt is scored.
+// The bucket of a step, equal for all of its `dp` groups. 0: the step runs without a recording, because some
+// sequence does not decode exactly one token and draw the next, or a prompt is scored.
 int64_t GraphBucketOf(const model::StepPlan& plan, int32_t dp, int64_t most);
 
 class DecodeGraphs {
  public:
   explicit DecodeGraphs(Device& device) : device_(device) {}
 
-  // Queues a step of this bucket by `queue`, which queues the same kernels with the same arguments every
-  // time: as it is the first time, which loads what recording must not load; then from a recording.
+  // Queues a step of this bucket. `queue` must queue the same kernels with the same arguments each time. The
+  // first call runs `queue` without recording, which loads kernels; the second records; later ones replay.
   absl::Status Run(int64_t bucket, const std::function<absl::Status()>& queue);
 
-  // Recordings hold addresses: those of a world that is gone are of no use.
+  // Deletes all recordings. They hold addresses of a world, and must go with it.
   void Forget() { graphs_.clear(); }
 
  private:
   Device& device_;
-  std::map<int64_t, std::unique_ptr<Graph>> graphs_;  // null: that bucket has run once
+  std::map<int64_t, std::unique_ptr<Graph>> graphs_;  // null: the bucket has run once, unrecorded
 };
 
 }  // namespace deeprack::worker

@@ -35,22 +35,21 @@ absl::Status CheckWorld(const model::Layout& layout, const Communicator* world) 
 
 class RankEngine final : public Engine {
  public:
-  RankEngine(const EngineOptions& options, Preparation& preparation, std::shared_ptr<Device> device,
-             Communicator* world, EngineParts parts)
-      : options_(options),
-        config_(preparation.config),
+  RankEngine(const Preparation& preparation, std::shared_ptr<Device> device, Communicator* world,
+             EngineParts parts, LogitsObserver* observer)
+      : options_(preparation.options),
+        spec_(preparation.spec),
         files_(preparation.files),
-        limits_(preparation.limits),
-        own_(preparation.memory),
-        rows_to_experts_(preparation.rows_to_experts),
-        at_(model::CoordinatesOf(options.layout, options.rank)),
+        needs_(preparation.needs),
+        at_(spec_.coordinates()),
         device_(std::move(device)),
         world_(world),
         planner_(preparation.planner),
         parts_(std::move(parts)),
         sampler_(*device_, parts_.workspace.logits.rows, parts_.workspace.adjusted_logits, parts_.step.inputs,
                  parts_.step.results, parts_.step.adjustments),
-        graphs_(*device_) {
+        graphs_(*device_),
+        observer_(observer) {
     memory_ = {.kv_blocks = 0,
                .weight_bytes = parts_.weights.arena.capacity(),
                .kv_bytes = parts_.cache.bytes(),
@@ -65,16 +64,14 @@ class RankEngine final : public Engine {
 
   absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) override;
 
-  const float* LastLogits(int64_t sequence_index) override;
-
   const EngineMemory& memory() const override { return memory_; }
-  const model::ModelConfig& config() const override { return config_; }
+  const model::ModelConfig& config() const override { return spec_.config; }
 
  private:
-  // With the seams in place.
+  // Needs parts_.seams.
   void BeginEpoch(int64_t blocks) {
     decoder_.emplace(PartsOfDecoder());
-    checker_.emplace(config_.vocab_size, options_.layout, options_.epoch, limits_, blocks);
+    checker_.emplace(spec_.config.vocab_size, spec_.layout, options_.epoch, spec_.limits, blocks);
     memory_.kv_blocks = static_cast<int32_t>(blocks);
     batch_.chunks.clear();
     graphs_.Forget();
@@ -84,11 +81,11 @@ class RankEngine final : public Engine {
   DecoderParts PartsOfDecoder() {
     kernels::Execution execution = device_->execution();
     execution.scratch = parts_.scratch;
-    return {.config = &config_,
-            .layout = options_.layout,
-            .rank = options_.rank,
-            .expert_exchange = options_.expert_exchange,
-            .compute = options_.compute,
+    return {.config = &spec_.config,
+            .layout = spec_.layout,
+            .rank = spec_.rank,
+            .expert_exchange = spec_.expert_exchange,
+            .compute = spec_.compute,
             .expanded = planner_.expanded(),
             .weights = &parts_.weights.weights,
             .cache = &parts_.cache,
@@ -98,7 +95,7 @@ class RankEngine final : public Engine {
             .execution = execution};
   }
 
-  bool last_stage() const { return at_.pp_rank == options_.layout.pp - 1; }
+  bool last_stage() const { return spec_.is_last_stage(); }
   // Rows up to which decode steps run from recordings.
   int64_t most_recorded_rows() const {
     if (!options_.decode_graphs || !device_->records_graphs()) return 0;
@@ -108,18 +105,17 @@ class RankEngine final : public Engine {
 
   absl::Status Run(const model::StepPlan& plan, model::StepResult& result);
   int64_t HeldBytes() const;
-  // What is asked for after the batch's rows: scores of prompt tokens and draws.
+  // Lists the rows whose logits are needed: for scores of prompt tokens and for draws.
   void ListRequests(const model::StepPlan& plan);
   absl::Status ComputeLogits();
   absl::Status RunDecodes(int64_t bucket);
   void Answer(const model::StepPlan& plan, model::StepResult& result);
+  absl::Status ShowLogits();
 
   EngineOptions options_;
-  const model::ModelConfig config_;
-  const Digest files_;  // of the checkpoint
-  const model::StepLimits limits_;
-  const sizing::RankMemory own_;  // as it was before anything was taken
-  const RowsToExperts rows_to_experts_;
+  const sizing::RankSpec spec_;
+  const Digest files_;     // of the checkpoint
+  const RankNeeds needs_;  // before any memory was taken
   const model::RankCoordinates at_;
   const std::shared_ptr<Device> device_;  // outlives what follows
   Communicator* world_;                   // null: alone
@@ -128,26 +124,28 @@ class RankEngine final : public Engine {
   std::optional<Decoder> decoder_;  // of the epoch
   Sampler sampler_;
   DecodeGraphs graphs_;
+  LogitsObserver* const observer_;      // null: none
   std::optional<PlanChecker> checker_;  // of the epoch
   EngineMemory memory_;
-  absl::Status broken_;  // why no step can run any more
+  absl::Status broken_;  // not ok: no step can run, and why
 
-  // Of the step under way, or the last one.
+  // Of the current step, or the last one.
   Batch batch_;
   std::vector<ScoreRequest> scores_;
   std::vector<SampleRequest> samples_;
-  std::vector<int32_t> score_end_of_chunk_;  // scores of chunks up to this one
+  std::vector<int32_t> score_end_of_chunk_;  // number of scores up to and including this chunk
   std::vector<int32_t> sample_of_chunk_;     // -1: none
-  std::vector<float> last_logits_;
+  std::vector<float> shown_logits_;          // of a card's memory
 };
 
 bool RankEngine::Suits(const EngineOptions& options) const {
   EngineOptions same = options;
   same.epoch = options_.epoch;
-  same.packed = options_.packed;  // these two are the worker's own, not a load's
+  same.packed = options_.packed;  // packed and decode_graphs are the worker's own options, not a load's
   same.decode_graphs = options_.decode_graphs;
   if (same != options_) return false;
-  const auto reader = checkpoint::CheckpointReader::Open(options.model_path, config_, options.load_format);
+  const auto reader =
+      checkpoint::CheckpointReader::Open(options.model_path, spec_.config, options.load_format);
   if (!reader.ok()) return false;
   const auto files = DigestOfCheckpoint(*reader);
   return files.ok() && *files == files_;
@@ -162,8 +160,8 @@ std::array<std::span<const std::byte>, 3> MemoryOf(const EngineParts& parts) {
           bytes(parts.workspace_arena.data(), parts.workspace_arena.capacity())};
 }
 
-// Of a machine's memory, what was never written to is not held yet, and what is mapped from a file is the
-// page cache's.
+// On a machine, pages that were never written are not held yet, and pages mapped from a file belong to the
+// page cache.
 int64_t RankEngine::HeldBytes() const {
   if (device_->shares_host_memory()) return ResidentBytes(MemoryOf(parts_));
   return memory_.weight_bytes + memory_.kv_bytes + memory_.workspace_bytes;
@@ -176,14 +174,14 @@ absl::Status RankEngine::Rejoin(Epoch epoch, Communicator* world) {
   }
   DR_RETURN_IF_ERROR(CheckWorld(options_.layout, world));
   broken_ = absl::FailedPreconditionError("this rank has not joined its ranks again");
-  // Nothing of the old world may be under way when its groups go.
+  // All work of the old world must be done before its groups are destroyed.
   DR_RETURN_IF_ERROR(device_->Synchronize());
-  sizing::RankMemory memory = own_;
-  memory.available_bytes = device_->AvailableBytes();
-  memory.kv_bytes = memory_.kv_bytes;
-  memory.held_bytes = HeldBytes();
-  DR_ASSIGN_OR_RETURN(const int64_t blocks, AgreeToLoad(absl::OkStatus(), memory, rows_to_experts_,
-                                                        parts_.cache.blocks(), world, *device_));
+  RankNeeds needs = needs_;
+  needs.memory.available_bytes = device_->AvailableBytes();
+  needs.memory.kv_bytes = memory_.kv_bytes;
+  needs.memory.held_bytes = HeldBytes();
+  needs.most_blocks = parts_.cache.blocks();
+  DR_ASSIGN_OR_RETURN(const int64_t blocks, AgreeToLoad(absl::OkStatus(), needs, world, *device_));
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams, Seams::Create(options_.layout, options_.rank, world,
                                                                   device_.get(), &parts_.peer_areas));
   decoder_.reset();
@@ -212,8 +210,8 @@ absl::StatusOr<model::StepResult> RankEngine::Execute(const model::StepPlan& pla
   return result;
 }
 
-// Everything is laid out first and sent in one copy; from there on the device works by itself, and the host
-// waits for it once, at the end.
+// The host lays out all inputs and sends them in one copy. Then the device works alone, and the host waits
+// once, at the end.
 absl::Status RankEngine::Run(const model::StepPlan& plan, model::StepResult& result) {
   const int64_t bucket = GraphBucketOf(plan, options_.layout.dp, most_recorded_rows());
   parts_.step.inputs.Clear();
@@ -236,13 +234,13 @@ absl::Status RankEngine::Run(const model::StepPlan& plan, model::StepResult& res
   DR_RETURN_IF_ERROR(device_->Synchronize());
   DR_RETURN_IF_ERROR(parts_.seams->Check());
   if (answers()) Answer(plan, result);
-  return absl::OkStatus();
+  return answers() && observer_ != nullptr ? ShowLogits() : absl::OkStatus();
 }
 
-// A step of decodes: the model from a recording; the draws, of which no two steps are alike, as they are.
+// A step of decodes. The model runs from a recording; the draws, which differ from step to step, do not.
 absl::Status RankEngine::RunDecodes(int64_t bucket) {
   const auto logits = [&] { return decoder_->Logits(sampler_.sample_rows(), bucket).status(); };
-  const bool alone = options_.layout.tp == 1;  // else logits are gathered by the communicator
+  const bool alone = options_.layout.tp == 1;  // with more ranks the communicator gathers the logits
   DR_RETURN_IF_ERROR(graphs_.Run(bucket, [&]() -> absl::Status {
     DR_RETURN_IF_ERROR(decoder_->Forward(batch_));
     return alone ? logits() : absl::OkStatus();
@@ -271,8 +269,8 @@ void RankEngine::ListRequests(const model::StepPlan& plan) {
   }
 }
 
-// Scores in as many goes as the logits' buffer asks for, then all draws in one: their logits stay for
-// LastLogits.
+// Scores in parts as large as the logits' buffer, then all draws in one part, whose logits stay in the buffer
+// for the observer.
 absl::Status RankEngine::ComputeLogits() {
   const int64_t scores = std::ssize(scores_);
   for (int64_t first = 0; first < scores; first += decoder_->max_logit_rows()) {
@@ -302,42 +300,47 @@ void RankEngine::Answer(const model::StepPlan& plan, model::StepResult& result) 
   }
 }
 
-const float* RankEngine::LastLogits(int64_t sequence_index) {
-  if (!answers()) return nullptr;
+absl::Status RankEngine::ShowLogits() {
+  const int64_t vocab = spec_.config.vocab_size;
+  const bool copies = !device_->shares_host_memory();
+  if (copies) shown_logits_.resize(samples_.size() * static_cast<size_t>(vocab));
+  std::vector<SampledLogits> sampled;
   for (size_t i = 0; i < batch_.chunks.size(); ++i) {
-    if (batch_.chunks[i].plan_index != sequence_index || sample_of_chunk_[i] < 0) continue;
-    const float* row =
-        parts_.workspace.logits.row<float>(sampler_.RowOf(static_cast<size_t>(sample_of_chunk_[i])));
-    if (device_->shares_host_memory()) return row;
-    last_logits_.resize(static_cast<size_t>(config_.vocab_size));
-    const int64_t bytes = config_.vocab_size * static_cast<int64_t>(sizeof(float));
-    if (!device_->CopyOut(last_logits_.data(), row, bytes).ok() || !device_->Synchronize().ok())
-      return nullptr;
-    return last_logits_.data();
+    if (sample_of_chunk_[i] < 0) continue;
+    const auto sample = static_cast<size_t>(sample_of_chunk_[i]);
+    const float* row = parts_.workspace.logits.row<float>(sampler_.RowOf(sample));
+    if (copies) {
+      float* const shown = shown_logits_.data() + sample * static_cast<size_t>(vocab);
+      DR_RETURN_IF_ERROR(device_->CopyOut(shown, row, vocab * static_cast<int64_t>(sizeof(float))));
+      row = shown;
+    }
+    sampled.push_back(
+        {.sequence_index = batch_.chunks[i].plan_index, .logits = {row, static_cast<size_t>(vocab)}});
   }
-  return nullptr;
+  if (copies) DR_RETURN_IF_ERROR(device_->Synchronize());
+  observer_->OnStep(sampled);
+  return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options, Communicator* world,
-                                                       const Progress& progress) {
-  // A wrong number of threads is found with the other options, which takes a device.
-  return Create(options, MakeCpuDevice(std::max(options.threads, 1)), world, progress);
+                                                       const Progress& progress, LogitsObserver* observer) {
+  // Prepare, which needs a device, refuses a wrong number of threads.
+  return Create(options, MakeCpuDevice(std::max(options.threads, 1)), world, progress, observer);
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options,
                                                        std::shared_ptr<Device> device, Communicator* world,
-                                                       const Progress& progress) {
+                                                       const Progress& progress, LogitsObserver* observer) {
   DR_RETURN_IF_ERROR(CheckWorld(options.layout, world));
-  Preparation preparation;
-  const absl::Status prepared = Prepare(options, *device, preparation);
-  DR_ASSIGN_OR_RETURN(const int64_t blocks,
-                      AgreeToLoad(prepared, preparation.memory, preparation.rows_to_experts,
-                                  sizing::MostBlocks(preparation.limits), world, *device));
-  DR_ASSIGN_OR_RETURN(EngineParts parts, MakeParts(options, preparation, blocks, *device, world, progress));
+  const absl::StatusOr<Preparation> preparation = Prepare(options, *device);
+  DR_ASSIGN_OR_RETURN(
+      const int64_t blocks,
+      AgreeToLoad(preparation.status(), preparation.ok() ? preparation->needs : RankNeeds{}, world, *device));
+  DR_ASSIGN_OR_RETURN(EngineParts parts, MakeParts(*preparation, blocks, *device, world, progress));
   if (device->shares_host_memory()) LogHugePages(MemoryOf(parts));
-  return std::make_unique<RankEngine>(options, preparation, std::move(device), world, std::move(parts));
+  return std::make_unique<RankEngine>(*preparation, std::move(device), world, std::move(parts), observer);
 }
 
 }  // namespace deeprack::worker

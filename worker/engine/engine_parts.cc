@@ -13,7 +13,7 @@
 namespace deeprack::worker {
 namespace {
 
-// Fills the buffers that never change.
+// Fills the buffers that no step writes.
 absl::Status FillConstants(const model::ModelConfig& config, int64_t max_context, Device& device,
                            const Workspace& workspace) {
   const size_t angles = static_cast<size_t>(max_context * (config.qk_rope_head_dim / 2));
@@ -39,7 +39,7 @@ absl::StatusOr<kernels::Scratch> CutScratch(const sizing::RankFootprint& bytes, 
                           .data_bytes = bytes.scratch_data};
 }
 
-// None is no error: the communicator is used then.
+// Without an area the ranks use the communicator: not an error.
 std::optional<PeerArea> MakePeerArea(const PeerPlaces& places, Device& device) {
   if (places.places == 0) return std::nullopt;
   auto area = PeerArea::Create(device, places);
@@ -50,29 +50,26 @@ std::optional<PeerArea> MakePeerArea(const PeerPlaces& places, Device& device) {
 
 }  // namespace
 
-absl::StatusOr<EngineParts> MakeParts(const EngineOptions& options, const Preparation& preparation,
-                                      int64_t blocks, Device& device, Communicator* world,
-                                      const Engine::Progress& progress) {
-  const model::ModelConfig& config = preparation.config;
+absl::StatusOr<EngineParts> MakeParts(const Preparation& preparation, int64_t blocks, Device& device,
+                                      Communicator* world, const Engine::Progress& progress) {
+  const EngineOptions& options = preparation.options;
+  const sizing::RankSpec& spec = preparation.spec;
+  const sizing::RankFootprint& bytes = preparation.bytes;
   if (options.load_format == model::LoadFormat::kDummy) {
     spdlog::warn("the weights are dummies (load format dummy): what this rank computes is noise");
   }
-  const sizing::RankFootprint& bytes = preparation.bytes;
   PeerAreas peer_areas = {.sums = MakePeerArea(bytes.peers.sums, device),
                           .exchanges = MakePeerArea(bytes.peers.exchanges, device)};
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams,
-                      Seams::Create(options.layout, options.rank, world, &device, &peer_areas));
-  DR_ASSIGN_OR_RETURN(LoadedWeights weights,
-                      LoadPackedWeights(config, options.layout, options.rank, options.compute,
-                                        *preparation.reader, options.packed, device, progress));
+                      Seams::Create(spec.layout, spec.rank, world, &device, &peer_areas));
+  const RankWeights source = {.spec = spec, .manifest = preparation.manifest, .reader = *preparation.reader};
+  DR_ASSIGN_OR_RETURN(LoadedWeights weights, LoadPackedWeights(source, options.packed, device, progress));
   DR_ASSIGN_OR_RETURN(Arena tables, PlaceWeightTables(device, bytes.weight_tables, weights.weights));
-  DR_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(device, config, options.layout, options.rank,
-                                                     options.kv_cache_type(), blocks));
+  DR_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(device, spec, blocks));
   DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "workspace", bytes.workspace));
   DR_ASSIGN_OR_RETURN(std::byte * base, arena.Allocate(bytes.workspace));
-  const Workspace workspace =
-      CarveWorkspace(sizing::WorkspaceSpecOf(RankSpecOf(options, preparation), device.kernels()), base);
-  DR_RETURN_IF_ERROR(FillConstants(config, preparation.limits.max_context, device, workspace));
+  const Workspace workspace = CarveWorkspace(spec, device.kernels(), base);
+  DR_RETURN_IF_ERROR(FillConstants(spec.config, spec.limits.max_context, device, workspace));
   DR_ASSIGN_OR_RETURN(Arena scratch_arena,
                       Arena::Create(device, "scratch memory of the kernels", bytes.scratch()));
   DR_ASSIGN_OR_RETURN(const kernels::Scratch scratch, CutScratch(bytes, scratch_arena));

@@ -1,4 +1,4 @@
-// What an engine is made of, each part with its memory, which is all taken here.
+// The parts of an engine with their memory.
 #pragma once
 
 #include <cstdint>
@@ -27,14 +27,13 @@ struct EngineParts {
   Arena workspace_arena;
   Workspace workspace;
   Arena scratch_arena;
-  kernels::Scratch scratch;  // in it
+  kernels::Scratch scratch;  // in scratch_arena
   StepMemory step;
 };
 
-// Takes the budgeted memory with `blocks` KV pages on the device, loads the weights, and fills the buffers
-// that never change. `world` is split (collective); it and the device outlive the parts.
-absl::StatusOr<EngineParts> MakeParts(const EngineOptions& options, const Preparation& preparation,
-                                      int64_t blocks, Device& device, Communicator* world,
-                                      const Engine::Progress& progress);
+// Takes the memory that `preparation` counts, with `blocks` KV pages, loads the weights, and fills the
+// buffers that never change. Splits `world` (collective). The world and the device outlive the parts.
+absl::StatusOr<EngineParts> MakeParts(const Preparation& preparation, int64_t blocks, Device& device,
+                                      Communicator* world, const Engine::Progress& progress);
 
 }  // namespace deeprack::worker

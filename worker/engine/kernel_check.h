@@ -1,4 +1,4 @@
-// Whether a backend's kernels can compute a model.
+// Checks that a backend's kernels can compute a model.
 #pragma once
 
 #include "absl/status/status.h"
@@ -7,7 +7,7 @@
 
 namespace deeprack::worker {
 
-// FailedPrecondition when the model needs an operation that the table lacks.
+// FailedPrecondition if the model needs an operation that `kernels` lacks.
 absl::Status CheckKernels(const model::ModelConfig& config, const kernels::KernelSet& kernels);
 
 }  // namespace deeprack::worker

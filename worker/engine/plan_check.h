@@ -1,26 +1,26 @@
-// Holds a step plan against what the engine can do, before anything is changed or any other rank is met.
-// Every rank checks the whole plan, so that all come to the same verdict.
+// Checks a step plan before the engine changes anything or meets another rank. Every rank checks the whole
+// plan, so all ranks come to the same verdict.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "model/budget/budget.h"
 #include "model/layout/layout.h"
+#include "model/step/step_limits.h"
 #include "model/step/step_plan.h"
 
 namespace deeprack::worker {
 
 class PlanChecker {
  public:
-  // `limits` are of each dp group; blocks: pages of each dp group's cache.
+  // `limits` and `blocks` (pages of the KV cache) are of each dp group.
   PlanChecker(int64_t vocab_size, const model::Layout& layout, Epoch epoch, const model::StepLimits& limits,
               int64_t blocks);
 
-  // FailedPrecondition: another epoch. InvalidArgument: anything else, naming the sequence, what was found
-  // and what would do. A page that is written in this step belongs to one sequence alone: no other table may
-  // name it.
+  // A page that this step writes must be in one sequence's block table only. Errors: FailedPrecondition
+  // (another epoch), InvalidArgument (anything else; the message names the sequence, the value found and the
+  // values allowed).
   absl::Status Check(const model::StepPlan& plan);
 
  private:

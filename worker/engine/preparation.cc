@@ -1,16 +1,16 @@
 #include "worker/engine/preparation.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "checkpoint/check/checkpoint_check.h"
-#include "model/budget/kv_cache_type.h"
-#include "model/budget/packed_tensors.h"
+#include "model/config/kv_cache_type.h"
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"
-#include "sizing/weight_forms.h"
+#include "sizing/kv_pages.h"
 #include "worker/engine/kernel_check.h"
 #include "worker/weights/packed_identity.h"
 
@@ -49,19 +49,17 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
   return absl::OkStatus();
 }
 
-// Of each layer with experts.
-std::vector<TravellingRows> RowsOfLayers(const EngineOptions& options, const model::ModelConfig& config,
-                                         const sizing::WeightForms& forms,
+// For each layer with experts.
+std::vector<TravellingRows> RowsOfLayers(const sizing::RankSpec& spec, const sizing::WeightManifest& manifest,
                                          const kernels::KernelSet& kernels) {
   std::vector<TravellingRows> rows;
-  if (options.expert_exchange != model::ExpertExchange::kAllToAll) return rows;
-  const int64_t experts = config.n_routed_experts / options.layout.ep;
-  for (const model::PackedTensor& tensor : model::PackedTensorsOf(
-           config, options.layout, options.rank, options.compute, forms.types, forms.row_major)) {
+  if (spec.expert_exchange != model::ExpertExchange::kAllToAll) return rows;
+  const int64_t experts = spec.config.n_routed_experts / spec.layout.ep;
+  for (const sizing::PackedTensor& tensor : manifest.tensors) {
     if (tensor.kind != model::TensorKind::kExpertGate) continue;
     rows.push_back(
         TravellingRowsTo({.type = tensor.type, .n = tensor.rows, .k = tensor.cols, .layout = tensor.layout},
-                         experts, config, options.compute, kernels));
+                         experts, spec.config, spec.compute, kernels));
   }
   return rows;
 }
@@ -75,50 +73,50 @@ Digest FormOf(const std::vector<TravellingRows>& layers) {
   return form.Finish();
 }
 
-}  // namespace
-
-sizing::RankSpec RankSpecOf(const EngineOptions& options, const Preparation& preparation) {
-  return {.config = preparation.config,
+sizing::RankSpec RankSpecOf(const EngineOptions& options, model::ModelConfig config) {
+  const int64_t max_context = options.max_context == 0 ? config.max_position_embeddings : options.max_context;
+  return {.config = std::move(config),
           .layout = options.layout,
           .rank = options.rank,
           .compute = options.compute,
           .cache_type = options.kv_cache_type(),
           .expert_exchange = options.expert_exchange,
           .prefill_attention = options.prefill_attention,
-          .limits = preparation.limits};
+          .limits = {.max_step_tokens = options.max_step_tokens,
+                     .max_sequences = options.max_sequences,
+                     .max_context = max_context}};
 }
 
-absl::Status Prepare(const EngineOptions& options, const Device& device, Preparation& preparation) {
-  DR_ASSIGN_OR_RETURN(preparation.config, model::LoadModelConfig(options.model_path));
-  const model::ModelConfig& config = preparation.config;
+}  // namespace
+
+absl::StatusOr<Preparation> Prepare(const EngineOptions& options, const Device& device) {
+  const kernels::KernelSet& kernels = device.kernels();
+  Preparation preparation = {.options = options};
+  DR_ASSIGN_OR_RETURN(model::ModelConfig config, model::LoadModelConfig(options.model_path));
   DR_RETURN_IF_ERROR(CheckOptions(options, config));
-  DR_RETURN_IF_ERROR(CheckKernels(config, device.kernels()));
-  DR_ASSIGN_OR_RETURN(preparation.reader,
-                      checkpoint::CheckpointReader::Open(options.model_path, config, options.load_format));
-  DR_RETURN_IF_ERROR(checkpoint::CheckCheckpoint(config, *preparation.reader).status());
+  DR_RETURN_IF_ERROR(CheckKernels(config, kernels));
+  preparation.spec = RankSpecOf(options, std::move(config));
+  const sizing::RankSpec& spec = preparation.spec;
+  DR_ASSIGN_OR_RETURN(preparation.reader, checkpoint::CheckpointReader::Open(options.model_path, spec.config,
+                                                                             options.load_format));
+  DR_RETURN_IF_ERROR(checkpoint::CheckCheckpoint(spec.config, *preparation.reader).status());
   DR_ASSIGN_OR_RETURN(preparation.files, DigestOfCheckpoint(*preparation.reader));
-  preparation.limits = {
-      .max_step_tokens = options.max_step_tokens,
-      .max_sequences = options.max_sequences,
-      .max_context = options.max_context == 0 ? config.max_position_embeddings : options.max_context};
-  const sizing::DeviceNeeds needs = {.kernels = device.kernels(),
-                                     .multiprocessors = device.execution().multiprocessors,
-                                     .shares_host_memory = device.shares_host_memory()};
-  const sizing::RankSpec spec = RankSpecOf(options, preparation);
-  DR_ASSIGN_OR_RETURN(const sizing::WeightForms forms,
-                      sizing::WeightFormsOf(config, *preparation.reader, needs.kernels));
-  preparation.bytes = sizing::RankFootprintOf(spec, forms, needs);
-  preparation.planner = AttentionPlanner(device.kernels(), sizing::AttentionSpecOf(spec));
-  const std::vector<TravellingRows> rows = RowsOfLayers(options, config, forms, device.kernels());
+  DR_ASSIGN_OR_RETURN(preparation.manifest, sizing::ManifestOf(spec, *preparation.reader, kernels));
+  preparation.bytes = sizing::RankFootprintOf(spec, preparation.manifest,
+                                              {.kernels = kernels,
+                                               .multiprocessors = device.execution().multiprocessors,
+                                               .shares_host_memory = device.shares_host_memory()});
+  preparation.planner = AttentionPlanner(kernels, spec);
+  const std::vector<TravellingRows> rows = RowsOfLayers(spec, preparation.manifest, kernels);
   if (!rows.empty()) preparation.travelling_rows = rows.front();
-  preparation.rows_to_experts = {.stage = model::CoordinatesOf(options.layout, options.rank).pp_rank,
-                                 .form = FormOf(rows)};
-  preparation.memory = {.host = device.memory_identity(),
-                        .available_bytes = device.AvailableBytes(),
-                        .fixed_bytes = preparation.bytes.fixed(),
-                        .page_bytes = preparation.bytes.page,
-                        .kv_bytes = options.kv_bytes};
-  return absl::OkStatus();
+  preparation.needs = {.memory = {.host = device.memory_identity(),
+                                  .available_bytes = device.AvailableBytes(),
+                                  .fixed_bytes = preparation.bytes.fixed(),
+                                  .page_bytes = preparation.bytes.page,
+                                  .kv_bytes = options.kv_bytes},
+                       .most_blocks = sizing::MostBlocks(spec.limits),
+                       .rows = {.stage = spec.coordinates().pp_rank, .form = FormOf(rows)}};
+  return preparation;
 }
 
 }  // namespace deeprack::worker

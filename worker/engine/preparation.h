@@ -1,15 +1,15 @@
-// What a rank finds out by itself before it meets the others: that it can read the model, and what it will
-// need.
+// A rank by itself, before it meets the other ranks: checks that it can read the model, and counts the memory
+// that it will take.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "checkpoint/checkpoint_reader.h"
-#include "model/budget/budget.h"
-#include "model/config/model_config.h"
-#include "sizing/kv_pages.h"
 #include "sizing/rank_footprint.h"
+#include "sizing/rank_spec.h"
+#include "sizing/weight_manifest.h"
 #include "worker/decoder/attention_planner.h"
 #include "worker/decoder/travelling_rows.h"
 #include "worker/device/device.h"
@@ -20,23 +20,20 @@
 namespace deeprack::worker {
 
 struct Preparation {
-  model::ModelConfig config;
+  EngineOptions options;
+  sizing::RankSpec spec;
   Digest files;                                        // DigestOfCheckpoint
   std::optional<checkpoint::CheckpointReader> reader;  // open and checked against the config
-  model::StepLimits limits;
+  sizing::WeightManifest manifest;
   sizing::RankFootprint bytes;
-  sizing::RankMemory memory;
-  TravellingRows travelling_rows;  // to the experts of other ranks, of the first layer that has some
-  RowsToExperts rows_to_experts;
+  RankNeeds needs;
+  TravellingRows travelling_rows;  // of the first layer with experts
   AttentionPlanner planner;
 };
 
-// Reads and checks config, options, layout and the checkpoint's headers; computes the budget. Takes no
-// memory. Errors: NotFound, InvalidArgument, DataLoss, FailedPrecondition (the device's kernels lack what the
-// model needs).
-absl::Status Prepare(const EngineOptions& options, const Device& device, Preparation& preparation);
-
-// What the footprint is of. Refers to the preparation's config.
-sizing::RankSpec RankSpecOf(const EngineOptions& options, const Preparation& preparation);
+// Reads and checks config, options, layout and the checkpoint's headers; counts memory and takes none.
+// Errors: NotFound, InvalidArgument, DataLoss, FailedPrecondition (the device's kernels lack an operation
+// that the model needs).
+absl::StatusOr<Preparation> Prepare(const EngineOptions& options, const Device& device);
 
 }  // namespace deeprack::worker

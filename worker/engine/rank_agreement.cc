@@ -17,7 +17,7 @@ struct Readiness {
   sizing::RankMemory memory;
 };
 
-// Each machine, or card, has the memory that its ranks are about to take.
+// Checks that each machine, or card, has the memory that its ranks are about to take.
 absl::Status CheckMemories(const std::vector<sizing::RankMemory>& ranks, int64_t blocks) {
   for (const sizing::RankMemory& rank : ranks) {
     int64_t needed = 0;
@@ -56,14 +56,13 @@ absl::Status CheckRows(const std::vector<Readiness>& ranks) {
 
 }  // namespace
 
-absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, sizing::RankMemory memory,
-                                    const RowsToExperts& rows, int64_t most_blocks, Communicator* world,
+absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, const RankNeeds& needs, Communicator* world,
                                     Device& device) {
-  const Readiness mine = {.ready = own.ok() ? 1 : 0, .rows = rows, .memory = memory};
+  const Readiness mine = {.ready = own.ok() ? 1 : 0, .rows = needs.rows, .memory = needs.memory};
   std::vector<Readiness> all = {mine};
   if (world != nullptr) {
     auto gathered = GatherValues(mine, *world, device);
-    DR_RETURN_IF_ERROR(own);  // the cause, rather than that its peers left meanwhile
+    DR_RETURN_IF_ERROR(own);  // the cause, not the failed call that follows from it
     DR_RETURN_IF_ERROR(gathered.status());
     all = *std::move(gathered);
   }
@@ -78,7 +77,7 @@ absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, sizing::RankMemory 
     memories.push_back(all[rank].memory);
   }
   DR_RETURN_IF_ERROR(CheckRows(all));
-  const sizing::PageAgreement agreement = sizing::AgreeOnBlocks(memories, most_blocks);
+  const sizing::PageAgreement agreement = sizing::AgreeOnBlocks(memories, needs.most_blocks);
   const sizing::RankMemory& tight = memories[static_cast<size_t>(agreement.tightest)];
   if (agreement.blocks == 0) {
     return absl::ResourceExhaustedError(

@@ -1,4 +1,4 @@
-// What the ranks settle before they load: that all of them can, and how many KV pages each will hold.
+// The ranks' agreement before they load: that all of them can load, and the number of KV pages of each.
 #pragma once
 
 #include <cstdint>
@@ -12,20 +12,26 @@
 
 namespace deeprack::worker {
 
-// How a rank sends rows to the experts of its stage's other ranks.
+// The form in which a rank sends rows to the experts of its stage's other ranks.
 struct RowsToExperts {
   int64_t stage = 0;  // its pp_rank
-  Digest form = {};   // of the TravellingRows of all its layers
+  Digest form = {};   // digest of the TravellingRows of all its layers
 };
 
-// Collective over `world` (null: one rank alone). `own` is this rank's readiness: an error comes back to it
-// as it is, and to the others as FailedPrecondition naming the rank; as do rows of another form than those of
-// a rank of the same stage, which its kernels would not read. Otherwise the agreed number of pages, at least
-// 1; ResourceExhausted, with the numbers of the tightest rank, when it would be 0. All memory values are
-// agreed on before anything is taken, so that loading needs no further meeting.
-// `world` exchanges the device's memory.
-absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, sizing::RankMemory memory,
-                                    const RowsToExperts& rows, int64_t most_blocks, Communicator* world,
+// What one rank brings to the agreement.
+struct RankNeeds {
+  sizing::RankMemory memory;
+  int64_t most_blocks = 0;  // pages that the rank takes at most; equal on all ranks
+  RowsToExperts rows;
+};
+
+// Agrees on the number of KV pages, at least 1. Collective over `world` (null: this rank is alone), which
+// exchanges the device's memory. `own` is this rank's readiness. Errors: `own` on this rank, and
+// FailedPrecondition with the rank's name on all others; FailedPrecondition if two ranks of a stage send rows
+// in different forms, which the other's kernels would not read; ResourceExhausted, with the numbers of the
+// tightest rank, if the number of pages would be 0. Memory is agreed on before any of it is taken, so that
+// loading needs no further meeting.
+absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, const RankNeeds& needs, Communicator* world,
                                     Device& device);
 
 }  // namespace deeprack::worker

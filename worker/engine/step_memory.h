@@ -1,5 +1,4 @@
-// What a step brings to the device and takes back: inputs, results and the adjustments of logits, sized by
-// the limits of a step.
+// Device memory for a step's inputs, its results and its adjustments of logits.
 #pragma once
 
 #include "absl/status/statusor.h"

@@ -3,20 +3,19 @@
 #include <utility>
 
 #include "base/status_macros.h"
-#include "model/budget/budget.h"
+#include "sizing/kv_pages.h"
 
 namespace deeprack::worker {
 
 KvCache::KvCache(Arena arena, std::byte* base, DType type, int64_t blocks, int64_t layer_bytes)
     : arena_(std::move(arena)), base_(base), type_(type), blocks_(blocks), layer_bytes_(layer_bytes) {}
 
-absl::StatusOr<KvCache> KvCache::Create(Device& device, const model::ModelConfig& config,
-                                        const model::Layout& layout, Rank rank, DType type, int64_t blocks) {
-  const int64_t bytes = blocks * model::KvPageBytes(config, layout, rank, type);
+absl::StatusOr<KvCache> KvCache::Create(Device& device, const sizing::RankSpec& spec, int64_t blocks) {
+  const int64_t bytes = blocks * sizing::KvPageBytes(spec);
   DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "KV cache", bytes));
   DR_ASSIGN_OR_RETURN(std::byte * base, arena.Allocate(bytes));
-  const auto [begin, end] = model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank);
-  return KvCache(std::move(arena), base, type, blocks, bytes / (end - begin));
+  const auto [begin, end] = spec.layers();
+  return KvCache(std::move(arena), base, spec.cache_type, blocks, bytes / (end - begin));
 }
 
 }  // namespace deeprack::worker

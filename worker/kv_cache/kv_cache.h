@@ -1,5 +1,5 @@
-// The KV cache of one pipeline stage: numbered pages of kPageTokens tokens in each of its layers. Who
-// owns a page is the coordinator's business; here a block table is obeyed.
+// The KV cache of one pipeline stage: numbered pages of kPageTokens tokens in each of its layers. The
+// coordinator gives pages to sequences; block tables name them.
 #pragma once
 
 #include <cstddef>
@@ -7,19 +7,18 @@
 
 #include "absl/status/statusor.h"
 #include "base/dtype.h"
-#include "model/layout/layout.h"
+#include "sizing/rank_spec.h"
 #include "worker/device/arena.h"
 
 namespace deeprack::worker {
 
 class KvCache {
  public:
-  // `blocks` pages; blocks * model::KvPageBytes bytes of the device's memory in all.
-  static absl::StatusOr<KvCache> Create(Device& device, const model::ModelConfig& config,
-                                        const model::Layout& layout, Rank rank, DType type, int64_t blocks);
+  // `blocks` pages of the rank: blocks * sizing::KvPageBytes bytes of the device's memory.
+  static absl::StatusOr<KvCache> Create(Device& device, const sizing::RankSpec& spec, int64_t blocks);
 
-  // One of the stage's layers, counted from its first: [blocks * kPageTokens, model::KvEntryElements], or
-  // blocks of Fp8KvPage.
+  // The pages of one layer, counted from the stage's first: [blocks * kPageTokens, sizing::KvEntryElements],
+  // or [blocks] of Fp8KvPage.
   void* layer(int64_t stage_layer) const { return base_ + stage_layer * layer_bytes_; }
   DType type() const { return type_; }
   int64_t blocks() const { return blocks_; }

@@ -3,7 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
-#include "model/budget/kv_cache_type.h"
+#include "model/config/kv_cache_type.h"
 #include "model/files/load_format.h"
 
 namespace deeprack::worker {

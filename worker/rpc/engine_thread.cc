@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "model/budget/kv_cache_type.h"
+#include "model/config/kv_cache_type.h"
 #include "spdlog/spdlog.h"
 
 namespace deeprack::worker {

@@ -7,8 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "kernels/api/card_kernels.h"
 #include "kernels/api/thread_pool.h"
-#include "kernels/cuda/choice/kernel_choice.h"
 #include "spdlog/spdlog.h"
 #include "worker/collectives/local/local_world.h"
 #include "worker/collectives/nccl/nccl_world.h"
@@ -56,10 +56,7 @@ absl::StatusOr<RankBackend> OnCard(const BackendChoice& choice) {
   const int index = choice.card >= 0 ? choice.card : choice.local_rank % cards;
   DR_ASSIGN_OR_RETURN(const kernels::CardProperties card, PropertiesOfCard(index));
   DR_ASSIGN_OR_RETURN(const std::string name, NameOfCard(index));
-  const kernels::KernelChoice kernels =
-      choice.unverified_kernels
-          ? kernels::ChooseUnverifiedToo(card, kernels::SpecialKernels())
-          : kernels::ChooseKernels(card, kernels::SpecialKernels(), kernels::VerifiedKernels());
+  const kernels::KernelChoice kernels = kernels::ChooseKernels(card, choice.unverified_kernels);
   spdlog::info("card {}: {}, compute capability {}.{}; {}", index, card.name, card.major, card.minor,
                kernels.Describe());
   if (choice.unverified_kernels && !kernels.used.empty()) {

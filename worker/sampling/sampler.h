@@ -10,7 +10,7 @@
 
 #include "absl/status/status.h"
 #include "kernels/api/kernel_set.h"
-#include "model/budget/budget.h"
+#include "model/step/step_limits.h"
 #include "model/step/step_plan.h"
 #include "model/step/step_result.h"
 #include "worker/device/device.h"

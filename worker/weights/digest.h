@@ -1,4 +1,4 @@
-// SHA-256, of what identifies something and of large data.
+// SHA-256 of lists of values and of large data.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@ namespace deeprack::worker {
 
 using Digest = std::array<uint8_t, 32>;
 
-// Of a sequence of values, each delimited: no two different sequences give the same bytes to hash.
+// Of a sequence of values. Values are delimited: different sequences hash different bytes.
 class DigestOfValues {
  public:
   DigestOfValues();
@@ -32,12 +32,12 @@ class DigestOfValues {
 
 Digest DigestOf(std::span<const std::byte> data);
 
-// Of data that comes in runs, by many threads: the digest of the digests of its blocks.
+// Of data that comes in runs, hashed by many threads: the digest of the digests of its blocks.
 class BlockDigest {
  public:
   static constexpr int64_t kBlockBytes = int64_t{1} << 20;
 
-  // The next run; whole blocks, but for the last one of all.
+  // Adds the next run: whole blocks, but for the last run.
   void Add(std::span<const std::byte> run, kernels::ThreadPool& pool);
   Digest Finish() const;
 

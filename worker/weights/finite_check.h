@@ -1,4 +1,4 @@
-// Finds weights that no training can have meant: NaN and infinity.
+// Finds NaN and infinity among weights: signs of a damaged file.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,9 @@
 
 namespace deeprack::worker {
 
-// Whether every element of a row-major matrix (row_stride elements from row to row) is finite. For fp8 e4m3
-// that is "not 0x7f or 0xff"; integers always are; of a block format (cols and row_stride: whole blocks) it
-// is the scales that count.
+// True when every element of a row-major matrix [rows, cols] is finite. `row_stride`: elements from row to
+// row. fp8 e4m3: no byte is 0x7f or 0xff. Integers are always finite. Block formats (cols and row_stride are
+// whole blocks): the scales are finite.
 bool AllFinite(DType type, const void* data, int64_t rows, int64_t cols, int64_t row_stride);
 
 }  // namespace deeprack::worker

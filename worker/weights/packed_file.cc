@@ -25,7 +25,7 @@ absl::StatusOr<PackedFile> PackedFile::Open(const std::string& path, const Packe
   if (const absl::Status status = CheckPackedHeader(header, size, identity, bytes); !status.ok()) {
     return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
   }
-  // Best effort, as for memory of the rank's own (MapHostMemory): few file systems have huge pages.
+  // May fail: few file systems have huge pages.
   madvise(const_cast<std::byte*>(file.bytes().data()), file.bytes().size(), MADV_HUGEPAGE);
   return PackedFile(std::move(file), path, header.data);
 }

@@ -1,5 +1,5 @@
 // A rank's packed weights as a file: a header of one page, then the bytes of the weights' arena as they are
-// in memory. Little-endian, as everything that this program runs on.
+// in memory, little-endian.
 #pragma once
 
 #include <cstddef>
@@ -18,23 +18,23 @@
 
 namespace deeprack::worker {
 
-// Where the data begins: page-aligned, which is more than kArenaAlignment.
+// Where the data begins. Page-aligned, which satisfies kArenaAlignment.
 inline constexpr int64_t kPackedHeaderBytes = 4096;
 
 class PackedFile {
  public:
-  // Maps the file and holds its header against `identity` and the `bytes` of data that this has; touches no
-  // data. NotFound: no such file. FailedPrecondition: of other weights, of a checkpoint that has changed, or
-  // of another kPackingVersion; the message says which. DataLoss: not a packed file, cut short, or a damaged
-  // header. Others: MappedFile::Open's.
+  // Maps the file and compares its header with `identity` and `bytes`, the size of the data. Reads no data.
+  // Errors: NotFound (no such file), FailedPrecondition (other weights, a checkpoint that has changed, or
+  // another kPackingVersion; the message says which), DataLoss (not a packed file, cut short, or a damaged
+  // header), and those of MappedFile::Open.
   static absl::StatusOr<PackedFile> Open(const std::string& path, const PackedIdentity& identity,
                                          int64_t bytes);
 
-  // Reads all data. DataLoss: it is not what was written.
+  // Reads all data. DataLoss: the data differs from what was written.
   absl::Status Verify(kernels::ThreadPool& pool) const;
 
   std::span<const std::byte> data() const { return file_.bytes().subspan(kPackedHeaderBytes); }
-  // The data; keeps the mapping. Nobody may write to it.
+  // The data, read-only. The result keeps the mapping.
   Memory TakeData() &&;
 
  private:
@@ -46,9 +46,10 @@ class PackedFile {
   Digest digest_;  // of the data
 };
 
-// Writes `bytes` of the device's memory under a temporary name and renames it when it is safe on the disk, so
-// that what is mapped under `path` never changes; makes the folder. Unavailable: another process is writing
-// this file. ResourceExhausted: the disk is full. FailedPrecondition: the system refused, with its reason.
+// Writes `bytes` of the device's memory under a temporary name, and renames the file when it is safe on the
+// disk: a file mapped under `path` never changes. Makes the folder. Errors: Unavailable (another process is
+// writing this file), ResourceExhausted (the disk is full), FailedPrecondition (the system refused, with its
+// reason).
 absl::Status WritePackedFile(const std::string& path, const PackedIdentity& identity, const std::byte* memory,
                              int64_t bytes, Device& device);
 

@@ -18,7 +18,7 @@
 namespace deeprack::worker {
 namespace {
 
-// Written at once; whole blocks of the digest.
+// Bytes of one write: whole blocks of the digest.
 constexpr int64_t kRunBytes = 64 * BlockDigest::kBlockBytes;
 
 absl::Status SystemError(const std::string& path, const char* action) {
@@ -28,7 +28,7 @@ absl::Status SystemError(const std::string& path, const char* action) {
   return absl::FailedPreconditionError(message);
 }
 
-// A file under a temporary name, gone at the end unless it was given its own.
+// A file under a temporary name. Deleted at the end unless Commit has renamed it.
 class PartialFile {
  public:
   explicit PartialFile(std::string path)
@@ -37,11 +37,11 @@ class PartialFile {
   PartialFile& operator=(const PartialFile&) = delete;
   ~PartialFile() {
     if (owned_) unlink(partial_.c_str());
-    if (fd_ >= 0) close(fd_);  // last: it holds the lock
+    if (fd_ >= 0) close(fd_);  // last: releases the lock
   }
 
-  // The lock keeps writers apart; what one that died left behind is overwritten. Its holder may have renamed
-  // the file between our open and our lock: then it is not ours to write to.
+  // The lock keeps writers apart. A file that a dead writer left is overwritten. Another writer may have
+  // renamed the file between this open and this lock; then the name is another file, or none.
   absl::Status Open() {
     fd_ = open(partial_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd_ < 0) return SystemError(partial_, "write");
@@ -71,7 +71,7 @@ class PartialFile {
     if (fsync(fd_) != 0) return SystemError(partial_, "write");
     if (std::rename(partial_.c_str(), path_.c_str()) != 0) return SystemError(path_, "rename to it");
     owned_ = false;
-    // The name too is to survive a power failure. Without it the file is packed again, so no error.
+    // Makes the new name survive a power failure. Errors are ignored: a lost file is packed again.
     const int folder =
         open(std::filesystem::path(path_).parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder >= 0) {

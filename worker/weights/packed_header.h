@@ -31,8 +31,8 @@ static_assert(std::endian::native == std::endian::little);
 
 PackedHeader MakePackedHeader(const PackedIdentity& identity, int64_t data_bytes, const Digest& data);
 
-// Holds the header of a file of `file_bytes` against what is asked for; messages are without the path.
-// Errors: PackedFile::Open's.
+// Compares the header of a file of `file_bytes` with what is asked for. Messages are without the path.
+// Errors: those of PackedFile::Open.
 absl::Status CheckPackedHeader(const PackedHeader& header, int64_t file_bytes, const PackedIdentity& identity,
                                int64_t data_bytes);
 

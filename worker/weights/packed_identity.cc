@@ -28,9 +28,9 @@ absl::Status AddFile(const std::string& path, DigestOfValues& digest) {
   return absl::OkStatus();
 }
 
-Digest DigestOfTensors(const std::vector<model::PackedTensor>& tensors) {
+Digest DigestOfTensors(const sizing::WeightManifest& manifest) {
   DigestOfValues digest;
-  for (const model::PackedTensor& tensor : tensors) {
+  for (const sizing::PackedTensor& tensor : manifest.tensors) {
     for (const int64_t number :
          {static_cast<int64_t>(tensor.kind), static_cast<int64_t>(tensor.form), tensor.layer, tensor.expert,
           tensor.count, tensor.rows, tensor.cols, tensor.col_begin, tensor.value_bytes, tensor.scale_bytes,
@@ -39,7 +39,7 @@ Digest DigestOfTensors(const std::vector<model::PackedTensor>& tensors) {
     }
     digest.Add(Name(tensor.type));
     digest.Add(static_cast<int64_t>(tensor.parts.size()));
-    for (const model::WeightPart& part : tensor.parts) {
+    for (const sizing::WeightPart& part : tensor.parts) {
       digest.Add(part.tensor.name);
       for (const int64_t number :
            {part.slice.row_begin, part.slice.rows, part.slice.col_begin, part.slice.cols, part.first_row}) {
@@ -57,7 +57,7 @@ absl::StatusOr<Digest> DigestOfCheckpoint(const checkpoint::CheckpointReader& re
   for (const std::string& tensor : reader.names()) {
     if (const std::string file = reader.FileOf(tensor); !file.empty()) files.insert(file);
   }
-  // The config decides how tensors are packed; a GGUF holds its own.
+  // The config decides how tensors are packed. A GGUF contains its config.
   if (!model::IsGgufPath(reader.folder())) {
     files.insert((std::filesystem::path(reader.folder()) / "config.json").string());
   }
@@ -66,21 +66,20 @@ absl::StatusOr<Digest> DigestOfCheckpoint(const checkpoint::CheckpointReader& re
   return digest.Finish();
 }
 
-absl::StatusOr<PackedIdentity> IdentityOf(const model::Layout& layout, Rank rank, DType compute,
-                                          const std::vector<model::PackedTensor>& tensors,
-                                          const checkpoint::CheckpointReader& reader) {
-  DR_ASSIGN_OR_RETURN(const Digest checkpoint, DigestOfCheckpoint(reader));
-  return PackedIdentity{
-      .rank = absl::StrCat(model::ToString(layout), ", rank ", rank, ", ", std::string(Name(compute))),
-      .tensors = DigestOfTensors(tensors),
-      .checkpoint = checkpoint};
+absl::StatusOr<PackedIdentity> IdentityOf(const RankWeights& source) {
+  const sizing::RankSpec& spec = source.spec;
+  DR_ASSIGN_OR_RETURN(const Digest checkpoint, DigestOfCheckpoint(source.reader));
+  return PackedIdentity{.rank = absl::StrCat(model::ToString(spec.layout), ", rank ", spec.rank, ", ",
+                                             std::string(Name(spec.compute))),
+                        .tensors = DigestOfTensors(source.manifest),
+                        .checkpoint = checkpoint};
 }
 
-std::string PackedFileName(const std::string& model_path, const model::Layout& layout, Rank rank,
-                           DType compute) {
+std::string PackedFileName(const std::string& model_path, const sizing::RankSpec& spec) {
+  const model::Layout& layout = spec.layout;
   return absl::StrCat(model::ModelNameOf(model_path), ".tp", layout.tp, "-dp", layout.dp, "-ep", layout.ep,
-                      "-pp", layout.pp, ".", absl::AsciiStrToLower(std::string(Name(compute))), ".rank-",
-                      rank, ".packed");
+                      "-pp", layout.pp, ".", absl::AsciiStrToLower(std::string(Name(spec.compute))), ".rank-",
+                      spec.rank, ".packed");
 }
 
 }  // namespace deeprack::worker

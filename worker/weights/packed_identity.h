@@ -1,34 +1,29 @@
-// What a packed file is a packing of. Two ranks' weights have the same bytes if these are equal.
+// Identity of a packed file's content: weights with equal identities have the same bytes.
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
-#include "base/dtype.h"
 #include "checkpoint/checkpoint_reader.h"
-#include "model/budget/packed_tensors.h"
-#include "model/layout/layout.h"
+#include "sizing/rank_spec.h"
 #include "worker/weights/digest.h"
+#include "worker/weights/weight_loader.h"
 
 namespace deeprack::worker {
 
 struct PackedIdentity {
   std::string rank;   // layout, rank and compute type, for people: "tp=2 dp=1 ep=2 pp=1, rank 1, BF16"
-  Digest tensors;     // what is packed, in which form, from which slices
-  Digest checkpoint;  // names, sizes and modification times of its files: data is not read for this
+  Digest tensors;     // of the manifest: which slices are packed, in which form
+  Digest checkpoint;  // of names, sizes and modification times of its files
 };
 
-// `tensors` are PackedTensorsOf the same. Unavailable: a file of the checkpoint cannot be examined.
-absl::StatusOr<PackedIdentity> IdentityOf(const model::Layout& layout, Rank rank, DType compute,
-                                          const std::vector<model::PackedTensor>& tensors,
-                                          const checkpoint::CheckpointReader& reader);
+// Unavailable: a file of the checkpoint cannot be examined.
+absl::StatusOr<PackedIdentity> IdentityOf(const RankWeights& source);
 
-// Of names, sizes and modification times of a checkpoint's files, as in PackedIdentity.
+// PackedIdentity::checkpoint. Reads no data.
 absl::StatusOr<Digest> DigestOfCheckpoint(const checkpoint::CheckpointReader& reader);
 
-// "DeepSeek-R1.tp8-dp2-ep16-pp1.bf16.rank-3.packed": one model's layouts do not get into each other's way.
-std::string PackedFileName(const std::string& model_path, const model::Layout& layout, Rank rank,
-                           DType compute);
+// "DeepSeek-R1.tp8-dp2-ep16-pp1.bf16.rank-3.packed": each layout and rank of a model has its own file.
+std::string PackedFileName(const std::string& model_path, const sizing::RankSpec& spec);
 
 }  // namespace deeprack::worker

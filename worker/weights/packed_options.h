@@ -1,4 +1,4 @@
-// Where a rank keeps its weights as it packed them.
+// Where a rank keeps its packed weights.
 #pragma once
 
 #include <string>
@@ -6,9 +6,10 @@
 namespace deeprack::worker {
 
 struct PackedOptions {
-  std::string folder;  // of packed files on this machine; made when missing. "": none
-  // Start only from, or leave behind only, a file that was read whole and found right. Without it, opening
-  // one reads and checks its header alone, and one that cannot be written does not stop the rank.
+  std::string folder;  // of packed files on this machine, made if missing; "": no packed files
+  // True: a file is read whole and checked before it is used and after it is written, and a file that cannot
+  // be written is an error. False: only the header is read and checked, and the rank starts without a file if
+  // none can be written.
   bool full_check = false;
 
   bool operator==(const PackedOptions&) const = default;

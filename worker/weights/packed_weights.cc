@@ -5,13 +5,8 @@
 #include <span>
 #include <string>
 #include <utility>
-#include <vector>
 
-#include "base/check.h"
 #include "base/status_macros.h"
-#include "model/budget/budget.h"
-#include "model/budget/packed_tensors.h"
-#include "sizing/weight_forms.h"
 #include "spdlog/spdlog.h"
 #include "worker/weights/packed_file.h"
 #include "worker/weights/packed_identity.h"
@@ -20,7 +15,7 @@
 namespace deeprack::worker {
 namespace {
 
-// Copied between two progress reports.
+// Bytes copied between two progress reports.
 constexpr int64_t kRunBytes = int64_t{256} << 20;
 
 absl::StatusOr<PackedFile> OpenChecked(const std::string& path, const PackedIdentity& identity, int64_t bytes,
@@ -30,7 +25,7 @@ absl::StatusOr<PackedFile> OpenChecked(const std::string& path, const PackedIden
   return file;
 }
 
-// The file's data as memory of the device.
+// The file's data in device memory.
 absl::StatusOr<Arena> ArenaOf(PackedFile file, Device& device, const LoadProgress& progress) {
   const std::span<const std::byte> data = file.data();
   const int64_t bytes = std::ssize(data);
@@ -50,36 +45,23 @@ absl::StatusOr<Arena> ArenaOf(PackedFile file, Device& device, const LoadProgres
 
 }  // namespace
 
-absl::StatusOr<LoadedWeights> LoadPackedWeights(const model::ModelConfig& config, const model::Layout& layout,
-                                                Rank rank, DType compute,
-                                                const checkpoint::CheckpointReader& reader,
-                                                const PackedOptions& packed, Device& device,
-                                                const LoadProgress& progress) {
-  if (packed.folder.empty()) return LoadWeights(config, layout, rank, compute, reader, device, progress);
+absl::StatusOr<LoadedWeights> LoadPackedWeights(const RankWeights& source, const PackedOptions& packed,
+                                                Device& device, const LoadProgress& progress) {
+  if (packed.folder.empty()) return LoadWeights(source, device, progress);
 
-  DR_ASSIGN_OR_RETURN(const sizing::WeightForms forms,
-                      sizing::WeightFormsOf(config, reader, device.kernels()));
-  const std::vector<model::PackedTensor> tensors =
-      model::PackedTensorsOf(config, layout, rank, compute, forms.types, forms.row_major);
-  const int64_t bytes = model::WeightBytes(config, layout, rank, compute, forms.types, forms.row_major);
-  DR_ASSIGN_OR_RETURN(const PackedIdentity identity, IdentityOf(layout, rank, compute, tensors, reader));
+  const int64_t bytes = source.manifest.bytes;
+  const checkpoint::CheckpointReader& reader = source.reader;
+  DR_ASSIGN_OR_RETURN(const PackedIdentity identity, IdentityOf(source));
   const std::string path =
-      (std::filesystem::path(packed.folder) / PackedFileName(reader.folder(), layout, rank, compute))
-          .string();
+      (std::filesystem::path(packed.folder) / PackedFileName(reader.folder(), source.spec)).string();
 
   absl::StatusOr<PackedFile> file = OpenChecked(path, identity, bytes, packed.full_check, device);
   if (file.ok()) {
     DR_ASSIGN_OR_RETURN(Arena arena, ArenaOf(*std::move(file), device, progress));
-    StageWeights weights;
-    const int64_t first_layer =
-        model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank).first;
-    for (const model::PackedTensor& tensor : tensors) {
-      DR_ASSIGN_OR_RETURN(const std::byte* memory, arena.Allocate(tensor.bytes()));
-      PlaceTensor(config, tensor, memory, first_layer, weights);
-    }
-    DR_CHECK(arena.used() == arena.capacity());
+    DR_ASSIGN_OR_RETURN(const std::byte* const memory, arena.Allocate(bytes));
     spdlog::info("{} bytes of packed weights from {}", bytes, path);
-    return LoadedWeights{.arena = std::move(arena), .weights = std::move(weights)};
+    return LoadedWeights{.arena = std::move(arena),
+                         .weights = AssembleStage(source.spec, source.manifest, memory)};
   }
 
   if (absl::IsNotFound(file.status())) {
@@ -88,8 +70,7 @@ absl::StatusOr<LoadedWeights> LoadPackedWeights(const model::ModelConfig& config
     spdlog::warn("{}; it will be packed again from {}", std::string(file.status().message()),
                  reader.folder());
   }
-  DR_ASSIGN_OR_RETURN(LoadedWeights loaded,
-                      LoadWeights(config, layout, rank, compute, reader, device, progress));
+  DR_ASSIGN_OR_RETURN(LoadedWeights loaded, LoadWeights(source, device, progress));
   const absl::Status written = WritePackedFile(path, identity, loaded.arena.data(), bytes, device);
   if (packed.full_check) {
     DR_RETURN_IF_ERROR(written);

@@ -9,35 +9,35 @@
 #include "base/check.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
+#include "base/weight_geometry.h"
 #include "checkpoint/group_quantized/group_quantized.h"
 #include "checkpoint/tensor_view.h"
+#include "kernels/api/int4_tiles.h"
 #include "kernels/api/packed_weight.h"
-#include "kernels/cuda/sm90/int4_weight.h"
-#include "kernels/cuda/sm90/weight.h"
+#include "kernels/api/weight_packing.h"
 #include "model/tensors/group_types.h"
 #include "worker/weights/finite_check.h"
 
 namespace deeprack::worker {
 namespace {
 
-using kernels::kPanelRows;
 using kernels::SourceMatrix;
-using model::PackedTensor;
 using model::TensorKind;
-using model::WeightForm;
+using sizing::PackedTensor;
+using sizing::WeightForm;
 
 // Where element (row, col) of a packed matrix lies.
 int64_t PackedIndex(int64_t row, int64_t col, int64_t cols) {
   return (row / kPanelRows * cols + col) * kPanelRows + row % kPanelRows;
 }
 
-// Keeps the bytes of one slice, and of its scales, readable.
+// One slice of a tensor, with the memory that its values and scales need.
 struct SliceSource {
   std::optional<checkpoint::AlignedBytes> values;
   std::optional<checkpoint::AlignedBytes> scales;
-  std::vector<std::byte> blocks;     // brought together from what integers in groups are stored as
-  std::vector<float> expanded;       // what blocks stand for
-  std::vector<std::byte> reordered;  // rows in another order than the file's
+  std::vector<std::byte> blocks;     // made of a checkpoint's integers in groups
+  std::vector<float> expanded;       // dequantised blocks
+  std::vector<std::byte> reordered;  // rows in the kernels' order
   SourceMatrix matrix;
 };
 
@@ -46,8 +46,7 @@ absl::Status NotFinite(const std::string& name, const checkpoint::CheckpointRead
                                           " holds NaN or infinity: the file is damaged; fetch it again"));
 }
 
-// The rows as fp32, of the whole blocks around the slice's columns: where ranks share a matrix, a slice may
-// cut through blocks.
+// Expands the rows to fp32: the whole blocks around the slice's columns, since a slice may cut blocks.
 void Expand(const checkpoint::TensorView& view, int64_t all_cols, SliceSource& source) {
   SourceMatrix& matrix = source.matrix;
   const int64_t block = BlockElements(view.dtype);
@@ -64,11 +63,11 @@ void Expand(const checkpoint::TensorView& view, int64_t all_cols, SliceSource& s
   matrix.data = source.expanded.data() + (matrix.col_begin - first);
 }
 
-// The rows as blocks if the matrix is to keep them, else as fp32.
+// Reads the rows as blocks if the matrix keeps them, else as fp32.
 absl::Status ReadGroups(const model::GroupQuantization& quantization,
                         const checkpoint::CheckpointReader& reader, const PackingPiece& piece,
                         SliceSource& source) {
-  const model::WeightPart& part = piece.tensor->parts[piece.part];
+  const sizing::WeightPart& part = piece.tensor->parts[piece.part];
   DR_ASSIGN_OR_RETURN(const checkpoint::GroupQuantizedWeight weight,
                       checkpoint::GroupQuantizedWeight::Open(reader, quantization, part.tensor.name,
                                                              part.tensor.shape[0], part.tensor.shape[1]));
@@ -89,10 +88,11 @@ absl::Status ReadGroups(const model::GroupQuantization& quantization,
   return weight.ReadValues(slice, source.expanded.data());
 }
 
-// The piece's rows as they lie in the file, or expanded if the matrix is not to keep their blocks; checked.
+// Opens the piece's rows as they lie in the file, or expanded if the matrix does not keep blocks, and checks
+// them.
 absl::Status OpenSlice(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
                        const PackingPiece& piece, SliceSource& source) {
-  const model::WeightPart& part = piece.tensor->parts[piece.part];
+  const sizing::WeightPart& part = piece.tensor->parts[piece.part];
   const std::string& name = part.tensor.name;
   if (model::IsStoredInGroups(config, part.tensor)) {
     return ReadGroups(*config.group_quantization, reader, piece, source);
@@ -128,7 +128,7 @@ absl::Status OpenSlice(const model::ModelConfig& config, const checkpoint::Check
   return absl::OkStatus();
 }
 
-// `source` as fp32 in packed order: the one conversion of every type that the kernels already have.
+// `source` as fp32 in packed order. PackRows converts from every type.
 std::vector<float> ToPackedFloats(const SourceMatrix& source) {
   std::vector<float> packed(static_cast<size_t>(RoundUp(source.rows, kPanelRows) * source.cols));
   kernels::PackRows(source, DType::kF32, 0, source.rows, packed.data(), nullptr);
@@ -143,7 +143,7 @@ SourceMatrix SourceRows(SourceMatrix source, int64_t begin, int64_t rows) {
   return source;
 }
 
-// Row-major in an activation's type.
+// Writes `source` row-major in an activation's type.
 void WriteRows(const SourceMatrix& source, DType type, std::byte* out) {
   if (source.type == type) {
     const auto* from = static_cast<const std::byte*>(source.data);
@@ -166,7 +166,7 @@ void WriteRows(const SourceMatrix& source, DType type, std::byte* out) {
   });
 }
 
-// One whole matrix of an absorbed form.
+// Packs one whole matrix of an absorbed form.
 void PackForm(const SourceMatrix& source, const PackedTensor& tensor, std::byte* out) {
   if (tensor.layout == WeightLayout::kRows) return WriteRows(source, tensor.type, out);
   kernels::PackRows(source, tensor.type, 0, source.rows, out, nullptr);
@@ -204,12 +204,12 @@ void FillAbsorbed(const model::ModelConfig& config, const PackingPiece& piece, c
   }
 }
 
-// Whether rope rows are moved together, in queries and keys alike, which leaves every score as it was.
+// True when rope rows are reordered. Queries and keys are reordered alike, so attention scores stay equal.
 bool PermutesRows(const model::ModelConfig& config, const PackedTensor& tensor) {
-  return model::ReordersRopeRows(config, tensor.kind);
+  return sizing::ReordersRopeRows(config, tensor.kind);
 }
 
-// Rope row i of the kernels is this one of the checkpoint.
+// The checkpoint's rope row that is row i of the kernels.
 int64_t RopeRow(int64_t i, int64_t rope_dim) { return i / 2 + i % 2 * (rope_dim / 2); }
 
 // Calls visit(first row, rope_dim) for the rope rows of each head.
@@ -220,7 +220,7 @@ void ForRopeRows(const model::ModelConfig& config, const PackedTensor& tensor, c
   for (int64_t end = stride; end <= tensor.rows; end += stride) visit(end - rope, rope);
 }
 
-// Before packing: blocks cannot be taken apart afterwards.
+// Reorders rope rows before packing: packed blocks cannot be reordered.
 void ReorderSource(const model::ModelConfig& config, const PackedTensor& tensor, SliceSource& source) {
   SourceMatrix& matrix = source.matrix;
   const int64_t row_bytes = BytesOf(matrix.type, matrix.cols);
@@ -249,41 +249,38 @@ void ReorderPackedRows(T* packed, int64_t cols, int64_t first_row, int64_t rope_
   }
 }
 
-// After packing, which gives each fp8 row the scale of the block that it lies in.
+// Reorders rope rows after packing, which has given each fp8 row the scale of its block.
 void ReorderPackedFp8(const model::ModelConfig& config, const PackedTensor& tensor, std::byte* values,
                       float* scales) {
-  const int64_t blocks = CeilDiv(tensor.col_begin % kernels::kScaleBlock + tensor.cols, kernels::kScaleBlock);
+  const int64_t blocks = ScaleBlocksOf(tensor.cols, tensor.col_begin);
   ForRopeRows(config, tensor, [&](int64_t first, int64_t rope) {
     ReorderPackedRows(reinterpret_cast<uint8_t*>(values), tensor.cols, first, rope);
     ReorderPackedRows(scales, blocks, first, rope);
   });
 }
 
-// Rows that lie together: pieces begin at multiples of them.
+// Rows of a panel or tile: pieces begin at multiples.
 int64_t RowsTogether(const PackedTensor& tensor) {
-  return IsTiles(tensor.layout) ? kernels::sm90::kTileRows : kPanelRows;
+  return IsTiles(tensor.layout) ? kInt4TileRows : kPanelRows;
 }
 
 void FillTiles(const PackedTensor& tensor, const SourceMatrix& source, std::byte* values) {
-  using kernels::sm90::Int4Order;
-  const Int4Order order =
-      tensor.layout == WeightLayout::kTilesForE4M3 ? Int4Order::kForE4M3 : Int4Order::kForBF16;
-  std::memset(values, 0, static_cast<size_t>(kernels::Int4Bytes(1, source.rows, source.cols)));
+  std::memset(values, 0, static_cast<size_t>(Int4Bytes(1, source.rows, source.cols)));
   const auto* const blocks = static_cast<const std::byte*>(source.data);
   for (int64_t row = 0; row < source.rows; ++row) {
-    kernels::sm90::PackInt4Row(
+    kernels::PackInt4Row(
         reinterpret_cast<const BlockInt4G128*>(blocks + BytesOf(source.type, row * source.row_stride)), row,
-        source.cols, values, order);
+        source.cols, tensor.layout, values);
   }
 }
 
-// Packs the piece, which is whole panels of its part, or the part's end with what pads it.
+// Packs the piece: whole panels of its part, or the part's end with its padding.
 void FillPacked(const PackingPiece& piece, const SourceMatrix& source, std::byte* values, std::byte* scales) {
   const PackedTensor& tensor = *piece.tensor;
   if (IsTiles(tensor.layout)) return FillTiles(tensor, source, values);
   if (tensor.layout == WeightLayout::kRows) {
     if (tensor.type != DType::kF8E4M3) return WriteRows(source, tensor.type, values);
-    return kernels::sm90::PackRowMajor(source, 0, values, reinterpret_cast<float*>(scales));
+    return kernels::PackRowMajor(source, 0, values, reinterpret_cast<float*>(scales));
   }
   const int64_t rows_left = tensor.parts[piece.part].slice.rows - piece.row_begin;
   kernels::PackRows(source, tensor.type, 0, rows_left, values,
@@ -307,17 +304,15 @@ PieceExtent ExtentOf(const PackingPiece& piece) {
   }
   const int64_t first_row = tensor.parts[piece.part].first_row + piece.row_begin;
   if (IsTiles(tensor.layout)) {
-    const auto bytes = [&](int64_t rows) { return kernels::Int4Bytes(1, rows, tensor.cols); };
+    const auto bytes = [&](int64_t rows) { return Int4Bytes(1, rows, tensor.cols); };
     return {.value_begin = bytes(first_row), .value_bytes = bytes(piece.rows)};
   }
   const int64_t rows = RoundUp(piece.rows, kPanelRows);
   const int64_t panel_bytes = tensor.cols / BlockElements(tensor.type) * PackedBlockBytes(tensor.type);
-  const int64_t scales_of_panel = tensor.layout == WeightLayout::kRows ? 2 : kPanelRows;
-  const int64_t panel_scale_bytes =
-      tensor.scale_bytes == 0
-          ? 0
-          : CeilDiv(tensor.col_begin % kernels::kScaleBlock + tensor.cols, kernels::kScaleBlock) *
-                scales_of_panel * static_cast<int64_t>(sizeof(float));
+  const int64_t panel_scale_bytes = tensor.scale_bytes == 0 ? 0
+                                                            : ScaleBlocksOf(tensor.cols, tensor.col_begin) *
+                                                                  ScalesOfPanel(tensor.layout) *
+                                                                  static_cast<int64_t>(sizeof(float));
   return {.value_begin = first_row / kPanelRows * panel_bytes,
           .value_bytes = rows / kPanelRows * panel_bytes,
           .scale_begin = tensor.value_bytes + first_row / kPanelRows * panel_scale_bytes,

@@ -1,5 +1,4 @@
-// From slices of checkpoint tensors to the rank's packed matrices, in independent pieces that threads can
-// share.
+// Packs slices of checkpoint tensors into the rank's matrices, in independent pieces that threads share.
 #pragma once
 
 #include <cstddef>
@@ -8,27 +7,27 @@
 
 #include "absl/status/status.h"
 #include "checkpoint/checkpoint_reader.h"
-#include "model/budget/packed_tensors.h"
 #include "model/config/model_config.h"
+#include "sizing/weight_manifest.h"
 
 namespace deeprack::worker {
 
-// Of the bytes that PackPiece writes. Packed files of another version are packed again: raise it whenever the
-// same tensors become other bytes.
+// Version of the bytes that PackPiece writes. Packed files of another version are packed again. Raise the
+// version whenever the same tensors give other bytes.
 inline constexpr uint32_t kPackingVersion = 1;
 
 // Rows [row_begin, row_begin + rows) of one part of a packed tensor.
 struct PackingPiece {
-  const model::PackedTensor* tensor = nullptr;
+  const sizing::PackedTensor* tensor = nullptr;
   size_t part = 0;
-  std::byte* memory = nullptr;  // of the tensor, tensor->bytes() of it, where its kernels run
+  std::byte* memory = nullptr;  // of the whole tensor, tensor->bytes() of device memory
   int64_t row_begin = 0;        // within the part's slice; whole panels, or tiles
   int64_t rows = 0;
 
   int64_t source_elements() const { return rows * tensor->parts[part].slice.cols; }
 };
 
-// The bytes of its tensor's memory that a piece fills: a run of values and, with fp8, a run of scales.
+// The bytes of the tensor's memory that a piece fills: a run of values and, with fp8, a run of scales.
 struct PieceExtent {
   int64_t value_begin = 0;
   int64_t value_bytes = 0;
@@ -37,16 +36,17 @@ struct PieceExtent {
 };
 PieceExtent ExtentOf(const PackingPiece& piece);
 
-// Enough for the threads to share, and for copies to be worth their while.
+// Elements of a piece: small enough that all threads have work, large enough for efficient copies.
 inline constexpr int64_t kPieceElements = 4 << 20;
 
-// Cuts a tensor into pieces of about so many elements, or leaves it whole where rows do not stay where they
-// are.
-void AppendPieces(const model::ModelConfig& config, const model::PackedTensor& tensor, std::byte* memory,
+// Cuts a tensor into pieces of about `piece_elements` elements. A tensor whose rows are reordered is one
+// piece.
+void AppendPieces(const model::ModelConfig& config, const sizing::PackedTensor& tensor, std::byte* memory,
                   std::vector<PackingPiece>& pieces, int64_t piece_elements = kPieceElements);
 
-// Reads, checks and packs one piece to `values` and `scales`, host memory as large as its extent. Thread-safe
-// for different pieces. DataLoss names a tensor that holds NaN or infinity; NotFound a missing one.
+// Reads, checks and packs one piece to `values` and `scales`, host memory of the sizes in ExtentOf(piece).
+// Thread-safe for different pieces. Errors: DataLoss (NaN or infinity, with the tensor's name), NotFound (a
+// missing tensor).
 absl::Status PackPiece(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
                        const PackingPiece& piece, std::byte* values, std::byte* scales);
 

@@ -6,8 +6,8 @@ namespace deeprack::worker {
 namespace {
 
 using kernels::PackedWeight;
-using model::PackedTensor;
 using model::TensorKind;
+using sizing::PackedTensor;
 
 PackedWeight Packed(const PackedTensor& tensor, const std::byte* memory, int64_t index = 0) {
   const std::byte* values = memory + index * (tensor.value_bytes + tensor.scale_bytes);
@@ -17,7 +17,7 @@ PackedWeight Packed(const PackedTensor& tensor, const std::byte* memory, int64_t
           .type = tensor.type,
           .n = tensor.rows,
           .k = tensor.cols,
-          .k_block_offset = scaled ? tensor.col_begin % kernels::kScaleBlock : 0,
+          .k_block_offset = scaled ? tensor.col_begin % kScaleBlock : 0,
           .layout = tensor.layout};
 }
 
@@ -29,8 +29,8 @@ std::vector<PackedWeight> PackedHeads(const PackedTensor& tensor, const std::byt
 
 const float* Vector(const std::byte* memory) { return reinterpret_cast<const float*>(memory); }
 
-}  // namespace
-
+// Adds one tensor, at `memory`, to `weights`. Call in the order of the manifest. `first_layer` is the
+// stage's.
 void PlaceTensor(const model::ModelConfig& config, const PackedTensor& tensor, const std::byte* memory,
                  int64_t first_layer, StageWeights& weights) {
   if (tensor.layer < 0 || tensor.kind == TensorKind::kLmHead) {
@@ -86,7 +86,7 @@ void PlaceTensor(const model::ModelConfig& config, const PackedTensor& tensor, c
       attention.kv_a_norm = Vector(memory);
       break;
     case TensorKind::kKvBProj:
-      (tensor.form == model::WeightForm::kAbsorbedKey ? attention.absorbed_key : attention.absorbed_value) =
+      (tensor.form == sizing::WeightForm::kAbsorbedKey ? attention.absorbed_key : attention.absorbed_value) =
           PackedHeads(tensor, memory);
       break;
     case TensorKind::kKProj:
@@ -139,6 +139,18 @@ void PlaceTensor(const model::ModelConfig& config, const PackedTensor& tensor, c
     default:
       DR_CHECK(!"a layer's tensor that the decoder does not know");
   }
+}
+
+}  // namespace
+
+StageWeights AssembleStage(const sizing::RankSpec& spec, const sizing::WeightManifest& manifest,
+                           const std::byte* memory) {
+  StageWeights weights;
+  const int64_t first_layer = spec.layers().first;
+  for (const PackedTensor& tensor : manifest.tensors) {
+    PlaceTensor(spec.config, tensor, memory + tensor.offset, first_layer, weights);
+  }
+  return weights;
 }
 
 }  // namespace deeprack::worker

@@ -1,17 +1,16 @@
-// Gives each packed tensor its place in the decoder's view of the weights.
+// Points the decoder's view of the weights at the memory that holds them.
 #pragma once
 
 #include <cstddef>
 
-#include "model/budget/packed_tensors.h"
-#include "model/config/model_config.h"
+#include "sizing/rank_spec.h"
+#include "sizing/weight_manifest.h"
 #include "worker/weights/stage_weights.h"
 
 namespace deeprack::worker {
 
-// Adds one tensor, stored at `memory`, to `weights`; `first_layer` is the stage's. Tensors come in the order
-// of PackedTensorsOf.
-void PlaceTensor(const model::ModelConfig& config, const model::PackedTensor& tensor, const std::byte* memory,
-                 int64_t first_layer, StageWeights& weights);
+// `memory`: manifest.bytes, each entry at its offset. Outlives the result.
+StageWeights AssembleStage(const sizing::RankSpec& spec, const sizing::WeightManifest& manifest,
+                           const std::byte* memory);
 
 }  // namespace deeprack::worker

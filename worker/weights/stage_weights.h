@@ -1,4 +1,4 @@
-// The weights of one rank's pipeline stage, as the decoder multiplies by them. Views into the weights' arena.
+// The weights of one rank's pipeline stage as the decoder uses them: views into the weights' arena.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct AttentionWeights {
   const float* kv_a_norm = nullptr;                   // [L]
   std::vector<kernels::PackedWeight> absorbed_key;    // [h] of [L, n]: queries into the latent space
   std::vector<kernels::PackedWeight> absorbed_value;  // [h] of [v, L]: attended latents into values
-  // The same two where kernels run (weight_tables.h); null where they read host memory.
+  // Copies of these two tables in device memory (weight_tables.h); null where kernels read host memory.
   const kernels::PackedWeight* device_absorbed_key = nullptr;
   const kernels::PackedWeight* device_absorbed_value = nullptr;
   // Grouped-query attention instead of all but q, o and the norms; g: this rank's key-value heads.
@@ -47,7 +47,7 @@ struct MoeWeights {
   int64_t intermediate = 0;                    // this rank's columns of each expert
   std::vector<kernels::PackedWeight> gate_up;  // [experts of the group], each as in FeedForwardWeights
   std::vector<kernels::PackedWeight> down;     // [experts of the group]
-  const kernels::PackedWeight* device_gate_up = nullptr;  // as in AttentionWeights
+  const kernels::PackedWeight* device_gate_up = nullptr;  // as device_absorbed_key
   const kernels::PackedWeight* device_down = nullptr;
   std::optional<FeedForwardWeights> shared;  // this rank's columns of the shared experts
 };

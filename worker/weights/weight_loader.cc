@@ -5,15 +5,11 @@
 #include <vector>
 
 #include "base/block_formats.h"
-#include "base/check.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
 #include "checkpoint/group_quantized/group_parts.h"
-#include "model/budget/budget.h"
-#include "model/budget/packed_tensors.h"
 #include "model/tensors/group_types.h"
 #include "model/tensors/tensor_registry.h"
-#include "sizing/weight_forms.h"
 #include "worker/weights/packing.h"
 #include "worker/weights/stage_assembly.h"
 
@@ -23,8 +19,8 @@ namespace {
 // Pieces between two progress reports, for each thread.
 constexpr int64_t kPiecesPerThread = 4;
 
-// Of staging memory for the pieces that are packed while the last ones are copied, unless one alone is
-// larger. Pinning more memory takes longer than it saves.
+// Bytes of each half of staging memory; a larger piece makes the halves larger. Pinning more memory takes
+// longer than it saves.
 constexpr int64_t kStagingBytes = int64_t{128} << 20;
 
 int64_t SourceBytes(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
@@ -37,21 +33,21 @@ int64_t SourceBytes(const model::ModelConfig& config, const checkpoint::Checkpoi
   return view == nullptr ? 0 : BytesOf(view->dtype, piece.source_elements());
 }
 
-// Asks for a tensor ahead of time if this rank reads all of it; slices are left to the system's read-ahead.
+// Prefetches a tensor if this rank reads all of it. The system's read-ahead serves slices.
 void PrefetchIfWhole(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
                      const PackingPiece& piece) {
-  const model::WeightPart& part = piece.tensor->parts[piece.part];
+  const sizing::WeightPart& part = piece.tensor->parts[piece.part];
   const int64_t elements = part.slice.rows * part.slice.cols;
   if (piece.row_begin > 0 || elements != CheckedProduct(part.tensor.shape)) return;
   if (!model::IsStoredInGroups(config, part.tensor)) return reader.Prefetch(part.tensor.name);
   const auto parts = checkpoint::FindGroupParts(reader, *config.group_quantization, part.tensor.name,
                                                 part.tensor.shape[0], part.tensor.shape[1]);
-  if (!parts.ok()) return;  // to be said where it is read
+  if (!parts.ok()) return;  // reading the tensor reports the error
   for (const checkpoint::GroupPart* stored : parts->All()) reader.Prefetch(stored->name);
 }
 
-// Where pieces are packed: in the device's memory itself, or in one half of staging memory while the other
-// half is being copied.
+// Memory to which pieces are packed: device memory itself or, where the host cannot write it, one half of
+// staging memory while the other half is copied to the device.
 class PackingPlaces {
  public:
   PackingPlaces(Device& device, const std::vector<PackingPiece>& pieces) : device_(device) {
@@ -75,7 +71,7 @@ class PackingPlaces {
     std::byte* values = nullptr;
     std::byte* scales = nullptr;
   };
-  // Where to pack a piece in this round, or a place without values when no room is left.
+  // A place for a piece in this round; values null: no room is left.
   Place Take(const PackingPiece& piece) {
     const PieceExtent extent = ExtentOf(piece);
     if (device_.shares_host_memory()) {
@@ -87,7 +83,7 @@ class PackingPlaces {
     return {values, values + RoundUp(extent.value_bytes, kArenaAlignment)};
   }
 
-  // Queues the copy of a piece, once those of the last round are done.
+  // Queues the copy of a piece. The last round's copies must be done.
   absl::Status Copy(const PackingPiece& piece, const Place& place) {
     if (device_.shares_host_memory()) return absl::OkStatus();
     const PieceExtent extent = ExtentOf(piece);
@@ -110,28 +106,16 @@ class PackingPlaces {
 
 }  // namespace
 
-absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, const model::Layout& layout,
-                                          Rank rank, DType compute,
-                                          const checkpoint::CheckpointReader& reader, Device& device,
+absl::StatusOr<LoadedWeights> LoadWeights(const RankWeights& source, Device& device,
                                           const LoadProgress& progress) {
-  DR_ASSIGN_OR_RETURN(const sizing::WeightForms forms,
-                      sizing::WeightFormsOf(config, reader, device.kernels()));
-  DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "weights",
-                                                 model::WeightBytes(config, layout, rank, compute,
-                                                                    forms.types, forms.row_major)));
-  const std::vector<model::PackedTensor> tensors =
-      model::PackedTensorsOf(config, layout, rank, compute, forms.types, forms.row_major);
-  const int64_t first_layer =
-      model::LayersOfStage(config, layout, model::CoordinatesOf(layout, rank).pp_rank).first;
-
-  StageWeights weights;
+  const model::ModelConfig& config = source.spec.config;
+  const checkpoint::CheckpointReader& reader = source.reader;
+  DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "weights", source.manifest.bytes));
+  DR_ASSIGN_OR_RETURN(std::byte* const memory, arena.Allocate(source.manifest.bytes));
   std::vector<PackingPiece> pieces;
-  for (const model::PackedTensor& tensor : tensors) {
-    DR_ASSIGN_OR_RETURN(std::byte * memory, arena.Allocate(tensor.bytes()));
-    PlaceTensor(config, tensor, memory, first_layer, weights);
-    AppendPieces(config, tensor, memory, pieces);
+  for (const sizing::PackedTensor& tensor : source.manifest.tensors) {
+    AppendPieces(config, tensor, memory + tensor.offset, pieces);
   }
-  DR_CHECK(arena.used() == arena.capacity());
   PackingPlaces packing(device, pieces);
   DR_RETURN_IF_ERROR(packing.Open());
 
@@ -158,13 +142,14 @@ absl::StatusOr<LoadedWeights> LoadWeights(const model::ModelConfig& config, cons
       verdicts[i] = PackPiece(config, reader, pieces[begin + i], places[i].values, places[i].scales);
     });
     for (const absl::Status& verdict : verdicts) DR_RETURN_IF_ERROR(verdict);
-    DR_RETURN_IF_ERROR(device.Synchronize());  // the last round's copies, which ran meanwhile
+    DR_RETURN_IF_ERROR(device.Synchronize());  // waits for the last round's copies
     for (size_t i = 0; i < places.size(); ++i) DR_RETURN_IF_ERROR(packing.Copy(pieces[begin + i], places[i]));
     for (size_t i = begin; i < end; ++i) done += SourceBytes(config, reader, pieces[i]);
     if (progress) progress(done, total);
   }
   DR_RETURN_IF_ERROR(device.Synchronize());
-  return LoadedWeights{.arena = std::move(arena), .weights = std::move(weights)};
+  return LoadedWeights{.arena = std::move(arena),
+                       .weights = AssembleStage(source.spec, source.manifest, memory)};
 }
 
 }  // namespace deeprack::worker

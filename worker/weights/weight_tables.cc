@@ -32,7 +32,7 @@ absl::StatusOr<Arena> PlaceWeightTables(Device& device, int64_t bytes, StageWeig
     DR_RETURN_IF_ERROR(Place(device, arena, layer.moe->gate_up, layer.moe->device_gate_up));
     DR_RETURN_IF_ERROR(Place(device, arena, layer.moe->down, layer.moe->device_down));
   }
-  DR_RETURN_IF_ERROR(device.Synchronize());  // the host's tables were read
+  DR_RETURN_IF_ERROR(device.Synchronize());  // the copies must be done before `weights` changes
   return arena;
 }
 

@@ -1,5 +1,4 @@
-// Tables of packed weights, one for each operation over heads or experts, where the device's kernels read
-// them.
+// Tables of packed weights in device memory: one for each operation over heads or experts.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +10,8 @@
 
 namespace deeprack::worker {
 
-// Copies the weights' tables to the device, where kernels do not read the host's, into `bytes` of its memory
-// (sizing::RankFootprint::weight_tables) and points the weights at them. The memory outlives the weights.
+// Copies the weights' tables into `bytes` of device memory (sizing::RankFootprint::weight_tables) and points
+// `weights` at them. Does nothing where kernels read host memory. The result must outlive the weights.
 absl::StatusOr<Arena> PlaceWeightTables(Device& device, int64_t bytes, StageWeights& weights);
 
 }  // namespace deeprack::worker

@@ -1,6 +1,8 @@
-#include "kernels/cuda/choice/kernel_choice.h"
-
 #include <algorithm>
+
+#include "kernels/api/card_kernels.h"
+#include "kernels/cuda/choice/operation_names.h"
+#include "kernels/cuda/sm90/gemm_schedule.h"
 
 namespace deeprack::kernels {
 namespace {
@@ -34,6 +36,11 @@ std::string Names(const std::vector<SpecialKernel>& kernels) {
 
 }  // namespace
 
+CardProperties HopperCard() {
+  return {
+      .name = "H100 or H200 SXM", .major = 9, .minor = 0, .multiprocessors = sm90::kStreamingMultiprocessors};
+}
+
 std::span<const SpecialKernel> SpecialKernels() { return kSpecial; }
 
 std::span<const std::string_view> VerifiedKernels() { return {}; }
@@ -60,6 +67,11 @@ KernelChoice ChooseUnverifiedToo(const CardProperties& card, std::span<const Spe
   std::vector<std::string_view> names;
   for (const SpecialKernel& kernel : kernels) names.push_back(kernel.name);
   return ChooseKernels(card, kernels, names);
+}
+
+KernelChoice ChooseKernels(const CardProperties& card, bool unverified_too) {
+  return unverified_too ? ChooseUnverifiedToo(card, SpecialKernels())
+                        : ChooseKernels(card, SpecialKernels(), VerifiedKernels());
 }
 
 std::string KernelChoice::Describe() const {

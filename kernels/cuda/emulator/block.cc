@@ -24,8 +24,8 @@ struct Fiber {
   bool entered = false;
   std::unique_ptr<char[]> stack = std::make_unique<char[]>(kStackBytes);
   Wait wait = Wait::kNone;
-  uint64_t slot = 0;                             // what it publishes to its warp
-  const std::function<bool()>* ready = nullptr;  // what it waits for with kCondition
+  uint64_t slot = 0;                             // the bytes that it publishes to its warp
+  const std::function<bool()>* ready = nullptr;  // the condition that it waits for in state kCondition
 };
 
 struct Block {
@@ -143,7 +143,7 @@ uint64_t Exchange(uint64_t value, int source) {
   block.fibers[self]->slot = value;
   SyncWarp();
   const uint64_t result = from < block.threads ? block.fibers[from]->slot : value;
-  SyncWarp();  // nobody publishes again before everyone has read
+  SyncWarp();  // no lane publishes again before every lane has read
   return result;
 }
 

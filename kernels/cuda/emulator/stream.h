@@ -1,5 +1,5 @@
-// A stream of the emulated device: work is queued in order and runs when somebody waits for it, so that a
-// host which reads results, or reuses what it sent, too early is found out.
+// A stream of the emulated card. Work is queued in order and runs only when the host waits for it. So a test
+// fails if the host reads a result, or overwrites an input, before it has waited.
 #pragma once
 
 #include <functional>
@@ -15,14 +15,14 @@ class Stream {
 
   void Enqueue(Work work) { (recording_ != nullptr ? *recording_ : queue_).push_back(std::move(work)); }
 
-  // Runs all that is queued, in order.
+  // Runs all queued work in order.
   void Run() {
     std::vector<Work> queue;
     queue.swap(queue_);
     for (const Work& work : queue) work();
   }
 
-  // Until the next call with null, work is recorded there instead of being queued.
+  // Appends work to `recording` instead of the queue, until a call with null.
   void RecordTo(std::vector<Work>* recording) { recording_ = recording; }
 
  private:
@@ -30,7 +30,7 @@ class Stream {
   std::vector<Work>* recording_ = nullptr;
 };
 
-// As a kernel launch: queued on `stream`, a Stream, or run at once without one.
+// A kernel launch: queued on `stream`, which points to a Stream, or run at once if `stream` is null.
 template <class Body>
 void Launch(void* stream, Dim grid, Dim block, Body body) {
   if (stream == nullptr) return RunGrid(grid, block, body);

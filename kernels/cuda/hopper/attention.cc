@@ -1,4 +1,4 @@
-// Latent attention: its preparation, the plan as one run of bytes, and the operation over it.
+// Latent attention: its preparation, the bytes of its plan, and the operation.
 #include <algorithm>
 #include <cstddef>
 
@@ -33,7 +33,7 @@ bool Serves(const MlaPrepareArgs& args) {
          args.q_head_stride % 2 == 0 && args.q_rope_offset % 2 == 0;
 }
 
-// Puts e4m3 queries in the place of those of bf16.
+// Replaces the bf16 queries of `mla` by e4m3 queries.
 void QuantiseQueries(const MlaAttentionArgs& args, const AttentionScratch& scratch, sm90::MlaArgs& mla,
                      const Execution& execution) {
   const int64_t rows = args.q_latent.rows, heads = args.heads;

@@ -1,4 +1,4 @@
-// Latent attention's plan as one run of bytes, and its scratch memory.
+// The bytes of a plan of latent attention, and the operation's scratch memory.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@ namespace deeprack::kernels::hopper {
 
 sm90::MlaPlanBounds PlanBoundsOf(const MlaShape& shape);
 
-// A plan's bytes: how many items and merges there are, then room for the most there could be.
+// Offsets in a plan: the counts of items and merges, then room for the most items, then for the most merges.
 struct PlanPlaces {
-  static constexpr int64_t kItems = 16;  // where they begin
+  static constexpr int64_t kItems = 16;  // offset of the items, in bytes
   explicit PlanPlaces(const sm90::MlaPlanBounds& bounds)
       : merges(RoundUp(kItems + bounds.items * static_cast<int64_t>(sizeof(sm90::MlaItem)), 16)),
         end(merges + bounds.merges * static_cast<int64_t>(sizeof(sm90::MlaMerge))) {}
@@ -22,13 +22,13 @@ struct PlanPlaces {
 };
 
 struct AttentionScratch {
-  fp8_e4m3* q_latent;  // these three: over an fp8 cache
+  fp8_e4m3* q_latent;  // q_latent, q_rope, q_scales: for an fp8 cache only
   bf16* q_rope;
   float* q_scales;
   float *sums, *stats, *walks;
 };
 
-// Tiles of so many columns.
+// `columns`: of a tile.
 AttentionScratch CutAttention(const MlaShape& shape, int64_t columns, int multiprocessors, ScratchCut& cut);
 
 }  // namespace deeprack::kernels::hopper

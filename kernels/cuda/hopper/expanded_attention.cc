@@ -1,5 +1,5 @@
-// Latent attention with expanded keys and values: the context of one sequence after the other in spans, each
-// gathered out of the pages, expanded by one product, and attended to.
+// Latent attention with expanded keys and values. Sequences are taken one after the other and their contexts
+// in spans. A span is gathered out of the pages, expanded by one product, and attended to.
 #include <algorithm>
 #include <cstddef>
 
@@ -14,7 +14,8 @@ namespace {
 
 using sm90::MlaPrefillItem;
 
-// The elements from one head's matrix to the next one's; 0: they are not row-major at equal distances.
+// The distance of neighbouring heads' matrices in elements; 0: the matrices are not row-major at equal
+// distances.
 int64_t StrideOf(const PackedWeight* weights, int64_t heads) {
   const auto* const first = static_cast<const bf16*>(weights[0].data);
   const int64_t stride =
@@ -30,7 +31,7 @@ int64_t StrideOf(const PackedWeight* weights, int64_t heads) {
 
 Matrix Dense(bf16* data, int64_t rows, int64_t cols) { return {data, DType::kBF16, rows, cols, cols}; }
 
-// Positions [begin, begin + tokens) of a sequence as keys and values.
+// Gathers `tokens` positions of a sequence and expands them to keys and values.
 void ExpandSpan(const ExpandedAttentionArgs& args, const BlockId* block_table, int64_t tokens,
                 const ExpandedScratch& scratch, const Execution& execution) {
   const int64_t rows = RoundUp(tokens, sm90::kPrefillTile);

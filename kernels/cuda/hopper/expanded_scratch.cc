@@ -25,7 +25,7 @@ ScratchBytes ScratchOfExpansion(const ExpandedShape& shape) {
                            .rows = kExpandedSpan});
 }
 
-// For each sequence and each of its spans the tiles of its rows, in that order.
+// A plan has, for each sequence and each of its spans in order, the tiles of the sequence's rows.
 int64_t ExpandedPlanBytes(const ExpandedShape& shape, int64_t sequences, int64_t max_context) {
   if (!SuitsExpanded(shape)) return 0;
   const int64_t items = CeilDiv(max_context, kExpandedSpan) * (PrefillTilesOf(shape.rows) + sequences);

@@ -1,4 +1,4 @@
-// What latent attention with expanded keys and values works in: spans, and the scratch memory for one.
+// The spans of latent attention with expanded keys and values, and the scratch memory for one span.
 #pragma once
 
 #include <cstddef>
@@ -11,11 +11,11 @@
 
 namespace deeprack::kernels::hopper {
 
-inline constexpr int64_t kExpandedSpan = 2048;  // positions, whole tiles
+inline constexpr int64_t kExpandedSpan = 2048;  // positions of a span; a multiple of the tile
 inline constexpr int64_t kHeadRows = sm90::kHeadKey + sm90::kHeadValue;
 static_assert(kExpandedSpan % sm90::kPrefillTile == 0);
 
-// Whether the Hopper kernels take it.
+// True when the Hopper kernels serve the shape.
 bool SuitsExpanded(const ExpandedShape& shape);
 
 inline int64_t PrefillTilesOf(int64_t rows) { return CeilDiv(rows, sm90::kPrefillTile); }
@@ -26,10 +26,10 @@ struct ExpandedScratch {
   std::byte* partials;
 };
 
-// Of spans of so many rows, of which the product has partial sums of so many bytes.
+// `partial_bytes`: of the product's partial sums.
 ExpandedScratch CutExpanded(const ExpandedShape& shape, int64_t partial_bytes, ScratchCut& cut);
 
-// The most for spans of any length.
+// The largest scratch for spans of any length.
 ScratchBytes ScratchOfExpansion(const ExpandedShape& shape);
 
 }  // namespace deeprack::kernels::hopper

@@ -1,42 +1,42 @@
-#include "kernels/cuda/hopper/kernel_set.h"
-
 #include "base/check.h"
+#include "kernels/api/card_kernels.h"
+#include "kernels/cuda/choice/operation_names.h"
 #include "kernels/cuda/hopper/operations.h"
 #include "kernels/cuda/plain/operations.h"
 #include "kernels/cuda/sm90/peers.h"
 
-namespace deeprack::kernels::hopper {
+namespace deeprack::kernels {
 
-KernelSet KernelsFor(const KernelChoice& choice) {
-  KernelSet set = WithNeeds(NeedsOf(choice), plain::Kernels());
+KernelSet CardKernels(const KernelChoice& choice) {
+  KernelSet set = WithNeeds(CardNeeds(choice), plain::Kernels());
   bool multiplies = false;
   for (const SpecialKernel& kernel : choice.used) {
     set.name = "cuda-sm90";
     if (IsProduct(kernel.operation)) {
       multiplies = true;
     } else if (kernel.operation == kOperationMla || kernel.operation == kOperationMlaFp8) {
-      set.mla_attention = MlaAttention;
-      set.plan_mla = PlanMla;
+      set.mla_attention = hopper::MlaAttention;
+      set.plan_mla = hopper::PlanMla;
     } else if (kernel.operation == kOperationMlaPrepare) {
-      set.mla_prepare = MlaPrepare;
+      set.mla_prepare = hopper::MlaPrepare;
     } else if (kernel.operation == kOperationExpandedAttention) {
-      set.expanded_attention = ExpandedAttention;
-      set.plan_expanded = PlanExpanded;
+      set.expanded_attention = hopper::ExpandedAttention;
+      set.plan_expanded = hopper::PlanExpanded;
     } else if (kernel.operation == kOperationGate) {
-      set.gate = Gate;
+      set.gate = hopper::Gate;
     } else if (kernel.operation == kOperationGroupByExpert) {
-      set.group_by_expert = GroupByExpert;
+      set.group_by_expert = hopper::GroupByExpert;
     } else if (kernel.operation == kOperationCombine) {
-      set.combine = Combine;
+      set.combine = hopper::Combine;
     } else if (kernel.operation == kOperationDispatch) {
-      set.plan_dispatch = PlanDispatch;
-      set.pack_dispatch = PackDispatch;
+      set.plan_dispatch = hopper::PlanDispatch;
+      set.pack_dispatch = hopper::PackDispatch;
     } else if (kernel.operation == kOperationFeedForward) {
-      set.feed_forward = FeedForward;
-      set.grouped_feed_forward = GroupedFeedForward;
+      set.feed_forward = hopper::FeedForward;
+      set.grouped_feed_forward = hopper::GroupedFeedForward;
     } else if (kernel.operation == kOperationNorm) {
-      set.rms_norm = RmsNorm;
-      set.add_rms_norm = AddRmsNorm;
+      set.rms_norm = hopper::RmsNorm;
+      set.add_rms_norm = hopper::AddRmsNorm;
     } else if (kernel.operation == kOperationPeerSum) {
       set.peer_sum = sm90::PeerSum;
     } else if (kernel.operation == kOperationPeerExchange) {
@@ -46,13 +46,15 @@ KernelSet KernelsFor(const KernelChoice& choice) {
     }
   }
   if (multiplies) {
-    set.linear = Linear;
-    set.head_linear = HeadLinear;
-    set.grouped_linear = GroupedLinear;
+    set.linear = hopper::Linear;
+    set.head_linear = hopper::HeadLinear;
+    set.grouped_linear = hopper::GroupedLinear;
   }
-  // The norm within it is Hopper's: whoever has the plain one beside it would get other bits.
-  if (set.peer_sum != nullptr && set.add_rms_norm == AddRmsNorm) set.peer_add_rms_norm = PeerAddRmsNorm;
+  // peer_add_rms_norm contains the Hopper norm, so its bits agree with add_rms_norm only if that is Hopper's
+  // too.
+  if (set.peer_sum != nullptr && set.add_rms_norm == hopper::AddRmsNorm)
+    set.peer_add_rms_norm = hopper::PeerAddRmsNorm;
   return set;
 }
 
-}  // namespace deeprack::kernels::hopper
+}  // namespace deeprack::kernels

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 
+#include "kernels/api/card_kernels.h"
+#include "kernels/cuda/choice/operation_names.h"
 #include "kernels/cuda/plain/needs.h"
 
-namespace deeprack::kernels::hopper {
+namespace deeprack::kernels {
+namespace hopper {
 
 ScratchBytes ScratchOf(const StepBounds& bounds) {
   ScratchBytes bytes = plain::ScratchOf(bounds);
@@ -22,11 +25,13 @@ ScratchBytes ScratchOf(const StepBounds& bounds) {
   return bytes;
 }
 
-KernelNeeds NeedsOf(const KernelChoice& choice) {
+}  // namespace hopper
+
+KernelNeeds CardNeeds(const KernelChoice& choice) {
   KernelNeeds needs = plain::Needs();
   bool multiplies = false, norms = false, dispatches = false;
   for (const SpecialKernel& kernel : choice.used) {
-    needs.scratch_bytes = ScratchOf;
+    needs.scratch_bytes = hopper::ScratchOf;
     multiplies |= IsProduct(kernel.operation);
     norms |= kernel.operation == kOperationNorm;
     dispatches |= kernel.operation == kOperationDispatch;
@@ -38,9 +43,9 @@ KernelNeeds NeedsOf(const KernelChoice& choice) {
       needs.row_major.int4 = kernel.name == kInt4ByBF16 ? WeightLayout::kTiles : WeightLayout::kTilesForE4M3;
     } else if (kernel.operation == kOperationMla || kernel.operation == kOperationMlaFp8) {
       (kernel.operation == kOperationMla ? needs.planned_caches.bf16 : needs.planned_caches.fp8) = true;
-      needs.mla_plan_bytes = MlaPlanBytes;
+      needs.mla_plan_bytes = hopper::MlaPlanBytes;
     } else if (kernel.operation == kOperationExpandedAttention) {
-      needs.expanded_plan_bytes = ExpandedPlanBytes;
+      needs.expanded_plan_bytes = hopper::ExpandedPlanBytes;
     } else if (kernel.operation == kOperationPeerSum) {
       needs.sums_among_peers = true;
     } else if (kernel.operation == kOperationPeerExchange) {
@@ -48,10 +53,10 @@ KernelNeeds NeedsOf(const KernelChoice& choice) {
     }
   }
   if (multiplies && norms) {
-    needs.reads_rounded = ReadsRounded;
-    if (dispatches) needs.dispatches_rounded = DispatchesRounded;
+    needs.reads_rounded = hopper::ReadsRounded;
+    if (dispatches) needs.dispatches_rounded = hopper::DispatchesRounded;
   }
   return needs;
 }
 
-}  // namespace deeprack::kernels::hopper
+}  // namespace deeprack::kernels

@@ -1,4 +1,4 @@
-// RMSNorm: rows of a width and type that the Hopper kernel holds in registers, plain otherwise.
+// RMSNorm: the Hopper kernel for widths and types that it holds in registers, the plain kernel otherwise.
 #include "kernels/cuda/hopper/operations.h"
 #include "kernels/cuda/hopper/rounded_rows.h"
 #include "kernels/cuda/plain/operations.h"
@@ -10,16 +10,27 @@ namespace {
 
 bool InFours(const Matrix& matrix) { return matrix.cols % 4 == 0 && matrix.stride % 4 == 0; }
 
-// Of rows `x` (for AddRmsNorm what is added, and the residual) into `out`.
+// True when the Hopper kernel serves rows `x` and output `out`.
 bool Suits(const Matrix& x, const Matrix& out) {
   return InFours(x) && InFours(out) && out.type == DType::kBF16 && out.cols <= sm90::kMaxNormWidth;
 }
 
-// Rounds rows that the plain norm has made.
+// Rounds the output of the plain norm.
 void Round(const Matrix& rows, std::byte* rounded, const Execution& execution) {
   if (rounded == nullptr) return;
   sm90::Quantise({.x = rows, .rows = rows.rows, .out = AsQuantised(rounded, rows.rows, rows.cols)},
                  execution);
+}
+
+// The norm of `args` over residual + x, or over the residual alone if x has no data.
+template <class Args>
+sm90::NormQuantiseArgs NormOf(const Args& args, const Matrix& x, const Matrix& residual) {
+  return {.x = x,
+          .residual = residual,
+          .weight = args.weight,
+          .eps = args.eps,
+          .normed = args.out,
+          .out = AsQuantised(args.rounded, args.out.rows, args.out.cols)};
 }
 
 }  // namespace
@@ -29,13 +40,7 @@ void RmsNorm(const RmsNormArgs& args, const Execution& execution) {
     plain::RmsNorm(args, execution);
     return Round(args.out, args.rounded, execution);
   }
-  // Without anything to add the residual is only read.
-  sm90::NormQuantise({.residual = args.x,
-                      .weight = args.weight,
-                      .eps = args.eps,
-                      .normed = args.out,
-                      .out = AsQuantised(args.rounded, args.out.rows, args.out.cols)},
-                     execution);
+  sm90::NormQuantise(NormOf(args, {}, args.x), execution);  // a residual without x is only read
 }
 
 void AddRmsNorm(const AddRmsNormArgs& args, const Execution& execution) {
@@ -43,13 +48,7 @@ void AddRmsNorm(const AddRmsNormArgs& args, const Execution& execution) {
     plain::AddRmsNorm(args, execution);
     return Round(args.out, args.rounded, execution);
   }
-  sm90::NormQuantise({.x = args.x,
-                      .residual = args.residual,
-                      .weight = args.weight,
-                      .eps = args.eps,
-                      .normed = args.out,
-                      .out = AsQuantised(args.rounded, args.out.rows, args.out.cols)},
-                     execution);
+  sm90::NormQuantise(NormOf(args, args.x, args.residual), execution);
 }
 
 void PeerAddRmsNorm(const PeerAddRmsNormArgs& args, const Execution& execution) {

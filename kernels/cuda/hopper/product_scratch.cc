@@ -10,7 +10,8 @@ namespace {
 
 using sm90::GemmConfig;
 
-// Rows from which on no parts of K are summed side by side (gemm_schedule.h): more take no more scratch.
+// From this number of rows on, parts of K are not summed in parallel (gemm_schedule.h), so more rows need no
+// more scratch.
 constexpr int64_t kMostSplitRows = 256;
 
 }  // namespace

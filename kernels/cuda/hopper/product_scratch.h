@@ -1,4 +1,5 @@
-// The scratch memory of a matrix product: how its rows come, and their place before the parts of its sums.
+// The scratch memory of a matrix product: rows that are gathered or quantised for the product, then its
+// partial sums.
 #pragma once
 
 #include <cstddef>
@@ -8,16 +9,16 @@
 
 namespace deeprack::kernels::hopper {
 
-// Whether a product with such weights takes e4m3 rows, bf16 ones else.
+// True when a product with such weights takes e4m3 rows; false when the product takes bf16 rows.
 constexpr bool TakesE4M3(DType weight, WeightLayout layout) {
   return weight == DType::kF8E4M3 || layout == WeightLayout::kTilesForE4M3;
 }
 
-// How the rows come that a product reads.
+// How a product gets its rows.
 enum class Rows {
   kAsTheyAre,
-  kGathered,   // bf16, put together here
-  kQuantised,  // e4m3, rounded here
+  kGathered,   // bf16, gathered into scratch
+  kQuantised,  // e4m3, quantised into scratch
 };
 
 struct ProductScratch {

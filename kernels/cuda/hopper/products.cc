@@ -1,7 +1,7 @@
-// Matrix products: row-major weights and tiles by the Hopper kernel, panels by the plain one. fp8 weights,
-// and int4 in the tiles that are for it, take rows that are quantised here first, if whoever made them has
-// not done so; grouped rows are put together on the way. A feed-forward's SwiGLU is part of quantising the
-// rows of its second product.
+// Matrix products: the Hopper kernel multiplies by row-major weights and tiles, the plain kernel by panels.
+// Products with fp8 weights, and with int4 tiles for e4m3, take e4m3 rows. Rows that arrive in bf16 or fp32
+// are quantised here first, which also gathers the rows of experts. A feed-forward's SwiGLU is part of
+// quantising the rows of its second product.
 #include "kernels/cuda/hopper/operations.h"
 #include "kernels/cuda/hopper/product_scratch.h"
 #include "kernels/cuda/hopper/rounded_rows.h"
@@ -17,8 +17,8 @@ using sm90::GemmConfig;
 using sm90::QuantisedRows;
 using sm90::RowWeight;
 
-// `count` matrices at equal distances as one weight of so many groups; groups 0: they do not lie so, or are
-// panels.
+// `count` matrices at equal distances as one weight of `count` groups. The result has groups = 0 if the
+// matrices are panels or not at equal distances.
 RowWeight AsGroups(const PackedWeight* weights, int64_t count) {
   const PackedWeight& first = weights[0];
   RowWeight groups{.data = first.data,
@@ -27,8 +27,7 @@ RowWeight AsGroups(const PackedWeight* weights, int64_t count) {
                    .groups = 0,
                    .n = first.n,
                    .k = first.k,
-                   .order = first.layout == WeightLayout::kTilesForE4M3 ? sm90::Int4Order::kForE4M3
-                                                                        : sm90::Int4Order::kForBF16};
+                   .int4_layout = first.layout};
   if (first.layout == WeightLayout::kPanels) return groups;
   const auto at = [](const PackedWeight& weight) { return static_cast<const std::byte*>(weight.data); };
   if (count > 1) {
@@ -45,21 +44,21 @@ RowWeight AsGroups(const PackedWeight* weights, int64_t count) {
   return groups;
 }
 
-// Rows of x: by index or as they are, those that exist; and how the weight lies.
+// The rows of x: their index, if any, and their number; and the layout of the weight.
 struct Source {
   Matrix x;
   const int32_t* row_index = nullptr;
   const int32_t* row_count = nullptr;  // on the device; null: all
   int64_t rows = 0;
   WeightLayout layout = WeightLayout::kPanels;
-  // For products that take e4m3: with data, x is SwiGLU of these rows, still to be made; or x is here, as
-  // LinearArgs::rounded.
+  // For products that take e4m3. If gate_up has data, x is SwiGLU of these rows and is computed here. If
+  // `rounded` is not null, it holds the rows of x as LinearArgs::rounded does.
   Matrix gate_up = {};
   const std::byte* rounded = nullptr;
 };
 
-// Completes `gemm`, whose weight, grouping and out are set, with the rows of x, and enqueues it. False: the
-// kernels here cannot take it, and nothing was enqueued.
+// Adds the rows of x to `gemm`, whose weight, grouping and out are set, and enqueues the product. Returns
+// false, and enqueues nothing, if the Hopper kernels cannot compute the product.
 bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
   const RowWeight& weight = gemm.weight;
   const Matrix& x = source.x;
@@ -76,7 +75,7 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
   ScratchCut cut(execution.scratch);
   const ProductScratch scratch =
       CutProduct(come, weight.k, source.rows, sm90::PartialBytes(config, weight.n, source.rows), cut);
-  // Written here only if it is scratch.
+  // Written only if the rows are in scratch.
   QuantisedRows quantised =
       AsQuantised(is_rounded ? const_cast<std::byte*>(source.rounded) : scratch.rows, source.rows, weight.k);
   if (!IsTiles(layout)) quantised.sums = nullptr;
@@ -110,14 +109,14 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
   DR_CHECK(sm90::ArrivalBytes(config, weight.n, source.rows) <= execution.scratch.counter_bytes);
 
   if (activates) {
-    sm90::SwiGluQuantise({.gate_up = source.gate_up, .exist = {.count = source.row_count}, .out = quantised},
+    sm90::SwiGluQuantise({.gate_up = source.gate_up, .row_count = source.row_count, .out = quantised},
                          execution);
   } else if (come == Rows::kQuantised && travelled) {
     sm90::GatherQuantised({.x = AsReceived(x.data, x.stride, x.cols),
                            .cols = x.cols,
                            .row_index = source.row_index,
                            .rows = source.rows,
-                           .exist = {.count = source.row_count},
+                           .row_count = source.row_count,
                            .out = quantised,
                            .x_scale_row = x.stride / static_cast<int64_t>(sizeof(float))},
                           execution);
@@ -125,14 +124,13 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
     sm90::Quantise({.x = x,
                     .row_index = source.row_index,
                     .rows = source.rows,
-                    .exist = {.count = source.row_count},
+                    .row_count = source.row_count,
                     .out = quantised},
                    execution);
   } else if (come == Rows::kGathered) {
     const Matrix gathered = {scratch.rows, DType::kBF16, source.rows, weight.k, weight.k};
-    sm90::Gather(
-        {.x = x, .row_index = source.row_index, .exist = {.count = source.row_count}, .out = gathered},
-        execution);
+    sm90::Gather({.x = x, .row_index = source.row_index, .row_count = source.row_count, .out = gathered},
+                 execution);
   }
   sm90::Gemm(gemm, execution);
   return true;
@@ -150,7 +148,7 @@ bool MultiplyDense(const LinearArgs& args, const Matrix& gate_up, const Executio
 }
 
 bool MultiplyGroups(const GroupedLinearArgs& args, const Matrix& gate_up, const Execution& execution) {
-  // Parts of K side by side, which one group alone may have, take scratch by the rows that there could be.
+  // A product of one group may have parallel parts of K. Their scratch is sized by all rows of out.
   const int64_t expected = args.experts > 1 && args.expected_rows > 0 ? args.expected_rows : args.out.rows;
   return Multiply({.weight = AsGroups(args.weights, args.experts),
                    .grouping = sm90::Grouping::kRanges,
@@ -175,7 +173,7 @@ void Linear(const LinearArgs& args, const Execution& execution) {
 
 void HeadLinear(const HeadLinearArgs& args, const Execution& execution) {
   if (args.x.rows == 0 || args.heads == 0) return;
-  // fp8 rows would be quantised across heads; and these weights are in the compute type.
+  // Only bf16: quantisation would share scales between heads, and these weights are in the compute type.
   const bool done = args.weights[0].type == DType::kBF16 &&
                     Multiply({.weight = AsGroups(args.weights, args.heads),
                               .grouping = sm90::Grouping::kHeads,
@@ -188,7 +186,7 @@ void HeadLinear(const HeadLinearArgs& args, const Execution& execution) {
 void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution) {
   if (args.out.rows == 0 || args.experts == 0) return;
   if (MultiplyGroups(args, {}, execution)) return;
-  DR_CHECK(args.x.type != DType::kF8E4M3);  // DispatchesRounded said that they are read here
+  DR_CHECK(args.x.type != DType::kF8E4M3);  // rows in e4m3 arrive only if DispatchesRounded is true
   plain::GroupedLinear(args, execution);
 }
 

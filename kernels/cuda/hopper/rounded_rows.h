@@ -1,4 +1,4 @@
-// Rounded rows (base/rounded_rows.h) as the kernels of kernels/cuda/sm90 write and read them.
+// Rounded rows (base/rounded_rows.h) as arguments of the kernels in kernels/cuda/sm90.
 #pragma once
 
 #include "base/rounded_rows.h"
@@ -16,8 +16,8 @@ inline sm90::QuantisedRows AsQuantised(std::byte* memory, int64_t rows, int64_t 
           .sums = reinterpret_cast<float*>(memory + layout.sums)};
 }
 
-// Rows of `cols` columns that travelled, `stride` bytes apart; a row's scales follow each other, and those of
-// the next row are `stride` bytes on.
+// Received rows of `cols` columns, `stride` bytes apart. A row's scales are contiguous; the scales of the
+// next row are `stride` bytes further.
 inline sm90::QuantisedRows AsReceived(const void* rows, int64_t stride, int64_t cols) {
   auto* const memory = static_cast<std::byte*>(const_cast<void*>(rows));
   const RoundedRowLayout layout = RoundedRowLayoutOf(cols);

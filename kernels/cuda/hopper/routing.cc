@@ -1,4 +1,5 @@
-// Choice and grouping of experts, the way to those of other ranks, and the sum of their outputs.
+// The choice of experts, the grouping of rows by expert, the exchange of rows between ranks, and the
+// combination of the experts' outputs.
 #include "base/check.h"
 #include "kernels/cuda/hopper/operations.h"
 #include "kernels/cuda/plain/operations.h"
@@ -14,17 +15,8 @@ void Gate(const GateArgs& args, const Execution& execution) {
 }
 
 void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution) {
-  constexpr int64_t kMostPairs = int64_t{1} << 24;  // that the Hopper kernel counts exactly
-  if (args.m * args.top_k >= kMostPairs) return plain::GroupByExpert(args, execution);
-  sm90::GroupRows({.ids = args.ids,
-                   .m = args.m,
-                   .top_k = args.top_k,
-                   .expert_begin = args.expert_begin,
-                   .experts = args.experts,
-                   .offsets = args.offsets,
-                   .row_index = args.row_index,
-                   .pair_to_row = args.pair_to_row},
-                  execution);
+  if (sm90::WhyNotGroupByExpert(args) != nullptr) return plain::GroupByExpert(args, execution);
+  sm90::GroupByExpert(args, execution);
 }
 
 void Combine(const CombineArgs& args, const Execution& execution) {

@@ -1,4 +1,4 @@
-// Cuts one operation's memory from a scratch's data, or counts what it would take.
+// Divides Scratch::data among the buffers of one operation, or counts the bytes that the buffers need.
 #pragma once
 
 #include <cstddef>
@@ -12,11 +12,11 @@ namespace deeprack::kernels::hopper {
 
 class ScratchCut {
  public:
-  // Counts only; pointers are null.
+  // Counts only; all pointers are null.
   ScratchCut() = default;
   explicit ScratchCut(const Scratch& scratch) : scratch_(&scratch) {}
 
-  // The next `count` values, 128-byte aligned. It is a bug to take more than there is.
+  // The next `count` values, 128-byte aligned. A check fails if the scratch is too small.
   template <class T>
   T* Take(int64_t count) {
     const int64_t begin = used_;

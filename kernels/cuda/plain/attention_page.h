@@ -1,5 +1,5 @@
-// One page of keys and values for one query of one head: what latent and grouped-query attention have in common. The order of
-// every sum is the CPU kernels' (kernels/cpu/attention_page.h), so the bits are theirs.
+// Attention of one query of one head to one page of keys and values, for latent and grouped-query attention.
+// Every sum has the order of the CPU kernels (kernels/cpu/attention_page.h), so the bits are the same.
 #pragma once
 
 #include "base/ids.h"
@@ -14,7 +14,8 @@ inline constexpr int kMaxValueDim = 1024;
 inline constexpr int kScoreBlock = 128;
 
 // The sequence that owns a query row; sequences lie in row order.
-__device__ inline const AttentionSequence& SequenceOf(const AttentionSequence* sequences, int64_t count, int64_t row) {
+__device__ inline const AttentionSequence& SequenceOf(const AttentionSequence* sequences, int64_t count,
+                                                      int64_t row) {
   int64_t low = 0;
   int64_t high = count - 1;
   while (low < high) {
@@ -28,7 +29,8 @@ __device__ inline const AttentionSequence& SequenceOf(const AttentionSequence* s
   return sequences[low];
 }
 
-// The online softmax of one query, on every thread of its block: thread t sums value dimensions t, t + 128, ...
+// The online softmax of one query, held by every thread of its block. Thread t sums value dimensions t, t +
+// 128, ...
 struct Attended {
   float sums[kMaxValueDim / kAttentionThreads] = {};
   float maximum = -INFINITY;
@@ -43,7 +45,7 @@ __device__ void FoldHalf(float (&lanes)[16]) {
   if constexpr (kHalf > 1) FoldHalf<kHalf / 2>(lanes);
 }
 
-// Keys or values of a page: element i of position s. `stride` elements from position to position.
+// Keys or values of a page: element i of position s. Positions are `stride` elements apart.
 template <class C>
 struct PageRows {
   const C* first;
@@ -57,9 +59,10 @@ __device__ void AttendPage(const float* query, int64_t key_dim, const Keys& keys
                            const Values& values, int count, float scale, Attended& attended) {
   __shared__ float scores[kPageTokens];
   const int thread = static_cast<int>(threadIdx.x);
-  __syncthreads();  // the last page's weights have been read; the query is there
+  __syncthreads();  // the last page's weights have been read, and the query has been written
   if (thread < kPageTokens) {
-    // Sums run over 128 dimensions at a time, which are then added up: one chain over all would cost a digit.
+    // Sums run over 128 dimensions at a time and are then added up; one sum over all dimensions would lose a
+    // digit.
     float score = 0;
     for (int64_t first = 0; first < key_dim && thread < count; first += kScoreBlock) {
       const int64_t end = key_dim < first + kScoreBlock ? key_dim : first + kScoreBlock;
@@ -72,7 +75,7 @@ __device__ void AttendPage(const float* query, int64_t key_dim, const Keys& keys
   __syncthreads();
   float maximum = attended.maximum;
   for (int s = 0; s < count; ++s) maximum = scores[s] > maximum ? scores[s] : maximum;
-  __syncthreads();  // everyone has the maximum before scores become weights
+  __syncthreads();  // all threads have the maximum before scores become weights
   if (thread < kPageTokens) scores[thread] = Exp(scores[thread] - maximum);
   __syncthreads();
   float lanes[16];

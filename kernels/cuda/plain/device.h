@@ -1,8 +1,8 @@
-// One source for the card and for the host: what a plain kernel may use. Compiled by nvcc it is CUDA itself;
-// compiled by the C++ compiler it is the shim of kernels/cuda/emulator, with the same meaning.
+// The functions that a plain kernel may use, so that one source serves card and host. nvcc compiles them to
+// CUDA; the C++ compiler compiles them to the emulation in kernels/cuda/emulator, which has the same meaning.
 //
-// Neither compiler fuses multiplications and additions by itself, and both divide and take roots as IEEE 754
-// says: where a kernel adds in the CPU kernels' order, it gives their bits.
+// Neither compiler fuses a multiplication and an addition by itself, and both divide and take roots as IEEE
+// 754 says. So a kernel that adds in the CPU kernels' order gives the CPU kernels' bits.
 #pragma once
 
 #include <bit>
@@ -47,7 +47,7 @@ T __shfl_xor_sync(unsigned, T value, int lane_mask) {
   return host::ExchangeAs(value, static_cast<int>(host::Current().thread.x % 32) ^ lane_mask);
 }
 
-// Threads take turns: an addition is whole by itself.
+// Threads take turns, so a plain addition is atomic.
 template <class T>
 T atomicAdd(T* sum, T value) {
   const T before = *sum;
@@ -62,7 +62,7 @@ T atomicAdd(T* sum, T value) {
 #define blockDim (::deeprack::kernels::host::Current().block_dim)
 #define gridDim (::deeprack::kernels::host::Current().grid_dim)
 
-// The arguments are copied, as for a card: a stream runs the kernel later.
+// Copies the arguments, as a launch on a card does, since a stream runs the kernel later.
 #define DR_LAUNCH(kernel, grid, block, execution, ...) \
   ::deeprack::kernels::host::Launch((execution).stream, grid, block, [=] { kernel(__VA_ARGS__); })
 
@@ -72,8 +72,8 @@ namespace deeprack::kernels::plain {
 
 inline constexpr int kWarp = 32;
 
-// e^x by the polynomial of the CPU kernels (kernels/cpu/simd.h), bit for bit: relative error below 2e-7, 0
-// below -87, e^88 above 88, NaN for NaN.
+// e^x by the polynomial of the CPU kernels (kernels/cpu/simd.h), with the same bits: relative error below
+// 2e-7; 0 below -87, e^88 above 88, NaN for NaN.
 __device__ inline float Exp(float x) {
   const float not_above = 88.0f < x ? 88.0f : x;
   const float y = -87.0f > not_above ? -87.0f : not_above;

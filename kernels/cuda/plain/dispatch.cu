@@ -1,4 +1,4 @@
-// Rows on their way between ranks that hold different experts, plain.
+// The exchange of rows between ranks that hold different experts.
 #include "base/check.h"
 #include "kernels/cuda/plain/device.h"
 #include "kernels/cuda/plain/operations.h"
@@ -9,8 +9,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kMaxRanks = 1024;
 
-// Where `group` stands in a token's ascending list of groups: how many of its choices' groups, each counted once, are below.
-// -1: the token does not go there.
+// The index of `group` in a token's ascending list of groups; -1: the token does not go to the group.
 __device__ inline int PlaceInList(const int32_t* ids, int64_t top_k, int64_t group_experts, int64_t group) {
   bool goes = false;
   int below = 0;
@@ -27,8 +26,7 @@ __device__ inline int PlaceInList(const int32_t* ids, int64_t top_k, int64_t gro
   return goes ? below : -1;
 }
 
-// One block; thread r plans what goes to rank r: counts its rows, then, as the counts are known, gives them places in token
-// order.
+// One block. Thread r counts the rows for rank r; when all counts are known, thread r places its rows in token order.
 __global__ void PlanDispatchKernel(PlanDispatchArgs args) {
   __shared__ int first_place[kMaxRanks + 1];
   for (int64_t i = threadIdx.x; i < args.m * args.fanout; i += kMaxRanks) args.index[i] = -1;

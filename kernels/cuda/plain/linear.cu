@@ -17,14 +17,13 @@ constexpr int kThreads = 128;  // outputs per block
 constexpr int kRows = 4;       // rows of x per block
 constexpr int kTile = kScaleBlock;
 
-// int4 in tiles: not a type of its own anywhere else.
+// A type for int4 in tiles, used only here.
 struct Int4 {};
 
 template <class W>
 inline constexpr bool kIsScaled = std::is_same_v<W, fp8_e4m3> || std::is_same_v<W, Int4>;
 
-// Row n of a weight in any layout: rows and tiles are for kernels of one family of cards, and what those cannot take comes
-// here. `block`: of 128 columns, as scales count them.
+// Row n of a weight in any layout. `block` counts blocks of 128 columns as the scales do.
 template <class W>
 struct WeightRow {
   const PackedWeight& weight;
@@ -204,7 +203,7 @@ void HeadLinear(const HeadLinearArgs& args, const Execution& execution) {
 
 void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution) {
   if (args.out.rows == 0 || args.experts == 0) return;
-  // The most tiles there could be: every expert may have one that is not full.
+  // The most tiles: every expert may have one tile that is not full.
   const int64_t experts_with_rows = args.experts < args.out.rows ? args.experts : args.out.rows;
   const dim3 grid((args.out.rows - experts_with_rows) / kRows + experts_with_rows, FeatureTiles(args.weights[0]));
   DispatchTypes(args.weights[0].type, args.x.type, args.out.type, [&](auto w, auto x, auto o) {

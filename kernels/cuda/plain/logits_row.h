@@ -1,4 +1,5 @@
-// What the kernels over rows of logits share: one block a row, as many threads as the vocabulary is worth.
+// Shared by the kernels over rows of logits: one block a row, with a number of threads that suits the
+// vocabulary.
 #pragma once
 
 #include "kernels/cuda/plain/device.h"
@@ -6,21 +7,22 @@
 namespace deeprack::kernels::plain {
 
 inline constexpr int kMaxRowThreads = 1024;
-inline constexpr int kRowGroups = 32;  // of threads, whose results one thread goes through at the end
+inline constexpr int kRowGroups = 32;  // groups of threads; one thread combines the groups' results
 
-// A small row is given few threads: more would only wait, and the host's emulation pays for each.
+// A small row gets few threads: more threads would have no work, and the emulation pays for each thread.
 inline int ThreadsForVocabulary(int64_t vocab) {
   return vocab >= 4096 ? kMaxRowThreads : vocab >= 512 ? 128 : 32;
 }
 
-// The largest logit on every thread; NaN is never it, and -infinity stands for none. Holds barriers.
+// Returns the largest logit on every thread; NaN is ignored, and -infinity means no logit. Every thread of
+// the block must call this.
 __device__ inline float LargestLogit(const float* logits, int64_t vocab) {
   __shared__ float largest[kMaxRowThreads];
   const int threads = static_cast<int>(blockDim.x);
   const int thread = static_cast<int>(threadIdx.x);
   float mine = -INFINITY;
   for (int64_t i = thread; i < vocab; i += threads) mine = logits[i] > mine ? logits[i] : mine;
-  __syncthreads();  // the last call's readers are done
+  __syncthreads();  // all threads have read the result of the last call
   largest[thread] = mine;
   __syncthreads();
   if (thread < kRowGroups) {

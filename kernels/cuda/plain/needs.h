@@ -1,4 +1,4 @@
-// What the plain kernels need, and how their scratch memory is cut. Pure functions, without a card.
+// What the plain kernels need, and the division of their scratch memory. Pure functions, without a card.
 #pragma once
 
 #include <cstdint>
@@ -9,18 +9,19 @@ namespace deeprack::kernels::plain {
 
 KernelNeeds Needs();
 
-// Its scratch_bytes.
+// KernelNeeds::scratch_bytes of the plain kernels.
 ScratchBytes ScratchOf(const StepBounds& bounds);
 
-// Expanded attention: spans of so many positions, whole pages, and the scratch memory for one of them.
+// Expanded attention works in spans of kExpandedSpan positions, which are whole pages, and has buffers for
+// one span.
 inline constexpr int64_t kExpandedSpan = 512;
 struct ExpandedBuffers {
   void* expanded;  // keys and values of shape.type [kExpandedSpan, heads, nope | rope | value]
-  float* sums;     // the softmaxes between spans: [rows, heads, value_dim]
+  float* sums;     // [rows, heads, value_dim]: sums of values of earlier spans
   float* stats;    // [rows, heads, 2]: largest score, sum of weights
   int64_t bytes;
 };
-// Without memory: pointers are null.
+// Without memory all pointers are null and only `bytes` is set.
 ExpandedBuffers CutExpanded(const ExpandedShape& shape, void* memory);
 
 }  // namespace deeprack::kernels::plain

@@ -1,8 +1,8 @@
-// The plain CUDA backend: every operation of kernels/api for any card from sm_80 up, in simple code. It is
-// complete and trusted first; Hopper kernels replace single operations once they have passed against it. Sums
-// are made in the CPU kernels' order, so results are bitwise those of the CPU's generic table, but for
-// log-probabilities. All pointers are device memory; launches go to execution.stream and return at once. The
-// same source also builds for the host (plain/device.h), where the common test suite runs it.
+// The plain CUDA kernels: every operation of kernels/api, in simple code, for any card from sm_80 on. Hopper
+// kernels replace single operations and are tested against these. Sums have the CPU kernels' order, so
+// results are bitwise those of the CPU's generic set, except log-probabilities. All pointers are to the
+// card's memory. Launches go to execution.stream and return at once. The same source also builds for the host
+// (plain/device.h), where the common test suite runs it.
 #pragma once
 
 #include "kernels/api/kernel_set.h"
@@ -10,7 +10,7 @@
 
 namespace deeprack::kernels::plain {
 
-// All of them as a table.
+// All plain kernels as one set.
 const KernelSet& Kernels();
 
 void Embedding(const EmbeddingArgs& args, const Execution& execution);

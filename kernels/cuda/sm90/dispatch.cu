@@ -10,7 +10,7 @@ constexpr int kThreads = 256;
 constexpr int kMaxGroups = 256;
 constexpr uint32_t kBits = 32;
 
-// Where a group of ranks stands among those that a token goes to.
+// The place of a group of ranks among the groups that a token goes to.
 struct Place {
   bool goes = false;
   int below = 0;  // groups that the token goes to, below this one
@@ -50,7 +50,7 @@ __global__ void PlanDispatchKernel(PlanDispatchArgs args) {
       of_others += place.below;
       own += place.goes;
     }
-    // fp32 sums of so few rows are exact.
+    // fp32 sums of fewer than 2^24 rows are exact.
     const float below = BlockSum<kThreads>(static_cast<float>(of_others));
     const float mine = BlockSum<kThreads>(static_cast<float>(own));
     base = static_cast<int64_t>(below) * args.group_ranks + static_cast<int64_t>(mine) * member;

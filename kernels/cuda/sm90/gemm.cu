@@ -15,10 +15,10 @@ int64_t GroupRows(const GemmArgs& args) {
   return args.rows_per_group > 0 ? args.rows_per_group : args.x.rows;
 }
 
-// What the weight is multiplied with.
+// The type of x that a weight is multiplied with.
 DType InputType(const RowWeight& weight) {
   const bool e4m3 = weight.type == DType::kF8E4M3 ||
-                    (weight.type == DType::kInt4G128 && weight.order == Int4Order::kForE4M3);
+                    (weight.type == DType::kInt4G128 && weight.int4_layout == WeightLayout::kTilesForE4M3);
   return e4m3 ? DType::kF8E4M3 : DType::kBF16;
 }
 
@@ -45,13 +45,6 @@ const char* WhyNotGemm(const GemmArgs& args) {
     return "heads are not bf16 aligned to 16 bytes";
   }
   if (args.grouping == Grouping::kDense && weight.groups != 1) return "a dense product of several groups";
-  if (args.quantised.data != nullptr) {
-    if (!args.swiglu || args.x.type != DType::kF8E4M3)
-      return "a quantised output that is not SwiGLU of a product of e4m3";
-    if (!Aligned(args.quantised.data) || args.quantised.stride % 16 != 0)
-      return "the quantised output is not aligned to 16 bytes";
-    return args.out.data == nullptr ? nullptr : "two outputs";
-  }
   if (!Aligned(args.out.data) || args.out.stride * ElementBytes(args.out.type) % 16 != 0)
     return "out is not aligned to 16 bytes";
   return nullptr;
@@ -62,8 +55,7 @@ void Gemm(const GemmArgs& args, const Execution& execution) {
   if (args.x.rows == 0) return;
   const RowWeight& weight = args.weight;
   const bool fp8 = args.x.type == DType::kF8E4M3, int4 = weight.type == DType::kInt4G128;
-  const GemmConfig config =
-      ChooseGemm(weight.groups, weight.n, weight.k, GroupRows(args), args.quantised.data != nullptr);
+  const GemmConfig config = ChooseGemm(weight.groups, weight.n, weight.k, GroupRows(args));
   DR_CHECK(!config.parallel || (args.partials != nullptr && args.arrivals != nullptr));
   const auto panel = static_cast<int32_t>(kSwizzleBytes / ElementBytes(args.x.type));
   const int64_t x_bytes = ElementBytes(args.x.type),
@@ -80,7 +72,6 @@ void Gemm(const GemmArgs& args, const Execution& execution) {
       .weight_scales = weight.scales,
       .tiles = static_cast<const uint8_t*>(weight.data),
       .offsets = args.offsets,
-      .counts = args.counts,
       .out = args.out.data,
       .partials = static_cast<float*>(args.partials),
       .arrivals = args.arrivals,
@@ -95,12 +86,9 @@ void Gemm(const GemmArgs& args, const Execution& execution) {
       .groups = static_cast<int32_t>(weight.groups),
       .feature_tiles = static_cast<int32_t>((weight.n + kTileRows - 1) / kTileRows),
       .splits = config.splits,
-      .group_rows = static_cast<int32_t>(args.group_rows),
       .grouping = args.grouping,
       .out_bf16 = args.out.type == DType::kBF16,
-      .swiglu = args.swiglu,
       .weights_stay = GroupRows(args) > config.tokens,
-      .quantised = args.quantised,
   };
   if (!int4) {
     const int64_t row_bytes = weight.k * ElementBytes(weight.type);

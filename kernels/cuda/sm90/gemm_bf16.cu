@@ -4,7 +4,7 @@
 namespace deeprack::kernels::sm90 {
 
 void LaunchBF16(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution) {
-  LaunchGemm<BF16Format, false>(tokens, blocks, launch, execution);
+  LaunchGemm<BF16Format>(tokens, blocks, launch, execution);
 }
 
 }  // namespace deeprack::kernels::sm90

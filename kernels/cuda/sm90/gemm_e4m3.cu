@@ -4,7 +4,7 @@
 namespace deeprack::kernels::sm90 {
 
 void LaunchE4M3(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution) {
-  LaunchEither<E4M3Format>(tokens, blocks, launch, execution);
+  LaunchGemm<E4M3Format>(tokens, blocks, launch, execution);
 }
 
 }  // namespace deeprack::kernels::sm90

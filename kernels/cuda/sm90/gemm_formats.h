@@ -1,5 +1,5 @@
-// The formats of the matrix product: what a step of K is in shared memory, and how a warpgroup sums
-// steps.
+// The formats of the matrix product: the contents of shared memory for a step of K, and the sums of a
+// warpgroup over steps.
 #pragma once
 
 #include "kernels/api/int4_tiles.h"
@@ -7,17 +7,18 @@
 
 namespace deeprack::kernels::sm90 {
 
-// The stage is read: lets the producer fill it again. By all math threads.
+// Called by all math threads when they have read the stage: the producer may fill it again.
 template <class Shared>
 __device__ inline void Release(const Shared& shared, int stage) {
   __syncwarp();
   if (threadIdx.x % kWarp == 0) Arrive(shared.empty(stage));
 }
 
-// kXScales: floats for each token and step, none, its scale, or its scale and its sum.
-struct E4M3Format {
-  static constexpr int kBlockK = 128, kPanelK = 128, kXPanels = 1;
-  static constexpr int kXScales = 1;
+// Shared by the formats with row-major weights: a step of K is one box of 128 bytes of each row of W and of
+// x.
+template <int kElements>
+struct RowTiles {
+  static constexpr int kBlockK = kElements, kPanelK = kElements, kXPanels = 1;
   static constexpr uint32_t kWeightBytes = kTileRows * kSwizzleBytes, kWeightCopied = kWeightBytes;
 
   __device__ static void CopyWeight(const GemmLaunch& launch, uint8_t* to, const GemmUnit& unit, int block,
@@ -25,6 +26,11 @@ struct E4M3Format {
     CopyBox(to, launch.weight, block * kBlockK, unit.feature_tile * static_cast<int>(kTileRows), unit.group,
             full, policy);
   }
+};
+
+// kXScales: the number of floats for each token and step: 0, 1 (the scale) or 2 (the scale and the sum).
+struct E4M3Format : RowTiles<128> {
+  static constexpr int kXScales = 1;
 
   // sums = over the blocks: (e4m3 products of the block) * (scale of x * scale of W).
   template <int kTokens, class Shared, class Stages>
@@ -74,16 +80,8 @@ struct E4M3Format {
   }
 };
 
-struct BF16Format {
-  static constexpr int kBlockK = 64, kPanelK = 64, kXPanels = 1;
+struct BF16Format : RowTiles<64> {
   static constexpr int kXScales = 0;
-  static constexpr uint32_t kWeightBytes = kTileRows * kSwizzleBytes, kWeightCopied = kWeightBytes;
-
-  __device__ static void CopyWeight(const GemmLaunch& launch, uint8_t* to, const GemmUnit& unit, int block,
-                                    Barrier& full, uint64_t policy) {
-    CopyBox(to, launch.weight, block * kBlockK, unit.feature_tile * static_cast<int>(kTileRows), unit.group,
-            full, policy);
-  }
 
   // One sum over all blocks; one group of products is in flight while the next is issued.
   template <int kTokens, class Shared, class Stages>
@@ -115,7 +113,7 @@ struct BF16Format {
   }
 };
 
-// What formats of int4 weights have in common, whatever they are multiplied by: a tile is one copy.
+// Shared by the formats with int4 weights: one copy moves a tile.
 struct Int4Tiles {
   static constexpr uint32_t kWeightBytes = 9216, kWeightCopied = kInt4TileBytes;
   static_assert(kWeightBytes >= kWeightCopied);

@@ -27,8 +27,8 @@ struct Int4Format : Int4Tiles {
       // 128 + zero, twice, as bf16: 0x4300 is 128, and there the last bit is 1.
       const uint32_t zeros[2] = {(0x4300u + tile[kInt4ZeroOffset + row]) * 0x10001u,
                                  (0x4300u + tile[kInt4ZeroOffset + row + 8]) * 0x10001u};
-      // With 128 tokens, 64 at a time, and the first half's operands are given up before the second's are
-      // made: the registers would not do otherwise.
+      // 128 tokens are taken 64 at a time, and the operands of the first half are dead before those of the second half
+      // are made: there are not enough registers for more.
       constexpr int kPart = kTokens < 64 ? kTokens : 64;
 #pragma unroll
       for (int first = 0; first < kTokens; first += kPart) {
@@ -74,7 +74,7 @@ struct Int4Format : Int4Tiles {
 }  // namespace
 
 void LaunchInt4(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution) {
-  LaunchGemm<Int4Format, false>(tokens, blocks, launch, execution);
+  LaunchGemm<Int4Format>(tokens, blocks, launch, execution);
 }
 
 }  // namespace deeprack::kernels::sm90

@@ -43,7 +43,7 @@ struct Int4E4M3Format : Int4Tiles {
       }
       const float* const x_scales = shared.scales(ring.stage) + lane % 4 * 2;
       const float* const x_sums = shared.sums(ring.stage) + lane % 4 * 2;
-      constexpr int kPart = kTokens < 64 ? kTokens : 64;  // registers would not do for the products of 128
+      constexpr int kPart = kTokens < 64 ? kTokens : 64;  // too few registers for the products of 128
 #pragma unroll
       for (int first = 0; first < kTokens; first += kPart) {
         const uint64_t x =
@@ -77,7 +77,7 @@ struct Int4E4M3Format : Int4Tiles {
 }  // namespace
 
 void LaunchInt4E4M3(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution) {
-  LaunchEither<Int4E4M3Format>(tokens, blocks, launch, execution);
+  LaunchGemm<Int4E4M3Format>(tokens, blocks, launch, execution);
 }
 
 }  // namespace deeprack::kernels::sm90

@@ -1,9 +1,8 @@
-// The matrix product's kernel: a persistent grid; in each block one warp of a first warpgroup feeds a ring of
-// tiles by TMA, and two warpgroups multiply 64 rows of W each.
+// The kernel of the matrix product. The grid is persistent. In each block, one warp of the first warpgroup
+// fills a ring of tiles by TMA, and two other warpgroups multiply 64 rows of W each.
 #pragma once
 
 #include "kernels/cuda/sm90/gemm.h"
-#include "kernels/cuda/sm90/gemm_quantise.h"
 #include "kernels/cuda/sm90/wgmma.h"
 
 namespace deeprack::kernels::sm90 {
@@ -12,11 +11,12 @@ inline constexpr int kMathWarpgroups = 2;
 inline constexpr int kMathThreads = kMathWarpgroups * kWarpgroup;
 inline constexpr int kGemmThreads = kWarpgroup + kMathThreads;
 inline constexpr int kMathWarps = kMathThreads / kWarp;
-inline constexpr int kChunk = 32;      // tokens that a warp turns round at a time
-inline constexpr int kTurnPitch = 20;  // floats from token to token there: 16 features and no bank conflict
+inline constexpr int kChunk = 32;  // tokens that a warp transposes at a time
+inline constexpr int kTurnPitch =
+    20;  // floats from token to token: 16 features, padded against bank conflicts
 inline constexpr uint32_t kTurnBytes = kMathWarps * kChunk * kTurnPitch * sizeof(float);
 
-// What the kernel is given: GemmArgs made ready by the host.
+// The kernel's argument, made by the host from GemmArgs.
 struct GemmLaunch {
   TensorMap weight;  // fp8: [groups, n, k] bytes, boxes 128 x 128; bf16: boxes 128 rows x 64
   TensorMap x;       // [rows, groups, k], boxes of 128 bytes of k, tokens rows
@@ -25,32 +25,19 @@ struct GemmLaunch {
   const float* weight_scales;
   const uint8_t* tiles;  // int4
   const int32_t* offsets;
-  const int32_t* counts;
   void* out;
   float* partials;
   int* arrivals;
-  int64_t out_stride, weight_scale_stride, tile_stride;  // the latter two from group to group; bytes of tiles
-  int32_t rows, n, k_blocks, groups, feature_tiles, splits, group_rows;
+  int64_t out_stride, weight_scale_stride,
+      tile_stride;  // weight_scale_stride, tile_stride: from group to group; tile_stride in bytes
+  int32_t rows, n, k_blocks, groups, feature_tiles, splits;
   Grouping grouping;
-  bool out_bf16, swiglu, weights_stay;  // weights_stay: several token tiles read them
-  QuantisedRows quantised;              // in place of out
+  bool out_bf16, weights_stay;  // weights_stay: several token tiles read them
 };
 
-// Tiles of W's rows that a unit sums one after the other: two make the 128 columns of a quantised block.
-template <bool kQuantises>
-inline constexpr int kTilesOfUnit = kQuantises ? 2 : 1;
-
-// Tile `i` of the unit's; false: past the last.
-template <bool kQuantises>
-__device__ inline bool TileOf(const GemmLaunch& launch, const GemmUnit& unit, int i, GemmUnit& tile) {
-  tile = unit;
-  tile.feature_tile = unit.feature_tile * kTilesOfUnit<kQuantises> + i;
-  return tile.feature_tile < launch.feature_tiles;
-}
-
-// Shared memory: first and rows of each group, the barriers, the tiles, the scales, the warps' turning space,
-// and, where registers would not do, what a quantising unit keeps of its first tile.
-template <class Format, int kTokens, bool kQuantises>
+// Shared memory: the first row and the row count of each group, the barriers, the tiles, the scales, and the
+// warps' space for transposing.
+template <class Format, int kTokens>
 struct GemmShared {
   static constexpr uint32_t kXBytes = kTokens * kSwizzleBytes * Format::kXPanels;
   static constexpr uint32_t kTokenBytes = (kTokens * sizeof(float) + 127) / 128 * 128;  // a float for each
@@ -60,9 +47,7 @@ struct GemmShared {
   static constexpr uint32_t kStageBytes = Format::kWeightBytes + kXBytes + kScaleBytes;
   static constexpr uint32_t kStageCopied =
       Format::kWeightCopied + kXBytes + Format::kXScales * kTokens * uint32_t{sizeof(float)};
-  static constexpr uint32_t kKeptBytes =
-      kQuantises && kTokens == 128 ? kMathThreads * kTokens / 4 * sizeof(float) : 0;
-  static constexpr uint32_t kFixedBytes = kHeadBytes + kTurnBytes + kKeptBytes;
+  static constexpr uint32_t kFixedBytes = kHeadBytes + kTurnBytes;
   static constexpr int kStages = static_cast<int>((kSharedBytes - kFixedBytes) / kStageBytes) < 12
                                      ? static_cast<int>((kSharedBytes - kFixedBytes) / kStageBytes)
                                      : 12;
@@ -87,59 +72,52 @@ struct GemmShared {
   __device__ float* turn(int warp) const {
     return reinterpret_cast<float*>(x(kStages) + kStages * kScaleBytes) + warp * kChunk * kTurnPitch;
   }
-  __device__ float* kept() const { return turn(kMathWarps); }  // [kTokens / 4][kMathThreads]
 };
 
-// Whether the rows of the groups are what an earlier kernel has written.
-__device__ inline bool NeedsGroups(const GemmLaunch& launch) {
-  return launch.grouping == Grouping::kRanges || launch.grouping == Grouping::kMasked;
-}
+// True when an earlier kernel wrote the groups' row offsets.
+__device__ inline bool NeedsGroups(const GemmLaunch& launch) { return launch.grouping == Grouping::kRanges; }
 
-// Group g: rows [first, first + count) of x; kept in shared memory as pairs.
+// Writes each group's rows [first, first + count) to shared memory as pairs (first, count).
 __device__ inline void LoadGroups(const GemmLaunch& launch, int32_t* groups) {
   for (int g = static_cast<int>(threadIdx.x); g < launch.groups; g += kGemmThreads) {
     int32_t first = 0, count = launch.rows;
     if (launch.grouping == Grouping::kRanges) {
       first = launch.offsets[g];
       count = launch.offsets[g + 1] - first;
-    } else if (launch.grouping == Grouping::kMasked) {
-      first = g * launch.group_rows;
-      count = launch.counts[g] < launch.group_rows ? launch.counts[g] : launch.group_rows;
     }
     groups[2 * g] = first;
     groups[2 * g + 1] = count;
   }
 }
 
-// Asks for the weights of the block's first steps, as many as there are stages, before the kernels ahead have
-// ended: weights are nobody's output. Only where the first unit is known without them. Returns how many.
-template <class Format, int kTokens, bool kQuantises>
-__device__ inline int WeightsAhead(const GemmLaunch& launch,
-                                   const GemmShared<Format, kTokens, kQuantises>& shared, GemmWalk walk,
-                                   int parts, uint64_t policy) {
-  using Shared = GemmShared<Format, kTokens, kQuantises>;
+// Starts the copies of the weights of the block's first steps, one for each stage, before earlier kernels
+// have ended: no kernel writes weights. Copies nothing if the first unit depends on an earlier kernel.
+// Returns the number of steps.
+template <class Format, int kTokens>
+__device__ inline int WeightsAhead(const GemmLaunch& launch, const GemmShared<Format, kTokens>& shared,
+                                   GemmWalk walk, int parts, uint64_t policy) {
+  using Shared = GemmShared<Format, kTokens>;
   const auto rows_of = [&](int) { return launch.rows; };
-  GemmUnit unit, tile;
+  GemmUnit unit;
   if (NeedsGroups(launch) || !walk.Find(blockIdx.x, rows_of, unit)) return 0;
-  TileOf<kQuantises>(launch, unit, 0, tile);
   const BlockRange range = SplitRange(launch.k_blocks, parts, unit.split);
   int ahead = 0;
   for (; ahead < Shared::kStages && range.begin + ahead < range.end; ++ahead) {
     ArriveExpectBytes(shared.full(ahead), Shared::kStageCopied);
-    Format::CopyWeight(launch, shared.weight(ahead), tile, range.begin + ahead, shared.full(ahead), policy);
+    Format::CopyWeight(launch, shared.weight(ahead), unit, range.begin + ahead, shared.full(ahead), policy);
   }
   return ahead;
 }
 
-template <class Format, int kTokens, bool kQuantises>
-__device__ inline void Produce(const GemmLaunch& launch,
-                               const GemmShared<Format, kTokens, kQuantises>& shared, GemmWalk walk) {
-  using Shared = GemmShared<Format, kTokens, kQuantises>;
+template <class Format, int kTokens>
+__device__ inline void Produce(const GemmLaunch& launch, const GemmShared<Format, kTokens>& shared,
+                               GemmWalk walk) {
+  using Shared = GemmShared<Format, kTokens>;
   const int32_t* const groups = shared.groups();
   const auto rows_of = [&](int g) { return groups[2 * g + 1]; };
   const int parts = kTokens == 128 ? 1 : launch.splits;
   const uint64_t policy = launch.weights_stay ? kEvictLast : kEvictFirst;
-  int ahead = WeightsAhead<Format, kTokens, kQuantises>(launch, shared, walk, parts, policy);
+  int ahead = WeightsAhead<Format, kTokens>(launch, shared, walk, parts, policy);
   WaitForPrevious();
   Ring<Shared::kStages> ring;
   GemmUnit unit;
@@ -147,35 +125,31 @@ __device__ inline void Produce(const GemmLaunch& launch,
     const int token = groups[2 * unit.group] + unit.token_tile * kTokens;
     const int x_group = launch.grouping == Grouping::kHeads ? unit.group : 0;
     const BlockRange range = SplitRange(launch.k_blocks, parts, unit.split);
-    GemmUnit tile;
-    for (int i = 0; i < kTilesOfUnit<kQuantises> && TileOf<kQuantises>(launch, unit, i, tile); ++i) {
-      for (int b = range.begin; b < range.end; ++b) {
-        Barrier& full = shared.full(ring.stage);
-        if (ahead > 0) {
-          --ahead;
-        } else {
-          Wait(shared.empty(ring.stage), ring.parity ^ 1);
-          ArriveExpectBytes(full, Shared::kStageCopied);
-          Format::CopyWeight(launch, shared.weight(ring.stage), tile, b, full, policy);
-        }
-        for (int p = 0; p < Format::kXPanels; ++p) {
-          CopyBox(shared.x(ring.stage) + p * kTokens * kSwizzleBytes, launch.x,
-                  b * Format::kBlockK + p * Format::kPanelK, x_group, token, full, kEvictLast);
-        }
-        if constexpr (Format::kXScales >= 1) {
-          CopyBox(shared.scales(ring.stage), launch.scales, token, b, 0, full, kEvictLast);
-        }
-        if constexpr (Format::kXScales == 2) {
-          CopyBox(shared.sums(ring.stage), launch.sums, token, b, 0, full, kEvictLast);
-        }
-        ring.Next();
+    for (int b = range.begin; b < range.end; ++b) {
+      Barrier& full = shared.full(ring.stage);
+      if (ahead > 0) {
+        --ahead;
+      } else {
+        Wait(shared.empty(ring.stage), ring.parity ^ 1);
+        ArriveExpectBytes(full, Shared::kStageCopied);
+        Format::CopyWeight(launch, shared.weight(ring.stage), unit, b, full, policy);
       }
+      for (int p = 0; p < Format::kXPanels; ++p) {
+        CopyBox(shared.x(ring.stage) + p * kTokens * kSwizzleBytes, launch.x,
+                b * Format::kBlockK + p * Format::kPanelK, x_group, token, full, kEvictLast);
+      }
+      if constexpr (Format::kXScales >= 1) {
+        CopyBox(shared.scales(ring.stage), launch.scales, token, b, 0, full, kEvictLast);
+      }
+      if constexpr (Format::kXScales == 2) {
+        CopyBox(shared.sums(ring.stage), launch.sums, token, b, 0, full, kEvictLast);
+      }
+      ring.Next();
     }
   }
 }
 
-// This thread's sums of the tile's parts in the workspace, those of part 0; a part has kTokens / 8 *
-// kMathThreads.
+// This thread's sums of part 0 of the tile in the workspace. A part has kTokens / 8 * kMathThreads entries.
 template <int kTokens>
 __device__ inline Floats4* PartsOf(const GemmLaunch& launch, const GemmUnit& tile) {
   const int thread = static_cast<int>(threadIdx.x) - kWarpgroup;
@@ -193,7 +167,7 @@ __device__ inline void KeepPart(const GemmLaunch& launch, const GemmUnit& tile,
     part[i * kMathThreads] = {sums[4 * i], sums[4 * i + 1], sums[4 * i + 2], sums[4 * i + 3]};
 }
 
-// After KeepPart of the unit's tiles, of which `tile` is the first: true in the block that comes last.
+// After KeepPart: true in the block whose part of the tile comes last.
 __device__ inline bool IsLastPart(const GemmLaunch& launch, const GemmUnit& tile, int& flag) {
   ThreadFence();
   SyncNamed(1, kMathThreads);
@@ -224,25 +198,24 @@ __device__ inline void AddParts(const GemmLaunch& launch, const GemmUnit& tile, 
   }
 }
 
-// Writes `count` (8 or 16) neighbouring features of one token.
-template <int kCount>
-__device__ inline void StoreFeatures(const GemmLaunch& launch, int64_t at, const float (&values)[kCount]) {
+// Writes 16 neighbouring features of one token.
+__device__ inline void StoreFeatures(const GemmLaunch& launch, int64_t at, const float (&values)[16]) {
   if (launch.out_bf16) {
     Words4* const out = reinterpret_cast<Words4*>(static_cast<bf16*>(launch.out) + at);
 #pragma unroll
-    for (int i = 0; i < kCount / 8; ++i) {
+    for (int i = 0; i < 2; ++i) {
       const float* const v = values + 8 * i;
       out[i] = {TwoBF16(v[0], v[1]), TwoBF16(v[2], v[3]), TwoBF16(v[4], v[5]), TwoBF16(v[6], v[7])};
     }
   } else {
     Floats4* const out = reinterpret_cast<Floats4*>(static_cast<float*>(launch.out) + at);
 #pragma unroll
-    for (int i = 0; i < kCount / 4; ++i)
+    for (int i = 0; i < 4; ++i)
       out[i] = {values[4 * i], values[4 * i + 1], values[4 * i + 2], values[4 * i + 3]};
   }
 }
 
-// Turns each warp's 16 features x 32 tokens round in shared memory, so that a lane writes one token's
+// Transposes each warp's 16 features x 32 tokens in shared memory, so that a lane writes one token's
 // features.
 template <int kTokens>
 __device__ inline void Store(const GemmLaunch& launch, const GemmUnit& unit, int first_row, int count,
@@ -252,9 +225,8 @@ __device__ inline void Store(const GemmLaunch& launch, const GemmUnit& unit, int
   const int lane = thread % kWarp;
   const int panel = unit.feature_tile * static_cast<int>(kTileRows / kPanelRows) + thread / kWarp;
   if (panel * kPanelRows >= launch.n) return;
-  const int features = launch.swiglu ? 8 : 16;
-  const int64_t column =
-      int64_t{panel} * features + (launch.grouping == Grouping::kHeads ? int64_t{unit.group} * launch.n : 0);
+  const int64_t column = int64_t{panel} * kPanelRows +
+                         (launch.grouping == Grouping::kHeads ? int64_t{unit.group} * launch.n : 0);
 #pragma unroll
   for (int chunk = 0; chunk < kTokens; chunk += kTurned) {
     __syncwarp();  // the last chunk has been read
@@ -263,31 +235,18 @@ __device__ inline void Store(const GemmLaunch& launch, const GemmUnit& unit, int
 #pragma unroll
       for (int pair = 0; pair < 2; ++pair) {
         float* const at = turn + (AccumulatorColumn(lane, i + pair) - chunk) * kTurnPitch + lane / 4;
-        const float low = sums[i + pair], high = sums[i + pair + 2];
-        if (launch.swiglu) {
-          at[0] = SwiGlu(low, high);
-        } else {
-          at[0] = low;
-          at[8] = high;
-        }
+        at[0] = sums[i + pair];
+        at[8] = sums[i + pair + 2];
       }
     }
     __syncwarp();
     const int token = unit.token_tile * kTokens + chunk + lane;
     if (lane < kTurned && token < count) {
       const float* const from = turn + lane * kTurnPitch;
-      const int64_t at = (int64_t{first_row} + token) * launch.out_stride + column;
-      if (launch.swiglu) {
-        float values[8];
+      float values[16];
 #pragma unroll
-        for (int i = 0; i < 8; ++i) values[i] = from[i];
-        StoreFeatures(launch, at, values);
-      } else {
-        float values[16];
-#pragma unroll
-        for (int i = 0; i < 16; ++i) values[i] = from[i];
-        StoreFeatures(launch, at, values);
-      }
+      for (int i = 0; i < 16; ++i) values[i] = from[i];
+      StoreFeatures(launch, (int64_t{first_row} + token) * launch.out_stride + column, values);
     }
   }
 }
@@ -313,82 +272,33 @@ __device__ inline void SumTile(const GemmLaunch& launch, const Shared& shared, c
   }
 }
 
-// SwiGLU of a thread's sums; zero beyond W's rows.
-template <int kTokens>
-__device__ inline void Activate(const GemmLaunch& launch, const GemmUnit& tile,
-                                const float (&sums)[kTokens / 2], float (&values)[kTokens / 4]) {
-  const int warp = (static_cast<int>(threadIdx.x) - kWarpgroup) / kWarp;
-  const bool real =
-      (tile.feature_tile * static_cast<int>(kTileRows / kPanelRows) + warp) * kPanelRows < launch.n;
-#pragma unroll
-  for (int i = 0; i < kTokens / 4; ++i)
-    values[i] = real ? SwiGlu(sums[i / 2 * 4 + i % 2], sums[i / 2 * 4 + i % 2 + 2]) : 0.0f;
-}
-
-template <class Format, int kTokens, bool kQuantises>
-__device__ inline void Multiply(const GemmLaunch& launch,
-                                const GemmShared<Format, kTokens, kQuantises>& shared, GemmWalk walk) {
-  using Shared = GemmShared<Format, kTokens, kQuantises>;
+template <class Format, int kTokens>
+__device__ inline void Multiply(const GemmLaunch& launch, const GemmShared<Format, kTokens>& shared,
+                                GemmWalk walk) {
+  using Shared = GemmShared<Format, kTokens>;
   constexpr bool kSerialParts = kTokens == 128;
   const int thread = static_cast<int>(threadIdx.x) - kWarpgroup;
   const int32_t* const groups = shared.groups();
   const auto rows_of = [&](int g) { return groups[2 * g + 1]; };
   const bool parts = !kSerialParts && launch.splits > 1;
   Ring<Shared::kStages> ring;
-  GemmUnit unit, tile;
+  GemmUnit unit;
   for (int64_t number = blockIdx.x; walk.Find(number, rows_of, unit); number += gridDim.x) {
     const int first_row = groups[2 * unit.group], count = groups[2 * unit.group + 1];
     float sums[kTokens / 2];
-    if constexpr (kQuantises) {
-      float values[2][kTokens / 4] = {};
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        if (!TileOf<true>(launch, unit, i, tile)) break;
-        SumTile<Format, kTokens>(launch, shared, tile, ring, sums);
-        if (parts) {
-          KeepPart<kTokens>(launch, tile, sums);
-        } else {
-          Activate<kTokens>(launch, tile, sums, values[i]);
-        }
-        if constexpr (Shared::kKeptBytes > 0) {
-          if (i > 0) continue;
-#pragma unroll
-          for (int j = 0; j < kTokens / 4; ++j) shared.kept()[j * kMathThreads + thread] = values[0][j];
-        }
-      }
-      if constexpr (Shared::kKeptBytes > 0) {
-#pragma unroll
-        for (int j = 0; j < kTokens / 4; ++j) values[0][j] = shared.kept()[j * kMathThreads + thread];
-      }
-      if (parts) {
-        TileOf<true>(launch, unit, 0, tile);
-        if (!IsLastPart(launch, tile, shared.flag())) continue;
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          if (!TileOf<true>(launch, unit, i, tile)) break;
-          AddParts<kTokens>(launch, tile, sums);
-          Activate<kTokens>(launch, tile, sums, values[i]);
-        }
-      }
-      StoreQuantised<kTokens, kMathThreads>(launch.quantised, launch.n / 2, unit.feature_tile, first_row,
-                                            unit.token_tile * kTokens, count,
-                                            reinterpret_cast<uint8_t*>(shared.turn(0)), thread, values);
-    } else {
-      SumTile<Format, kTokens>(launch, shared, unit, ring, sums);
-      if (parts) {
-        KeepPart<kTokens>(launch, unit, sums);
-        if (!IsLastPart(launch, unit, shared.flag())) continue;
-        AddParts<kTokens>(launch, unit, sums);
-      }
-      Store<kTokens>(launch, unit, first_row, count, shared.turn(thread / kWarp), sums);
+    SumTile<Format, kTokens>(launch, shared, unit, ring, sums);
+    if (parts) {
+      KeepPart<kTokens>(launch, unit, sums);
+      if (!IsLastPart(launch, unit, shared.flag())) continue;
+      AddParts<kTokens>(launch, unit, sums);
     }
+    Store<kTokens>(launch, unit, first_row, count, shared.turn(thread / kWarp), sums);
   }
 }
 
-template <class Format, int kTokens, bool kQuantises>
+template <class Format, int kTokens>
 __global__ void __launch_bounds__(kGemmThreads, 1) GemmKernel(const __grid_constant__ GemmLaunch launch) {
-  using Shared = GemmShared<Format, kTokens, kQuantises>;
-  static_assert(kTokens * 160 <= kTurnBytes);
+  using Shared = GemmShared<Format, kTokens>;
   const Shared shared{DynamicShared()};
   if (threadIdx.x == 0) {
     for (int s = 0; s < Shared::kStages; ++s) {
@@ -403,16 +313,14 @@ __global__ void __launch_bounds__(kGemmThreads, 1) GemmKernel(const __grid_const
   if (NeedsGroups(launch)) WaitForPrevious();
   LoadGroups(launch, shared.groups());
   __syncthreads();
-  constexpr int kTiles = kTilesOfUnit<kQuantises>;
-  const GemmWalk walk(launch.groups, (launch.feature_tiles + kTiles - 1) / kTiles,
-                      kTokens == 128 ? 1 : launch.splits, kTokens);
+  const GemmWalk walk(launch.groups, launch.feature_tiles, kTokens == 128 ? 1 : launch.splits, kTokens);
   if (threadIdx.x < kWarpgroup) {
     LowerRegisters<40>();
-    if (threadIdx.x == 0) Produce<Format, kTokens, kQuantises>(launch, shared, walk);
+    if (threadIdx.x == 0) Produce<Format, kTokens>(launch, shared, walk);
   } else {
     RaiseRegisters<232>();
-    WaitForPrevious();  // it writes what the kernel before may still read
-    Multiply<Format, kTokens, kQuantises>(launch, shared, walk);
+    WaitForPrevious();  // the kernel before may still read the output
+    Multiply<Format, kTokens>(launch, shared, walk);
   }
 }
 

@@ -1,5 +1,5 @@
-// The kernel's instances, one translation unit for each format: launches the one for config.tokens. Those
-// that read e4m3 can write it, too.
+// Launches the product kernel's instance for a tile of `tokens` tokens. Each format's instances are compiled
+// in a translation unit of their own.
 #pragma once
 
 #include "kernels/cuda/sm90/gemm_kernel.h"
@@ -11,12 +11,12 @@ void LaunchBF16(int tokens, int blocks, const GemmLaunch& launch, const Executio
 void LaunchInt4(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution);
 void LaunchInt4E4M3(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution);
 
-template <class Format, bool kQuantises>
+template <class Format>
 void LaunchGemm(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution) {
   const dim3 grid(blocks);
   const auto with = [&]<int kTokens>() {
-    LaunchWithShared(&GemmKernel<Format, kTokens, kQuantises>, grid, kGemmThreads,
-                     GemmShared<Format, kTokens, kQuantises>::kBytes, execution, launch);
+    LaunchWithShared(&GemmKernel<Format, kTokens>, grid, kGemmThreads, GemmShared<Format, kTokens>::kBytes,
+                     execution, launch);
   };
   switch (tokens) {
     case 8:
@@ -30,13 +30,6 @@ void LaunchGemm(int tokens, int blocks, const GemmLaunch& launch, const Executio
     default:
       return with.template operator()<128>();
   }
-}
-
-// Of a format with either output.
-template <class Format>
-void LaunchEither(int tokens, int blocks, const GemmLaunch& launch, const Execution& execution) {
-  const bool quantises = launch.quantised.data != nullptr;
-  (quantises ? LaunchGemm<Format, true> : LaunchGemm<Format, false>)(tokens, blocks, launch, execution);
 }
 
 }  // namespace deeprack::kernels::sm90

@@ -9,9 +9,9 @@ namespace {
 
 constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Time of a product that reads its weights once, in blocks of 128 of K of one tile: waves times the longest
-// part (in pairs of tiles all of it twice), and for each part more than one the writing and reading of
-// partial sums, which costs about as much as one block of K.
+// The time of a product that reads its weights once, in units of one block of 128 of K of one tile: waves
+// times the longest part. Writing and reading partial sums adds about one block of K, and more for many
+// parts.
 int64_t Cost(int64_t tiles, int64_t blocks, int64_t splits) {
   const int64_t waves = CeilDiv(tiles * splits, kStreamingMultiprocessors);
   return waves * CeilDiv(blocks, splits) + (splits > 1 ? 1 + splits / 4 : 0);
@@ -26,9 +26,9 @@ std::string GemmConfig::ToString() const {
                       : " parts one after the other");
 }
 
-int ChooseSplits(int64_t groups, int64_t n, int64_t k, bool quantises) {
+int ChooseSplits(int64_t groups, int64_t n, int64_t k) {
   if (groups > 1) return 1;  // groups fill the card
-  const int64_t tiles = CeilDiv(n, quantises ? 2 * kTileRows : kTileRows), blocks = ScaleBlocks(k);
+  const int64_t tiles = CeilDiv(n, kTileRows), blocks = ScaleBlocks(k);
   const auto most = std::min<int64_t>(kMaxSplits, blocks);
   int64_t best = Cost(tiles, blocks, 1);
   for (int64_t splits = 2; splits <= most; ++splits) best = std::min(best, Cost(tiles, blocks, splits));
@@ -37,9 +37,9 @@ int ChooseSplits(int64_t groups, int64_t n, int64_t k, bool quantises) {
   return static_cast<int>(splits);
 }
 
-GemmConfig ChooseGemm(int64_t groups, int64_t n, int64_t k, int64_t rows_per_group, bool quantises) {
-  GemmConfig config{.splits = ChooseSplits(groups, n, k, quantises)};
-  // From where on 128 tokens pay: two tiles of them, or enough features to fill the card with one.
+GemmConfig ChooseGemm(int64_t groups, int64_t n, int64_t k, int64_t rows_per_group) {
+  GemmConfig config{.splits = ChooseSplits(groups, n, k)};
+  // Tiles of 128 tokens pay for more than two tiles of tokens, or if one tile of tokens fills the card.
   const bool wide = rows_per_group > 256 ||
                     (rows_per_group > 64 && CeilDiv(n, kTileRows) * groups >= kStreamingMultiprocessors);
   config.tokens = rows_per_group <= 8    ? 8

@@ -1,9 +1,8 @@
-// How a matrix product is cut into units of work: pure functions of its shape, the same on the host and on
-// the card.
+// The division of a matrix product into units of work: pure functions of the shape, for host and card.
 //
-// W's rows are the M side of the instructions and x's rows (tokens) the N side, whatever the number of
-// tokens: so one instruction shape, and one order of sums, serves decode and prefill, and a token's result
-// does not depend on how many there are. A unit is 128 rows of W times `tokens` tokens over one part of K.
+// Rows of W are the M side of the instructions and rows of x (tokens) the N side, for any number of tokens.
+// So one instruction shape and one order of sums serves decode and prefill, and a token's result does not
+// depend on the number of tokens. A unit is 128 rows of W times `tokens` tokens over one part of K.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +10,9 @@
 
 namespace deeprack::kernels::sm90 {
 
-// K is cut into `splits` parts whose sums are added in order. The number of parts depends on n and k alone.
-// Up to 64 tokens a tile, different blocks sum the parts and the last to finish adds them; with 128 one block
-// sums one part after the other.
+// K is cut into `splits` parts whose sums are added in order. n and k alone decide the number of parts. In
+// tiles of up to 64 tokens, different blocks sum the parts and the last block to finish adds them. In tiles
+// of 128 tokens, one block sums the parts one after the other.
 struct GemmConfig {
   int tokens = 8;  // in a tile: 8, 16, 32, 64 or 128
   int splits = 1;
@@ -22,19 +21,18 @@ struct GemmConfig {
 };
 
 inline constexpr int kStreamingMultiprocessors =
-    132;  // of an H100 or H200 SXM: what the splits are chosen for, on any card
+    132;  // of an H100 or H200 SXM; splits are chosen for this number on every card
 inline constexpr int kMaxSplits = 16;
 inline constexpr int kMaxGroups = 512;
 
 // The number of parts of K for a weight of groups x [n, k]: the fewest that come within a twentieth of the
-// best time, counting waves of 128-row tiles (of pairs of them where the output is quantised) and the cost of
-// adding parts.
-int ChooseSplits(int64_t groups, int64_t n, int64_t k, bool quantises = false);
-// rows_per_group: tokens that a group is expected to have (dense: all of them).
-GemmConfig ChooseGemm(int64_t groups, int64_t n, int64_t k, int64_t rows_per_group, bool quantises = false);
+// best time, counting waves of 128-row tiles and the cost of adding parts.
+int ChooseSplits(int64_t groups, int64_t n, int64_t k);
+// rows_per_group: the expected tokens of a group (dense: of the product).
+GemmConfig ChooseGemm(int64_t groups, int64_t n, int64_t k, int64_t rows_per_group);
 
-// Bytes of the two workspaces of a product with parallel parts: partial sums, and arrival counters, which
-// must be zero before the first use and are zero after each.
+// Bytes of the two workspaces of a product with parallel parts: partial sums and arrival counters. The
+// counters are zero before the first product and after each product.
 int64_t PartialBytes(const GemmConfig& config, int64_t n, int64_t rows);
 int64_t ArrivalBytes(const GemmConfig& config, int64_t n, int64_t rows);
 
@@ -51,15 +49,15 @@ struct GemmUnit {
   int token_tiles;  // of the group
 };
 
-// Finds units by number, ascending: groups one after the other, and inside a group all token tiles of the
-// same weights are neighbours, so that blocks running at the same time share them in the L2.
+// Finds units by number. Numbers ascend by group; within a group, the token tiles of the same weights are
+// neighbours, so that blocks that run at the same time share the weights in the L2.
 class GemmWalk {
  public:
   constexpr GemmWalk(int groups, int feature_tiles, int splits, int tokens)
       : groups_(groups), feature_tiles_(feature_tiles), splits_(splits), tokens_(tokens) {}
 
-  // Unit `number`, which must not be smaller than in the call before. rows_of(g): the tokens of group g.
-  // False: past the last.
+  // Finds unit `number`, which must not be smaller than in the call before. rows_of(g) is the tokens of group
+  // g. Returns false past the last unit.
   template <class RowsOf>
   constexpr bool Find(int64_t number, const RowsOf& rows_of, GemmUnit& unit) {
     for (; group_ < groups_; ++group_) {

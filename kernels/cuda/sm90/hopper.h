@@ -1,6 +1,6 @@
-// The instructions of sm_90a that these kernels stand on, one function each. Compiled by nvcc they are PTX;
-// compiled by the C++ compiler they are the emulation of kernels/cuda/sm90/emulator/hopper.h, which checks
-// what the hardware would not forgive: barriers' counts, descriptors, operands overwritten or read too early.
+// The instructions of sm_90a that the kernels use, one function each. nvcc compiles them to PTX. The C++
+// compiler compiles them to the emulation in kernels/cuda/sm90/emulator/hopper.h, which also checks barrier
+// counts, descriptors, and operands that are overwritten or read too early.
 #pragma once
 
 #include "kernels/api/execution.h"
@@ -14,9 +14,9 @@
 
 namespace deeprack::kernels::sm90 {
 
-// An mbarrier: a phase ends when all expected threads have arrived and all expected bytes have been written.
-// Waiting takes the parity of the phase to wait for: 0 for the first, 1 for the second, ...; parity 1 passes
-// at once on a new barrier.
+// An mbarrier. A phase ends when all expected threads have arrived and all expected bytes have been written.
+// Wait takes the parity of the phase to wait for: 0 for the first phase, 1 for the second, and so on. Parity
+// 1 passes at once on a new barrier.
 struct Barrier {
   uint64_t word;
 };
@@ -38,7 +38,7 @@ __device__ inline void FenceBarrierInit() {
 __device__ inline void Arrive(Barrier& barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(SharedAddress(&barrier)) : "memory");
 }
-// Arrives, and lets the phase wait for `bytes` more bytes of copies.
+// Arrives, and adds `bytes` bytes of copies to what the phase waits for.
 __device__ inline void ArriveExpectBytes(Barrier& barrier, uint32_t bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(SharedAddress(&barrier)),
                "r"(bytes)
@@ -58,14 +58,13 @@ __device__ inline void Wait(Barrier& barrier, uint32_t parity) {
       : "memory");
 }
 
-// How the L2 should treat what a copy brings: the policy words that createpolicy.fractional gives for a
-// fraction of 1.
+// How the L2 treats the bytes of a copy: the policy words of createpolicy.fractional for a fraction of 1.
 inline constexpr uint64_t kEvictFirst = 0x12f0000000000000ull;
 inline constexpr uint64_t kEvictNormal = 0x1000000000000000ull;
 inline constexpr uint64_t kEvictLast = 0x14f0000000000000ull;
 
-// Copies the box at (c0, c1, c2) of the map into shared memory and counts its bytes (box size, also where it
-// reaches beyond the tensor) at the barrier. By one thread.
+// Copies the box at (c0, c1, c2) of the map into shared memory and counts its bytes at the barrier: the box's
+// full size, also where the box reaches beyond the tensor. One thread calls this.
 __device__ inline void CopyBox(void* to, const TensorMap& map, int c0, int c1, int c2, Barrier& barrier,
                                uint64_t policy) {
   asm volatile(
@@ -75,7 +74,7 @@ __device__ inline void CopyBox(void* to, const TensorMap& map, int c0, int c1, i
       "l"(&map), "r"(c0), "r"(c1), "r"(c2), "r"(SharedAddress(&barrier)), "l"(policy)
       : "memory");
 }
-// `bytes` contiguous bytes; both addresses and the size multiples of 16.
+// Copies `bytes` contiguous bytes. Both addresses and `bytes` are multiples of 16.
 __device__ inline void CopyBytes(void* to, const void* from, uint32_t bytes, Barrier& barrier,
                                  uint64_t policy) {
   asm volatile(
@@ -88,8 +87,8 @@ __device__ inline void PrefetchMap(const TensorMap& map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
 }
 
-// Makes ordinary stores to shared memory visible to copies and matrix products (the asynchronous proxy): by
-// each thread that stored, before the barrier after which the product is issued.
+// Makes ordinary stores to shared memory visible to copies and matrix products (the asynchronous proxy). Each
+// thread that stored calls this, before the barrier after which the product is issued.
 __device__ inline void FenceForAsync() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 // Waits for `threads` threads (a multiple of 32) at barrier `id` (1 to 15; 0 is __syncthreads).
@@ -97,7 +96,7 @@ __device__ inline void SyncNamed(int id, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
-// Registers per thread, by all warps of a warpgroup.
+// Sets the registers per thread. All warps of a warpgroup call this.
 template <int kRegisters>
 __device__ inline void RaiseRegisters() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
@@ -109,7 +108,8 @@ __device__ inline void LowerRegisters() {
 
 __device__ inline void ThreadFence() { __threadfence(); }
 __device__ inline int AtomicAdd(int* at, int value) { return atomicAdd(at, value); }
-// Reads what other blocks have written (past the L1), and what nobody writes during the kernel.
+// LoadThroughL2 reads values that other blocks have written, past the L1. LoadConstant reads values that no
+// thread writes during the kernel.
 __device__ inline Floats4 LoadThroughL2(const Floats4* p) {
   const float4 value = __ldcg(reinterpret_cast<const float4*>(p));
   return {value.x, value.y, value.z, value.w};
@@ -131,8 +131,8 @@ __device__ inline float Exp2(float x) { return exp2f(x); }
 __device__ inline uint32_t PickBytes(uint32_t a, uint32_t b, uint32_t selector) {
   return __byte_perm(a, b, selector);
 }
-// Words that other cards read and write. What the block's threads have done before a __syncthreads, and
-// earlier kernels, is seen by whoever has seen the word.
+// Words that other cards read and write. A reader that has seen the word also sees the writes of earlier
+// kernels and the writes of the block's threads before their last __syncthreads.
 __device__ inline void StoreForPeers(uint32_t* at, uint32_t value) {
   asm volatile("fence.acq_rel.sys;\nst.release.sys.global.u32 [%0], %1;" ::"l"(at), "r"(value) : "memory");
 }
@@ -182,12 +182,12 @@ __device__ inline Floats4 FromFourE4M3(uint32_t four) {
   return values;
 }
 
-// Programmatic dependent launch. Every kernel here waits for the kernels before it before it touches what
-// they may write or read; so each may let the next one begin as soon as it likes: it will find them ended.
+// Programmatic dependent launch. Every kernel waits for the kernels before it before it touches memory that
+// they read or write. So a kernel may let the next kernel begin at any time.
 __device__ inline void WaitForPrevious() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
 __device__ inline void LetNextBegin() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
 
-// Launches. What goes wrong is left for cudaGetLastError, as with every launch.
+// Launches a kernel. An error is left for cudaGetLastError, as with every launch.
 template <class Args>
 void LaunchWithShared(void (*kernel)(Args), dim3 grid, int threads, uint32_t shared_bytes,
                       const Execution& execution, const Args& args) {
@@ -213,7 +213,7 @@ void LaunchWithShared(void (*kernel)(Args), dim3 grid, int threads, uint32_t sha
 
 namespace deeprack::kernels::sm90 {
 
-// What a kernel without a prologue does first.
+// The first call of a kernel without a prologue: lets the next kernel begin and waits for the kernels before.
 __device__ inline void BeginKernel() {
   LetNextBegin();
   WaitForPrevious();
@@ -224,8 +224,8 @@ void Launch(void (*kernel)(Args), dim3 grid, int threads, const Execution& execu
   LaunchWithShared(kernel, grid, threads, 0, execution, args);
 }
 
-// Where a ring of kStages buffers stands: the buffer, and the parity to wait with for it to be full (or, for
-// its producer, the opposite: to be free).
+// The position in a ring of kStages buffers: the buffer, and the parity with which a consumer waits for a
+// full buffer. The producer waits for a free buffer with the opposite parity.
 template <int kStages>
 struct Ring {
   int stage = 0;

@@ -1,30 +1,31 @@
 // Latent attention on Hopper (kernels/api/attention.h has the mathematics): latent 512 + rope 64, pages of 64
 // tokens, a cache of bf16 or of fp8.
 //
-// A page's 64 tokens are the M side of the instructions and the columns (query tokens x heads) the N side, so
-// that few heads keep the tensor cores as busy as the memory. Scores = K Q^T, an online softmax in fp32 over
-// the tokens, then O^T += V^T P^T. Tokens beyond a sequence's length may hold anything, NaN too.
+// The 64 tokens of a page are the M side of the instructions and the columns (query tokens x heads) the N
+// side, so that with few heads the tensor cores keep up with the memory. Scores are K Q^T. An online softmax
+// in fp32 over the tokens makes P of them. Then O^T += V^T P^T. Tokens beyond a sequence's length may hold
+// anything, NaN too.
 //
-// bf16: entries of 576 values. Steps of one page; P is rounded to bf16. Relative error against fp64 of the
-// bf16 inputs: 8e-3 (P's rounding).
+// bf16: a cache entry is 576 values. A step is one page. P is rounded to bf16. Relative error against fp64 of
+// the bf16 inputs: 8e-3, from P's rounding.
 //
-// fp8: the pages of base/fp8_kv_page.h: 64 entries of 640 bytes, rows that begin at multiples of 128, and
-// then their scales. Queries are of the same kind, a scale each row and head (mla_prepare.h makes both). So
-// scores are one sum of e4m3 and bf16 products times two scales. Steps of two pages: each warpgroup scores
-// one, P is kept as e4m3(256 P scale / largest), so that a token's scale multiplies its values through P, and
-// V^T passes through registers, since Hopper's e4m3 operands cannot be read transposed. Error against fp64 of
-// the quantised inputs: P's rounding, 1/16 of a weight at most and independent from token to token. On the
-// host's emulation with random normal values (tests/unit/sm90/mla_test.cc, 874 rows): 2.1 % of a row's
-// root mean square in the mean, 12.6 % in the worst of all columns; the test holds 15 %. Not in that: the
-// tensor cores' 14 bits, by estimate below 0.5 % in parts of 32 pages, and what quantising does to entries
-// and queries, 1/16 of a value at most.
+// fp8: pages of base/fp8_kv_page.h: 64 entries of 640 bytes at multiples of 128 bytes, then their scales.
+// Queries have the same format, with a scale for each row and head (mla_prepare.h makes entries and queries).
+// A score is one sum of e4m3 and bf16 products times two scales. A step is two pages; each warpgroup scores
+// one page. P is kept as e4m3(256 P scale / largest), so P carries a token's scale to the token's values. V^T
+// passes through registers, since Hopper cannot read e4m3 operands transposed. Error against fp64 of the
+// quantised inputs: P's rounding, at most 1/16 of a weight and independent from token to token. On the host's
+// emulation with random normal values (tests/unit/sm90/mla_test.cc, 874 rows) the error is 2.1 % of a row's
+// root mean square in the mean and 12.6 % in the worst column; the test allows 15 %. These figures leave out
+// the 14 bits of the tensor cores (an estimate: below 0.5 % in parts of 32 pages) and the quantisation of
+// entries and queries (at most 1/16 of a value).
 //
-// The floor on H200 for one query token and a context of n, batch b:
+// The floor on an H200, for a batch of b sequences with one query token each and a context of n tokens:
 //   bytes       bf16 1152 b n, fp8 644 b n, plus queries and results. fp8 at 4.2 TB/s: 0.153 ns a token.
-//   operations  2 * heads * (576 + 512) b n: 278.5 kFLOP a token at 128 heads, 34.8 at 16. At 900 TFLOPS
-//               (fp8; peak 1979, with the rope's 64 columns in bf16 1869) 0.309 ns a token.
-// So 16 heads are bound by memory: 0.153 ns a token; 128 heads by the matrix units. A tile holds 64 columns:
-// with 128 heads two blocks read each page, about at the same time, one of them from the L2.
+//   operations  2 * heads * (576 + 512) b n: 278.5 kFLOP a token at 128 heads, 34.8 kFLOP at 16 heads. At 900
+//               TFLOPS (fp8; the peak is 1979, or 1869 with the rope's 64 columns in bf16): 0.309 ns a token.
+// So memory bounds 16 heads (0.153 ns a token) and the tensor cores bound 128 heads. A tile has 64 columns:
+// with 128 heads two blocks read each page at about the same time, one of them from the L2.
 #pragma once
 
 #include "base/fp8_kv_page.h"
@@ -49,8 +50,9 @@ struct MlaArgs {
   float scale = 1.0f;
   const void* cache = nullptr;  // bf16 [cache_tokens, 576]; fp8: pages as above, aligned to 128 bytes
   int64_t cache_tokens = 0;     // fp8: a multiple of 64
-  // The plan, copied to the device: counts[0] items and counts[1] merges. The bounds are those of the
-  // buffers: with a CUDA graph the counts change from step to step, the bounds and the tile do not.
+  // The plan, in the card's memory: counts[0] items and counts[1] merges. max_items and max_merges are the
+  // sizes of the buffers. Under a CUDA graph the counts change from step to step; the sizes and the tile do
+  // not.
   MlaTile tile;
   const MlaItem* items = nullptr;
   const MlaMerge* merges = nullptr;
@@ -60,7 +62,7 @@ struct MlaArgs {
   float* partial_stats = nullptr;   // [partials][columns of the tile][2]: largest score, sum of weights
   float* scratch = nullptr;         // MlaScratchFloats
   Matrix out;                       // kBF16 or kF32 [m, heads * 512]; fp8: 16-byte aligned rows
-  int blocks = 0;                   // of the grid at most: the device's multiprocessors
+  int blocks = 0;                   // the most blocks of the grid: the card's multiprocessors
   const float* q_scales = nullptr;  // fp8: [m, heads], 16-byte aligned
 };
 

@@ -1,9 +1,9 @@
-// The kernel of latent attention over an fp8 cache (mla.h): a persistent grid; one warp of a first warpgroup
-// loads queries and whole pages, two warpgroups share two pages at a time: each scores one of them against
-// all columns, and each sums half of the latent's dimensions of the output over both.
+// The kernel of latent attention over an fp8 cache (mla.h). The grid is persistent. One warp of the first
+// warpgroup loads queries and whole pages. Two other warpgroups share two pages at a time: each warpgroup
+// scores one page against all columns, and sums half of the output's latent dimensions over both pages.
 //
-// Why the largest of score + log2(scale) and not of the scores: a weight as it is multiplied is 2^score times
-// its token's scale, and taken relative to the largest such product it never leaves e4m3's range.
+// The softmax takes the maximum of score + log2(scale), not of the scores: values are multiplied by 2^score
+// times the token's scale, and relative to the largest such product a weight stays in the range of e4m3.
 #pragma once
 
 #include "base/e4m3.h"
@@ -17,7 +17,7 @@ inline constexpr float kWeightShift = 8.0f;  // the largest weight is e4m3(2^8)
 // Two pages, or the last one alone.
 template <int kColumns>
 struct MlaFp8Step {
-  int first, second;  // their stages; the same where there is one page
+  int first, second;  // the stages of the two pages; equal for one page
   int pages;
   int end;     // tokens that the tile's first query token sees, counted from the first page's first
   int exists;  // and its last one: further tokens may be anything
@@ -39,7 +39,7 @@ struct MlaFp8Math {
   __device__ int sum_column(int i) const { return i * 8 + lane % 4 * 2 + (second() ? 1 : 0); }
 };
 
-// Zero in place of tokens that do not exist: their weights are zero, but zero times NaN is not.
+// Writes zeros in place of tokens that do not exist: their weights are zero, but zero times NaN is NaN.
 template <int kColumns>
 __device__ inline void ClearFp8Tokens(const MlaFp8Shared<kColumns>& shared, const MlaFp8Math<kColumns>& math,
                                       const MlaFp8Step<kColumns>& step) {
@@ -54,8 +54,8 @@ __device__ inline void ClearFp8Tokens(const MlaFp8Shared<kColumns>& shared, cons
   }
 }
 
-// Scores of the warpgroup's page. A second page that is not there is scored as the first one, as tokens that
-// nobody sees.
+// Scores of the warpgroup's page. A missing second page is replaced by the first page, as tokens that no
+// query sees.
 template <int kColumns>
 __device__ inline void ScoreFp8(const MlaFp8Shared<kColumns>& shared, int stage,
                                 float (&scores)[kColumns / 2]) {
@@ -278,8 +278,8 @@ __device__ inline void StoreEight(const MlaLaunch& launch, int64_t at, const flo
   }
 }
 
-// Ends a part: folds it into those before it (kept by each thread in its block's scratch), or stores it as a
-// partial result, or writes the output. Sums and weights are both 2^8 of what they stand for.
+// Ends a part: folds the part into the parts before it (each thread keeps these in its block's scratch), or
+// stores a partial result, or writes the output. Sums and weights are both scaled by 2^8.
 template <int kColumns>
 __device__ inline void FinishFp8Part(const MlaLaunch& launch, const MlaFp8Shared<kColumns>& shared,
                                      MlaFp8Math<kColumns>& math, const MlaItem& item, bool first, bool last) {

@@ -1,4 +1,4 @@
-// Latent attention over an fp8 cache: shared memory, and the warp that fills it with queries and pages.
+// Shared memory of latent attention over an fp8 cache, and the warp that loads queries and pages into it.
 #pragma once
 
 #include "kernels/cuda/sm90/mla_launch.h"
@@ -25,15 +25,15 @@ struct MlaFp8Shared {
   __device__ Barrier& empty(int stage) const { return reinterpret_cast<Barrier*>(base)[kStages + stage]; }
   __device__ Barrier& query_full() const { return reinterpret_cast<Barrier*>(base)[2 * kStages]; }
   __device__ Barrier& query_empty() const { return reinterpret_cast<Barrier*>(base)[2 * kStages + 1]; }
-  // Of each column [kColumns]: the queries' scales; what exponents are relative to; the factor for what was
-  // summed before. When a part ends: factors for the parts before it and for itself, and the sum of weights.
+  // [kColumns] each: the queries' scales; the maximum that exponents are relative to; the factor of earlier
+  // sums. When a part ends: the factors of the parts before and of the part, and the sum of weights.
   __device__ float* query_scales() const { return reinterpret_cast<float*>(base + 256); }
   __device__ float* bases() const { return reinterpret_cast<float*>(base + 512); }
   __device__ float* shrink() const { return reinterpret_cast<float*>(base + 768); }
   __device__ float* before() const { return reinterpret_cast<float*>(base + 1024); }
   __device__ float* part() const { return reinterpret_cast<float*>(base + 1280); }
   __device__ float* sums() const { return reinterpret_cast<float*>(base + 1536); }
-  // Largest score of the part, and of the parts folded; with sums() what a column's own thread remembers.
+  // The largest score of the part and of the folded parts. With sums(), the state of the thread of a column.
   __device__ float* largest() const { return reinterpret_cast<float*>(base + 4096 + 1024); }
   __device__ float* folded_largest() const { return largest() + 64; }
   __device__ float* scales(int stage) const {

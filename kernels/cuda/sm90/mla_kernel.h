@@ -1,6 +1,6 @@
-// The kernel of latent attention over a bf16 cache: a persistent grid; one warp of a first warpgroup loads
-// queries and pages, two warpgroups share a page's work: the scores of half of the columns each, and half of
-// the latent's dimensions of the output each.
+// The kernel of latent attention over a bf16 cache. The grid is persistent. One warp of the first warpgroup
+// loads queries and pages. Two other warpgroups share a page: each warpgroup computes the scores of half of
+// the columns and half of the output's latent dimensions.
 #pragma once
 
 #include "kernels/cuda/sm90/mla_launch.h"
@@ -87,7 +87,7 @@ struct MlaMath {
   __device__ int score_column(int i) const { return half * kHalf + i / 2 * 8 + lane % 4 * 2 + i % 2; }
 };
 
-// Zero in place of tokens that do not exist: their weights are zero, but zero times NaN is not.
+// Writes zeros in place of tokens that do not exist: their weights are zero, but zero times NaN is NaN.
 template <int kColumns>
 __device__ inline void ClearTokens(const MlaShared<kColumns>& shared, const MlaMath<kColumns>& math,
                                    int first_stage, int tokens) {
@@ -99,8 +99,8 @@ __device__ inline void ClearTokens(const MlaShared<kColumns>& shared, const MlaM
   }
 }
 
-// Scores of one page, softmax, weights to shared memory. `end`: tokens of the page that the first token of
-// the tile sees.
+// Computes the scores of one page and the softmax, and writes the weights to shared memory. `end` is the
+// number of the page's tokens that the first token of the tile sees.
 template <int kColumns>
 __device__ inline void Weigh(const MlaLaunch& launch, const MlaShared<kColumns>& shared,
                              MlaMath<kColumns>& math, int end, const float (&scores)[kColumns / 4]) {
@@ -171,7 +171,7 @@ __device__ inline void AttendPage(const MlaLaunch& launch, const MlaShared<kColu
   if (end + item.tokens - 1 < kPageTokens)
     ClearTokens<kColumns>(shared, math, first_stage, end + item.tokens - 1);
   FenceForAsync();
-  SyncNamed(1, kMlaMathThreads);  // all weights are there; nobody reads this page's keys any more
+  SyncNamed(1, kMlaMathThreads);  // all weights are written, and no thread reads this page's keys any more
 
   float shrink[kColumns / 4];
   float smallest = 1.0f;
@@ -209,8 +209,8 @@ __device__ inline void AttendPage(const MlaLaunch& launch, const MlaShared<kColu
   }
 }
 
-// Ends a part: folds it into those before it (kept by each thread in its block's scratch), or stores it as a
-// partial result, or writes the output.
+// Ends a part: folds the part into the parts before it (each thread keeps these in its block's scratch), or
+// stores a partial result, or writes the output.
 template <int kColumns>
 __device__ inline void FinishPart(const MlaLaunch& launch, const MlaShared<kColumns>& shared,
                                   MlaMath<kColumns>& math, const MlaItem& item, bool first, bool last) {

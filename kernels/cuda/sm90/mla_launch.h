@@ -1,5 +1,5 @@
-// What the kernels of latent attention share: what they are given, how they begin, and how parts of a
-// tile's pages are folded together.
+// Shared by the kernels of latent attention: their argument, their first steps, and the folding of the parts
+// of a tile's pages.
 #pragma once
 
 #include "kernels/cuda/sm90/hopper.h"
@@ -29,7 +29,7 @@ struct MlaLaunch {
   bool out_bf16;
 };
 
-// The barriers, of which `page_readers` warps give a page back, and the maps on their way.
+// Initialises the barriers and prefetches the tensor maps. `page_readers` warps release a page.
 template <class Shared>
 __device__ void BeginMla(const MlaLaunch& launch, const Shared& shared, uint32_t page_readers) {
   if (threadIdx.x == 0) {
@@ -48,8 +48,8 @@ __device__ void BeginMla(const MlaLaunch& launch, const Shared& shared, uint32_t
   BeginKernel();
 }
 
-// Folding a part into those before it: factors for what was folded and for the part, to the larger of both
-// scales. The merge kernel does the same steps.
+// The factors that fold a part into the parts before it: both are scaled to the larger of the two maxima. The
+// merge kernel takes the same steps.
 struct Fold {
   float largest, before, part;
 };
@@ -59,7 +59,7 @@ __device__ inline Fold FoldFactors(float before, float part) {
           part == -INFINITY ? 0.0f : Exp2(part - largest)};
 }
 
-// The first of the two kernels of Mla, for an fp8 cache: a grid of at most `blocks`.
+// Launches the first of Mla's two kernels for an fp8 cache, with at most `blocks` blocks.
 void LaunchMlaFp8(int columns, dim3 grid, const MlaLaunch& launch, const Execution& execution);
 
 }  // namespace deeprack::kernels::sm90

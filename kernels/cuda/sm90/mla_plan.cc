@@ -58,7 +58,7 @@ MlaPlan PlanMla(int64_t heads, const AttentionSequence* sequences, int64_t num_s
     const bool whole = tile.page_end <= tile.part_pages || tile.page_end * shares <= all_pages;
     const int32_t pages = whole ? tile.page_end : tile.part_pages,
                   parts = (tile.page_end + pages - 1) / pages;
-    // Items of the same pages are neighbours: blocks that run together share them in the L2.
+    // Items of the same pages are neighbours, so that blocks that run together share the pages in the L2.
     for (int32_t p = 0; p < parts; ++p) {
       for (int32_t h = 0; h < head_tiles; ++h) {
         MlaItem item = tile;
@@ -81,8 +81,8 @@ MlaPlan PlanMla(int64_t heads, const AttentionSequence* sequences, int64_t num_s
 }
 
 MlaPlanBounds BoundMlaPlan(int64_t heads, int64_t rows, int64_t sequences, int64_t max_context) {
-  // A tile less than full ends a chunk or stands before one of two changes of the parts' size; one token at
-  // least is in each.
+  // A tile that is not full ends a chunk or precedes one of two changes of the part size. Every tile has at
+  // least one token.
   const int64_t head_tiles = std::max<int64_t>(1, heads / kMostColumns);
   const int64_t tiles = std::min(rows, rows / ChooseMlaTile(heads, rows).tokens + 3 * sequences) * head_tiles;
   int64_t parts = 1;

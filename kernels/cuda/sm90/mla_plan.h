@@ -1,12 +1,12 @@
-// How latent attention is cut into work for the Hopper kernel: a pure function of the step's sequences, made
-// on the host once a step for all layers, and read by the kernel from device memory, so that a CUDA graph can
-// hold the launch.
+// The plan of latent attention: the division into work for the Hopper kernel. The plan is a pure function of
+// the step's sequences. The host makes the plan once a step for all layers. The kernel reads the plan from
+// the card's memory, so a CUDA graph can hold the launch.
 //
-// A tile is up to 64 columns: (query token, head) pairs of one sequence that walk the same pages together. A
-// tile's pages are cut into parts of a fixed number of pages, each with a softmax of its own, which are
-// folded together in order. That number depends on the query's own position alone: so its result does not
-// depend on the batch, on chunking, or on the tokens it shares a tile with. Whether different blocks walk a
-// tile's parts, to be folded by a second kernel, or one block walks them all, changes no bit.
+// A tile is up to 64 columns: (query token, head) pairs of one sequence that walk the same pages. The pages
+// of a tile are cut into parts of a fixed number of pages. Each part has its own softmax, and parts are
+// folded in order. A query's position alone decides the number of pages in a part, so a query's result does
+// not depend on the batch, on chunking, or on the tokens in the same tile. Either one block walks all parts
+// of a tile, or different blocks walk them and a second kernel folds them; the bits are the same.
 #pragma once
 
 #include <cstdint>
@@ -16,20 +16,20 @@
 
 namespace deeprack::kernels::sm90 {
 
-// One block's work: pages [page_begin, page_end) for the columns of a tile. Column c is query row `row` + c /
-// heads of the tile, head head_begin + c % heads of the tile.
+// The work of one block: pages [page_begin, page_end) for the columns of a tile. Column c is query row
+// row + c / tile.heads and head head_begin + c % tile.heads.
 struct MlaItem {
   const BlockId* block_table;  // on the device
   int32_t row;
-  int32_t tokens;  // of the tile that exist
+  int32_t tokens;  // of the tile
   int32_t head_begin;
-  int32_t visible;  // positions that the tile's first token sees; each further token sees one more
+  int32_t visible;  // positions that the tile's first token sees; each later token sees one more
   int32_t page_begin, page_end;
-  int32_t part_pages;  // of a part; with more pages than this: several parts, from the tile's first on
-  int32_t partial;     // where the part's result goes; -1: the item is the whole tile, and goes to out
+  int32_t part_pages;  // pages of a part; an item with more pages has several parts
+  int32_t partial;     // index of the part's result; -1: the item is the whole tile and writes to out
 };
 
-// A tile whose parts are to be merged: partial results [first_partial, + parts).
+// A tile whose parts are merged: partial results [first_partial, first_partial + parts).
 struct MlaMerge {
   int32_t row, tokens, head_begin;
   int32_t first_partial, parts;
@@ -45,29 +45,29 @@ struct MlaPlan {
   MlaTile tile;
   std::vector<MlaItem> items;  // longest first
   std::vector<MlaMerge> merges;
-  int32_t partials = 0;  // results to be kept between the two kernels
+  int32_t partials = 0;  // number of partial results between the two kernels
 };
 
-// Pages of a part, for a query that sees so many positions.
+// Pages of a part, for a query that sees `positions` positions.
 constexpr int PagesOfPart(int64_t visible) {
   const int64_t pages = (visible + kPageTokens - 1) / kPageTokens;
   return pages <= 64 ? 8 : pages <= 256 ? 16 : 32;
 }
 
-// nullptr, or why this many heads are not served here.
+// nullptr, or why the Hopper kernel does not serve these sizes.
 const char* WhyNotMla(int64_t heads, int64_t latent_dim, int64_t rope_dim);
 
-// The tile for a step whose longest chunk has so many rows.
+// The tile for a step whose longest chunk has `most_rows` rows.
 MlaTile ChooseMlaTile(int64_t heads, int64_t most_rows);
 
-// sequences: on the host, with block tables on the device. A tile's parts are walked by different blocks when
-// the tile has more than its share of all pages, so that a batch of few or of unlike sequences keeps the card
-// busy.
+// `sequences` is in host memory, the block tables in the card's memory. Different blocks walk the parts of a
+// tile that has more than its share of all pages, so that a batch of few or of unequal sequences keeps the
+// card busy.
 inline constexpr int64_t kMlaShares = 132;
 MlaPlan PlanMla(int64_t heads, const AttentionSequence* sequences, int64_t num_sequences,
                 int64_t shares = kMlaShares);
 
-// Room that a plan of these bounds never exceeds: for buffers that are made once.
+// The largest plan within these bounds, for buffers that are allocated once.
 struct MlaPlanBounds {
   int64_t items = 0, merges = 0, partials = 0;
 };

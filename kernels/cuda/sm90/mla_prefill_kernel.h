@@ -1,6 +1,6 @@
-// The kernel of latent attention with expanded keys (mla_prefill.h): a block for 128 queries of one head; one
-// warp of a first warpgroup loads, two warpgroups take 64 queries each. While one step's values are
-// multiplied, the next step's scores are, and its softmax follows at once.
+// The kernel of latent attention with expanded keys (mla_prefill.h). A block takes 128 queries of one head.
+// One warp of the first warpgroup loads; two other warpgroups take 64 queries each. The product of one step's
+// values overlaps with the product of the next step's scores, and the next step's softmax follows at once.
 #pragma once
 
 #include "kernels/cuda/sm90/mla_launch.h"
@@ -11,7 +11,7 @@ namespace deeprack::kernels::sm90 {
 
 struct PrefillLaunch {
   TensorMap q;     // [m, heads, 192], boxes of 64 x 1 x 128
-  TensorMap kv;    // [n, heads, 256], the same
+  TensorMap kv;    // [n, heads, 256], boxes of 64 x 1 x 128
   TensorMap rope;  // [n, 64], boxes of 64 x 128
   const MlaPrefillItem* items;
   float* sums;
@@ -101,8 +101,8 @@ __device__ inline void ScorePrefill(const PrefillShared& shared, PrefillMath& ma
   CommitProducts();
 }
 
-// Issues weights times values of a tile; adds them to the output. `weights`: of 16 keys each an operand
-// fragment.
+// Issues the product of weights and values of a tile and adds it to the output. weights[i] is the operand
+// fragment of 16 keys.
 __device__ inline void SumPrefill(const PrefillShared& shared, PrefillMath& math, int stage,
                                   const uint32_t (&weights)[kPrefillTile / 16][4]) {
   const uint64_t values = MnMajor(SharedAddress(shared.values(stage)), PrefillShared::kPanelBytes);
@@ -116,8 +116,8 @@ __device__ inline void SumPrefill(const PrefillShared& shared, PrefillMath& math
   CommitProducts();
 }
 
-// Scores to weights, in place. `sees`: keys of the tile that row `row` sees; row + 8 sees 8 more. `shrink`:
-// factors for what was summed before.
+// Turns scores into weights, in place. `sees` is the number of the tile's keys that row `row` sees; row + 8
+// sees 8 more. `shrink` gets the factors of the earlier sums.
 __device__ inline void SoftenPrefill(PrefillMath& math, float scale, int sees, float (&shrink)[2]) {
   if (AnyInWarp(sees < kPrefillTile)) {
 #pragma unroll
@@ -202,7 +202,7 @@ __device__ inline void AttendPrefill(const PrefillLaunch& launch, const PrefillS
   KeepInPlace(math.out);
 }
 
-// Folds the span into those before it; keeps the result, or writes it out.
+// Folds the span into the spans before it. Keeps the result or, with the last span, writes it to out.
 __device__ inline void FinishPrefill(const PrefillLaunch& launch, PrefillMath& math,
                                      const MlaPrefillItem& item, int head) {
 #pragma unroll

@@ -66,7 +66,7 @@ __global__ void MlaPrepareKernel(MlaPrepareArgs args) {
   if (thread == 0) *reinterpret_cast<float*>(cache + page.ScaleAt(slot)) = PowerOfTwo(exponent);
 }
 
-// blockIdx.x: the row, blockIdx.y: which heads; a warp each, 16 values of the latent a lane.
+// blockIdx.x: the row, blockIdx.y: a group of heads. A warp takes one head, a lane 16 values of the latent.
 __global__ void QuantiseQueriesKernel(MlaQuantiseQueriesArgs args) {
   BeginKernel();
   const int64_t row = blockIdx.x;

@@ -1,5 +1,5 @@
-// What stands between the projections and latent attention, in one kernel: the latent's norm, the rotary
-// embedding of the queries (in place) and of the key, and the cache entry.
+// The three steps between the projections and latent attention in one kernel: the latent's norm, the rotary
+// embedding of the queries (in place) and of the key, and the write of the cache entry.
 #pragma once
 
 #include "kernels/api/attention.h"
@@ -8,17 +8,17 @@
 
 namespace deeprack::kernels::sm90 {
 
-// kernels/api has the arguments. Here: latent 512 + rope 64, kv and q bf16 with even strides and offset, a
-// cache of bf16 or, aligned to 128 bytes, of fp8; an fp8 entry is the bf16 one quantised, so that its rope is
-// exact.
+// mla_prepare of kernels/api/attention.h, for latent 512 + rope 64, kv and q in bf16 with even strides and
+// offset, and a cache of bf16 or of fp8 (aligned to 128 bytes). An fp8 entry is the quantised bf16 entry, so
+// its rope values are exact.
 void MlaPrepare(const MlaPrepareArgs& args, const Execution& execution);
 
-// Queries as attention over an fp8 cache reads them: of each row and head a power of two for a scale, chosen
-// as an entry's is, 512 e4m3 and 64 bf16.
+// Quantises queries for attention over an fp8 cache: for each row and head a scale, 512 e4m3 and 64 bf16. The
+// scale is a power of two that is chosen as for a cache entry.
 struct MlaQuantiseQueriesArgs {
   Matrix q_latent;                 // bf16 [m, heads * 512]; 16-byte aligned, stride a multiple of 8
   Matrix q_rope;                   // bf16 [m, heads * q_rope_head_stride], rotated
-  int64_t q_rope_head_stride = 0;  // even, as is the offset
+  int64_t q_rope_head_stride = 0;  // even; q_rope_offset too
   int64_t q_rope_offset = 0;
   int64_t heads = 0;
   fp8_e4m3* latent = nullptr;  // [m, heads, 512], 16-byte aligned

@@ -1,5 +1,5 @@
-// The steps of a row's norm and quantisation that several kernels share: a block of 256 threads a row, a warp
-// for each 128 columns, 4 columns a lane.
+// The steps of a row's norm and quantisation, which several kernels share. A block of 256 threads takes a
+// row, a warp takes 128 columns at a time, a lane 4 columns.
 #pragma once
 
 #include "base/e4m3.h"
@@ -33,7 +33,7 @@ __device__ inline void Store4(T* row, int64_t column, int64_t cols, const Floats
                                                  FromFloat<T>(v.f[2]), FromFloat<T>(v.f[3])};
 }
 
-// Quantises one block, of which each lane of the warp holds 4 columns.
+// Quantises one block of 128 columns; each lane of the warp holds 4 columns.
 __device__ inline void StoreBlock(const QuantisedRows& out, int64_t row, int64_t block, int64_t cols,
                                   const Floats4& v) {
   const int lane = threadIdx.x % kWarp;
@@ -52,8 +52,8 @@ __device__ inline void StoreBlock(const QuantisedRows& out, int64_t row, int64_t
   }
 }
 
-// residual += more(column) where kAdds, rounded to its type; then the norm, to `normed` and `out` where they
-// have data.
+// With kAdds: residual += more(column), rounded to the residual's type. Then writes the norm of the residual
+// to `normed` and, quantised, to `out`, each if it has data.
 template <bool kAdds, class R, class More>
 __device__ inline void NormRow(const Matrix& residual_rows, const float* weights, float eps,
                                const Matrix& normed, const QuantisedRows& out, int64_t row, More more) {

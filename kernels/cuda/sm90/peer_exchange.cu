@@ -1,5 +1,5 @@
-// Rows to and from peers: block (i, r) sends row i to rank r, meets the block that sends row i from there,
-// and takes that row to where it is wanted. How many rows there are travels with each.
+// The exchange of rows between peers. Block (i, r) sends row i to rank r, meets the block of rank r that sends row i,
+// and copies that row to `receive`. Every row carries its sender's count of rows.
 #include "base/check.h"
 #include "kernels/cuda/sm90/peer_meeting.h"
 #include "kernels/cuda/sm90/peers.h"
@@ -8,13 +8,13 @@ namespace deeprack::kernels::sm90 {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kBlocksTogether = 8;  // on a multiprocessor: so all of a grid are there at once
+constexpr int kBlocksTogether = 8;  // blocks on a multiprocessor, so that all blocks of a grid run at once
 
 struct alignas(16) Sixteen {
   uint32_t words[4];
 };
 
-// Before a row in its place: how many its rank sends here.
+// The header of a row in its place: the number of rows that the sender sends to this rank.
 struct Header {
   int64_t rows;
   int64_t unused;
@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksTogether)
   if (row < sent) {
     CopyRow(reinterpret_cast<Sixteen*>(there + 1), row_at(static_cast<const Sixteen*>(args.send)), count);
   }
-  __syncthreads();  // everyone has the number before it is raised, and the row is whole
+  __syncthreads();  // all threads have read the call number, and the row is written completely
   if (threadIdx.x == 0) {
     *number = call;
     TellPeer(peers, peer, row, call);

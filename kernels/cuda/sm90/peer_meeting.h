@@ -1,4 +1,4 @@
-// How blocks of several cards meet (kernels/api/peers.h).
+// Meetings of blocks on several cards (kernels/api/peers.h).
 #pragma once
 
 #include "kernels/api/peers.h"
@@ -6,18 +6,18 @@
 
 namespace deeprack::kernels::sm90 {
 
-// Polls of a peer's word between looks at the clock and at the host's word, which is far away.
+// The number of reads of a peer's word between two reads of the clock and of the host's word, which are slow.
 inline constexpr uint32_t kPollsBetweenLooks = 64;
 
-// A place of a rank's area, as it is for call number `call`.
+// The copy of a place in a rank's area that call number `call` uses.
 template <class T>
 __device__ inline T* PlaceOf(const PeerMemory& peers, int rank, int64_t place, uint32_t call) {
   return reinterpret_cast<T*>(static_cast<char*>(peers.areas[rank]) +
                               (place * 2 + call % 2) * peers.place_bytes);
 }
 
-// Tells `peer` that this rank's block of `row` has begun `call`; what its threads did before their last
-// barrier is seen by who has seen that.
+// Tells `peer` that this rank's block of `row` has begun `call`. A peer that has seen this also sees the
+// writes of the block's threads before their last barrier.
 __device__ inline void TellPeer(const PeerMemory& peers, int peer, int64_t row, uint32_t call) {
   StoreForPeers(peers.flags[peer] + PeerWordOf(row, peers.rank), call);
 }

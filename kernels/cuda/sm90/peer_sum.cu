@@ -1,4 +1,4 @@
-// Sums over peers: a block a row, which meets the same block of every rank.
+// Sums over peers. A block takes a row and meets the same block of every rank.
 #include "base/check.h"
 #include "kernels/cuda/sm90/norm_quantise.h"
 #include "kernels/cuda/sm90/peer_meeting.h"
@@ -19,7 +19,7 @@ __device__ inline uint32_t ShareRow(const PeerMemory& peers, const Matrix& x) {
   for (int64_t column = 4 * thread; column < x.cols; column += 4 * kRowThreads) {
     *reinterpret_cast<FourOf<S>*>(place + column) = *reinterpret_cast<const FourOf<S>*>(row + column);
   }
-  __syncthreads();  // everyone has the number before it is raised, and the row is whole
+  __syncthreads();  // all threads have read the call number, and the row is written completely
   if (thread == 0) *number = call;
   if (thread < kWarp) {
     if (thread < peers.ranks) TellPeer(peers, thread, blockIdx.x, call);
@@ -30,7 +30,7 @@ __device__ inline uint32_t ShareRow(const PeerMemory& peers, const Matrix& x) {
   return call;
 }
 
-// Columns [column, + 4) of the sum over ranks.
+// Columns [column, column + 4) of the sum over ranks.
 template <class S>
 __device__ inline Floats4 SumOfRanks(const PeerMemory& peers, uint32_t call, int64_t column, int64_t cols) {
   Floats4 sum = {};

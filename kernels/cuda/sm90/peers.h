@@ -1,5 +1,5 @@
-// What ranks do in each other's memory (kernels/api/peers.h), and the sum fused with what follows a block of
-// a layer: residual + norm + quantise.
+// Operations of ranks in each other's memory (kernels/api/peers.h), and the sum over ranks fused with the
+// addition to the residual, the norm and the quantisation.
 #pragma once
 
 #include "kernels/api/peers.h"
@@ -10,10 +10,10 @@ namespace deeprack::kernels::sm90 {
 void PeerSum(const PeerSumArgs& args, const Execution& execution);
 void PeerExchange(const PeerExchangeArgs& args, const Execution& execution);
 
-// As NormQuantise (quantise.h) of the sum over ranks of x.
+// NormQuantise (quantise.h) of the sum over ranks of x.
 struct PeerSumNormArgs {
   PeerMemory peers;
-  Matrix x;         // [m, cols] kBF16 or kF32, this rank's share; left alone
+  Matrix x;         // [m, cols] kBF16 or kF32: this rank's addend; not changed
   Matrix residual;  // [m, cols] kBF16 or kF32, updated
   const float* weight = nullptr;
   float eps = 1e-6f;

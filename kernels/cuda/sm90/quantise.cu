@@ -6,17 +6,15 @@
 namespace deeprack::kernels::sm90 {
 namespace {
 
-__device__ inline bool Exists(const RowsThatExist& exist, int64_t row) {
-  if (exist.count == nullptr) return true;
-  if (exist.group_rows == 0) return row < *exist.count;
-  return row % exist.group_rows < exist.count[row / exist.group_rows];
+__device__ inline bool Exists(const int32_t* row_count, int64_t row) {
+  return row_count == nullptr || row < *row_count;
 }
 
 template <class X>
 __global__ void QuantiseKernel(QuantiseArgs args) {
   BeginKernel();
   const int64_t row = blockIdx.x;
-  if (!Exists(args.exist, row)) return;
+  if (!Exists(args.row_count, row)) return;
   const X* x = args.x.row<X>(args.row_index != nullptr ? args.row_index[row] : row);
   const int lane = threadIdx.x % kWarp;
   for (int64_t block = threadIdx.x / kWarp; block * kQuantBlock < args.x.cols; block += kRowWarps) {
@@ -41,7 +39,7 @@ template <class X>
 __global__ void SwiGluQuantiseKernel(SwiGluQuantiseArgs args) {
   BeginKernel();
   const int64_t row = blockIdx.x, cols = args.gate_up.cols / 2;
-  if (!Exists(args.exist, row)) return;
+  if (!Exists(args.row_count, row)) return;
   const X* gate = args.gate_up.row<X>(row);
   const X* up = gate + cols;
   const int lane = threadIdx.x % kWarp;
@@ -57,7 +55,7 @@ __global__ void SwiGluQuantiseKernel(SwiGluQuantiseArgs args) {
 __global__ void GatherKernel(GatherArgs args) {
   BeginKernel();
   const int64_t row = blockIdx.x;
-  if (!Exists(args.exist, row)) return;
+  if (!Exists(args.row_count, row)) return;
   const bf16* from = args.x.row<bf16>(args.row_index[row]);
   bf16* to = args.out.row<bf16>(row);
   for (int64_t c = threadIdx.x * 8; c < args.x.cols; c += kRowThreads * 8) {
@@ -68,7 +66,7 @@ __global__ void GatherKernel(GatherArgs args) {
 __global__ void GatherQuantisedKernel(GatherQuantisedArgs args) {
   BeginKernel();
   const int64_t row = blockIdx.x;
-  if (!Exists(args.exist, row)) return;
+  if (!Exists(args.row_count, row)) return;
   const int64_t source = args.row_index[row];
   const fp8_e4m3* from = args.x.data + source * args.x.stride;
   fp8_e4m3* to = args.out.data + row * args.out.stride;

@@ -1,4 +1,4 @@
-// Sums and maxima over a warp and a block, the same on every thread, in a fixed order.
+// Sums and maxima over a warp and a block, in a fixed order. Every thread gets the result.
 #pragma once
 
 #include "kernels/cuda/sm90/hopper.h"
@@ -16,12 +16,12 @@ __device__ inline float WarpMax(float value) {
   return value;
 }
 
-// Of kThreads threads, all of the block. Holds two barriers.
+// The sum over the block's kThreads threads. All threads call this; it has two barriers.
 template <int kThreads>
 __device__ inline float BlockSum(float value) {
   __shared__ float of_warps[kThreads / kWarp];
   value = WarpSum(value);
-  __syncthreads();  // the last call's readers are done
+  __syncthreads();  // all threads have read the result of the last call
   if (threadIdx.x % kWarp == 0) of_warps[threadIdx.x / kWarp] = value;
   __syncthreads();
   float sum = 0;

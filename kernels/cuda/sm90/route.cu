@@ -8,8 +8,8 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// Whether (value a, index i) goes before (value b, index j): the larger, the lower index among equals; NaN
-// goes last.
+// True when (value a, index i) comes before (value b, index j): the larger value first (ties: the lower index), NaN
+// last.
 __device__ inline bool Before(float a, int i, float b, int j) {
   if (a > b || (b != b && a == a)) return true;
   if (b > a || (a != a && b == b)) return false;
@@ -29,7 +29,7 @@ __device__ inline int FirstOfWarp(float value, int index) {
   return index;
 }
 
-// A warp a token; lane l holds experts [l * kPerLane, + kPerLane).
+// A warp takes a token; lane l holds experts [l * kPerLane, (l + 1) * kPerLane).
 template <int kPerLane>
 __global__ void GateKernel(GateArgs args) {
   BeginKernel();
@@ -106,43 +106,35 @@ __global__ void GateKernel(GateArgs args) {
 }
 
 // A block an expert: it counts the pairs of the experts before its own and places its own.
-__global__ void GroupRowsKernel(GroupRowsArgs args) {
+__global__ void GroupByExpertKernel(GroupByExpertArgs args) {
   BeginKernel();
   const int64_t pairs = args.m * args.top_k;
   const int expert = static_cast<int>(blockIdx.x);
-  // Two walks: the rows before this expert's, then its own. With group_rows the first is known.
-  int base = expert * static_cast<int>(args.group_rows);
-  if (args.group_rows == 0) {
-    int before = 0;
-    for (int64_t p = threadIdx.x; p < pairs; p += kThreads) {
-      const int64_t local = args.ids[p] - args.expert_begin;
-      before += local >= 0 && local < expert;
-    }
-    // fp32 sums of so few pairs are exact.
-    base = static_cast<int>(BlockSum<kThreads>(static_cast<float>(before)));
+  // Two walks: the rows before this expert's, then its own.
+  int before = 0;
+  for (int64_t p = threadIdx.x; p < pairs; p += kThreads) {
+    const int64_t local = args.ids[p] - args.expert_begin;
+    before += local >= 0 && local < expert;
   }
+  // fp32 sums of fewer than 2^24 pairs are exact.
+  const int base = static_cast<int>(BlockSum<kThreads>(static_cast<float>(before)));
   int count = 0;
   for (int64_t begin = 0; begin < pairs; begin += kThreads) {
     const int64_t p = begin + threadIdx.x;
     const bool mine = p < pairs && args.ids[p] == args.expert_begin + expert;
     const int earlier = count;
-    const int place = earlier + PlaceAmong<kThreads>(mine, count);
+    const int row = base + earlier + PlaceAmong<kThreads>(mine, count);
     if (mine) {
-      const bool kept = args.group_rows == 0 || place < args.group_rows;
-      if (kept) args.row_index[base + place] = static_cast<int32_t>(p / args.top_k);
-      args.pair_to_row[p] = kept ? base + place : -1;
+      args.row_index[row] = static_cast<int32_t>(p / args.top_k);
+      args.pair_to_row[p] = row;
     } else if (expert == 0 && p < pairs) {
       const int64_t local = args.ids[p] - args.expert_begin;
       if (local < 0 || local >= args.experts) args.pair_to_row[p] = -1;
     }
   }
   if (threadIdx.x != 0) return;
-  if (args.group_rows > 0) {
-    args.counts[expert] = count < args.group_rows ? count : static_cast<int32_t>(args.group_rows);
-  } else {
-    args.offsets[expert] = base;
-    if (expert + 1 == args.experts) args.offsets[args.experts] = base + count;
-  }
+  args.offsets[expert] = base;
+  if (expert + 1 == args.experts) args.offsets[args.experts] = base + count;
 }
 
 __device__ inline void AddEight(float (&sums)[8], const bf16* from, float weight) {
@@ -210,10 +202,14 @@ void Gate(const GateArgs& args, const Execution& execution) {
   }
 }
 
-void GroupRows(const GroupRowsArgs& args, const Execution& execution) {
-  DR_CHECK(args.m * args.top_k < int64_t{1} << 24);  // counted exactly in fp32
+const char* WhyNotGroupByExpert(const GroupByExpertArgs& args) {
+  return args.m * args.top_k < int64_t{1} << 24 ? nullptr : "there are 2^24 pairs or more";
+}
+
+void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution) {
+  DR_CHECK(WhyNotGroupByExpert(args) == nullptr);
   if (args.experts == 0) return;
-  Launch(&GroupRowsKernel, dim3(static_cast<unsigned>(args.experts)), kThreads, execution, args);
+  Launch(&GroupByExpertKernel, dim3(static_cast<unsigned>(args.experts)), kThreads, execution, args);
 }
 
 const char* WhyNotCombine(const CombineArgs& args) {

@@ -1,13 +1,10 @@
 // Weights as the Hopper matrix products read them: y = x W^T, W is [n, k].
 //
-// bf16, fp8: row-major as in the checkpoint, [groups][n][k]; a group is an expert or a head. fp8 has besides,
-// for each panel of 16 rows and each block of 128 columns, two fp32 scales: of the panel's first 8 rows and
-// of its last 8. So slices may begin at any row that is a multiple of 8 of the tensor, tensors may be stacked
-// at multiples of 16 rows, and gate and up may be interleaved; a slice's first column must be a multiple of
-// 128 of the tensor. int4: tiles of 128 rows and 128 columns (int4_weight.h).
-//
-// Interleaved gate and up (for SwiGLU in the product's last step): panel p holds gate rows 8p to 8p+7, then
-// up rows 8p to 8p+7; so one thread of the product holds both values of a feature.
+// bf16, fp8: row-major as in the checkpoint, [groups][n][k]; a group is an expert or a head. fp8 also has two
+// fp32 scales for each panel of 16 rows and each block of 128 columns: one for the panel's first 8 rows, one
+// for its last 8 rows. So a slice may begin at a row of its tensor that is a multiple of 8, and tensors may
+// be stacked at multiples of 16 rows. A slice must begin at a column of its tensor that is a multiple of 128.
+// int4: tiles of 128 rows and 128 columns (kernels/api/int4_tiles.h).
 #pragma once
 
 #include <cstdint>
@@ -18,9 +15,6 @@ namespace deeprack::kernels::sm90 {
 
 inline constexpr int64_t kTileRows = 128;  // rows of W that a block multiplies at a time
 
-// The order of an int4 tile's values: it depends on what they are multiplied with.
-enum class Int4Order : int { kForBF16, kForE4M3 };
-
 struct RowWeight {
   const void* data = nullptr;     // 16-byte aligned
   const float* scales = nullptr;  // fp8: [groups][n / 16][ceil(k / 128)][2]; int4: in data
@@ -28,27 +22,19 @@ struct RowWeight {
   int64_t groups = 1;
   int64_t n = 0;  // multiple of 16
   int64_t k = 0;  // bf16: multiple of 8, fp8: of 16, int4: of 128
-  // From one group's matrix, and its scales, to the next one's, where they do not follow each other. 0: they
-  // do.
+  // The distance of neighbouring groups' matrices, and of their scales. 0: groups are contiguous.
   int64_t group_stride_bytes = 0;  // multiple of 16
   int64_t group_stride_scales = 0;
-  Int4Order order = Int4Order::kForBF16;
+  WeightLayout int4_layout = WeightLayout::kTiles;  // or kTilesForE4M3, by the type of x
 };
 
-constexpr int64_t ScaleBlocks(int64_t k) { return (k + kScaleBlock - 1) / kScaleBlock; }
+constexpr int64_t ScaleBlocks(int64_t k) { return ScaleBlocksOf(k, 0); }
 constexpr int64_t ScaleCount(int64_t groups, int64_t n, int64_t k) {
   return groups * (n / kPanelRows) * ScaleBlocks(k) * 2;
 }
 
-// nullptr, or why a weight of this type and size, cut from these places of its tensors, is none that the
-// Hopper products read: the plain ones must serve it.
+// nullptr, or why the Hopper products cannot read a weight of this type and size whose slices begin at these
+// rows and columns of their tensors. The plain products read such a weight.
 const char* WhyNotRowWeight(DType type, int64_t n, int64_t k, int64_t row_begin, int64_t col_begin);
-
-// Copies source rows to rows [first_row, first_row + source.rows) of one group's [n, k] matrix (data, scales:
-// of that group), without changing a value. first_row: multiple of 16. bf16 to bf16, fp8 to fp8.
-void PackRowMajor(const SourceMatrix& source, int64_t first_row, void* data, float* scales);
-
-// Interleaves gate and up, both [rows, k] with rows a multiple of 8, into one group's [2 * rows, k].
-void PackGateUp(const SourceMatrix& gate, const SourceMatrix& up, void* data, float* scales);
 
 }  // namespace deeprack::kernels::sm90

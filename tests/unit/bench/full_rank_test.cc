@@ -12,6 +12,7 @@
 
 #include "kernels/cuda/emulator/stream.h"
 #include "tests/unit/engine/hopper_kernels.h"
+#include "tests/unit/engine/logits_recorder.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/device/emulated/emulated_device.h"
 
@@ -19,9 +20,11 @@ namespace deeprack::bench {
 namespace {
 
 using worker::testing::HopperKernels;
+using worker::testing::LogitsRecorder;
 
 std::unique_ptr<FullRank> MakeRank(int32_t ranks, int layers, int dense_layers = 1,
-                                   const kernels::KernelSet& kernels = HopperKernels()) {
+                                   const kernels::KernelSet& kernels = HopperKernels(),
+                                   worker::LogitsObserver* observer = nullptr) {
   const worker::testing::TinyModel model = {.dense_layers = dense_layers, .layers = layers, .aligned = true};
   auto rank = FullRank::Create({.config = model.ConfigJson(),
                                 .ranks = ranks,
@@ -29,13 +32,13 @@ std::unique_ptr<FullRank> MakeRank(int32_t ranks, int layers, int dense_layers =
                                 .max_step_tokens = 64,
                                 .max_sequences = 4,
                                 .cached_tokens = 64},
-                               worker::MakeEmulatedDevice(1, {}, kernels));
+                               worker::MakeEmulatedDevice(1, {}, kernels), observer);
   EXPECT_TRUE(rank.ok()) << rank.status();
   return rank.ok() ? *std::move(rank) : nullptr;
 }
 
-void ExpectFiniteLogits(FullRank& rank) {
-  const float* const logits = rank.engine().LastLogits(0);
+void ExpectFiniteLogits(FullRank& rank, const LogitsRecorder& recorder) {
+  const float* const logits = recorder.Of(0);
   ASSERT_NE(logits, nullptr);
   float smallest = logits[0], largest = logits[0];
   for (int64_t i = 0; i < rank.engine().config().vocab_size; ++i) {
@@ -53,14 +56,15 @@ int64_t CallsOf(const OperationTimes& times, const std::string& name) {
 }
 
 TEST(FullRankTest, DecodesAndPrefills) {
-  const auto rank = MakeRank(8, 3);
+  LogitsRecorder logits;
+  const auto rank = MakeRank(8, 3, 1, HopperKernels(), &logits);
   ASSERT_NE(rank, nullptr);
   EXPECT_EQ(rank->layers(), 3);
   const auto decode = rank->Decode(3, 100, 1);
   ASSERT_TRUE(decode.ok()) << decode.status();
   EXPECT_GT(decode->seconds, 0);
   EXPECT_GT(decode->kernels, 0) << "from a recording";
-  ExpectFiniteLogits(*rank);
+  ExpectFiniteLogits(*rank, logits);
   // One more sequence reads its entries, and more experts, of which there are four here and four are chosen.
   const double entries = 70 * 3 * (512 + 64) * 2;
   EXPECT_GT(rank->BytesOfDecode(2, 70) - rank->BytesOfDecode(1, 70), entries);
@@ -69,7 +73,7 @@ TEST(FullRankTest, DecodesAndPrefills) {
   const auto prefill = rank->Prefill(100, 1);
   ASSERT_TRUE(prefill.ok()) << prefill.status();
   EXPECT_EQ(prefill->kernels, 0);
-  ExpectFiniteLogits(*rank);
+  ExpectFiniteLogits(*rank, logits);
 
   const auto operations = rank->OperationsOfDecode(3, 100);
   ASSERT_TRUE(operations.ok()) << operations.status();
@@ -81,12 +85,13 @@ TEST(FullRankTest, DecodesAndPrefills) {
 
 // More ranks than reach each other's memory: by the communicator, without a recording.
 TEST(FullRankTest, AmongManyRanks) {
-  const auto rank = MakeRank(32, 2);
+  LogitsRecorder logits;
+  const auto rank = MakeRank(32, 2, 1, HopperKernels(), &logits);
   ASSERT_NE(rank, nullptr);
   const auto decode = rank->Decode(2, 70, 1);
   ASSERT_TRUE(decode.ok()) << decode.status();
   EXPECT_EQ(decode->kernels, 0);
-  ExpectFiniteLogits(*rank);
+  ExpectFiniteLogits(*rank, logits);
 }
 
 // The choices of a step's rows that this rank's experts were given, in each layer of each step.

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/api/cpu_kernels.h"
 #include "kernels/api/thread_pool.h"
 
 namespace deeprack::bench {

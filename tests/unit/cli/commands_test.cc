@@ -12,15 +12,13 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(Commands, TheCoordinatorGetsTheWholeLayout) {
-  ServeOptions options;
+  Settings options;
   options.model = "/models/r1";
   options.tp = 4;
   options.pp = 2;
   const std::string line = absl::StrJoin(CoordinatorCommand("bin/deeprack-coordinator", options), " ");
-  EXPECT_THAT(
-      line,
-      HasSubstr(
-          "bin/deeprack-coordinator /models/r1 --host 127.0.0.1 --port 8000 --cluster-address 127.0.0.1:0"));
+  EXPECT_THAT(line, testing::StartsWith("bin/deeprack-coordinator /models/r1 --"));
+  EXPECT_THAT(line, HasSubstr(" --host 127.0.0.1 --port 8000 --cluster-address 127.0.0.1:0"));
   EXPECT_THAT(line,
               HasSubstr("--tp 4 --dp 1 --ep 4 --pp 2 --compute bf16 --load-format auto --kv-cache-dtype auto "
                         "--expert-exchange replicated --prefill-attention expanded"));
@@ -28,19 +26,19 @@ TEST(Commands, TheCoordinatorGetsTheWholeLayout) {
 }
 
 TEST(Commands, RecoveryIsTheCoordinatorsDefaultUnlessItIsSaid) {
-  ServeOptions options;
+  Settings options;
   EXPECT_THAT(CoordinatorCommand("c", options), testing::Not(testing::Contains("--recovery-timeout")));
   options.recovery_timeout = 0;
   EXPECT_THAT(absl::StrJoin(CoordinatorCommand("c", options), " "), HasSubstr("--recovery-timeout 0"));
 }
 
 TEST(Commands, OneRankRunsWithoutMpi) {
-  EXPECT_THAT(WorkersCommand("w", ServeOptions(), {.http = 1, .cluster = 4242}, true),
+  EXPECT_THAT(WorkersCommand("w", Settings(), {.http = 1, .cluster = 4242}, true),
               ElementsAre("w", "--coordinator", "127.0.0.1:4242", "--log-level", "warn"));
 }
 
 TEST(Commands, SeveralRanksRunUnderMpirun) {
-  ServeOptions options;
+  Settings options;
   options.tp = 2;
   options.threads = 3;
   EXPECT_THAT(WorkersCommand("w", options, {.http = 1, .cluster = 4242}, false),
@@ -51,7 +49,7 @@ TEST(Commands, SeveralRanksRunUnderMpirun) {
 }
 
 TEST(Commands, WorkersChooseTheirBackendUnlessItIsSaid) {
-  ServeOptions options;
+  Settings options;
   const CoordinatorPorts ports = {.http = 1, .cluster = 4242};
   EXPECT_THAT(WorkersCommand("w", options, ports, false), testing::Not(testing::Contains("--backend")));
   options.backend = "cuda";
@@ -60,7 +58,7 @@ TEST(Commands, WorkersChooseTheirBackendUnlessItIsSaid) {
 }
 
 TEST(Commands, OtherMachinesAreNamedToMpirun) {
-  ServeOptions options;
+  Settings options;
   options.tp = 4;
   options.hosts = {{"a", 2}, {"b", 2}};
   options.cluster_address = "head:0";
@@ -70,7 +68,7 @@ TEST(Commands, OtherMachinesAreNamedToMpirun) {
 }
 
 TEST(Commands, CertificatesReachEveryProcess) {
-  ServeOptions options;
+  Settings options;
   options.cluster_address = "head:0";
   EXPECT_THAT(CoordinatorCommand("c", options), testing::Not(testing::Contains("--cluster-tls")));
   options.cluster_tls = "/tls";
@@ -83,7 +81,7 @@ TEST(Commands, CertificatesReachEveryProcess) {
 }
 
 TEST(Commands, PackedWeightsAreTheRanksBusiness) {
-  ServeOptions options;
+  Settings options;
   const CoordinatorPorts ports = {.http = 1, .cluster = 4242};
   options.packed_check = "full";
   EXPECT_THAT(WorkersCommand("w", options, ports, false), testing::Not(testing::Contains("--packed-check")));
@@ -95,8 +93,34 @@ TEST(Commands, PackedWeightsAreTheRanksBusiness) {
   EXPECT_THAT(CoordinatorCommand("c", options), testing::Not(testing::Contains("--packed")));
 }
 
+TEST(Commands, KernelsAndBindingReachTheRanks) {
+  Settings settings;
+  settings.bind_threads = false;
+  settings.decode_graphs = settings.unverified_kernels = true;
+  const CoordinatorPorts ports = {.http = 1, .cluster = 4242};
+  for (const auto& command :
+       {WorkersCommand("w", settings, ports, false), ExternalWorkerCommand(settings, ports)}) {
+    EXPECT_THAT(command,
+                testing::IsSupersetOf({"--no-bind-threads", "--decode-graphs", "--unverified-kernels"}));
+  }
+  EXPECT_EQ(CoordinatorCommand("c", settings), CoordinatorCommand("c", Settings()));
+}
+
+TEST(Commands, TheHttpServersSettingsReachTheCoordinator) {
+  Settings settings;
+  settings.http_threads = 4;
+  settings.max_connections = 10;
+  settings.keep_alive_seconds = 2.5;
+  settings.generation_config = false;
+  settings.collective_timeout = 5;
+  const std::string line = absl::StrJoin(CoordinatorCommand("c", settings), " ");
+  EXPECT_THAT(line, HasSubstr("--http-threads 4 --max-connections 10 --keep-alive-seconds 2.5"));
+  EXPECT_THAT(line, HasSubstr("--no-generation-config"));
+  EXPECT_THAT(line, HasSubstr("--collective-timeout 5"));
+}
+
 TEST(Commands, AnIpv6ClusterAddressKeepsItsBrackets) {
-  ServeOptions options;
+  Settings options;
   options.cluster_address = "[::1]:0";
   EXPECT_EQ(CoordinatorAddress(options, {.http = 1, .cluster = 99}), "[::1]:99");
 }

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_split.h"
 #include "cli/terminal/terminal.h"
-#include "model/budget/workspace.h"
+#include "sizing/workspace.h"
 #include "tests/unit/model/r1_config.h"
 
 namespace deeprack::cli {
@@ -31,13 +31,13 @@ model::ModelConfig SmallConfig() {
   return config;
 }
 
-absl::StatusOr<ClusterPlan> PlanOf(const model::ModelConfig& config, const ServeOptions& options,
+absl::StatusOr<ClusterPlan> PlanOf(const model::ModelConfig& config, const Settings& options,
                                    int64_t device_memory = 0) {
   const PlannedDevice device = PlannedDeviceOf(options.backend, false);
   return PlanCluster(config, sizing::WeightFormsOf(config, device.kernels), device, options, device_memory);
 }
 
-absl::StatusOr<std::string> TableOf(const model::ModelConfig& config, const ServeOptions& options,
+absl::StatusOr<std::string> TableOf(const model::ModelConfig& config, const Settings& options,
                                     int64_t device_memory = 0) {
   const auto plan = PlanOf(config, options, device_memory);
   if (!plan.ok()) return plan.status();
@@ -45,7 +45,7 @@ absl::StatusOr<std::string> TableOf(const model::ModelConfig& config, const Serv
 }
 
 TEST(Plan, HasALineForEachKindOfRank) {
-  ServeOptions options;
+  Settings options;
   options.pp = 2;
   options.kv_bytes = 1 << 20;
   const auto table = TableOf(SmallConfig(), options);
@@ -65,7 +65,7 @@ TEST(Plan, HasALineForEachKindOfRank) {
 }
 
 TEST(Plan, CountsTheCacheInItsType) {
-  ServeOptions options;
+  Settings options;
   options.kv_bytes = 1 << 20;
   options.kv_cache_dtype = "fp8";
   const auto table = TableOf(SmallConfig(), options);
@@ -82,33 +82,24 @@ TEST(Plan, CountsTheCacheInItsType) {
 
 // The worker sizes its memory by the same functions; a smaller step needs less of it.
 TEST(Plan, CountsTheWorkspaceOfTheStep) {
-  ServeOptions options;
+  Settings options;
   options.max_step_tokens = 100;
   options.max_sequences = 7;
   options.max_context = 64;
   const model::ModelConfig config = SmallConfig();
-  const int64_t bytes = model::WorkspaceBytes(
-      {.config = config, .limits = {.max_step_tokens = 100, .max_sequences = 7, .max_context = 64}});
+  const int64_t bytes = sizing::WorkspaceBytes(
+      {.config = config, .limits = {.max_step_tokens = 100, .max_sequences = 7, .max_context = 64}}, {});
   const auto table = TableOf(config, options);
   ASSERT_TRUE(table.ok()) << table.status();
   EXPECT_THAT(*table, testing::HasSubstr(" " + FormatBytes(static_cast<double>(bytes)) + " "));
-  const auto larger = TableOf(config, ServeOptions{});
+  const auto larger = TableOf(config, Settings{});
   ASSERT_TRUE(larger.ok());
   EXPECT_THAT(*larger, testing::Not(testing::HasSubstr(" " + FormatBytes(static_cast<double>(bytes)) + " ")));
 }
 
-TEST(Plan, MemoryIsANumberAndAUnit) {
-  EXPECT_EQ(ParseMemory("80G").value(), int64_t{80} << 30);
-  EXPECT_EQ(ParseMemory("3T").value(), int64_t{3} << 40);
-  EXPECT_EQ(ParseMemory("1000").value(), 1000);
-  for (const char* wrong : {"", "G", "80GB", "-1", "0", "1.5G", "9999999999G"}) {
-    EXPECT_EQ(ParseMemory(wrong).status().code(), absl::StatusCode::kInvalidArgument) << wrong;
-  }
-}
-
 // By a byte.
 TEST(Plan, FitsOrSaysHowMuchIsMissing) {
-  ServeOptions options;
+  Settings options;
   options.backend = "cuda";
   options.tp = 2;
   const model::ModelConfig config = SmallConfig();
@@ -126,7 +117,7 @@ TEST(Plan, FitsOrSaysHowMuchIsMissing) {
 
 // Without --kv-bytes as a worker does: nine tenths, less what is taken, in whole pages.
 TEST(Plan, TheRestOfTheDeviceIsCache) {
-  ServeOptions options;
+  Settings options;
   options.dp = 2;
   options.max_sequences = 1 << 16;
   const model::ModelConfig config = SmallConfig();
@@ -142,7 +133,7 @@ TEST(Plan, TheRestOfTheDeviceIsCache) {
 
 // R1 in fp8 on eight cards: not of 80 GB, well on those of 141.
 TEST(Plan, SaysWhatWouldFit) {
-  ServeOptions options;
+  Settings options;
   options.backend = "cuda";
   options.tp = 8;
   const model::ModelConfig config = model::R1();
@@ -162,7 +153,7 @@ TEST(Plan, SaysWhatWouldFit) {
 }
 
 TEST(Plan, RefusesALayoutThatDoesNotFit) {
-  ServeOptions options;
+  Settings options;
   options.tp = 3;
   EXPECT_EQ(TableOf(SmallConfig(), options).status().code(), absl::StatusCode::kFailedPrecondition);
 }

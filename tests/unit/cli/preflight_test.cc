@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "cli/terminal/exit_code.h"
+#include "base/exit_code.h"
 
 namespace deeprack::cli {
 namespace {
@@ -46,7 +46,7 @@ class PreflightTest : public ::testing::Test {
     EXPECT_THAT(std::string(status.message()), HasSubstr(message));
   }
   fs::path folder_;
-  ServeOptions options_;
+  Settings options_;
 };
 
 TEST_F(PreflightTest, NamesAMissingFolder) {

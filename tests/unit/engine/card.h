@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/cuda/choice/kernel_choice.h"
+#include "kernels/api/card_kernels.h"
 #include "worker/device/device.h"
 
 namespace deeprack::worker::testing {

@@ -16,7 +16,7 @@ std::unique_ptr<Device> Make(GraphCounts* counts, const kernels::KernelSet& kern
 
 }  // namespace
 
-std::unique_ptr<Device> MakeCard(GraphCounts* counts) { return Make(counts, kernels::plain::Kernels()); }
+std::unique_ptr<Device> MakeCard(GraphCounts* counts) { return Make(counts, kernels::CardKernels()); }
 
 std::unique_ptr<Device> MakeHopperCard(GraphCounts* counts, std::string_view without) {
   return Make(counts, HopperKernels(without));

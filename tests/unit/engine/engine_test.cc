@@ -7,10 +7,12 @@
 #include <cmath>
 #include <thread>
 
-#include "model/budget/budget.h"
+#include "sizing/kv_pages.h"
 #include "sizing/step_areas.h"
+#include "sizing/workspace.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
+#include "tests/unit/sizing/rank_tensors.h"
 #include "worker/collectives/local/local_world.h"
 #include "worker/decoder/workspace.h"
 
@@ -53,22 +55,22 @@ TEST(EngineTest, MemoryIsTheBudgets) {
       const auto rack = MakeRack(options);
       for (Rank rank = 0; rank < rack->size(); ++rank) {
         const EngineMemory& memory = rack->engine(rank).memory();
-        EXPECT_EQ(memory.weight_bytes, model::WeightBytes(config, layout, rank, compute));
-        const int64_t page = model::KvPageBytes(config, layout, rank, options.kv_cache_type());
-        EXPECT_EQ(memory.kv_bytes, memory.kv_blocks * page);
+        const sizing::RankSpec spec = {.config = config,
+                                       .layout = layout,
+                                       .rank = rank,
+                                       .compute = compute,
+                                       .cache_type = options.kv_cache_type(),
+                                       .expert_exchange = model::ExpertExchange::kAllToAll,
+                                       .limits = {.max_step_tokens = options.max_step_tokens,
+                                                  .max_sequences = options.max_sequences,
+                                                  .max_context = config.max_position_embeddings}};
+        EXPECT_EQ(memory.weight_bytes, sizing::WeightBytes(config, layout, rank, compute));
+        EXPECT_EQ(memory.kv_bytes, memory.kv_blocks * sizing::KvPageBytes(spec));
         EXPECT_LE(memory.kv_bytes, options.kv_bytes);
         EXPECT_EQ(memory.kv_blocks, rack->engine(0).memory().kv_blocks);
-        const model::StepLimits limits = {.max_step_tokens = options.max_step_tokens,
-                                          .max_sequences = options.max_sequences,
-                                          .max_context = config.max_position_embeddings};
         EXPECT_EQ(memory.workspace_bytes,
-                  model::WorkspaceBytes({.config = config,
-                                         .layout = layout,
-                                         .rank = rank,
-                                         .compute = compute,
-                                         .expert_exchange = model::ExpertExchange::kAllToAll,
-                                         .limits = limits}) +
-                      sizing::StepAreasOf(limits, config.vocab_size, {}).total());
+                  sizing::WorkspaceBytes(spec, {}) +
+                      sizing::StepAreasOf(spec.limits, config.vocab_size, {}).total());
       }
     }
   }
@@ -203,7 +205,7 @@ TEST(EngineTest, PromptLogprobs) {
       const auto results = rack->Execute({.epoch = kEpoch, .sequences = {plan}});
       ASSERT_TRUE(results.ok()) << results.status();
       EXPECT_EQ((*results)[0].sampled, end == 25);
-      EXPECT_EQ(rack->engine(0).LastLogits(0) != nullptr, end == 25);
+      EXPECT_EQ(rack->logits(0).Of(0) != nullptr, end == 25);
       for (const auto& position : (*results)[0].prompt_logprobs) scored.push_back(position);
     }
     ASSERT_EQ(scored.size(), expected.size());
@@ -219,9 +221,9 @@ TEST(EngineTest, OnlyTheRankThatSamplesAnswers) {
   const auto rack = MakeRack(TinyOptions(Folder(), DType::kF32, {.tp = 2, .dp = 1, .ep = 2, .pp = 2}));
   const Sequence s = {.id = 1, .tokens = RandomTokens(9, 5), .blocks = {0}};
   rack->LogitsOf({.epoch = kEpoch, .sequences = {s.Chunk(0, 9)}});
-  for (Rank rank = 0; rank < 4; ++rank) EXPECT_EQ(rack->engine(rank).LastLogits(0) != nullptr, rank == 2);
-  EXPECT_EQ(rack->engine(2).LastLogits(1), nullptr);
-  EXPECT_EQ(rack->engine(2).LastLogits(-1), nullptr);
+  for (Rank rank = 0; rank < 4; ++rank) EXPECT_EQ(rack->logits(rank).Of(0) != nullptr, rank == 2);
+  EXPECT_EQ(rack->logits(2).Of(1), nullptr);
+  EXPECT_EQ(rack->logits(2).Of(-1), nullptr);
 }
 
 TEST(EngineTest, ARefusedPlanChangesNothing) {
@@ -245,11 +247,12 @@ TEST(EngineTest, AnEmptyPlanIsAStep) {
 
 TEST(EngineTest, ALostPeerEndsTheEpoch) {
   auto world = MakeLocalWorld(2, absl::Seconds(60));
+  testing::LogitsRecorder logits[2];
   std::unique_ptr<Engine> engines[2];
   const auto create = [&](int rank) {
     EngineOptions options = TinyOptions(Folder(), DType::kF32, {.tp = 2, .dp = 1, .ep = 2});
     options.rank = rank;
-    auto engine = Engine::Create(options, world[static_cast<size_t>(rank)].get(), {});
+    auto engine = Engine::Create(options, world[static_cast<size_t>(rank)].get(), {}, &logits[rank]);
     ASSERT_TRUE(engine.ok()) << engine.status();
     engines[rank] = *std::move(engine);
   };
@@ -264,7 +267,7 @@ TEST(EngineTest, ALostPeerEndsTheEpoch) {
   EXPECT_EQ(first.code(), absl::StatusCode::kAborted) << first;
   EXPECT_NE(first.message().find("epoch 7 ended in step 4 on rank 0"), std::string::npos) << first;
   EXPECT_EQ(engines[0]->Execute(plan).status().code(), absl::StatusCode::kAborted);
-  EXPECT_EQ(engines[0]->LastLogits(0), nullptr);
+  EXPECT_EQ(logits[0].Of(0), nullptr);
 }
 
 TEST(EngineTest, TimingsAddUp) {

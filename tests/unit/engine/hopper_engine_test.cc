@@ -19,11 +19,12 @@
 
 #include "base/e4m3.h"
 #include "checkpoint/checkpoint_reader.h"
+#include "kernels/api/card_kernels.h"
 #include "kernels/api/kernel_set.h"
-#include "kernels/cuda/choice/kernel_choice.h"
-#include "model/budget/packed_tensors.h"
+#include "kernels/cuda/choice/operation_names.h"
 #include "model/files/model_files.h"
 #include "sizing/weight_forms.h"
+#include "sizing/weight_manifest.h"
 #include "tests/source_tree.h"
 #include "tests/unit/engine/card.h"
 #include "tests/unit/engine/rack.h"
@@ -174,9 +175,9 @@ TEST_P(HopperEngineTest, EveryMatrixLiesAsTheKernelsRead) {
   ASSERT_TRUE(forms.ok()) << forms.status();
   const RowMajorTypes wanted = forms->row_major;
   int64_t of_type = 0;
-  for (const model::PackedTensor& tensor :
-       model::PackedTensorsOf(*config, c.layout, 0, DType::kBF16, forms->types, wanted)) {
-    if (tensor.form == model::WeightForm::kVector || tensor.form == model::WeightForm::kTable) continue;
+  for (const sizing::PackedTensor& tensor :
+       sizing::ManifestOf({.config = *config, .layout = c.layout}, *forms).tensors) {
+    if (tensor.form == sizing::WeightForm::kVector || tensor.form == sizing::WeightForm::kTable) continue;
     const bool int4 = tensor.type == DType::kInt4G128;
     EXPECT_EQ(tensor.layout, int4 ? wanted.int4 : WeightLayout::kRows) << tensor.parts[0].tensor.name;
     of_type += tensor.type == c.type;

@@ -1,7 +1,7 @@
 // The Hopper kernels, proven or not, as an emulated card runs them.
 #pragma once
 
-#include "kernels/cuda/hopper/kernel_set.h"
+#include "kernels/api/card_kernels.h"
 #include "tests/unit/engine/card.h"
 
 namespace deeprack::worker::testing {
@@ -9,7 +9,7 @@ namespace deeprack::worker::testing {
 // All but the one named `without`.
 inline kernels::KernelSet HopperKernels(std::string_view without = {}) {
   const kernels::CardProperties hopper = {.name = "an emulated card", .major = 9, .minor = 0};
-  return kernels::hopper::KernelsFor(
+  return kernels::CardKernels(
       kernels::ChooseUnverifiedToo(hopper, Without(without, kernels::SpecialKernels())));
 }
 

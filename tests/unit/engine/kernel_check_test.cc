@@ -4,6 +4,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kernels/api/cpu_kernels.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 
 namespace deeprack::worker {

@@ -11,8 +11,7 @@
 #include <fstream>
 #include <functional>
 
-#include "model/budget/budget.h"
-#include "model/budget/packed_tensors.h"
+#include "sizing/weight_manifest.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/device/cpu_device.h"
@@ -31,6 +30,20 @@ std::vector<std::byte> BytesOf(const LoadedWeights& loaded) {
   return {loaded.arena.data(), loaded.arena.data() + loaded.arena.capacity()};
 }
 
+// One of two ranks, by the config alone: what the tiny models' files are too.
+struct RankOfTwo {
+  RankOfTwo(const model::ModelConfig& config, Rank rank, DType compute)
+      : spec{.config = config, .layout = kTwoRanks, .rank = rank, .compute = compute},
+        manifest(sizing::ManifestOf(spec, {})) {}
+
+  RankWeights Of(const checkpoint::CheckpointReader& reader) const {
+    return {.spec = spec, .manifest = manifest, .reader = reader};
+  }
+
+  sizing::RankSpec spec;
+  sizing::WeightManifest manifest;
+};
+
 class PackedWeightsTest : public ::testing::Test {
  protected:
   void Open(const TinyModel& model) {
@@ -44,23 +57,22 @@ class PackedWeightsTest : public ::testing::Test {
 
   absl::StatusOr<LoadedWeights> Load(Rank rank = 1, DType compute = DType::kBF16) {
     reports_ = 0;
-    return LoadPackedWeights(config_, kTwoRanks, rank, compute, *reader_, packed_, *cpu_,
-                             [this](int64_t, int64_t) { ++reports_; });
+    const RankOfTwo source(config_, rank, compute);
+    return LoadPackedWeights(source.Of(*reader_), packed_, *cpu_, [this](int64_t, int64_t) { ++reports_; });
   }
   // A mapped file is one report, at its end; the tiny model's pieces are packed in many more.
   bool WasMapped() const { return reports_ == 1; }
 
   std::string Path(Rank rank = 1, DType compute = DType::kBF16) const {
-    return packed_.folder + "/" + PackedFileName(model_, kTwoRanks, rank, compute);
+    return packed_.folder + "/" + PackedFileName(model_, RankOfTwo(config_, rank, compute).spec);
   }
 
   // What is said of rank 1's file.
   absl::Status OpenFile() {
-    const auto tensors = model::PackedTensorsOf(config_, kTwoRanks, 1, DType::kBF16);
-    const auto identity = IdentityOf(kTwoRanks, 1, DType::kBF16, tensors, *reader_);
+    const RankOfTwo source(config_, 1, DType::kBF16);
+    const auto identity = IdentityOf(source.Of(*reader_));
     EXPECT_TRUE(identity.ok()) << identity.status();
-    return PackedFile::Open(Path(), *identity, model::WeightBytes(config_, kTwoRanks, 1, DType::kBF16))
-        .status();
+    return PackedFile::Open(Path(), *identity, source.manifest.bytes).status();
   }
 
   // The file is refused for that reason, packed again by the next start, and used by the one after it.
@@ -69,7 +81,7 @@ class PackedWeightsTest : public ::testing::Test {
     EXPECT_EQ(status.code(), code) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(words));
     EXPECT_THAT(std::string(status.message()), HasSubstr(Path()));
-    const auto plain = LoadWeights(config_, kTwoRanks, 1, DType::kBF16, *reader_, *cpu_, {});
+    const auto plain = LoadWeights(RankOfTwo(config_, 1, DType::kBF16).Of(*reader_), *cpu_, {});
     ASSERT_TRUE(plain.ok());
     for (const bool mapped : {false, true}) {
       const auto loaded = Load();
@@ -114,7 +126,7 @@ TEST_F(PackedWeightsTest, TheSameBytesForEveryTypeAndRank) {
     Open(model);
     for (const DType compute : {DType::kBF16, DType::kF32}) {
       for (const Rank rank : {0, 1}) {
-        const auto plain = LoadWeights(config_, kTwoRanks, rank, compute, *reader_, *cpu_, {});
+        const auto plain = LoadWeights(RankOfTwo(config_, rank, compute).Of(*reader_), *cpu_, {});
         ASSERT_TRUE(plain.ok()) << plain.status();
         for (const bool mapped : {false, true}) {
           const auto loaded = Load(rank, compute);

@@ -23,7 +23,7 @@ constexpr Epoch kEpoch = 7;
 std::atomic<int> sums, exchanges, roundings;
 
 std::unique_ptr<Device> PeerCard(EmulatedDeviceEvents events = {}) {
-  kernels::KernelSet kernels = kernels::plain::Kernels();
+  kernels::KernelSet kernels = kernels::CardKernels();
   kernels.sums_among_peers = kernels.exchanges_among_peers = true;
   kernels.peer_sum = [](const kernels::PeerSumArgs& args, const kernels::Execution& execution) {
     ++sums;

@@ -64,8 +64,8 @@ EngineOptions EngineOptionsOf(const std::string& folder, const Case& c) {
   return options;
 }
 
-cli::ServeOptions ServeOptionsOf(const EngineOptions& engine, const Case& c) {
-  cli::ServeOptions options;
+Settings SettingsOf(const EngineOptions& engine, const Case& c) {
+  Settings options;
   options.tp = c.layout.tp, options.dp = c.layout.dp, options.pp = c.layout.pp, options.ep = c.layout.ep;
   options.compute = c.compute;
   options.kv_cache_dtype = c.kv_cache_dtype;
@@ -90,7 +90,7 @@ void ExpectAsPlanned(const std::string& folder, On on, const Case& c) {
   const cli::PlannedDevice device = PlannedOf(on);
   const auto forms = sizing::WeightFormsOf(*config, *reader, device.kernels);
   ASSERT_TRUE(forms.ok()) << forms.status();
-  const auto plan = cli::PlanCluster(*config, *forms, device, ServeOptionsOf(options, c), 0);
+  const auto plan = cli::PlanCluster(*config, *forms, device, SettingsOf(options, c), 0);
   ASSERT_TRUE(plan.ok()) << plan.status();
   for (Rank rank = 0; rank < (*rack)->size(); ++rank) {
     const EngineMemory& taken = (*rack)->engine(rank).memory();
@@ -133,7 +133,7 @@ TEST_P(PlanAgreementTest, FromTheConfigAlone) {
   const cli::PlannedDevice device = PlannedOf(GetParam());
   const auto forms = sizing::WeightFormsOf(*config, *reader, device.kernels);
   ASSERT_TRUE(forms.ok()) << forms.status();
-  const cli::ServeOptions options = ServeOptionsOf(EngineOptionsOf(folder, c), c);
+  const Settings options = SettingsOf(EngineOptionsOf(folder, c), c);
   const auto plan = cli::PlanCluster(*config, *forms, device, options, 0);
   const auto by_config =
       cli::PlanCluster(*config, sizing::WeightFormsOf(*config, device.kernels), device, options, 0);

@@ -35,6 +35,7 @@ absl::StatusOr<std::unique_ptr<Rack>> Rack::Create(const EngineOptions& options,
   const int ranks = options.layout.world_size();
   rack->world_ = MakeLocalWorld(ranks, timeout);
   rack->devices_.resize(static_cast<size_t>(ranks));
+  for (int rank = 0; rank < ranks; ++rank) rack->logits_.push_back(std::make_unique<LogitsRecorder>());
   std::vector<absl::StatusOr<std::unique_ptr<Engine>>> engines(static_cast<size_t>(ranks));
   OnEveryRank(ranks, [&](int rank) {
     EngineOptions own = options;
@@ -43,7 +44,8 @@ absl::StatusOr<std::unique_ptr<Rack>> Rack::Create(const EngineOptions& options,
     std::shared_ptr<Device>& device = rack->devices_[static_cast<size_t>(rank)];
     device = make_device ? make_device() : MakeCpuDevice(own.threads);
     world = WorldOf(device, std::move(world));
-    engines[static_cast<size_t>(rank)] = Engine::Create(own, device, world.get(), {});
+    engines[static_cast<size_t>(rank)] =
+        Engine::Create(own, device, world.get(), {}, rack->logits_[static_cast<size_t>(rank)].get());
   });
   for (auto& engine : engines) {
     if (!engine.ok()) return engine.status();
@@ -93,11 +95,11 @@ std::vector<Logits> Rack::LastLogits(const model::StepPlan& plan) {
   std::vector<Logits> logits(plan.sequences.size());
   for (size_t i = 0; i < logits.size(); ++i) {
     int answers = 0;
-    for (const std::unique_ptr<Engine>& engine : engines_) {
-      const float* row = engine->LastLogits(static_cast<int64_t>(i));
+    for (size_t rank = 0; rank < engines_.size(); ++rank) {
+      const float* row = logits_[rank]->Of(static_cast<int64_t>(i));
       if (row == nullptr) continue;
       ++answers;
-      logits[i].assign(row, row + engine->config().vocab_size);
+      logits[i].assign(row, row + engines_[rank]->config().vocab_size);
     }
     EXPECT_EQ(answers, 1) << "sequence " << i << " of the plan";
   }

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "tests/unit/engine/logits_recorder.h"
 #include "worker/collectives/communicator.h"
 #include "worker/device/device.h"
 #include "worker/engine/engine.h"
@@ -41,11 +42,13 @@ class Rack {
   std::vector<Logits> LogitsOf(const model::StepPlan& plan);
 
   Engine& engine(Rank rank) { return *engines_[static_cast<size_t>(rank)]; }
+  const LogitsRecorder& logits(Rank rank) const { return *logits_[static_cast<size_t>(rank)]; }
   int size() const { return static_cast<int>(engines_.size()); }
 
  private:
   std::vector<std::shared_ptr<Device>> devices_;
   std::vector<std::unique_ptr<Communicator>> world_;
+  std::vector<std::unique_ptr<LogitsRecorder>> logits_;  // of each rank
   std::vector<std::unique_ptr<Engine>> engines_;
 };
 

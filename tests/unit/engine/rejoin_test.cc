@@ -23,7 +23,9 @@ constexpr Epoch kFirst = 7;
 class Ranks {
  public:
   explicit Ranks(const EngineOptions& options)
-      : options_(options), engines_(static_cast<size_t>(options.layout.world_size())) {}
+      : options_(options),
+        logits_(static_cast<size_t>(options.layout.world_size())),
+        engines_(static_cast<size_t>(options.layout.world_size())) {}
 
   // A new world, in which ranks with an engine join again and all others load. Each rank's status.
   std::vector<absl::Status> Meet(Epoch epoch) {
@@ -35,7 +37,8 @@ class Ranks {
       EngineOptions options = options_;
       options.rank = static_cast<Rank>(rank);
       options.epoch = epoch;
-      auto engine = Engine::Create(options, own, [&](int64_t, int64_t) { ++loading_reports_; });
+      auto engine = Engine::Create(
+          options, own, [&](int64_t, int64_t) { ++loading_reports_; }, &logits_[rank]);
       if (engine.ok()) engines_[rank] = *std::move(engine);
       return engine.status();
     });
@@ -54,9 +57,9 @@ class Ranks {
   int loading_reports() const { return loading_reports_; }
   Logits LogitsOf(const model::StepPlan& plan) {
     for (const absl::Status& status : Execute(plan)) EXPECT_TRUE(status.ok()) << status;
-    for (const auto& engine : engines_) {
-      const float* logits = engine->LastLogits(0);
-      if (logits != nullptr) return {logits, logits + engine->config().vocab_size};
+    for (size_t rank = 0; rank < engines_.size(); ++rank) {
+      const float* logits = logits_[rank].Of(0);
+      if (logits != nullptr) return {logits, logits + engines_[rank]->config().vocab_size};
     }
     ADD_FAILURE() << "no rank answers";
     return {};
@@ -75,6 +78,7 @@ class Ranks {
 
   const EngineOptions options_;
   std::vector<std::unique_ptr<Communicator>> world_;  // outlives the engines
+  std::vector<LogitsRecorder> logits_;                // of each rank; outlives the engines
   std::vector<std::unique_ptr<Engine>> engines_;
   std::atomic<int> loading_reports_{0};
 };

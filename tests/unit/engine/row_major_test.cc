@@ -5,9 +5,9 @@
 #include <cmath>
 #include <filesystem>
 
-#include "model/budget/packed_tensors.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
+#include "tests/unit/sizing/rank_tensors.h"
 #include "worker/device/emulated/emulated_device.h"
 
 namespace deeprack::worker::testing {
@@ -17,7 +17,7 @@ constexpr Epoch kEpoch = 7;
 constexpr RowMajorTypes kBoth = {.bf16 = true, .fp8 = true};
 
 std::unique_ptr<Device> WithRows() {
-  kernels::KernelSet kernels = kernels::plain::Kernels();
+  kernels::KernelSet kernels = kernels::CardKernels();
   kernels.row_major = kBoth;
   return MakeEmulatedDevice(2, {}, kernels);
 }
@@ -25,12 +25,12 @@ std::unique_ptr<Device> WithPanels() { return MakeEmulatedDevice(2, {}); }
 
 // int4 in tiles for e4m3; the plain kernels' own are for bf16.
 std::unique_ptr<Device> WithTilesForE4M3() {
-  kernels::KernelSet kernels = kernels::plain::Kernels();
+  kernels::KernelSet kernels = kernels::CardKernels();
   kernels.row_major.int4 = WeightLayout::kTilesForE4M3;
   return MakeEmulatedDevice(2, {}, kernels);
 }
 std::unique_ptr<Device> Expanded() {
-  kernels::KernelSet kernels = kernels::plain::Kernels();
+  kernels::KernelSet kernels = kernels::CardKernels();
   kernels.row_major = {};
   return MakeEmulatedDevice(2, {}, kernels);
 }
@@ -45,8 +45,8 @@ std::vector<Logits> LogitsOn(const EngineOptions& options, const Rack::MakeDevic
 
 int64_t RowMajorMatrices(const TinyModel& model, const model::Layout& layout) {
   int64_t matrices = 0;
-  for (const model::PackedTensor& tensor :
-       model::PackedTensorsOf(model.Config(), layout, 0, DType::kBF16, {}, kBoth)) {
+  for (const sizing::PackedTensor& tensor :
+       sizing::PackedTensorsOf(model.Config(), layout, 0, DType::kBF16, {.row_major = kBoth})) {
     matrices += tensor.layout == WeightLayout::kRows;
   }
   return matrices;

@@ -7,10 +7,10 @@
 #include <map>
 
 #include "checkpoint/tensor_view.h"
-#include "model/budget/budget.h"
-#include "model/budget/packed_tensors.h"
 #include "model/tensors/tensor_registry.h"
+#include "sizing/weight_manifest.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
+#include "tests/unit/sizing/rank_tensors.h"
 #include "worker/device/cpu_device.h"
 #include "worker/weights/packing.h"
 
@@ -48,9 +48,17 @@ class WeightLoaderTest : public ::testing::Test {
     reader_.emplace(*std::move(reader));
   }
 
+  absl::StatusOr<LoadedWeights> LoadOn(Device& device, const model::Layout& layout, Rank rank, DType compute,
+                                       const LoadProgress& progress) {
+    const sizing::RankSpec spec = {.config = config_, .layout = layout, .rank = rank, .compute = compute};
+    const auto manifest = sizing::ManifestOf(spec, *reader_, device.kernels());
+    if (!manifest.ok()) return manifest.status();
+    return LoadWeights({.spec = spec, .manifest = *manifest, .reader = *reader_}, device, progress);
+  }
+
   LoadedWeights Load(const model::Layout& layout, Rank rank, DType compute = DType::kF32) {
     const auto cpu = MakeCpuDevice(2);
-    auto loaded = LoadWeights(config_, layout, rank, compute, *reader_, *cpu, {});
+    auto loaded = LoadOn(*cpu, layout, rank, compute, {});
     EXPECT_TRUE(loaded.ok()) << loaded.status();
     return *std::move(loaded);
   }
@@ -87,7 +95,7 @@ TEST_F(WeightLoaderTest, SlicesOfEveryKind) {
   const model::Layout layout = {.tp = 4, .dp = 1, .ep = 2, .pp = 2};
   const Rank rank = 7;  // last stage, tp rank 3, second expert group, its second rank
   const LoadedWeights loaded = Load(layout, rank);
-  EXPECT_EQ(loaded.arena.used(), model::WeightBytes(config_, layout, rank, DType::kF32));
+  EXPECT_EQ(loaded.arena.used(), sizing::WeightBytes(config_, layout, rank, DType::kF32));
   const StageWeights& weights = loaded.weights;
   ASSERT_EQ(weights.layers.size(), 2u);  // layers 2 and 3
   EXPECT_EQ(weights.embedding, nullptr);
@@ -188,7 +196,7 @@ TEST_F(WeightLoaderTest, PiecesOfAnySizeFillTheSameBytes) {
   for (const bool fp8 : {true, false}) {
     Open({.fp8 = fp8});
     const model::Layout layout = {.tp = 2, .ep = 2};
-    for (const model::PackedTensor& tensor : model::PackedTensorsOf(config_, layout, 1, DType::kBF16)) {
+    for (const sizing::PackedTensor& tensor : sizing::PackedTensorsOf(config_, layout, 1, DType::kBF16)) {
       const auto pack = [&](int64_t piece_elements) {
         std::vector<std::byte> memory(static_cast<size_t>(tensor.bytes()));
         std::vector<PackingPiece> pieces;
@@ -215,13 +223,12 @@ TEST_F(WeightLoaderTest, ProgressRisesToTheTotal) {
   int64_t last = 0;
   int64_t all = 0;
   int reports = 0;
-  const auto loaded =
-      LoadWeights(config_, {}, 0, DType::kBF16, *reader_, *cpu, [&](int64_t done, int64_t total) {
-        EXPECT_GT(done, last);
-        last = done;
-        all = total;
-        ++reports;
-      });
+  const auto loaded = LoadOn(*cpu, {}, 0, DType::kBF16, [&](int64_t done, int64_t total) {
+    EXPECT_GT(done, last);
+    last = done;
+    all = total;
+    ++reports;
+  });
   ASSERT_TRUE(loaded.ok());
   EXPECT_GT(reports, 3);
   EXPECT_GT(all, 0);

@@ -21,18 +21,18 @@ TEST(WorkspaceTest, CarvingUsesWhatWasCounted) {
        {model::ExpertExchange::kReplicated, model::ExpertExchange::kAllToAll}) {
     for (const model::Layout& layout : {model::Layout{}, model::Layout{.tp = 2, .dp = 2, .ep = 2, .pp = 2}}) {
       for (Rank rank = 0; rank < layout.world_size(); ++rank) {
-        const model::WorkspaceSpec spec = {
+        const sizing::RankSpec spec = {
             .config = config,
             .layout = layout,
             .rank = rank,
             .compute = DType::kBF16,
             .expert_exchange = exchange,
             .limits = {.max_step_tokens = 33, .max_sequences = 5, .max_context = 70}};
-        const int64_t bytes = model::WorkspaceBytes(spec);
+        const int64_t bytes = sizing::WorkspaceBytes(spec, {});
         auto arena = Arena::Create(*cpu, "workspace", bytes);
         ASSERT_TRUE(arena.ok());
         std::byte* const base = *arena->Allocate(bytes);
-        const Workspace ws = CarveWorkspace(spec, base);
+        const Workspace ws = CarveWorkspace(spec, {}, base);
         EXPECT_EQ(static_cast<void*>(ws.rope_cos), base);
 
         std::byte* end = base;

@@ -1,4 +1,4 @@
-#include "kernels/cuda/choice/kernel_choice.h"
+#include "kernels/api/card_kernels.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/api/cpu_kernels.h"
 #include "kernels/api/kernel_set.h"
 #include "kernels/api/thread_pool.h"
 #include "kernels/reference/reference.h"

@@ -1,5 +1,6 @@
 #include "kernels/api/packed_weight.h"
 
+#include "kernels/api/weight_packing.h"
 #include "tests/unit/kernels/block_weights.h"
 
 namespace deeprack::kernels {

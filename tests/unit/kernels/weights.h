@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "kernels/api/packed_weight.h"
+#include "kernels/api/weight_packing.h"
 #include "tests/unit/kernels/kernel_test.h"
 
 namespace deeprack::kernels {

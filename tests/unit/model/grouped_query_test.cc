@@ -1,42 +1,20 @@
-// The R1 distills: config.json as published, tensors, layouts and page sizes.
+// The R1 distills: config.json as published, tensors and layouts.
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "model/budget/budget.h"
-#include "model/budget/kv_cache_type.h"
+#include "model/config/kv_cache_type.h"
 #include "model/config/model_config.h"
 #include "model/shard/shard.h"
 #include "nlohmann/json.hpp"
+#include "tests/unit/model/distill_configs.h"
 
 namespace deeprack::model {
 namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
-
-json Qwen7B() {
-  return json::parse(R"({"architectures": ["Qwen2ForCausalLM"], "attention_dropout": 0.0,
-    "bos_token_id": 151643, "eos_token_id": 151643, "hidden_act": "silu", "hidden_size": 3584,
-    "initializer_range": 0.02, "intermediate_size": 18944, "max_position_embeddings": 131072,
-    "max_window_layers": 28, "model_type": "qwen2", "num_attention_heads": 28, "num_hidden_layers": 28,
-    "num_key_value_heads": 4, "rms_norm_eps": 1e-06, "rope_theta": 10000, "sliding_window": 4096,
-    "tie_word_embeddings": false, "torch_dtype": "bfloat16", "use_cache": true, "use_mrope": false,
-    "use_sliding_window": false, "vocab_size": 152064})");
-}
-
-json Llama8B() {
-  return json::parse(R"({"architectures": ["LlamaForCausalLM"], "attention_bias": false,
-    "attention_dropout": 0.0, "bos_token_id": 128000, "eos_token_id": 128001, "hidden_act": "silu",
-    "hidden_size": 4096, "initializer_range": 0.02, "intermediate_size": 14336,
-    "max_position_embeddings": 131072, "mlp_bias": false, "model_type": "llama", "num_attention_heads": 32,
-    "num_hidden_layers": 32, "num_key_value_heads": 8, "pretraining_tp": 1, "rms_norm_eps": 1e-05,
-    "rope_scaling": {"factor": 8.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
-      "original_max_position_embeddings": 8192, "rope_type": "llama3"},
-    "rope_theta": 500000.0, "tie_word_embeddings": false, "torch_dtype": "bfloat16", "use_cache": true,
-    "vocab_size": 128256})");
-}
 
 ModelConfig Parsed(const json& file) {
   const auto config = ParseModelConfig(file.dump());
@@ -130,11 +108,8 @@ TEST(GroupedQueryTest, LayoutsThatDoNotFitAreRefusedWithThoseThatDo) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("tp may be 1, 2, 3, 6, 12 or 24"));
 }
 
-TEST(GroupedQueryTest, PagesHoldKeysAndValuesOfTheRanksHeads) {
-  const ModelConfig config = Parsed(Qwen7B());  // 28 layers, 4 key-value heads of 128
-  EXPECT_EQ(KvPageBytes(config, {}, 0, DType::kBF16), 28 * 64 * 4 * 256 * 2);
-  EXPECT_EQ(KvPageBytes(config, {.tp = 4, .pp = 2}, 5, DType::kBF16), 14 * 64 * 1 * 256 * 2);
-  EXPECT_EQ(KvPageBytes(config, {.tp = 28}, 5, DType::kF32), 28 * 64 * 1 * 256 * 4);
+TEST(GroupedQueryTest, ACacheInFp8IsRefused) {
+  const ModelConfig config = Parsed(Qwen7B());
   EXPECT_TRUE(CheckKvCacheType(config, DType::kBF16).ok());
   EXPECT_EQ(CheckKvCacheType(config, DType::kF8E4M3).message(),
             "a KV cache in fp8 needs latent attention, and a qwen2 model has grouped-query attention: use "

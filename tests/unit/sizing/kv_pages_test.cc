@@ -2,8 +2,43 @@
 
 #include <gtest/gtest.h>
 
+#include "base/fp8_kv_page.h"
+#include "tests/unit/model/distill_configs.h"
+#include "tests/unit/model/r1_config.h"
+
 namespace deeprack::sizing {
 namespace {
+
+using model::R1;
+
+TEST(KvPageTest, KvPageOfR1) {
+  // 64 tokens x 61 layers x 576 values: 70.3 KB a token in bf16.
+  EXPECT_EQ(KvPageBytes({.config = R1(), .layout = {.tp = 8, .dp = 2, .ep = 16}, .cache_type = DType::kBF16}),
+            64 * 61 * 576 * 2);
+  EXPECT_EQ(KvPageBytes({.config = R1(), .layout = {.pp = 4}, .cache_type = DType::kF32}), 64 * 16 * 576 * 4);
+  EXPECT_EQ(KvPageBytes({.config = R1(), .layout = {.pp = 4}, .rank = 3, .cache_type = DType::kF32}),
+            64 * 15 * 576 * 4);
+}
+
+TEST(KvPageTest, KvPageOfR1InFp8) {
+  EXPECT_EQ(
+      KvPageBytes({.config = R1(), .layout = {.tp = 8, .dp = 2, .ep = 16}, .cache_type = DType::kF8E4M3}),
+      61 * 41216);
+  EXPECT_EQ(KvPageBytes({.config = R1(), .layout = {.pp = 4}, .rank = 3, .cache_type = DType::kF8E4M3}),
+            15 * 41216);
+  // An odd latent: its rope begins a byte later.
+  EXPECT_EQ((Fp8KvPage{.latent_dim = 21, .rope_dim = 4}.bytes()), 64 * (22 + 8 + 4));
+}
+
+TEST(KvPageTest, PagesHoldKeysAndValuesOfTheRanksHeads) {
+  const model::ModelConfig config = model::MustParse(model::Qwen7B());  // 28 layers, 4 key-value heads of 128
+  EXPECT_EQ(KvPageBytes({.config = config, .cache_type = DType::kBF16}), 28 * 64 * 4 * 256 * 2);
+  EXPECT_EQ(
+      KvPageBytes({.config = config, .layout = {.tp = 4, .pp = 2}, .rank = 5, .cache_type = DType::kBF16}),
+      14 * 64 * 1 * 256 * 2);
+  EXPECT_EQ(KvPageBytes({.config = config, .layout = {.tp = 28}, .rank = 5, .cache_type = DType::kF32}),
+            28 * 64 * 1 * 256 * 4);
+}
 
 TEST(AgreeOnBlocksTest, TheTightestRankDecides) {
   const RankMemory ranks[] = {{.host = 1, .available_bytes = 1000, .fixed_bytes = 100, .page_bytes = 10},

@@ -4,8 +4,9 @@
 #include <memory>
 #include <numeric>
 
+#include "kernels/api/int4_tiles.h"
+#include "kernels/api/weight_packing.h"
 #include "kernels/cuda/sm90/gemm.h"
-#include "kernels/cuda/sm90/int4_weight.h"
 #include "tests/unit/sm90/card.h"
 
 namespace deeprack::kernels::sm90 {
@@ -23,7 +24,7 @@ struct Weight {
       : n(n), k(k), values(groups * n * k) {
     const DType type = operands.weight;
     row = {nullptr, nullptr, type, groups, n, k};
-    if (operands.x == DType::kF8E4M3) row.order = Int4Order::kForE4M3;
+    if (operands.x == DType::kF8E4M3) row.int4_layout = WeightLayout::kTilesForE4M3;
     if (type == DType::kBF16) {
       const std::vector<bf16> source = NormalBF16(values.size(), random, 0.1f);
       for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(ToFloat(source[i]));
@@ -49,7 +50,7 @@ struct Weight {
             block.zero = static_cast<uint8_t>(random() % 17);
             for (uint8_t& q : block.qs) q = static_cast<uint8_t>(random());
           }
-          PackInt4Row(blocks.data(), r, k, tiles.data() + g * Int4Bytes(1, n, k), row.order);
+          PackInt4Row(blocks.data(), r, k, row.int4_layout, tiles.data() + g * Int4Bytes(1, n, k));
           for (int64_t c = 0; c < k; ++c) {
             const BlockInt4G128& block = blocks[c / 128];
             const int q = block.qs[c % 64] >> (c % 128 / 64 * 4) & 15;

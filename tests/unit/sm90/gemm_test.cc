@@ -103,45 +103,6 @@ TEST_P(GemmTest, RangesOfRows) {
   }
 }
 
-TEST_P(GemmTest, MaskedGroupsWithSwiGlu) {
-  Random random(4);
-  const int64_t n = 160, k = 128, groups = 4, group_rows = 24;
-  const std::vector<int32_t> counts = {0, 24, 1, 10};
-  const CardArray<int32_t> card_counts(counts);
-  std::vector<bool> real(groups * group_rows);
-  for (int64_t g = 0; g < groups; ++g) {
-    for (int64_t r = 0; r < counts[g]; ++r) real[g * group_rows + r] = true;
-  }
-  const Weight weight(GetParam(), groups, n, k, random);
-  const Input x(GetParam().x, groups * group_rows, k, random, real);
-  int64_t stride = 0;
-  const std::vector<bf16> out = RunGemm<bf16>({.weight = weight.row,
-                                               .x = x.rows,
-                                               .grouping = Grouping::kMasked,
-                                               .counts = card_counts.data(),
-                                               .group_rows = group_rows,
-                                               .rows_per_group = 10,
-                                               .swiglu = true},
-                                              n / 2, stride);
-  for (int64_t g = 0; g < groups; ++g) {
-    for (int64_t r = 0; r < group_rows; ++r) {
-      const int64_t row = g * group_rows + r;
-      if (r >= counts[g]) {
-        ASSERT_TRUE(IsNaN(out[row * stride]));
-        continue;
-      }
-      std::vector<double> expected(n / 2);
-      for (int64_t f = 0; f < n / 2; ++f) {
-        const double gate = Dot(x.values.data() + row * k, weight.Row(g, f / 8 * 16 + f % 8), k);
-        const double up = Dot(x.values.data() + row * k, weight.Row(g, f / 8 * 16 + f % 8 + 8), k);
-        expected[f] = gate / (1 + std::exp(-gate)) * up;
-      }
-      SCOPED_TRACE(testing::Message() << "group " << g << " row " << r);
-      ExpectRow(out.data() + row * stride, expected, 4 * Tolerance(GetParam()));
-    }
-  }
-}
-
 INSTANTIATE_TEST_SUITE_P(Formats, GemmTest,
                          ::testing::Values(Operands{DType::kF8E4M3, DType::kF8E4M3}, kBothBF16,
                                            Operands{DType::kInt4G128, DType::kBF16},
@@ -192,8 +153,11 @@ TEST(GemmRefusalTest, SaysWhy) {
   args.x.type = DType::kF8E4M3;
   EXPECT_STREQ(WhyNotGemm(args), "x is of another type than the product takes");
   args = good;
-  args.weight = {
-      .data = out.data(), .type = DType::kInt4G128, .n = 16, .k = 128, .order = Int4Order::kForE4M3};
+  args.weight = {.data = out.data(),
+                 .type = DType::kInt4G128,
+                 .n = 16,
+                 .k = 128,
+                 .int4_layout = WeightLayout::kTilesForE4M3};
   EXPECT_STREQ(WhyNotGemm(args), "x is of another type than the product takes");
   args.x.type = DType::kF8E4M3;
   args.x.stride = 128;

@@ -7,8 +7,9 @@
 #include <tuple>
 #include <vector>
 
+#include "kernels/api/card_kernels.h"
 #include "kernels/api/mla_prepare.h"
-#include "kernels/cuda/hopper/kernel_set.h"
+#include "kernels/cuda/choice/operation_names.h"
 #include "kernels/cuda/hopper/operations.h"
 #include "kernels/cuda/plain/operations.h"
 #include "kernels/cuda/sm90/gemm_schedule.h"
@@ -25,13 +26,13 @@ using sm90::CardArray;
 using sm90::NormalBF16;
 
 TEST(HopperSetTest, IsPlainButForWhatIsChosen) {
-  const KernelSet none = KernelsFor({});
+  const KernelSet none = CardKernels({});
   EXPECT_EQ(none.name, "cuda-plain");
   EXPECT_EQ(none.linear, plain::Linear);
   EXPECT_EQ(none.scratch_bytes, plain::ScratchOf);
   EXPECT_FALSE(none.row_major.Has(DType::kBF16) || none.row_major.Has(DType::kF8E4M3));
 
-  const KernelSet fp8 = KernelsFor({.used = {{"fp8", kOperationFp8Product, 9, 0}}});
+  const KernelSet fp8 = CardKernels({.used = {{"fp8", kOperationFp8Product, 9, 0}}});
   EXPECT_EQ(fp8.name, "cuda-sm90");
   EXPECT_TRUE(fp8.row_major.Has(DType::kF8E4M3));
   EXPECT_FALSE(fp8.row_major.Has(DType::kBF16));
@@ -40,16 +41,16 @@ TEST(HopperSetTest, IsPlainButForWhatIsChosen) {
   EXPECT_EQ(fp8.plan_mla, nullptr);
   EXPECT_EQ(fp8.mla_prepare, nullptr);
 
-  const KernelSet fp8_cache = KernelsFor({.used = {{"attention", kOperationMlaFp8, 9, 0}}});
+  const KernelSet fp8_cache = CardKernels({.used = {{"attention", kOperationMlaFp8, 9, 0}}});
   EXPECT_TRUE(fp8_cache.planned_caches.Has(DType::kF8E4M3));
   EXPECT_FALSE(fp8_cache.planned_caches.Has(DType::kBF16));
 
-  const KernelSet int4 = KernelsFor({.used = {{kInt4ByBF16, kOperationInt4Product, 9, 0}}});
+  const KernelSet int4 = CardKernels({.used = {{kInt4ByBF16, kOperationInt4Product, 9, 0}}});
   EXPECT_EQ(int4.row_major.int4, WeightLayout::kTiles);
   EXPECT_EQ(int4.linear, Linear);
 
   const KernelSet all =
-      KernelsFor(ChooseUnverifiedToo({.name = "NVIDIA H200", .major = 9, .minor = 0}, SpecialKernels()));
+      CardKernels(ChooseUnverifiedToo({.name = "NVIDIA H200", .major = 9, .minor = 0}, SpecialKernels()));
   EXPECT_EQ(all.mla_attention, MlaAttention);
   EXPECT_TRUE(all.planned_caches.Has(DType::kBF16) && all.planned_caches.Has(DType::kF8E4M3));
   EXPECT_FALSE(all.planned_caches.Has(DType::kF32));
@@ -135,8 +136,8 @@ TEST(HopperSetTest, AFeedForwardIsItsLaunches) {
       const CardArray<fp8_e4m3> values(kRows * kInner);
       const CardArray<float> scales(kRows), sums(kRows);
       const sm90::QuantisedRows rows = {values.data(), kInner, scales.data(), kRows, sums.data()};
-      sm90::SwiGluQuantise(
-          {.gate_up = args.gate_up.out, .exist = {.count = args.swiglu.row_count}, .out = rows}, execution);
+      sm90::SwiGluQuantise({.gate_up = args.gate_up.out, .row_count = args.swiglu.row_count, .out = rows},
+                           execution);
       sm90::Gemm({.weight = down.row,
                   .x = {rows.data, DType::kF8E4M3, kRows, kInner, rows.scales, kRows, rows.sums},
                   .grouping = sm90::Grouping::kRanges,
@@ -401,7 +402,7 @@ TEST(HopperSetTest, PreparationIsThePlainOperations) {
         }
         return bytes;
       };
-      KernelSet hopper = KernelsFor({.used = {{"preparation", kOperationMlaPrepare, 9, 0}}});
+      KernelSet hopper = CardKernels({.used = {{"preparation", kOperationMlaPrepare, 9, 0}}});
       const std::vector<uint8_t> actual = run(hopper), expected = run(plain::Kernels());
       const bool served = latent_dim == sm90::kLatent && cache_type != DType::kF32;
       int64_t different = 0;
@@ -449,7 +450,7 @@ TEST(HopperSetTest, ExpandedAttentionIsThePlainOne) {
   std::vector<std::byte> plan(static_cast<size_t>(ExpandedPlanBytes(shape, 2, 2304)));
   PlanExpanded(shape, sequences.data(), 2, plan.data());
   const CardArray<std::byte> card_plan(plan);
-  const ScratchBytes bytes = KernelsFor({.used = {{"expanded", kOperationExpandedAttention, 9, 0}}})
+  const ScratchBytes bytes = CardKernels({.used = {{"expanded", kOperationExpandedAttention, 9, 0}}})
                                  .scratch_bytes({.expanded = shape});
   const CardArray<std::byte> scratch(static_cast<size_t>(bytes.data));
   const CardArray<int> counters(std::vector<int>(static_cast<size_t>(bytes.counters) / sizeof(int)));

@@ -79,22 +79,22 @@ TEST(GateTest, RowsBeyondTheCountChooseNobody) {
   for (int64_t i = 9 * top_k; i < m * top_k; ++i) EXPECT_EQ(written[i], 0.0f);
 }
 
-TEST(GroupRowsTest, RangesAreTheReferences) {
+TEST(GroupByExpertTest, RangesAreTheReferences) {
   Random random(2);
   const int64_t m = 100, top_k = 4, experts = 7, begin = 5;
   std::vector<int32_t> ids(m * top_k);
   for (int32_t& id : ids) id = static_cast<int32_t>(random() % 16);
   const CardArray<int32_t> card_ids(ids), offsets(experts + 1), row_index(m * top_k),
       pair_to_row(std::vector<int32_t>(m * top_k, 99));  // all are written
-  GroupRows({.ids = card_ids.data(),
-             .m = m,
-             .top_k = top_k,
-             .expert_begin = begin,
-             .experts = experts,
-             .offsets = offsets.data(),
-             .row_index = row_index.data(),
-             .pair_to_row = pair_to_row.data()},
-            {});
+  GroupByExpert({.ids = card_ids.data(),
+                 .m = m,
+                 .top_k = top_k,
+                 .expert_begin = begin,
+                 .experts = experts,
+                 .offsets = offsets.data(),
+                 .row_index = row_index.data(),
+                 .pair_to_row = pair_to_row.data()},
+                {});
   CardWait();
   std::vector<int32_t> expected_offsets(experts + 1), expected_index(m * top_k), expected_pairs(m * top_k);
   reference::GroupByExpert({ids.data(), m, top_k, begin, experts, expected_offsets.data(),
@@ -104,40 +104,6 @@ TEST(GroupRowsTest, RangesAreTheReferences) {
   const std::vector<int32_t> index = row_index.Read();
   for (int32_t r = 0; r < expected_offsets.back(); ++r) EXPECT_EQ(index[r], expected_index[r]);
   EXPECT_EQ(index[expected_offsets.back()], -1);  // nothing beyond: still what it was filled with
-}
-
-TEST(GroupRowsTest, MaskedGroupsKeepTokenOrder) {
-  Random random(3);
-  const int64_t m = 90, top_k = 8, experts = 4, group_rows = 60;
-  std::vector<int32_t> ids(m * top_k);
-  for (int32_t& id : ids) id = static_cast<int32_t>(random() % 12);
-  for (int64_t t = 0; t < m; ++t) ids[t * top_k] = 2;  // 90 rows and more for 60 places
-  const CardArray<int32_t> card_ids(ids), counts(experts), row_index(experts * group_rows),
-      pair_to_row(std::vector<int32_t>(m * top_k, 99));  // all are written
-  GroupRows({.ids = card_ids.data(),
-             .m = m,
-             .top_k = top_k,
-             .expert_begin = 0,
-             .experts = experts,
-             .group_rows = group_rows,
-             .counts = counts.data(),
-             .row_index = row_index.data(),
-             .pair_to_row = pair_to_row.data()},
-            {});
-  CardWait();
-  const std::vector<int32_t> index = row_index.Read(), pairs = pair_to_row.Read(), count = counts.Read();
-  std::vector<int64_t> seen(experts, 0);
-  for (int64_t p = 0; p < m * top_k; ++p) {
-    if (ids[p] >= experts || seen[ids[p]] == group_rows) {
-      EXPECT_EQ(pairs[p], -1);
-      continue;
-    }
-    const int64_t row = ids[p] * group_rows + seen[ids[p]]++;
-    EXPECT_EQ(pairs[p], row);
-    EXPECT_EQ(index[row], p / top_k);
-  }
-  for (int64_t e = 0; e < experts; ++e) EXPECT_EQ(count[e], seen[e]);
-  EXPECT_EQ(count[2], group_rows);
 }
 
 // Rows, and what their sum is added to, as T.

@@ -7,7 +7,8 @@
 #include <set>
 #include <vector>
 
-#include "kernels/cuda/sm90/int4_weight.h"
+#include "kernels/api/int4_tiles.h"
+#include "kernels/api/weight_packing.h"
 #include "kernels/cuda/sm90/isa/layout.h"
 
 namespace deeprack::kernels::sm90 {
@@ -59,19 +60,6 @@ TEST(RowWeightTest, SlicesStackAndKeepTheirScales) {
       ASSERT_EQ(packed.data[n * 256 + c], tensor.values[row * 384 + 128 + c]);
       ASSERT_EQ(packed.Scale(n, c), tensor.Scale(row, 128 + c)) << n << " " << c;
     }
-  }
-}
-
-TEST(RowWeightTest, GateAndUpAlternateByEightRows) {
-  const Tensor gate(136, 128), up(136, 128);
-  Packed packed(64, 128);
-  PackGateUp(gate.Slice(104, 0, 32, 128), up.Slice(0, 0, 32, 128), packed.data.data(), packed.scales.data());
-  for (int64_t f = 0; f < 32; ++f) {
-    const int64_t gate_row = f / 8 * 16 + f % 8, up_row = gate_row + 8;
-    EXPECT_EQ(packed.data[gate_row * 128 + 3], gate.values[(104 + f) * 128 + 3]);
-    EXPECT_EQ(packed.data[up_row * 128 + 3], up.values[f * 128 + 3]);
-    EXPECT_EQ(packed.Scale(gate_row, 0), gate.Scale(104 + f, 0));
-    EXPECT_EQ(packed.Scale(up_row, 0), up.Scale(f, 0));
   }
 }
 
@@ -151,7 +139,7 @@ TEST(Int4WeightTest, RowsKeepScalesZerosAndValues) {
     block.zero = static_cast<uint8_t>(random() % 17);
     for (uint8_t& q : block.qs) q = static_cast<uint8_t>(random());
   }
-  PackInt4Row(blocks.data(), 139, 256, tiles.data());
+  PackInt4Row(blocks.data(), 139, 256, WeightLayout::kTiles, tiles.data());
   for (int64_t c = 0; c < 256; ++c) {
     const uint8_t* tile = tiles.data() + (2 + c / 128) * kInt4TileBytes;
     float scale;

@@ -12,7 +12,6 @@
 #include "base/fnv.h"
 #include "base/status_macros.h"
 #include "kernels/api/thread_pool.h"
-#include "kernels/cuda/hopper/kernel_set.h"
 #include "worker/device/host_memory.h"
 
 namespace deeprack::worker {
@@ -65,7 +64,7 @@ class CudaDevice final : public Device {
              cudaStream_t stream, int threads)
       : index_(index),
         card_(std::move(card)),
-        kernels_(kernels::hopper::KernelsFor(choice)),
+        kernels_(kernels::CardKernels(choice)),
         stream_(stream),
         pool_(kernels::MakeThreadPool(threads)),
         execution_{.pool = pool_.get(), .stream = stream, .multiprocessors = card_.multiprocessors} {}

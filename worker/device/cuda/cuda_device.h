@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "kernels/cuda/choice/kernel_choice.h"
+#include "kernels/api/card_kernels.h"
 #include "worker/device/device.h"
 
 namespace deeprack::worker {

@@ -12,7 +12,6 @@
 #include "base/status_macros.h"
 #include "kernels/api/thread_pool.h"
 #include "kernels/cuda/emulator/stream.h"
-#include "kernels/cuda/plain/operations.h"
 #include "worker/device/host_memory.h"
 
 namespace deeprack::worker {

@@ -10,7 +10,7 @@
 #include <functional>
 #include <memory>
 
-#include "kernels/cuda/plain/operations.h"
+#include "kernels/api/card_kernels.h"
 #include "worker/device/device.h"
 
 namespace deeprack::worker {
@@ -23,6 +23,6 @@ struct EmulatedDeviceEvents {
 
 // `threads` of the host for work on host memory; `kernels` that were built for the host.
 std::unique_ptr<Device> MakeEmulatedDevice(int threads, EmulatedDeviceEvents events,
-                                           const kernels::KernelSet& kernels = kernels::plain::Kernels());
+                                           const kernels::KernelSet& kernels = kernels::CardKernels());
 
 }  // namespace deeprack::worker

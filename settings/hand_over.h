@@ -1,0 +1,20 @@
+// The command lines by which `deeprack serve` hands its settings over to the programs that it starts.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "settings/settings.h"
+
+namespace deeprack {
+
+// The arguments that give `program` the values of `settings`: the model without a flag, then "--name",
+// "value" for each setting that the program takes and whose value differs from the program's default, and for
+// each setting that is always said. A program that is started so must not see the variables of
+// SettingVariables: they would win over the defaults.
+std::vector<std::string> ArgumentsFor(Program program, const Settings& settings);
+
+// The names of all variables that a program reads settings from, DEEPRACK_CONFIG included.
+std::vector<std::string> SettingVariables();
+
+}  // namespace deeprack

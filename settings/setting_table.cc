@@ -1,0 +1,372 @@
+// The rows of the table: every setting, described once. docs/FLAGS.md is made from it.
+#include <iterator>
+
+#include "model/step/sampling_check.h"
+#include "settings/setting.h"
+
+namespace deeprack {
+namespace {
+
+constexpr uint8_t kServe = static_cast<uint8_t>(Program::kServe);
+constexpr uint8_t kCoordinator = static_cast<uint8_t>(Program::kCoordinator);
+constexpr uint8_t kWorker = static_cast<uint8_t>(Program::kWorker);
+constexpr uint8_t kAll = kServe | kCoordinator | kWorker;
+
+constexpr double kMostRanks = 4096;  // in one dimension of the layout
+constexpr double kDay = 86400;       // seconds
+
+using Rows = std::vector<Setting>;
+
+Rows ModelRows() {
+  constexpr absl::string_view kSection = "Model and layout";
+  return {
+      {.name = "model",
+       .field = &Settings::model,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .needed_by = kCoordinator,
+       .travels = true,
+       .help = "The model: a Hugging Face folder or a GGUF file. On the command line it stands without a "
+               "flag. `deeprack` takes the demo model when none is named."},
+  };
+}
+
+Rows LayoutRows() {
+  constexpr absl::string_view kSection = "Model and layout";
+  const auto row = [&](absl::string_view name, int32_t Settings::*field, double low, absl::string_view help) {
+    return Setting{.name = name,
+                   .field = field,
+                   .section = kSection,
+                   .programs = kServe | kCoordinator,
+                   .travels = true,
+                   .always_said = true,
+                   .low = low,
+                   .high = kMostRanks,
+                   .help = help};
+  };
+  return {
+      row("tp", &Settings::tp, 1,
+          "Tensor parallelism: the number of ranks that share the attention heads of a sequence."),
+      row("dp", &Settings::dp, 1,
+          "Data parallelism: the number of groups of tp ranks. A sequence belongs to one group."),
+      row("ep", &Settings::ep, 0,
+          "Expert parallelism: the number of groups among which the experts are divided. It divides tp * dp. "
+          "0: tp * dp."),
+      row("pp", &Settings::pp, 1,
+          "Pipeline parallelism: the number of stages among which the layers are divided."),
+  };
+}
+
+Rows NumberFormatRows() {
+  constexpr absl::string_view kSection = "Number formats and kernels";
+  return {
+      {.name = "compute",
+       .field = &Settings::compute,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .travels = true,
+       .always_said = true,
+       .choices = {"bf16", "f32"},
+       .help = "The type of activations."},
+      {.name = "load-format",
+       .field = &Settings::load_format,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .travels = true,
+       .always_said = true,
+       .choices = {std::begin(model::kLoadFormatNames), std::end(model::kLoadFormatNames)},
+       .help = "auto: the model's weights. dummy: weights made up from config.json, to try a rack before the "
+               "model's files are there. Answers are then noise."},
+      {.name = "kv-cache-dtype",
+       .field = &Settings::kv_cache_dtype,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .travels = true,
+       .always_said = true,
+       .choices = {std::begin(model::kKvCacheTypeNames), std::end(model::kKvCacheTypeNames)},
+       .help = "The type of the KV cache. auto: the type of activations. fp8: a little more than half the "
+               "memory of bf16."},
+      {.name = "backend",
+       .field = &Settings::backend,
+       .section = kSection,
+       .programs = kServe | kWorker,
+       .choices = {"auto", "cpu", "cuda"},
+       .help = "Where ranks compute. auto: on a card where the rank's machine has one, else on the CPU."},
+      {.name = "expert-exchange",
+       .field = &Settings::expert_exchange,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .travels = true,
+       .always_said = true,
+       .choices = {"replicated", "all_to_all"},
+       .help =
+           "How tokens reach their experts. replicated: every rank has all tokens. all_to_all: a token is "
+           "sent to the ranks that hold its experts."},
+      {.name = "prefill-attention",
+       .field = &Settings::prefill_attention,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .travels = true,
+       .always_said = true,
+       .choices = {"absorbed", "expanded"},
+       .help = "The form of latent attention for prompts. expanded: faster for long prompts. absorbed: the "
+               "form that generated tokens have, so that cached pages of answers are found again."},
+      {.name = "decode-graphs",
+       .field = &Settings::decode_graphs,
+       .section = kSection,
+       .programs = kServe | kWorker,
+       .help = "Run decode steps from CUDA graphs. No card has proven this yet."},
+      {.name = "unverified-kernels",
+       .field = &Settings::unverified_kernels,
+       .section = kSection,
+       .programs = kServe | kWorker,
+       .help = "For developers: use kernels made for the card that have not passed `make gpu-check` on one. "
+               "Answers may be wrong."},
+  };
+}
+
+Rows LimitRows() {
+  constexpr absl::string_view kSection = "Limits and memory";
+  return {
+      {.name = "max-context",
+       .field = &Settings::max_context,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .travels = true,
+       .low = 0,
+       .high = 1 << 30,
+       .unit = "tokens",
+       .help = "The most tokens of a sequence, prompt and answer together. 0: as many as the model allows."},
+      {.name = "max-step-tokens",
+       .field = &Settings::max_step_tokens,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .travels = true,
+       .low = 1,
+       .high = 1 << 20,
+       .unit = "tokens",
+       .help = "The most tokens that one dp group computes in a step. Longer prompts take several steps."},
+      {.name = "max-sequences",
+       .field = &Settings::max_sequences,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .travels = true,
+       .low = 1,
+       .high = 1 << 16,
+       .unit = "sequences",
+       .help = "The most sequences that run at once in one dp group."},
+      {.name = "max-waiting",
+       .field = &Settings::max_waiting,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .low = 0,
+       .high = 1 << 20,
+       .unit = "sequences",
+       .help = "The most sequences in the queue. A request beyond this number is refused with status 429."},
+      {.name = "max-logprobs",
+       .field = &Settings::max_logprobs,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .low = 1,
+       .high = model::kMostTopLogprobs,
+       .unit = "tokens",
+       .help = "The most likely tokens whose log-probabilities a request may ask for at each position."},
+      {.name = "kv-bytes",
+       .field = &Settings::kv_bytes,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .travels = true,
+       .unit = "bytes",
+       .help = "The size of each rank's KV cache. 0: from the memory that is free on the rank's device."},
+      {.name = "packed",
+       .field = &Settings::packed,
+       .section = kSection,
+       .programs = kServe | kWorker,
+       .help = "A folder of packed weights, the same path on every machine. A rank maps its file, or packs "
+               "its weights into the folder for the next start. Without it: weights are packed in memory."},
+      {.name = "packed-check",
+       .field = &Settings::packed_check,
+       .section = kSection,
+       .programs = kServe | kWorker,
+       .choices = {"header", "full"},
+       .help = "What is checked of a packed file. header: its size and header. full: all of its data, too."},
+  };
+}
+
+Rows HttpRows() {
+  constexpr absl::string_view kSection = "HTTP server and API";
+  return {
+      {.name = "host",
+       .field = &Settings::host,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .always_said = true,
+       .help = "The address on which the HTTP server listens. 0.0.0.0: every interface."},
+      {.name = "port",
+       .field = &Settings::port,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .always_said = true,
+       .low = 0,
+       .high = 65535,
+       .help = "The port of the HTTP server. 0: any free port."},
+      {.name = "http-threads",
+       .field = &Settings::http_threads,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .low = 1,
+       .high = 1024,
+       .unit = "threads",
+       .help = "The threads of the HTTP server."},
+      {.name = "max-connections",
+       .field = &Settings::max_connections,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .low = 1,
+       .high = 1 << 20,
+       .unit = "connections",
+       .help = "The most open connections. A connection beyond this number is refused with status 503."},
+      {.name = "keep-alive-seconds",
+       .field = &Settings::keep_alive_seconds,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .low = 0.1,
+       .high = 3600,
+       .unit = "seconds",
+       .help = "How long an event stream may be silent before the server sends a comment, so that proxies "
+               "keep the connection open."},
+      {.name = "served-model-name",
+       .field = &Settings::served_model_name,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .help = "The model's name in the API. Without it: the name of the model's folder or file."},
+      {.name = "generation-config",
+       .field = &Settings::generation_config,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .help = "Take the defaults of sampling from the model's generation_config.json."},
+  };
+}
+
+Rows ClusterRows() {
+  constexpr absl::string_view kSection = "Machines of the cluster";
+  return {
+      {.name = "cluster-address",
+       .field = &Settings::cluster_address,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .always_said = true,
+       .help = "host:port where workers reach the coordinator. Port 0: any free port."},
+      {.name = "coordinator",
+       .field = &Settings::coordinator,
+       .section = kSection,
+       .programs = kWorker,
+       .needed_by = kWorker,
+       .help = "host:port where the coordinator listens for workers."},
+      {.name = "listen",
+       .field = &Settings::listen,
+       .section = kSection,
+       .programs = kWorker,
+       .help =
+           "host:port where this worker serves the coordinator. Port 0: any free port. Host 0.0.0.0: every "
+           "interface. Without it: 127.0.0.1:0 when the coordinator is on loopback, else 0.0.0.0:0."},
+      {.name = "cluster-tls",
+       .field = &Settings::cluster_tls,
+       .section = kSection,
+       .programs = kAll,
+       .help =
+           "A folder of ca.crt, tls.crt and tls.key, the same path on every machine. It is needed as soon "
+           "as an address of the cluster is not on loopback."},
+      {.name = "workers",
+       .field = &Settings::workers,
+       .section = kSection,
+       .programs = kServe,
+       .choices = {"local", "external"},
+       .help =
+           "local: `serve` starts the ranks. external: `serve` waits for ranks that are started elsewhere."},
+      {.name = "hosts",
+       .field = &Settings::hosts,
+       .section = kSection,
+       .programs = kServe,
+       .help =
+           "The machines on which mpirun starts the ranks, and how many on each: node1:8,node2:8. Without "
+           "it: this machine."},
+      {.name = "worker-timeout",
+       .field = &Settings::worker_timeout,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .low = 0.1,
+       .high = kDay,
+       .unit = "seconds",
+       .help = "How long to wait at the start until all ranks have joined."},
+      {.name = "recovery-timeout",
+       .field = &Settings::recovery_timeout,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .low = 0,
+       .high = kDay,
+       .unit = "seconds",
+       .help = "How long streams pause after the loss of a rank, until all ranks have joined again. 0: the "
+               "loss of a rank ends serving."},
+      {.name = "collective-timeout",
+       .field = &Settings::collective_timeout,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .travels = true,
+       .low = 0.1,
+       .high = kDay,
+       .unit = "seconds",
+       .help = "How long a rank waits for another rank in one exchange of data, before it reports the other "
+               "rank as lost."},
+  };
+}
+
+Rows MachineRows() {
+  constexpr absl::string_view kSection = "Threads, cards and logs";
+  return {
+      {.name = "threads",
+       .field = &Settings::threads,
+       .section = kSection,
+       .programs = kAll,
+       .travels = true,
+       .low = 0,
+       .high = 1024,
+       .unit = "threads",
+       .help = "The compute threads of each rank. 0: the machine's cores, divided among its ranks."},
+      {.name = "bind-threads",
+       .field = &Settings::bind_threads,
+       .section = kSection,
+       .programs = kServe | kWorker,
+       .help = "Bind compute threads to processors when the machine has one for each, and threads and memory "
+               "to NUMA nodes."},
+      {.name = "card",
+       .field = &Settings::card,
+       .section = kSection,
+       .programs = kWorker,
+       .low = -1,
+       .high = 1023,
+       .help =
+           "The number of the card. -1: each rank of a machine takes one of the machine's cards in turn."},
+      {.name = "log-level",
+       .field = &Settings::log_level,
+       .section = kSection,
+       .programs = kAll,
+       .choices = {"trace", "debug", "info", "warn", "error", "off"},
+       .help = "What coordinator and workers log on standard error."},
+  };
+}
+
+}  // namespace
+
+const std::vector<Setting>& SettingTable() {
+  static const std::vector<Setting> table = [] {
+    Rows all;
+    for (const Rows& rows : {ModelRows(), LayoutRows(), NumberFormatRows(), LimitRows(), HttpRows(),
+                             ClusterRows(), MachineRows()})
+      all.insert(all.end(), rows.begin(), rows.end());
+    return all;
+  }();
+  return table;
+}
+
+}  // namespace deeprack

@@ -1,0 +1,93 @@
+#include "settings/resolve.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace deeprack {
+namespace {
+
+using ::testing::HasSubstr;
+
+Environment Variables(std::map<std::string, std::string> values) {
+  return [values = std::move(values)](const std::string& name) -> std::optional<std::string> {
+    const auto found = values.find(name);
+    return found == values.end() ? std::nullopt : std::optional<std::string>(found->second);
+  };
+}
+
+TEST(ResolveSettings, AreTheDefaultsWhenNothingIsSaid) {
+  const auto options = ResolveSettings(Program::kServe, {}, Variables({}), {"", ""});
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->layout(), (model::Layout{.tp = 1, .dp = 1, .ep = 1, .pp = 1}));
+  EXPECT_EQ(options->port, 8000);
+  EXPECT_EQ(options->compute, "bf16");
+}
+
+TEST(ResolveSettings, FlagsWinOverEnvironmentOverFile) {
+  const std::string yaml = "tp: 2\ndp: 2\npp: 2\nmodel: /from/file\nmax_context: 100\n";
+  const auto environment =
+      Variables({{"DEEPRACK_TP", "4"}, {"DEEPRACK_DP", "4"}, {"DEEPRACK_MAX_CONTEXT", "200"}});
+  const auto options = ResolveSettings(Program::kServe, {{"tp", "8"}}, environment, {yaml, "rack.yaml"});
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->tp, 8);
+  EXPECT_EQ(options->dp, 4);
+  EXPECT_EQ(options->pp, 2);
+  EXPECT_EQ(options->max_context, 200);
+  EXPECT_EQ(options->model, "/from/file");
+  EXPECT_EQ(options->layout().ep, 32) << "all of tp x dp";
+}
+
+TEST(ResolveSettings, SayWhichSettingIsWrongAndWhatWouldDo) {
+  const auto flag = ResolveSettings(Program::kServe, {{"compute", "fp16"}}, Variables({}), {"", ""});
+  EXPECT_EQ(flag.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(flag.status().message(), "--compute: 'fp16' must be one of bf16, f32");
+  const auto variable =
+      ResolveSettings(Program::kServe, {}, Variables({{"DEEPRACK_PORT", "65536"}}), {"", ""});
+  EXPECT_EQ(variable.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(variable.status().message(), "DEEPRACK_PORT: '65536' must be a whole number from 0 to 65535");
+  const auto file = ResolveSettings(Program::kServe, {}, Variables({}), {"tp: many", "rack.yaml"});
+  EXPECT_EQ(file.status().message(), "rack.yaml: tp: 'many' must be a whole number from 1 to 4096");
+}
+
+TEST(ResolveSettings, RefuseAnUnknownKeyByName) {
+  const auto options = ResolveSettings(Program::kServe, {}, Variables({}), {"tpp: 2", "rack.yaml"});
+  EXPECT_EQ(options.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(options.status().message(),
+              HasSubstr("rack.yaml: unknown setting 'tpp'; known: model, tp, dp"));
+}
+
+TEST(ResolveSettings, RefuseAFileThatIsNoMap) {
+  for (const char* yaml : {"- a\n- b", "tp: [", "tp: {a: 1}", "? [a]\n: 1"}) {
+    EXPECT_EQ(ResolveSettings(Program::kServe, {}, Variables({}), {yaml, "rack.yaml"}).status().code(),
+              absl::StatusCode::kFailedPrecondition)
+        << yaml;
+  }
+}
+
+TEST(ResolveSettings, ReadHostsAsTextOrAsAList) {
+  const std::vector<HostSlots> expected = {{"a", 2}, {"b", 1}};
+  EXPECT_EQ(ResolveSettings(Program::kServe, {{"hosts", "a:2,b"}}, Variables({}), {"", ""})->hosts, expected);
+  EXPECT_EQ(ResolveSettings(Program::kServe, {}, Variables({}), {"hosts: ['a:2', b]", "f"})->hosts, expected);
+}
+
+TEST(ResolveSettings, OneFileServesAllPrograms) {
+  const YamlFile file = {"tp: 2\nlisten: 127.0.0.1:7001\nworkers: external\n", "rack.yaml"};
+  const auto coordinator = ResolveSettings(Program::kCoordinator, {}, Variables({}), file);
+  ASSERT_TRUE(coordinator.ok()) << coordinator.status();
+  EXPECT_EQ(coordinator->tp, 2);
+  EXPECT_EQ(coordinator->listen, "") << "a worker's";
+  const auto worker = ResolveSettings(Program::kWorker, {}, Variables({}), file);
+  ASSERT_TRUE(worker.ok()) << worker.status();
+  EXPECT_EQ(worker->listen, "127.0.0.1:7001");
+  EXPECT_EQ(worker->tp, 1);
+  EXPECT_THAT(ResolveSettings(Program::kServe, {}, Variables({}), file).status().message(),
+              HasSubstr("rack.yaml: 'listen' is a setting of deeprack-worker alone"));
+}
+
+TEST(ResolveSettings, ProgramsStartedByHandLogMore) {
+  EXPECT_EQ(ResolveSettings(Program::kServe, {}, Variables({}), {})->log_level, "warn");
+  EXPECT_EQ(ResolveSettings(Program::kWorker, {}, Variables({}), {})->log_level, "info");
+}
+
+}  // namespace
+}  // namespace deeprack
