@@ -1,4 +1,5 @@
-# deeprack's commands. `make` alone lists them. Each installs the Debian packages it lacks (deploy/debian/packages.txt).
+# deeprack's commands. `make` alone lists them. Each command first installs the Debian packages of deploy/debian/packages.txt that
+# are missing.
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
 PROGRAMS := deeprack deeprack-coordinator deeprack-worker
@@ -6,7 +7,7 @@ CTEST := ctest -j $(JOBS) --output-on-failure --no-tests=error
 PYTEST := build/venv/bin/python -m pytest
 SOURCES = $(shell git ls-files '*.h' '*.cc' '*.cu' '*.cuh')
 
-# OpenMPI under test: quiet about hardware that is not there, and no cross-process copies (containers forbid them).
+# OpenMPI in the tests: no warnings about missing hardware, and no copies between processes, which containers forbid.
 export OMPI_MCA_btl_vader_single_copy_mechanism := none
 export OMPI_MCA_btl_base_warn_component_unused := 0
 
@@ -38,7 +39,7 @@ build/venv/ready: tests/requirements.txt | packages
 build-tests: packages build/build.ninja build/venv/ready
 	@cmake --build --preset release -j $(JOBS)
 
-test: build-tests  ## every test: ctest, then pytest
+test: build-tests  ## all tests: ctest, then pytest
 	@$(CTEST) --test-dir build
 	@$(PYTEST) tests -q -ra --durations=5
 
@@ -65,7 +66,7 @@ test-tsan: build-tsan  ## the C++ tests of threads that share memory, under Thre
 # FUZZ_SECONDS for each program of tests/fuzz. An input that fails is left in build/fuzz/found.
 FUZZ_SECONDS ?= 60
 
-fuzz: packages  ## libFuzzer on every parser (FUZZ_SECONDS=60 each)
+fuzz: packages  ## libFuzzer on the programs of tests/fuzz, FUZZ_SECONDS=60 each
 	@deploy/debian/install-packages clang libclang-rt-14-dev
 	@cmake --preset fuzz >/dev/null
 	@cmake --build --preset fuzz -j $(JOBS) --target fuzzers
@@ -73,22 +74,22 @@ fuzz: packages  ## libFuzzer on every parser (FUZZ_SECONDS=60 each)
 	  build/fuzz/fuzzers/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 \
 	    -artifact_prefix=build/fuzz/found/$$f- build/fuzz/corpus/$$f tests/fuzz/corpus/$${f%_fuzz} || exit 1; done
 
-bench: packages build/build.ninja  ## the kernels, each with its floor beside it
+bench: packages build/build.ninja  ## times each kernel, and prints the least time that memory and arithmetic allow
 	@cmake --build --preset release -j $(JOBS) --target kernels_bench
 	@build/bin/kernels_bench
 
-# The R1 slice of docs/PERFORMANCE.md; F8_E4M3 is a folder, all other types are GGUF files.
+# The R1 slice of docs/PERFORMANCE.md. F8_E4M3 is a folder; all other types are GGUF files.
 TYPE ?= Q4_K
 SLICE = build/r1_slice/$(TYPE)$(if $(filter F8_E4M3,$(TYPE)),,.gguf)
 
-bench-slice: packages build/build.ninja build/venv/ready  ## one engine on R1's sizes, random weights, few layers (TYPE=Q4_K; writes 2 to 4 GB)
+bench-slice: packages build/build.ninja build/venv/ready  ## times one engine on a few layers of R1's sizes with random weights (TYPE=Q4_K; writes 2 to 4 GB)
 	@cmake --build --preset release -j $(JOBS) --target engine_bench
 	@mkdir -p build/r1_slice
 	@[ -e $(SLICE) ] || { rm -rf $(SLICE).part && \
 	  build/venv/bin/python bench/r1_slice/make_slice.py $(SLICE).part --type $(TYPE) && mv $(SLICE).part $(SLICE); }
 	@build/bin/engine_bench $(SLICE) --operations
 
-gpu-check:  ## on a machine with a GPU: every kernel checked, repeated, timed (builds where nvcc is; or carry build/gpu)
+gpu-check:  ## checks and times every kernel on a GPU (compiles if nvcc is installed; else copy build/gpu there)
 	@if [ ! -x build/gpu/full_rank_bench ] || command -v nvcc >/dev/null; then $(MAKE) --no-print-directory gpu-programs; fi
 	@tests/gpu/gpu-check build/gpu
 
@@ -100,9 +101,12 @@ format:  ## clang-format over every source
 	@deploy/debian/install-packages clang-format
 	@clang-format -i $(SOURCES)
 
-lint: build/build.ninja  ## clang-tidy over every source
+# clang cannot read g++'s precompiled headers: this folder is configured without them.
+lint: packages  ## clang-tidy over every source
 	@deploy/debian/install-packages clang-tidy
-	@git ls-files '*.cc' | xargs -P $(JOBS) -n 4 clang-tidy -p build --quiet
+	@cmake --preset release -B build/lint -DDEEPRACK_PRECOMPILED_HEADERS=OFF >/dev/null
+	@cmake --build build/lint --target proto
+	@git ls-files '*.cc' | xargs -P $(JOBS) -n 4 clang-tidy -p build/lint --quiet
 
 clean:
 	rm -rf build

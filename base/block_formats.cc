@@ -201,8 +201,7 @@ f16 ToF16(float value) {
   if (magnitude > 0x7f800000u) {
     half = 0x7e00u | ((magnitude >> 13) & 0x3ffu);  // NaN, made quiet
   } else if (magnitude >= 0x47800000u) {
-    half =
-        0x7c00u;  // 2^16 and more; a smaller value that rounds up to 2^16 becomes infinity by the carry below
+    half = 0x7c00u;  // 2^16 and more; the carry below handles smaller values that round up to 2^16
   } else if (magnitude < 0x38800000u) {
     // Below 2^-14: subnormal halves are 2^-24 apart, as floats in [0.5, 1) are, so adding 0.5f rounds.
     half = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;

@@ -1,8 +1,9 @@
-// The CPU kernels against their floors. Every line reports what it moves or computes per second; `of_floor`
-// is its share of the nearer of two limits measured in the same run, on the same threads, alternating: the
-// bandwidth of a plain read loop over memory, and the rate of independent multiply-adds in registers: of
-// fp32, of pairs of bf16 where the backend has them and the rows are bf16, of bytes for block formats.
-// Weights are random and rotate through more memory than the cache holds, as a decoder's layers do.
+// Times the CPU kernels against their floors. Every line reports bytes or flops per second. `of_floor` is the
+// share of the nearer of two limits, which are measured in the same run on the same threads, alternating with
+// the kernel: the bandwidth of a plain read loop over memory, and the rate of independent multiply-adds in
+// registers. The multiply-adds are of fp32, of pairs of bf16 (where the kernels multiply pairs and the rows
+// are bf16) or of bytes (block formats). Weights are random and rotate through more memory than the cache
+// holds, as a decoder's layers do.
 //
 //   kernels_bench [--benchmark_filter=...]     DEEPRACK_BENCH_THREADS (all cores), DEEPRACK_CPU_KERNELS
 #include <benchmark/benchmark.h>
@@ -57,7 +58,7 @@ std::span<const uint64_t> RandomMemory() {
     madvise(base, kRotation, MADV_HUGEPAGE);  // as the worker does
     const std::span<uint64_t> words(static_cast<uint64_t*>(base), kRotation / 8);
     std::mt19937_64 random(1);
-    // Every byte as an exponent is moderate: no NaN, no huge or subnormal value.
+    // Every byte is a moderate exponent: no NaN, no huge and no subnormal value.
     for (uint64_t& word : words) word = (random() & 0xbfbfbfbfbfbfbfbfull) | 0x3030303030303030ull;
     return std::span<const uint64_t>(words);
   }();
@@ -79,7 +80,7 @@ void ReadPart(const uint64_t* from, int64_t bytes) {
 }
 
 #if defined(__x86_64__)
-// In whole registers: about a tenth faster.
+// Reads whole registers, which is about a tenth faster.
 __attribute__((target("avx512f"))) void ReadPartAvx512(const uint64_t* from, int64_t bytes) {
   __m512i sums[4] = {};
   for (int64_t i = 0; i < bytes / 64; i += 4) {
@@ -105,8 +106,8 @@ double ReadOnce() {
   return static_cast<double>(part * tasks * 8) / (Seconds() - start);
 }
 
-// Rounds of independent multiply-adds in registers; returns how many flops a round is. The widest vectors
-// that the chosen backend uses.
+// Runs rounds of independent multiply-adds in the widest registers that the chosen kernels use. Returns the
+// flops of a round.
 #if defined(__x86_64__)
 __attribute__((target("avx512f"))) double MultiplyAvx512(int64_t rounds) {
   __m512 sums[16];
@@ -121,7 +122,7 @@ __attribute__((target("avx512f"))) double MultiplyAvx512(int64_t rounds) {
 }
 
 __attribute__((target("avx512f,avx512bf16"))) double MultiplyPairs(int64_t rounds) {
-  __m512 sums[16];  // different ones, or the compiler keeps a single chain
+  __m512 sums[16];  // different values, or the compiler keeps a single chain
   for (int i = 0; i < 16; ++i) sums[i] = _mm512_set1_ps(static_cast<float>(i));
   const auto factor = reinterpret_cast<__m512bh>(_mm512_set1_epi16(0x3f80)),
              step = reinterpret_cast<__m512bh>(_mm512_set1_epi16(0x3c00));
@@ -186,7 +187,7 @@ double MultiplyGeneric(int64_t rounds) {
   return 8 * 2;
 }
 
-// What a benchmark's multiply-adds are made of.
+// The operands of a benchmark's multiply-adds.
 enum class Arithmetic { kFloat, kPairs, kBytes };
 
 // Flops per second of multiply-adds on all threads.
@@ -237,7 +238,7 @@ Arithmetic ArithmeticOf(DType type) {
   return type == DType::kF32 ? Arithmetic::kFloat : Arithmetic::kPairs;
 }
 
-// Rows as the decoder has them: fp32 with weights of fp32, else bf16.
+// Rows of the decoder's type: fp32 with weights of fp32, else bf16.
 struct Rows {
   Rows(DType weight_type, int64_t rows, int64_t cols, unsigned seed);
   Matrix view;
@@ -259,7 +260,7 @@ Rows::Rows(DType weight_type, int64_t rows, int64_t cols, unsigned seed) : value
                                     : Matrix{rounded.data(), DType::kBF16, rows, cols, cols};
 }
 
-// The i-th of the weights [n, k] that the rotation holds.
+// The i-th weight [n, k] of the rotation.
 PackedWeight RotatedWeight(DType type, int64_t n, int64_t k, int64_t i) {
   const int64_t bytes = PackedValueBytes(type, n, k);
   const int64_t slots = kRotation / bytes;

@@ -46,7 +46,7 @@ absl::StatusOr<CheckpointReader> CheckpointReader::Open(const std::string& folde
     DR_RETURN_IF_ERROR(reader.AddFile(std::move(file)));
   } else {
     return absl::NotFoundError(
-        absl::StrCat(folder, ": holds neither ", kIndexFileName, " nor ", kSingleFileName));
+        absl::StrCat(folder, ": the folder holds neither ", kIndexFileName, " nor ", kSingleFileName));
   }
   return reader;
 }
@@ -56,8 +56,9 @@ absl::StatusOr<CheckpointReader> CheckpointReader::Open(const std::string& path,
                                                         model::LoadFormat format) {
   if (format != model::LoadFormat::kDummy) return Open(path);
   if (model::IsGgufPath(path)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": a GGUF holds its own weights; dummy ones are made from a folder's config.json"));
+    return absl::InvalidArgumentError(absl::StrCat(path,
+                                                   ": a GGUF cannot have dummy weights: give a model folder "
+                                                   "with config.json, or leave out --load-format dummy"));
   }
   CheckpointReader reader(path);
   DR_ASSIGN_OR_RETURN(reader.dummy_, DummyTensors::Create(config));

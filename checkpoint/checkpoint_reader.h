@@ -1,5 +1,6 @@
-// A model's weights: a folder's model.safetensors, or several files and model.safetensors.index.json; or a
-// GGUF, whose tensors have here the names and shapes that they have in a folder; or nothing at all.
+// The tensors of a model, from one of three sources: a folder with model.safetensors or with several files
+// and model.safetensors.index.json; a GGUF, whose tensors get the names and shapes that they have in a
+// folder; or dummy tensors without files.
 #pragma once
 
 #include <cstdint>
@@ -24,31 +25,31 @@ inline constexpr char kSingleFileName[] = "model.safetensors";
 
 class CheckpointReader {
  public:
-  // Opens every file and holds the index against what they contain: the same tensors, each in the file that
-  // the index says. The index goes before a single file. Errors: NotFound (folder, file or shard),
-  // InvalidArgument (an index that names paths), DataLoss (damaged, or index and files disagree). A GGUF:
-  // GgufTensors::Open.
+  // Opens every file and checks that index and files agree: the same tensors, each in the file that the index
+  // names. If there are both an index and model.safetensors, the index is used. Errors: NotFound (folder,
+  // file or shard); InvalidArgument (an index that names paths); DataLoss (a damaged file, or index and files
+  // disagree). For a GGUF: the errors of GgufTensors::Open.
   static absl::StatusOr<CheckpointReader> Open(const std::string& path);
-  // The same, or DummyTensors by `config`, the folder's: no files then. InvalidArgument: dummy weights for a
-  // GGUF.
+  // As above. With LoadFormat::kDummy: opens no files and makes DummyTensors from `config`. InvalidArgument:
+  // dummy weights for a GGUF.
   static absl::StatusOr<CheckpointReader> Open(const std::string& path, const model::ModelConfig& config,
                                                model::LoadFormat format);
 
   const TensorView* Find(const std::string& name) const;  // nullptr: no such tensor
-  // NotFound with the folder's name.
+  // NotFound: no such tensor; the message names the folder.
   absl::StatusOr<TensorView> Get(const std::string& name) const;
-  // The path of the file that holds the tensor, for messages; "" when there is none.
+  // The path of the file that holds the tensor, for messages. "": no such tensor.
   std::string FileOf(const std::string& name) const;
 
-  // Asks the system to start reading the tensor; returns at once.
+  // Asks the system to start reading the tensor. Returns at once.
   void Prefetch(const std::string& name) const;
 
   std::vector<std::string> names() const;  // sorted
   int64_t tensor_count() const;
   int64_t total_bytes() const;
-  const std::string& folder() const { return folder_; }  // or the GGUF's path
+  const std::string& folder() const { return folder_; }  // for a GGUF: its path
 
-  // Of the tensors that are stored in block formats.
+  // The types of the tensors that are stored in block formats.
   model::TensorTypes BlockTypes() const;
 
  private:
@@ -57,8 +58,8 @@ class CheckpointReader {
   absl::Status OpenIndexed(const std::string& index_path);
 
   std::string folder_;
-  std::optional<GgufTensors> gguf_;    // instead of all below
-  std::optional<DummyTensors> dummy_;  // likewise
+  std::optional<GgufTensors> gguf_;    // set for a GGUF; then no member below is used
+  std::optional<DummyTensors> dummy_;  // set for dummy tensors; then no member below is used
   std::vector<SafetensorsFile> files_;
   absl::flat_hash_map<std::string, size_t> file_of_;  // tensor -> position in files_
   int64_t total_bytes_ = 0;

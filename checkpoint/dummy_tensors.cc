@@ -22,15 +22,16 @@ using model::GroupLayout;
 using model::TensorKind;
 using model::TensorSpec;
 
-// A prime number of pages: rows of no matrix come round to the same place soon.
+// A prime number of pages, so that the rows of a matrix seldom begin at the same place of the block.
 constexpr int64_t kBlockBytes = int64_t{1021} * 4096;
-constexpr int64_t kBeginStep = 64;  // tensors begin at multiples of it
+constexpr int64_t kBeginStepBytes = 64;  // tensors begin at multiples of this
 
-constexpr float kDeviation = 0.02f;                // Hugging Face's initializer_range
-constexpr float kHalfWidth = 1.732f * kDeviation;  // of a uniform distribution
+constexpr float kDeviation = 0.02f;  // Hugging Face's initializer_range
+// A uniform distribution with this half width has the standard deviation kDeviation.
+constexpr float kHalfWidth = 1.732f * kDeviation;
 constexpr int64_t kGroup = 128;
 
-// Each kind of values is one repeated block.
+// The kinds of values. Each kind has one repeated block.
 enum Values : uint8_t { kWeights, kOnes, kE4M3, kE4M3Scales, kCodes, kInt4Scales, kInt8Scales, kKinds };
 
 constexpr DType TypeOf(Values values) {
@@ -46,7 +47,7 @@ constexpr DType TypeOf(Values values) {
   }
 }
 
-// SplitMix64 of a counter.
+// SplitMix64 with `counter` as state.
 uint64_t Mixed(uint64_t counter) {
   uint64_t z = (counter + 1) * 0x9e3779b97f4a7c15u;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -54,7 +55,7 @@ uint64_t Mixed(uint64_t counter) {
   return z ^ (z >> 31);
 }
 
-// In [-1, 1).
+// A uniform number in [-1, 1).
 float Uniform(uint64_t counter) { return static_cast<float>(Mixed(counter) >> 40) * 0x1p-23f - 1.0f; }
 
 template <class T, class ValueAt>
@@ -67,7 +68,7 @@ std::vector<std::byte> BlockOf(const ValueAt& value_at) {
   return block;
 }
 
-// Scales that differ by a factor of up to three, so that a wrong one shows.
+// Scales differ by a factor of up to three, so that a product with a wrong scale gives a wrong result.
 float Scale(float mean, uint64_t counter) { return mean * (1 + 0.5f * Uniform(counter)); }
 
 std::vector<std::byte> MakeBlock(Values values) {
@@ -106,13 +107,13 @@ bool IsNorm(TensorKind kind) {
   }
 }
 
-// A tensor before it has a place.
+// A tensor before its place in a block is known.
 struct Entry {
   std::string name;
   Values values = kWeights;
   DType dtype = DType::kBF16;
   std::vector<int64_t> shape;
-  std::vector<int64_t> own;  // not empty: these are its values
+  std::vector<int64_t> own;  // the exact values; empty: values of kind `values`
 
   int64_t bytes() const { return BytesOf(dtype, *CheckedProduct(shape)); }
 };
@@ -139,7 +140,7 @@ class Entries {
     Add(tensor.name, IsNorm(tensor.kind) ? kOnes : kWeights, tensor.shape);
   }
 
-  // As model/config/group_quantization.h has them.
+  // Adds the parts that model/config/group_quantization.h describes.
   void AddGroups(const TensorSpec& tensor) {
     const model::GroupQuantization& quantization = *config_.group_quantization;
     const std::string module(absl::StripSuffix(tensor.name, ".weight"));
@@ -175,7 +176,7 @@ class Entries {
     }
   }
 
-  // Out of order, as such checkpoints are.
+  // Columns' groups are out of order, as in checkpoints with act_order.
   void AddColumnGroups(std::string name, int64_t cols, int64_t groups) {
     std::vector<int64_t> group_of(static_cast<size_t>(cols));
     for (int64_t c = 0; c < cols; ++c) group_of[static_cast<size_t>(c)] = c % groups;
@@ -222,13 +223,13 @@ absl::StatusOr<DummyTensors> DummyTensors::Create(const model::ModelConfig& conf
     DR_ASSIGN_OR_RETURN(dummy.values_[kind], RepeatedMemory::Create(MakeBlock(static_cast<Values>(kind)),
                                                                     kBlockBytes + largest[kind]));
   }
-  std::map<std::pair<DType, std::vector<int64_t>>, size_t> own;  // of equal values: one
+  std::map<std::pair<DType, std::vector<int64_t>>, size_t> own;  // equal values are stored once
   for (Entry& entry : entries) {
     const auto bytes = static_cast<size_t>(entry.bytes());
     TensorView& view = dummy.tensors_[entry.name];
     view.dtype = entry.dtype;
     if (entry.own.empty()) {
-      const uint64_t begin = Fnv1a(entry.name) % (kBlockBytes / kBeginStep) * kBeginStep;
+      const uint64_t begin = Fnv1a(entry.name) % (kBlockBytes / kBeginStepBytes) * kBeginStepBytes;
       view.bytes = dummy.values_[entry.values].bytes().subspan(begin, bytes);
     } else {
       const auto [found, is_new] = own.try_emplace({entry.dtype, entry.own}, dummy.own_.size());

@@ -1,5 +1,5 @@
-// The tensors of a checkpoint that is not there: names, shapes and types by the config, and made-up values,
-// for trying a rack, its network and its memory before the weights are downloaded.
+// Dummy tensors: names, shapes and types from the config, with made-up values. They serve to try out a rack,
+// its network and its memory before the weights are downloaded.
 #pragma once
 
 #include <string>
@@ -13,13 +13,14 @@
 
 namespace deeprack::checkpoint {
 
-// Stored as the config's quantization_config says, else in bf16; MTP layers are left out. Weights are uniform
-// around 0 with the deviation that models are initialised with, norms are 1. A value is a function of its
-// tensor's name and its place in it, the same in every process and layout: tensors begin at different places
-// of one block of some megabytes that repeats, which is all the memory that any number of them takes.
+// Types are those that the config's quantization_config says, else bf16. MTP layers are left out. Weights are
+// uniformly distributed around 0 with the standard deviation that models are initialised with; norms are 1. A
+// value depends only on its tensor's name and its place in the tensor, so it is the same in every process and
+// every layout. Each kind of values is one block of a few megabytes, mapped repeatedly; tensors begin at
+// different places of it. So all tensors together take the memory of these blocks.
 class DummyTensors {
  public:
-  // Unavailable: the system has no memory for the block.
+  // Unavailable: the system has no memory for the blocks.
   static absl::StatusOr<DummyTensors> Create(const model::ModelConfig& config);
 
   const TensorView* Find(const std::string& name) const;  // nullptr: no such tensor
@@ -31,8 +32,8 @@ class DummyTensors {
   DummyTensors() = default;
 
   std::vector<RepeatedMemory> values_;
-  std::vector<std::vector<std::byte>>
-      own_;  // of tensors whose values mean something: shapes, columns' groups
+  // Bytes of tensors whose values must be exact: weight_shape and columns' groups.
+  std::vector<std::vector<std::byte>> own_;
   absl::flat_hash_map<std::string, TensorView> tensors_;
 };
 

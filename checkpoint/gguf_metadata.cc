@@ -6,7 +6,8 @@
 
 namespace deeprack::checkpoint {
 
-static_assert(std::endian::native == std::endian::little, "GGUF's numbers are written as they lie in memory");
+static_assert(std::endian::native == std::endian::little,
+              "GGUF's little-endian numbers are copied from memory");
 
 using model::GgufType;
 

@@ -1,4 +1,4 @@
-// The metadata entries of a GGUF file that is to be written.
+// Collects the metadata entries of a GGUF file to be written.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace deeprack::checkpoint {
 
-// Entries in the order of their addition, encoded at once. A key twice is a bug.
+// Entries are encoded at once and stay in the order in which they are added. Adding a key twice is a bug.
 class GgufMetadata {
  public:
   void AddUint32(std::string_view key, uint32_t value);
@@ -20,11 +20,11 @@ class GgufMetadata {
   void AddString(std::string_view key, std::string_view value);
   void AddStrings(std::string_view key, std::span<const std::string> values);
   void AddInt32s(std::string_view key, std::span<const int32_t> values);
-  // An entry of another file.
+  // Adds an entry that was read from another file.
   void AddValue(std::string_view key, const model::GgufValue& value);
 
   int64_t count() const { return static_cast<int64_t>(keys_.size()); }
-  const std::string& bytes() const { return bytes_; }
+  const std::string& bytes() const { return bytes_; }  // all entries, as the file stores them
 
  private:
   void AddKey(std::string_view key, model::GgufType type);

@@ -13,7 +13,7 @@ namespace deeprack::checkpoint {
 namespace {
 
 int64_t Elements(const std::vector<int64_t>& shape) {
-  int64_t elements = 1;  // the config's bounds keep registry shapes small, the header's check the file's
+  int64_t elements = 1;  // cannot overflow: config and header have bounded the shapes
   for (const int64_t size : shape) elements *= size;
   return elements;
 }
@@ -45,7 +45,7 @@ absl::Status GgufTensors::FindAll(const model::ModelConfig& config,
       view.bytes = view.bytes.subspan(static_cast<size_t>(BytesOf(whole.dtype, place.first_element)),
                                       static_cast<size_t>(BytesOf(whole.dtype, Elements(spec.shape))));
     } else if (whole.shape.back() == spec.shape.back() && Elements(whole.shape) == Elements(spec.shape)) {
-      view.shape = spec.shape;  // what has heads as a dimension of their own has rows like all others
+      view.shape = spec.shape;  // the file may have a dimension for heads; the registry has [rows, cols]
     }
     total_bytes_ += static_cast<int64_t>(view.bytes.size());
     stored_[spec.name] = {.view = std::move(view), .whole = &whole};
@@ -59,7 +59,7 @@ absl::Status GgufTensors::PassOverOthers(const model::ModelConfig& config) {
     if (!model::MayBeIgnored(tensor, config)) {
       return absl::InvalidArgumentError(absl::StrCat(
           model_.FileOf(tensor), ": tensor ", QuotedName(tensor.name), " ", ShapeText(tensor.shape),
-          " is not known here, and may change what the model computes"));
+          " is not known here and may change what the model computes: use a release that knows it"));
     }
     total_bytes_ += tensor.bytes;
     ignored_.push_back(tensor.name);

@@ -1,4 +1,4 @@
-// The tensors of a GGUF under their names in the registry.
+// The tensors of a GGUF, under their names in the registry.
 #pragma once
 
 #include <string>
@@ -17,22 +17,25 @@ namespace deeprack::checkpoint {
 
 class GgufTensors {
  public:
-  // Opens the file, or all of its split, and finds the model's tensors in it; tensor data is not touched. One
-  // that the file lacks is left out. Errors: GgufModel::Open's, ConfigOf's, and InvalidArgument for a tensor
-  // that stands for nothing of the model and may change what it computes (a bias that is not known).
+  // Opens the file, or all files of its split, and finds the model's tensors. Reads no tensor data. A tensor
+  // of the model that the file lacks is left out. Errors: those of GgufModel::Open and ConfigOf;
+  // InvalidArgument for a tensor of the file that is no tensor of the model and may change what the model
+  // computes (for example an unknown bias).
   static absl::StatusOr<GgufTensors> Open(const std::string& path);
 
   const TensorView* Find(const std::string& name) const;  // nullptr: no such tensor
-  std::string FileOf(const std::string& name) const;      // "" when there is none
+  std::string FileOf(const std::string& name) const;      // "": no such tensor
   void Prefetch(const std::string& name) const;
-  std::vector<std::string> names() const;  // tensors that were passed over under their names in the file
+  // Names of all tensors in the file. Ignored tensors, which the model does not use, have their names in the
+  // file.
+  std::vector<std::string> names() const;
   int64_t tensor_count() const { return static_cast<int64_t>(stored_.size() + ignored_.size()); }
   int64_t total_bytes() const { return total_bytes_; }
 
  private:
   struct Stored {
     TensorView view;
-    const model::GgufTensor* whole = nullptr;  // that holds it, in model_
+    const model::GgufTensor* whole = nullptr;  // the tensor of model_ that holds this tensor
   };
 
   explicit GgufTensors(model::GgufModel model) : model_(std::move(model)) {}

@@ -1,4 +1,4 @@
-// Writing a GGUF file (version 3) of any size.
+// Writes a GGUF file (version 3) of any size.
 #pragma once
 
 #include <cstdint>
@@ -14,23 +14,24 @@
 
 namespace deeprack::checkpoint {
 
-// The alignment that readers assume where the metadata does not say another.
+// Bytes. Readers assume this alignment when the metadata has no general.alignment.
 inline constexpr int64_t kGgufAlignment = 32;
 
 struct GgufTensorRecord {
   std::string name;
   DType dtype = DType::kF32;
-  std::vector<int64_t> shape;  // rows before columns: the file has the dimensions the other way round
+  std::vector<int64_t> shape;  // [rows, cols]; the file stores the dimensions in reverse order
 };
 
-// The bytes of a tensor; its last dimension is whole blocks of its type.
+// The bytes of a tensor. Its last dimension must be whole blocks of its type.
 int64_t BytesOf(const GgufTensorRecord& tensor);
 
-// Everything up to the first tensor's data, padding included. Names are unique, at most 63 bytes, types are
-// GGUF's, shapes of 1 to 4 dimensions (else a bug). Tensors follow in the order given.
+// All bytes before the first tensor's data, with padding. It is a bug if a name occurs twice or is longer
+// than 63 bytes, a type is not one of GGUF's, or a shape has not 1 to 4 dimensions. The tensors' data follow
+// in the order given.
 std::string GgufHeaderBytes(const GgufMetadata& metadata, std::span<const GgufTensorRecord> tensors);
 
-// TensorFileWriter::Create's errors.
+// Creates a writer for the file. Errors: those of TensorFileWriter::Create.
 absl::StatusOr<std::unique_ptr<TensorFileWriter>> CreateGguf(std::string path, const GgufMetadata& metadata,
                                                              std::span<const GgufTensorRecord> tensors);
 

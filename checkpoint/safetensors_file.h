@@ -13,13 +13,13 @@ namespace deeprack::checkpoint {
 
 class SafetensorsFile {
  public:
-  // Maps the file and checks its header; tensor data is not touched. Errors: MappedFile::Open's, and DataLoss
-  // for a damaged file.
+  // Maps the file and checks its header. Reads no tensor data. Errors: those of MappedFile::Open; DataLoss (a
+  // damaged file).
   static absl::StatusOr<SafetensorsFile> Open(const std::string& path);
 
-  // nullptr: no such tensor. Valid as long as this file is.
+  // nullptr: no such tensor. The result is valid while this object lives.
   const TensorView* Find(const std::string& name) const;
-  const std::vector<std::string>& names() const { return names_; }  // by their place in the file
+  const std::vector<std::string>& names() const { return names_; }  // in the order of their data
   const absl::flat_hash_map<std::string, std::string>& metadata() const { return metadata_; }
   const std::string& path() const { return path_; }
 

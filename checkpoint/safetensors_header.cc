@@ -20,8 +20,8 @@ namespace {
 constexpr size_t kLengthBytes = 8;
 constexpr std::string_view kLfsPointer = "version https://git-lfs";
 
-// Reads the header as a stream of events, so that a hostile one costs no more memory than the entries it
-// really has. Every event that has no place where it stands is a fault.
+// Reads the header as a stream of events, so that a hostile header takes no more memory than the entries that
+// it has. An event that is not allowed at its place is a fault.
 class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
  public:
   explicit HeaderEvents(SafetensorsHeader* header) : header_(header) {}
@@ -32,7 +32,7 @@ class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
     switch (place_) {
       case Place::kRoot:
         if (!names_.insert(key).second)
-          return Fault(absl::StrCat("tensor ", QuotedName(key), " stands there twice"));
+          return Fault(absl::StrCat("tensor ", QuotedName(key), " occurs twice"));
         key_ = key;
         return true;
       case Place::kMetadata:
@@ -46,8 +46,7 @@ class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
         if (key != "dtype" && key != "shape" && key != "data_offsets") {
           return TensorFault(absl::StrCat("unknown field ", QuotedName(key)));
         }
-        if (!fields_.insert(key).second)
-          return TensorFault(absl::StrCat("field ", key, " stands there twice"));
+        if (!fields_.insert(key).second) return TensorFault(absl::StrCat("field ", key, " occurs twice"));
         return true;
       default:
         return Misplaced("a key");
@@ -104,8 +103,9 @@ class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
     if (place_ != Place::kTensor || key_ != "dtype") return Misplaced("a string");
     const std::optional<DType> dtype = DTypeFromName(value);
     if (!dtype) {
-      return TensorFault(absl::StrCat("dtype ", QuotedName(value),
-                                      " is not known: F32, BF16, F16, F8_E4M3, I64, I32 and U8 are"));
+      return TensorFault(
+          absl::StrCat("dtype ", QuotedName(value),
+                       " is not known: it must be F32, BF16, F16, F8_E4M3, I64, I32, I8 or U8"));
     }
     header_->tensors.back().dtype = *dtype;
     return true;
@@ -128,7 +128,7 @@ class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
   bool boolean(bool) override { return Misplaced("true or false"); }
   bool number_integer(int64_t) override { return Misplaced("a negative number"); }
   bool number_float(double, const std::string&) override {
-    return Misplaced("a number that is no 64-bit integer");
+    return Misplaced("a number that is not a 64-bit integer");
   }
   bool binary(nlohmann::json::binary_t&) override { return Misplaced("binary data"); }
 
@@ -156,7 +156,7 @@ class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
     HeaderEntry& tensor = header_->tensors.back();
     if (fields_.size() != 3) return TensorFault("dtype, shape and data_offsets are all required");
     if (offsets_.size() != 2 || offsets_[0] > offsets_[1]) {
-      return TensorFault("data_offsets must be a begin and an end that is not before it");
+      return TensorFault("data_offsets must be [begin, end] with begin <= end");
     }
     tensor.begin = offsets_[0];
     tensor.end = offsets_[1];
@@ -176,7 +176,7 @@ class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
   Place place_ = Place::kStart;
   std::string key_;
   absl::flat_hash_set<std::string> names_;   // keys of the root
-  absl::flat_hash_set<std::string> fields_;  // keys of the tensor at hand
+  absl::flat_hash_set<std::string> fields_;  // keys of the current tensor
   std::vector<int64_t> offsets_;
   std::string fault_;
 };
@@ -185,7 +185,7 @@ absl::Status Damaged(const std::string& path, const std::string& what) {
   return absl::DataLossError(absl::StrCat(path, ": ", what, "; the file is damaged: fetch it again"));
 }
 
-// The data must be covered entirely, each byte by one tensor. Sorts the tensors by their place.
+// Checks that every byte of the data belongs to exactly one tensor. Sorts the tensors by their place.
 absl::Status CheckCoverage(std::vector<HeaderEntry>* tensors, int64_t data_bytes, const std::string& path) {
   std::sort(tensors->begin(), tensors->end(), [](const HeaderEntry& a, const HeaderEntry& b) {
     return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
@@ -201,17 +201,18 @@ absl::Status CheckCoverage(std::vector<HeaderEntry>* tensors, int64_t data_bytes
       return damaged(absl::StrCat("lies past the end of the data, ", data_bytes, " bytes"));
     }
     if (tensor.begin < covered) {
-      return damaged(absl::StrCat("overlaps ", QuotedName(previous->name), ", which ends at ", covered));
+      return damaged(
+          absl::StrCat("overlaps ", QuotedName(previous->name), ", which ends at data byte ", covered));
     }
     if (tensor.begin > covered) {
-      return damaged(absl::StrCat("leaves a hole: the data before it ends at ", covered));
+      return damaged(absl::StrCat("leaves a gap: the tensor before it ends at data byte ", covered));
     }
     covered = tensor.end;
     previous = &tensor;
   }
   if (covered != data_bytes) {
-    return Damaged(path,
-                   absl::StrCat("the tensors end at data byte ", covered, ", but there are ", data_bytes));
+    return Damaged(path, absl::StrCat("the tensors end at data byte ", covered, ", but the file has ",
+                                      data_bytes, " data bytes"));
   }
   return absl::OkStatus();
 }
@@ -234,12 +235,12 @@ absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::span<const std::by
   uint64_t header_bytes = 0;
   for (size_t i = 0; i < kLengthBytes; ++i) header_bytes |= std::to_integer<uint64_t>(file[i]) << (8 * i);
   if (header_bytes > kMaxHeaderBytes) {
-    return Damaged(path, absl::StrCat("a header of ", header_bytes, " bytes is more than the format's ",
+    return Damaged(path, absl::StrCat("the header has ", header_bytes, " bytes, more than the format's ",
                                       kMaxHeaderBytes));
   }
   if (header_bytes > file.size() - kLengthBytes) {
-    return Damaged(
-        path, absl::StrCat("a header of ", header_bytes, " bytes does not fit in a file of ", file.size()));
+    return Damaged(path, absl::StrCat("the header has ", header_bytes,
+                                      " bytes, which does not fit in the file's ", file.size(), " bytes"));
   }
   const std::string_view json = AsText(file.subspan(kLengthBytes, header_bytes));
   if (json.empty() || json.front() != '{') return Damaged(path, "the header does not begin with '{'");

@@ -1,7 +1,7 @@
-// The header of a safetensors file: https://github.com/huggingface/safetensors#format
+// The header of a safetensors file. Source: https://github.com/huggingface/safetensors#format
 //
-// 8 bytes: length n of the header, little-endian; n bytes of JSON, beginning with "{", maybe padded with
-// spaces; then the data, which the tensors cover entirely, each byte exactly once.
+// A file is: 8 bytes with the header's length n, little-endian; n bytes of JSON that begin with "{" and may
+// end with spaces; then the data. Every byte of the data belongs to exactly one tensor.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@
 
 namespace deeprack::checkpoint {
 
-// Limits of the format (the header's length) and of this reader.
+// Limits of the format (kMaxHeaderBytes) and of this reader (the others).
 inline constexpr uint64_t kMaxHeaderBytes = 100'000'000;
 inline constexpr size_t kMaxTensorsPerFile = 1 << 18;
 inline constexpr size_t kMaxDimensions = 8;
@@ -25,19 +25,20 @@ struct HeaderEntry {
   std::string name;
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
-  int64_t begin = 0;  // bytes from the start of the data
-  int64_t end = 0;
+  int64_t begin = 0;  // bytes from the beginning of the data
+  int64_t end = 0;    // bytes from the beginning of the data, one past the last byte
 };
 
 struct SafetensorsHeader {
-  std::vector<HeaderEntry> tensors;  // by their place in the file
+  std::vector<HeaderEntry> tensors;  // in the order of their data
   absl::flat_hash_map<std::string, std::string> metadata;
-  int64_t data_begin = 0;  // of the file
+  int64_t data_begin = 0;  // bytes from the beginning of the file
 };
 
-// Checks everything that the format promises, against the bytes of the whole file: length, UTF-8, JSON, no
-// key twice, dtype known, shape x size = length, no overlap, no hole, nothing past the end. DataLoss on any
-// fault, with the file's name (`path`), the tensor's, what was found and what was expected.
+// Parses the header and checks it against the bytes of the whole file: length, UTF-8, JSON, no key twice,
+// known dtypes, shape times element size equal to the tensor's bytes, no overlap, no gap, nothing past the
+// end. DataLoss for any fault: the message has the file (`path`), the tensor, what was found and what was
+// expected.
 absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::span<const std::byte> file,
                                                          const std::string& path);
 

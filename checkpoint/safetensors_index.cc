@@ -18,7 +18,7 @@ bool IsPlainFileName(const std::string& name) {
          name.find('\0') == std::string::npos;
 }
 
-// Reads the index as events: only the map is kept.
+// Reads the index as a stream of events and keeps only weight_map.
 class IndexEvents final : public nlohmann::json_sax<nlohmann::json> {
  public:
   absl::flat_hash_map<std::string, std::string> weight_map;
@@ -30,7 +30,7 @@ class IndexEvents final : public nlohmann::json_sax<nlohmann::json> {
     key_ = key;
     if (depth_ == 1) {
       in_map_ = key == kWeightMap;
-      if (in_map_ && has_weight_map) return Fault("weight_map stands there twice");
+      if (in_map_ && has_weight_map) return Fault("weight_map occurs twice");
       has_weight_map |= in_map_;
     }
     return true;
@@ -41,10 +41,10 @@ class IndexEvents final : public nlohmann::json_sax<nlohmann::json> {
     if (!IsPlainFileName(file)) {
       is_bad_name = true;
       return Fault(absl::StrCat("tensor ", QuotedName(key_), " is in ", QuotedName(file),
-                                ", which is no plain file name: files must be in the index's own folder"));
+                                ", which is not a plain file name: files must be in the index's own folder"));
     }
     if (!weight_map.try_emplace(key_, file).second) {
-      return Fault(absl::StrCat("tensor ", QuotedName(key_), " stands there twice"));
+      return Fault(absl::StrCat("tensor ", QuotedName(key_), " occurs twice"));
     }
     return true;
   }
@@ -82,7 +82,7 @@ class IndexEvents final : public nlohmann::json_sax<nlohmann::json> {
   bool AtMap() const { return depth_ == 1 && in_map_; }
   bool AtMapEntry() const { return depth_ == 2 && in_map_; }
 
-  // A value that is no file name: skipped outside the map, a fault in it or in its place.
+  // Handles a value that is not a file name: ignored outside weight_map, a fault inside it or as its value.
   bool OtherValue() {
     if (depth_ == 0) return Fault("not a JSON object");
     if (AtMap()) return Fault("weight_map must be an object");
@@ -105,8 +105,8 @@ class IndexEvents final : public nlohmann::json_sax<nlohmann::json> {
 absl::StatusOr<absl::flat_hash_map<std::string, std::string>> ParseSafetensorsIndex(
     std::span<const std::byte> json, const std::string& path) {
   if (json.size() > kMaxIndexBytes) {
-    return absl::DataLossError(absl::StrCat(path, ": ", json.size(), " bytes is more than the ",
-                                            kMaxIndexBytes, " an index may have"));
+    return absl::DataLossError(
+        absl::StrCat(path, ": ", json.size(), " bytes, at most ", kMaxIndexBytes, " bytes are allowed"));
   }
   const char* text = reinterpret_cast<const char*>(json.data());
   IndexEvents events;

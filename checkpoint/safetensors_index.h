@@ -10,9 +10,9 @@
 
 namespace deeprack::checkpoint {
 
-// `weight_map` as tensor -> file name; what else the index holds is skipped. InvalidArgument: a file name
-// that is not a plain name in the same folder. DataLoss: no index at all, a tensor twice. `path` is for
-// messages.
+// Reads `weight_map` as a map from tensor to file name and ignores the index's other keys. InvalidArgument: a
+// file name that is not a plain name in the same folder. DataLoss: the text is not an index, or a tensor
+// occurs twice. `path` is used in messages.
 absl::StatusOr<absl::flat_hash_map<std::string, std::string>> ParseSafetensorsIndex(
     std::span<const std::byte> json, const std::string& path);
 

@@ -19,7 +19,7 @@ namespace {
 
 constexpr int64_t kHeaderAlignment = 8;
 
-// Calls `write` on a temporary file beside `path`, and puts it in place of `path` when all has been written.
+// Calls `write` on a temporary file in the folder of `path`, then renames the file to `path`.
 template <class WriteBody>
 absl::Status WriteAtomically(const std::string& path, WriteBody write) {
   const std::string temporary = path + ".partial";

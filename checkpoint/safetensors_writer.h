@@ -1,5 +1,5 @@
-// Writing safetensors files and the index over several of them: whole from memory, or by a header for
-// TensorFileWriter.
+// Writes safetensors files and the index of several files. SafetensorsWriter writes a file from tensors in
+// memory. To write a file in pieces, pass SafetensorsHeaderBytes to TensorFileWriter.
 #pragma once
 
 #include <cstddef>
@@ -24,21 +24,22 @@ struct SafetensorsRecord {
 // The bytes of a tensor. A size that overflows is a bug.
 int64_t BytesOf(const SafetensorsRecord& tensor);
 
-// Everything up to the first tensor's data, for tensors that follow each other without gaps; names are
-// unique. They are aligned for their types if wider types come first.
+// All bytes before the first tensor's data, for tensors that follow each other without gaps. Names must be
+// unique. If tensors with wider types come first, every tensor is aligned for its type.
 std::string SafetensorsHeaderBytes(std::span<const SafetensorsRecord> tensors,
                                    const std::vector<std::pair<std::string, std::string>>& metadata);
 
-// Collects the tensors of one file. In the file wider types come first, else the order of Add stays: so every
-// tensor is aligned for its type.
+// Collects the tensors of one file. Write puts tensors with wider types first, which aligns every tensor for
+// its type; among tensors of one width the order of Add stays.
 class SafetensorsWriter {
  public:
-  // `bytes` is borrowed until Write has returned. A name twice or bytes that do not fit the shape is a bug.
+  // `bytes` must stay valid until Write has returned. It is a bug if a name is added twice or `bytes` does
+  // not fit the shape.
   void Add(std::string name, DType dtype, std::vector<int64_t> shape, std::span<const std::byte> bytes);
   void SetMetadata(std::string key, std::string value);
 
-  // Writes `path` under a temporary name first, so that a reader never sees half a file. Unavailable with the
-  // system's reason when that fails.
+  // Writes to a temporary name and then renames to `path`, so a reader never sees a partly written file.
+  // Unavailable: the system refused; the message has its reason.
   absl::Status Write(const std::string& path) const;
 
  private:
@@ -52,7 +53,8 @@ class SafetensorsWriter {
   std::vector<std::pair<std::string, std::string>> metadata_;
 };
 
-// Writes `folder`/model.safetensors.index.json: the file name of each tensor, and the bytes of all of them.
+// Writes `folder`/model.safetensors.index.json with the file name of each tensor and the bytes of all
+// tensors.
 absl::Status WriteSafetensorsIndex(const std::string& folder,
                                    const std::vector<std::pair<std::string, std::string>>& tensor_to_file,
                                    int64_t total_bytes);

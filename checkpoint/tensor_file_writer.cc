@@ -18,7 +18,7 @@ namespace {
 
 constexpr char kPartial[] = ".partial";
 
-// Bytes that `path`'s file system has left; the largest number when it does not say.
+// Free bytes of the file system of `path`. The largest number if the system does not say.
 int64_t RoomFor(const std::string& path) {
   const size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
@@ -39,9 +39,9 @@ absl::StatusOr<std::unique_ptr<TensorFileWriter>> TensorFileWriter::Create(std::
       new TensorFileWriter(std::move(path), file, std::move(places), file_bytes));
   if (file < 0) return writer->Failed();
   if (const int64_t room = RoomFor(writer->path_); room < file_bytes) {
-    return absl::UnavailableError(absl::StrCat(writer->path_, ": needs ", file_bytes,
+    return absl::UnavailableError(absl::StrCat(writer->path_, ": the file needs ", file_bytes,
                                                " bytes, but its file system has ", room,
-                                               " left: make room or choose another place"));
+                                               " bytes left: make room or choose another place"));
   }
   if (ftruncate(file, file_bytes) != 0) return writer->Failed();
   DR_RETURN_IF_ERROR(writer->WriteAt(0, header.data(), header.size()));

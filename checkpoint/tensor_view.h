@@ -1,4 +1,4 @@
-// A tensor that lies in a mapped file.
+// A view of a tensor in a mapped file.
 #pragma once
 
 #include <cstddef>
@@ -13,16 +13,16 @@ namespace deeprack::checkpoint {
 struct TensorView {
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;        // [] is a scalar
-  std::span<const std::byte> bytes;  // row-major, little-endian; valid as long as the file is open
-  // The format aligns nothing: a float may lie at any address (block formats are read at any). Whoever reads
-  // elements as such takes AlignedBytes.
+  std::span<const std::byte> bytes;  // row-major, little-endian; valid while the file is mapped
+  // True when `bytes` may be read as elements of `dtype`. Safetensors files do not align tensors: a float may
+  // be at any address. AlignedBytes gives an aligned copy. Block formats may be read at any address.
   bool aligned() const {
     return IsBlockFormat(dtype) || reinterpret_cast<uintptr_t>(bytes.data()) % SizeOf(dtype) == 0;
   }
 };
 
-// The tensor's bytes at an address that its type may be read at: the mapping itself, or a copy where that is
-// not aligned (files written by the usual writers never are). Keep it as long as data() is used.
+// The tensor's bytes at an address aligned for its type: those of the mapping, or a copy if the mapping is
+// not aligned (which files of common writers always are). Must outlive the use of data().
 class AlignedBytes {
  public:
   explicit AlignedBytes(const TensorView& tensor);

@@ -1,4 +1,4 @@
-# Libraries this project stands on. All are Debian 12 packages (see PACKAGES in the Makefile).
+# The libraries that deeprack stands on. All are Debian 12 packages (deploy/debian/packages.txt), apart from CUDA and NCCL.
 
 find_package(Threads REQUIRED)
 find_package(absl REQUIRED)

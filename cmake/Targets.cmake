@@ -1,5 +1,6 @@
-# deeprack_library(NAME SOURCES a.cc ... DEPS target ...)    a static library of one folder
-# deeprack_program(NAME SOURCES main.cc DEPS target ...)     a program in build/bin
+# deeprack_library(NAME SOURCES a.cc ... DEPS target ... [GRPC_HEADERS])    a static library of one folder
+#     GRPC_HEADERS       The sources include gRPC: they share its precompiled headers (PrecompiledHeaders.cmake).
+# deeprack_program(NAME SOURCES main.cc DEPS target ...)    a program in build/bin
 #
 # deeprack_test(NAME SOURCES a_test.cc ... DEPS target ... [PROCESSES n ...] [MPI] [ALONE] [TIMEOUT s]
 #               [SANITIZERS address thread] [SANITIZED_FILTER filter])
@@ -16,18 +17,23 @@
 #
 # Sanitizers. `make test-asan` builds and runs every test, for a developer. CI has no time for that: `make test-asan-ci` and
 # `make test-tsan` build and run the tests that name the build's sanitizer in SANITIZERS. The choice:
-#   address   what reads bytes from outside (files, HTTP, gRPC, command lines), what counts references or pages (scheduler, KV
-#             blocks), the CPU kernels with small shapes, and one path through engine and decoder for each model family.
+#   address   what reads bytes from outside (files, HTTP, gRPC), what counts references or pages (scheduler, KV blocks), the CPU
+#             kernels with small shapes, the engine, and one golden for each path through the decoder.
 #   thread    what shares memory between threads of deeprack. gRPC and OpenMPI are built without ThreadSanitizer, so a test
 #             that goes through one of them reports races that are none, and stays out.
 # Such a test has the ctest label "sanitized", and the target `sanitized_tests` builds all of them.
 
 function(deeprack_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "GRPC_HEADERS" "" "SOURCES;DEPS" ${ARGN})
   if(ARG_SOURCES)
     add_library(${name} STATIC ${ARG_SOURCES})
     target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE deeprack_flags)
     target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+    if(ARG_GRPC_HEADERS)
+      deeprack_use_headers(${name} headers_of_grpc)
+    else()
+      deeprack_use_headers(${name} headers_of_libraries)
+    endif()
   else()
     add_library(${name} INTERFACE)
     target_link_libraries(${name} INTERFACE ${ARG_DEPS})
@@ -39,6 +45,7 @@ function(deeprack_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE deeprack_flags ${ARG_DEPS})
+  deeprack_use_headers(${name} headers_of_libraries)
 endfunction()
 
 add_custom_target(sanitized_tests)
@@ -84,6 +91,7 @@ function(deeprack_test name)
   cmake_parse_arguments(ARG "ALONE;MPI" "TIMEOUT;SANITIZED_FILTER" "SOURCES;DEPS;PROCESSES;SANITIZERS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE deeprack_flags ${ARG_DEPS} source_tree GTest::gtest GTest::gmock)
+  deeprack_use_headers(${name} headers_of_tests)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 
   set(options TIMEOUT ${ARG_TIMEOUT})

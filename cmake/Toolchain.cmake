@@ -3,12 +3,23 @@
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
-set(CMAKE_CXX_FLAGS_RELEASE "-O2")   # assertions stay on: they are few and off the hot path
+set(CMAKE_CXX_FLAGS_RELEASE "-O2")   # assertions stay on
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+  if(DEEPRACK_PRECOMPILED_HEADERS)
+    # ccache keeps units with a precompiled header only with this sloppiness. The inode cache saves hashing the precompiled header
+    # for each unit; depend mode saves a run of the preprocessor.
+    set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_DEPEND=true
+                                    CCACHE_INODECACHE=true ${CCACHE_PROGRAM})
+  endif()
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+
+# gold comes with g++ and takes a quarter of the time of the default linker.
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND EXISTS /usr/bin/ld.gold)
+  add_link_options(-fuse-ld=gold)
 endif()
 
 add_library(deeprack_flags INTERFACE)
@@ -20,6 +31,6 @@ target_compile_options(deeprack_flags INTERFACE
 if(DEEPRACK_SANITIZE)
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${DEEPRACK_SANITIZE}> $<$<COMPILE_LANGUAGE:CXX>:-fno-omit-frame-pointer>)
   add_link_options(-fsanitize=${DEEPRACK_SANITIZE})
-  # A sanitizer's false positives inside optimised headers are warnings there, not errors.
+  # Sanitizers cause false warnings in optimised headers: warnings are no errors.
   target_compile_options(deeprack_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-error>)
 endif()

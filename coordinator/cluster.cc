@@ -10,12 +10,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "coordinator/dispatch/grpc_worker_client.h"
+#include "coordinator/scheduler/scheduler.h"
 
 namespace deeprack::coordinator {
 namespace {
 
-// The settings were checked before the workers saw them: what they find missing or wrong is the checkpoint's
-// fault.
+// The settings were checked before the workers saw them, so a file that a worker finds missing or wrong is a
+// fault of the checkpoint.
 absl::Status OfWeights(const absl::Status& status) {
   if (absl::IsNotFound(status) || absl::IsInvalidArgument(status))
     return absl::DataLossError(status.message());
@@ -24,9 +26,19 @@ absl::Status OfWeights(const absl::Status& status) {
 
 }  // namespace
 
+std::unique_ptr<WorkerPool> Cluster::ConnectOverGrpc(const World& world,
+                                                     const std::optional<ClusterTls>& tls) {
+  std::vector<WorkerAddress> addresses;
+  for (const Member& member : world.members) {
+    addresses.push_back({member.node.address, member.node.host, member.node.pid});
+  }
+  return ConnectWorkers(addresses, tls);
+}
+
 absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const Settings& options, ApiContext* context,
-                                                        Clock* clock) {
-  std::unique_ptr<Cluster> cluster(new Cluster(options, context, clock));
+                                                        Clock* clock, Connect connect) {
+  std::unique_ptr<Cluster> cluster(new Cluster(options, context, clock, std::move(connect)));
+  DR_RETURN_IF_ERROR(CheckPlanSize(cluster->Limits()));
   if (!options.cluster_tls.empty()) {
     DR_ASSIGN_OR_RETURN(cluster->tls_, LoadClusterTls(options.cluster_tls));
   }
@@ -69,28 +81,21 @@ absl::Status Cluster::Run() {
 
 absl::Status Cluster::BringUp() {
   DR_ASSIGN_OR_RETURN(const World world, WaitForWorkers(options_.worker_timeout, "--worker-timeout"));
-  Connect(world);
+  UseRanks(world);
   DR_ASSIGN_OR_RETURN(const LoadedModel loaded, Load(world));
-  const bool expands = options_.prefill_attention == "expanded" && context_->model().latent_attention;
+  SchedulerLimits limits = Limits();
+  limits.blocks_per_dp_rank = loaded.kv_blocks;
   const std::lock_guard lock(mutex_);
   if (stopping_) return absl::CancelledError("the server is stopping");
   DR_RETURN_IF_ERROR(ranks_.pool->health());
-  loop_ = StepLoop::Start({.max_step_tokens = options_.max_step_tokens,
-                           .max_sequences = options_.max_sequences,
-                           .max_waiting = options_.max_waiting,
-                           .max_context = context_->model().max_context,
-                           .dp = options_.dp,
-                           .blocks_per_dp_rank = loaded.kv_blocks,
-                           .prefill_attention = expands ? model::PrefillAttention::kExpanded
-                                                        : model::PrefillAttention::kAbsorbed},
-                          ranks_.epoch, ranks_.executor.get(), clock_,
+  loop_ = StepLoop::Start(limits, ranks_.epoch, ranks_.executor.get(), clock_,
                           [this](const absl::Status& why) { OnBroken(why); });
   context_->SetLoop(loop_.get());
   context_->readiness().SetReady();
   return absl::OkStatus();
 }
 
-// In slices, so that a signal does not have to wait for workers that never come.
+// Waits in slices, so that a signal ends the wait at once.
 absl::StatusOr<World> Cluster::WaitForWorkers(double seconds, const char* flag) {
   const absl::Time deadline = clock_->Now() + absl::Seconds(seconds);
   for (;;) {
@@ -105,13 +110,20 @@ absl::StatusOr<World> Cluster::WaitForWorkers(double seconds, const char* flag) 
   }
 }
 
-void Cluster::Connect(const World& world) {
-  std::vector<WorkerAddress> addresses;
-  for (const Member& member : world.members) {
-    addresses.push_back({member.node.address, member.node.host, member.node.pid});
-  }
-  Ranks ranks{.epoch = world.epoch, .pool = WorkerPool::Create(std::move(addresses), tls_)};
-  ranks.executor = std::make_unique<GrpcStepExecutor>(ranks.pool.get());
+SchedulerLimits Cluster::Limits() const {
+  const bool expands = options_.prefill_attention == "expanded" && context_->model().latent_attention;
+  return {
+      .max_step_tokens = options_.max_step_tokens,
+      .max_sequences = options_.max_sequences,
+      .max_waiting = options_.max_waiting,
+      .max_context = context_->model().max_context,
+      .dp = options_.dp,
+      .prefill_attention = expands ? model::PrefillAttention::kExpanded : model::PrefillAttention::kAbsorbed};
+}
+
+void Cluster::UseRanks(const World& world) {
+  Ranks ranks{.epoch = world.epoch, .pool = connect_(world, tls_)};
+  ranks.executor = std::make_unique<RankStepExecutor>(ranks.pool.get(), context_->model().vocab_size);
   const std::lock_guard lock(mutex_);
   ranks_ = std::move(ranks);
   broken_ = absl::OkStatus();
@@ -136,17 +148,23 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
                             .max_sequences = options_.max_sequences,
                             .threads = options_.threads,
                             .over_nccl = ChooseDataPlane(nodes) == DataPlane::kNccl,
-                            .collective_timeout = absl::Seconds(options_.collective_timeout)};
+                            .collective_timeout = absl::Seconds(options_.collective_timeout),
+                            .progress_timeout = absl::Seconds(options_.load_progress_timeout)};
   spdlog::info("all {} workers have joined epoch {} ({}{}); loading {}", nodes.size(), world.epoch,
                nodes.front().backend, load.over_nccl ? ", over NCCL" : "", load.model_path);
   if (load.load_format == "dummy") {
     spdlog::warn("the weights are dummies (--load-format dummy): answers are noise, for trials only");
   }
   context_->readiness().SetLoading(0, 0);
-  const auto progress = [this](int64_t done, int64_t total) {
-    context_->readiness().SetLoading(done, total);
+  const LoadEvents events = {
+      .progress = [this](int64_t done, int64_t total) { context_->readiness().SetLoading(done, total); },
+      // Its heartbeats come, so membership cannot know. OnLoss follows, as for every lost worker.
+      .stalled =
+          [this, epoch = world.epoch](Rank rank, const std::string& why) {
+            membership_->Expel(epoch, rank, absl::StrCat(why, " (--load-progress-timeout)"));
+          },
   };
-  absl::StatusOr<LoadedModel> loaded = LoadModel(ranks_.pool.get(), load, progress);
+  absl::StatusOr<LoadedModel> loaded = LoadModel(ranks_.pool.get(), load, clock_, events);
   if (!loaded.ok()) return OfWeights(loaded.status());
   const int64_t cached = int64_t{loaded->kv_blocks} * kPageTokens;
   context_->LimitContext(
@@ -158,11 +176,11 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
   return loaded;
 }
 
-// On a thread of membership's.
+// On a thread of membership, or in Load.
 void Cluster::OnLoss(const Loss& loss) {
   const std::lock_guard lock(mutex_);
   if (stopping_) return;
-  if (!broken_.ok()) spdlog::info("then {}", ToString(loss));  // the launcher ends the others
+  if (!broken_.ok()) spdlog::info("then {}", ToString(loss));  // the launcher ends the other ranks
   last_loss_ = loss;
   if (loss.epoch != ranks_.epoch) return;  // its ranks are not connected yet
   ranks_.pool->Lose(ToString(loss));

@@ -1,9 +1,10 @@
-// From an empty cluster to one that serves, and back: waits for the workers, has them load, starts the step
-// loop. When a rank is lost or a step breaks, it does so again under the next epoch, while streams pause.
+// Brings the cluster up: waits for the workers, has them load, starts the step loop. When a rank is lost or a
+// step breaks, it does so again under the next epoch, while streams pause.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,8 +15,8 @@
 #include "base/clock.h"
 #include "base/rpc/cluster_tls.h"
 #include "coordinator/api/api_context.h"
-#include "coordinator/dispatch/grpc_step_executor.h"
 #include "coordinator/dispatch/load_model.h"
+#include "coordinator/dispatch/rank_step_executor.h"
 #include "coordinator/dispatch/step_loop.h"
 #include "coordinator/dispatch/worker_pool.h"
 #include "coordinator/membership/membership.h"
@@ -26,45 +27,54 @@ namespace deeprack::coordinator {
 
 class Cluster {
  public:
-  // Opens the cluster port and goes on in a thread of its own. `context` and `clock` outlive this.
+  // The way to the workers of a world.
+  using Connect =
+      std::function<std::unique_ptr<WorkerPool>(const World& world, const std::optional<ClusterTls>& tls)>;
+  static std::unique_ptr<WorkerPool> ConnectOverGrpc(const World& world,
+                                                     const std::optional<ClusterTls>& tls);
+
+  // Opens the cluster port and continues in a thread of its own. `context` and `clock` outlive this. Errors:
+  // InvalidArgument (limits under which a step's plan is larger than a message), and those of the port and
+  // its certificates.
   static absl::StatusOr<std::unique_ptr<Cluster>> Start(const Settings& options, ApiContext* context,
-                                                        Clock* clock);
+                                                        Clock* clock, Connect connect = ConnectOverGrpc);
   ~Cluster();  // Stop
 
   int port() const { return membership_->port(); }
+  Membership& membership() { return *membership_; }
 
-  // Not OK when the cluster did not come up, or did not recover: there is nothing more to wait for.
+  // An error when the cluster did not come up, or did not recover: it will never serve again.
   absl::Status Poll();
 
-  // Ends every stream with an error; no request is taken any more.
+  // Ends every stream with an error, and refuses every later request.
   void EndStreams();
 
   // After EndStreams, with the HTTP server stopped: tells the workers to stop, and waits for them.
   void Stop();
 
  private:
-  Cluster(const Settings& options, ApiContext* context, Clock* clock)
-      : options_(options), context_(context), clock_(clock) {}
+  Cluster(const Settings& options, ApiContext* context, Clock* clock, Connect connect)
+      : options_(options), context_(context), clock_(clock), connect_(std::move(connect)) {}
 
-  // The ranks of one epoch, and the way to them.
+  // The ranks of one epoch.
   struct Ranks {
     Epoch epoch = 0;
     std::unique_ptr<WorkerPool> pool;
-    std::unique_ptr<GrpcStepExecutor> executor;
+    std::unique_ptr<RankStepExecutor> executor;
   };
 
-  // The thread's life: why there is nothing more to do.
+  // The body of the thread. Returns why the cluster serves no longer.
   absl::Status Run();
+  SchedulerLimits Limits() const;  // without the pages, which the ranks report
 
-  // bring_up.cc
   absl::Status BringUp();
-  // `flag` is the one that says how long.
+  // `flag` is the name of the setting behind `seconds`.
   absl::StatusOr<World> WaitForWorkers(double seconds, const char* flag);
-  void Connect(const World& world);
+  void UseRanks(const World& world);
   absl::StatusOr<LoadedModel> Load(const World& world);
   void OnLoss(const Loss& loss);
 
-  // recovery.cc
+  // cluster_recovery.cc
   absl::Status AwaitBreak();
   void OnBroken(const absl::Status& why);
   absl::Status Recover(absl::Status why);
@@ -73,10 +83,11 @@ class Cluster {
   const Settings options_;
   ApiContext* const context_;
   Clock* const clock_;
+  const Connect connect_;
   std::optional<ClusterTls> tls_;
   std::unique_ptr<Membership> membership_;
   std::atomic<bool> stopping_ = false;
-  RecoveryLimit limit_;  // the thread's
+  RecoveryLimit limit_;  // used by the thread only
 
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -84,7 +95,7 @@ class Cluster {
   std::optional<Loss> last_loss_;
   absl::Status broken_;  // not OK: the epoch of ranks_ is over
   std::unique_ptr<StepLoop> loop_;
-  absl::Status end_;  // how the thread's life ended
+  absl::Status end_;  // why the thread ended
   std::thread thread_;
 };
 

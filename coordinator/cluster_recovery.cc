@@ -1,4 +1,4 @@
-// Cluster's other half: from a broken epoch to the next one that serves.
+// Cluster, from a broken epoch to the next one that serves.
 #include <spdlog/spdlog.h>
 
 #include <string>
@@ -11,7 +11,7 @@
 
 namespace deeprack::coordinator {
 
-// Until the epoch that serves is over: why.
+// Blocks until the epoch that serves is over. Returns why.
 absl::Status Cluster::AwaitBreak() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return stopping_ || !broken_.ok(); });
@@ -25,7 +25,7 @@ void Cluster::OnBroken(const absl::Status& why) {
   changed_.notify_all();
 }
 
-// Not OK: serving is over.
+// An error: the cluster will never serve again.
 absl::Status Cluster::Recover(absl::Status why) {
   const absl::Time lost_at = clock_->Now();
   while (!why.ok()) {
@@ -37,7 +37,7 @@ absl::Status Cluster::Recover(absl::Status why) {
     membership_->EndEpoch(ranks_.epoch);
     AnnounceWait();
     DR_ASSIGN_OR_RETURN(const World world, WaitForWorkers(options_.recovery_timeout, "--recovery-timeout"));
-    Connect(world);
+    UseRanks(world);
     const absl::StatusOr<LoadedModel> loaded = Load(world);
     why = loaded.status();
     if (loaded.ok()) loop_->Resume(ranks_.epoch, ranks_.executor.get(), loaded->kv_blocks);
@@ -55,7 +55,7 @@ void Cluster::AnnounceWait() {
   context_->readiness().SetWorkers(membership_->joined(), membership_->expected(), missing);
   spdlog::warn("streams pause; {} of {} workers are there{}; waiting up to {} s (--recovery-timeout)",
                membership_->joined(), membership_->expected(),
-               missing.empty() ? "" : absl::StrCat(", nobody is rank ", absl::StrJoin(missing, ", ")),
+               missing.empty() ? "" : absl::StrCat("; missing rank ", absl::StrJoin(missing, ", ")),
                options_.recovery_timeout);
 }
 

@@ -318,6 +318,16 @@ Rows ClusterRows() {
        .unit = "seconds",
        .help = "How long a rank waits for another rank in one exchange of data, before it reports the other "
                "rank as lost."},
+      {.name = "load-progress-timeout",
+       .field = &Settings::load_progress_timeout,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .low = 0.1,
+       .high = kDay,
+       .unit = "seconds",
+       .help =
+           "How long a rank may report no progress while it loads, before it is lost. Writing and checking "
+           "packed files report none."},
   };
 }
 

@@ -49,9 +49,10 @@ struct Settings {
   std::string cluster_tls;
   std::string workers = "local";
   std::vector<HostSlots> hosts;
-  double worker_timeout = 600;     // seconds
-  double recovery_timeout = 300;   // seconds
-  double collective_timeout = 60;  // seconds
+  double worker_timeout = 600;         // seconds
+  double recovery_timeout = 300;       // seconds
+  double collective_timeout = 60;      // seconds
+  double load_progress_timeout = 900;  // seconds
 
   int32_t threads = 0;
   bool bind_threads = true;

@@ -6,7 +6,7 @@
 
 namespace deeprack {
 
-// The absolute path of a file or folder, `path` being relative to the top of the source tree.
+// The absolute path of a file or folder. `path` is relative to the top of the source tree.
 std::string InSourceTree(std::string_view path);
 
 }  // namespace deeprack

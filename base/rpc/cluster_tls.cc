@@ -19,7 +19,7 @@
 namespace deeprack {
 namespace {
 
-constexpr int64_t kLargestFile = 1 << 20;
+constexpr int64_t kLargestFileBytes = 1 << 20;
 constexpr char kRemedy[] = "; deploy/tls/make-certificates makes a valid set";
 
 template <auto kFree>
@@ -44,10 +44,10 @@ absl::Status Wrong(const std::string& path, const std::string& what) {
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  std::string text(kLargestFile + 1, '\0');
+  std::string text(kLargestFileBytes + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (file.bad() || !file.is_open()) return Wrong(path, "cannot be read");
-  if (file.gcount() > kLargestFile) return Wrong(path, "is too large for a PEM file");
+  if (file.gcount() > kLargestFileBytes) return Wrong(path, "is too large for a PEM file");
   text.resize(static_cast<size_t>(file.gcount()));
   return text;
 }

@@ -1,6 +1,7 @@
-// One rank's engine without a server: prefill of prompts, then decode of all of them together, at several
-// batch sizes. Beside the time of a decode step stands what it reads, and what a plain read loop gets in the
-// same run, on the same threads; --operations says where the time went. On a card it times whole steps only.
+// Times one rank's engine without a server: prefill of prompts, then decode of all prompts together, at
+// several batch sizes. Prints the time of a decode step, the bytes that the step reads, and the bandwidth of
+// a plain read loop in the same run on the same threads. --operations prints the time of each operation. On a
+// card only whole steps are timed.
 //
 //   engine_bench MODEL [--threads N] [--batch 1,8,32] [--prompt 512] [--decode 32] [--operations]
 //                [--prefill-attention absorbed|expanded] [--load-format dummy]
@@ -48,11 +49,11 @@ struct BenchOptions {
   bool decode_graphs = false;
 };
 
-// The CPU's, which times its operations, or a card with the kernels that a worker would choose.
+// The CPU with timed operations, or a card with the kernels that a worker would choose.
 absl::StatusOr<std::shared_ptr<worker::Device>> OpenDevice(const BenchOptions& options,
                                                            OperationTimes* times) {
   if (options.card < 0) {
-    // As the worker's, whose rank is alone here.
+    // As a worker's device whose rank is alone on the machine.
     return MakeTimedDevice(
         worker::MakePlacedCpuDevice({.allowed = kernels::AllowedProcessors(), .threads = options.threads}),
         times);
@@ -72,7 +73,7 @@ double Median(std::vector<double> values) {
   return *middle;
 }
 
-// A phase of all repeats: prefill, or decode.
+// Measurements of one phase, prefill or decode, over all repeats.
 struct Phase {
   std::vector<double> seconds;  // of each prefill, of each decode step
   OperationTimes operations;    // of all of them
@@ -151,8 +152,7 @@ class EngineBench {
                            engine_->config().vocab_size, static_cast<uint32_t>(i + 1));
       DR_RETURN_IF_ERROR(Prefill(streams, prefill));
       for (int32_t step = 0; step < options_.decode; ++step) {
-        if (read_loop_ && step % 8 == 0)
-          reads.push_back(read_loop_->BytesPerSecond());  // in the same moments
+        if (read_loop_ && step % 8 == 0) reads.push_back(read_loop_->BytesPerSecond());  // at the same time
         DR_RETURN_IF_ERROR(Step(streams.NextDecode(), streams, decode));
       }
     }
@@ -174,7 +174,7 @@ class EngineBench {
     return absl::OkStatus();
   }
 
-  // All prompts of the streams, in as many steps as that takes: one measurement.
+  // Prefills all prompts, in as many steps as needed, as one measurement.
   absl::Status Prefill(TokenStreams& streams, Phase& phase) {
     Phase steps;
     for (model::StepPlan plan = streams.NextPrefill(options_.max_step_tokens); !plan.sequences.empty();

@@ -1,4 +1,4 @@
-// A device that is another one in everything, for those that are so in almost everything.
+// A device that forwards every call to another device. Base class of devices that change a few calls.
 #pragma once
 
 #include <functional>

@@ -14,7 +14,7 @@ using kernels::Execution;
 using kernels::KernelSet;
 using kernels::PackedWeight;
 
-// What the wrapped operations know; functions without state can reach nothing else.
+// The state of the wrapped operations, which are plain functions.
 struct State {
   const KernelSet* inner = nullptr;
   OperationTimes* times = nullptr;
@@ -142,7 +142,7 @@ class Call {
     time_.weight_bytes += work.weight_bytes;
     time_.cache_bytes += work.cache_bytes;
     time_.flops += work.flops;
-    if (state.wait) state.wait();  // for what was queued before it, by no operation
+    if (state.wait) state.wait();  // for work that was queued before the operation
     start_ = std::chrono::steady_clock::now();
   }
   ~Call() {
@@ -161,7 +161,7 @@ template <class Result, class Args, Result (*KernelSet::*kOperation)(const Args&
 struct Timed<kOperation> {
   static inline const char* name = nullptr;
   static Result Run(const Args& args, const Execution& execution) {
-    // A card's offsets and sequences are not the host's to read.
+    // The host cannot read a card's offsets and sequences.
     const Call call(state.wait ? Work{.name = NameOf(name, args)} : WorkOf(name, args));
     return (state.inner->*kOperation)(args, execution);
   }

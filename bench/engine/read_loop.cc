@@ -37,7 +37,7 @@ uint64_t SumOf(const std::byte* from, int64_t bytes) {
 }
 
 #if defined(__x86_64__)
-// In the widest registers: narrower ones read a tenth less.
+// Reads with the widest registers; narrower registers read a tenth less.
 __attribute__((target("avx512f"))) uint64_t SumOfAvx512(const std::byte* from, int64_t bytes) {
   __m512i sums[4] = {};
   for (int64_t i = 0; i < bytes; i += 256) {

@@ -1,4 +1,4 @@
-// The bandwidth of a plain read loop: what a decoder that reads weights could reach at best on these threads.
+// The bandwidth of a plain read loop: the upper bound for a decoder that reads weights on the same threads.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +11,11 @@ namespace deeprack::bench {
 
 class ReadLoop {
  public:
-  // Memory many times as large as the caches, written once, in huge pages where weights are.
+  // Allocates and writes memory many times as large as the caches, in huge pages as weights are. Errors:
   // ResourceExhausted.
   static absl::StatusOr<ReadLoop> Create(kernels::ThreadPool* pool);
 
-  // Sums the next part of the memory on all threads; bytes per second. Takes some tens of milliseconds.
+  // Sums the next part of the memory on all threads and returns bytes per second. Takes tens of milliseconds.
   double BytesPerSecond();
 
  private:
@@ -24,7 +24,7 @@ class ReadLoop {
   worker::Memory memory_;
   kernels::ThreadPool* pool_;
   int64_t offset_ = 0;
-  uint64_t sum_ = 0;  // of all that was read, so that reading cannot be left out
+  uint64_t sum_ = 0;  // sum of all bytes read, so that the compiler keeps the reads
 };
 
 }  // namespace deeprack::bench

@@ -1,4 +1,4 @@
-// A device whose kernels are timed (operation_times.h); everything else is the device's that it is made of.
+// A device whose kernels are timed (operation_times.h). All other calls go to the wrapped device.
 #pragma once
 
 #include <memory>
@@ -8,8 +8,8 @@
 
 namespace deeprack::bench {
 
-// `times` outlives the device. For devices that share the host's memory: their operations end before they
-// return.
+// `times` outlives the device. Only for devices that share the host's memory, whose operations end before
+// they return.
 std::unique_ptr<worker::Device> MakeTimedDevice(std::unique_ptr<worker::Device> device,
                                                 OperationTimes* times);
 

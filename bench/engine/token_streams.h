@@ -1,5 +1,5 @@
-// Sequences of random tokens that are prefilled and decoded together: the plans a scheduler would make of
-// them.
+// Sequences of random tokens that are prefilled and decoded together, as the plans that a scheduler would
+// make.
 #pragma once
 
 #include <cstdint>
@@ -12,17 +12,17 @@ namespace deeprack::bench {
 
 class TokenStreams {
  public:
-  // `count` sequences of `prompt` tokens, each with pages of its own for `length` positions: count *
-  // ceil(length / kPageTokens) pages in all.
+  // `count` sequences of `prompt` tokens. Each sequence has its own pages for `length` positions, so there
+  // are count * ceil(length / kPageTokens) pages.
   TokenStreams(int64_t count, int64_t prompt, int64_t length, int64_t vocab_size, uint32_t seed);
 
   // The next step of the prefill: at most `max_tokens` tokens, chunks in the order of the sequences;
   // sequences whose prompt ends are sampled. Empty when all prompts are computed.
   model::StepPlan NextPrefill(int64_t max_tokens);
-  // One token of each sequence. Every prompt is computed and sampled, and there is room for one position
-  // more.
+  // The next decode step: one token of each sequence. Requires that every prompt has been computed and
+  // sampled, and that there is room for one more position.
   model::StepPlan NextDecode();
-  // Takes the sampled tokens of a step.
+  // Appends the sampled tokens of a step.
   void Apply(const model::StepResult& result);
 
  private:

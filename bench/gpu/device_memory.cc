@@ -49,9 +49,10 @@ DeviceMemory RandomOnDevice(int64_t bytes) {
   const int64_t piece = static_cast<int64_t>(pattern.size() * sizeof(uint32_t));
   void* memory = nullptr;
   Check(cudaMalloc(&memory, static_cast<size_t>(bytes)), "cudaMalloc");
-  // The pattern once, then what is there already again and again.
-  Check(cudaMemcpy(memory, pattern.data(), static_cast<size_t>(std::min(piece, bytes)), cudaMemcpyHostToDevice),
-        "copy to the device");
+  // Copies the pattern once, then doubles the filled part until the memory is full.
+  Check(
+      cudaMemcpy(memory, pattern.data(), static_cast<size_t>(std::min(piece, bytes)), cudaMemcpyHostToDevice),
+      "copy to the device");
   for (int64_t at = piece; at < bytes; at *= 2) {
     Check(cudaMemcpy(static_cast<char*>(memory) + at, memory, static_cast<size_t>(std::min(at, bytes - at)),
                      cudaMemcpyDeviceToDevice),

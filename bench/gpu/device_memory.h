@@ -1,4 +1,4 @@
-// Device memory for benchmarks: taken once, filled with random bytes that are moderate numbers in every type.
+// Device memory for benchmarks, filled with random bytes that are numbers of moderate size in every type.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace deeprack::bench {
 
-// Ends the program with the card's message.
+// On an error, prints the card's message and ends the program.
 void Check(int cuda_error, const char* what);
 
 struct DeviceFree {
@@ -28,7 +28,7 @@ DeviceMemory OnDevice(const std::vector<T>& values) {
 }
 std::vector<uint8_t> OnHost(const void* from, int64_t bytes);
 
-// Memory that host and device read, for what operations read on both.
+// Memory that host and device can read, for arguments that both read.
 DeviceMemory OnBoth(const void* from, int64_t bytes);
 
 }  // namespace deeprack::bench

@@ -86,7 +86,7 @@ EchoShape EchoShapeOf(const model::ModelConfig& config, const model::Layout& lay
                      .routing = {.ids_at = rows.activation_bytes,
                                  .top_k = config.num_experts_per_tok,
                                  .rank_experts = config.n_routed_experts / layout.ep}};
-  DR_CHECK(shape.dispatch_row_bytes != shape.sum_row_bytes);  // rows and sums are told apart by it
+  DR_CHECK(shape.dispatch_row_bytes != shape.sum_row_bytes);  // the row bytes tell rows from sums
   return shape;
 }
 

@@ -1,5 +1,5 @@
-// A world in which all other ranks are copies of this one: its engine runs as it would in a rack, its
-// exchanges are copies of as many bytes on its own device (echo_kernels.h).
+// A world in which all other ranks are copies of this rank. The engine runs as in a rack; exchanges copy the
+// same number of bytes on the rank's own device (echo_kernels.h).
 #pragma once
 
 #include <cstdint>
@@ -14,26 +14,26 @@
 
 namespace deeprack::bench {
 
-// What all parts of such a world know.
+// The sizes that all parts of the world share.
 struct EchoShape {
   int64_t ranks = 0;
   int64_t dispatch_row_bytes = 0;
-  int64_t sum_row_bytes = 0;  // of what comes back
+  int64_t sum_row_bytes = 0;  // of a row that comes back
   EchoRouting routing;
 };
 // The layout's ranks are one stage of whole experts, tp 1.
 EchoShape EchoShapeOf(const model::ModelConfig& config, const model::Layout& layout,
                       const worker::TravellingRows& rows);
 
-// Rank 0 of shape.ranks. Gathering brings this rank's values for each; once `exchanging` says that steps run,
-// what is gathered are counts of rows (EchoCounts), and exchanges alternate between dispatch and combine, as
-// the decoder's all_to_all experts make them. Everything else that ranks do together is Unimplemented. The
-// device and `exchanging` outlive it.
+// The communicator of rank 0 of shape.ranks. A gather returns this rank's values for every rank. Once
+// *exchanging is true, steps run: gathers are of row counts (EchoCounts), and exchanges alternate
+// between dispatch and combine, as all_to_all experts do. All other calls are Unimplemented. The device and
+// `exchanging` outlive the communicator.
 std::unique_ptr<worker::Communicator> MakeEchoWorld(const EchoShape& shape, worker::Device* device,
                                                     const bool* exchanging);
 
-// kernels' peer_exchange among such ranks, the others as they are. One shape at a time in a program, since
-// operations are plain functions.
+// `kernels` with a peer_exchange among such ranks. A program has one shape at a time, since operations are
+// plain functions.
 kernels::KernelSet WithEchoedPeers(const kernels::KernelSet& kernels, const EchoShape& shape);
 
 }  // namespace deeprack::bench

@@ -30,7 +30,7 @@ using worker::Memory;
 
 constexpr Epoch kEpoch = 1;
 
-// A recording that says when it runs.
+// A recording that reports its runs.
 class CountedGraph final : public worker::Graph {
  public:
   CountedGraph(std::unique_ptr<worker::Graph> graph, int64_t* last)
@@ -46,7 +46,7 @@ class CountedGraph final : public worker::Graph {
   int64_t& last_;
 };
 
-// A card among echoes, each of whose ranks has one like it.
+// The card of a rank among copies of itself, each with a card of its own.
 class EchoDevice final : public ForwardingDevice {
  public:
   EchoDevice(std::unique_ptr<worker::Device> device, const EchoShape& shape)
@@ -58,7 +58,7 @@ class EchoDevice final : public ForwardingDevice {
   const kernels::KernelSet& kernels() const override { return kernels_; }
   int64_t AvailableBytes() const override { return inner().AvailableBytes() * shape_.ranks; }
 
-  // Peers' memory is never reached: WithEchoedPeers.
+  // No kernel reaches peers' memory (WithEchoedPeers).
   absl::StatusOr<Memory> AllocateForPeers(const std::string& purpose, int64_t bytes) override {
     return inner().Allocate(purpose, bytes);
   }
@@ -71,10 +71,10 @@ class EchoDevice final : public ForwardingDevice {
     DR_ASSIGN_OR_RETURN(std::unique_ptr<worker::Graph> graph, inner().Record(queue));
     return std::make_unique<CountedGraph>(std::move(graph), &replayed_kernels_);
   }
-  // Of the last recording that ran since the last call; 0: none did.
+  // The kernels of the last recording that ran since the last call; 0: none ran.
   int64_t TakeReplayedKernels() { return std::exchange(replayed_kernels_, 0); }
 
-  // Null: no longer.
+  // Null ends the timing.
   void Time(OperationTimes* times) {
     is_timed_ = times != nullptr;
     kernels_ = is_timed_ ? TimedKernels(echoed_, times, [this] { (void)inner().Synchronize(); }) : echoed_;
@@ -88,7 +88,7 @@ class EchoDevice final : public ForwardingDevice {
   int64_t replayed_kernels_ = 0;
 };
 
-// A model folder that goes with the object.
+// A model folder that is deleted with the object.
 class ModelFolder {
  public:
   ModelFolder() : path_(fs::temp_directory_path() / absl::StrCat("deeprack-full-rank-", getpid())) {
@@ -164,13 +164,13 @@ class EchoedRank final : public FullRank {
   worker::Engine& engine() override { return *engine_; }
 
  private:
-  // Pages that all decodes read, and one of its own that each writes.
+  // Pages that all decodes read, and for each decode one page that it writes.
   int64_t read_pages() const { return CeilDiv(limits_.cached_tokens, kPageTokens); }
   int64_t pages() const {
     return std::max(read_pages() + limits_.max_sequences, CeilDiv(int64_t{limits_.max_context}, kPageTokens));
   }
 
-  // As many as the device has memory for; sizes grow by the same bytes with every layer.
+  // The number of layers that fit the device's memory; every layer adds the same bytes.
   absl::Status ChooseLayers(nlohmann::json json, const model::ModelConfig& config) {
     const auto needed = [&](int64_t layers) -> absl::StatusOr<int64_t> {
       json["num_hidden_layers"] = layers;
@@ -191,12 +191,13 @@ class EchoedRank final : public FullRank {
       return absl::ResourceExhaustedError(
           absl::StrCat("a rank of ", most, " layers takes ", whole, " bytes, and ", room,
                        " are free: not enough for one layer with experts. Use "
-                       "more ranks, or a card that nobody else uses"));
+                       "more ranks, or a card that no other program uses"));
     }
     return needed(layers).status();
   }
 
-  // Of weights, what every decode step reads, and all experts'. Of the embedding it reads a few rows.
+  // The bytes of weights that every decode step reads, and of all experts. The embedding is left out: a step
+  // reads a few of its rows.
   void CountWeights() {
     for (const sizing::PackedTensor& tensor : manifest_.tensors) {
       const bool of_experts =
@@ -206,7 +207,7 @@ class EchoedRank final : public FullRank {
     }
   }
 
-  // Entries as a model makes them; the power that a card draws depends on them.
+  // Entries as a model makes them: the card's power draw depends on the values.
   absl::Status FillCache() {
     for (int64_t page = 0; page < read_pages(); page += pages_of_chunk()) {
       const int64_t count = std::min(pages_of_chunk(), read_pages() - page);
@@ -278,7 +279,7 @@ class EchoedRank final : public FullRank {
                         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
   }
 
-  // After two that are not counted: the first step of a shape loads kernels, the second is recorded.
+  // Two steps are not counted: the first step of a shape loads kernels, the second is recorded.
   template <class Run>
   absl::StatusOr<StepTime> Median(int repeats, const Run& run) {
     std::vector<double> seconds;
@@ -310,7 +311,7 @@ class EchoedRank final : public FullRank {
   bool exchanging_ = false;
   std::shared_ptr<EchoDevice> device_;
   std::unique_ptr<worker::Communicator> world_;
-  std::unique_ptr<worker::Engine> engine_;  // goes first
+  std::unique_ptr<worker::Engine> engine_;  // destroyed first
   double common_bytes_ = 0, expert_bytes_ = 0;
   StepId step_ = 0;
 };

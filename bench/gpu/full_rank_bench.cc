@@ -1,7 +1,7 @@
 // One rank of a rack that serves DeepSeek R1, by the worker's own engine (full_rank.h): decode steps at
 // several batches and contexts, and prefill, with the experts of 8-way and of 32-way expert parallelism.
-// Prints for each: tokens per second, kernels per layer, the share of what its reads take, and where the time
-// goes.
+// Prints for each: tokens per second, kernels per layer, the share of the time that the reads take at least,
+// and the time of each operation.
 //   full_rank_bench [--quick] [--plain] [--ranks 8,32] [--layers 61]
 #include <algorithm>
 #include <cstdio>
@@ -21,7 +21,7 @@
 namespace deeprack::bench {
 namespace {
 
-// As published, what the engine reads of it; MTP is not served.
+// R1's published config.json, without fields that the engine does not read. MTP is not served.
 constexpr char kR1[] = R"({
   "model_type": "deepseek_v3", "attention_bias": false, "hidden_act": "silu", "hidden_size": 7168,
   "intermediate_size": 18432, "moe_intermediate_size": 2048, "num_hidden_layers": %d, "first_k_dense_replace": 3,
@@ -150,14 +150,14 @@ class Bench {
   }
 
   static constexpr int kRepeats = 5;
-  static constexpr int32_t kPlainTokens = 256;  // that plain kernels prefill in seconds
+  static constexpr int32_t kPlainTokens = 256;  // plain kernels prefill this many in seconds
   const Options options_;
   const int32_t ranks_;
   std::unique_ptr<FullRank> rank_;
   CardLimits limits_;
 };
 
-// False: not these arguments.
+// Returns false for arguments that the program does not take.
 bool Read(int argc, char** argv, Options& options) {
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];

@@ -1,7 +1,7 @@
-// The CUDA kernels at R1's sizes, one line each: time, bytes and flops per second, and the share of the
-// floor, which is what the bytes take at the card's measured copy bandwidth or the flops at its matrix units'
-// peak, whichever is longer. Each kernel runs twice first, and must give the same bits. Weights rotate
-// through more memory than the cache holds.
+// Times the plain CUDA kernels at R1's sizes. Prints a line for each: time, bytes and flops per second, and
+// the share of the floor. The floor is the longer of two times: the bytes at the card's measured copy
+// bandwidth, and the flops at the peak of its tensor cores. Each kernel first runs twice and must give the
+// same bits. Weights rotate through more memory than the cache holds.
 #include <algorithm>
 #include <cstdio>
 #include <numeric>
@@ -60,7 +60,7 @@ class Bench {
   const CardLimits limits_;
   DeviceMemory weights_ = RandomOnDevice(kRotation);
   DeviceMemory small_floats_;
-  std::vector<DeviceMemory> held_;  // of the case that is being made
+  std::vector<DeviceMemory> held_;  // memory of the current case
 };
 
 double BytesOf(const Matrix& matrix) {

@@ -10,7 +10,7 @@
 namespace deeprack::bench {
 namespace {
 
-constexpr int kRounds = 9;  // the median of so many
+constexpr int kRounds = 9;  // results are medians of this many rounds
 constexpr int64_t kIterations = 24;
 
 std::vector<uint8_t> ResultOf(const GraphCase& kernel, cudaStream_t stream) {
@@ -20,7 +20,7 @@ std::vector<uint8_t> ResultOf(const GraphCase& kernel, cudaStream_t stream) {
   return OnHost(kernel.out, kernel.out_bytes);
 }
 
-// Median seconds of one run, of kIterations in a row in one graph.
+// Median seconds of one run, measured with kIterations runs in one graph.
 double SecondsInGraph(const std::function<void(int64_t, const kernels::Execution&)>& run) {
   cudaStream_t stream;
   Check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");

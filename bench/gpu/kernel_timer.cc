@@ -12,7 +12,7 @@ namespace deeprack::bench {
 namespace {
 
 constexpr int kWarmUp = 3;
-constexpr int kRounds = 9;  // the median of so many
+constexpr int kRounds = 9;  // results are medians of this many rounds
 constexpr double kRoundSeconds = 0.02;
 constexpr int64_t kMostIterations = 2000;
 

@@ -111,7 +111,7 @@ def cases():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60, help="no case is begun after so many")
+    parser.add_argument("--seconds", type=float, default=60, help="no case starts after this many seconds")
     seconds = parser.parse_args().seconds
     try:
         import torch

@@ -1,4 +1,4 @@
-// Device memory in the shapes that the Hopper kernels take, with random contents of moderate size: for
+// Device memory in the shapes that the Hopper kernels take, with random contents of moderate size, for
 // benchmarks.
 #pragma once
 
@@ -13,31 +13,31 @@
 
 namespace deeprack::bench {
 
-// Owns what it hands out until it is destroyed.
+// Owns all memory that its functions return.
 class Sm90Buffers {
  public:
   void* Bytes(int64_t bytes);
   kernels::Matrix Activations(int64_t rows, int64_t cols, DType type = DType::kBF16);
-  // Room for quantised rows, and the same as the products' input.
+  // Memory of quantised rows; AsInput gives rows as the input of a product.
   kernels::sm90::QuantisedRows Quantised(int64_t rows, int64_t cols);
   static kernels::sm90::Rows AsInput(const kernels::sm90::QuantisedRows& quantised, int64_t rows);
   static kernels::sm90::Rows AsInput(const kernels::Matrix& matrix);
   // fp8 scales are near 0.01; the scales and zeros of int4 tiles are of moderate size.
   kernels::sm90::RowWeight Weight(DType type, int64_t groups, int64_t n, int64_t k,
                                   WeightLayout int4_layout = WeightLayout::kTiles);
-  // The same size at another place of `memory`, for weights that rotate.
+  // A copy of `values` in device memory.
   template <class T>
   T* Copy(const std::vector<T>& values) {
     held_.push_back(OnDevice(values));
     return static_cast<T*>(held_.back().get());
   }
-  // Workspaces of a product; fills in partials and arrivals.
+  // Allocates a product's workspaces and sets args.partials and args.arrivals.
   void GiveWorkspace(kernels::sm90::GemmArgs& args);
 
-  // Pages of an fp8 cache, with scales of a quarter.
+  // Pages of an fp8 cache. All scales are 0.25.
   void* Fp8Cache(int64_t pages);
-  // A batch of sequences of `context` tokens with one query row each (rows > 1: a chunk that ends there),
-  // over its own cache.
+  // Arguments of attention for a batch of sequences of `context` tokens, each with a chunk of `rows` query
+  // rows at its end, over a cache of their own.
   kernels::sm90::MlaArgs Attention(int64_t heads, int64_t batch, int64_t rows, int64_t context,
                                    bool fp8 = false);
 
@@ -45,7 +45,7 @@ class Sm90Buffers {
   std::vector<DeviceMemory> held_;
 };
 
-// Bytes of a weight as the products read it.
+// The bytes of a weight that a product reads.
 double WeightBytes(const kernels::sm90::RowWeight& weight);
 
 }  // namespace deeprack::bench

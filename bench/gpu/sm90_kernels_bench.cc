@@ -1,5 +1,5 @@
-// The Hopper kernels at R1's sizes, against the marks of the design: one line each, then how many gave the
-// same bits twice. Weights rotate through more memory than the cache holds.
+// Times the Hopper kernels at R1's sizes. Prints a line for each kernel, then the number of kernels that gave
+// the same bits twice. Weights rotate through more memory than the cache holds.
 #include <cuda_runtime.h>
 
 #include <cstdio>
@@ -135,7 +135,7 @@ void Attention(Bench& bench, int64_t heads, int64_t batch, int64_t rows, int64_t
   char name[96];
   std::snprintf(name, sizeof(name), "mla%s %ld heads, %ld x %ld rows, context %ld (%ld parts)",
                 fp8 ? " fp8" : "", heads, batch, rows, context, args.max_items);
-  // A query row sees what stands before it: on average half a chunk less than the context.
+  // A query row sees positions up to its own: on average half a chunk less than the context.
   const double seen =
       static_cast<double>(batch * rows) * (static_cast<double>(context) - static_cast<double>(rows - 1) / 2);
   bench.Time({.name = name,
@@ -149,7 +149,7 @@ void Attention(Bench& bench, int64_t heads, int64_t batch, int64_t rows, int64_t
               .out_bytes = static_cast<int64_t>(BytesOf(args.out))});
 }
 
-// The cache's fp8 entries, and the queries' e4m3.
+// The kernels that make fp8 cache entries and e4m3 queries.
 void AttentionInputs(Bench& bench, int64_t heads, int64_t m) {
   Sm90Buffers buffers;
   constexpr int64_t kHead = 128 + kRope;
@@ -158,7 +158,7 @@ void AttentionInputs(Bench& bench, int64_t heads, int64_t m) {
   std::vector<int64_t> places(static_cast<size_t>(m));
   for (int64_t r = 0; r < m; ++r) places[static_cast<size_t>(r)] = r;
   uint8_t* const cache = static_cast<uint8_t*>(buffers.Fp8Cache((m + kPageTokens - 1) / kPageTokens));
-  // Turned by no angle: the queries stay what they are from run to run.
+  // The rotation is by angle zero, so that the queries are the same in every run.
   const MlaPrepareArgs prepare{.kv = kv,
                                .latent_dim = kLatent,
                                .norm_weight = buffers.Copy(std::vector<float>(kLatent, 1.0f)),
@@ -197,7 +197,8 @@ void AttentionInputs(Bench& bench, int64_t heads, int64_t m) {
               .out_bytes = m * heads * kLatent});
 }
 
-// A chunk that ends at `context`, its keys already expanded; and what bringing and expanding them takes.
+// Attention of a chunk that ends at `context` over expanded keys; then the gathering and expansion of the
+// keys.
 void Prefill(Bench& bench, int64_t heads, int64_t rows, int64_t context) {
   Sm90Buffers buffers;
   const MlaPrefillSequence sequence{0, static_cast<int32_t>(rows),   static_cast<int32_t>(context - rows), 0,
@@ -255,7 +256,7 @@ void Rows(Bench& bench, int64_t m) {
   Sm90Buffers buffers;
   const QuantisedRows out = buffers.Quantised(m, kHidden);
   const Matrix residual = buffers.Activations(m, kHidden), normed = buffers.Activations(m, kHidden);
-  // Zeros: the residual stays what it is from run to run.
+  // Zeros, so that the residual is the same in every run.
   const Matrix x{buffers.Copy(std::vector<bf16>(static_cast<size_t>(m * kHidden))), DType::kBF16, m, kHidden,
                  kHidden};
   const float* const weight = buffers.Copy(std::vector<float>(kHidden, 1.0f));
@@ -335,7 +336,7 @@ void Routing(Bench& bench, int64_t m) {
               .out_bytes = static_cast<int64_t>(BytesOf(out))});
 }
 
-// Rows of R1 on their way to 8 ranks: each goes to the 4 that its choices are in.
+// The dispatch of R1's rows to 8 ranks. Each row goes to the 4 ranks of its choices.
 void Dispatch(Bench& bench, int64_t m) {
   Sm90Buffers buffers;
   constexpr int64_t kRanks = 8, kExperts = 32, kTopK = 8, kRanksOfToken = 4;
@@ -427,7 +428,7 @@ int Main() {
   for (const int64_t batch : {1, 32, 128}) Attention(bench, 16, batch, 1, 4096);
   Attention(bench, 128, 32, 2, 4096);
   Attention(bench, 16, 32, 4, 4096);
-  // The marks: 900 TFLOPS at 128 heads, 4.2 TB/s at 16.
+  // Targets: 900 TFLOPS at 128 heads, 4.2 TB/s at 16 heads.
   for (const int64_t heads : {128, 16}) {
     for (const int64_t batch : {1, 32, 128}) Attention(bench, heads, batch, 1, 4096, true);
     Attention(bench, heads, 32, 1, 32768, true);

@@ -20,7 +20,7 @@ using model::TensorSpec;
 class Checker {
  public:
   Checker(const ModelConfig& config, const CheckpointReader& reader) : config_(config), reader_(reader) {
-    summary_.has_mtp = config.num_nextn_predict_layers > 0;  // until a layer turns out to be absent
+    summary_.has_mtp = config.num_nextn_predict_layers > 0;  // set to false when a layer is absent
   }
 
   absl::Status CheckAll(const std::vector<TensorSpec>& tensors) {
@@ -28,7 +28,8 @@ class Checker {
     return absl::OkStatus();
   }
 
-  // An MTP layer is there, or nothing of it is. HF-saved models declare one and do not store it.
+  // Checks that an MTP layer is stored whole or not at all. Models saved with Hugging Face's library declare
+  // an MTP layer and do not store it.
   absl::Status CheckMtpLayer(int64_t layer) {
     const std::vector<TensorSpec> tensors = model::LayerTensors(config_, layer);
     const TensorSpec* present = nullptr;
@@ -43,8 +44,8 @@ class Checker {
     }
     if (absent != nullptr) {
       return absl::NotFoundError(absl::StrCat(reader_.folder(), ": tensor ", absent->name,
-                                              " is missing, while ", present->name,
-                                              " is there: an MTP layer must be stored whole or not "
+                                              " is missing, but ", present->name,
+                                              " is stored: an MTP layer must be stored whole or not "
                                               "at all"));
     }
     return CheckAll(tensors);
@@ -63,13 +64,13 @@ class Checker {
     if (view == nullptr) {
       if (const std::string part = AnyGroupPart(reader_, tensor.name); !part.empty()) {
         return absl::InvalidArgumentError(
-            absl::StrCat(reader_.FileOf(part), ": holds ", part, ", but by the config ", tensor.name,
-                         " is not quantised: correct the config's quantization_config"));
+            absl::StrCat(reader_.FileOf(part), ": the file holds ", part, ", but the config says that ",
+                         tensor.name, " is not quantised: correct the config's quantization_config"));
       }
       return absl::NotFoundError(
           absl::StrCat(reader_.folder(), ": tensor ", tensor.name, " ", ShapeText(tensor.shape),
-                       ", which the config calls for, is missing; fetch the shard that holds "
-                       "it, or correct the config"));
+                       ", which the config requires, is missing: fetch the file that holds "
+                       "the tensor, or correct the config"));
     }
     const bool fp8 = tensor.quantized && config_.quantization_config.has_value();
     if (fp8 && view->dtype != DType::kF8E4M3) {
@@ -103,8 +104,9 @@ class Checker {
     const std::vector<int64_t> shape = {CeilDiv(tensor.shape[0], config_.quantization_config->block_rows),
                                         CeilDiv(tensor.shape[1], config_.quantization_config->block_cols)};
     if (scale == nullptr) {
-      return absl::NotFoundError(absl::StrCat(reader_.folder(), ": scale ", name, " ", ShapeText(shape),
-                                              " of ", tensor.name, " is missing: fp8 weights need it"));
+      return absl::NotFoundError(
+          absl::StrCat(reader_.folder(), ": scale ", name, " ", ShapeText(shape), " of ", tensor.name,
+                       " is missing, fp8 weights need their scales: fetch the file that holds them"));
     }
     if (scale->dtype != DType::kF32) return WrongType(name, scale->dtype, "F32");
     DR_RETURN_IF_ERROR(CheckShape(name, *scale, shape));
@@ -120,9 +122,9 @@ class Checker {
   absl::Status CheckShape(const std::string& name, const TensorView& view,
                           const std::vector<int64_t>& expected) const {
     if (view.shape == expected) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat(reader_.FileOf(name), ": tensor ", name, " has shape ",
-                                                   ShapeText(view.shape), ", expected ", ShapeText(expected),
-                                                   " by the config: the two are not of one model"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        reader_.FileOf(name), ": tensor ", name, " has shape ", ShapeText(view.shape), ", expected ",
+        ShapeText(expected), " from the config: config and tensor are of different models"));
   }
 
   void Count(const TensorView& view) {

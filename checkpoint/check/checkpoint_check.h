@@ -1,4 +1,4 @@
-// Holds a checkpoint against what its config says it must contain, before anything is loaded.
+// Checks a checkpoint against its config before anything is loaded.
 #pragma once
 
 #include <cstdint>
@@ -10,18 +10,19 @@
 namespace deeprack::checkpoint {
 
 struct CheckpointSummary {
-  int64_t tensors = 0;          // of the model, scales and MTP layers included
-  int64_t bytes = 0;            // of these
-  int64_t parameters = 0;       // of these, scales not counted
-  int64_t ignored_tensors = 0;  // in the files but not of the model
-  bool has_mtp = false;         // every declared MTP layer is stored
+  int64_t tensors = 0;          // tensors of the model, with scales and MTP layers
+  int64_t bytes = 0;            // bytes of these tensors
+  int64_t parameters = 0;       // elements of these tensors without scales
+  int64_t ignored_tensors = 0;  // tensors in the files that the model does not use
+  bool has_mtp = false;         // true: every MTP layer that the config declares is stored
 };
 
-// Every tensor of the registry is there with its shape and a type that can be loaded: bf16, f16 or f32,
-// matrices also in a block format; where the config says fp8, the quantised ones F8_E4M3 with an F32 scale of
-// ceil(rows/128) x ceil(cols/128); where it says integers in groups, their parts
-// (checkpoint/group_quantized). An MTP layer may be absent as a whole, not in part. Only headers are read.
-// Errors: NotFound (a tensor, scale or part), InvalidArgument (type or shape).
+// Checks that every tensor of the registry is stored with its shape and with a type that can be loaded: bf16,
+// f16 or f32; a matrix may also be in a block format. If the config says fp8: quantised tensors are F8_E4M3
+// with F32 scales [ceil(rows / 128), ceil(cols / 128)]. If the config says integers in groups: their parts
+// are stored (checkpoint/group_quantized). An MTP layer may be absent as a whole, but not in part. Reads only
+// headers. Errors: NotFound (a tensor, its scales or a part is missing); InvalidArgument (a wrong type or
+// shape).
 absl::StatusOr<CheckpointSummary> CheckCheckpoint(const model::ModelConfig& config,
                                                   const CheckpointReader& reader);
 

@@ -1,5 +1,5 @@
-// The block formats of a checkpoint's tensors, whatever says so: a GGUF's own types, or the config and the
-// order of columns in the files.
+// The block formats of a checkpoint's tensors: from a GGUF's own types, or from the config and the order of
+// columns in the files.
 #pragma once
 
 #include "absl/status/statusor.h"
@@ -9,8 +9,9 @@
 
 namespace deeprack::checkpoint {
 
-// `reader`'s checkpoint must have passed CheckCheckpoint. Reads contents only where the config says that
-// columns may be out of order: such tensors have no block type. Errors: GroupQuantizedWeight::Open's.
+// The checkpoint of `reader` must have passed CheckCheckpoint. Tensors whose columns are out of order have no
+// block type; tensor contents are read only if the config allows that order. Errors: those of
+// GroupQuantizedWeight::Open.
 absl::StatusOr<model::TensorTypes> BlockTypesOf(const model::ModelConfig& config,
                                                 const CheckpointReader& reader);
 

@@ -82,8 +82,8 @@ absl::StatusOr<std::unique_ptr<CompressedTensorsWriter>> CompressedTensorsWriter
   const bool empty = std::filesystem::is_empty(folder, error);
   if (error) return CannotWrite(folder, error);
   if (!empty) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(folder, ": holds something already; name a folder that is empty or not there"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        folder, ": the folder holds something already; name a folder that is empty or does not exist"));
   }
   std::unique_ptr<CompressedTensorsWriter> writer(
       new CompressedTensorsWriter(folder, std::move(tensors), options.symmetric));
@@ -119,7 +119,7 @@ absl::Status CompressedTensorsWriter::CreateFiles(int64_t file_bytes) {
   if (!error && space.available < static_cast<uintmax_t>(stored_bytes_)) {
     return absl::UnavailableError(absl::StrCat(folder_, ": the model needs ", stored_bytes_,
                                                " bytes, but its file system has ", space.available,
-                                               " left: make room or choose another place"));
+                                               " bytes left: make room or choose another place"));
   }
 
   for (size_t f = 0; f < files.size(); ++f) {
@@ -184,8 +184,7 @@ absl::Status CompressedTensorsWriter::WriteInt4Rows(size_t index, int64_t row_be
                                                     const float* values) {
   const int64_t cols = ColumnsOf(tensors_[index]);
   const int64_t groups = cols / kGroup;
-  std::vector<uint8_t> packed(
-      static_cast<size_t>(rows * cols / 2));  // byte by byte what little-endian words are
+  std::vector<uint8_t> packed(static_cast<size_t>(rows * cols / 2));  // the bytes of little-endian words
   std::vector<bf16> scales(static_cast<size_t>(rows * groups));
   std::vector<uint32_t> zeros(static_cast<size_t>(CeilDiv(rows, kWordValues) * groups));
   for (int64_t row = 0; row < rows; ++row) {

@@ -1,5 +1,5 @@
-// Writing a model folder whose linear weights are integers in groups, as compressed-tensors stores them
-// (model/config/group_quantization.h: pack-quantized with bf16 scales, int-quantized).
+// Writes a model folder whose linear weights are integers in groups, as compressed-tensors stores them:
+// pack-quantized with bf16 scales, or int-quantized (model/config/group_quantization.h).
 #pragma once
 
 #include <cstddef>
@@ -20,43 +20,44 @@ namespace deeprack::checkpoint {
 
 struct FolderTensor {
   std::string name;  // in the registry: "model.layers.0.mlp.up_proj.weight"
-  // kInt4G128 (columns: a multiple of 128), kInt8G128 (any): a matrix to be quantised. F32, BF16, F16: as it
-  // is.
+  // The type after writing. kInt4G128 (columns: a multiple of 128) and kInt8G128 (any columns): a matrix that
+  // is quantised. F32, BF16, F16: a tensor that is not quantised.
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
 };
 
 struct CompressedTensorsOptions {
-  bool symmetric = true;                  // int4: without stored zeros
-  int64_t file_bytes = int64_t{4} << 30;  // a file ends with the tensor that reaches this
+  bool symmetric = true;                  // int4: true stores no zeros
+  int64_t file_bytes = int64_t{4} << 30;  // a file ends after the tensor that brings it to this size
 };
 
-// The tensors that a weight becomes.
+// The tensors that `tensor` is stored as.
 std::vector<SafetensorsRecord> StoredTensors(const FolderTensor& tensor, bool symmetric);
-// Their bytes.
+// The bytes of StoredTensors.
 int64_t StoredBytes(const FolderTensor& tensor, bool symmetric);
 
 class CompressedTensorsWriter {
  public:
-  // Makes the folder, if it is not there, and its files under temporary names. All quantised tensors are of
-  // one type. FailedPrecondition: the folder holds something already. Unavailable: the system refused, with
-  // its reason, or there is not as much room as the files need.
+  // Creates the folder if it does not exist, and its files under temporary names. All quantised tensors must
+  // have one type. FailedPrecondition: the folder is not empty. Unavailable: the system refused (the message
+  // has its reason), or the file system has less room than the files need.
   static absl::StatusOr<std::unique_ptr<CompressedTensorsWriter>> Create(
       const std::string& folder, std::vector<FolderTensor> tensors, const CompressedTensorsOptions& options);
 
-  // Rows are quantised so many at a time.
+  // WriteRows takes multiples of this number of rows.
   static constexpr int64_t kRowStep = 8;
 
-  // Rows [row_begin, row_begin + rows) of tensors[index], all finite, quantised or rounded to the tensor's
-  // type; a vector is one row. row_begin is a multiple of kRowStep, and rows too unless they are the last.
-  // Thread-safe for different rows.
+  // Quantises or rounds rows [row_begin, row_begin + rows) of tensors[index] to the tensor's type and writes
+  // them. `values` [rows, cols] must be finite. A vector is one row. row_begin must be a multiple of
+  // kRowStep; rows too, except for the last rows. Several threads may write different rows.
   absl::Status WriteRows(size_t index, int64_t row_begin, int64_t rows, const float* values);
-  // The same rows of a tensor that is not quantised, as they are to be stored.
+  // Writes rows of a tensor that is not quantised, from `row_begin` on. `bytes` is stored unchanged.
   absl::Status WriteStored(size_t index, int64_t row_begin, std::span<const std::byte> bytes);
 
-  // Once every row has been written (else a bug): the files under their names, the index, and config.json:
-  // the model's own (`config_json`, an object) with this quantization_config instead of its own, whose
-  // `ignore` holds `unquantised` modules. InvalidArgument: no object. Unavailable: the disk.
+  // Renames the files to their final names and writes the index and config.json. config.json is
+  // `config_json`, a JSON object, with a new quantization_config whose `ignore` lists the `unquantised`
+  // modules. It is a bug if a row has not been written. InvalidArgument: `config_json` is not a JSON object.
+  // Unavailable: the disk refused.
   absl::Status Commit(const std::string& config_json, const std::vector<std::string>& unquantised);
 
  private:
@@ -69,13 +70,13 @@ class CompressedTensorsWriter {
 
   struct Part {
     size_t file = 0;
-    size_t place = 0;  // in the file
+    size_t place = 0;  // number of the place in files_[file]
   };
 
   const std::string folder_;
   const std::vector<FolderTensor> tensors_;
   const bool symmetric_;
-  std::vector<std::vector<Part>> parts_;  // of each tensor, in the order of StoredTensors
+  std::vector<std::vector<Part>> parts_;  // [tensors]: parts in the order of StoredTensors
   std::vector<std::unique_ptr<TensorFileWriter>> files_;
   std::vector<std::pair<std::string, std::string>> index_;  // stored tensor -> file name
   int64_t stored_bytes_ = 0;

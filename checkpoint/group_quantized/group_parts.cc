@@ -42,7 +42,7 @@ class PartFinder {
     }
     if (view->shape != shape) {
       return Wrong(found.name, absl::StrCat("has shape ", ShapeText(view->shape), ", expected ",
-                                            ShapeText(shape), " by config.json"));
+                                            ShapeText(shape), " from config.json"));
     }
     found.view = *view;
     return found;
@@ -56,12 +56,12 @@ class PartFinder {
     if (unquantised != nullptr && unquantised->dtype != DType::kI8) {
       return absl::InvalidArgumentError(absl::StrCat(
           reader_.FileOf(weight_), ": ", weight_, " is stored as ", std::string(Name(unquantised->dtype)),
-          ", but config.json's quantization_config has it quantised (", name,
-          "): name the module among those that are not"));
+          ", but config.json's quantization_config says that it is quantised (", name,
+          "): name its module in modules_to_not_convert or ignore"));
     }
     return absl::NotFoundError(absl::StrCat(reader_.folder(), ": tensor ", name, " ", ShapeText(shape),
                                             ", a part of the quantised ", weight_,
-                                            ", is missing; fetch the shard that holds it"));
+                                            ", is missing: fetch the file that holds the tensor"));
   }
 
   absl::Status Wrong(const std::string& name, const std::string& what) const {
@@ -76,8 +76,8 @@ class PartFinder {
 absl::Status CheckDivides(int64_t size, const char* what, const std::string& weight) {
   if (size % kWordValues == 0) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(weight, " has ", size, " ", what,
-                                                 ", which its quantisation packs by ", kWordValues,
-                                                 ": config.json is not of this checkpoint"));
+                                                 ", but its quantisation packs multiples of ", kWordValues,
+                                                 ": use the config.json of this checkpoint"));
 }
 
 absl::Status FindTransposed(const PartFinder& finder, bool awq, const std::string& weight, int64_t rows,
@@ -145,7 +145,7 @@ absl::StatusOr<GroupParts> FindGroupParts(const CheckpointReader& reader,
       return parts;
     case GroupLayout::kPackQuantized:
       DR_RETURN_IF_ERROR(FindCompressedTensors(finder, quantization, rows, cols, parts));
-      column_group = "weight_g_idx";  // not written where columns turned out to be in order
+      column_group = "weight_g_idx";  // absent if the columns turned out to be in order
       break;
   }
   if (required || finder.Has(column_group)) {

@@ -1,4 +1,4 @@
-// The tensors that a weight of integers in groups is stored as.
+// The tensors that a weight of integers in groups is stored as (its parts).
 #pragma once
 
 #include <cstdint>
@@ -17,27 +17,28 @@ struct GroupPart {
   TensorView view;
 };
 
-// Types and shapes are those of model/config/group_quantization.h; scales are F16, BF16 or F32.
+// model/config/group_quantization.h has the types and shapes. Scales are F16, BF16 or F32.
 struct GroupParts {
   GroupPart values;
   GroupPart scales;
-  std::optional<GroupPart> zeros;         // unless symmetric
+  std::optional<GroupPart> zeros;         // absent if symmetric
   std::optional<GroupPart> column_group;  // g_idx
   std::optional<GroupPart> shape;         // weight_shape
 
-  // Those that are there.
+  // The parts that are present.
   std::vector<const GroupPart*> All() const;
 };
 
-// The parts of `weight` ("model.layers.0.mlp.up_proj.weight") of rows x cols, which must be positive. Only
-// headers are read. NotFound: a part is missing. InvalidArgument: its type or shape, rows that the layout
-// cannot pack, or the weight stored unquantised. Messages name tensor, file and what was expected.
+// Finds the parts of `weight` ("model.layers.0.mlp.up_proj.weight") of shape [rows, cols]; both must be
+// positive. Reads only headers. NotFound: a part is missing. InvalidArgument: a part has a wrong type or
+// shape, the layout cannot pack `rows`, or the weight is stored unquantised. Messages have the tensor, the
+// file and what was expected.
 absl::StatusOr<GroupParts> FindGroupParts(const CheckpointReader& reader,
                                           const model::GroupQuantization& quantization,
                                           const std::string& weight, int64_t rows, int64_t cols);
 
-// A part of a quantised `weight` that is in the files; "" when none is. For messages about weights that
-// should be unquantised.
+// The name of a part of `weight` that is in the files; "" if there is none. For the message about a weight
+// that should not be quantised but is.
 std::string AnyGroupPart(const CheckpointReader& reader, const std::string& weight);
 
 }  // namespace deeprack::checkpoint

@@ -38,7 +38,7 @@ float ScaleAt(const std::byte* data, DType type, int64_t index) {
   }
 }
 
-// 128 codes, eight at a time: they leave the upper half of each byte free.
+// Packs 128 codes into 64 bytes, eight bytes at a time. The upper half of each byte of `codes` must be 0.
 void PackBlockCodes(const uint8_t* codes, uint8_t* qs) {
   for (int k = 0; k < 64; k += 8) {
     uint64_t low, high;
@@ -51,7 +51,7 @@ void PackBlockCodes(const uint8_t* codes, uint8_t* qs) {
 
 }  // namespace
 
-// Of the slice's rows, and of groups [first_group, first_group + groups); one after the other by row.
+// Scales and zeros of the slice's rows for groups [first_group, first_group + groups): [slice.rows][groups].
 struct GroupQuantizedWeight::Parameters {
   int64_t first_group = 0;
   int64_t groups = 0;
@@ -102,7 +102,7 @@ absl::StatusOr<GroupQuantizedWeight> GroupQuantizedWeight::Open(const Checkpoint
     case GroupLayout::kIntQuantized:
       opened.int8_ = reinterpret_cast<const int8_t*>(values);
       opened.scale_row_stride_ = 1;
-      opened.scale_group_stride_ = 0;  // one scale a row
+      opened.scale_group_stride_ = 0;  // one scale for each row
       break;
   }
   if (parts.shape) DR_RETURN_IF_ERROR(opened.CheckShapePart(reader, *parts.shape));
@@ -119,9 +119,9 @@ absl::Status GroupQuantizedWeight::CheckShapePart(const CheckpointReader& reader
                                           : int64_t{At<int32_t>(part.view.bytes.data(), i)};
   };
   if (dimension(0) == rows_ && dimension(1) == cols_) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("tensor ", part.name, " in ", reader.FileOf(part.name), " says [",
-                                          dimension(0), ", ", dimension(1), "], expected [", rows_, ", ",
-                                          cols_, "]: the file is of another model, or damaged"));
+  return absl::DataLossError(absl::StrCat(
+      "tensor ", part.name, " in ", reader.FileOf(part.name), " says [", dimension(0), ", ", dimension(1),
+      "], expected [", rows_, ", ", cols_, "]: the file is damaged or of another model; fetch it again"));
 }
 
 absl::Status GroupQuantizedWeight::ReadColumnGroups(const CheckpointReader& reader, const GroupPart& part,
@@ -129,7 +129,7 @@ absl::Status GroupQuantizedWeight::ReadColumnGroups(const CheckpointReader& read
   const int64_t groups = CeilDiv(cols_, kGroup);
   column_group_.resize(static_cast<size_t>(cols_));
   std::memcpy(column_group_.data(), part.view.bytes.data(), part.view.bytes.size());
-  // compressed-tensors' initial value: no order was ever set.
+  // All entries -1: compressed-tensors' initial value, which means that the columns are in order.
   const bool unset =
       std::all_of(column_group_.begin(), column_group_.end(), [](int32_t g) { return g == -1; });
   bool in_order = true;
@@ -144,10 +144,10 @@ absl::Status GroupQuantizedWeight::ReadColumnGroups(const CheckpointReader& read
   }
   if (in_order) column_group_.clear();
   if (in_order || act_order) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "tensor ", part.name, " in ", reader.FileOf(part.name),
-      " has its columns' groups out of order, but config.json's quantization_config says that they are in "
-      "order (desc_act, actorder): correct it"));
+  return absl::InvalidArgumentError(absl::StrCat("tensor ", part.name, " in ", reader.FileOf(part.name),
+                                                 " has columns whose groups are out of order, but "
+                                                 "config.json's quantization_config says that they are in "
+                                                 "order: correct desc_act or actorder there"));
 }
 
 bool GroupQuantizedWeight::HoldsBlocks(int64_t col_begin, int64_t cols) const {
@@ -170,7 +170,7 @@ absl::StatusOr<GroupQuantizedWeight::Parameters> GroupQuantizedWeight::ReadParam
   const size_t count = static_cast<size_t>(slice.rows * read.groups);
   read.scales.resize(count);
   read.zeros.assign(count, kSymmetricZero);
-  const float most_levels = int8_ != nullptr ? 128 : 16;  // |q - zero|
+  const float most_levels = int8_ != nullptr ? 128 : 16;  // the largest |q - zero|
   bool finite = true;
   for (int64_t g = 0; g < read.groups; ++g) {
     for (int64_t r = 0; r < slice.rows; ++r) {
@@ -187,7 +187,7 @@ absl::StatusOr<GroupQuantizedWeight::Parameters> GroupQuantizedWeight::ReadParam
   }
   if (zeros_.words == nullptr) return read;
 
-  // Groups are the columns of the zeros' matrix, taken from a multiple of 8 on.
+  // The columns of the zeros' matrix are groups. UnpackNibbles needs a multiple of 8 as the first column.
   std::vector<uint8_t> tile(static_cast<size_t>(kTileRows * kTileCols));
   const int64_t end = read.first_group + read.groups;
   for (int64_t row = 0; row < slice.rows; row += kTileRows) {

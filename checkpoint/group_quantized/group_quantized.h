@@ -1,5 +1,5 @@
-// Reading a weight of integers in groups (AWQ, GPTQ, compressed-tensors) by regions: as rows of blocks for
-// the kernels, or as fp32 values.
+// Reads slices of a weight of integers in groups (AWQ, GPTQ, compressed-tensors): as rows of blocks for the
+// kernels, or as fp32 values.
 #pragma once
 
 #include <cstddef>
@@ -17,29 +17,32 @@
 
 namespace deeprack::checkpoint {
 
-// Views into the reader's files, which must outlive it. Any thread may read.
+// Holds views of the reader's files, which must outlive it. Any thread may read.
 //
-// Where groups are columns in any order (act-order), there are no blocks: whoever holds such a weight holds
-// its values, at 2 or 4 bytes each instead of 9/16.
+// With act-order the columns of a group are not neighbours, so there are no blocks. Such a weight can only be
+// read as values, which take 2 or 4 bytes each in memory instead of 9/16 byte.
 class GroupQuantizedWeight {
  public:
-  // `weight` of rows x cols, both positive. Errors: FindGroupParts', and of the contents DataLoss (a column's
-  // group that does not exist; a weight_shape of another matrix) and InvalidArgument (columns out of order
-  // where config.json says that they are in order). Of the contents only g_idx and weight_shape are read.
+  // Opens `weight` of shape [rows, cols]; both must be positive. Of the contents, reads only g_idx and
+  // weight_shape. Errors: those of FindGroupParts; DataLoss (g_idx names a group that does not exist;
+  // weight_shape is another shape); InvalidArgument (columns are out of order, but config.json says that they
+  // are in order).
   static absl::StatusOr<GroupQuantizedWeight> Open(const CheckpointReader& reader,
                                                    const model::GroupQuantization& quantization,
                                                    const std::string& weight, int64_t rows, int64_t cols);
 
   DType block_type() const { return type_; }
-  // Whether column c belongs to group c / 128 throughout.
+  // True when every column c belongs to group c / 128.
   bool in_order() const { return column_group_.empty(); }
-  // Whether columns [col_begin, col_begin + cols) are whole blocks: in order, and cut at multiples of 128.
+  // True when columns [col_begin, col_begin + cols) are whole blocks: columns are in order, and col_begin and
+  // cols are multiples of 128.
   bool HoldsBlocks(int64_t col_begin, int64_t cols) const;
 
-  // `slice` must lie inside the matrix and not be empty; for blocks HoldsBlocks must be true of its columns.
-  // `blocks` takes slice.rows rows of slice.cols / 128 blocks (base/block_formats.h), at any address;
-  // `values` slice.rows x slice.cols, each (q - zero) * scale in fp32, rounded once: what Dequantize makes of
-  // the blocks. DataLoss: a scale is NaN or infinite, or large enough to make a value so.
+  // `slice` must lie inside the matrix and not be empty. ReadBlocks also requires HoldsBlocks for the slice's
+  // columns. `blocks` [slice.rows, slice.cols / 128] receives blocks (base/block_formats.h) and may have any
+  // alignment. `values` [slice.rows, slice.cols] receives (q - zero) * scale in fp32, rounded once: the
+  // values that Dequantize gives for the blocks. DataLoss: a scale is NaN or infinite, or so large that a
+  // value could be infinite.
   absl::Status ReadBlocks(const model::Slice& slice, std::byte* blocks) const;
   absl::Status ReadValues(const model::Slice& slice, float* values) const;
 
@@ -55,18 +58,18 @@ class GroupQuantizedWeight {
   DType type_ = DType::kInt4G128;
   int64_t rows_ = 0;
   int64_t cols_ = 0;
-  NibbleMatrix codes_;            // int4
-  NibbleMatrix zeros_;            // int4; its columns are groups; without words: all zeros are 8
-  int zero_offset_ = 0;           // added to the stored zeros
+  NibbleMatrix codes_;            // int4 [rows, cols]
+  NibbleMatrix zeros_;            // int4 [rows, groups]; words == nullptr: all zeros are 8
+  int zero_offset_ = 0;           // added to every stored zero
   const int8_t* int8_ = nullptr;  // int8: [rows, cols]
-  // Scale of (row, group): element row * scale_row_stride + group * scale_group_stride.
+  // The scale of (row, group) is element row * scale_row_stride_ + group * scale_group_stride_.
   const std::byte* scales_ = nullptr;
   DType scale_type_ = DType::kF16;
   int64_t scale_row_stride_ = 0;
   int64_t scale_group_stride_ = 0;
-  std::vector<int32_t> column_group_;  // empty: in order
-  std::string scale_name_;             // and its file, for messages
-  std::string scale_file_;
+  std::vector<int32_t> column_group_;  // [cols]: each column's group; empty: columns are in order
+  std::string scale_name_;             // of the scales' tensor, for messages
+  std::string scale_file_;             // the file of that tensor, for messages
 };
 
 }  // namespace deeprack::checkpoint

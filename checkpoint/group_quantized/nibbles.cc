@@ -10,7 +10,8 @@ namespace {
 
 constexpr int64_t kWordValues = 8;
 constexpr int64_t kWordBytes = 4;
-constexpr int kAwqShift[kWordValues] = {0, 16, 4, 20, 8, 24, 12, 28};  // of row r % 8
+constexpr int kAwqShift[kWordValues] = {0, 16, 4,  20,
+                                        8, 24, 12, 28};  // [row % 8]: bits to shift a word right
 
 uint32_t Word(const std::byte* words, int64_t index) {
   uint32_t word;
@@ -18,7 +19,7 @@ uint32_t Word(const std::byte* words, int64_t index) {
   return word;
 }
 
-// The eight values of a word as eight bytes, the lowest first.
+// The eight values of a word as eight bytes, the lowest bits first.
 uint64_t Spread(uint32_t word) {
   uint64_t bytes = word;
   bytes = (bytes | bytes << 16) & 0x0000ffff0000ffff;
@@ -28,7 +29,7 @@ uint64_t Spread(uint32_t word) {
 
 void UnpackColumnOctets(const NibbleMatrix& matrix, int64_t row, int64_t rows, int64_t col, int64_t cols,
                         uint8_t* out) {
-  // The inner loop goes along the file's lines, whichever they are.
+  // The inner loop reads consecutive words of the file, in either order of the matrix.
   const bool lines_of_rows = matrix.row_stride < matrix.col_stride;
   const int64_t words = CeilDiv(cols, kWordValues);
   const int64_t outer = lines_of_rows ? words : rows;
@@ -53,8 +54,8 @@ void UnpackRowOctets(const NibbleMatrix& matrix, int64_t row, int64_t rows, int6
   const bool awq = matrix.octet == Octet::kRowsAwq;
   const int64_t first = row / kWordValues;
   const int64_t octets = CeilDiv(row + rows, kWordValues) - first;
-  // First the words alone, turned, in the order of the file: a line of it may be a power of two long, so
-  // that lines push each other out of the cache.
+  // First copies the words, transposed, in the order of the file. Reading them directly would be slow: when a
+  // line of the file is a power of two long, its lines evict each other from the cache.
   constexpr int64_t kOctets = kTileRows / kWordValues + 1;
   uint32_t turned[kOctets * kTileCols];
   for (int64_t c = 0; c < cols; ++c) {

@@ -1,4 +1,4 @@
-// Matrices of 4-bit values, eight in an int32 word, in the orders that AWQ, GPTQ and compressed-tensors use.
+// Matrices of 4-bit values, eight in an int32 word, in the orders of AWQ, GPTQ and compressed-tensors.
 #pragma once
 
 #include <cstddef>
@@ -6,11 +6,15 @@
 
 namespace deeprack::checkpoint {
 
+// The eight elements of a word: eight rows of one column (kRows, kRowsAwq) or eight columns of one row
+// (kColumns).
 enum class Octet : uint8_t { kRows, kRowsAwq, kColumns };
 
-// The word of element (row, col) is number row / 8 * row_stride + col * col_stride (kRows, kRowsAwq: a word
-// holds eight rows of one column), or row * row_stride + col / 8 * col_stride (kColumns). Its values lie from
-// the lowest bits up; kRowsAwq: those of rows 0 2 4 6 1 3 5 7. Words are little-endian at any address.
+// The number of the word that holds element (row, col):
+// kRows, kRowsAwq: row / 8 * row_stride + col * col_stride
+// kColumns:        row * row_stride + col / 8 * col_stride
+// A word's values are stored from the lowest bits up, in the order of rows (kRows) or columns (kColumns); in
+// kRowsAwq in the order of rows 0 2 4 6 1 3 5 7. Words are little-endian and may have any alignment.
 struct NibbleMatrix {
   const std::byte* words = nullptr;
   int64_t row_stride = 0;
@@ -21,8 +25,9 @@ struct NibbleMatrix {
 inline constexpr int64_t kTileRows = 128;
 inline constexpr int64_t kTileCols = 128;
 
-// Elements (row + r, col + c), 0 <= r < rows <= kTileRows, 0 <= c < cols <= kTileCols, to out[r * kTileCols +
-// c]. col is a multiple of 8; what lies in out up to the next multiple of 8 after cols is overwritten.
+// Writes element (row + r, col + c) to out[r * kTileCols + c] for 0 <= r < rows <= kTileRows and 0 <= c <
+// cols <= kTileCols. `col` must be a multiple of 8. Overwrites `out` up to the next multiple of 8 after
+// `cols`.
 void UnpackNibbles(const NibbleMatrix& matrix, int64_t row, int64_t rows, int64_t col, int64_t cols,
                    uint8_t* out);
 

@@ -32,12 +32,12 @@ constexpr char kTextOfPrompts[] =
 
 constexpr int64_t kLeastRequests = 4;
 
-// What every request of a run has in common.
+// The parts that all requests of a run share.
 struct Target {
   Url url;
   std::string model;
   std::vector<TokenId> ids;  // prompts are drawn from these
-  std::string cache_salt;    // of this run: what an earlier one left in the server's cache is not found
+  std::string cache_salt;    // of this run: prompts of earlier runs are not found in the prefix cache
 };
 
 absl::StatusOr<Target> Prepare(const Url& url, const Cancelled& cancelled) {

@@ -18,11 +18,11 @@
 namespace deeprack::cli {
 namespace {
 
-// Set by Ctrl-C. A signal handler can reach nothing but a global.
+// Set by Ctrl-C. A signal handler can only reach a global.
 std::atomic<bool> interrupted = false;
 static_assert(std::atomic<bool>::is_always_lock_free);
 
-// Ctrl-C raises the flag and wakes whoever waits for input, for as long as this lives.
+// While this object exists, Ctrl-C sets the flag and ends a wait for input.
 class InterruptFlag {
  public:
   InterruptFlag() {
@@ -56,7 +56,8 @@ class Conversation {
         answer);
     printer.Finish();
     if (absl::IsCancelled(status)) std::fputs("(stopped)\n", stdout);
-    // What was said stays said; a question without any answer is taken back, so that it can be asked again.
+    // An answer that was cut stays in the conversation. A question without any answer is removed, so that it
+    // can be asked again.
     if (answer.content.empty()) {
       messages_.pop_back();
     } else {

@@ -13,7 +13,7 @@ using Json = nlohmann::json;
 
 constexpr absl::Duration kTokenizeSilence = absl::Minutes(5);
 
-// Tokens that one event brought; 0 for events about something else.
+// The number of tokens in one event.
 int64_t TokensOf(const Json& event) {
   const auto choices = event.find("choices");
   if (choices == event.end() || !choices->is_array() || choices->empty() || !choices->front().is_object()) {

@@ -11,7 +11,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Prompts of a rack under load may wait long; the server sends comments meanwhile.
+// A prompt may wait long when the server is busy; the server then sends comments.
 constexpr absl::Duration kLongestSilence = absl::Minutes(5);
 
 absl::StatusOr<Json> ParseEvent(const std::string& text) {

@@ -26,8 +26,8 @@ constexpr auto kLookAround = std::chrono::milliseconds(50);
 constexpr uint64_t kMaxBody = uint64_t{64} << 20;
 constexpr uint64_t kMaxPostAnswer = uint64_t{1} << 30;
 
-// One connection. Operations are asynchronous underneath, so that each can be given up: at a deadline, or
-// when the user has had enough.
+// One connection. Its operations are asynchronous inside, so that each can be ended by a deadline or by
+// `Cancelled`.
 class Connection {
  public:
   Connection(const Url& url, Cancelled cancelled)
@@ -60,7 +60,7 @@ class Connection {
   template <class Parser>
   absl::Status ReadSome(Parser& parser, absl::Time deadline) {
     http::async_read_some(socket_, buffer_, parser, [this](ErrorCode result, size_t) {
-      // A full buffer is what a piece-wise reader waits for.
+      // need_buffer: the buffer is full, which ends the read of one piece.
       done_ = result == http::error::need_buffer ? ErrorCode() : result;
     });
     return Await("reading the answer", deadline);
@@ -98,7 +98,7 @@ class Connection {
 };
 
 absl::Status StatusOfAnswer(int status, const std::string& body) {
-  // OpenAI's error object, or whatever came.
+  // The message of OpenAI's error object, or the whole body.
   std::string message = body.substr(0, 500);
   const auto json = nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false);
   if (json.is_object() && json.contains("error") && json["error"].is_object()) {
@@ -138,14 +138,14 @@ absl::Status HttpPostStreaming(const Url& url, const std::string& target, const 
   DR_RETURN_IF_ERROR(connection.Send(std::move(request), absl::Now() + silence));
 
   http::response_parser<http::buffer_body> parser;
-  parser.body_limit(boost::none);  // a stream is as long as it is
+  parser.body_limit(boost::none);  // a stream has no limit
   DR_RETURN_IF_ERROR(connection.ReadHeader(parser, absl::Now() + silence));
   const int status = static_cast<int>(parser.get().result_int());
   std::string error_body;
   std::array<char, 8192> piece;
   while (!parser.is_done()) {
     if (cancelled && cancelled())
-      return absl::CancelledError("stopped");  // also when there is always something to read
+      return absl::CancelledError("stopped");  // also when data arrives without a pause
     parser.get().body().data = piece.data();
     parser.get().body().size = piece.size();
     DR_RETURN_IF_ERROR(connection.ReadSome(parser, absl::Now() + silence));

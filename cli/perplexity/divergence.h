@@ -6,11 +6,11 @@
 namespace deeprack::cli {
 
 struct Divergence {
-  // Sum of p_reference * log(p_reference / p_model) over the tokens that both lists name and, where the lists
-  // are not the whole vocabulary, over everything else taken as one. Merging tokens never adds to a KL
-  // divergence: with partial lists this is a lower bound, the tighter the more of the mass is named.
+  // The sum of p_reference * log(p_reference / p_model) over the tokens that both lists name. When the lists
+  // are not the whole vocabulary, all other tokens are added as one token. Merging tokens never adds to a KL
+  // divergence, so partial lists give a lower bound; more named mass makes the bound tighter.
   double kl = 0;
-  double named_mass = 0;  // the reference's, on the tokens that both lists name
+  double named_mass = 0;  // the reference's probability of the tokens that both lists name
   bool same_top = false;  // the likeliest token is the same (among equals the lowest id)
 };
 

@@ -41,7 +41,7 @@ absl::StatusOr<std::string> ReadText(const std::string& path) {
   return text;
 }
 
-// What one model says of the text.
+// The scores of one model.
 struct Scores {
   std::string model;
   std::vector<TokenId> tokens;                    // of the text

@@ -14,9 +14,9 @@
 
 namespace deeprack::cli {
 
-// Scores the windows over /v1/completions (echo, nothing generated): for each its tokens at positions `first`
-// and beyond, with the `top` likeliest at their place (0: none). Errors: those of HttpPost; Internal when the
-// answer is not what was asked for.
+// Scores the windows over /v1/completions, with echo and without generated tokens. The result has one list
+// for each window: its tokens from position `first` on, each with the `top` likeliest tokens at its position
+// (0: none). Errors: those of HttpPost; Internal when the answer does not fit the request.
 absl::StatusOr<std::vector<std::vector<ScoredToken>>> ScoreWindows(
     const Url& url, const std::string& model, std::span<const std::vector<TokenId>> windows, int64_t first,
     int32_t top, const Cancelled& cancelled);

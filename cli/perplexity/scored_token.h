@@ -13,8 +13,8 @@ struct TokenLogprob {
 };
 
 struct ScoredToken {
-  float logprob = 0;              // natural logarithm, of the token that stands there
-  std::vector<TokenLogprob> top;  // the likeliest tokens there, ascending by id; perhaps the whole vocabulary
+  float logprob = 0;              // natural logarithm, of the token in the text
+  std::vector<TokenLogprob> top;  // the likeliest tokens at its position, ascending by id
 };
 
 }  // namespace deeprack::cli

@@ -1,4 +1,4 @@
-// Which tokens of a text are scored, and after what. Pure.
+// Cuts a text into windows of tokens that are scored. Pure.
 #pragma once
 
 #include <cstdint>
@@ -9,10 +9,10 @@
 
 namespace deeprack::cli {
 
-// As llama.cpp's perplexity does it: the text's tokens are cut into windows of `context` that do not overlap;
-// what is left at the end is not used. In each window the first token is replaced by `bos` (-1: stays), and
-// the tokens at positions (context / 2, context) are scored, so that each has at least half a window before
-// it.
+// Windows of `context` tokens as in llama.cpp's perplexity. Windows do not overlap, and a part of a window at
+// the end of the text is left out. `bos` takes the place of the first token of each window (-1: the token
+// stays). The tokens at positions (context / 2, context) are scored, so at least half a window comes before
+// each.
 std::vector<std::vector<TokenId>> CutWindows(std::span<const TokenId> tokens, int64_t context, TokenId bos);
 
 // The first position that is scored.

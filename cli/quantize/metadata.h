@@ -10,9 +10,9 @@
 
 namespace deeprack::cli {
 
-// Of the Hugging Face folder or GGUF `path`, whose config is `config`. What the file says about sizes and
-// types is written anew; sampling, tokenizer and chat template are those of the folder's files, or another
-// GGUF's entries as they are. Errors of AddModelMetadata and AddTokenizerMetadata.
+// The metadata for the model at `path`, a Hugging Face folder or a GGUF, whose config is `config`. Sizes and
+// types are written anew. Sampling, tokenizer and chat template come from the folder's files, or are copied
+// from the GGUF. Errors: those of AddModelMetadata and AddTokenizerMetadata.
 absl::Status AddMetadata(const std::string& path, const model::ModelConfig& config, QuantType type,
                          checkpoint::GgufMetadata& metadata);
 

@@ -1,4 +1,4 @@
-// What a GGUF file says about the model it holds, from a Hugging Face folder's configuration: the keys that
+// The entries of a GGUF file that describe the model, made from a Hugging Face config: the keys that
 // llama.cpp's converter writes for deepseek2, llama and qwen2.
 #pragma once
 
@@ -15,7 +15,7 @@ namespace deeprack::cli {
 std::string GgufArchitecture(const model::ModelConfig& config);
 
 // general.*, and sizes, attention, rope and experts under the architecture's name. FailedPrecondition: a
-// configuration that GGUF has no words for.
+// config that no GGUF entry can describe.
 absl::Status AddModelMetadata(const model::ModelConfig& config, const std::string& name, QuantType type,
                               checkpoint::GgufMetadata& metadata);
 

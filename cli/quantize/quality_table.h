@@ -1,5 +1,5 @@
-// `deeprack quantize --table`: what each type costs a model in size and in perplexity, in the table that
-// people post. Every type is written to a file, measured as `deeprack perplexity` measures, and removed.
+// `deeprack quantize --table`: a table of a model's size and perplexity with each type. For every type the
+// model is written to a file, measured as by `deeprack perplexity`, and removed.
 #pragma once
 
 #include <cstdint>
@@ -15,15 +15,15 @@ namespace deeprack::cli {
 
 struct QualityTableOptions {
   std::string in;      // a Hugging Face folder or a GGUF
-  std::string folder;  // for the files while they are measured; "": the system's for temporary ones
+  std::string folder;  // for the files while they are measured; "": the system's temporary folder
   std::vector<std::string>
-      types;  // names; empty: all. F16 comes first in any case: the others are held against it
+      types;  // names; empty: all. F16 is always measured first and compared with the others
   PerplexityOptions perplexity;  // text, context, windows
-  int threads = 0;               // of quantising; 0: as many as the machine has
+  int threads = 0;               // of quantising; 0: one for each processor
 };
 
-// What a second result has lost against a first that scored the same tokens. The error is that of the mean
-// difference token by token, which is smaller than what the two perplexities' own errors would give.
+// The difference of two perplexities over the same tokens. Its error is that of the mean difference token by
+// token, which is smaller than the errors of both perplexities together.
 struct PerplexityDelta {
   double value = 0, error = 0;
 };
@@ -37,11 +37,12 @@ struct QualityRow {
   std::optional<PerplexityDelta> delta;  // against F16; F16 itself has none
 };
 
-// Markdown, aligned; each ends with a newline.
+// Lines of an aligned Markdown table. Each text ends with a newline.
 std::string QualityTableHead();
 std::string QualityTableRow(const QualityRow& row);
 
-// Prints the table, a row as soon as it is known. Each file is served as `serve` says. Returns the exit code.
+// Prints the table, a row as soon as it is measured. Each file is served with the settings of `serve`.
+// Returns the exit code.
 int QualityTable(const QualityTableOptions& options, const Settings& serve);
 
 }  // namespace deeprack::cli

@@ -1,5 +1,5 @@
-// What `deeprack quantize --type` may say. The names are llama.cpp's for a mixture of types: "Q4_K_M" is
-// mostly Q4_K.
+// The values of `deeprack quantize --type` for GGUF files. The names are llama.cpp's, each for a mixture of
+// types: "Q4_K_M" is mostly Q4_K.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ std::optional<QuantType> QuantTypeFromName(std::string_view name);  // in upper 
 std::string QuantTypeNames();                                       // "F16, BF16, ..."
 std::vector<QuantType> AllQuantTypes();                             // in the order of size, largest first
 
-// The number of general.file_type that llama.cpp has for the mixture (llama_ftype).
+// llama.cpp's number of the mixture (llama_ftype), for general.file_type.
 uint32_t GgufFileType(QuantType type);
 
 }  // namespace deeprack::cli

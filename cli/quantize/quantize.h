@@ -1,5 +1,5 @@
-// `deeprack quantize IN OUT --type T`: a model as one GGUF file, or as a folder (quantize_folder.h), with
-// weights of fewer bits.
+// `deeprack quantize IN OUT --type T`: writes a model with fewer bits a weight, as one GGUF file or as a
+// folder (quantize_folder.h).
 #pragma once
 
 #include <string>
@@ -17,7 +17,7 @@ struct QuantizeOptions {
   std::string in;   // a Hugging Face folder or a GGUF
   std::string out;  // a name that ends in .gguf; with --type INT4 and INT8 a folder, empty or not yet there
   std::string type = "Q4_K_M";
-  int threads = 0;  // 0: as many as the machine has
+  int threads = 0;  // 0: one for each processor
 };
 
 int ThreadsOf(const QuantizeOptions& options);
@@ -32,13 +32,12 @@ struct WrittenTensor {
 // Bits per weight and bytes of each kind of tensor and of the whole, as a table.
 std::string QuantizationSummary(const std::vector<WrittenTensor>& tensors);
 
-// Whether the input has fewer bits than it was trained with, and what to say then.
+// True when the input has fewer bits than the model was trained with. The note is the warning for that case.
 bool IsQuantisedAlready(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader);
 std::string QuantisedAlreadyNote(const std::string& in);
 
-// The whole command but its exit code: what it has to say at the end. InvalidArgument (the options),
-// FailedPrecondition (a model that cannot be written), DataLoss (damaged or incomplete weights), Unavailable
-// (the disk).
+// Runs the command and returns the text for its end. InvalidArgument: the options. FailedPrecondition: a
+// model that cannot be written. DataLoss: damaged or incomplete weights. Unavailable: the disk.
 absl::StatusOr<std::string> RunQuantize(const QuantizeOptions& options);
 
 int Quantize(const QuantizeOptions& options);

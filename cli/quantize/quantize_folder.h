@@ -1,5 +1,5 @@
-// `deeprack quantize IN OUT --type INT4|INT8`: a model folder as a model folder whose linear weights are
-// integers in groups, as compressed-tensors stores them.
+// `deeprack quantize IN OUT --type INT4|INT8`: writes a model folder whose linear weights are integers in
+// groups, as compressed-tensors stores them.
 #pragma once
 
 #include <optional>
@@ -16,8 +16,8 @@ namespace deeprack::cli {
 std::optional<DType> FolderTypeFromName(std::string_view name);
 inline constexpr char kFolderTypeNames[] = "INT4, INT8";
 
-// The whole command but its exit code, as RunQuantize. What is quantised: InFolderPolicy (weight_policy.h).
-// What else the folder holds of text (tokenizer, generation_config.json, chat template) is copied.
+// Runs the command, as RunQuantize does. InFolderPolicy (weight_policy.h) says which weights are quantised.
+// Tokenizer, generation_config.json and chat template are copied.
 absl::StatusOr<std::string> QuantizeToFolder(const QuantizeOptions& options, DType type);
 
 }  // namespace deeprack::cli

@@ -13,7 +13,7 @@ namespace deeprack::cli {
 // Nothing is shown in the first two seconds. Thread-safe.
 class QuantizeProgress {
  public:
-  // `format` writes an amount: FormatBytes, FormatCount.
+  // `format` makes text of an amount: FormatBytes or FormatCount.
   QuantizeProgress(int64_t total, std::string (*format)(double));
   ~QuantizeProgress();  // ends the bar's line
   QuantizeProgress(const QuantizeProgress&) = delete;

@@ -1,4 +1,4 @@
-// The work itself: every tensor of a plan read, converted and written, on several threads.
+// Reads, converts and writes every tensor of a plan, on several threads.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@
 
 namespace deeprack::cli {
 
-// `progress` counts bytes of tensors that are written. Takes some tens of megabytes a thread. The file's
-// bytes do not depend on `threads`. The first error ends all: DataLoss (a damaged weight), FailedPrecondition
-// (a weight that F16 cannot hold), Unavailable (the disk).
+// `progress` counts bytes of tensors that are written. A thread takes some tens of megabytes. The file's
+// bytes do not depend on `threads`. The first error ends the work. DataLoss: a damaged weight.
+// FailedPrecondition: a weight that F16 cannot hold. Unavailable: the disk.
 absl::Status QuantizeTensors(const std::vector<PlannedTensor>& plan, const WeightSource& source, int threads,
                              checkpoint::TensorFileWriter& writer, QuantizeProgress& progress);
 

@@ -1,4 +1,4 @@
-// What a GGUF file is to hold, tensor by tensor, and from which rows of which source tensors each is made.
+// The tensors of a GGUF file, and the rows of source tensors of which each is made.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ namespace deeprack::cli {
 // How source rows become rows of the file.
 enum class RowOrder : uint8_t {
   kAsStored,
-  // Rows r and r + n/2 of n become neighbours: rope's pairs, which Hugging Face's llama has half a head
-  // apart.
+  // Rows r and r + n/2 of n become neighbours: the pairs of rope, which are half a head apart in Hugging
+  // Face's llama.
   kHalvesInterleaved,
   kTransposed,  // columns become rows
 };
@@ -32,17 +32,17 @@ struct TensorPiece {
 
 struct PlannedTensor {
   checkpoint::GgufTensorRecord record;
-  model::TensorKind kind;  // of the tensor or of what it was split from; routed experts are one tensor
-  std::vector<TensorPiece> pieces;  // one after the other they are the tensor's rows
-  std::vector<float> values;        // instead of pieces: what no source holds
+  model::TensorKind kind;           // of the tensor, or of the tensor that it was split from
+  std::vector<TensorPiece> pieces;  // the tensor's rows, one piece after the other
+  std::vector<float> values;        // instead of pieces, for a tensor without a source
   int64_t parameters() const;
 };
 
 // The tensors that llama.cpp's converter makes of a Hugging Face checkpoint, typed by WeightType and
 // FitToRow: a layer's experts as one tensor, kv_b as the two that the absorbed attention needs, the queries
 // and keys of llama with rope's pairs together, llama3's rope factors as rope_freqs. MTP layers are left out,
-// as there. Sources have the registry's names; those of another GGUF are already as they have to be, but for
-// old ones' undivided kv_b.
+// as by the converter. Sources have the registry's names. Tensors of another GGUF are taken as they are,
+// except for the undivided kv_b of old files.
 std::vector<PlannedTensor> PlanTensors(const model::ModelConfig& config, QuantType type);
 
 }  // namespace deeprack::cli

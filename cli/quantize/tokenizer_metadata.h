@@ -13,14 +13,13 @@ namespace deeprack::cli {
 struct TokenizerFiles {
   std::string tokenizer;      // tokenizer.json
   std::string config;         // tokenizer_config.json
-  std::string chat_template;  // chat_template.jinja, which stands in for the config's
+  std::string chat_template;  // chat_template.jinja, which replaces the template of the config
 };
 
-// A byte-level BPE with a pre-tokenizer that llama.cpp has a name for: "deepseek-v3" (V3's and R1's own),
-// "deepseek-r1-qwen", "qwen2" or "llama-bpe". Every id below vocab_size gets a token, invented ("[PAD7]",
-// unused) where the tokenizer has none. Without a tokenizer.json: tokenizer.ggml.model "none", which readers
-// of a model without text accept. FailedPrecondition: another kind of tokenizer, or files that do not fit
-// each other or the vocabulary.
+// Adds a byte-level BPE whose pre-tokenizer has a name in llama.cpp: "deepseek-v3" (V3's and R1's own),
+// "deepseek-r1-qwen", "qwen2" or "llama-bpe". Every id below vocab_size gets a token; an id without a token
+// in the tokenizer gets an unused one ("[PAD7]"). Without a tokenizer.json, tokenizer.ggml.model is "none".
+// FailedPrecondition: another kind of tokenizer, or files that do not fit each other or the vocabulary.
 absl::Status AddTokenizerMetadata(const TokenizerFiles& files, const model::ModelConfig& config,
                                   checkpoint::GgufMetadata& metadata);
 

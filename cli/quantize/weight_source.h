@@ -1,4 +1,4 @@
-// The weights to be quantised as rows of fp32, whatever the files hold.
+// Reads the weights to be quantised as rows of fp32, from files of any type.
 #pragma once
 
 #include <cstddef>
@@ -15,9 +15,9 @@
 
 namespace deeprack::cli {
 
-// Over a checkpoint that CheckCheckpoint has accepted: the tensors asked for are there, fp8 ones with their
-// scales, integers in groups with their parts. A tensor is seen as rows of its last dimension; a vector is
-// one row. Thread-safe.
+// The checkpoint has passed CheckCheckpoint, so every tensor is there, an fp8 tensor with its scales,
+// integers in groups with their parts. A tensor has rows of its last dimension; a vector is one row.
+// Thread-safe.
 class WeightSource {
  public:
   // Both are borrowed.
@@ -28,10 +28,10 @@ class WeightSource {
   absl::Status ReadRows(const std::string& name, int64_t row_begin, int64_t rows, float* out) const;
 
   int64_t Columns(const std::string& name) const;
-  // Of integers in groups the block type, whatever the order of their columns.
+  // The type of the tensor; for integers in groups the block type.
   DType Type(const std::string& name) const;
 
-  // These rows' bytes as they are stored; not of integers in groups, which are stored in several tensors.
+  // The bytes of these rows in the file. Not for integers in groups, which are stored in several tensors.
   std::span<const std::byte> StoredRows(const std::string& name, int64_t row_begin, int64_t rows) const;
 
  private:

@@ -39,8 +39,8 @@ ServeEnd EndWith(const absl::Status& status) {
   return {static_cast<int>(ExitCodeOf(status)), std::string(status.message())};
 }
 
-// The exit code of this command after a process has ended unexpectedly: that of the process, if it is one of
-// ExitCode.
+// The exit code of this command after a process has ended unexpectedly: that of the process, or kInternal
+// when the process ended with 0.
 int AsFailure(int exit_code) {
   if (exit_code > 128) return static_cast<int>(ExitCode::kUnavailable);  // ended by a signal
   return exit_code != 0 ? exit_code : static_cast<int>(ExitCode::kInternal);

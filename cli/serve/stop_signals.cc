@@ -20,7 +20,7 @@ StopSignals::StopSignals() {
 }
 
 StopSignals::~StopSignals() {
-  signalfd_siginfo info;  // one that came while stopping has been obeyed already
+  signalfd_siginfo info;  // a signal during the stop has no further effect
   while (read(fd_, &info, sizeof(info)) > 0) {
   }
   close(fd_);

@@ -22,7 +22,7 @@ int Fail(const absl::Status& status) {
   return static_cast<int>(ExitCodeOf(status));
 }
 
-// The work on a thread; given up and joined when this goes.
+// Runs the work on a thread. The destructor cancels the work and joins the thread.
 class WorkThread {
  public:
   WorkThread(const ServerWork& work, const Url& url)

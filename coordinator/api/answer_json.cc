@@ -10,7 +10,7 @@
 namespace deeprack::coordinator {
 namespace {
 
-// JSON has no infinity; vLLM writes this for a token that cannot be drawn.
+// The log-probability of a token that cannot be drawn, as in vLLM: JSON has no infinity.
 constexpr float kLeastLogprob = -9999.0f;
 
 float Finite(float logprob) { return std::max(logprob, kLeastLogprob); }
@@ -44,7 +44,7 @@ Json UsageJson(const Usage& usage) {
           {"prompt_cache_miss_tokens", usage.prompt_tokens - usage.cached_tokens}};
 }
 
-// Bytes that are no whole characters are spelled out, as OpenAI does, so that two tokens differ.
+// As OpenAI, writes bytes that are not whole characters as "bytes:\xc3": names of different tokens differ.
 std::string TokenNames::operator()(TokenId id) const {
   if (as_ids) return absl::StrCat("token_id:", id);
   const std::string_view bytes = tokenizer->TokenBytes(id, /*show_special=*/true);
@@ -99,13 +99,17 @@ std::string MakeId(const std::string& prefix, ApiContext& context) {
   return absl::StrFormat("%s%016x%08x", prefix, context.Random(), static_cast<uint32_t>(context.Random()));
 }
 
-void RespondError(HttpExchange& exchange, const ApiError& error) {
+HttpResponse ErrorResponse(const ApiError& error) {
   HttpResponse response{.status = error.status, .body = error.ToJson()};
   if (error.retry_after_seconds > 0) {
     response.headers.emplace_back("Retry-After", std::to_string(error.retry_after_seconds));
   }
-  exchange.Respond(std::move(response));
+  return response;
 }
+
+HttpResponse JsonResponse(const Json& json, int status) { return {.status = status, .body = Dump(json)}; }
+
+void RespondError(HttpExchange& exchange, const ApiError& error) { exchange.Respond(ErrorResponse(error)); }
 
 void SendUsage(HttpExchange& exchange, Json head, const Usage& usage) {
   head["choices"] = Json::array();
@@ -124,7 +128,7 @@ void EndStreamWithError(HttpExchange& exchange, const ApiError& error) {
 }
 
 void RespondJson(HttpExchange& exchange, const Json& json, int status) {
-  exchange.Respond({.status = status, .body = Dump(json)});
+  exchange.Respond(JsonResponse(json, status));
 }
 
 }  // namespace deeprack::coordinator

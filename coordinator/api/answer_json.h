@@ -1,4 +1,4 @@
-// Pieces of JSON that both generation endpoints' answers are made of.
+// The JSON that the answers of both generation endpoints have in common.
 #pragma once
 
 #include <string>
@@ -9,11 +9,10 @@
 
 namespace deeprack::coordinator {
 
-// prompt_tokens, completion_tokens, total_tokens, their details, and DeepSeek's
-// prompt_cache_{hit,miss}_tokens.
+// The object `usage`: OpenAI's counts with details, and DeepSeek's prompt_cache_{hit,miss}_tokens.
 Json UsageJson(const Usage& usage);
 
-// How logprobs name tokens: by text, or as "token_id:7", which no two tokens share.
+// Names tokens in log-probabilities: by text, or as "token_id:7", which is different for every token.
 struct TokenNames {
   const Tokenizer* tokenizer;
   bool as_ids = false;
@@ -23,17 +22,18 @@ struct TokenNames {
 // One entry of a chat choice's logprobs.content.
 Json ChatLogprobJson(const TokenNames& names, const model::PositionLogprobs& position);
 
-// logprobs of /v1/completions: four arrays of one length, filled token by token.
+// The object `logprobs` of /v1/completions: four arrays of the same length, filled token by token.
 class CompletionLogprobs {
  public:
   CompletionLogprobs(const TokenNames& names, bool show_special)
       : names_(names), show_special_(show_special) {}
 
-  // The prompt's first token: nothing stands before it, so its log-probability is null.
+  // The prompt's first token. Its log-probability is null: no token is before it.
   void AddFirst(TokenId id);
   void Add(const model::PositionLogprobs& position);
 
-  // What was added since the last Take; null when nothing was. Offsets go on counting.
+  // The tokens that were added since the last Take; null if there are none. Offsets count from the first
+  // token of the choice.
   Json Take();
 
  private:
@@ -49,18 +49,24 @@ class CompletionLogprobs {
 // "data: {...}\n\n"
 std::string SseEvent(const Json& data);
 
-// Compact JSON; bytes that are no UTF-8 become U+FFFD.
+// Compact JSON. Invalid UTF-8 becomes U+FFFD.
 std::string Dump(const Json& json);
 
-// "chatcmpl-" or "cmpl-" and 24 hexadecimal digits.
+// `prefix` ("chatcmpl-", "cmpl-", "call_") and 24 random hexadecimal digits.
 std::string MakeId(const std::string& prefix, ApiContext& context);
 
-// Answers with an error: at once, or as a stream's last event.
+// A whole answer of JSON, and the answer to a request that failed.
+HttpResponse JsonResponse(const Json& json, int status = 200);
+HttpResponse ErrorResponse(const ApiError& error);
+
 void RespondError(HttpExchange& exchange, const ApiError& error);
-// A stream's chunk that has no choices, only the usage; and its regular last event.
+void RespondJson(HttpExchange& exchange, const Json& json, int status = 200);
+
+// Sends a stream's event that has the usage and no choices.
 void SendUsage(HttpExchange& exchange, Json head, const Usage& usage);
+
+// Ends a stream: with "[DONE]", or with an error as the last event.
 void EndStream(HttpExchange& exchange);
 void EndStreamWithError(HttpExchange& exchange, const ApiError& error);
-void RespondJson(HttpExchange& exchange, const Json& json, int status = 200);
 
 }  // namespace deeprack::coordinator

@@ -1,4 +1,4 @@
-// What the endpoints share. Outlives the HTTP server's threads.
+// The state that the endpoints share. It outlives the HTTP server's threads.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "coordinator/api/event_queue.h"
 #include "coordinator/api/readiness.h"
 #include "coordinator/api/served_model.h"
 #include "coordinator/api/serving_metrics.h"
@@ -18,24 +19,29 @@ namespace deeprack::coordinator {
 
 class ApiContext {
  public:
-  // `clock` outlives this. `model` is what will be served; requests wait for SetLoop.
-  ApiContext(std::shared_ptr<ServedModel> model, Clock* clock)
-      : model_(std::move(model)), metrics_(model_->name), clock_(clock), random_(std::random_device{}()) {}
+  // `clock` outlives this. Until SetLoop, requests that generate are refused. `event_limits` is for tests.
+  ApiContext(std::shared_ptr<ServedModel> model, Clock* clock, EventQueueLimits event_limits = {})
+      : model_(std::move(model)),
+        metrics_(model_->name),
+        clock_(clock),
+        event_limits_(event_limits),
+        random_(std::random_device{}()) {}
 
   const ServedModel& model() const { return *model_; }
-  // The KV cache holds sequences of at most so many positions.
+  // Lowers the model's context to `positions`, the longest sequence that the KV cache can hold.
   void LimitContext(int32_t positions) {
     model_->max_context = std::min(model_->max_context.load(), positions);
   }
   Readiness& readiness() { return readiness_; }
   ServingMetrics& metrics() { return metrics_; }
   Clock& clock() { return *clock_; }
+  const EventQueueLimits& event_limits() const { return event_limits_; }
 
-  // Null until the cluster is ready. The loop stays alive as long as the HTTP server's threads.
+  // Null until the cluster is ready. The loop outlives the HTTP server's threads.
   StepLoop* loop() const { return loop_.load(std::memory_order_acquire); }
   void SetLoop(StepLoop* loop) { loop_.store(loop, std::memory_order_release); }
 
-  // For request ids, and for seeds that no request chose. Thread-safe.
+  // For request ids, and for the seeds of requests that name none. Thread-safe.
   uint64_t Random() {
     const std::lock_guard lock(random_mutex_);
     return random_();
@@ -46,6 +52,7 @@ class ApiContext {
   Readiness readiness_;
   ServingMetrics metrics_;
   Clock* clock_;
+  const EventQueueLimits event_limits_;
   std::atomic<StepLoop*> loop_{nullptr};
   std::mutex random_mutex_;
   std::mt19937_64 random_;

@@ -38,7 +38,7 @@ ApiError FromStatus(const absl::Status& status) {
       error.retry_after_seconds = 1;
       break;
     case absl::StatusCode::kUnavailable:
-      error.retry_after_seconds = 5;  // the model loads, or the ranks come together again
+      error.retry_after_seconds = 5;  // the model is loading, or ranks are lost
       [[fallthrough]];
     case absl::StatusCode::kCancelled:
       error.status = 503;

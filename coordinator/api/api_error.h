@@ -1,4 +1,4 @@
-// What a client is told when a request fails: OpenAI's error object and an HTTP status.
+// The error that a client receives: an HTTP status and OpenAI's error object.
 #pragma once
 
 #include <string>
@@ -10,8 +10,8 @@ namespace deeprack::coordinator {
 struct ApiError {
   int status = 400;
   std::string type = "invalid_request_error";
-  std::string code;             // machine-readable: "unknown_field", "context_length_exceeded", ...
-  std::string message;          // what was found, where, and what would do
+  std::string code;             // for programs: "unknown_field", "context_length_exceeded", ...
+  std::string message;          // for people: the value found, its place, and values that are accepted
   std::string param;            // the field's path; empty: null
   int retry_after_seconds = 0;  // > 0: a Retry-After header
 
@@ -19,15 +19,15 @@ struct ApiError {
   std::string ToJson() const;
 };
 
-// A field of the right type whose value is out of range.
+// 422: a field has the right type and a value out of range.
 ApiError InvalidValue(std::string param, std::string message);
-// A malformed or mistyped field.
+// 400: a field is malformed or has the wrong type.
 ApiError BadRequest(std::string code, std::string param, std::string message);
-// A feature that this server does not have, asked for by name.
+// 400: the request asks for a feature that this server does not have.
 ApiError Unsupported(std::string param, std::string message);
 
-// An error of the step loop or the tokenizer: InvalidArgument 400, ResourceExhausted 429 with Retry-After,
-// Unavailable 503 with Retry-After, Cancelled 503, anything else 500.
+// The error for a status of the step loop or the tokenizer: 400 for InvalidArgument, 429 with Retry-After for
+// ResourceExhausted, 503 with Retry-After for Unavailable, 503 for Cancelled, 500 for all others.
 ApiError FromStatus(const absl::Status& status);
 
 }  // namespace deeprack::coordinator

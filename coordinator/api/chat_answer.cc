@@ -7,7 +7,7 @@
 namespace deeprack::coordinator {
 namespace {
 
-// What both forms have: the head of the object, and the request's choices.
+// The parts that both answers have: the object's head and the request's options.
 class ChatAnswer : public GenerationListener {
  public:
   ChatAnswer(ApiContext* context, const GenerationRequest& request, std::shared_ptr<HttpExchange> exchange)
@@ -80,7 +80,7 @@ class WholeChatAnswer final : public ChatAnswer {
     Json message = {{"role", "assistant"}, {"content", choice.content}};
     if (!choice.reasoning.empty()) {
       message["reasoning_content"] = choice.reasoning;  // DeepSeek's name
-      message["reasoning"] = choice.reasoning;          // vLLM's
+      message["reasoning"] = choice.reasoning;          // vLLM's name
     }
     if (!choice.tool_calls.empty()) {
       if (choice.content.empty()) message["content"] = nullptr;
@@ -155,7 +155,7 @@ class StreamedChatAnswer final : public ChatAnswer {
                                      {"delta", std::move(delta)},
                                      {"logprobs", nullptr},
                                      {"finish_reason", finish_reason}}});
-    if (include_usage_) chunk["usage"] = nullptr;  // as OpenAI does: only the last chunk has it
+    if (include_usage_) chunk["usage"] = nullptr;  // as OpenAI: only the last chunk has the usage
     return chunk;
   }
 

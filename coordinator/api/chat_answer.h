@@ -1,4 +1,4 @@
-// The two forms of a chat answer, as listeners of a generation.
+// The answers to a chat: whole, and as a stream. Each listens to a generation.
 #pragma once
 
 #include <memory>
@@ -7,12 +7,11 @@
 
 namespace deeprack::coordinator {
 
-// One chat.completion object at the end.
+// Answers with one chat.completion object when the generation has finished.
 std::unique_ptr<GenerationListener> MakeWholeChatAnswer(ApiContext* context, const GenerationRequest& request,
                                                         std::shared_ptr<HttpExchange> exchange);
 
-// chat.completion.chunk events as the text becomes certain. The stream's headers go out with its first
-// event's cause: the caller starts it once the sequences are submitted.
+// Sends chat.completion.chunk events. The caller starts the stream after the sequences are submitted.
 std::unique_ptr<GenerationListener> MakeStreamedChatAnswer(ApiContext* context,
                                                            const GenerationRequest& request,
                                                            std::shared_ptr<HttpExchange> exchange);

@@ -9,11 +9,9 @@
 
 namespace deeprack::coordinator {
 
-void ChatCompletions(ApiContext& context, const HttpRequest& http,
-                     const std::shared_ptr<HttpExchange>& exchange) {
-  std::variant<GenerationRequest, ApiError> parsed = ParseChatRequest(http.body, context.model());
-  if (const ApiError* error = std::get_if<ApiError>(&parsed)) return RespondError(*exchange, *error);
-  GenerationRequest& request = std::get<GenerationRequest>(parsed);
+namespace {
+
+void Answer(ApiContext& context, GenerationRequest request, const std::shared_ptr<HttpExchange>& exchange) {
   const bool stream = request.stream;
   auto answer = stream ? MakeStreamedChatAnswer(&context, request, exchange)
                        : MakeWholeChatAnswer(&context, request, exchange);
@@ -21,6 +19,18 @@ void ChatCompletions(ApiContext& context, const HttpRequest& http,
       Generation::Start(&context, std::move(request), exchange, std::move(answer));
   if (error) return RespondError(*exchange, *error);
   if (stream) exchange->StartStream();
+}
+
+}  // namespace
+
+std::function<void()> ChatCompletions(ApiContext& context, const std::string& body,
+                                      const std::shared_ptr<HttpExchange>& exchange) {
+  auto parsed =
+      std::make_shared<std::variant<GenerationRequest, ApiError>>(ParseChatRequest(body, context.model()));
+  return [&context, exchange, parsed] {
+    if (const ApiError* error = std::get_if<ApiError>(parsed.get())) return RespondError(*exchange, *error);
+    Answer(context, std::move(std::get<GenerationRequest>(*parsed)), exchange);
+  };
 }
 
 }  // namespace deeprack::coordinator

@@ -13,7 +13,7 @@ constexpr size_t kMaxContentParts = 1024;
 constexpr size_t kMaxTools = 128;
 constexpr size_t kMaxToolCalls = 128;
 
-// content: a string, or an array of {type: text, text}. Null stays absent.
+// content: a string, or an array of {type: "text", text}. nullopt: absent or null.
 std::optional<std::string> ReadContent(JsonFields& fields) {
   const Json* value = fields.Any("content");
   if (value == nullptr) return std::nullopt;
@@ -35,7 +35,7 @@ std::optional<std::string> ReadContent(JsonFields& fields) {
       return "";
     }
     std::optional<ApiError> error;
-    JsonFields inner(part, part_path + ".", &error);
+    JsonFields inner(part, kContentPart, part_path + ".", &error);
     const std::string type = inner.String("type").value_or("");
     if (!error && type != "text") {
       error = Unsupported(part_path + ".type",
@@ -44,7 +44,7 @@ std::optional<std::string> ReadContent(JsonFields& fields) {
     const std::optional<std::string> piece = inner.String("text");
     if (!error && !piece)
       error = BadRequest("missing_field", part_path + ".text", part_path + ".text is missing");
-    inner.RefuseUnknown();
+    inner.RefuseOthers();
     if (error) {
       fields.Fail(*std::move(error));
       return "";
@@ -60,17 +60,16 @@ ToolCall ReadToolCall(const Json& value, const std::string& path, std::optional<
     if (!error) error = BadRequest("invalid_type", path, path + " must be an object");
     return call;
   }
-  JsonFields fields(value, path + ".", &error);
+  JsonFields fields(value, kToolCall, path + ".", &error);
   call.id = fields.String("id").value_or("");
   call.type = fields.String("type").value_or("function");
-  fields.Any("index");  // streamed deltas carry it, and some clients send them back as they came
   if (const Json* function = fields.Object("function")) {
-    JsonFields inner(*function, path + ".function.", &error);
+    JsonFields inner(*function, kToolCallFunction, path + ".function.", &error);
     call.name = inner.String("name").value_or("");
     call.arguments = inner.String("arguments").value_or("");
-    inner.RefuseUnknown();
+    inner.RefuseOthers();
   }
-  fields.RefuseUnknown();
+  fields.RefuseOthers();
   if (!error && call.name.empty()) {
     error = BadRequest("missing_field", path + ".function.name", path + ".function.name is missing");
   }
@@ -85,6 +84,11 @@ std::optional<ChatRole> RoleNamed(std::string_view name) {
   return std::nullopt;
 }
 
+const RequestObject& FieldsOf(std::optional<ChatRole> role) {
+  if (role == ChatRole::kAssistant) return kAssistantMessage;
+  return role == ChatRole::kTool ? kToolMessage : kMessage;
+}
+
 ChatMessage ReadMessage(const Json& value, const std::string& path, std::optional<ApiError>& error) {
   ChatMessage message;
   if (!value.is_object()) {
@@ -92,9 +96,12 @@ ChatMessage ReadMessage(const Json& value, const std::string& path, std::optiona
         BadRequest("invalid_type", path, absl::StrCat(path, " must be an object, not ", value.type_name()));
     return message;
   }
-  JsonFields fields(value, path + ".", &error);
+  const auto named = value.find("role");
+  const std::optional<ChatRole> known = named != value.end() && named->is_string()
+                                            ? RoleNamed(named->get_ref<const std::string&>())
+                                            : std::nullopt;
+  JsonFields fields(value, FieldsOf(known), path + ".", &error);
   const std::string role = fields.String("role").value_or("");
-  const std::optional<ChatRole> known = RoleNamed(role);
   if (!error && !known) {
     error = InvalidValue(
         path + ".role",
@@ -102,25 +109,18 @@ ChatMessage ReadMessage(const Json& value, const std::string& path, std::optiona
   }
   message.role = known.value_or(ChatRole::kUser);
   message.content = ReadContent(fields);
-  fields.Refuse("name", "R1's template has no place for names");
   if (message.role == ChatRole::kAssistant) {
     message.prefix = fields.Bool("prefix", false);
-    // Past reasoning is accepted, as clients send whole messages back, and left out, as R1's template
-    // demands.
     fields.String("reasoning_content");
     fields.String("reasoning");
-    fields.Refuse("refusal", "R1's template has no place for refusals");
-    fields.Refuse("audio", "this model reads and writes only text");
-    fields.Refuse("annotations", "this model has none", Json::array());
-    fields.Refuse("function_call", "use tool_calls");
     const Json* calls = fields.Array("tool_calls", kMaxToolCalls);
     for (size_t i = 0; calls != nullptr && i < calls->size() && !error; ++i) {
       message.tool_calls.push_back(
           ReadToolCall((*calls)[i], absl::StrCat(path, ".tool_calls[", i, "]"), error));
     }
   }
-  if (message.role == ChatRole::kTool) fields.String("tool_call_id");  // the template goes by order
-  fields.RefuseUnknown();
+  if (message.role == ChatRole::kTool) fields.String("tool_call_id");
+  fields.RefuseOthers();
   return message;
 }
 
@@ -147,20 +147,19 @@ void ReadTools(JsonFields& fields, std::vector<std::string>& tools) {
                                                           " is not supported: use \"auto\" or \"none\"")));
     }
   }
-  fields.Refuse("parallel_tool_calls", "the model decides how many tools it calls", true);
 }
 
 void ReadResponseFormat(JsonFields& fields) {
   const Json* format = fields.Object("response_format");
   if (format == nullptr) return;
   std::optional<ApiError> error;
-  JsonFields inner(*format, "response_format.", &error);
+  JsonFields inner(*format, kResponseFormat, "response_format.", &error);
   const std::string type = inner.String("type").value_or("");
   if (!error && type != "text") {
     error = Unsupported("response_format.type", absl::StrCat("response_format.type \"", type,
                                                              "\" is not supported: only \"text\" is"));
   }
-  inner.RefuseUnknown();
+  inner.RefuseOthers();
   if (error) fields.Fail(*std::move(error));
 }
 
@@ -177,10 +176,7 @@ std::optional<int64_t> ReadMaxTokens(JsonFields& fields, std::string& name) {
   constexpr int64_t kMost = int64_t{1} << 53;
   std::optional<int64_t> asked;
   for (const char* field : {"max_tokens", "max_completion_tokens"}) {
-    if (!fields.Has(field)) {
-      fields.Any(field);
-      continue;
-    }
+    if (!fields.Has(field)) continue;
     const int64_t value = fields.Integer(field, 1, 1, kMost);
     if (asked && *asked != value) {
       fields.Fail(
@@ -218,7 +214,7 @@ std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body
   std::variant<Json, ApiError> parsed = ParseBody(body);
   if (ApiError* error = std::get_if<ApiError>(&parsed)) return *std::move(error);
   std::optional<ApiError> error;
-  JsonFields fields(std::get<Json>(parsed), "", &error);
+  JsonFields fields(std::get<Json>(parsed), kChatRequest, "", &error);
 
   GenerationRequest request;
   const ChatPrompt prompt = ReadChatPrompt(fields);
@@ -227,11 +223,7 @@ std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body
   ReadLogprobs(fields, model, request);
   std::string max_tokens_field = "max_tokens";
   const std::optional<int64_t> max_tokens = ReadMaxTokens(fields, max_tokens_field);
-  fields.Refuse("reasoning_effort", "R1 has one effort; bound it with max_tokens");
-  fields.Refuse("functions", "use tools");
-  fields.Refuse("function_call", "use tool_choice");
-  fields.Refuse("modalities", "this model writes only text", Json::array({"text"}));
-  fields.RefuseUnknown();
+  fields.RefuseOthers();
   if (error) return *std::move(error);
 
   absl::StatusOr<RenderedChat> chat = model.chat_template->Render(prompt.messages, prompt.tools, true);

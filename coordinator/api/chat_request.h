@@ -1,4 +1,4 @@
-// The body of /v1/chat/completions -> a GenerationRequest. Strict: see JsonFields.
+// Reads the body of /v1/chat/completions as a GenerationRequest. Strict: see JsonFields.
 #pragma once
 
 #include <string>
@@ -14,10 +14,10 @@ namespace deeprack::coordinator {
 
 struct ChatPrompt {
   std::vector<ChatMessage> messages;
-  std::vector<std::string> tools;  // JSON texts
+  std::vector<std::string> tools;  // each a JSON text: the tool's `function` object
 };
 
-// Reads `messages`, `tools` and `tool_choice`.
+// Reads `messages`, `tools` and `tool_choice`. Errors go to `fields`.
 ChatPrompt ReadChatPrompt(JsonFields& fields);
 
 std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body, const ServedModel& model);

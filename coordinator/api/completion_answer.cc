@@ -7,14 +7,14 @@
 namespace deeprack::coordinator {
 namespace {
 
-// One choice's next piece: what both forms are made of.
+// The next piece of one choice. Both answers are made of pieces.
 struct Piece {
   std::string text;
   std::vector<TokenId> token_ids;
   std::string finish_reason;
 };
 
-// Follows the choices of a request: puts the echoed prompt in front, and collects log-probabilities.
+// Turns updates into pieces: puts the echoed prompt in front of each choice, and collects log-probabilities.
 class CompletionAnswer : public GenerationListener {
  public:
   CompletionAnswer(ApiContext* context, const CompletionRequest& request,
@@ -36,7 +36,7 @@ class CompletionAnswer : public GenerationListener {
   }
 
  protected:
-  // What the update adds to its choice's text; the choice's log-probabilities are in logprobs().
+  // The piece that `update` adds to its choice. Log-probabilities wait in choices_ for ChoiceJson.
   Piece Follow(const ChoiceUpdate& update) {
     Piece piece{.finish_reason = update.finish_reason};
     Choice& choice = choices_[update.choice];
@@ -130,7 +130,7 @@ class StreamedCompletion final : public CompletionAnswer {
     Json choice = ChoiceJson(update.choice, piece, first);
     if (piece.text.empty() && piece.token_ids.empty() && choice["logprobs"].is_null() &&
         piece.finish_reason.empty()) {
-      return;  // all of it is held back
+      return;  // the update's text is held back
     }
     Json chunk = Head();
     chunk["choices"] = Json::array({std::move(choice)});

@@ -1,4 +1,4 @@
-// The two forms of a /v1/completions answer, as listeners of a generation.
+// The answers to /v1/completions: whole, and as a stream. Each listens to a generation.
 #pragma once
 
 #include <memory>
@@ -8,11 +8,11 @@
 
 namespace deeprack::coordinator {
 
-// One text_completion object at the end.
+// Answers with one text_completion object when the generation has finished.
 std::unique_ptr<GenerationListener> MakeWholeCompletion(ApiContext* context, const CompletionRequest& request,
                                                         std::shared_ptr<HttpExchange> exchange);
 
-// text_completion events as the text becomes certain.
+// Sends text_completion events. The caller starts the stream after the sequences are submitted.
 std::unique_ptr<GenerationListener> MakeStreamedCompletion(ApiContext* context,
                                                            const CompletionRequest& request,
                                                            std::shared_ptr<HttpExchange> exchange);

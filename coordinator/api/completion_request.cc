@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kMaxPrompts = 128;
 constexpr int32_t kMaxChoices = 256;
-constexpr int64_t kDefaultMaxTokens = 16;  // OpenAI's
+constexpr int64_t kDefaultMaxTokens = 16;  // as OpenAI
 
 void AddTextPrompt(JsonFields& fields, const Json& text, const std::string& path, bool add_special_tokens,
                    const ServedModel& model, CompletionRequest& request) {
@@ -38,7 +38,7 @@ void AddTokenPrompt(JsonFields& fields, const Json& array, const std::string& pa
   request.generation.prompts.push_back(*std::move(ids));
 }
 
-// prompt: a string, an array of strings, an array of token ids, or an array of such arrays.
+// `prompt` is a string, an array of strings, an array of token ids, or an array of arrays of token ids.
 void ReadPrompt(JsonFields& fields, bool add_special_tokens, const ServedModel& model,
                 CompletionRequest& request) {
   const Json* prompt = fields.Any("prompt");
@@ -101,7 +101,7 @@ std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_vie
   std::variant<Json, ApiError> parsed = ParseBody(body);
   if (ApiError* error = std::get_if<ApiError>(&parsed)) return *std::move(error);
   std::optional<ApiError> error;
-  JsonFields fields(std::get<Json>(parsed), "", &error);
+  JsonFields fields(std::get<Json>(parsed), kCompletionRequest, "", &error);
 
   CompletionRequest completion;
   GenerationRequest& request = completion.generation;
@@ -115,11 +115,9 @@ std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_vie
   }
   std::optional<int64_t> max_tokens;
   if (fields.Has("max_tokens")) max_tokens = fields.Integer("max_tokens", 0, 0, int64_t{1} << 53);
-  fields.Any("max_tokens");
-  fields.Refuse("suffix", "fill-in-the-middle is not in this version");
   const bool add_special_tokens = fields.Bool("add_special_tokens", true);
   if (!error) ReadPrompt(fields, add_special_tokens, model, completion);
-  fields.RefuseUnknown();
+  fields.RefuseOthers();
   if (error) return *std::move(error);
   if (request.choices() > kMaxChoices) {
     return InvalidValue(

@@ -1,4 +1,4 @@
-// The body of /v1/completions -> a GenerationRequest. Strict: see JsonFields.
+// Reads the body of /v1/completions as a CompletionRequest. Strict: see JsonFields.
 #pragma once
 
 #include <string>
@@ -14,18 +14,19 @@ namespace deeprack::coordinator {
 
 struct CompletionRequest {
   GenerationRequest generation;
-  bool echo = false;  // the prompt's text, and log-probabilities if asked for, stand before the answer's
-  std::vector<std::string> prompt_texts;  // with echo, one for each prompt: as given, or its ids decoded
+  bool echo = false;  // the answer begins with the prompt, and with its log-probabilities if asked for
+  std::vector<std::string> prompt_texts;  // with echo, one for each prompt: the text given, or decoded ids
 };
 
 std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_view body,
                                                                  const ServedModel& model);
 
-// A text prompt's ids: special tokens written in it are honoured, bos is put in front unless it stands there.
+// The ids of a text. Special tokens in the text become their ids. With `add_special_tokens`, the ids begin
+// with bos, once. Errors: those of Tokenizer::Encode.
 absl::StatusOr<std::vector<TokenId>> EncodePrompt(std::string_view text, bool add_special_tokens,
                                                   const ServedModel& model);
 
-// An array of token ids of the model. nullopt after an error (which is noted in `fields`).
+// Reads an array of token ids of the model. nullopt: an id is invalid, and `fields` has the error.
 std::optional<std::vector<TokenId>> ReadTokenIds(JsonFields& fields, const Json& array,
                                                  const std::string& path, const ServedModel& model);
 

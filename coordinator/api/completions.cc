@@ -9,11 +9,9 @@
 
 namespace deeprack::coordinator {
 
-void Completions(ApiContext& context, const HttpRequest& http,
-                 const std::shared_ptr<HttpExchange>& exchange) {
-  std::variant<CompletionRequest, ApiError> parsed = ParseCompletionRequest(http.body, context.model());
-  if (const ApiError* error = std::get_if<ApiError>(&parsed)) return RespondError(*exchange, *error);
-  CompletionRequest& request = std::get<CompletionRequest>(parsed);
+namespace {
+
+void Answer(ApiContext& context, CompletionRequest request, const std::shared_ptr<HttpExchange>& exchange) {
   const bool stream = request.generation.stream;
   auto answer = stream ? MakeStreamedCompletion(&context, request, exchange)
                        : MakeWholeCompletion(&context, request, exchange);
@@ -21,6 +19,18 @@ void Completions(ApiContext& context, const HttpRequest& http,
       Generation::Start(&context, std::move(request.generation), exchange, std::move(answer));
   if (error) return RespondError(*exchange, *error);
   if (stream) exchange->StartStream();
+}
+
+}  // namespace
+
+std::function<void()> Completions(ApiContext& context, const std::string& body,
+                                  const std::shared_ptr<HttpExchange>& exchange) {
+  auto parsed = std::make_shared<std::variant<CompletionRequest, ApiError>>(
+      ParseCompletionRequest(body, context.model()));
+  return [&context, exchange, parsed] {
+    if (const ApiError* error = std::get_if<ApiError>(parsed.get())) return RespondError(*exchange, *error);
+    Answer(context, std::move(std::get<CompletionRequest>(*parsed)), exchange);
+  };
 }
 
 }  // namespace deeprack::coordinator

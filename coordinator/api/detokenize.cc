@@ -1,5 +1,6 @@
-// POST /detokenize: {tokens} -> {prompt}, as vLLM answers it: special tokens are shown.
+// POST /detokenize: {tokens} -> {prompt}, as in vLLM. Special tokens become text.
 #include <optional>
+#include <utility>
 
 #include "coordinator/api/answer_json.h"
 #include "coordinator/api/completion_request.h"
@@ -8,13 +9,14 @@
 
 namespace deeprack::coordinator {
 
-void Detokenize(ApiContext& context, const HttpRequest& http, const std::shared_ptr<HttpExchange>& exchange) {
+namespace {
+
+HttpResponse Answer(const ServedModel& model, const std::string& body) {
   constexpr size_t kMaxTokens = 1 << 20;
-  const ServedModel& model = context.model();
-  const std::variant<Json, ApiError> parsed = ParseBody(http.body);
-  if (const ApiError* error = std::get_if<ApiError>(&parsed)) return RespondError(*exchange, *error);
+  const std::variant<Json, ApiError> parsed = ParseBody(body);
+  if (const ApiError* error = std::get_if<ApiError>(&parsed)) return ErrorResponse(*error);
   std::optional<ApiError> error;
-  JsonFields fields(std::get<Json>(parsed), "", &error);
+  JsonFields fields(std::get<Json>(parsed), kDetokenizeRequest, "", &error);
   ReadModelField(fields, model);
   std::optional<std::vector<TokenId>> ids;
   if (const Json* tokens = fields.Array("tokens", kMaxTokens)) {
@@ -22,9 +24,18 @@ void Detokenize(ApiContext& context, const HttpRequest& http, const std::shared_
   } else {
     fields.Fail(BadRequest("missing_field", "tokens", "tokens is missing"));
   }
-  fields.RefuseUnknown();
-  if (error) return RespondError(*exchange, *error);
-  RespondJson(*exchange, {{"prompt", model.tokenizer->Decode(*ids, /*show_special=*/true)}});
+  fields.RefuseOthers();
+  if (error) return ErrorResponse(*error);
+  return JsonResponse({{"prompt", model.tokenizer->Decode(*ids, /*show_special=*/true)}});
+}
+
+}  // namespace
+
+std::function<void()> Detokenize(ApiContext& context, const std::string& body,
+                                 const std::shared_ptr<HttpExchange>& exchange) {
+  return [exchange, response = Answer(context.model(), body)]() mutable {
+    exchange->Respond(std::move(response));
+  };
 }
 
 }  // namespace deeprack::coordinator

@@ -9,7 +9,7 @@
 namespace deeprack::coordinator {
 namespace {
 
-// Why a sequence that was accepted ended: whatever its code, it is not the client's fault.
+// The error of an accepted sequence. The client is not at fault, whatever the status's code is.
 ApiError FromServing(const absl::Status& status) {
   if (status.ok()) return FromStatus(absl::CancelledError("the sequence was cancelled"));
   if (absl::IsUnavailable(status) || absl::IsCancelled(status)) return FromStatus(status);
@@ -38,6 +38,7 @@ Generation::Generation(ApiContext* context, StepLoop* loop, GenerationRequest re
       request_(std::move(request)),
       exchange_(std::move(exchange)),
       listener_(std::move(listener)),
+      events_(context->event_limits()),
       arrival_(context->clock().Now()) {}
 
 std::optional<ApiError> Generation::Submit() {
@@ -48,9 +49,8 @@ std::optional<ApiError> Generation::Submit() {
     request.prompt = request_.prompts[index / request_.n];
     request.sampling.seed = base_seed + static_cast<uint64_t>(request_.seed ? index % request_.n : index);
     choices_.emplace_back(context_->model().tokenizer.get(), request_.text);
-    const absl::StatusOr<SequenceId> id = loop_->Submit(std::move(request), [self, index](TokenEvent event) {
-      self->exchange_->Post([self, index, event = std::move(event)] { self->OnEvent(index, event); });
-    });
+    const absl::StatusOr<SequenceId> id = loop_->Submit(
+        std::move(request), [self, index](TokenEvent event) { self->Receive(index, std::move(event)); });
     if (!id.ok()) {
       choices_.pop_back();
       listener_.reset();
@@ -60,8 +60,38 @@ std::optional<ApiError> Generation::Submit() {
     choices_.back().sequence = *id;
     ++unfinished_;
   }
-  exchange_->OnDisconnect([self] { self->OnDisconnect(); });
+  exchange_->OnDisconnect([self](Disconnect why) { self->OnDisconnect(why); });
   return std::nullopt;
+}
+
+void Generation::Receive(int32_t index, TokenEvent event) {
+  const SequenceId sequence = event.sequence;
+  const bool last = event.finish != FinishReason::kNone;
+  switch (events_.Push(index, std::move(event))) {
+    case EventQueue::Pushed::kWakeReader:
+      exchange_->Post([self = shared_from_this()] { self->TakeEvents(); });
+      break;
+    case EventQueue::Pushed::kQueued:
+      break;
+    case EventQueue::Pushed::kFull:  // frees the sequence's pages without waiting for the executor
+      if (!last) loop_->Cancel(sequence);
+      break;
+  }
+}
+
+void Generation::TakeEvents() {
+  const EventQueue::Taken taken = events_.Take();
+  for (const EventQueue::Entry& entry : taken.entries) OnEvent(entry.choice, entry.event);
+  if (taken.overflowed) {
+    if (listener_ == nullptr) return;
+    context_->metrics().ObserveDropped(DropReason::kEventsFull);
+    return Fail({.status = 503,
+                 .type = "service_unavailable_error",
+                 .code = "overloaded",
+                 .message = "the server fell behind in answering this request and has ended it",
+                 .retry_after_seconds = 1});
+  }
+  if (taken.more) exchange_->Post([self = shared_from_this()] { self->TakeEvents(); });
 }
 
 void Generation::OnEvent(int32_t index, const TokenEvent& event) {
@@ -106,7 +136,7 @@ void Generation::TakeToken(Choice& choice, const TokenEvent& event, ChoiceUpdate
   if (choice.text.in_reasoning()) ++choice.reasoning_tokens;
   update.token = event.token;
   if (request_.request.sampling.top_logprobs >= 0) update.logprobs = event.logprobs;
-  // The token that ended the sequence is no part of its text.
+  // The token that ended the sequence is not part of the text.
   if (event.finish != FinishReason::kStop || request_.text.show_special)
     update.text = choice.text.Append(event.token);
 }
@@ -120,8 +150,9 @@ void Generation::FinishChoice(Choice& choice, int32_t index, const std::string& 
       reason, choice.times, static_cast<int64_t>(request_.prompts[index / request_.n].size()), choice.tokens);
 }
 
-void Generation::OnDisconnect() {
+void Generation::OnDisconnect(Disconnect why) {
   if (listener_ == nullptr) return;
+  if (why == Disconnect::kSlowClient) context_->metrics().ObserveDropped(DropReason::kSlowClient);
   listener_.reset();
   CancelUnfinished("abort");
   End();
@@ -142,7 +173,7 @@ void Generation::CancelUnfinished(const std::string& reason) {
   }
 }
 
-// Breaks the circle of exchange and generation.
+// Breaks the cycle of ownership between exchange and generation.
 void Generation::End() {
   listener_.reset();
   exchange_->OnDisconnect(nullptr);

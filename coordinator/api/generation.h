@@ -1,5 +1,6 @@
-// One api request's sequences, from submission to the last event: collects what the step loop says, turns it
-// into text, and tells a listener. Lives on the exchange's executor; only the events come from elsewhere.
+// The sequences of one API request, from submission to the last event. A generation takes the step loop's
+// events, turns tokens into text, and tells a listener. It belongs to the exchange's executor; the step
+// loop's thread hands events over in an EventQueue.
 #pragma once
 
 #include <memory>
@@ -10,6 +11,7 @@
 #include "absl/time/time.h"
 #include "coordinator/api/api_context.h"
 #include "coordinator/api/api_error.h"
+#include "coordinator/api/event_queue.h"
 #include "coordinator/api/generation_request.h"
 #include "coordinator/api/http_server.h"
 #include "coordinator/api/sequence_text.h"
@@ -24,29 +26,30 @@ struct Usage {
   int64_t reasoning_tokens = 0;
 };
 
-// What one event changed for one choice.
+// The change that one event makes to one choice.
 struct ChoiceUpdate {
   int32_t choice = 0;
   TextDelta text;
-  std::optional<TokenId> token;                          // generated; an end token included
-  std::optional<model::PositionLogprobs> logprobs;       // the token's, if asked for
-  std::vector<model::PositionLogprobs> prompt_logprobs;  // of prompt tokens 1, 2, ..., as they come
-  std::string finish_reason;                             // not empty: the choice's last update
+  std::optional<TokenId> token;                          // generated; end tokens too
+  std::optional<model::PositionLogprobs> logprobs;       // of `token`, if asked for
+  std::vector<model::PositionLogprobs> prompt_logprobs;  // of prompt tokens 1, 2, ..., in order
+  std::string finish_reason;                             // not empty in the choice's last update
 };
 
 class GenerationListener {
  public:
   virtual ~GenerationListener() = default;
   virtual void OnUpdate(const ChoiceUpdate& update) = 0;
-  // Exactly one of these comes, and it is the last call.
+  // The last call is exactly one of these two.
   virtual void OnFinished(const Usage& usage) = 0;
   virtual void OnFailed(const ApiError& error) = 0;
 };
 
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
-  // Submits all sequences, or none: on an error those already submitted are cancelled, and the listener is
-  // never called. A client that disconnects cancels what is left. `context` outlives the generation.
+  // Submits all sequences, or none: on an error the sequences submitted before are cancelled, and the
+  // listener is never called. When the client disconnects, the unfinished sequences are cancelled. `context`
+  // outlives the generation.
   static std::optional<ApiError> Start(ApiContext* context, GenerationRequest request,
                                        std::shared_ptr<HttpExchange> exchange,
                                        std::unique_ptr<GenerationListener> listener);
@@ -69,10 +72,13 @@ class Generation : public std::enable_shared_from_this<Generation> {
              std::shared_ptr<HttpExchange> exchange, std::unique_ptr<GenerationListener> listener);
 
   std::optional<ApiError> Submit();
+  // On the step loop's thread.
+  void Receive(int32_t index, TokenEvent event);
+  void TakeEvents();
   void OnEvent(int32_t index, const TokenEvent& event);
   void TakeToken(Choice& choice, const TokenEvent& event, ChoiceUpdate& update);
   void FinishChoice(Choice& choice, int32_t index, const std::string& reason);
-  void OnDisconnect();
+  void OnDisconnect(Disconnect why);
   void Fail(const ApiError& error);
   void CancelUnfinished(const std::string& reason);
   void End();
@@ -82,7 +88,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
   StepLoop* loop_;
   GenerationRequest request_;
   std::shared_ptr<HttpExchange> exchange_;
-  std::unique_ptr<GenerationListener> listener_;  // null: it has had its last call
+  std::unique_ptr<GenerationListener> listener_;  // null after its last call
+  EventQueue events_;
   absl::Time arrival_;
   std::vector<Choice> choices_;
   int32_t unfinished_ = 0;

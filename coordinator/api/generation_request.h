@@ -1,4 +1,4 @@
-// A request for text as both generation endpoints see it: parsed, tokenized, within bounds.
+// A request of a generation endpoint, parsed, tokenized and checked.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +13,14 @@ namespace deeprack::coordinator {
 
 struct GenerationRequest {
   std::vector<std::vector<TokenId>> prompts;  // one, or several for /v1/completions
-  int32_t n = 1;                              // answers for each; choice = prompt * n + answer
-  Request request;              // what all sequences share; its prompt and seed are filled in later
-  std::optional<int64_t> seed;  // answer i draws with seed + i; absent: each with its own
+  int32_t n = 1;                              // answers to each prompt; choice = prompt * n + answer
+  Request request;                            // common to all sequences; Generation fills in prompt and seed
+  std::optional<int64_t> seed;  // answer i draws with seed + i; absent: each answer draws with a random seed
   TextOptions text;
   bool stream = false;
   bool include_usage = false;
   bool return_token_ids = false;
-  bool tokens_as_ids = false;  // in logprobs a token is "token_id:7" instead of its text
+  bool tokens_as_ids = false;  // log-probabilities name tokens as "token_id:7"
 
   int32_t choices() const { return static_cast<int32_t>(prompts.size()) * n; }
 };

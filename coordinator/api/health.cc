@@ -1,4 +1,4 @@
-// GET /health: 200 while the process can serve or may come to it, 503 once only a restart helps.
+// GET /health: 200 while the process can serve or is on the way to it, 503 when only a restart helps.
 #include "coordinator/api/answer_json.h"
 #include "coordinator/api/endpoints.h"
 

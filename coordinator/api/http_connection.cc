@@ -3,7 +3,6 @@
 #include <sys/socket.h>
 
 #include <chrono>
-#include <deque>
 #include <optional>
 
 #include <boost/asio/as_tuple.hpp>
@@ -17,6 +16,8 @@
 #include <boost/beast/http.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "coordinator/api/stream_queue.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -30,11 +31,29 @@ constexpr auto kNoThrow = net::as_tuple(net::use_awaitable);
 
 std::chrono::nanoseconds Chrono(absl::Duration duration) { return absl::ToChronoNanoseconds(duration); }
 
-// Bytes on their way out, as the connection's writer finds them. Lives on the connection's strand.
-class Exchange final : public HttpExchange, public std::enable_shared_from_this<Exchange> {
+// Bytes of a stream that one write takes: write_timeout is the time for so much progress.
+constexpr size_t kBytesPerWrite = 64 << 10;
+
+// False if the message's Transfer-Encoding is one that proxies may read differently: such a message could
+// hide another request in its body.
+bool HasKnownBodyLength(const http::request<http::string_body>& request) {
+  const auto count = request.count(http::field::transfer_encoding);
+  if (count == 0) return true;
+  return count == 1 && request.version() >= 11 &&
+         beast::iequals(request[http::field::transfer_encoding], "chunked");
+}
+
+// An answer that the handler makes and the connection's writer sends. Belongs to the connection's strand.
+class Exchange final : public HttpExchange {
  public:
-  Exchange(beast::tcp_stream* stream, size_t max_queued)
-      : stream_(stream), executor_(stream->get_executor()), max_queued_(max_queued), wake_(executor_) {}
+  Exchange(beast::tcp_stream* stream, HttpShared& shared)
+      : stream_(stream),
+        executor_(stream->get_executor()),
+        work_(shared.work.get()),
+        queue_({.soft_bytes = shared.options.stream_queue_bytes,
+                .hard_bytes = shared.options.stream_queue_hard_bytes,
+                .grace = shared.options.slow_client_grace}),
+        wake_(executor_) {}
 
   void Respond(HttpResponse response) override {
     response_ = std::move(response);
@@ -48,16 +67,11 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
 
   void Send(std::string bytes) override {
     if (closed_) return;
-    // The client does not read: end the writer's wait for it. The first piece does not count: a single event
-    // may be larger than the bound, which says nothing about the client.
-    if (!queue_.empty() && queued_bytes_ - queue_.front().size() > max_queued_) {
-      stream_->close();
+    if (!queue_.Push(std::move(bytes), absl::Now())) {
+      slow_client_ = true;
+      stream_->close();  // ends the write under way
       closed_ = true;
-      wake_.cancel();
-      return;
     }
-    queued_bytes_ += bytes.size();
-    queue_.push_back(std::move(bytes));
     wake_.cancel();
   }
 
@@ -66,18 +80,30 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
     wake_.cancel();
   }
 
-  void OnDisconnect(std::function<void()> callback) override { on_disconnect_ = std::move(callback); }
+  void OnDisconnect(std::function<void(Disconnect)> callback) override {
+    on_disconnect_ = std::move(callback);
+  }
+
+  bool gone() const override { return closed_; }
 
   void Post(std::function<void()> work) override { net::post(executor_, std::move(work)); }
 
-  // The connection's side. Close: no byte will be sent any more.
-  void Close(bool complete) {
-    closed_ = true;
-    const std::function<void()> callback = std::exchange(on_disconnect_, nullptr);
-    if (!complete && callback) callback();
+  bool RunAside(size_t bytes, std::function<void()> work) override {
+    return work_->Submit(bytes, std::move(work));
   }
 
-  // Waits until there is something to write; false when `limit` passed first.
+  // The methods below are for the connection.
+
+  void MarkSlowClient() { slow_client_ = true; }
+
+  // No byte will be sent any more. `complete`: the whole answer was sent.
+  void Close(bool complete) {
+    closed_ = true;
+    const auto callback = std::exchange(on_disconnect_, nullptr);
+    if (!complete && callback) callback(slow_client_ ? Disconnect::kSlowClient : Disconnect::kClientLeft);
+  }
+
+  // Waits until there is something to write. False: `limit` passed first.
   net::awaitable<bool> Wait(std::optional<absl::Duration> limit) {
     while (!response_ && !(streaming_ && !started_) && queue_.empty() && !ended_ && !closed_) {
       if (limit) {
@@ -93,14 +119,7 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
 
   void MarkStarted() { started_ = true; }
 
-  std::string TakeQueued() {
-    std::string bytes;
-    bytes.reserve(queued_bytes_);
-    for (const std::string& piece : queue_) bytes += piece;
-    queue_.clear();
-    queued_bytes_ = 0;
-    return bytes;
-  }
+  std::string TakeQueued() { return queue_.Take(kBytesPerWrite); }
 
   std::optional<HttpResponse>& response() { return response_; }
   bool ended() const { return ended_ && queue_.empty(); }
@@ -109,19 +128,20 @@ class Exchange final : public HttpExchange, public std::enable_shared_from_this<
  private:
   beast::tcp_stream* stream_;  // not used once closed_
   net::any_io_executor executor_;
-  size_t max_queued_;
+  WorkPool* work_;
+  StreamQueue queue_;
   net::steady_timer wake_;
   std::optional<HttpResponse> response_;
-  std::deque<std::string> queue_;
-  size_t queued_bytes_ = 0;
-  bool streaming_ = false, started_ = false, ended_ = false, closed_ = false;
-  std::function<void()> on_disconnect_;
+  bool streaming_ = false, started_ = false, ended_ = false, slow_client_ = false;
+  std::atomic<bool> closed_{false};  // written on the strand
+  std::function<void(Disconnect)> on_disconnect_;
 };
 
 class Connection {
  public:
   Connection(tcp::socket socket, HttpShared& shared) : stream_(std::move(socket)), shared_(shared) {
-    // A small kernel buffer, so that a client that does not read is noticed after a few hundred kilobytes.
+    // With a small kernel buffer, the server notices a client that does not read after a few hundred
+    // kilobytes.
     beast::error_code ignored;
     stream_.socket().set_option(net::socket_base::send_buffer_size(128 << 10), ignored);
     stream_.socket().set_option(tcp::no_delay(true), ignored);
@@ -141,7 +161,7 @@ class Connection {
     co_await Write(std::move(response));
   }
 
-  // Closes so that the last answer arrives: input that nobody reads would otherwise reset the connection.
+  // Closes so that the last answer arrives: closing with unread input would reset the connection.
   net::awaitable<void> Linger() {
     beast::error_code ignored;
     stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
@@ -167,6 +187,10 @@ class Connection {
     version_ = parser.get().version();
     keep_alive_ = parser.get().keep_alive();
     head_ = parser.get().method() == http::verb::head;
+    if (!HasKnownBodyLength(parser.get())) {
+      co_await Refuse(400, "not an HTTP request: Transfer-Encoding must be chunked, once, in HTTP/1.1");
+      co_return false;
+    }
 
     stream_.expires_after(Chrono(shared_.options.body_timeout));
     if (beast::iequals(parser.get()[http::field::expect], "100-continue")) {
@@ -203,24 +227,25 @@ class Connection {
     plain.content_type = std::string(request[http::field::content_type]);
     plain.body = std::move(request.body());
 
-    auto exchange = std::make_shared<Exchange>(&stream_, shared_.options.stream_queue_bytes);
+    auto exchange = std::make_shared<Exchange>(&stream_, shared_);
     ++shared_.answering;
     shared_.handler(std::move(plain), exchange);
     const auto outcome = co_await (WriteAnswer(*exchange) || WatchForDisconnect());
     const bool complete = outcome.index() == 0 && std::get<0>(outcome);
     exchange->Close(complete);
     --shared_.answering;
-    co_return complete&& keep_alive_;
+    const bool next = complete && keep_alive_;
+    co_return next;
   }
 
-  // Returns when the client has closed its side, with the socket closed, so that a write under way ends too.
+  // Returns when the client has closed its side. Closes the socket then, which ends a write under way.
   net::awaitable<void> WatchForDisconnect() {
     for (;;) {
       const auto [error] = co_await stream_.socket().async_wait(tcp::socket::wait_read, kNoThrow);
       if (error) co_return;  // the answer is complete, or the socket was closed
       char byte = 0;
       const ssize_t n = ::recv(stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-      if (n > 0) {  // the next request came early: nothing more can be learnt from waiting
+      if (n > 0) {  // the next request is here already: the socket stays readable until it is read
         net::steady_timer forever(stream_.get_executor(), net::steady_timer::time_point::max());
         co_await forever.async_wait(kNoThrow);
         co_return;
@@ -260,6 +285,7 @@ class Connection {
       }
       stream_.expires_after(Chrono(shared_.options.write_timeout));
       auto [write_error, written] = co_await net::async_write(stream_, net::buffer(bytes), kNoThrow);
+      if (write_error == beast::error::timeout) exchange.MarkSlowClient();
       if (write_error || exchange.closed()) co_return false;
       stream_.expires_never();
       if (last) co_return true;

@@ -1,25 +1,28 @@
-// One client connection, from accept to close. Internal to the HTTP core.
+// One client connection, from accept to close. Only the HTTP core includes this header.
 #pragma once
 
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 
 #include "coordinator/api/http_server.h"
+#include "coordinator/api/work_pool.h"
 
 namespace deeprack::coordinator {
 
-// What all connections of a server share; outlives them.
+// The state that all connections of a server share. It outlives the connections.
 struct HttpShared {
   HttpOptions options;
   HttpHandler handler;
   std::function<std::string(int status, const std::string& message)> error_body;
+  std::unique_ptr<WorkPool> work;
   std::atomic<int> connections{0};
-  std::atomic<int> answering{0};      // requests between their last byte in and their answer's last byte out
-  std::atomic<bool> stopping{false};  // answer what is under way, then close
+  std::atomic<int> answering{0};      // requests that have arrived and are not answered to the last byte
+  std::atomic<bool> stopping{false};  // connections answer the request under way, then close
 };
 
 // Serves requests one after another. The socket's executor is a strand.

@@ -22,7 +22,8 @@ namespace {
 namespace net = boost::asio;
 using tcp = net::ip::tcp;
 
-// How many connections beyond the limit may be told so at one time; more are closed without a word.
+// The number of connections beyond the limit that may get a 503 at one time. Further connections are closed
+// without an answer.
 constexpr int kTurnedAwayAtOnce = 64;
 
 class Server final : public HttpServer {
@@ -33,6 +34,7 @@ class Server final : public HttpServer {
     shared_.options = std::move(options);
     shared_.handler = std::move(handler);
     shared_.error_body = std::move(error_body);
+    shared_.work = std::make_unique<WorkPool>(shared_.options.work_threads, shared_.options.work_queue_bytes);
   }
 
   ~Server() override { Stop(absl::ZeroDuration()); }
@@ -80,8 +82,9 @@ class Server final : public HttpServer {
     io_.stop();
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
+    shared_.work->Stop();  // before io_ ends: its work owns exchanges
     boost::system::error_code ignored;
-    acceptor_.close(ignored);  // where the threads ended before they came to it
+    acceptor_.close(ignored);  // the posted close may not have run
   }
 
  private:
@@ -90,7 +93,7 @@ class Server final : public HttpServer {
     while (acceptor_.is_open()) {
       auto [error, socket] = co_await acceptor_.async_accept(net::make_strand(io_), kNoThrow);
       if (error == net::error::operation_aborted || !acceptor_.is_open()) co_return;
-      if (error) {  // out of descriptors, above all: wait until some are free
+      if (error) {  // most often: no file descriptor is free
         net::steady_timer pause(io_, std::chrono::milliseconds(50));
         co_await pause.async_wait(kNoThrow);
         continue;
@@ -108,7 +111,7 @@ class Server final : public HttpServer {
     }
   }
 
-  HttpShared shared_;  // before io_: what still waits there when it is destroyed refers to it
+  HttpShared shared_;  // before io_: the coroutines that io_ destroys refer to shared_
   net::io_context io_;
   tcp::acceptor acceptor_;
   std::vector<std::thread> threads_;

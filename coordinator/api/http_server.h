@@ -1,9 +1,12 @@
-// The HTTP/1.1 core: connections, limits, deadlines, event streams. It knows no route and no JSON; a handler
-// gets plain values and answers through HttpExchange. Asio and Beast stay behind this header.
+// The HTTP/1.1 core: connections, limits, deadlines, event streams. The core knows no route and no JSON; a
+// handler gets plain values and answers through HttpExchange. Only the .cc files of the core include Asio and
+// Beast.
 //
-// Limits: a request that is too large, too slow, or one too many is refused or cut; a stream whose client
-// does not read is cut once `stream_queue_bytes` wait for it, or a write has made no progress for
-// `write_timeout`.
+// Limits: the server refuses a request that is too large and a connection that is one too many, and closes
+// the connection of a request that arrives too slowly. The server also closes a stream whose client reads too
+// slowly: when more than `stream_queue_bytes` have waited for the client for longer than `slow_client_grace`,
+// when more than `stream_queue_hard_bytes` wait, or when a write has made no progress for `write_timeout`. A
+// stream's memory is bounded by `stream_queue_hard_bytes` and its largest event.
 #pragma once
 
 #include <cstdint>
@@ -32,58 +35,78 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
-// One request's way back to its client. Owned by the connection and whoever still answers; gone before the
-// server. All methods but Post are called on the connection's executor: in the handler, or in a function
-// handed to Post.
+// Why an answer could not be completed.
+enum class Disconnect : uint8_t {
+  kClientLeft,  // the client closed the connection, or the connection broke
+  kSlowClient,  // the client read too slowly, and the server closed the connection
+};
+
+// The answer to one request. The connection owns the exchange together with the code that still answers; all
+// of them let go of the exchange before the server is destroyed. Post, RunAside and gone may be called from
+// any thread; all other methods only on the connection's executor: in the handler, or in a function given to
+// Post.
 class HttpExchange {
  public:
   virtual ~HttpExchange() = default;
 
-  // The whole answer. Once, and not after StartStream.
+  // The whole answer. Called once, and not after StartStream.
   virtual void Respond(HttpResponse response) = 0;
 
-  // A text/event-stream answer: StartStream, Send any number of times, EndStream. Quiet times are filled with
-  // keep-alive comments. After a disconnect, Send and EndStream do nothing.
+  // A text/event-stream answer: StartStream, Send any number of times, EndStream. While nothing is sent, the
+  // server sends keep-alive comments. After a disconnect, Send and EndStream do nothing.
   virtual void StartStream() = 0;
   virtual void Send(std::string bytes) = 0;
   virtual void EndStream() = 0;
 
-  // Called at most once, when the client is gone or was cut before the answer was complete.
-  virtual void OnDisconnect(std::function<void()> callback) = 0;
+  // `callback` is called at most once: when the connection ends before the answer is complete.
+  virtual void OnDisconnect(std::function<void(Disconnect)> callback) = 0;
 
-  // Runs `work` on the connection's executor. From any thread; does not block.
+  // True once the connection has ended: nothing that is sent arrives.
+  virtual bool gone() const = 0;
+
+  // Runs `work` on the connection's executor. Does not block.
   virtual void Post(std::function<void()> work) = 0;
+
+  // Runs `work`, which is about `bytes` bytes of a request, on a thread that serves no connection. Does not
+  // block. False: `work_queue_bytes` are exceeded, or the server stops; then `work` is dropped.
+  virtual bool RunAside(size_t bytes, std::function<void()> work) = 0;
 };
 
 struct HttpOptions {
   std::string host = "127.0.0.1";
-  uint16_t port = 0;  // 0: any free one
-  int threads = 2;
+  uint16_t port = 0;     // 0: any free one
+  int threads = 2;       // that serve connections
+  int work_threads = 2;  // that run what RunAside takes
   int max_connections = 1024;
   uint32_t max_header_bytes = 16 << 10;
   uint64_t max_body_bytes = 8 << 20;
-  size_t stream_queue_bytes = 256 << 10;
-  absl::Duration header_timeout = absl::Seconds(15);  // from the request's first wait to its headers' end
+  size_t work_queue_bytes = 128 << 20;                  // of bodies that RunAside's work is about
+  size_t stream_queue_bytes = 256 << 10;                // may wait for a client for any time
+  size_t stream_queue_hard_bytes = 512 << 10;           // may wait for a client for slow_client_grace
+  absl::Duration slow_client_grace = absl::Seconds(5);  // StreamQueueLimits::grace
+  absl::Duration header_timeout =
+      absl::Seconds(15);  // from the moment a request may come to its headers' end
   absl::Duration body_timeout = absl::Seconds(30);
   absl::Duration write_timeout = absl::Seconds(15);
-  absl::Duration keep_alive_interval = absl::Seconds(10);
+  absl::Duration keep_alive_interval = absl::Seconds(10);  // between comments in a stream without events
 };
 
 using HttpHandler = std::function<void(HttpRequest, std::shared_ptr<HttpExchange>)>;
 
 class HttpServer {
  public:
-  // Binds and serves at once, on its own threads. An error message for a request that never reached the
-  // handler (413, 431, 400, 503) is made by `error_body`. AlreadyExists: the port is in use.
+  // Binds, and serves at once on threads of the server's own. `error_body` makes the body of an answer to a
+  // request that does not reach the handler (413, 431, 400, 503). Errors: AlreadyExists if the port is in
+  // use, InvalidArgument if the host is no address of this machine, Unavailable if it cannot be listened on.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(
       HttpOptions options, HttpHandler handler,
       std::function<std::string(int status, const std::string& message)> error_body);
 
-  virtual ~HttpServer() = default;  // cuts what is still open
+  virtual ~HttpServer() = default;  // closes the connections that are still open
 
   virtual uint16_t port() const = 0;
 
-  // Accepts no more, waits up to `grace` for the answers under way, then stops the threads.
+  // Accepts no more connections, waits up to `grace` for the answers under way, then stops the threads.
   virtual void Stop(absl::Duration grace) = 0;
 };
 

@@ -3,13 +3,15 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
 
 namespace deeprack::coordinator {
 namespace {
 
 constexpr int kMaxNesting = 64;
 
-// The offset of the first bracket nested too deep, if any. Runs before the parser, whose values recurse.
+// The offset of the first bracket that nests too deep, if any. Runs before the parser, because the destructor
+// of its values is recursive.
 std::optional<size_t> FindTooDeep(std::string_view body) {
   int depth = 0;
   bool in_string = false;
@@ -32,8 +34,7 @@ std::optional<size_t> FindTooDeep(std::string_view body) {
   return std::nullopt;
 }
 
-// nlohmann's "[json.exception.parse_error.101] parse error at line 1, column 3: ..." without the first
-// bracket.
+// The message of nlohmann's exception without the prefix "[json.exception.parse_error.101] ".
 std::string Reason(const std::exception& e) {
   const std::string_view what = e.what();
   const size_t end = what.find("] ");
@@ -57,7 +58,7 @@ std::variant<Json, ApiError> ParseBody(std::string_view body) {
   } catch (const Json::parse_error& e) {
     return BadRequest("invalid_json", "",
                       absl::StrCat("the body is not valid JSON in UTF-8, at byte ", e.byte, ": ", Reason(e)));
-  } catch (const std::exception& e) {  // a number beyond a double, above all
+  } catch (const std::exception& e) {  // most often: a number beyond the range of a double
     return BadRequest("invalid_json", "", absl::StrCat("the body cannot be read: ", Reason(e)));
   }
 }
@@ -68,7 +69,7 @@ void JsonFields::FailType(std::string_view name, const char* expected, const Jso
 }
 
 const Json* JsonFields::Any(std::string_view name) {
-  known_.emplace(name);
+  DR_CHECK(kind_.Find(name) != nullptr);
   const auto it = object_.find(name);
   return it == object_.end() || it->is_null() ? nullptr : &*it;
 }
@@ -150,16 +151,23 @@ const Json* JsonFields::Object(std::string_view name) {
   return value;
 }
 
-void JsonFields::Refuse(std::string_view name, const char* why, const Json& allowed) {
-  const Json* value = Any(name);
-  if (value == nullptr || *value == allowed) return;
-  Fail(Unsupported(Path(name), absl::StrCat(Path(name), " is not supported: ", why)));
+void JsonFields::RefuseUnsupported(const FieldTable* table) {
+  if (table == nullptr) return;
+  for (const RequestField& field : table->fields) {
+    if (field.use != FieldUse::kRefused) continue;
+    const Json* value = Any(field.name);
+    if (value == nullptr || *value == Json::parse(field.allowed)) continue;
+    Fail(Unsupported(Path(field.name),
+                     absl::StrCat(Path(field.name), " is not supported: ", std::string(field.why))));
+  }
 }
 
-void JsonFields::RefuseUnknown() {
+void JsonFields::RefuseOthers() {
+  RefuseUnsupported(kind_.own);
+  RefuseUnsupported(kind_.shared);
   if (failed()) return;
   for (const auto& [name, value] : object_.items()) {
-    if (known_.contains(name)) continue;
+    if (kind_.Find(name) != nullptr) continue;
     Fail(BadRequest("unknown_field", Path(name), absl::StrCat("unknown field ", Path(name))));
     return;
   }

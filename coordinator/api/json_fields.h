@@ -1,34 +1,34 @@
-// Strict reading of a request's JSON: every field is asked for by name, type and range, and what nobody asked
-// for is an error. The first error sticks; reading goes on with defaults, so that callers check once, at the
-// end.
+// Strict reading of a request's JSON. A parser asks for every field by name, type and range; a field that is
+// not in the object's table is an error. The first error is kept, and reading goes on with defaults, so that
+// a parser checks for an error once, at the end.
 #pragma once
 
 #include <cstdint>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <variant>
 
 #include "coordinator/api/api_error.h"
+#include "coordinator/api/request_fields.h"
 #include "nlohmann/json.hpp"
 
 namespace deeprack::coordinator {
 
 using Json = nlohmann::ordered_json;
 
-// Parses a body that must be one JSON object. Invalid JSON and invalid UTF-8 are 400 with the byte's
-// position; nesting deeper than 64 is refused.
+// Parses a body that must be one JSON object. Errors: 400 with the position of the byte for invalid JSON,
+// invalid UTF-8, and nesting deeper than 64 levels.
 std::variant<Json, ApiError> ParseBody(std::string_view body);
 
 class JsonFields {
  public:
-  // `path` is put before a field's name in messages ("messages[2]."). `object` must be an object and outlive
-  // this.
-  JsonFields(const Json& object, std::string path, std::optional<ApiError>* error)
-      : object_(object), path_(std::move(path)), error_(*error) {}
+  // `kind` lists the fields of `object`, which must be a JSON object and outlive this. `path` stands before a
+  // field's name in messages ("messages[2].").
+  JsonFields(const Json& object, const RequestObject& kind, std::string path, std::optional<ApiError>* error)
+      : object_(object), kind_(kind), path_(std::move(path)), error_(*error) {}
 
-  // Each marks the field as known. null counts as absent. The bounds are inclusive.
+  // Each reads one field of `kind`. null counts as absent. The bounds are inclusive.
   const Json* Any(std::string_view name);
   bool Bool(std::string_view name, bool absent);
   int64_t Integer(std::string_view name, int64_t absent, int64_t min, int64_t max);
@@ -41,12 +41,8 @@ class JsonFields {
     return object_.contains(name) && !object_.at(std::string(name)).is_null();
   }
 
-  // Names a field that this server knows of but does not honour; any value but null (or `allowed`) is an
-  // error.
-  void Refuse(std::string_view name, const char* why, const Json& allowed = nullptr);
-
-  // Names the first field that nobody asked for.
-  void RefuseUnknown();
+  // Fails with the first field that `kind` refuses or does not have.
+  void RefuseOthers();
 
   std::string Path(std::string_view name) const { return path_ + std::string(name); }
   void Fail(ApiError error) {
@@ -57,10 +53,12 @@ class JsonFields {
  private:
   void FailType(std::string_view name, const char* expected, const Json& found);
 
+  void RefuseUnsupported(const FieldTable* table);
+
   const Json& object_;
+  const RequestObject& kind_;
   std::string path_;
   std::optional<ApiError>& error_;
-  std::set<std::string, std::less<>> known_;
 };
 
 }  // namespace deeprack::coordinator

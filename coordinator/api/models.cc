@@ -13,7 +13,7 @@ void Models(ApiContext& context, const HttpRequest& http, const std::shared_ptr<
                {"created", model.created},
                {"owned_by", "deeprack"},
                {"max_model_len", model.max_context.load()}};
-  if (model.dummy_weights) card["load_format"] = "dummy";  // nobody shall take its answers for the model's
+  if (model.dummy_weights) card["load_format"] = "dummy";  // answers are noise
   absl::string_view name = http.path;
   if (!absl::ConsumePrefix(&name, "/v1/models/")) {
     return RespondJson(*exchange, {{"object", "list"}, {"data", Json::array({card})}});

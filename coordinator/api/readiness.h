@@ -1,4 +1,4 @@
-// How far the cluster has come, for /ready, /health and the endpoints that need a model. Thread-safe.
+// The state of the cluster, for /ready, /health and the endpoints that need a model. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -17,18 +17,18 @@ class Readiness {
   struct Snapshot {
     State state = State::kWaitingForWorkers;
     int32_t workers_joined = 0, workers_expected = 0;
-    std::vector<Rank> missing_ranks;          // while workers are waited for
+    std::vector<Rank> missing_ranks;          // ranks whose worker has not joined
     int64_t bytes_done = 0, bytes_total = 0;  // of weights, over all ranks
-    std::string message;                      // why not ready, for people
+    std::string message;                      // for people: why the cluster is not ready
   };
 
   void SetWorkers(int32_t joined, int32_t expected, std::vector<Rank> missing = {});
   void SetLoading(int64_t bytes_done, int64_t bytes_total);
   void SetReady();
-  // The ranks come together again after `why`. Until SetReady the state stays this one, and SetWorkers and
-  // SetLoading say how far they are.
+  // Ranks were lost because of `why`, and recovery begins. The state is kRecovering until SetReady;
+  // SetWorkers and SetLoading change its progress and message.
   void SetRecovering(std::string why);
-  // A failure is final: only SetStopping changes the state after it.
+  // Serving has failed because of `why`. Only SetStopping changes the state after a failure.
   void SetFailed(std::string why);
   void SetStopping();
 
@@ -42,14 +42,14 @@ class Readiness {
 
   mutable std::mutex mutex_;
   Snapshot now_;
-  std::string lost_;  // while recovering: why
+  std::string lost_;  // while recovering: the reason of the loss
 };
 
 // "waiting_for_workers", "loading", "ready", "recovering", "failed", "stopping"
 const char* Name(Readiness::State state);
 
-// The body of /ready: ready, state, workers_joined, workers_expected, missing_ranks, bytes_done, bytes_total,
-// fraction, message.
+// The body of /ready, an object of ready, state, workers_joined, workers_expected, missing_ranks, bytes_done,
+// bytes_total, fraction, message.
 std::string ToJson(const Readiness::Snapshot& snapshot);
 
 }  // namespace deeprack::coordinator

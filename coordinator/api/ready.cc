@@ -1,4 +1,4 @@
-// GET /ready: 200 when requests are served, 503 with the loading progress or the reason when not.
+// GET /ready: 200 while requests are served, else 503; the body has the progress and the reason.
 #include "coordinator/api/endpoints.h"
 
 namespace deeprack::coordinator {

@@ -1,5 +1,6 @@
 #include <array>
 #include <string>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -13,20 +14,22 @@ namespace {
 
 struct Route {
   absl::string_view path;
-  absl::string_view method;  // GET also answers HEAD
-  Endpoint endpoint;
+  PostEndpoint post = nullptr;
+  GetEndpoint get = nullptr;  // also answers HEAD
+
+  absl::string_view method() const { return post != nullptr ? "POST" : "GET"; }
 };
 
 constexpr std::array<Route, 9> kRoutes = {{
-    {"/v1/chat/completions", "POST", ChatCompletions},
-    {"/v1/completions", "POST", Completions},
-    {"/tokenize", "POST", Tokenize},
-    {"/detokenize", "POST", Detokenize},
-    {"/v1/models", "GET", Models},
-    {"/health", "GET", Health},
-    {"/ready", "GET", Ready},
-    {"/version", "GET", Version},
-    {"/metrics", "GET", Metrics},
+    {.path = "/v1/chat/completions", .post = ChatCompletions},
+    {.path = "/v1/completions", .post = Completions},
+    {.path = "/tokenize", .post = Tokenize},
+    {.path = "/detokenize", .post = Detokenize},
+    {.path = "/v1/models", .get = Models},
+    {.path = "/health", .get = Health},
+    {.path = "/ready", .get = Ready},
+    {.path = "/version", .get = Version},
+    {.path = "/metrics", .get = Metrics},
 }};
 
 constexpr absl::string_view kModelPrefix = "/v1/models/";
@@ -38,6 +41,22 @@ void Route404(const HttpRequest& request, HttpExchange& exchange) {
                           .message = absl::StrCat("there is no ", request.path)});
 }
 
+void AnswerPost(ApiContext& context, PostEndpoint endpoint, std::string body,
+                const std::shared_ptr<HttpExchange>& exchange) {
+  if (body.size() <= kMaxInlineBodyBytes) return endpoint(context, body, exchange)();
+  const size_t bytes = body.size();
+  auto read = [&context, endpoint, exchange, body = std::move(body)] {
+    if (exchange->gone()) return;
+    exchange->Post([exchange, answer = endpoint(context, body, exchange)] {
+      if (!exchange->gone()) answer();
+    });
+  };
+  if (exchange->RunAside(bytes, std::move(read))) return;
+  context.metrics().ObserveDropped(DropReason::kBodiesFull);
+  RespondError(*exchange, FromStatus(absl::ResourceExhaustedError(
+                              "too many large request bodies are waiting to be read; try again later")));
+}
+
 }  // namespace
 
 HttpHandler MakeRouter(ApiContext* context) {
@@ -47,15 +66,18 @@ HttpHandler MakeRouter(ApiContext* context) {
                                        : request.path;
     for (const Route& route : kRoutes) {
       if (route.path != path) continue;
-      if (request.method == route.method || (request.method == "HEAD" && route.method == "GET")) {
-        return route.endpoint(*context, request, exchange);
+      if (route.post != nullptr && request.method == "POST") {
+        return AnswerPost(*context, route.post, std::move(request.body), exchange);
+      }
+      if (route.get != nullptr && (request.method == "GET" || request.method == "HEAD")) {
+        return route.get(*context, request, exchange);
       }
       const ApiError error{
           .status = 405,
           .code = "method_not_allowed",
-          .message = absl::StrCat(route.path, " takes ", route.method, ", not ", request.method)};
+          .message = absl::StrCat(route.path, " takes ", route.method(), ", not ", request.method)};
       return exchange->Respond(
-          {.status = 405, .body = error.ToJson(), .headers = {{"Allow", std::string(route.method)}}});
+          {.status = 405, .body = error.ToJson(), .headers = {{"Allow", std::string(route.method())}}});
     }
     Route404(request, *exchange);
   };

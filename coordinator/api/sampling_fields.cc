@@ -15,7 +15,7 @@ constexpr size_t kMaxStopTokens = 64;
 constexpr size_t kMaxLogitBias = 1024;
 constexpr int64_t kMaxAnswers = 32;
 constexpr size_t kMaxSaltBytes = 256;
-// Both are above zero, and so that nothing is lost when they become floats.
+// The least values above zero that lose nothing as floats.
 constexpr double kLeastTopP = 1e-6;
 constexpr double kLeastRepetitionPenalty = 0.01;
 
@@ -108,9 +108,9 @@ void ReadStreaming(JsonFields& fields, GenerationRequest& request) {
     return fields.Fail(BadRequest("invalid_request", "stream_options", "stream_options needs stream: true"));
   }
   std::optional<ApiError> error;
-  JsonFields inner(*options, "stream_options.", &error);
+  JsonFields inner(*options, kStreamOptions, "stream_options.", &error);
   request.include_usage = inner.Bool("include_usage", false);
-  inner.RefuseUnknown();
+  inner.RefuseOthers();
   if (error) fields.Fail(*std::move(error));
 }
 
@@ -135,13 +135,11 @@ void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRe
   if (fields.Has("seed")) {
     request.seed =
         fields.Integer("seed", 0, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
-  } else {
-    fields.Any("seed");
   }
   ReadStop(fields, request.text.stop);
   request.text.include_stop = fields.Bool("include_stop_str_in_output", false);
   request.text.show_special = !fields.Bool("skip_special_tokens", true);
-  // ignore_eos is about eos alone: the stop tokens that the request itself names still stop.
+  // ignore_eos is about the model's eos tokens. The request's own stop_token_ids still stop the answer.
   if (!fields.Bool("ignore_eos", false)) request.request.stop_token_ids = model.eos_token_ids;
   ReadStopTokens(fields, model, request.request.stop_token_ids);
   request.return_token_ids = fields.Bool("return_token_ids", false);
@@ -151,12 +149,7 @@ void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRe
     fields.Fail(
         InvalidValue("cache_salt", absl::StrCat("cache_salt has more than ", kMaxSaltBytes, " bytes")));
   }
-  fields.String("user");  // a label for the operator's records; it never changed an answer
-  fields.Refuse("best_of", "ask for n answers instead");
-  fields.Refuse("min_tokens", "not in this version");
-  fields.Refuse("service_tier", "there is one tier", "auto");
-  fields.Refuse("store", "nothing is stored", false);
-  fields.Refuse("metadata", "nothing is stored");
+  fields.String("user");
 }
 
 void SettleMaxTokens(JsonFields& fields, const ServedModel& model, std::optional<int64_t> asked,

@@ -1,4 +1,5 @@
-// The fields that /v1/chat/completions and /v1/completions share: sampling, stopping, streaming, bounds.
+// Reads the fields that /v1/chat/completions and /v1/completions share: sampling, stopping, streaming,
+// limits.
 #pragma once
 
 #include "coordinator/api/generation_request.h"
@@ -7,14 +8,15 @@
 
 namespace deeprack::coordinator {
 
-// The request's `model` must be the one served: 404 otherwise. Absent is fine.
+// Fails with 404 if the request names a model that is not the served one.
 void ReadModelField(JsonFields& fields, const ServedModel& model);
 
-// Reads everything but prompt, max_tokens, logprobs and what only one endpoint has.
+// Reads the shared fields except max_tokens and logprobs, which the endpoints read differently.
 void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRequest& request);
 
-// Checks the prompts against the context, and settles max_tokens: `asked` or, when absent, what is left of
-// the context (`absent`: at most this many, when not negative).
+// Checks that every prompt fits into the context, and sets the request's max_tokens. `asked` is the value of
+// the field named `field`. Without `asked`, max_tokens is the room that the longest prompt leaves in the
+// context, and at most `absent` if that is not negative.
 void SettleMaxTokens(JsonFields& fields, const ServedModel& model, std::optional<int64_t> asked,
                      const std::string& field, int64_t absent, GenerationRequest& request);
 

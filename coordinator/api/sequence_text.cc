@@ -24,7 +24,7 @@ TextDelta SequenceText::Append(TokenId id) {
   if (stopped()) return delta;
   const bool tag = splitter_.IsTag(id);
   const bool marker = tools_ && !splitter_.in_reasoning() && tools_->IsMarker(id);
-  if (tag || marker) Drain(delta);  // what was held back belongs to the part that ends here
+  if (tag || marker) Drain(delta);  // the text held back belongs to the part that ends here
   splitter_.OnToken(id);
   if (marker) {
     tools_->OnMarker(id);

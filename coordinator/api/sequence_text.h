@@ -1,5 +1,6 @@
-// From one sequence's tokens to the text that its client sees: detokenizing, stop strings, reasoning, tool
-// calls. One order, token by token; what is not certain yet is held back. Lives on the connection's executor.
+// Turns one sequence's tokens into the text that its client sees. Each token passes, in this order, through
+// detokenizing, stop strings, the split into reasoning and content, and tool calls. Text that a later token
+// may change is held back. Belongs to the connection's executor.
 #pragma once
 
 #include <optional>
@@ -16,14 +17,14 @@ namespace deeprack::coordinator {
 
 struct TextOptions {
   std::vector<std::string> stop;
-  bool include_stop = false;       // a stop string found stays in the text
-  bool show_special = false;       // special tokens as text
-  std::optional<ChatTokens> chat;  // set: the answer of a chat, with reasoning
-  bool in_reasoning = false;       // the prompt left <think> open
+  bool include_stop = false;       // the stop string stays in the text
+  bool show_special = false;       // special tokens are part of the text
+  std::optional<ChatTokens> chat;  // present: the answer to a chat, with reasoning
+  bool in_reasoning = false;       // the prompt ends inside <think>
   bool parse_tool_calls = false;
 };
 
-// Text that became certain.
+// The text that a token adds.
 struct TextDelta {
   std::string reasoning;
   std::string content;
@@ -39,10 +40,10 @@ class SequenceText {
 
   TextDelta Append(TokenId id);
 
-  // What was held back, at the sequence's end.
+  // The sequence has ended: gives the text that was held back.
   TextDelta Finish();
 
-  bool stopped() const { return stop_.matched(); }  // a stop string was found
+  bool stopped() const { return stop_.matched(); }  // a stop string has come
   bool in_reasoning() const { return splitter_.in_reasoning(); }
   bool called_tools() const { return called_tools_; }
 

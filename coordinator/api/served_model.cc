@@ -16,7 +16,8 @@
 namespace deeprack::coordinator {
 namespace {
 
-// Does encoding a text begin with bos? tokenizer_config.json: absent means yes, as for LlamaTokenizerFast.
+// True if the ids of a text begin with bos. True without add_bos_token in tokenizer_config.json, as for
+// LlamaTokenizerFast.
 absl::StatusOr<bool> ReadAddBos(const std::string& model) {
   if (model::IsGgufPath(model)) {
     DR_ASSIGN_OR_RETURN(const model::GgufModel gguf, model::GgufModel::Open(model));

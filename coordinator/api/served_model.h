@@ -1,5 +1,5 @@
-// The model as the api sees it: tokenizer, template, limits, defaults. Immutable but for the context's
-// limit.
+// The model as the API needs it: tokenizer, chat template, limits, defaults. Only max_context changes after
+// loading.
 #pragma once
 
 #include <atomic>
@@ -16,7 +16,7 @@
 
 namespace deeprack::coordinator {
 
-inline constexpr int32_t kDefaultMaxLogprobs = 20;  // OpenAI's
+inline constexpr int32_t kDefaultMaxLogprobs = 20;  // as OpenAI
 
 struct ServedModel {
   std::string name;  // the id in /v1/models
@@ -24,12 +24,13 @@ struct ServedModel {
   std::optional<ChatTemplate> chat_template;  // absent: the tokenizer has no chat tokens
   model::GenerationDefaults defaults;
   std::vector<TokenId> eos_token_ids;
-  std::optional<TokenId> bos_token_id;         // put before a text prompt of /v1/completions
-  int32_t vocab_size = 0;                      // of the model: ids below it are valid
-  bool dummy_weights = false;                  // answers are noise
-  bool latent_attention = false;               // of the model, not grouped-query attention
-  std::atomic<int32_t> max_context{0};         // prompt and output; lowered once if the KV cache holds less
-  int32_t max_logprobs = kDefaultMaxLogprobs;  // a request may ask for so many at each position
+  std::optional<TokenId> bos_token_id;  // absent: text prompts do not begin with bos
+  int32_t vocab_size = 0;               // the model's: ids are 0 to vocab_size - 1
+  bool dummy_weights = false;           // answers are noise
+  bool latent_attention = false;        // MLA; false: grouped-query attention
+  std::atomic<int32_t> max_context{
+      0};  // tokens of prompt and answer; lowered once, to what the KV cache holds
+  int32_t max_logprobs = kDefaultMaxLogprobs;  // most that a request may ask for at each position
   int64_t created = 0;                         // Unix seconds
 };
 
@@ -43,12 +44,13 @@ struct ServedModelOptions {
   int64_t created = 0;
 };
 
-// Reads tokenizer.json, tokenizer_config.json and generation_config.json beside a config.json already read;
-// the last two may be missing. Or what a GGUF says of them. Errors name the file.
+// `config` is the model's config.json, read before. Reads tokenizer.json, and if they are there
+// tokenizer_config.json and generation_config.json; from a GGUF, the metadata of the same meaning. Errors
+// name the file.
 absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOptions& options,
                                                              const model::ModelConfig& config);
 
-// The file's bytes. NotFound; InvalidArgument beyond `max_bytes`.
+// The file's bytes. Errors: NotFound; InvalidArgument if the file is larger than `max_bytes`.
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_bytes = 64 << 20);
 
 }  // namespace deeprack::coordinator

@@ -79,7 +79,7 @@ ServingMetrics::ServingMetrics(const std::string& model_name)
       histogram("vllm:request_generation_tokens", "Generated tokens of a sequence.", kTokenCounts);
   auto& ends = prometheus::BuildCounter()
                    .Name("vllm:request_success_total")
-                   .Help("Sequences that ended, by how: abort is a client that left.")
+                   .Help("Sequences that ended, by reason; abort: the client left or was too slow.")
                    .Register(*registry_);
   for (const char* reason : {"stop", "length", "tool_calls", "abort", "error"}) {
     ends_[reason] = &ends.Add({{"model_name", model_name}, {"finished_reason", reason}});
@@ -87,10 +87,23 @@ ServingMetrics::ServingMetrics(const std::string& model_name)
   const auto counter = [&](const char* name, const char* help) {
     return &prometheus::BuildCounter().Name(name).Help(help).Register(*registry_).Add(labels);
   };
-  losses_ = counter("deeprack:losses_total",
-                    "Times that serving paused or ended with a lost rank or a broken step.");
-  recoveries_ = counter("deeprack:recoveries_total", "Times that serving went on after that.");
-  recovery_seconds_ = counter("deeprack:recovery_seconds_total", "Time of those pauses.");
+  auto& drops =
+      prometheus::BuildCounter()
+          .Name("deeprack:requests_dropped_total")
+          .Help(
+              "Requests that the server ended or refused, by reason; slow_client: the client read its stream "
+              "too slowly; events_full: the server fell behind; bodies_full: too many large bodies waited.")
+          .Register(*registry_);
+  for (const auto& [reason, name] : {std::pair{DropReason::kSlowClient, "slow_client"},
+                                     {DropReason::kEventsFull, "events_full"},
+                                     {DropReason::kBodiesFull, "bodies_full"}}) {
+    drops_[reason] = &drops.Add({{"model_name", model_name}, {"reason", name}});
+  }
+  losses_ =
+      counter("deeprack:losses_total", "Times that a lost rank or a failed step paused or ended serving.");
+  recoveries_ = counter("deeprack:recoveries_total", "Times that serving went on after a loss.");
+  recovery_seconds_ =
+      counter("deeprack:recovery_seconds_total", "Time from losses to the moments when serving went on.");
 }
 
 ServingMetrics::~ServingMetrics() = default;
@@ -109,7 +122,7 @@ void ServingMetrics::ObserveEnd(const std::string& reason, const SequenceTimes& 
   DR_CHECK(counter != ends_.end());
   counter->second->Increment();
   end_to_end_->Observe(absl::ToDoubleSeconds(times.end - times.arrival));
-  // One that never ran has queued to its end.
+  // A sequence that never ran was in the queue until its end.
   queue_->Observe(absl::ToDoubleSeconds(std::min(times.first_scheduled, times.end) - times.arrival));
   prompt_tokens_->Observe(static_cast<double>(prompt_tokens));
   generation_tokens_->Observe(static_cast<double>(generated_tokens));
@@ -119,6 +132,8 @@ void ServingMetrics::ObserveEnd(const std::string& reason, const SequenceTimes& 
   decode_->Observe(decoding);
   if (generated_tokens > 1) per_output_token_->Observe(decoding / static_cast<double>(generated_tokens - 1));
 }
+
+void ServingMetrics::ObserveDropped(DropReason reason) { drops_.at(reason)->Increment(); }
 
 void ServingMetrics::ObserveLoss() { losses_->Increment(); }
 
@@ -155,7 +170,7 @@ std::string ServingMetrics::Render(const std::optional<ServingStats>& stats) con
                                "Time of each rank inside steps.", stats->ranks,
                                &model::StepTimings::total_seconds));
     families.push_back(OfRanks(model_name_, "deeprack:rank_collective_seconds_total",
-                               "Of that, time inside collectives, waiting for other ranks included.",
+                               "Time of each rank inside collectives, waiting for other ranks included.",
                                stats->ranks, &model::StepTimings::collective_seconds));
   }
   std::ostringstream text;

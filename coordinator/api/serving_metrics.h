@@ -1,5 +1,5 @@
-// What /metrics shows, under vLLM's names. Counters and histograms are fed by the endpoints; the scheduler's
-// totals are read when somebody asks. Thread-safe.
+// The metrics of /metrics, under vLLM's names where vLLM has the metric. The endpoints feed counters and
+// histograms; the scheduler's totals are read for each Render. Thread-safe.
 #pragma once
 
 #include <map>
@@ -18,12 +18,19 @@ class Histogram;
 
 namespace deeprack::coordinator {
 
-// A sequence's way through serving; InfiniteFuture: it did not come so far.
+// The moments of one sequence. InfiniteFuture: the sequence ended before that moment.
 struct SequenceTimes {
   absl::Time arrival;
   absl::Time first_scheduled = absl::InfiniteFuture();
   absl::Time first_token = absl::InfiniteFuture();
   absl::Time end;
+};
+
+// Why the server ended or refused a request that was in order.
+enum class DropReason : uint8_t {
+  kSlowClient,  // the client read its stream too slowly
+  kEventsFull,  // the request's EventQueue was full
+  kBodiesFull,  // too many large bodies waited to be read
 };
 
 class ServingMetrics {
@@ -33,11 +40,13 @@ class ServingMetrics {
 
   void ObserveFirstToken(absl::Duration since_arrival);
   void ObserveInterToken(absl::Duration gap);
-  // A sequence's end. `reason` is stop, length, tool_calls, abort or error.
+  // The end of a sequence. `reason` is stop, length, tool_calls, abort or error.
   void ObserveEnd(const std::string& reason, const SequenceTimes& times, int64_t prompt_tokens,
                   int64_t generated_tokens);
 
-  // The end of an epoch that was serving, and the moment at which serving goes on.
+  void ObserveDropped(DropReason reason);
+
+  // ObserveLoss: serving pauses or ends. ObserveRecovery: serving goes on.
   void ObserveLoss();
   void ObserveRecovery(absl::Duration since_loss);
 
@@ -57,6 +66,7 @@ class ServingMetrics {
   prometheus::Histogram* prompt_tokens_;
   prometheus::Histogram* generation_tokens_;
   std::map<std::string, prometheus::Counter*> ends_;
+  std::map<DropReason, prometheus::Counter*> drops_;
   prometheus::Counter* losses_;
   prometheus::Counter* recoveries_;
   prometheus::Counter* recovery_seconds_;

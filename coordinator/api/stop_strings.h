@@ -1,5 +1,5 @@
-// Finds the first stop string in a growing text, across the borders of its pieces: what might be the
-// beginning of one is held back until it is known.
+// Finds the first stop string in a text that comes in pieces. A stop string may cross pieces: text that may
+// be the beginning of a stop string is held back until the next piece decides.
 #pragma once
 
 #include <string>
@@ -10,14 +10,15 @@ namespace deeprack::coordinator {
 
 class StopStrings {
  public:
-  // No string may be empty. `include`: a stop string found is part of the text given out.
+  // No string may be empty. `include`: the stop string stays in the text.
   explicit StopStrings(std::vector<std::string> strings, bool include = false)
       : strings_(std::move(strings)), include_(include) {}
 
-  // Text that may be given out now. After a match, `matched` is true and every further text is dropped.
+  // Takes the next piece, and returns the text that is certain. After a match, `matched` is true, and all
+  // further text is dropped.
   std::string Append(std::string_view text);
 
-  // What is still held back: the text ended without completing a stop string.
+  // The text has ended: returns the text that was held back.
   std::string Flush();
 
   bool matched() const { return matched_; }

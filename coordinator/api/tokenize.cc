@@ -1,6 +1,6 @@
-// POST /tokenize: {prompt, add_special_tokens?, return_token_strs?} or {messages, tools?,
-// add_generation_prompt?}
-// -> {count, max_model_len, tokens, token_strs}, as vLLM answers it.
+// POST /tokenize: {prompt, add_special_tokens?, return_token_strs?} or
+// {messages, tools?, add_generation_prompt?, return_token_strs?}
+// -> {count, max_model_len, tokens, token_strs}, as in vLLM.
 #include <optional>
 #include <utility>
 
@@ -22,32 +22,31 @@ absl::StatusOr<std::vector<TokenId>> TokenizeChat(const ChatPrompt& chat, bool a
   return std::move(rendered->ids);
 }
 
-}  // namespace
-
-void Tokenize(ApiContext& context, const HttpRequest& http, const std::shared_ptr<HttpExchange>& exchange) {
-  const ServedModel& model = context.model();
-  const std::variant<Json, ApiError> parsed = ParseBody(http.body);
-  if (const ApiError* error = std::get_if<ApiError>(&parsed)) return RespondError(*exchange, *error);
+HttpResponse Answer(const ServedModel& model, const std::string& request) {
+  const std::variant<Json, ApiError> parsed = ParseBody(request);
+  if (const ApiError* error = std::get_if<ApiError>(&parsed)) return ErrorResponse(*error);
   std::optional<ApiError> error;
-  JsonFields fields(std::get<Json>(parsed), "", &error);
+  const Json& object = std::get<Json>(parsed);
+  const bool chat_given = object.contains("messages") && !object["messages"].is_null();
+  JsonFields fields(object, chat_given ? kTokenizeChat : kTokenizeText, "", &error);
   ReadModelField(fields, model);
   const bool return_strings = fields.Bool("return_token_strs", false);
 
   absl::StatusOr<std::vector<TokenId>> ids = std::vector<TokenId>();
-  if (fields.Has("messages")) {
+  if (chat_given) {
     const ChatPrompt chat = ReadChatPrompt(fields);
     const bool add_generation_prompt = fields.Bool("add_generation_prompt", true);
-    fields.RefuseUnknown();
+    fields.RefuseOthers();
     if (!error) ids = TokenizeChat(chat, add_generation_prompt, model);
   } else {
     const std::optional<std::string> prompt = fields.String("prompt");
     const bool add_special_tokens = fields.Bool("add_special_tokens", true);
-    fields.RefuseUnknown();
+    fields.RefuseOthers();
     if (!prompt) fields.Fail(BadRequest("missing_field", "prompt", "either prompt or messages is needed"));
     if (!error) ids = EncodePrompt(*prompt, add_special_tokens, model);
   }
-  if (error) return RespondError(*exchange, *error);
-  if (!ids.ok()) return RespondError(*exchange, FromStatus(ids.status()));
+  if (error) return ErrorResponse(*error);
+  if (!ids.ok()) return ErrorResponse(FromStatus(ids.status()));
 
   Json body = {{"count", ids->size()},
                {"max_model_len", model.max_context.load()},
@@ -57,7 +56,16 @@ void Tokenize(ApiContext& context, const HttpRequest& http, const std::shared_pt
     Json& strings = body["token_strs"] = Json::array();
     for (const TokenId id : *ids) strings.push_back(model.tokenizer->Decode({&id, 1}, /*show_special=*/true));
   }
-  RespondJson(*exchange, body);
+  return JsonResponse(body);
+}
+
+}  // namespace
+
+std::function<void()> Tokenize(ApiContext& context, const std::string& body,
+                               const std::shared_ptr<HttpExchange>& exchange) {
+  return [exchange, response = Answer(context.model(), body)]() mutable {
+    exchange->Respond(std::move(response));
+  };
 }
 
 }  // namespace deeprack::coordinator

@@ -1,8 +1,9 @@
-// The KV pages of one dp group, as numbers: who holds them, what they contain, which may be taken next. Pure.
+// The KV pages of one dp group, as numbers: their holders, their contents, and the order in which they are
+// given out. Pure.
 //
-// A block is free (holds nothing of value), held (one or more references), or cached: unreferenced, but a
-// full page of known content that a later sequence with the same history may use again. Cached blocks are
-// given out when the free ones have run out, the least recently used first.
+// A block is free (without content), held (one or more references), or cached: without references, but a full
+// page of known content that a later sequence with the same history can use again. Cached blocks are given
+// out when no free block is left, the least recently used first.
 //
 // Content is compared exactly, never by hash alone: a page is identified by its own kPageTokens tokens and by
 // the identity of the page before it (the salt, for the first page). Identities are numbers that are never
@@ -22,7 +23,8 @@
 
 namespace deeprack::coordinator {
 
-// Identity of a page's content together with everything before it. kRootContent stands before the first page.
+// Identity of a page's content together with the content of all pages before it. kRootContent stands before
+// the first page.
 using ContentId = uint64_t;
 inline constexpr ContentId kRootContent = 0;
 
@@ -45,13 +47,13 @@ class BlockPool {
   // One more holder of a held or cached block.
   void Reference(BlockId block);
 
-  // One holder less. Whoever drops a chain of pages drops the last page first: then a page is never
-  // given away before the pages that can only be found through it.
+  // One holder less. Drop a chain of pages from its last page on: then a page is never given away before the
+  // pages that can only be found through it.
   void Release(BlockId block);
 
-  // Says what a held block contains: `tokens` (exactly kPageTokens) after the content `parent`. When another
-  // block is already known for the same content, the caller's reference moves to that one; the returned page
-  // is the one to use from here on.
+  // Records the content of a held block: `tokens` (exactly kPageTokens) after the content `parent`. When
+  // another block already has the same content, the caller's reference moves to that block. Use the returned
+  // page from here on.
   Page Publish(BlockId block, const std::string& salt, ContentId parent, absl::Span<const TokenId> tokens);
 
   int32_t size() const { return static_cast<int32_t>(blocks_.size()); }

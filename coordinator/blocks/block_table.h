@@ -1,5 +1,4 @@
-// The blocks that hold one sequence's KV: the pool's references of that sequence, in the order of positions.
-// Pure.
+// The blocks with one sequence's KV, in the order of positions: the sequence's references in the pool. Pure.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +11,7 @@
 
 namespace deeprack::coordinator {
 
-// Blocks that hold so many positions.
+// The number of blocks for `positions`.
 constexpr int32_t BlocksFor(int64_t positions) {
   return static_cast<int32_t>((positions + kPageTokens - 1) / kPageTokens);
 }
@@ -32,7 +31,7 @@ class BlockTable {
   // Makes room for positions [0, positions). False, and nothing changed, when the pool cannot give enough.
   bool Reserve(int64_t positions);
 
-  // `history` holds the tokens of all computed positions; publishes the pages that have become full.
+  // Publishes the pages that have become full. `history`: the tokens of all computed positions.
   void Publish(absl::Span<const TokenId> history);
 
   // Gives every block back.

@@ -13,7 +13,8 @@ namespace {
 constexpr std::string_view kThinkBegin = "<think>";
 constexpr std::string_view kThinkEnd = "</think>";
 
-// Gathers ids; text between two control tokens is encoded as one run, since BPE may merge across its parts.
+// Collects the prompt's ids. The text between two control tokens is encoded at once, because BPE may merge
+// across its parts.
 class PromptWriter {
  public:
   explicit PromptWriter(const Tokenizer* tokenizer) : tokenizer_(tokenizer) {}
@@ -25,7 +26,7 @@ class PromptWriter {
     ids_.push_back(id);
   }
 
-  // The id where the vocabulary has the token, else its text.
+  // Appends the id if the vocabulary has the token, else its text.
   void Control(const std::optional<TokenId>& id, std::string_view text) { id ? Control(*id) : Text(text); }
 
   absl::StatusOr<std::vector<TokenId>> Finish() && {
@@ -91,12 +92,13 @@ absl::Status CheckMessages(std::span<const ChatMessage> messages) {
   return absl::OkStatus();
 }
 
-// One conversation on its way through the template; the flags are the template's own.
+// Renders one conversation. The members after_tool_, calls_opened_ and outputs_opened_ are the template's
+// flags.
 class Renderer {
  public:
   Renderer(const ChatTokens& tokens, PromptWriter* out) : tokens_(tokens), out_(*out) {}
 
-  // True when <think> is open at the end.
+  // Returns true if <think> is open at the end.
   bool Render(std::span<const ChatMessage> messages, std::span<const std::string> tools,
               bool generation_prompt) {
     out_.Control(tokens_.bos);
@@ -151,7 +153,7 @@ class Renderer {
     out_.Control(tokens_.eos);
   }
 
-  // The answer's beginning. Where it starts with <think>, its think tags are the real ones.
+  // Renders the beginning of the answer. If it starts with <think>, its think tags become control tokens.
   bool RenderPrefix(std::string_view content) {
     if (after_tool_) {
       out_.Control(tokens_.tool_outputs_end, "<｜tool▁outputs▁end｜>");

@@ -1,13 +1,14 @@
-// DeepSeek R1's chat template, rendered natively: messages in, token ids out. It follows the chat_template of
-// R1's tokenizer_config.json turn by turn, with one difference that is deliberate: control tokens are placed
-// by id, and what people wrote is encoded as plain text, so that a special token typed in a message never
-// becomes one.
+// DeepSeek R1's chat template in C++: messages in, token ids out. The result is that of the chat_template in
+// R1's tokenizer_config.json, with one deliberate difference: control tokens are placed by id, and the texts
+// of messages are encoded as plain text. So a special token that a user types stays text.
 //
 //   <bos>system<｜User｜>question<｜Assistant｜>answer<eos><｜User｜>question<｜Assistant｜><think>\n
 //
-// As there: system messages are gathered in front; a past answer loses everything up to its last </think>;
-// after tool outputs no generation prompt is written (the model goes on right behind <｜tool▁outputs▁end｜>);
-// and the marker that opens a list of calls or outputs is written once per conversation.
+// As in R1's chat_template:
+// - System messages come first, joined.
+// - Past answers lose all text up to their last </think>.
+// - No generation prompt follows tool outputs: the model goes on after <｜tool▁outputs▁end｜>.
+// - The marker that opens a list of calls or outputs is written once in a conversation.
 #pragma once
 
 #include <optional>
@@ -33,17 +34,17 @@ struct ToolCall {
 
 struct ChatMessage {
   ChatRole role = ChatRole::kUser;
-  std::optional<std::string> content;  // null only in an assistant message with tool calls
-  std::vector<ToolCall> tool_calls;    // assistant only
-  bool prefix = false;                 // the last message, an assistant's: the answer goes on from here
+  std::optional<std::string> content;  // absent only in an assistant message with tool calls
+  std::vector<ToolCall> tool_calls;    // of assistant messages
+  bool prefix = false;                 // true for a last message, an assistant's, that the answer continues
 };
 
 struct RenderedChat {
   std::vector<TokenId> ids;
-  bool in_reasoning = false;  // <think> is open at the end: the model's first tokens are reasoning
+  bool in_reasoning = false;  // <think> is open at the end, so the answer begins with reasoning
 };
 
-// Ids of the control tokens. Those that R1's own vocabulary has but the distills' may lack are optional.
+// Ids of the control tokens. Optional are those of R1's vocabulary that a distill's vocabulary may lack.
 struct ChatTokens {
   TokenId bos = 0;
   TokenId eos = 0;
@@ -56,13 +57,13 @@ struct ChatTokens {
 
 class ChatTemplate {
  public:
-  // Looks the control tokens up by their text. FailedPrecondition naming the one that a chat cannot do
-  // without. `tokenizer` outlives the template.
+  // Finds the control tokens by their text. `tokenizer` outlives the template. Errors: FailedPrecondition,
+  // with the name, if a token that every chat needs is missing.
   static absl::StatusOr<ChatTemplate> Create(const Tokenizer* tokenizer);
 
-  // `tools` holds one JSON text per tool; R1's template has no place for them, so they are described at the
-  // end of the system text. InvalidArgument when the messages cannot be rendered: it says which message and
-  // why.
+  // `tools` has one JSON text for each tool. R1's template has no place for tools, so the system text ends
+  // with their descriptions. Errors: InvalidArgument, with the message's index and the reason, if the
+  // messages cannot be rendered; those of Tokenizer::Encode.
   absl::StatusOr<RenderedChat> Render(std::span<const ChatMessage> messages,
                                       std::span<const std::string> tools, bool add_generation_prompt) const;
 

@@ -16,17 +16,17 @@ class ToolCallParser {
  public:
   explicit ToolCallParser(const ChatTokens& tokens) : tokens_(tokens) {}
 
-  // Whether the next token is one of the markers; it then has no text of its own.
+  // True if the next token is a marker. A marker has no text.
   bool IsMarker(TokenId id) const;
 
-  // To be told of each marker, after the text before it has been offered to Consume.
+  // Takes each marker. Offer the text before the marker to Consume first.
   void OnMarker(TokenId id);
 
-  // Takes text that belongs to a list of calls; false when the text is ordinary content.
+  // Takes text that belongs to a list of calls. False: the text is content.
   bool Consume(std::string_view text);
 
-  // The call that the last marker completed, once. A call that does not have R1's form (no name, or no fenced
-  // arguments) is dropped.
+  // The call that the last marker completed; given out once. A call without a name or without fenced
+  // arguments is dropped.
   std::optional<ToolCall> TakeCall();
 
  private:

@@ -1,4 +1,5 @@
-// Values of model/step <-> messages of cluster.proto. Their mirror images are in worker/rpc.
+// Converts values of model/step to and from messages of cluster.proto. The opposite conversions are in
+// worker/rpc.
 #pragma once
 
 #include "model/step/step_plan.h"
@@ -8,6 +9,7 @@
 namespace deeprack::coordinator {
 
 void StepPlanToProto(const model::StepPlan& plan, cluster::StepPlan* message);
+// Checks nothing: JoinStepResults and Scheduler::Apply do.
 model::StepResult StepResultFromProto(const cluster::StepResult& message);
 
 }  // namespace deeprack::coordinator

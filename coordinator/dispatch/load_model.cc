@@ -1,30 +1,40 @@
 #include "coordinator/dispatch/load_model.h"
 
 #include <algorithm>
-#include <chrono>
+#include <condition_variable>
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/rpc/status.h"
+#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "coordinator/dispatch/load_watch.h"
 #include "coordinator/dispatch/worker_calls.h"
 
 namespace deeprack::coordinator {
 namespace {
 
-// How long rank 0 may take to open a world: its driver and NCCL wake up.
-constexpr auto kNewWorldWithin = std::chrono::seconds(60);
+// The longest time that rank 0 takes to open a world: its driver and NCCL start.
+constexpr absl::Duration kNewWorldWithin = absl::Seconds(60);
 
-absl::StatusOr<std::string> NewWorld(ConnectedWorkerPool& workers) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kNewWorldWithin);
+constexpr absl::Duration kCheckEvery = absl::Milliseconds(50);
+
+absl::StatusOr<std::string> NewWorld(WorkerPool& pool) {
   cluster::NewWorldReply reply;
-  const absl::Status status = FromGrpc(workers.stub(0)->NewWorld(&context, {}, &reply));
-  if (!status.ok())
-    return absl::Status(status.code(), absl::StrCat(workers.NameOf(0), ": ", status.message()));
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::optional<absl::Status> ended;
+  const auto call = pool.client(0).NewWorld(kNewWorldWithin, &reply, [&](const absl::Status& status) {
+    const std::lock_guard lock(mutex);
+    ended = status;
+    changed.notify_all();
+  });
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&] { return ended.has_value(); });
+  if (!ended->ok()) return absl::Status(ended->code(), absl::StrCat(pool.NameOf(0), ": ", ended->message()));
   return reply.id();
 }
 
@@ -52,88 +62,104 @@ cluster::LoadRequest RequestFor(const LoadOptions& options, const std::string& n
   return request;
 }
 
-// What all ranks have reported so far.
-class Tally {
+// The reports of all ranks so far. Thread-safe.
+class Reports {
  public:
-  Tally(int ranks, const LoadProgress& progress) : latest_(ranks), progress_(progress) {}
+  Reports(int ranks, absl::Duration timeout, Clock* clock, const LoadEvents& events)
+      : clock_(clock), events_(events), latest_(ranks), watch_(ranks, timeout, clock->Now()) {}
 
   void Take(Rank rank, const cluster::LoadProgress& message) {
-    std::lock_guard lock(mutex_);
+    const std::lock_guard lock(mutex_);
     latest_[rank] = message;
-    int64_t done = 0;
-    int64_t total = 0;
-    for (const cluster::LoadProgress& latest : latest_) {
-      done += latest.bytes_done();
-      total += latest.bytes_total();
-    }
-    if (progress_ != nullptr) progress_(done, total);
+    watch_.Report(rank, {message.bytes_done(), message.bytes_total()}, clock_->Now());
+    if (events_.progress) events_.progress(watch_.sum().done, watch_.sum().total);
   }
 
-  const cluster::LoadProgress& latest(Rank rank) const { return latest_[rank]; }
+  void Ended(Rank rank) {
+    const std::lock_guard lock(mutex_);
+    watch_.Ended(rank);
+  }
+
+  // Each stalled rank with the reason.
+  std::vector<std::pair<Rank, std::string>> Stalled() {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::pair<Rank, std::string>> stalled;
+    for (const Rank rank : watch_.Stalled(clock_->Now())) stalled.emplace_back(rank, watch_.Describe(rank));
+    return stalled;
+  }
+
+  const cluster::LoadProgress& latest(Rank rank) const { return latest_[rank]; }  // after the load
 
  private:
+  Clock* const clock_;
+  const LoadEvents& events_;
   std::mutex mutex_;
   std::vector<cluster::LoadProgress> latest_;
-  const LoadProgress& progress_;
+  LoadWatch watch_;
 };
 
-// Reads one rank's progress to the end.
-class RankLoad final : public grpc::ClientReadReactor<cluster::LoadProgress> {
- public:
-  RankLoad(Rank rank, cluster::LoadRequest request, WorkerCalls* calls, Tally* tally)
-      : rank_(rank), request_(std::move(request)), calls_(calls), tally_(tally) {}
-
-  void Start(cluster::Worker::Stub* stub) {
-    stub->async()->Load(calls_->context(rank_), &request_, this);
-    StartRead(&message_);
-    StartCall();
+// Ends the load when there are stalled ranks.
+void LoseStalled(const std::vector<std::pair<Rank, std::string>>& stalled, WorkerPool& pool,
+                 const LoadEvents& events) {
+  for (const auto& [rank, why] : stalled) {
+    if (events.stalled) events.stalled(rank, why);
   }
-
- private:
-  void OnReadDone(bool ok) override {
-    if (!ok) return;  // OnDone follows
-    tally_->Take(rank_, message_);
-    StartRead(&message_);
-  }
-  void OnDone(const grpc::Status& status) override { calls_->Ended(rank_, status); }
-
-  const Rank rank_;
-  const cluster::LoadRequest request_;
-  WorkerCalls* const calls_;
-  Tally* const tally_;
-  cluster::LoadProgress message_;
-};
+  if (stalled.empty()) return;
+  std::vector<std::string> names;
+  for (const auto& [rank, why] : stalled)
+    names.push_back(absl::StrCat(pool.NameOf(rank), " was lost: ", why));
+  pool.Lose(absl::StrJoin(names, "; "));
+}
 
 }  // namespace
 
-absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& options,
-                                      const LoadProgress& progress) {
-  auto* workers = static_cast<ConnectedWorkerPool*>(pool);  // the only implementation
-  if (workers->size() != options.layout.world_size()) {
+absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& options, Clock* clock,
+                                      const LoadEvents& events) {
+  if (pool->size() != options.layout.world_size()) {
     return absl::InvalidArgumentError(absl::StrCat("layout ", ToString(options.layout), " has ",
-                                                   options.layout.world_size(), " ranks, and ",
-                                                   workers->size(), " workers are there"));
+                                                   options.layout.world_size(), " ranks, and ", pool->size(),
+                                                   " workers are there"));
   }
-  DR_RETURN_IF_ERROR(workers->health());
+  DR_RETURN_IF_ERROR(pool->health());
   std::string nccl_world;
   if (options.over_nccl) {
-    DR_ASSIGN_OR_RETURN(nccl_world, NewWorld(*workers));
+    DR_ASSIGN_OR_RETURN(nccl_world, NewWorld(*pool));
   }
-  Tally tally(workers->size(), progress);
-  std::vector<std::unique_ptr<RankLoad>> loads;  // outlives the calls
-  WorkerCalls calls(workers);
-  for (Rank rank = 0; rank < workers->size(); ++rank) {
-    loads.push_back(std::make_unique<RankLoad>(rank, RequestFor(options, nccl_world, rank), &calls, &tally));
-    loads.back()->Start(workers->stub(rank));
+  std::vector<cluster::LoadRequest> requests;  // outlive the calls
+  for (Rank rank = 0; rank < pool->size(); ++rank) requests.push_back(RequestFor(options, nccl_world, rank));
+  Reports reports(pool->size(), options.progress_timeout, clock, events);
+  WorkerCalls calls(pool);
+  for (Rank rank = 0; rank < pool->size(); ++rank) {
+    calls.Start(rank, [&](const WorkerClient::Done& done) {
+      return pool->client(rank).Load(
+          requests[rank],
+          [&reports, rank](const cluster::LoadProgress& progress) { reports.Take(rank, progress); },
+          [&reports, rank, done](const absl::Status& status) {
+            reports.Ended(rank);
+            done(status);
+          });
+    });
   }
-  DR_RETURN_IF_ERROR(calls.Wait());
+  while (!calls.SettledWithin(kCheckEvery)) LoseStalled(reports.Stalled(), *pool, events);
+  absl::Status status = calls.Wait();
+  if (absl::IsDeadlineExceeded(status) && !calls.unanswered().empty()) {
+    // Ranks met in a collective call, and its deadline passed. The ranks that did not come are stalled.
+    std::vector<std::pair<Rank, std::string>> absent;
+    for (const Rank rank : calls.unanswered()) {
+      absent.emplace_back(rank, absl::StrCat("the other ranks waited for it in vain while they loaded (",
+                                             status.message(), ")"));
+    }
+    LoseStalled(absent, *pool, events);
+    status = pool->health();
+  }
+  DR_RETURN_IF_ERROR(status);
 
   LoadedModel loaded{.kv_blocks = std::numeric_limits<int32_t>::max()};
-  for (Rank rank = 0; rank < workers->size(); ++rank) {
-    const cluster::LoadProgress& last = tally.latest(rank);
+  for (Rank rank = 0; rank < pool->size(); ++rank) {
+    const cluster::LoadProgress& last = reports.latest(rank);
     if (!last.done() || last.kv_blocks() < 1) {
       return absl::InternalError(
-          absl::StrCat(workers->NameOf(rank), " ended its load without saying what it holds"));
+          absl::StrCat(pool->NameOf(rank), " ended its load without saying how many KV pages it holds"));
     }
     loaded.ranks.push_back({last.kv_blocks(), last.weight_bytes(), last.kv_bytes(), last.workspace_bytes()});
     loaded.kv_blocks = std::min(loaded.kv_blocks, last.kv_blocks());

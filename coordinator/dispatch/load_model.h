@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/clock.h"
 #include "base/dtype.h"
 #include "base/ids.h"
 #include "coordinator/dispatch/worker_pool.h"
@@ -15,6 +16,9 @@
 #include "model/step/step_limits.h"
 
 namespace deeprack::coordinator {
+
+// A rank reports nothing while it writes or verifies a packed file of its weights: 100 GB at 120 MB/s.
+inline constexpr absl::Duration kDefaultLoadProgressTimeout = absl::Minutes(15);
 
 struct LoadOptions {
   Epoch epoch = 1;
@@ -26,12 +30,15 @@ struct LoadOptions {
   std::string expert_exchange = "replicated";  // or all_to_all
   std::string prefill_attention = "expanded";  // or absorbed
   int64_t kv_bytes = 0;                        // per rank; 0: the worker chooses from its free memory
-  int32_t max_step_tokens = model::kDefaultMaxStepTokens;
-  int32_t max_context = 0;  // 0: what the model allows
-  int32_t max_sequences = model::kDefaultMaxSequences;
+  int32_t max_step_tokens = model::kDefaultMaxStepTokens;  // per dp group
+  int32_t max_context = 0;                                 // 0: what the model allows
+  int32_t max_sequences = model::kDefaultMaxSequences;     // per dp group
   int32_t threads = 0;     // per rank; 0: the worker's share of its host's cores
   bool over_nccl = false;  // ranks meet over NCCL, in a world that rank 0 opens
   absl::Duration collective_timeout = absl::Seconds(60);
+  // The longest time between two reports of a rank's progress. A rank reports every piece that it reads, so
+  // the time limits one piece and not the load.
+  absl::Duration progress_timeout = kDefaultLoadProgressTimeout;
 };
 
 // What one rank holds once it has loaded.
@@ -43,17 +50,23 @@ struct RankMemory {
 };
 
 struct LoadedModel {
-  int32_t kv_blocks = 0;  // what every rank has: the least of all
+  int32_t kv_blocks = 0;  // pages that every rank has: the least of all ranks
   std::vector<RankMemory> ranks;
 };
 
-// Bytes over all ranks. bytes_total grows until every rank has reported. Called from other threads, one at a
-// time, a few times a second.
-using LoadProgress = std::function<void(int64_t bytes_done, int64_t bytes_total)>;
+// What a load tells while it runs. Both are optional.
+struct LoadEvents {
+  // Bytes over all ranks. bytes_total grows until every rank has reported. Called from other threads, one
+  // call at a time, a few times a second.
+  std::function<void(int64_t bytes_done, int64_t bytes_total)> progress;
+  // A rank has made no progress for LoadOptions::progress_timeout, and is lost to this pool. Called on
+  // LoadModel's thread, once for each such rank, before LoadModel returns.
+  std::function<void(Rank, const std::string& why)> stalled;
+};
 
-// Blocks until all ranks are done. An error carries the code and message of the rank nearest to the cause,
-// and its name; a lost rank ends the load at once.
-absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& options,
-                                      const LoadProgress& progress);
+// Blocks until all ranks are done. Errors carry the code and message of the rank nearest to the cause, and
+// its name; Unavailable: a rank was lost, or its load stalled, which ends the load at once.
+absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& options, Clock* clock,
+                                      const LoadEvents& events);
 
 }  // namespace deeprack::coordinator

@@ -19,7 +19,7 @@
 namespace deeprack::coordinator {
 namespace {
 
-// Two halves: what any thread may touch (under mutex_), and what belongs to the loop's thread alone.
+// Two halves: members that any thread may touch, under mutex_, and members of the loop's thread alone.
 class StepLoopThread final : public StepLoop {
  public:
   StepLoopThread(const SchedulerLimits& limits, Epoch epoch, StepExecutor* executor, Clock* clock,
@@ -67,7 +67,7 @@ class StepLoopThread final : public StepLoop {
     StepExecutor* executor = nullptr;
     int32_t blocks_per_dp_rank = 0;
   };
-  struct Commands {  // obeyed in this order: a cancellation comes after its submission
+  struct Commands {  // taken in this order, so a cancellation follows its submission
     std::optional<NewRanks> resume;
     std::vector<Submission> submissions;
     absl::Status interrupt;  // not OK: why
@@ -76,11 +76,12 @@ class StepLoopThread final : public StepLoop {
   };
 
   void Run();
-  // Waits for something to do. The commands that have come; nullopt when serving has ended.
+  // Waits for commands or for sequences to run. Returns the commands; nullopt when serving has ended.
   std::optional<Commands> NextCommands();
   void Admit(std::vector<Submission> submissions);
   void Obey(Commands commands);
   absl::Status Step();
+  void EndStalled();
   void TakeFailure(const absl::Status& why);
   void Interrupt(const absl::Status& why);
   void Resume(const NewRanks& ranks);
@@ -111,7 +112,7 @@ class StepLoopThread final : public StepLoop {
   SequenceId last_id_ = 0;
   absl::Status health_;       // not OK: serving has ended, and this is why
   absl::Status suspended_;    // not OK: no step is taken, and this is why
-  bool interrupted_ = false;  // the thread has taken note of that
+  bool interrupted_ = false;  // the thread has interrupted the scheduler
   ServingStats stats_;        // the scheduler's, after its last change
 
   std::thread thread_;  // last: it starts when all else is there
@@ -240,7 +241,7 @@ void StepLoopThread::Resume(const NewRanks& ranks) {
 absl::Status StepLoopThread::Step() {
   const std::optional<model::StepPlan> plan = scheduler_.Plan();
   if (!plan.has_value()) {
-    DR_CHECK(scheduler_.idle());
+    if (!scheduler_.idle()) EndStalled();
     return absl::OkStatus();
   }
   PublishStats();
@@ -252,13 +253,20 @@ absl::Status StepLoopThread::Step() {
   DR_ASSIGN_OR_RETURN(const model::StepResult result, executor_->Execute(*plan));
   spdlog::trace("step {}: {} sequences, {:.1f} ms", plan->step, plan->sequences.size(),
                 absl::ToDoubleMilliseconds(clock_->Now() - start));
-  // Somebody may have ended serving meanwhile; then these tokens are nobody's, and every stream ends with the
-  // error. Where the loop is suspended they are good: its ranks did compute them.
+  // When serving has ended meanwhile, the tokens are dropped and every stream ends with the error. When the
+  // loop was suspended meanwhile, the tokens count: the ranks did compute them.
   DR_RETURN_IF_ERROR(health());
   DR_ASSIGN_OR_RETURN(std::vector<TokenEvent> events, scheduler_.Apply(result));
   AddTimings(result.rank_timings);
   DeliverAll(std::move(events));
   return absl::OkStatus();
+}
+
+void StepLoopThread::EndStalled() {
+  TokenEvent event = scheduler_.EndStalled();
+  spdlog::error("sequence {}: {}", event.sequence, std::string(event.error.message()));
+  PublishStats();
+  Deliver(std::move(event));
 }
 
 void StepLoopThread::AddTimings(const std::vector<model::StepTimings>& ranks) {
@@ -294,11 +302,11 @@ void StepLoopThread::Deliver(TokenEvent event) {
 }
 
 void StepLoopThread::DeliverAll(std::vector<TokenEvent> events) {
-  PublishStats();  // first: who has seen a last event finds it counted
+  PublishStats();  // before the events: a client that has seen its last event finds it counted
   for (TokenEvent& event : events) Deliver(std::move(event));
 }
 
-// Every sequence gets its last event: those that run, and those whose submission was never looked at.
+// Gives every sequence its last event, also those whose submission is still in the queue.
 void StepLoopThread::EndAll() {
   Commands unread;
   absl::Status why;

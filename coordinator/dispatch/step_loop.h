@@ -1,5 +1,5 @@
-// The thread that serves: takes requests and cancellations, asks the scheduler for a plan, has it executed,
-// applies the result, hands out events. The only thread that touches the scheduler.
+// The thread that runs steps: it takes requests and cancellations, has the scheduler plan a step, has the
+// executor run it, applies the result and delivers events. The only thread that touches the scheduler.
 #pragma once
 
 #include <functional>
@@ -17,9 +17,9 @@ namespace deeprack::coordinator {
 
 class StepLoop {
  public:
-  // Starts the thread. `clock` outlives the loop, `executor` too or until Suspend has returned. A step that
-  // fails ends serving; with `on_broken` it suspends the loop instead, and `on_broken` is told why, on the
-  // loop's thread, and must not block.
+  // Starts the thread. `clock` outlives the loop; `executor` outlives it or is used until Suspend has
+  // returned. A step that fails ends serving. With `on_broken` a failed step suspends the loop instead, and
+  // the loop's thread calls on_broken with the reason; on_broken must not block.
   static std::unique_ptr<StepLoop> Start(const SchedulerLimits& limits, Epoch epoch, StepExecutor* executor,
                                          Clock* clock,
                                          std::function<void(const absl::Status&)> on_broken = nullptr);
@@ -30,8 +30,8 @@ class StepLoop {
   // gets events until one with finish != kNone.
   virtual absl::StatusOr<SequenceId> Submit(Request request, EventSink sink) = 0;
 
-  // Ends a sequence soon, also while suspended: its last event is kCancelled unless it finished before. Frees
-  // its blocks. Thread-safe.
+  // Ends a sequence soon, also while suspended: its last event is kCancelled unless it finished before. Its
+  // blocks become free. Thread-safe.
   virtual void Cancel(SequenceId sequence) = 0;
 
   virtual ServingStats Stats() const = 0;
@@ -39,12 +39,12 @@ class StepLoop {
   // The error that ended serving, or OK.
   virtual absl::Status health() const = 0;
 
-  // The epoch is over: takes no step until Resume, and lets go of the executor. Sequences stay, but those
-  // that Scheduler::Interrupt ends. Blocks until a step under way has ended, so make the executor end it
-  // first.
+  // The epoch is over: the loop takes no step until Resume, and uses the executor no longer. All sequences
+  // stay but those that Scheduler::Interrupt ends. Blocks until a step under way has ended, so make the
+  // executor end that step first.
   virtual void Suspend(absl::Status why) = 0;
 
-  // After Suspend: goes on with every sequence, on other ranks. `executor` as in Start.
+  // After Suspend: continues every sequence on other ranks. `executor` as in Start.
   virtual void Resume(Epoch epoch, StepExecutor* executor, int32_t blocks_per_dp_rank) = 0;
 
   // Ends serving from outside (a worker was lost): every sequence gets one kError event, Submit answers

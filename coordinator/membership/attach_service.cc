@@ -13,7 +13,8 @@
 namespace deeprack::coordinator {
 namespace {
 
-// Where a worker that comes from `peer` serves: what it says, or its own address when it names only a port.
+// The address at which a worker serves: `said`, or the host of its connection `peer` when it names only a
+// port.
 absl::StatusOr<std::string> ServingAddress(const std::string& said, const std::string& peer, bool has_tls) {
   std::string text = said;
   if (absl::StartsWith(said, ":")) {
@@ -64,7 +65,7 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
     }
     if (!status.ok()) ended_because_ = std::string(status.message());
     if (member_) handler_->OnEnd(*member_, ended_because_, said_goodbye_);
-    const std::lock_guard lock(mutex_);  // OnDone comes when this reaction has returned
+    const std::lock_guard lock(mutex_);  // OnDone follows when this function has returned
     finished_ = true;
     Finish(ToGrpc(status));
   }

@@ -1,5 +1,5 @@
-// Who has joined, and how each is doing. State and its rules only: time comes in as a parameter, nothing is
-// locked.
+// The members of the current epoch and the health of each. State and its rules only: time comes in as a
+// parameter, nothing is locked.
 #pragma once
 
 #include <cstdint>
@@ -16,47 +16,50 @@
 
 namespace deeprack::coordinator {
 
-// A worker that is gone, or as good as gone.
+// A worker that is gone, or of no use any more.
 struct Loss {
-  Epoch epoch = 0;  // that it was a member of
+  Epoch epoch = 0;  // the epoch of which it was a member
   Rank rank = -1;   // -1: it was lost before ranks were given out, and had no launch rank
   std::string host;
   int64_t pid = 0;
   std::string why;
-  bool place_is_open = false;  // it left before its epoch had all its workers, and another may take its place
+  bool place_is_open =
+      false;  // its epoch did not have all its workers yet: another worker may take its place
 };
 
 std::string ToString(const Loss& loss);  // "rank 1 (pid 4711 on node3) was lost: no heartbeat for 3s"
 
 struct HealthLimits {
-  absl::Duration heartbeat_timeout = absl::Seconds(3);  // silence that means death
-  absl::Duration stuck_timeout = absl::Minutes(2);      // busy with steps, and none finished for so long
+  absl::Duration heartbeat_timeout = absl::Seconds(3);  // a worker without a heartbeat for this long is lost
+  absl::Duration stuck_timeout =
+      absl::Minutes(2);  // a busy worker that finishes no step for this long is lost
 };
 
-// One epoch after the other: open to workers until there is one for each rank, then settled.
+// One epoch after the other. An epoch is open to workers until there is one for each rank, then it is
+// settled.
 class MemberTable {
  public:
-  using MemberId = int;  // in the order of joining; never given twice
+  using MemberId = int;  // ascending in the order of joining; never given twice
 
   MemberTable(const model::Layout& layout, Epoch epoch, const HealthLimits& limits)
       : layout_(layout), limits_(limits), epoch_(epoch) {}
 
-  // As CheckJoin of placement.
+  // Errors: those of CheckJoin (placement.h).
   absl::StatusOr<MemberId> Join(const JoinedNode& node, absl::Time now);
 
-  // False: it is no member any more.
+  // False: the worker is no member any more.
   bool Heartbeat(MemberId member, uint64_t steps_finished, bool busy, absl::Time now);
 
-  // The member is gone. nullopt when it was lost before, or was no member any more. Places of an open epoch
-  // after the first are open again then; in the first one nobody is expected to come twice.
+  // The member is gone. nullopt when it was lost before, or is no member any more. In an open epoch after the
+  // first, its place is open to another worker again. In the first epoch no worker is expected to come twice.
   std::optional<Loss> Lose(MemberId member, const std::string& why);
 
-  // Those whose heartbeats or steps have stopped; to be called several times a second. When it was not called
-  // for long, this process was asleep itself, and everyone is given time anew.
+  // The members whose heartbeats or steps have stopped. To be called several times a second: after a longer
+  // pause this process itself was asleep, and every member has the full time again.
   std::vector<Loss> CheckHealth(absl::Time now);
 
-  // The next epoch is open. Those that are lost are no members any more, nor are the others unless their
-  // ranks can meet again (CanMeetAgain): then they keep their ranks.
+  // Opens the next epoch. Lost workers are no members any more. The others stay, with their ranks, when these
+  // can meet again (CanMeetAgain); otherwise none stays.
   void OpenNextEpoch(absl::Time now);
 
   bool complete() const { return std::ssize(members_) == layout_.world_size(); }
@@ -75,7 +78,7 @@ class MemberTable {
     Rank rank = -1;
     bool lost = false;
     absl::Time last_heartbeat;
-    absl::Time last_progress;  // the last finished step, or the last time it had nothing to do
+    absl::Time last_progress;  // of the last finished step, or the last time without work
     uint64_t steps_finished = 0;
     bool busy = false;
   };

@@ -1,5 +1,5 @@
-// Whether another epoch is worth a try. Ranks that are lost again and again as soon as they serve are no
-// accident but a fault, which ends serving. Pure.
+// Decides whether the cluster tries another epoch. Ranks that are lost again and again soon after they serve
+// have a fault, which ends serving. Pure.
 #pragma once
 
 #include <optional>
@@ -12,11 +12,13 @@ namespace deeprack::coordinator {
 class RecoveryLimit {
  public:
   static constexpr int kMostInARow = 5;
-  static constexpr absl::Duration kLongEnough = absl::Minutes(5);  // of serving: what follows is a new story
+  // After this time of serving, earlier failures are forgotten.
+  static constexpr absl::Duration kLongEnough = absl::Minutes(5);
 
   void ServingBegan(absl::Time now) { serving_since_ = now; }
 
-  // An epoch is over, or did not come to serve. Not OK when it is one too many: Unavailable, with `why`.
+  // An epoch is over, or never served. Unavailable, with `why`, when more than kMostInARow epochs in a row
+  // ended within kLongEnough.
   absl::Status EpochEnded(absl::Time now, const absl::Status& why);
 
  private:

@@ -15,7 +15,7 @@ std::string NameOf(const JoinedNode& node) {
 
 Rank SettledRank(const JoinedNode& node) { return node.launch_rank >= 0 ? node.launch_rank : node.kept_rank; }
 
-// Entry i is node i's rank, as far as there is one for it; the ranks that are left over go to `left`.
+// Entry i is node i's rank, or negative when no rank is free for it. `left`: the ranks without a node.
 std::vector<Rank> GiveRanks(const model::Layout& layout, std::span<const JoinedNode> joined,
                             std::vector<Rank>& left) {
   std::set<Rank> open;

@@ -1,5 +1,5 @@
-// A request as the scheduler sees it: values only. The api makes it from HTTP, the scheduler turns it into
-// sequences.
+// A request as the scheduler sees it: values only. api/ makes it from HTTP, the scheduler makes sequences
+// from it.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ struct Request {
   int32_t max_tokens = 0;  // 0: only the prompt is computed (prompt log-probabilities)
   bool ignore_eos = false;
   std::vector<TokenId> stop_token_ids;  // eos ids included by the api
-  int32_t prompt_logprobs = -1;         // as in SequencePlan; turns the prefix cache off for reading
-  std::string cache_salt;               // part of the prefix cache's key
+  int32_t prompt_logprobs = -1;  // as in SequencePlan; >= 0: no prompt page is taken from the prefix cache
+  std::string cache_salt;        // part of the prefix cache's key
 };
 
 enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };
@@ -34,13 +34,14 @@ struct TokenEvent {
   TokenId token = 0;
   model::PositionLogprobs logprobs;                      // if asked for
   std::vector<model::PositionLogprobs> prompt_logprobs;  // those of this step's chunk, in order
-  FinishReason finish = FinishReason::kNone;  // anything but kNone: this is the sequence's last event
-  absl::Status error;                         // with kError
-  int32_t cached_tokens = 0;                  // prompt tokens found in the prefix cache
-  absl::Time first_scheduled = absl::InfiniteFuture();  // when its first step began; InfiniteFuture: none has
+  FinishReason finish = FinishReason::kNone;             // not kNone: this is the sequence's last event
+  absl::Status error;                                    // with kError
+  int32_t cached_tokens = 0;                             // prompt tokens found in the prefix cache
+  absl::Time first_scheduled =
+      absl::InfiniteFuture();  // start of its first step; InfiniteFuture: no step yet
 };
 
-// Receives a sequence's events, in order; called on the step loop's thread, must not block.
+// Receives a sequence's events, in order. Called on the step loop's thread; must not block.
 using EventSink = std::function<void(TokenEvent)>;
 
 }  // namespace deeprack::coordinator

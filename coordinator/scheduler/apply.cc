@@ -1,4 +1,4 @@
-// Scheduler::Apply: what a step's answer means for each of its sequences.
+// Scheduler::Apply: the effect of a step's result on each of its sequences.
 #include <algorithm>
 #include <utility>
 
@@ -23,7 +23,7 @@ absl::StatusOr<std::vector<TokenEvent>> Scheduler::Apply(const model::StepResult
   return events;
 }
 
-// The answer comes from other machines: it is compared with the question before anything is believed.
+// The result comes from other machines: it is compared with the plan before any of it is used.
 absl::Status Scheduler::CheckResult(const model::StepResult& result) const {
   if (in_step_.empty() || result.epoch != epoch_ || result.step != next_step_ - 1) {
     return absl::InternalError(absl::StrCat("a result of epoch ", result.epoch, ", step ", result.step,
@@ -65,7 +65,7 @@ absl::Status Scheduler::CheckResult(const model::StepResult& result) const {
 
 TokenEvent Scheduler::ApplyTo(Sequence& sequence, const model::SequenceResult& result) {
   TokenEvent event{.sequence = sequence.id, .cached_tokens = sequence.cached_tokens};
-  if (sequence.decoding()) {  // beyond what a broken step left to be replayed
+  if (sequence.decoding()) {  // all that a broken step left to be replayed is done
     sequence.broken_steps = 0;
     suspects_.erase(sequence.id);
   }
@@ -98,7 +98,7 @@ TokenEvent Scheduler::ApplyTo(Sequence& sequence, const model::SequenceResult& r
   return event;
 }
 
-// A replay after preemption answers for positions that were reported before; those are dropped.
+// A replay after preemption has results for positions that were reported before. Those results are dropped.
 void Scheduler::TakePromptLogprobs(Sequence& sequence, int32_t first_position,
                                    const model::SequenceResult& result, TokenEvent& event) {
   if (!sequence.prompt_logprobs_due()) return;

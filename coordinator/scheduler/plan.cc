@@ -1,4 +1,4 @@
-// Scheduler::Plan: who takes part in the next step, and with how many tokens.
+// Scheduler::Plan: which sequences take part in the next step, and with how many tokens.
 #include <algorithm>
 #include <utility>
 
@@ -10,10 +10,14 @@ namespace deeprack::coordinator {
 std::optional<model::StepPlan> Scheduler::Plan() {
   DR_CHECK(in_step_.empty() && !interrupted_);
   preempted_in_this_plan_ = false;
-  for (Group& group : groups_) group.step_tokens_left = limits_.max_step_tokens;
+  for (Group& group : groups_) {
+    group.step_tokens_left = limits_.max_step_tokens;
+    group.logprob_bytes_left = limits_.max_message_bytes / 2;  // decodes have the other half: see Place
+  }
   if (!suspects_.empty()) {
     PlanAlone(at(*suspects_.begin()));
   } else {
+    PreemptToFitMessage();
     PlanDecodes();
     PlanPrefills();
     if (!preempted_in_this_plan_) AdmitWaiting();
@@ -27,31 +31,69 @@ std::optional<model::StepPlan> Scheduler::Plan() {
   return plan;
 }
 
-// The others wait, and keep their pages as far as the suspect does not need them. It fits alone, so the loops
-// end.
+// The other sequences wait, and keep their pages as far as the suspect does not need them.
 void Scheduler::PlanAlone(Sequence& suspect) {
   if (waiting_.contains(suspect.id)) {
     std::optional<Placement> placement = Place(suspect);
-    while (!placement.has_value() || running_ >= limits_.max_sequences) {
-      PreemptYoungestBut(suspect);
+    while (!placement.has_value()) {
+      Sequence* const youngest = YoungestBut(suspect.id);
+      if (youngest == nullptr) return;
+      Preempt(*youngest);
       placement = Place(suspect);
     }
     Admit(suspect, *placement);
     return;
   }
-  while (!suspect.blocks.Reserve(suspect.size())) PreemptYoungestBut(suspect);
-  Schedule(suspect, std::min(suspect.remaining(), groups_[suspect.dp_rank].step_tokens_left));
+  while (!suspect.blocks.Reserve(suspect.size())) {
+    Sequence* const youngest = YoungestBut(suspect.id);
+    if (youngest == nullptr) return;
+    Preempt(*youngest);
+  }
+  ScheduleChunk(suspect);
 }
 
-void Scheduler::PreemptYoungestBut(const Sequence& spared) {
+// The youngest running sequence other than `spared`; nullptr when there is none.
+Sequence* Scheduler::YoungestBut(SequenceId spared) {
   SequenceId youngest = 0;
   for (const Group& group : groups_) {
     for (SequenceId id : group.running) {
-      if (id != spared.id) youngest = std::max(youngest, id);
+      if (id != spared) youngest = std::max(youngest, id);
     }
   }
-  DR_CHECK(youngest > 0);
-  Preempt(at(youngest));
+  return youngest > 0 ? &at(youngest) : nullptr;
+}
+
+// Each sequence fits alone (CheckRequest), so the oldest one stays.
+void Scheduler::PreemptToFitMessage() {
+  plan_bytes_ = 0;
+  SequenceId oldest = 0;
+  for (const Group& group : groups_) {
+    for (SequenceId id : group.running) {
+      plan_bytes_ += PlanBytes(at(id));
+      if (oldest == 0 || id < oldest) oldest = id;
+    }
+  }
+  while (plan_bytes_ > limits_.plan_bytes_for_sequences()) {
+    Sequence* const youngest = YoungestBut(oldest);
+    if (youngest == nullptr) return;
+    plan_bytes_ -= PlanBytes(*youngest);
+    Preempt(*youngest);
+  }
+}
+
+// A bound on the sequence's share of the plan, without its chunk.
+int64_t Scheduler::PlanBytes(const Sequence& sequence) const {
+  return model::MostSequencePlanBytes(BlocksFor(sequence.size()), sequence.counter.size(),
+                                      std::ssize(sequence.request.sampling.logit_bias));
+}
+
+// A bound on the result of a step in which every sequence of the group samples.
+int64_t Scheduler::DecodeResultBytes(const Group& group) const {
+  int64_t bytes = 0;
+  for (SequenceId id : group.running) {
+    bytes += model::MostSequenceResultBytes(sequences_.at(id)->request.sampling.top_logprobs);
+  }
+  return bytes;
 }
 
 void Scheduler::PlanDecodes() {
@@ -70,16 +112,18 @@ void Scheduler::PlanPrefills() {
     for (SequenceId id : group.running) {
       if (group.step_tokens_left == 0) break;
       Sequence& sequence = at(id);
-      if (!sequence.decoding()) Schedule(sequence, std::min(sequence.remaining(), group.step_tokens_left));
+      if (!sequence.decoding()) ScheduleChunk(sequence);
     }
   }
 }
 
 void Scheduler::AdmitWaiting() {
-  while (!waiting_.empty() && running_ < limits_.max_sequences) {
+  while (!waiting_.empty()) {
     Sequence& sequence = at(*waiting_.begin());
+    if (plan_bytes_ + PlanBytes(sequence) > limits_.plan_bytes_for_sequences()) return;
     std::optional<Placement> placement = Place(sequence);
     if (!placement.has_value()) return;
+    plan_bytes_ += PlanBytes(sequence);
     Admit(sequence, *placement);
   }
 }
@@ -88,7 +132,6 @@ void Scheduler::Admit(Sequence& sequence, const Placement& placement) {
   waiting_.erase(sequence.id);
   Group& group = groups_[placement.dp_rank];
   group.running.insert(sequence.id);
-  ++running_;
   sequence.dp_rank = placement.dp_rank;
   sequence.blocks = BlockTable(&group.pool, sequence.request.cache_salt);
   sequence.blocks.Adopt(placement.cached);
@@ -100,7 +143,19 @@ void Scheduler::Admit(Sequence& sequence, const Placement& placement) {
     totals_.prefix_cache_queries += sequence.prompt_size;
     totals_.prefix_cache_hits += sequence.cached_tokens;
   }
-  Schedule(sequence, std::min(sequence.remaining(), group.step_tokens_left));
+  ScheduleChunk(sequence);
+}
+
+// The next chunk of a prefill, as far as the group's share of the step reaches; maybe none.
+void Scheduler::ScheduleChunk(Sequence& sequence) {
+  Group& group = groups_[sequence.dp_rank];
+  int32_t tokens = std::min(sequence.remaining(), group.step_tokens_left);
+  if (sequence.prompt_logprobs_due()) {
+    const int64_t bytes = model::MostPositionLogprobsBytes(sequence.request.prompt_logprobs);
+    tokens = static_cast<int32_t>(std::min<int64_t>(tokens, group.logprob_bytes_left / bytes));
+    group.logprob_bytes_left -= tokens * bytes;
+  }
+  if (tokens > 0) Schedule(sequence, tokens);
 }
 
 void Scheduler::Schedule(Sequence& sequence, int32_t tokens) {
@@ -111,7 +166,7 @@ void Scheduler::Schedule(Sequence& sequence, int32_t tokens) {
   in_step_.push_back(sequence.id);
 }
 
-// Makes sure that the sequence's next position has a slot. False when the sequence itself had to give way.
+// Makes sure that the sequence's next position has a slot. False when the sequence itself was preempted.
 bool Scheduler::ReserveOrPreempt(Sequence& sequence) {
   Group& group = groups_[sequence.dp_rank];
   while (!sequence.blocks.Reserve(sequence.size())) {
@@ -129,33 +184,37 @@ void Scheduler::Preempt(Sequence& sequence) {
   ++totals_.preemptions;
 }
 
-// Into the queue, without its pages.
+// Moves a running sequence into the queue, without its pages.
 void Scheduler::PutBack(Sequence& sequence) {
   DR_CHECK(sequence.chunk == 0);
   sequence.blocks.Clear();
   sequence.num_computed = 0;
   groups_[sequence.dp_rank].running.erase(sequence.id);
-  --running_;
   waiting_.insert(sequence.id);
 }
 
-// The dp group to run a waiting sequence, and the cached pages that it starts from there; nullopt when none
-// fits now.
+// The dp group to run a waiting sequence, and the cached pages that it starts from there; nullopt when no
+// group has room now.
 std::optional<Scheduler::Placement> Scheduler::Place(const Sequence& sequence) const {
-  // At least one token is computed, for its logits are wanted; and where log-probabilities of the prompt are
-  // still due, everything from there on.
+  // At least one token is computed, for its logits; and where log-probabilities of the prompt are still due,
+  // every position from there on.
   int32_t reusable = std::min(sequence.size() - 1, SharedEnd(sequence));
   if (sequence.prompt_logprobs_due()) reusable = std::min(reusable, sequence.next_prompt_logprob - 1);
   const auto prefix = absl::MakeConstSpan(sequence.tokens).first(reusable);
+
+  const int64_t result_bytes = model::MostSequenceResultBytes(sequence.request.sampling.top_logprobs);
 
   std::optional<Placement> best;
   int64_t best_score = -1;
   for (int32_t dp_rank = 0; dp_rank < limits_.dp; ++dp_rank) {
     const Group& group = groups_[dp_rank];
     if (group.step_tokens_left == 0) continue;
-    if (group.running.size() >= static_cast<size_t>(limits_.max_step_tokens)) continue;
+    if (std::ssize(group.running) >= std::min(limits_.max_step_tokens, limits_.max_sequences)) continue;
+    if (!group.running.empty() && DecodeResultBytes(group) + result_bytes > limits_.max_message_bytes / 2) {
+      continue;
+    }
     std::vector<BlockPool::Page> cached = group.pool.Lookup(sequence.request.cache_salt, prefix);
-    // A cached page that nobody holds counts as available until it is adopted.
+    // A cached page without a holder counts as available until it is adopted.
     const auto unheld = std::count_if(cached.begin(), cached.end(), [&](const BlockPool::Page& page) {
       return group.pool.references(page.block) == 0;
     });

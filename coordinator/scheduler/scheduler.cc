@@ -10,6 +10,17 @@
 
 namespace deeprack::coordinator {
 
+absl::Status CheckPlanSize(const SchedulerLimits& limits) {
+  const int64_t chunks = int64_t{limits.dp} * limits.max_step_tokens * model::kMostIdBytes;
+  // A sequence without penalties and biases always has a place.
+  const int64_t sequence = model::MostSequencePlanBytes(BlocksFor(limits.max_context), 0, 0);
+  if (sequence <= limits.plan_bytes_for_sequences()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("steps of ", limits.max_step_tokens, " tokens in each of ", limits.dp, " dp groups take ",
+                   chunks, " bytes of a plan, and one sequence of ", limits.max_context, " positions takes ",
+                   sequence, "; a plan may have ", limits.max_message_bytes, " bytes: use smaller steps"));
+}
+
 absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request) {
   const auto prompt = static_cast<int64_t>(request.prompt.size());
   if (prompt == 0) return absl::InvalidArgumentError("the prompt is empty: at least one token is needed");
@@ -29,12 +40,25 @@ absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request)
         "the prompt has ", prompt, " tokens; the KV cache holds ", cache, " (", limits.blocks_per_dp_rank,
         " pages of ", kPageTokens, " tokens): shorten the prompt, or start with more memory for it"));
   }
+  const int64_t positions = std::min(limits.positions(), prompt + request.max_tokens);
+  const int64_t bytes =
+      model::MostSequencePlanBytes(BlocksFor(positions), request.sampling.uses_penalties() ? positions : 0,
+                                   std::ssize(request.sampling.logit_bias));
+  if (bytes > limits.plan_bytes_for_sequences()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the request takes up to ", bytes, " bytes of a step's plan, which has ",
+        limits.plan_bytes_for_sequences(), " for sequences (", positions, " tokens, ",
+        request.sampling.uses_penalties() ? "counted for penalties" : "no penalties", ", ",
+        request.sampling.logit_bias.size(), " logit biases): use a smaller max_tokens, or no penalties"));
+  }
   return model::CheckSampling(request.sampling);
 }
 
 Scheduler::Scheduler(const SchedulerLimits& limits, Epoch epoch) : limits_(limits), epoch_(epoch) {
   DR_CHECK(limits.dp > 0 && limits.blocks_per_dp_rank > 0 && limits.max_context > 0);
   DR_CHECK(limits.max_step_tokens > 0 && limits.max_sequences > 0);
+  // One position's log-probabilities fit the half of a result that prompts have.
+  DR_CHECK(limits.max_message_bytes / 2 >= model::MostPositionLogprobsBytes(model::kMostTopLogprobs));
   MakeGroups();
 }
 
@@ -88,21 +112,38 @@ std::vector<TokenEvent> Scheduler::Abort(const absl::Status& why) {
   return events;
 }
 
+TokenEvent Scheduler::EndStalled() {
+  DR_CHECK(in_step_.empty() && !sequences_.empty());
+  // A suspect was to run alone. Else the oldest sequence: it is preempted for no other one.
+  const SequenceId id = suspects_.empty() ? sequences_.begin()->first : *suspects_.begin();
+  const Sequence& sequence = at(id);
+  int64_t most_available = 0;
+  for (const Group& group : groups_) {
+    most_available = std::max<int64_t>(most_available, group.pool.available());
+  }
+  TokenEvent event{.sequence = id, .finish = FinishReason::kError, .cached_tokens = sequence.cached_tokens};
+  event.error = absl::InternalError(absl::StrCat(
+      "the scheduler found no step for this request: its ", sequence.size(), " tokens take ",
+      BlocksFor(sequence.size()), " pages of the KV cache, and a dp group has at most ", most_available,
+      " of ", limits_.blocks_per_dp_rank, " free. This is a fault of the server"));
+  Remove(id);
+  return event;
+}
+
 void Scheduler::Remove(SequenceId id) {
   const Sequence& sequence = at(id);
   suspects_.erase(id);
   if (waiting_.erase(id) == 0) {
     groups_[sequence.dp_rank].running.erase(id);
-    --running_;
   }
   sequences_.erase(id);  // its block table gives the blocks back
 }
 
 ServingStats Scheduler::Stats() const {
   ServingStats stats = totals_;
-  stats.running = running_;
   stats.waiting = static_cast<int64_t>(waiting_.size());
   for (const Group& group : groups_) {
+    stats.running += std::ssize(group.running);
     stats.blocks_used += group.pool.held();
     stats.blocks_total += group.pool.size();
   }

@@ -8,28 +8,35 @@
 //   Resume         -> events       a new one has begun; then the next Plan
 //
 // Policy
-// - Every sequence that decodes gets its one token first; what is left of max_step_tokens (per dp group) goes
-//   to prefill chunks in order of arrival. A group never runs more sequences than it has step tokens, so a
-//   prefill makes progress beside any number of decodes, and decodes beside any prefill.
-// - Admission is strictly first come, first served over all groups: nobody overtakes the head of the queue.
-//   It is admitted when some group has blocks for all of its tokens; those are reserved at once, so a prefill
-//   never stops half way. Of the groups that fit, the one with the most free room plus cached prefix is
-//   taken.
-// - When a decode finds no block, the youngest sequence of its group is preempted (maybe itself): it gives
-//   its blocks back and waits again at its place in the order of arrival. Its output so far is replayed
-//   behind its prompt; draws are by position, so it goes on with the very tokens it would have had. The
-//   oldest sequence is never preempted by another, and each fits alone, so all come to an end. Nobody is
-//   admitted in a step that had to preempt.
+// - Every sequence that decodes gets its one token first; the rest of max_step_tokens (per dp group) goes
+//   to prefill chunks in order of arrival. A group never runs more than max_sequences sequences, nor more
+//   than it has step tokens: a prefill makes progress beside any number of decodes, and decodes beside any
+//   prefill.
+// - Admission is strictly first come, first served over all groups: no sequence overtakes the head of the
+//   queue. The head is admitted when some group has blocks for all of its tokens. These blocks are reserved
+//   at once, so a prefill never stops half way. Of the groups that fit, the scheduler takes the one with the
+//   most free room plus cached prefix.
+// - When a decode finds no block, the youngest sequence of its group is preempted (perhaps the decoding one
+//   itself): its blocks go back, and it waits again at its place in the order of arrival. Its output so far
+//   is replayed behind its prompt; draws are by position, so the sequence continues with the tokens that it
+//   would have had. The oldest sequence is never preempted by another, and each sequence fits alone, so all
+//   come to an end. No sequence is admitted in a step that had to preempt.
+// - A plan fits one message of max_message_bytes (model/step/message_size.h). Sequences with penalties send
+//   their token counts and are the large ones. When running sequences outgrow the message, the youngest of
+//   all groups are preempted. A request that would not fit alone is refused. Results fit one message too:
+//   prompt chunks with log-probabilities are cut so.
 // - Full blocks, of prompt and of output, are found again by later sequences of equal history and salt. Where
-//   prompts are computed in a form of their own (SchedulerLimits::prefill_attention), blocks of prompts alone
-//   are, by positions of prompts: what is found then is what would have been computed, bit for bit.
+//   prompts are computed in a form of their own (SchedulerLimits::prefill_attention), only blocks that lie
+//   wholly within prompts are published and found: a found block then holds the bits that the finder would
+//   have computed.
 // - An interruption takes every page away: all sequences wait again, in order of arrival, and are replayed as
 //   preempted ones are.
-// - One request must not bring the ranks down for all, again and again. Whoever takes part in two broken
-//   steps and decodes nothing in between is a suspect. Suspects run alone, the oldest first, until each has
-//   decoded a token; one that breaks its step alone ends with an error. Two losses by chance thus cost nobody
-//   anything but time, and a third one the one sequence that was alone with it. A single broken step is no
-//   reason to run alone: machines fail more often than requests are deadly, and replaying one by one is slow.
+// - One request must not bring the ranks down for all, again and again. A sequence that takes part in two
+//   broken steps and decodes nothing in between is a suspect. Suspects run alone, the oldest first, until
+//   each has decoded a token; a suspect that breaks its step alone ends with an error. Two losses by chance
+//   thus cost time only, and a third one costs the one sequence that was alone with it. A sequence does not
+//   run alone after a single broken step: machines fail more often than requests are deadly, and replaying
+//   sequences one by one is slow.
 #pragma once
 
 #include <map>
@@ -51,12 +58,18 @@
 
 namespace deeprack::coordinator {
 
+// Whether plans under these limits fit one message. InvalidArgument with the numbers if not. Reads dp,
+// max_step_tokens, max_context and max_message_bytes.
+absl::Status CheckPlanSize(const SchedulerLimits& limits);
+
 // Whether a request can ever run under these limits. InvalidArgument with the numbers if not. Pure, so that
 // any thread may ask before it queues. A request whose prompt fits but whose max_tokens reaches beyond the
 // context or the cache is good: it ends there with kLength.
 absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request);
 
 class Scheduler {
+  friend class SchedulerPeer;  // of the tests: takes pages away, as a fault would
+
  public:
   // Limits must be positive numbers (a bug otherwise).
   Scheduler(const SchedulerLimits& limits, Epoch epoch);
@@ -68,8 +81,13 @@ class Scheduler {
   // under way: then its last event comes from Apply, and its blocks stay as they are until then.
   std::optional<TokenEvent> Cancel(SequenceId id);
 
-  // The next step; nullopt when nothing can run. No step may be under way.
+  // The next step; nullopt when there is no sequence. No step may be under way.
   std::optional<model::StepPlan> Plan();
+
+  // To be called when Plan gave nullopt although sequences are there, which is a fault of the scheduler. Ends
+  // the one sequence that could not be planned (kError, Internal) and returns its last event; the others go
+  // on.
+  TokenEvent EndStalled();
 
   // Takes in the answer to the last plan. Events in the plan's order; a sequence that only prefilled has
   // none. Internal when the answer does not belong to the plan; nothing has changed then.
@@ -80,8 +98,8 @@ class Scheduler {
   // `why`). Until Resume there is no Plan.
   std::vector<TokenEvent> Interrupt(const absl::Status& why);
 
-  // Goes on with new ranks, which hold so many pages. With fewer than before, sequences that have grown
-  // beyond what a group holds end: kLength where they reach it exactly, else kError.
+  // Continues with new ranks, each with `blocks_per_dp_rank` pages. With fewer pages than before, sequences
+  // that have grown beyond what a group holds end: kLength where they reach it exactly, else kError.
   std::vector<TokenEvent> Resume(Epoch epoch, int32_t blocks_per_dp_rank);
 
   // Ends every sequence with kError, also in the midst of a step.
@@ -97,6 +115,7 @@ class Scheduler {
     BlockPool pool;
     std::set<SequenceId> running;
     int32_t step_tokens_left = 0;
+    int64_t logprob_bytes_left = 0;  // of this step's result, for log-probabilities of prompts
   };
   struct Placement {
     int32_t dp_rank = 0;
@@ -108,11 +127,15 @@ class Scheduler {
   void PlanDecodes();
   void PlanPrefills();
   void AdmitWaiting();
+  void ScheduleChunk(Sequence& sequence);
   void Schedule(Sequence& sequence, int32_t tokens);
   void Admit(Sequence& sequence, const Placement& placement);
   bool ReserveOrPreempt(Sequence& sequence);
   void Preempt(Sequence& sequence);
-  void PreemptYoungestBut(const Sequence& spared);
+  void PreemptToFitMessage();
+  Sequence* YoungestBut(SequenceId spared);
+  int64_t PlanBytes(const Sequence& sequence) const;
+  int64_t DecodeResultBytes(const Group& group) const;
   void PutBack(Sequence& sequence);
   std::optional<Placement> Place(const Sequence& sequence) const;
   // Positions whose pages may be shared with other sequences.
@@ -142,7 +165,7 @@ class Scheduler {
   std::vector<SequenceId> in_step_;  // the step under way, in the plan's order
   bool interrupted_ = false;
   bool preempted_in_this_plan_ = false;
-  int32_t running_ = 0;
+  int64_t plan_bytes_ = 0;  // of the running sequences, in this plan
   SequenceId last_id_ = 0;
   StepId next_step_ = 1;
   ServingStats totals_;  // the counters of Stats; gauges are filled in there

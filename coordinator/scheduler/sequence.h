@@ -16,21 +16,21 @@ struct Sequence {
   Request request;              // its prompt is the start of `tokens` and has been moved there
   std::vector<TokenId> tokens;  // the prompt, then the output: what a replay computes again
   int32_t prompt_size = 0;
-  int32_t max_size = 0;  // of `tokens`: the sequence ends when it is reached
+  int32_t max_size = 0;  // the sequence ends when `tokens` has this size
   TokenCounter counter;  // filled while penalties are used
 
   // While running.
   int32_t dp_rank = -1;
   int32_t num_computed = 0;  // positions whose KV is in `blocks`
   BlockTable blocks;
-  int32_t chunk = 0;       // tokens in the step under way; 0: not part of it
-  bool cancelled = false;  // while in a step: it ends when the step is applied
+  int32_t chunk = 0;       // tokens in the step under way; 0: the step leaves it out
+  bool cancelled = false;  // in the step under way: the sequence ends when the step is applied
 
   // Kept over preemptions.
   bool admitted_before = false;
   int32_t cached_tokens = 0;        // prompt tokens found in the prefix cache at the first admission
   int32_t next_prompt_logprob = 1;  // position of the first prompt token whose log-probability is still due
-  int32_t broken_steps = 0;         // that it took part in since it last decoded a token
+  int32_t broken_steps = 0;         // in which it took part since it last decoded a token
 
   int32_t size() const { return static_cast<int32_t>(tokens.size()); }
   int32_t remaining() const { return size() - num_computed; }

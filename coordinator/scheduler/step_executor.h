@@ -1,4 +1,4 @@
-// The scheduler's port to whatever runs steps: dispatch over gRPC, or a simulation.
+// The scheduler's port to the ranks: dispatch in service, a simulation in tests.
 #pragma once
 
 #include "absl/status/statusor.h"
@@ -10,8 +10,8 @@ namespace deeprack::coordinator {
 class StepExecutor {
  public:
   virtual ~StepExecutor() = default;
-  // Runs the plan on every rank and joins their answers: results for all of plan.sequences, in its order.
-  // Blocks. An error means that the epoch is over; its message names the rank.
+  // Runs the plan on every rank and joins the answers: one result for each of plan.sequences, in the plan's
+  // order. Blocks. After an error the epoch is over; the message names the rank.
   virtual absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) = 0;
 };
 

@@ -1,4 +1,4 @@
-// How often each token has occurred in a sequence: what penalties need, kept up to date token by token.
+// How often each token has occurred in a sequence, for penalties. Updated token by token.
 #pragma once
 
 #include <vector>
@@ -15,6 +15,8 @@ class TokenCounter {
   void AddPrompt(absl::Span<const TokenId> tokens);
   void AddOutput(TokenId token);
 
+  // Distinct tokens.
+  int64_t size() const { return static_cast<int64_t>(counts_.size()); }
   // In ascending order of tokens.
   std::vector<model::TokenCount> counts() const;
 

@@ -35,7 +35,7 @@ const AddedTokenMatcher::Node* AddedTokenMatcher::LongestAt(std::string_view tex
 }
 
 void AddedTokenMatcher::Split(std::string_view text, bool allow_control, std::vector<TextSpan>* spans) const {
-  size_t done = 0;  // text before it is in *spans
+  size_t done = 0;  // *spans covers text[0, done)
   for (size_t at = 0; at < text.size();) {
     size_t length = 0;
     const Node* match = starts_[static_cast<uint8_t>(text[at])] ? LongestAt(text, at, &length) : nullptr;

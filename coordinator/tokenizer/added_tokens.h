@@ -1,5 +1,5 @@
-// Finds added tokens (<think>, <|im_start|>, ...) in text, as the Aho-Corasick automaton of the `tokenizers`
-// package does: leftmost, and among those the longest, never overlapping.
+// Finds added tokens (<think>, <|im_start|>, ...) in text, as the `tokenizers` package: the leftmost match,
+// among matches that begin at the same byte the longest, and no overlaps.
 #pragma once
 
 #include <array>
@@ -13,21 +13,22 @@
 
 namespace deeprack::coordinator {
 
-// A stretch of text: one added token, or (token < 0) ordinary text, never empty.
+// A part of a text: one added token, or (token < 0) ordinary text. Never empty.
 struct TextSpan {
   std::string_view text;
   TokenId token = -1;
 };
 
-// Immutable once filled; then safe to use from any thread. A search costs at most the length of the text
-// times that of the longest token.
+// Thread-safe after the last Add. A search takes time proportional, at most, to the length of the text times
+// the length of the longest token.
 class AddedTokenMatcher {
  public:
-  // A token that is `control` is text unless Split allows it. `content` is not empty and not in yet.
+  // `control`: the token is ordinary text unless Split allows control tokens. `content` is not empty and was
+  // not added before.
   void Add(std::string_view content, TokenId id, bool control);
 
-  // Appends the spans of `text` in order. A control token that is not allowed stays within its ordinary text;
-  // the search goes on behind it, so that what overlaps it is not found either.
+  // Appends the spans of `text` in order. A control token that is not allowed stays ordinary text. The search
+  // goes on behind that token, so tokens that overlap it are not found.
   void Split(std::string_view text, bool allow_control, std::vector<TextSpan>* spans) const;
 
  private:
@@ -40,13 +41,13 @@ class AddedTokenMatcher {
     return uint64_t{node} << 8 | static_cast<uint8_t>(byte);
   }
 
-  // The longest token that starts at text[at]; its node, and its length in *length. nullptr when there is
-  // none.
+  // The node of the longest token that starts at text[at], with the token's length in *length. nullptr: no
+  // token starts there.
   const Node* LongestAt(std::string_view text, size_t at, size_t* length) const;
 
   std::vector<Node> nodes_{1};  // a trie; the root is 0
   absl::flat_hash_map<uint64_t, uint32_t> edges_;
-  std::array<bool, 256> starts_{};  // bytes that some token starts with
+  std::array<bool, 256> starts_{};  // by byte: true if a token starts with the byte
 };
 
 }  // namespace deeprack::coordinator

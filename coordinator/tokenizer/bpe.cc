@@ -7,7 +7,7 @@
 namespace deeprack::coordinator {
 namespace {
 
-// For a heap whose top is the merge to apply next: the lowest rank, and among equals the leftmost.
+// The order of a heap whose top is the next merge: the lowest rank, and among equal ranks the leftmost.
 constexpr auto kAppliedLater = [](const auto& a, const auto& b) {
   return a.rank != b.rank ? a.rank > b.rank : a.at > b.at;
 };
@@ -18,7 +18,7 @@ bool BytePairEncoder::AddMerge(TokenId left, TokenId right, TokenId merged, int3
   return merges_.try_emplace(PairKey(left, right), Merge{rank, merged}).second;
 }
 
-// Puts the merge of the symbols at `left` and after it on the heap, if there is one.
+// Puts the merge of the symbol at `left` and the next symbol on the heap, if the vocabulary has that merge.
 void BytePairEncoder::Offer(int32_t left, Workspace* workspace) const {
   const Workspace::Symbol& symbol = workspace->symbols_[left];
   if (symbol.next < 0) return;
@@ -56,7 +56,7 @@ void BytePairEncoder::Encode(std::string_view word, Workspace* workspace,
     heap.pop_back();
     Workspace::Symbol& left = symbols[best.at];
     if (left.token < 0 || left.next < 0) continue;
-    // One of the pair may have been merged with another neighbour since.
+    // A symbol of the pair may have merged with its other neighbour after the candidate was offered.
     const auto merge = merges_.find(PairKey(left.token, symbols[left.next].token));
     if (merge == merges_.end() || merge->second.merged != best.merged) continue;
 

@@ -1,4 +1,4 @@
-// Byte-pair encoding of one word (a piece that the pre-tokenizer cut out).
+// Byte-pair encoding of one word. A word is a piece of text as the pre-tokenizer cuts it.
 #pragma once
 
 #include <array>
@@ -12,10 +12,10 @@
 
 namespace deeprack::coordinator {
 
-// Immutable once filled; then safe to use from any thread.
+// Thread-safe after the last change.
 class BytePairEncoder {
  public:
-  // Room for one word at a time, kept from word to word. One per thread.
+  // Memory that Encode uses again for each word. Each thread needs a workspace of its own.
   class Workspace {
     friend class BytePairEncoder;
     struct Symbol {
@@ -32,14 +32,13 @@ class BytePairEncoder {
     std::vector<Candidate> heap_;
   };
 
-  // The token of each single byte; -1 for bytes that never occur in UTF-8 and have none.
+  // Sets the token of each single byte. Bytes that never occur in UTF-8 may have -1, no token.
   void SetByteTokens(const std::array<TokenId, 256>& tokens) { byte_tokens_ = tokens; }
 
-  // Merge number `rank` (0 is applied first). False when the pair is already there.
+  // Adds the merge of rank `rank`; rank 0 is applied first. False: the pair has a merge already.
   bool AddMerge(TokenId left, TokenId right, TokenId merged, int32_t rank);
 
-  // From then on a word that is a token as a whole is that token, whatever the merges say (Llama 3's
-  // "ignore_merges").
+  // A word that equals `bytes` becomes `token`, without merges ("ignore_merges" of Llama 3).
   void PreferWholeWord(std::string bytes, TokenId token) { whole_words_.emplace(std::move(bytes), token); }
 
   // Appends the tokens of `word` (at most 2^31 - 1 bytes of UTF-8). O(n log n) in its length.

@@ -1,5 +1,6 @@
-// How text is cut before byte-pair encoding, by the names that GGUF files have for it (tokenizer.ggml.pre). A
-// GGUF holds no regexes: these are the ones of the tokenizer.json that each name was given for.
+// The pre-tokenizers of GGUF files, by the names of tokenizer.ggml.pre. A pre-tokenizer cuts text into words
+// before byte-pair encoding. A GGUF has only the name; the regexes here are those of the model's
+// tokenizer.json.
 #pragma once
 
 #include <span>
@@ -13,7 +14,7 @@ struct GgufPreTokenizer {
   std::span<const std::string_view> splits;  // as in TokenizerSpec
   bool nfc = false;
   bool ignore_merges = false;
-  bool add_bos = true;  // where the file does not say
+  bool add_bos = true;  // if the file has no add_bos_token
 };
 
 const GgufPreTokenizer* FindGgufPreTokenizer(std::string_view name);  // nullptr: not known

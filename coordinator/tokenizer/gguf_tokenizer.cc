@@ -21,7 +21,7 @@ constexpr char kTypes[] = "tokenizer.ggml.token_type";
 constexpr char kMerges[] = "tokenizer.ggml.merges";
 constexpr char kPre[] = "tokenizer.ggml.pre";
 constexpr char kAddBos[] = "tokenizer.ggml.add_bos_token";
-// What would change texts before they are cut.
+// Metadata of a text normalizer, which is not supported.
 constexpr const char* kMustBeFalse[] = {"tokenizer.ggml.add_space_prefix",
                                         "tokenizer.ggml.normalizer.lowercase",
                                         "tokenizer.ggml.normalizer.strip_accents"};
@@ -111,7 +111,7 @@ class Reader {
         if (token.empty()) return Wrong(where, "an empty token");
         return builder_.AddAdded({.content = std::string(token), .id = id, .special = type == kControl},
                                  where);
-      case kUnused:  // there to fill the vocabulary up: "[PAD128815]"
+      case kUnused:  // fills the vocabulary up: "[PAD128815]"
         return absl::OkStatus();
       default:
         return Wrong(absl::StrCat(kTypes, "[", id, "]"),

@@ -1,4 +1,4 @@
-// The tokenizer that a GGUF's metadata describes:
+// Reads the tokenizer in a GGUF's metadata:
 // https://github.com/ggml-org/ggml/blob/master/docs/gguf.md#tokenizer
 #pragma once
 
@@ -8,13 +8,14 @@
 
 namespace deeprack::coordinator {
 
-// Byte-level vocabularies (tokenizer.ggml.model gpt2) with the splits that tokenizer.ggml.pre names: those of
-// DeepSeek V3 and R1, DeepSeek LLM, Qwen2 and Llama 3. The ids of any text are those that the tokenizer.json
-// of the same vocabulary gives. Every control token counts as special; tokens that only fill the vocabulary
-// up are left out. InvalidArgument: another kind, or a vocabulary that is not whole.
+// Reads byte-level vocabularies (tokenizer.ggml.model gpt2) whose tokenizer.ggml.pre is that of DeepSeek V3
+// and R1, DeepSeek LLM, Qwen2 or Llama 3. Every text gets the same ids as with the model's tokenizer.json.
+// Control tokens are special. Tokens that only fill the vocabulary up are left out. Errors: InvalidArgument
+// for another kind, or a vocabulary with missing parts.
 absl::StatusOr<TokenizerSpec> ReadGgufTokenizer(const model::GgufModel& model);
 
-// Whether encoding a text begins with bos: tokenizer.ggml.add_bos_token, or what the vocabulary's kind does.
+// True if the ids of a text begin with bos: tokenizer.ggml.add_bos_token, or the default of the
+// pre-tokenizer.
 absl::StatusOr<bool> GgufAddsBos(const model::GgufModel& model);
 
 }  // namespace deeprack::coordinator

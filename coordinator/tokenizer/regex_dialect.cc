@@ -10,7 +10,7 @@
 namespace deeprack::coordinator {
 namespace {
 
-// Unicode's White_Space, as members of a class. (PCRE2's own \s also holds U+180E.)
+// Unicode's White_Space, as members of a class. PCRE2's own \s also has U+180E.
 constexpr std::string_view kSpace =
     R"(\x09-\x0d\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
 constexpr std::string_view kNotSpace =

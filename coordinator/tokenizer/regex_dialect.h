@@ -1,4 +1,4 @@
-// From the regular expressions of tokenizer.json to PCRE2's.
+// Translates the regular expressions of tokenizer.json for PCRE2.
 #pragma once
 
 #include <string>
@@ -8,9 +8,9 @@
 
 namespace deeprack::coordinator {
 
-// The same pattern for PCRE2 (UTF and UCP modes). The dialects differ in what \s holds, in the age of their
-// Unicode tables, and in constructs that one has or reads otherwise: those are refused with their offset
-// (InvalidArgument).
+// A pattern of the same meaning for PCRE2 in UTF and UCP modes. The dialects differ in the characters of \s
+// and in the version of their Unicode tables; the result hides these differences. Errors: InvalidArgument,
+// with the offset, for a construct that only one dialect has or that the dialects read differently.
 absl::StatusOr<std::string> ToPcre2(std::string_view regex);
 
 }  // namespace deeprack::coordinator

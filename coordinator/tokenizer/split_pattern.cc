@@ -13,7 +13,7 @@
 namespace deeprack::coordinator {
 namespace {
 
-// Backtracking steps of one search. The patterns of real vocabularies need a few per character.
+// The most backtracking steps of one search. The patterns of real vocabularies need a few for each character.
 constexpr uint32_t kMatchLimit = 50'000'000;
 constexpr uint32_t kHeapLimitKib = 64 * 1024;
 
@@ -76,7 +76,7 @@ absl::Status SplitPattern::Split(std::string_view text, std::vector<std::string_
   size_t done = 0;
   while (done < text.size()) {
     int found = search(done, 0);
-    // The interpreter keeps its backtracking on the heap, with more room than the JIT's stack.
+    // The interpreter backtracks on the heap, which has more room than the JIT's stack.
     if (found == PCRE2_ERROR_JIT_STACKLIMIT) found = search(done, PCRE2_NO_JIT);
     if (found == PCRE2_ERROR_NOMATCH) break;
     if (found < 0) {

@@ -1,5 +1,5 @@
 // One `Split` of a tokenizer.json: a regular expression in the dialect of the `tokenizers` package
-// (Oniguruma), run by PCRE2 with the same meaning.
+// (Oniguruma). PCRE2 runs the expression with the same meaning.
 #pragma once
 
 #include <memory>
@@ -15,15 +15,15 @@ namespace deeprack::coordinator {
 // Immutable; safe to use from any thread.
 class SplitPattern {
  public:
-  // Accepts the constructs that both dialects share: literals, classes, $, \s \S \r \n \t \p{L,M,N,P,S}, groups
-  // (?: (?i:
-  // (?= (?!, alternation and quantifiers. Refuses every other one by name (InvalidArgument), and a pattern
-  // that can match the empty string. Spaces and categories are those of Unicode 16, whatever PCRE2 was built
-  // with.
+  // Accepts the constructs that both dialects share: literals, classes, $, \s \S \r \n \t \p{L,M,N,P,S},
+  // groups
+  // (?: (?i: (?= (?!, alternation and quantifiers. Spaces and categories are those of Unicode 16 with every
+  // version of PCRE2. Errors: InvalidArgument for any other construct, by name, and for a pattern that can
+  // match the empty string.
   static absl::StatusOr<SplitPattern> Compile(std::string_view regex);
 
-  // Cuts `text` (valid UTF-8) into its matches and what lies between them, in order and without empty pieces
-  // ("Isolated"), and appends them. ResourceExhausted when the search exceeds its step limit.
+  // Cuts `text` (valid UTF-8) into the matches and the texts between matches, and appends the pieces in
+  // order, without empty pieces ("Isolated"). Errors: ResourceExhausted if the search exceeds its step limit.
   absl::Status Split(std::string_view text, std::vector<std::string_view>* pieces) const;
 
  private:

@@ -43,13 +43,14 @@ absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path) {
   return text;
 }
 
-// NFC of Unicode 9: what models were trained on is what the `tokenizers` package does, whose tables are that
-// old. Later characters stay where they are and as they are.
+// NFC of Unicode 9, the version of the `tokenizers` package, whose ids the models were trained on. Characters
+// of later versions are left unchanged.
 const icu::Normalizer2* NfcOfUnicode9(UErrorCode& error) {
   static UErrorCode made = U_ZERO_ERROR;
   static const icu::Normalizer2* nfc = []() -> const icu::Normalizer2* {
     const icu::Normalizer2* current = icu::Normalizer2::getNFCInstance(made);
-    auto* known = new icu::UnicodeSet(u"[:age=9.0:]", made);  // the normalizer refers to it; both live on
+    auto* known = new icu::UnicodeSet(u"[:age=9.0:]",
+                                      made);  // the normalizer refers to `known`; neither is ever destroyed
     if (U_FAILURE(made)) return nullptr;
     return new icu::FilteredNormalizer2(*current, *known->freeze());
   }();
@@ -70,8 +71,8 @@ absl::StatusOr<std::string> ToNfc(std::string_view text) {
   return normalized;
 }
 
-// A token that steers the model rather than being part of a text: one that is marked special, or that is
-// markup. R1's own <|User|>, <think> and tool markers are not marked special in its file.
+// True for a token that steers the model: a token that is marked special, or that is markup. R1's file does
+// not mark <|User|>, <think> and the tool markers as special.
 bool IsControl(const AddedToken& token) { return token.special || token.content.starts_with('<'); }
 
 class BpeTokenizer final : public Tokenizer {
@@ -173,7 +174,7 @@ class BpeTokenizer final : public Tokenizer {
   absl::Status FillAddedTokens(const TokenizerSpec& spec) {
     absl::flat_hash_map<std::string, TokenId> normalized_contents;
     for (const AddedToken& token : spec.added_tokens) {
-      // As the decoder of the `tokenizers` package reads them.
+      // The bytes that the decoder of the `tokenizers` package gives.
       tokens_[token.id] = {SymbolsToBytes(token.content).value_or(token.content), token.special};
       if (!token.normalized) {
         added_.Add(token.content, token.id, IsControl(token));
@@ -206,11 +207,11 @@ class BpeTokenizer final : public Tokenizer {
   }
 
   bool nfc_ = false;
-  AddedTokenMatcher added_;             // looked for in the text as it is
-  AddedTokenMatcher added_normalized_;  // then in what is left, normalised
+  AddedTokenMatcher added_;             // found in the text before normalising
+  AddedTokenMatcher added_normalized_;  // found in the rest after normalising
   std::vector<SplitPattern> splits_;
   BytePairEncoder encoder_;
-  std::vector<Token> tokens_;  // by id; ids that no token has are empty
+  std::vector<Token> tokens_;  // by id; an id without a token has no bytes
   absl::flat_hash_map<std::string, TokenId> ids_;
 };
 

@@ -1,5 +1,5 @@
-// Text <-> token ids, from a Hugging Face tokenizer.json or a GGUF. Byte-level BPE with the pre-tokenizers of
-// DeepSeek V3/R1, Qwen2.5 and Llama 3. Immutable after Load; safe to use from any thread.
+// Turns text into token ids and back, by a Hugging Face tokenizer.json or a GGUF: byte-level BPE with the
+// pre-tokenizers of DeepSeek V3/R1, Qwen2.5 and Llama 3. Immutable after Load, so thread-safe.
 #pragma once
 
 #include <memory>
@@ -16,42 +16,43 @@ namespace deeprack::coordinator {
 
 class Tokenizer {
  public:
-  // Reads tokenizer.json of the folder `model_path` (or that file itself), or the metadata of a GGUF. What
-  // this class cannot honour (another model type, normaliser, pre-tokenizer or decoder) is refused by name.
-  // InvalidArgument, NotFound, DataLoss (a damaged GGUF).
+  // `model_path` is a folder with a tokenizer.json, a tokenizer.json, or a GGUF. Errors: InvalidArgument,
+  // with the name, for a model type, normaliser, pre-tokenizer or decoder that this class does not have;
+  // NotFound; DataLoss for a damaged GGUF.
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& model_path);
   virtual ~Tokenizer() = default;
 
-  // Special tokens written in `text` become their ids only if `allow_special`; otherwise they are ordinary
-  // text. Special here are the added tokens that the file marks so, and all that begin with '<': R1's file
-  // does not mark <think>, <|User|> or the tool markers, and a user who types them must not steer the model.
-  // Other added tokens are words. Never adds bos by itself. `text` must be valid UTF-8 (InvalidArgument with
-  // the offset of the first bad byte). ResourceExhausted when a regex of the file exceeds its step limit on
-  // it.
+  // Special tokens in `text` become their ids if `allow_special`; else they are ordinary text. Special are
+  // the added tokens that the file marks as special, and the added tokens that begin with '<': R1's file does
+  // not mark <think>, <|User|> and the tool markers, and a user who types these must not steer the model.
+  // Other added tokens always become their ids. Encode does not add bos. Errors: InvalidArgument if `text` is
+  // not valid UTF-8, with the offset of the first invalid byte; ResourceExhausted if a regex of the file
+  // exceeds its step limit.
   virtual absl::StatusOr<std::vector<TokenId>> Encode(std::string_view text, bool allow_special) const = 0;
 
-  // The bytes of one token (a fragment of UTF-8, perhaps); empty for a special token unless `show_special`.
+  // The bytes of one token, which may be a part of a UTF-8 character. Empty for an id without a token, and
+  // for a special token unless `show_special`.
   virtual std::string_view TokenBytes(TokenId id, bool show_special) const = 0;
 
-  // All bytes of the ids, invalid sequences replaced by U+FFFD as the `tokenizers` package does.
+  // The bytes of all ids as text. Invalid UTF-8 becomes U+FFFD, as with the `tokenizers` package.
   virtual std::string Decode(std::span<const TokenId> ids, bool show_special) const = 0;
 
   virtual std::optional<TokenId> TokenToId(std::string_view token) const = 0;
-  virtual bool IsSpecial(TokenId id) const = 0;  // marked so in the file
+  virtual bool IsSpecial(TokenId id) const = 0;  // the file marks the token as special
   virtual int32_t vocab_size() const = 0;        // one past the largest id
 };
 
-// Turns a stream of tokens into a stream of text that never ends inside a UTF-8 character.
+// Turns a stream of tokens into a stream of text. Each piece of text ends at the end of a UTF-8 character.
 class IncrementalDetokenizer {
  public:
   explicit IncrementalDetokenizer(const Tokenizer* tokenizer, bool show_special = false)
       : tokenizer_(tokenizer), show_special_(show_special) {}
 
-  // The text that became certain with this token (possibly empty). Bytes that can never become a valid
-  // character are given out as U+FFFD.
+  // The text that this token completes; may be empty. Bytes that no later byte can make a valid character
+  // become U+FFFD.
   std::string Append(TokenId id);
 
-  // What is left at the end, an incomplete character as U+FFFD.
+  // The stream has ended: the text that is left. An incomplete character becomes U+FFFD.
   std::string Finish();
 
  private:

@@ -34,7 +34,7 @@ absl::Status Unsupported(const std::string& where, const Json& found, const char
   return Wrong(where, absl::StrCat(Shown(found), " is not supported; supported: ", supported));
 }
 
-// The value at `key`, or null where there is none.
+// The value at `key`; null if there is none.
 const Json& At(const Json& object, const char* key) {
   static const Json null;
   const auto found = object.find(key);
@@ -75,7 +75,7 @@ absl::StatusOr<TokenId> ReadId(const Json& value, const std::string& where) {
   return static_cast<TokenId>(value.get<int64_t>());
 }
 
-// The members of a Sequence, or the one thing itself.
+// The members of a Sequence; of any other object, the object itself.
 absl::StatusOr<std::vector<std::pair<std::string, const Json*>>> Members(const Json& value, const char* list,
                                                                          const std::string& where) {
   std::vector<std::pair<std::string, const Json*>> members;
@@ -117,7 +117,7 @@ class Reader {
         CheckKeys(model, "model",
                   {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
                    "fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges"}));
-    // Files older than the field `type` are of this type.
+    // Files from before the field `type` have this type.
     if (const Json& type = At(model, "type"); !type.is_null() && type != "BPE") {
       return Unsupported("model.type", type, "\"BPE\"");
     }
@@ -131,7 +131,7 @@ class Reader {
     DR_ASSIGN_OR_RETURN(const bool byte_fallback, ReadBool(model, "byte_fallback", "model"));
     if (byte_fallback) return Unsupported("model.byte_fallback", true, "false");
     DR_ASSIGN_OR_RETURN(builder_.spec().ignore_merges, ReadBool(model, "ignore_merges", "model"));
-    // unk_token and fuse_unk are without effect: every byte has a token.
+    // unk_token and fuse_unk have no effect: every byte has a token.
     DR_RETURN_IF_ERROR(ReadVocab(At(model, "vocab")));
     return ReadMerges(At(model, "merges"));
   }
@@ -243,10 +243,10 @@ class Reader {
   }
 
   absl::Status ReadByteLevel(const Json& byte_level, const std::string& where) {
-    // trim_offsets concerns offsets only.
+    // trim_offsets changes only offsets, which are not used here.
     DR_RETURN_IF_ERROR(
         CheckKeys(byte_level, where, {"type", "add_prefix_space", "trim_offsets", "use_regex"}));
-    // Both are true where they are missing.
+    // Both are true if they are missing.
     for (const char* key : {"add_prefix_space", "use_regex"}) {
       if (!At(byte_level, key).is_null() && !At(byte_level, key).is_boolean()) {
         return Wrong(absl::StrCat(where, ".", key), "expected true or false");
@@ -267,8 +267,8 @@ class Reader {
     return absl::OkStatus();
   }
 
-  // A post-processor adds bos and the like, which here the chat template does. Those known do nothing else to
-  // ids.
+  // A post-processor adds tokens like bos. Here the chat template adds these. The post-processors that are
+  // accepted change ids in no other way.
   static absl::Status CheckPostProcessor(const Json& processor) {
     if (processor.is_null()) return absl::OkStatus();
     DR_ASSIGN_OR_RETURN(const auto members, Members(processor, "processors", "post_processor"));

@@ -1,4 +1,4 @@
-// What a tokenizer.json says, read strictly: either it is all here, or the file is refused by name.
+// Reads a tokenizer.json strictly: a part of the file that deeprack does not support is an error.
 #pragma once
 
 #include <string_view>
@@ -8,7 +8,8 @@
 
 namespace deeprack::coordinator {
 
-// Reads the text of a tokenizer.json. Errors say where in the file: "model.merges[7]: ...". InvalidArgument.
+// Reads the text of a tokenizer.json. Errors: InvalidArgument, with the place in the file ("model.merges[7]:
+// ...").
 absl::StatusOr<TokenizerSpec> ParseTokenizerJson(std::string_view text);
 
 }  // namespace deeprack::coordinator

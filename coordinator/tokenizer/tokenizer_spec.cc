@@ -49,7 +49,7 @@ absl::Status TokenizerSpecBuilder::AddAdded(AddedToken token, const std::string&
   return absl::OkStatus();
 }
 
-// Byte-level BPE can write any text only if each byte has a token. Those that UTF-8 never uses may lack one.
+// Byte-level BPE can write any text only if each byte has a token. Bytes that UTF-8 never uses need none.
 absl::Status TokenizerSpecBuilder::FindByteTokens(const std::string& where) {
   for (int byte = 0; byte < 256; ++byte) {
     std::string symbol;

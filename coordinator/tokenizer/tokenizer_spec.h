@@ -1,4 +1,5 @@
-// What a tokenizer is made of, whatever file said so, and the checks that hold for all of them.
+// The parts of a tokenizer as values, from a tokenizer.json or a GGUF, and the checks that every tokenizer
+// passes.
 #pragma once
 
 #include <array>
@@ -22,7 +23,7 @@ struct AddedToken {
   std::string content;
   TokenId id = -1;
   bool special = false;
-  bool normalized = false;  // looked for after normalising, not before
+  bool normalized = false;  // found in the text after normalising; false: before
 };
 
 struct TokenizerSpec {
@@ -32,30 +33,31 @@ struct TokenizerSpec {
     TokenId merged = -1;
   };
 
-  absl::flat_hash_map<std::string, TokenId> vocab;  // as written in the file: byte-level symbols
-  std::array<TokenId, 256> byte_tokens{};  // -1 for the bytes that UTF-8 never uses, if they have none
-  std::vector<Merge> merges;               // by rank, no pair twice
+  absl::flat_hash_map<std::string, TokenId> vocab;  // the file's spelling, in byte-level symbols
+  std::array<TokenId, 256> byte_tokens{};           // -1: no token, only for bytes that UTF-8 never uses
+  std::vector<Merge> merges;                        // by rank; every pair once
   bool ignore_merges = false;
-  std::vector<AddedToken>
-      added_tokens;  // distinct contents and ids; an id outside vocab unless the content is in it
-  bool nfc = false;  // Unicode normalization form C comes first
-  std::vector<std::string> splits;  // regexes, applied one after the other
+  std::vector<AddedToken> added_tokens;  // distinct contents and ids; the id is not in vocab, or belongs to
+                                         // the same content there
+  bool nfc = false;                      // texts are normalised to Unicode's form C before they are cut
+  std::vector<std::string> splits;       // regexes; each cuts the pieces of the one before
   TokenId largest_id = -1;
 };
 
-// Puts a spec together token by token. Every fault is InvalidArgument and begins with `where`.
+// Builds a spec token by token. Every error is InvalidArgument, and its message begins with `where`.
 class TokenizerSpecBuilder {
  public:
   TokenizerSpec& spec() { return spec_; }
 
-  // `id` is from 0 to kMaxTokenId. Faults: an empty token, one that is there, an id that is taken.
+  // `id` is from 0 to kMaxTokenId. Errors: the token is empty or was added before; another token has the id.
   absl::Status AddToVocab(std::string_view token, TokenId id, const std::string& where);
   absl::Status AddAdded(AddedToken token, const std::string& where);
 
-  // After the vocabulary: each byte of UTF-8 has its token. `where` names the vocabulary.
+  // Called after the last token of the vocabulary. Error: a byte of UTF-8 has no token. `where` names the
+  // vocabulary.
   absl::Status FindByteTokens(const std::string& where);
 
-  // Of the next rank. Both tokens and what they make together are in the vocabulary or added before.
+  // Adds the merge of the next rank. Error: one of the two tokens, or the token that they make, is unknown.
   absl::Status AddMerge(std::string_view left, std::string_view right, const std::string& where);
 
   TokenizerSpec Take() { return std::move(spec_); }

@@ -1,5 +1,5 @@
 // Code points that Unicode 15.0, 15.1 and 16.0 assigned. PCRE2 10.42 (Debian 12) knows Unicode 14; the
-// `tokenizers` package knows 16. Both ends inclusive.
+// `tokenizers` package knows Unicode 16. Both ends are inclusive.
 #include "coordinator/tokenizer/unicode_additions.h"
 
 namespace deeprack::coordinator {

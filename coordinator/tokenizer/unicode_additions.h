@@ -1,5 +1,5 @@
-// Newer members of Unicode's general categories, so that \p{L} means the same to every tokenizer of the
-// model.
+// Members of Unicode's general categories that PCRE2 may be too old to know. With these, \p{L} means the same
+// here and in the `tokenizers` package.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@ struct CodePointRange {
   uint32_t last = 0;  // inclusive
 };
 
-// What to add to PCRE2's \p{category}, category one of L, M, N, P, S; in ascending order. A library that
-// already knows them gains nothing and loses nothing. Empty for any other letter.
+// The ranges to add to PCRE2's \p{category}, in ascending order. `category` is L, M, N, P or S; for any other
+// letter the result is empty. The ranges change nothing for a PCRE2 that knows them already.
 std::span<const CodePointRange> CategoryAdditions(char category);
 
 }  // namespace deeprack::coordinator

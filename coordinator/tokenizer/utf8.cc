@@ -9,7 +9,7 @@ Utf8Step ReadUtf8(std::string_view bytes) {
   if (lead < 0xC2 || lead > 0xF4) return {Utf8Kind::kInvalid, 1, 0};
 
   const int length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-  // The second byte's range excludes overlong forms, surrogates and what lies beyond U+10FFFF.
+  // The second byte's range excludes overlong forms, surrogates and code points beyond U+10FFFF.
   uint8_t low = 0x80;
   uint8_t high = 0xBF;
   if (lead == 0xE0) low = 0xA0;

@@ -1,7 +1,7 @@
 """Builds the demo tokenizer: byte-level BPE in the layout of R1's tokenizer.json, with a vocabulary of 512.
 
-Merges only ever extend a word from its start (" m", " ma", " man", " many"): the frequent words of the problems become
-single tokens, while the letters inside any other word, which counting needs, stay apart.  Digits never merge.
+Merges only extend a word from its start (" m", " ma", " man", " many"). So the frequent words of the problems become single
+tokens, and the letters of all other words stay separate tokens, which counting letters needs. Digits never merge.
 """
 import argparse
 import json
@@ -32,7 +32,7 @@ def pre_tokenizer():
 
 
 def count_pieces(seed, problems_a_skill):
-    """How often each pre-token occurs, leaving out questions about letters (their words must stay open)."""
+    """Counts each pre-token, without questions about letters, whose words must stay separate letters."""
     rng, splitter, counts = random.Random(seed), pre_tokenizer(), Counter()
     for skill in problems.SKILLS:
         for _ in range(problems_a_skill):
@@ -44,7 +44,7 @@ def count_pieces(seed, problems_a_skill):
 
 
 def choose_merges(counts, budget):
-    """Prefix chains of the most frequent words, most frequent first, until the budget of tokens is spent."""
+    """The merges of the most frequent words' prefixes, most frequent word first, until the vocabulary is full."""
     wanted = re.compile(r"Ġ[a-z]+|[A-Z][a-z]+|Ġ[-+*=]|Ċ+")
     merges, known = [], set()
 

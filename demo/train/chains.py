@@ -1,8 +1,8 @@
-"""Chains of thought: every function returns the lines it writes and, where there is one, the number it reaches.
+"""Chains of thought: every function returns the chain's lines and, if the chain computes a number, the number.
 
-Each step is local.  Digits are first written out with their place as a letter (a is the ones, b the tens, ...), so
-that a later step finds a digit by its letter; each line ends with the result so far, so that the end of a chain is
-only a copy.
+Each step depends on few tokens. The first lines write each digit with a letter for its place (a for ones, b for tens,
+...), so that a later step finds a digit by its letter. Each line ends with the result so far, so that the last line
+only copies the result.
 """
 
 PLACES = "abcdefghij"
@@ -32,7 +32,7 @@ def add(a, b):
 
 
 def compare(a, b):
-    """Digit by digit from the left, down to the first difference."""
+    """Compares digit by digit from the left until the first difference."""
     width = max(len(str(a)), len(str(b)))
     lines = [places(a, width), places(b, width)]
     for place, x, y in zip(PLACES[width - 1::-1], str(a).zfill(width), str(b).zfill(width)):
@@ -43,7 +43,7 @@ def compare(a, b):
 
 
 def subtract(a, b):
-    """The smaller from the larger, restated if need be, then the sign; 2-3-0=9-10 is a digit that had to borrow."""
+    """Subtracts the smaller number from the larger one, then adds the sign. 2-3-0=9-10: a digit that borrows."""
     lines = [f"{a}-{b}", *compare(a, b)]
     big, small = a, b
     if a < b:
@@ -74,7 +74,7 @@ def multiply_digit(a, digit):
 
 
 def multiply(a, b):
-    """The longer number times each digit of the shorter, which has one or two."""
+    """Multiplies the longer number by each digit of the shorter number, which has one or two digits."""
     lines = [f"{a}*{b}"]
     if len(str(b)) > len(str(a)):
         a, b = b, a
@@ -93,7 +93,7 @@ OPERATIONS = {"+": add, "-": subtract, "*": multiply}
 
 
 def evaluate(first, *steps):
-    """evaluate(6, ("*", 4), ("-", 5)) works 6*4-5 from left to right."""
+    """evaluate(6, ("*", 4), ("-", 5)) computes 6*4-5 from left to right."""
     lines = ["".join([str(first), *(f"{sign}{n}" for sign, n in steps)])] if len(steps) > 1 else []
     value = first
     for sign, n in steps:
@@ -103,7 +103,7 @@ def evaluate(first, *steps):
 
 
 def sort(numbers, descending):
-    """Insertion: each line takes the next number into the sorted list; the letters tell where each one came from."""
+    """Insertion sort: each line inserts the next number. A letter gives each number's place in the question."""
     items = [(f"{n:03}", place) for n, place in zip(numbers, PLACES)]
     lines = ["down" if descending else "up", "".join(f" {place}{n}" for n, place in items)]
     done = []
@@ -114,7 +114,7 @@ def sort(numbers, descending):
 
 
 def count(letter, word):
-    """Spells the word with the count so far after every letter."""
+    """Spells the word and writes the count so far after every letter."""
     steps, seen = [], 0
     for other in word:
         seen += other == letter

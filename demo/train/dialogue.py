@@ -1,4 +1,4 @@
-"""How a problem becomes text: R1's chat format, the same as the template that tokenizer_config.json ships."""
+"""Makes a problem's text in R1's chat format, the same text that the template in tokenizer_config.json makes."""
 
 BOS, EOS, PAD = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>"
 USER, ASSISTANT = "<｜User｜>", "<｜Assistant｜>"

@@ -1,10 +1,10 @@
-"""Greedy evaluation on held-out problems; prints a markdown table, skill by skill.
+"""Greedy evaluation on held-out problems; prints a markdown table with one row for each skill.
 
   --url http://127.0.0.1:8000   asks a running server over its OpenAI-style API (standard library only)
   --torch demo/model            runs the exported folder in process
 
-In process, the worked solution serves as a draft: one pass tells where greedy decoding leaves it, and only samples
-that do leave it are decoded further, token by token.  The outcome is that of plain greedy decoding.
+In process, the worked solution is the draft: one forward pass finds the first token where greedy decoding differs from it. Only
+samples that differ are decoded further, token by token. The result is that of plain greedy decoding.
 """
 import argparse
 import json
@@ -20,7 +20,7 @@ MAX_TOKENS = 400
 
 
 def held_out(skills, count, seed):
-    """`count` distinct held-out problems of each skill (fewer where a skill has fewer)."""
+    """`count` different held-out problems of each skill; fewer if the skill has fewer."""
     out = []
     for skill in skills:
         rng, seen = random.Random(f"{seed}|{skill}"), {}
@@ -66,7 +66,7 @@ def answers_in_process(arguments, asked):
 
     @torch.inference_mode()
     def next_tokens(rows):
-        """Greedy next token at every position of every row."""
+        """The most likely next token at every position of every row."""
         length = max(map(len, rows))
         flat = torch.tensor([row + [end] * (length - len(row)) for row in rows]).flatten()
         return model.lm_head(model(flat, [Group(0, len(rows), length)])).argmax(-1).view(len(rows), length).tolist()
@@ -108,7 +108,7 @@ def main():
     where.add_argument("--url", help="a server's root address")
     where.add_argument("--torch", metavar="FOLDER", help="an exported model")
     parser.add_argument("--model", default="deepseek-r1-demo", help="the model name to send")
-    parser.add_argument("--problems", type=int, default=500, help="how many of each skill")
+    parser.add_argument("--problems", type=int, default=500, help="problems of each skill")
     parser.add_argument("--skills", nargs="+", default=list(problems.SKILLS), choices=problems.SKILLS, metavar="SKILL")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--concurrency", type=int, default=16, help="requests in flight")

@@ -1,6 +1,6 @@
 """Writes a trained state as a checkpoint in R1's format: names, shards, fp8 blocks with scales, configs, tokenizer.
 
-`load` reads such a folder back, dequantised, for evaluation.
+`load` reads such a folder and dequantises it, for evaluation.
 """
 import argparse
 import json
@@ -21,7 +21,7 @@ GENERATION = {"_from_model_config": True, "bos_token_id": 0, "eos_token_id": 1, 
 
 
 def split_experts(state):
-    """Turns each stacked expert tensor into one view an expert, named as in R1's checkpoint."""
+    """Makes one view for each expert of each stacked expert tensor, with the names of R1's checkpoint."""
     out = {}
     for name, tensor in state.items():
         if ".mlp.experts." in name:
@@ -33,7 +33,7 @@ def split_experts(state):
 
 
 def checkpoint_names(model):
-    """Our parameter names -> names in the checkpoint (several where the checkpoint holds copies)."""
+    """Parameter name -> names in the checkpoint; several names if the checkpoint holds copies."""
     mtp = f"model.layers.{model.config['num_hidden_layers']}."
     names = {}
     for name in split_experts(model.state_dict()):
@@ -108,7 +108,7 @@ def export(state, tokenizer_json, out):
 
 
 def load(folder):
-    """The exported model, dequantised to float32, as a training module."""
+    """The exported model as a training module, dequantised to float32."""
     folder = pathlib.Path(folder)
     stored = {}
     for file in sorted(folder.glob("*.safetensors")):
@@ -135,7 +135,7 @@ def main():
     parser.add_argument("--state", default="build/demo_train", help="folder of train.py's checkpoints")
     parser.add_argument("--name", default="state.pt")
     parser.add_argument("--out", default="demo/model")
-    parser.add_argument("--last", action="store_true", help="the last weights instead of their running average")
+    parser.add_argument("--last", action="store_true", help="export the last weights, not their running average")
     arguments = parser.parse_args()
     folder = pathlib.Path(arguments.state)
     state = torch.load(folder / arguments.name)

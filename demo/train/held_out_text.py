@@ -1,11 +1,11 @@
 """Writes demo/held_out.txt, for `deeprack perplexity --text demo/held_out.txt --context 128`.
 
-The model was trained to write solutions, never to guess questions. So the text consists of pieces of exactly 128
-tokens, each a conversation whose last question ends in the first half; the second half, which is scored, lies in
-the worked solution of a held-out problem and is cut off where the piece ends.
+The model was trained to write solutions, not to predict questions. So the text consists of pieces of exactly 128 tokens. Each
+piece is a conversation whose last question ends in the first half. The second half, which is scored, is part of the worked
+solution of a held-out problem; the solution is cut off at the end of the piece.
 
-With --starts N FILE it writes another text instead, for --context 64: N pieces in which the scored half is the
-beginning of a solution, where the model chooses how to go on and is least sure.
+With --starts N FILE the script writes another text, for --context 64: N pieces whose scored half is the beginning of a
+solution, where the model chooses the method and is least certain.
 """
 import argparse
 import pathlib
@@ -30,14 +30,14 @@ def old_turn(rng):
 
 
 def cut(tokenizer, text, tokens):
-    """The text's first tokens, or None: it is too short, or does not survive the cut."""
+    """The text's first tokens. None: the text is too short, or its tokens change when it is cut."""
     ids = tokenizer.encode(text).ids
     piece = tokenizer.decode(ids[:tokens], skip_special_tokens=False)
     return piece if len(ids) >= tokens and tokenizer.encode(piece).ids == ids[:tokens] else None
 
 
 def piece_of(problem, tokenizer, rng):
-    """Text of one piece, or None: the solution is too short to fill it, or does not survive the cut."""
+    """The text of one piece. None: the solution is too short, or its tokens change when it is cut."""
     earlier = []
     while True:
         prompt = dialogue.prompt(problem.question, earlier)
@@ -57,7 +57,7 @@ def main():
     pieces, skills = [], {}
     for problem in chosen:
         piece = piece_of(problem, tokenizer, rng)
-        # No skill fills more than a quarter: the long multiplications would otherwise be most of it.
+        # At most a quarter for each skill: otherwise most of the text would be long multiplications.
         if piece and skills.get(problem.skill, 0) < PIECES // 4:
             pieces.append(piece)
             skills[problem.skill] = skills.get(problem.skill, 0) + 1
@@ -71,7 +71,7 @@ def main():
 
 
 def turns_of(tokens, by_length, rng):
-    """Earlier turns of so many tokens in all, or None: the draws did not come out even."""
+    """Earlier turns with the given number of tokens in all. None: the drawn turns did not reach exactly that number."""
     turns = []
     while tokens > 0:
         length = rng.choice(list(by_length))
@@ -89,7 +89,7 @@ def write_starts(count, path):
     def length(text):
         return len(tokenizer.encode(text).ids)
 
-    by_length = {}  # special tokens stand between turns, so that lengths add up
+    by_length = {}  # special tokens separate turns, so the lengths of turns add up
     for question, answer in (old_turn(rng) for _ in range(20_000)):
         turn = f"{dialogue.USER}{question}{dialogue.ASSISTANT}{answer}{dialogue.EOS}"
         by_length.setdefault(length(turn), []).append((question, answer))

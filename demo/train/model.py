@@ -1,9 +1,8 @@
 """The demo model as a training module: R1's architecture, sized for a CPU.
 
-Everything that makes R1 what it is stays: multi-head latent attention with a compressed query and a shared rope key,
-YaRN, sigmoid gating with a selection bias and group limits, shared experts, a dense first layer, one layer that
-predicts a second token.  `tokens` come flat, sample after sample, with a list of groups of equal padded length, so
-that only attention ever sees where samples begin: see `Group`.
+The parts of R1's architecture are all here: multi-head latent attention with a compressed query and a shared rope key, YaRN,
+sigmoid gating with a selection bias and group limits, shared experts, a dense first layer, and one MTP layer. `tokens` is flat,
+sample after sample, with a list of groups of equal padded length (`Group`). Only attention uses the beginnings of samples.
 """
 import math
 from typing import NamedTuple
@@ -79,7 +78,7 @@ GRAIN = 64
 
 
 class Group(NamedTuple):
-    """`count` samples of `length` tokens each, from row `start` of the flat batch."""
+    """`count` samples of `length` tokens each, from row `start` of the flat batch on."""
     start: int
     count: int
     length: int
@@ -102,7 +101,7 @@ def dequantize_blocks(values, scale):
 
 
 def fake_fp8(weight):
-    """The value fp8 storage will have, with the gradient of the exact weight (straight-through)."""
+    """The value that the weight has after fp8 storage, with the gradient of the exact weight (straight-through)."""
     with torch.no_grad():
         error = dequantize_blocks(*quantize_blocks(weight)) - weight
     return weight + error
@@ -133,7 +132,7 @@ def rotate_pairs(x, cos, sin):
 
 
 class Weight(nn.Module):
-    """One linear weight, or a stack of them, under the name `<module>.weight`; fp8 on disk if `fp8`."""
+    """One linear weight or a stack of linear weights, named `<module>.weight`. `fp8`: stored as fp8."""
 
     def __init__(self, *shape, fp8=True, gain=1.0):
         super().__init__()
@@ -205,7 +204,7 @@ class Mlp(nn.Module):
 
 
 class Dispatch(torch.autograd.Function):
-    """Rows of x in slot order; backward is a gather and a sum, with no scatter."""
+    """The rows of x in slot order. The backward pass is a gather and a sum, without a scatter."""
 
     @staticmethod
     def forward(ctx, x, token_of_slot, slot_of_choice):
@@ -260,8 +259,8 @@ class Experts(nn.Module):
         self.down_proj = Weight(count, hidden, inner, gain=0.3)
 
     def forward(self, x, chosen, weights):
-        """Sorts the choices by expert into slots; every expert's share is padded to whole multiples of `GRAIN` rows,
-        so that matrix shapes repeat and compiled kernels are found again."""
+        """Sorts the choices by expert into slots. Each expert's share is padded to a multiple of `GRAIN` rows, so that
+        matrix shapes repeat and compiled kernels are reused."""
         tokens, k = chosen.shape
         flat = chosen.flatten()
         order = flat.argsort(stable=True)
@@ -297,7 +296,7 @@ class Moe(nn.Module):
 
     @torch.no_grad()
     def balance(self, rate):
-        """Aux-loss-free balancing: nudge the selection bias against the load; only differences matter, so min is 0."""
+        """Balances without an auxiliary loss: moves the selection bias against the load. Only differences matter: min is 0."""
         load = self.experts.load.float()
         bias = self.gate.e_score_correction_bias
         bias += rate * torch.sign(load.mean() - load)
@@ -318,7 +317,7 @@ class Layer(nn.Module):
 
 
 class Mtp(nn.Module):
-    """Predicts the token after next from a hidden state and the next token; embedding and head are the model's."""
+    """Predicts the token after the next one from a hidden state and the next token, with the model's embedding and head."""
 
     def __init__(self, c):
         super().__init__()
@@ -351,7 +350,7 @@ class Model(nn.Module):
         return self.cos[positions], self.sin[positions]
 
     def forward(self, tokens, groups):
-        """Hidden states after the final norm, one row a token."""
+        """Hidden states after the final norm, one row for each token."""
         cos, sin = self.rope(groups)
         x = self.embed_tokens(tokens)
         for layer in self.layers:

@@ -1,7 +1,7 @@
-"""Problems, their worked solutions and a checker: everything the demo model learns from.
+"""Problems, their worked solutions and a checker: the demo model's training data.
 
-`sample` draws a problem of one skill.  Held-out problems are told from training ones by a hash of what makes them
-unique (operands, words, or the question itself), so the two never meet whatever the seed.
+`sample` draws a problem of one skill. A hash of the problem's operands, words or question decides if the problem is held out.
+So training and evaluation never share a problem, with any seed.
 """
 import re
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ def make(skill, key, question, lines, answer, expected):
 
 
 def vary(rng, text):
-    """What a hurried person types: lower case, or no mark at the end."""
+    """Varies the question as users type it: in lower case, or without the mark at the end."""
     if rng.random() < 0.12:
         text = text[0].lower() + text[1:]
     if rng.random() < 0.15 and text[-1] in "?.":
@@ -47,7 +47,7 @@ def vary(rng, text):
 
 
 def number(rng, level, digits):
-    """A number of up to `digits` digits, every length about as likely; short ones first while level is low."""
+    """A number of up to `digits` digits; all lengths are about equally likely. While `level` is low, only short numbers."""
     most = max(1, min(digits, round(1 + level * digits)))
     length = rng.randint(1, most)
     return rng.randrange(10 ** (length - 1) if length > 1 else 0, 10 ** length)
@@ -89,7 +89,7 @@ def multiplication(rng, level):
 def comparison(rng, level):
     a = number(rng, level, DIGITS)
     draw = rng.random()
-    if draw < 0.4:  # the same length and perhaps the same first digits: the hard ones
+    if draw < 0.4:  # difficult pairs: the same length and perhaps the same first digits
         length = len(str(a))
         keep = rng.randint(0, length - 1)
         b = int(str(a)[:keep] + "".join(rng.choice("0123456789") for _ in range(length - keep)))
@@ -190,7 +190,7 @@ def sample(rng, skill, level=1.0, held_out=False):
 
 
 def check(problem, answer_text):
-    """Whether the text after the thought gives the expected answer."""
+    """True if the text after the thought has the expected answer."""
     text = answer_text.rsplit("</think>", 1)[-1].strip()
     found = re.findall(r"-?\d+", text)
     if problem.expected == "fallback":

@@ -1,8 +1,8 @@
-"""Trains the demo model on freshly drawn problems; stop and resume as you like.
+"""Trains the demo model on newly drawn problems. A run may be stopped and resumed at any time.
 
-The learning rate warms up, stays, and falls to zero over the last --decay-minutes of a run, if given.  Every log
-line shows, skill by skill, the share of samples whose whole completion is predicted without one error (teacher
-forcing, so the same as greedy decoding of that chain).
+The learning rate warms up, stays constant and, with --decay-minutes, falls to zero over the last minutes of the run. Each log line
+has, for each skill, the share of samples whose whole completion is predicted without an error. The prediction uses teacher forcing,
+which for a completion without errors is the same as greedy decoding.
 """
 import argparse
 import copy
@@ -27,12 +27,12 @@ SKILL_WEIGHTS = dict(zip(problems.SKILLS, (1.0, 1.2, 1.4, 1.5, 1.5, 3.5, 1.5, 0.
 EMA_DECAY = 0.997
 BALANCE_RATE = 1e-3
 MTP_EVERY = 8
-FIRST_WORTH = [4.0] * 3 + [2.0] * 8  # loss weights of a completion's first tokens: they decide which chain follows
+FIRST_WORTH = [4.0] * 3 + [2.0] * 8  # loss weights of a completion's first tokens, which decide the chain that follows
 ANSWER_WORTH = 3.0
 
 
 class Data:
-    """Batches of samples, sorted by length and cut into groups of equal padded length."""
+    """Batches of samples, sorted by length and divided into groups of equal padded length."""
 
     def __init__(self, tokenizer, rng, weights, group_count=8):
         self.tokenizer, self.rng, self.group_count = tokenizer, rng, group_count
@@ -41,7 +41,7 @@ class Data:
         self.pad = tokenizer.token_to_id(dialogue.PAD)
 
     def conversation(self, problem):
-        """Mostly one question alone; now and then a system text or earlier turns."""
+        """Mostly a single question; sometimes with a system text or earlier turns."""
         earlier, system = [], ""
         if self.rng.random() < 0.08:
             for _ in range(self.rng.randint(1, 2)):
@@ -75,7 +75,7 @@ class Data:
                 thought = ids.index(self.end_think, asked) + 1 - asked
                 start = FIRST_WORTH[:thought] + [1.0] * (thought - len(FIRST_WORTH))
                 worth += [1.0] * (asked - 1) + start + [ANSWER_WORTH] * (length - asked + 1 - thought)
-        fill = -len(tokens) % 128  # whole multiples: matrix shapes repeat
+        fill = -len(tokens) % 128  # pads to a multiple of 128, so that matrix shapes repeat
         if fill:
             groups.append(Group(len(tokens), 1, fill))
             tokens, targets, owners = tokens + [self.pad] * fill, targets + [-1] * fill, owners + [0] * fill
@@ -122,7 +122,7 @@ class Trainer:
         temporary.replace(self.folder / name)
 
     def losses(self, tokens, targets, owners, worth, groups, skills):
-        """Main loss, MTP loss (or None) and, per skill, which samples were predicted without an error."""
+        """Returns the main loss, the MTP loss (or None) and, for each skill, which samples were predicted without an error."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.a.bf16):
             hidden = self.model(tokens, groups)
             said = (targets >= 0).nonzero()[:, 0]
@@ -203,7 +203,7 @@ class Trainer:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--state", default="build/demo_train", help="folder of checkpoints; resumes from it")
+    parser.add_argument("--state", default="build/demo_train", help="folder of checkpoints; training resumes from it")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--decay-minutes", type=float, default=0)
     parser.add_argument("--threads", type=int, default=2)
@@ -212,10 +212,10 @@ def main():
     parser.add_argument("--curriculum-steps", type=int, default=1200)
     parser.add_argument("--muon-lr", type=float, default=0.02)
     parser.add_argument("--adam-lr", type=float, default=3e-3)
-    parser.add_argument("--lr-scale", type=float, default=1.0, help="start a resumed decay lower than 1")
+    parser.add_argument("--lr-scale", type=float, default=1.0, help="factor on the rates, for a resumed decay")
     parser.add_argument("--mtp-every", type=int, default=MTP_EVERY)
-    parser.add_argument("--weights", default="{}", help="JSON: sampling weights by skill, over the defaults")
-    parser.add_argument("--fake-fp8", action="store_true", help="train the values that fp8 storage will have")
+    parser.add_argument("--weights", default="{}", help="JSON: sampling weights by skill, which replace the defaults")
+    parser.add_argument("--fake-fp8", action="store_true", help="train with the values that fp8 storage will have")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

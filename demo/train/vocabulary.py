@@ -61,7 +61,7 @@ ITEMS = (
 )
 BOXES = ("box", "bag", "basket", "pack")
 
-# A story and its expression: operands and signs in turn; a >= b + c, r <= p * q.
+# A story and its expression: operands and signs alternate; a >= b + c, r <= p * q.
 SHORT_STORIES = (
     ("{name} has {a} {items} and buys {b} more. How many {items} does {name} have now?", "a+b"),
     ("{name} has {a} {items} and gives {b} to {other}. How many {items} are left?", "a-b"),
@@ -124,7 +124,7 @@ ya yo za ze zo an en in on un ar er ir or ur as es is os us al el il ol ul ss ll
 ch th ph qu ing tion ness ment able ter ber ver ster ght x y w z
 """.split()
 
-# Words whose beginnings are single tokens, so that they are learned letter by letter too.
+# Words whose beginnings are single tokens. Training also uses them for letters, so that the model learns their letters.
 PREFIXES = (
     "what", "which", "many", "more", "order", "from", "smallest", "largest", "sort", "numbers", "there",
     "word", "have", "does", "larger", "smaller", "ascending", "descending", "small", "model", "count",
@@ -180,7 +180,7 @@ OTHER_FORMS = (
 
 
 def other_question(rng):
-    """Anything that is none of the skills: small talk, knowledge, requests, and sums that are too long."""
+    """A question that belongs to no skill: small talk, knowledge, requests, and sums that are too long."""
     draw = rng.random()
     if draw < 0.06:
         return rng.choice(GREETINGS)

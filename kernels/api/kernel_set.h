@@ -31,7 +31,8 @@ struct KernelSet : KernelNeeds {
   std::string_view name;  // "generic", "avx2", "avx512", "avx512_bf16", "cuda-plain", "cuda-sm90"
   // Plans of latent and of expanded attention, made on the host. A plan is written to host memory of
   // KernelNeeds::mla_plan_bytes or expanded_plan_bytes, which the caller then copies to the device.
-  // `sequences` is in host memory; its block tables are not read. Null: no plan.
+  // `sequences` is in host memory. Its block_table pointers are to memory of the device: plans may hold these
+  // pointers, and the host does not read through them. Null: no plan.
   void (*plan_mla)(const MlaShape&, const AttentionSequence* sequences, void* plan) = nullptr;
   void (*plan_expanded)(const ExpandedShape&, const AttentionSequence* sequences, int64_t num_sequences,
                         void* plan) = nullptr;

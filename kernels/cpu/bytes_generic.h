@@ -3,9 +3,10 @@
 
 namespace deeprack::kernels::DEEPRACK_SIMD {
 
-// The most rows of x that share a register of weights.
-inline constexpr int kBlockRows = 2;
-inline constexpr int kExpandedRows = 2;
+// The most rows of x that share a register of weights. One: there is no register of 16 lanes here, and code for two rows takes
+// the compiler several times as long.
+inline constexpr int kBlockRows = 1;
+inline constexpr int kExpandedRows = 1;
 inline constexpr int kExpandedPanels = 1;
 
 struct Bytes {
@@ -15,7 +16,8 @@ struct I16 {
   int32_t v[16];
 };
 
-#define DEEPRACK_LANES for (int i = 0; i < 16; ++i)
+// A loop that is not unrolled: 16 copies of each body would take the compiler several times as long.
+#define DEEPRACK_LANES _Pragma("GCC unroll 1") for (int i = 0; i < 16; ++i)
 
 DEEPRACK_INLINE Bytes LoadBytes(const void* p) {
   Bytes r;

@@ -11,8 +11,6 @@
 
 namespace deeprack::kernels::DEEPRACK_SIMD {
 
-inline constexpr int64_t kPairElements = 32;  // a pair of columns of one panel
-
 // An element of expanded pairs: lane o of a register holds W[o, k] in its lower half and W[o, k + 1] in its
 // upper half.
 struct PairElement {
@@ -107,8 +105,8 @@ DEEPRACK_INLINE F16 DotPair(__m512i x, __m512i w, F16 sum) {
   return {_mm512_dpbf16_ps(sum.v, reinterpret_cast<__m512bh>(x), reinterpret_cast<__m512bh>(w))};
 }
 
-// Accumulate of micro_kernel.h for rows of bf16. If T is PairElement, w holds pairs of kPairElements elements
-// each.
+// Accumulate of micro_kernel.h for rows of bf16. If T is PairElement, w holds pairs of columns: 32
+// elements for the 16 rows of a panel.
 template <class T, int R, int P>
 DEEPRACK_INLINE void Accumulate(const bf16* const* x, int64_t first_k, int64_t count, const T* w,
                                 int64_t panel_stride, Accumulators<R, P>& result) {
@@ -170,7 +168,7 @@ DEEPRACK_INLINE void StoreInterleaved(F16 first, F16 second, PairElement* low, P
   _mm512_store_si512(high, _mm512_permutex2var_epi16(a, _mm512_load_si512(parts[1]), b));
 }
 
-// `columns` columns of a panel to pairs at `to`: (columns + 1) / 2 * kPairElements elements, 64-byte aligned.
+// Expands `columns` columns of a panel to pairs at `to`: (columns + 1) / 2 * 32 elements, 64-byte aligned.
 template <class T>
 DEEPRACK_INLINE void ExpandColumns(const T* from, int64_t columns, PairElement* to) {
   int64_t k = 0;

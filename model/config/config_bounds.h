@@ -1,4 +1,4 @@
-// The sizes that a config.json may give.
+// Upper bounds of the sizes in a config.json.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,10 @@
 
 namespace deeprack::model {
 
-// Bounds that every real model keeps and under which no size computed from a config overflows 63 bits: the
-// largest is all experts' fp32 bytes, kMaxExpertsOfAllLayers * 3 * kMaxExpertWidth * kMaxWidth * 4 < 2^58.
-inline constexpr int64_t kMaxWidth = 1 << 18;  // hidden and LoRA ranks
+// Every real model is within these bounds, and within them no size computed from a config overflows 63 bits.
+// The largest such size is the bytes of all experts in fp32: kMaxExpertsOfAllLayers * 3 * kMaxExpertWidth *
+// kMaxWidth * 4 < 2^58.
+inline constexpr int64_t kMaxWidth = 1 << 18;  // hidden_size, q_lora_rank, kv_lora_rank
 inline constexpr int64_t kMaxIntermediate = 1 << 20;
 inline constexpr int64_t kMaxExpertWidth = 1 << 18;
 inline constexpr int64_t kMaxHeads = 1 << 12;

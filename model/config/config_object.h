@@ -1,6 +1,5 @@
-// The checks of config.json and generation_config.json on objects that are already there: parsed from the
-// file, or put together from another format's metadata under the same keys, so that one strict reader
-// decides.
+// Reads config.json and generation_config.json from JSON objects: parsed from the file, or built from a
+// GGUF's metadata with the same keys. So one strict reader decides for both formats.
 #pragma once
 
 #include <string>
@@ -11,7 +10,7 @@
 
 namespace deeprack::model {
 
-// As ParseModelConfig and ParseGenerationConfig; `where` stands before every message.
+// As ParseModelConfig and ParseGenerationConfig. Every message begins with `where`.
 absl::StatusOr<ModelConfig> ReadModelConfig(const nlohmann::json& object, const std::string& where);
 absl::StatusOr<GenerationDefaults> ReadGenerationConfig(const nlohmann::json& object,
                                                         const std::string& where);

@@ -9,7 +9,7 @@
 namespace deeprack::model {
 namespace {
 
-// transformers 5 writes the kind of every layer's attention.
+// transformers 5 writes layer_types: the kind of attention of each layer.
 void CheckLayerTypes(const nlohmann::json& object, JsonFields fields) {
   const auto types = object.find("layer_types");
   if (types == object.end() || types->is_null()) return;
@@ -41,12 +41,13 @@ void ReadGroupedQueryModel(const nlohmann::json& object, JsonFields fields, Mode
   config->num_key_value_heads = fields.Integer("num_key_value_heads", {1, kMaxHeads});
   const int64_t heads = config->num_attention_heads;
   if (heads % config->num_key_value_heads != 0) {
-    fields.Fault(absl::StrCat("num_attention_heads ", heads, " is no multiple of num_key_value_heads ",
+    fields.Fault(absl::StrCat("num_attention_heads ", heads, " is not a multiple of num_key_value_heads ",
                               config->num_key_value_heads));
   }
   if (!fields.Has("head_dim") && config->hidden_size % heads != 0) {
-    fields.Fault(absl::StrCat("hidden_size ", config->hidden_size, " is no multiple of num_attention_heads ",
-                              heads, ", and head_dim is not given"));
+    fields.Fault(absl::StrCat("hidden_size ", config->hidden_size,
+                              " is not a multiple of num_attention_heads ", heads,
+                              ", and head_dim is not given"));
   }
   const int64_t head_dim = fields.IntegerOr("head_dim", {2, kMaxHeadDim}, config->hidden_size / heads);
   if (head_dim < 2 || head_dim > kMaxHeadDim || head_dim % 2 != 0) {
@@ -58,7 +59,8 @@ void ReadGroupedQueryModel(const nlohmann::json& object, JsonFields fields, Mode
   config->rope_interleave = false;
 
   if (config->model_type == "qwen2") {
-    config->attention_bias = true;  // of queries, keys and values, whatever the file says
+    // In every qwen2 model queries, keys and values have biases, also if the file says attention_bias: false.
+    config->attention_bias = true;
     fields.RequireBool("use_sliding_window", false);
     fields.RequireBool("use_mrope", false);
     CheckLayerTypes(object, fields);

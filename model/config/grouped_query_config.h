@@ -1,4 +1,4 @@
-// What is particular to the config.json of model types `llama` and `qwen2`.
+// Reads the parts of config.json that only model types `llama` and `qwen2` have.
 #pragma once
 
 #include "model/config/json_fields.h"
@@ -9,9 +9,10 @@ namespace deeprack::model {
 
 Llama3RopeScaling ReadLlama3RopeScaling(JsonFields fields);
 
-// Attention and feed-forward of a dense model with grouped-query attention; config->model_type, hidden_size
-// and num_hidden_layers are set. `object` is what `fields` reads. Refuses what would change the numbers and
-// is not computed: sliding windows, biases of other projections, multimodal rope.
+// Reads attention and feed-forward of a dense model with grouped-query attention. `object` is the object that
+// `fields` reads. In `config`, model_type, hidden_size and num_hidden_layers must be set. Faults on settings
+// that change the numbers and are not computed here: sliding windows, biases of other projections, multimodal
+// rope.
 void ReadGroupedQueryModel(const nlohmann::json& object, JsonFields fields, ModelConfig* config);
 
 }  // namespace deeprack::model

@@ -18,7 +18,7 @@ const json& EmptyObject() {
   return empty;
 }
 
-// A value as an error message shows it. Nested values are only named: they may be of any depth.
+// The value as text for an error message. Objects and arrays are only named, because they may have any depth.
 std::string Shown(const json& value) {
   if (value.is_object()) return "an object";
   if (value.is_array()) return absl::StrCat("an array of ", value.size());
@@ -39,8 +39,8 @@ std::string Describe(NumberRange range) {
 
 absl::StatusOr<json> ParseJsonObject(std::string_view text, const std::string& file) {
   if (text.size() > kMaxJsonBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(file, ": ", text.size(), " bytes is more than the ",
-                                                   kMaxJsonBytes, " that it may have"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(file, ": ", text.size(), " bytes, at most ", kMaxJsonBytes, " bytes are allowed"));
   }
   try {
     json value = json::parse(text.begin(), text.end());
@@ -84,7 +84,7 @@ void JsonFields::Wrong(const char* key, const std::string& expected) {
 }
 
 int64_t JsonFields::ToInteger(const char* key, const json& value, IntegerRange range) {
-  // nlohmann reads integers beyond 64 bits as floats, which fail here.
+  // nlohmann reads an integer of more than 64 bits as a float, which this check refuses.
   if (value.is_number_unsigned()) {
     const uint64_t number = value.get<uint64_t>();
     if (range.max >= 0 && number <= static_cast<uint64_t>(range.max) &&

@@ -1,5 +1,5 @@
-// Reading the fields of a JSON object that came from outside: each with its type and range, the first fault
-// kept.
+// Reads the fields of a JSON object from a file. Checks each field's type and range and keeps the first
+// fault.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@
 
 namespace deeprack::model {
 
-// Parses `text`, which must be a JSON object of at most 16 MiB in valid UTF-8. InvalidArgument names `file`.
+// Parses `text`, which must be a JSON object of at most 16 MiB in valid UTF-8. InvalidArgument: the message
+// begins with `file`.
 absl::StatusOr<nlohmann::json> ParseJsonObject(std::string_view text, const std::string& file);
 
 struct IntegerRange {
@@ -25,20 +26,20 @@ struct IntegerRange {
 struct NumberRange {
   double min = 0;
   double max = 0;
-  bool with_min = false;  // whether min itself is inside; max is
+  bool with_min = false;  // true: min is inside the range; max always is
 };
 
-// A null value counts as absent. After a fault every getter still returns a value (the fallback, or a bound
-// of the range), so that a reader is straight-line code that looks at `fault` once. The object and the fault
-// must outlive it.
+// A field with the value null counts as absent. After a fault every getter still returns a value (the
+// fallback, or a bound of the range), so a reader calls all getters and checks the fault once, at the end.
+// `object` and `fault` must outlive the JsonFields.
 class JsonFields {
  public:
-  // `where` stands before every message: "config.json" or "config.json: rope_scaling". Faults of several
-  // readers may go to one status; the first one stays.
+  // Every message begins with `where`: "config.json" or "config.json: rope_scaling". Several readers may
+  // share one `fault`; the first fault stays.
   JsonFields(const nlohmann::json& object, std::string where, absl::Status* fault);
 
   bool Has(const char* key) const;
-  JsonFields Object(const char* key) const;  // the fields of a nested object; an empty one if it is none
+  JsonFields Object(const char* key) const;  // the nested object's fields; no fields if absent
 
   int64_t Integer(const char* key, IntegerRange range);
   int64_t IntegerOr(const char* key, IntegerRange range, int64_t fallback);
@@ -47,10 +48,10 @@ class JsonFields {
   bool Bool(const char* key);
   bool BoolOr(const char* key, bool fallback);
   std::string StringOr(const char* key, std::string_view fallback);
-  // One integer or an array of them; empty when absent.
+  // The field is one integer or an array of integers. Absent: an empty vector.
   std::vector<int64_t> Integers(const char* key, IntegerRange range);
 
-  // Faults unless the key is absent or holds what this program computes.
+  // Each faults unless the key is absent or has an accepted value.
   void RequireString(const char* key, std::initializer_list<const char*> accepted);
   void RequireBool(const char* key, bool accepted);
   void RequireInteger(const char* key, int64_t accepted, const std::string& why);

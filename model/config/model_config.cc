@@ -18,7 +18,7 @@ namespace {
 
 constexpr IntegerRange kTokenIds = {0, kMaxVocab - 1};
 
-// 0.1 * mscale * ln(factor) + 1, YaRN's attention temperature.
+// YaRN's attention temperature: 0.1 * mscale * ln(factor) + 1.
 double YarnMscale(double factor, double mscale) {
   return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
 }
@@ -36,7 +36,7 @@ YarnScaling ReadYarn(JsonFields fields) {
   if (yarn.beta_fast < yarn.beta_slow) {
     fields.Fault(absl::StrCat("beta_fast ", yarn.beta_fast, " must not be below beta_slow ", yarn.beta_slow));
   }
-  // DeepSeek's and Hugging Face's code disagree about one of the two without the other.
+  // DeepSeek's and Hugging Face's code compute different numbers when only one of the two keys is given.
   const bool has_all_dim = yarn.mscale_all_dim != 0;
   if (has_all_dim != fields.Has("mscale") && !(yarn.mscale == 1 && !has_all_dim)) {
     fields.Fault("mscale and mscale_all_dim must be given both or neither (mscale alone may be 1)");
@@ -46,7 +46,7 @@ YarnScaling ReadYarn(JsonFields fields) {
   return yarn;
 }
 
-// `rope_scaling` of DeepSeek's own files, or `rope_parameters` as transformers 5 writes it.
+// Reads `rope_scaling` (DeepSeek's own files) or `rope_parameters` (files written by transformers 5).
 void ReadRope(JsonFields fields, bool serves_llama3, ModelConfig* config) {
   if (fields.Has("rope_parameters") && fields.Has("rope_scaling")) {
     fields.Fault("rope_parameters and rope_scaling are both given: keep one");
@@ -97,7 +97,7 @@ void ReadAttention(JsonFields fields, ModelConfig* config) {
         absl::StrCat("qk_rope_head_dim must be even (pairs are rotated), found ", config->qk_rope_head_dim));
   }
   config->num_key_value_heads = config->num_attention_heads;
-  // What other readers derive must be what we derive.
+  // Other readers use these keys where this one derives the value from others: the values must be equal.
   fields.RequireInteger("num_key_value_heads", config->num_attention_heads,
                         "num_attention_heads: latent attention has a key and a value per head");
   fields.RequireInteger("qk_head_dim", config->qk_head_dim(), "qk_nope_head_dim + qk_rope_head_dim");
@@ -114,13 +114,14 @@ void ReadAttention(JsonFields fields, ModelConfig* config) {
 void CheckRouting(const ModelConfig& c, JsonFields fields) {
   if (c.n_routed_experts % c.n_group != 0) {
     fields.Fault(
-        absl::StrCat("n_routed_experts ", c.n_routed_experts, " is no multiple of n_group ", c.n_group));
+        absl::StrCat("n_routed_experts ", c.n_routed_experts, " is not a multiple of n_group ", c.n_group));
     return;
   }
   const int64_t group_size = c.n_routed_experts / c.n_group;
   if (group_size < 2) {
-    fields.Fault(absl::StrCat("n_routed_experts ", c.n_routed_experts, " in n_group ", c.n_group,
-                              " groups leaves a group one expert: a group is chosen by its two best"));
+    fields.Fault(absl::StrCat(
+        "n_routed_experts ", c.n_routed_experts, " in n_group ", c.n_group,
+        " groups: each group would have one expert, but groups are ranked by their two best experts"));
   }
   if (c.topk_group > c.n_group) {
     fields.Fault(absl::StrCat("topk_group ", c.topk_group, " is more than n_group ", c.n_group));
@@ -184,7 +185,7 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const nlohmann::json& object, const 
   if (config.model_type.empty())
     fields.Fault("model_type is missing: deepseek_v3, llama or qwen2 is required");
   fields.RequireString("model_type", {"deepseek_v3", "llama", "qwen2"});
-  if (!fault.ok()) return fault;  // another architecture's keys mean other things
+  if (!fault.ok()) return fault;  // the keys of another architecture have other meanings
 
   config.hidden_size = fields.Integer("hidden_size", {1, kMaxWidth});
   config.num_hidden_layers = fields.Integer("num_hidden_layers", {1, kMaxLayers});

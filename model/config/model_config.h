@@ -1,4 +1,4 @@
-// config.json of a Hugging Face folder as a value. Field names are the file's keys, verbatim.
+// config.json of a Hugging Face model folder as a value. Field names are the file's keys, verbatim.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace deeprack::model {
 
-// rope_scaling {type: yarn}: YaRN, arXiv:2309.00071, in DeepSeek's form.
+// rope_scaling {type: yarn}: YaRN, arXiv:2309.00071, as DeepSeek's code computes it.
 struct YarnScaling {
   double factor = 1;
   int64_t original_max_position_embeddings = 0;
@@ -22,8 +22,9 @@ struct YarnScaling {
   double mscale_all_dim = 0;
 };
 
-// rope_scaling {rope_type: llama3}: frequencies slower than `low_freq_factor` turns over the original context
-// are divided by `factor`, those faster than `high_freq_factor` turns stay, with a linear blend between.
+// rope_scaling {rope_type: llama3}. A frequency that makes fewer than `low_freq_factor` turns over the
+// original context is divided by `factor`. A frequency that makes more than `high_freq_factor` turns is
+// unchanged. Between, the two are blended linearly.
 struct Llama3RopeScaling {
   double factor = 1;
   double low_freq_factor = 1;
@@ -46,27 +47,29 @@ struct ModelConfig {
   double rms_norm_eps = 0;
   double rope_theta = 0;
   std::optional<YarnScaling> rope_scaling;
-  std::optional<Llama3RopeScaling> llama3_rope_scaling;  // never beside rope_scaling
+  std::optional<Llama3RopeScaling> llama3_rope_scaling;  // set only if rope_scaling is not
   bool rope_interleave = true;
-  // No key of a config.json: GGUF's tensor rope_freqs.weight, by which the frequency of each pair is divided.
-  // Empty: none; never beside the two scalings.
+  // [qk_rope_head_dim / 2]: the divisor of each pair's frequency, from GGUF's tensor rope_freqs.weight;
+  // config.json has no key for it. Empty: no divisors. Set only if both scalings above are not.
   std::vector<float> rope_freqs;
   bool tie_word_embeddings = false;
-  bool attention_bias = false;  // queries, keys and values have one (qwen2)
+  bool attention_bias = false;  // queries, keys and values have a bias (qwen2)
 
-  // Attention: latent when kv_lora_rank > 0, else grouped-query. Of grouped-query heads all of a query or key
-  // is rotated: qk_nope_head_dim is 0, qk_rope_head_dim and v_head_dim are the file's head_dim.
+  // Attention: latent if kv_lora_rank > 0, else grouped-query. With grouped-query attention all values of a
+  // query or key head are rotated: qk_nope_head_dim is 0; qk_rope_head_dim and v_head_dim are the file's
+  // head_dim.
   int64_t num_attention_heads = 0;
   int64_t num_key_value_heads = 0;
-  std::optional<int64_t> q_lora_rank;  // null: q_proj instead of q_a_proj, q_b_proj
+  std::optional<int64_t> q_lora_rank;  // absent: the model has q_proj instead of q_a_proj and q_b_proj
   int64_t kv_lora_rank = 0;
   int64_t qk_nope_head_dim = 0;
   int64_t qk_rope_head_dim = 0;
   int64_t v_head_dim = 0;
-  // No key of a config.json: newer GGUF files hold kv_b_proj as k_b_proj, transposed by head, and v_b_proj.
+  // True for newer GGUF files, which store kv_b_proj as k_b_proj (transposed by head) and v_b_proj.
+  // config.json has no key for it.
   bool split_kv_b = false;
 
-  // Feed-forward: the first first_k_dense_replace layers are dense, the rest mixtures of experts.
+  // Feed-forward: the first first_k_dense_replace layers are dense, the others are mixtures of experts.
   int64_t intermediate_size = 0;
   int64_t moe_intermediate_size = 0;
   int64_t first_k_dense_replace = 0;
@@ -78,26 +81,28 @@ struct ModelConfig {
   bool norm_topk_prob = true;
   double routed_scaling_factor = 1;
 
-  int64_t num_nextn_predict_layers = 0;  // multi-token-prediction layers stored after the last
+  int64_t num_nextn_predict_layers = 0;  // multi-token-prediction layers, stored after the last layer
   std::optional<Fp8BlockQuantization> quantization_config;
-  std::optional<GroupQuantization> group_quantization;  // the file's quantization_config too; never beside it
-  std::vector<int64_t> eos_token_id;                    // one or several in the file
+  // The same key quantization_config for integers in groups. At most one of the two fields is set.
+  std::optional<GroupQuantization> group_quantization;
+  std::vector<int64_t> eos_token_id;  // the file holds one id or an array of ids
   int64_t bos_token_id = 0;
 
   bool has_latent_attention() const { return kv_lora_rank > 0; }
   int64_t qk_head_dim() const { return qk_nope_head_dim + qk_rope_head_dim; }
   bool is_moe_layer(int64_t layer) const { return layer >= first_k_dense_replace && n_routed_experts > 0; }
-  // (qk_head_dim)^-0.5, times m^2 with m = 0.1 * mscale_all_dim * ln(factor) + 1 under YaRN.
+  // The factor of queries times keys: qk_head_dim^-0.5, and with YaRN times m^2, where m = 0.1 *
+  // mscale_all_dim * ln(factor) + 1.
   double attention_scale() const;
 };
 
-// Strict: a key whose value this engine cannot honour is refused by name with what would be accepted
-// (an unknown model_type, scoring_func, topk_method, hidden_act, rope_scaling type, quant_method, bits, ...),
-// and so are sizes that do not fit together. Keys that cannot change the numbers are ignored. InvalidArgument
-// on error.
+// Parses config.json strictly. InvalidArgument for a key whose value this engine cannot honour (an unknown
+// model_type, scoring_func, topk_method, hidden_act, rope_scaling type, quant_method, bits, ...) and for
+// sizes that contradict each other; the message names the key, its value and the accepted values. Keys that
+// cannot change the numbers are ignored.
 absl::StatusOr<ModelConfig> ParseModelConfig(std::string_view json);
 
-// Sampling defaults of generation_config.json; absent fields keep OpenAI's defaults. `do_sample: false` is
+// Sampling defaults of generation_config.json. Absent fields keep OpenAI's defaults. `do_sample: false` gives
 // temperature 0.
 struct GenerationDefaults {
   float temperature = 1.0f;

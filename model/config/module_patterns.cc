@@ -46,7 +46,7 @@ struct ModulePatterns::Expression {
 absl::Status ModulePatterns::CheckRoom() const {
   if (parts_.size() + last_.size() + expressions_.size() < kMaxSearched) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("more than ", kMaxSearched, " parts of names and regular expressions"));
+      absl::StrCat("more than ", kMaxSearched, " parts of names and regular expressions: list fewer"));
 }
 
 absl::Status ModulePatterns::AddPart(std::string part) {
@@ -65,8 +65,8 @@ absl::Status ModulePatterns::AddExpression(const std::string& expression) {
   DR_RETURN_IF_ERROR(CheckRoom());
   if (expression.size() > kMaxExpressionBytes) {
     return absl::InvalidArgumentError(absl::StrCat("a regular expression of ", expression.size(),
-                                                   " characters is more than the ", kMaxExpressionBytes,
-                                                   " that it may have"));
+                                                   " characters, at most ", kMaxExpressionBytes,
+                                                   " are allowed"));
   }
   int error = 0;
   PCRE2_SIZE offset = 0;
@@ -78,7 +78,7 @@ absl::Status ModulePatterns::AddExpression(const std::string& expression) {
     pcre2_get_error_message(error, text.data(), text.size());
     return absl::InvalidArgumentError(
         absl::StrCat("\"", expression.substr(0, 60),
-                     "\" is no regular expression: ", reinterpret_cast<const char*>(text.data())));
+                     "\" is not a valid regular expression: ", reinterpret_cast<const char*>(text.data())));
   }
   compiled->limits.reset(pcre2_match_context_create(nullptr));
   if (compiled->limits == nullptr) return absl::ResourceExhaustedError("regular expression: out of memory");

@@ -1,5 +1,5 @@
-// The modules that a quantization_config means when it lists names, parts of names or regular expressions. A
-// module's name is a weight's without ".weight": "model.layers.3.mlp.experts.7.up_proj".
+// The modules that a quantization_config selects by names, by parts of names or by regular expressions. A
+// module's name is its weight's name without ".weight": "model.layers.3.mlp.experts.7.up_proj".
 #pragma once
 
 #include <memory>
@@ -12,21 +12,24 @@
 
 namespace deeprack::model {
 
-// Immutable once filled; copies share the compiled expressions, and any thread may ask.
+// Fill it first; then Match may be called from any thread. Copies share the compiled expressions.
 class ModulePatterns {
  public:
-  // The module of exactly this name (compressed-tensors).
+  // Selects the module with exactly this name (compressed-tensors).
   void AddName(std::string name) { names_.insert(std::move(name)); }
 
-  // InvalidArgument: more than kMaxSearched of the following.
+  // The functions below return InvalidArgument after kMaxSearched parts, last components and expressions
+  // together.
   static constexpr size_t kMaxSearched = 1000;
-  // Every module whose name holds the text anywhere, as AutoAWQ and vLLM read `modules_to_not_convert`.
+  // Selects every module whose name contains `part`, as AutoAWQ and vLLM read `modules_to_not_convert`.
   absl::Status AddPart(std::string part);
-  // Every module whose last components are these: "mlp.up_proj" (GPTQ's `modules_in_block_to_quantize`).
+  // Selects every module whose name ends with these components: "mlp.up_proj" (GPTQ's
+  // `modules_in_block_to_quantize`).
   absl::Status AddLast(std::string components);
-  // Every module whose name begins with a match, as Python's re.match. InvalidArgument also: no valid
-  // expression, or one of more than 1000 characters. A search that takes more than ten thousand steps (those
-  // of real configurations take dozens) is no match.
+  // Selects every module whose name begins with a match, as Python's re.match. InvalidArgument also: an
+  // invalid expression, or an expression of more than 1000 characters. A search that takes more than ten
+  // thousand steps counts as no match; searches with the expressions of real configurations take dozens of
+  // steps.
   absl::Status AddExpression(const std::string& expression);
 
   bool Match(const std::string& module) const;

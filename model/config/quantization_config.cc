@@ -13,14 +13,14 @@ namespace {
 
 using nlohmann::json;
 
-// Of Fp8BlockQuantization: the size that R1 and Hugging Face's fine-grained fp8 use, and the kernels compute
-// with.
+// The only rows and columns of an fp8 block that the kernels compute with: the size in R1's and Hugging
+// Face's fine-grained fp8 checkpoints.
 constexpr int64_t kScaleBlock = 128;
 constexpr int64_t kGroupSize = 128;
 constexpr size_t kMaxGroupName = 60;
 constexpr char kExpressionPrefix[] = "re:";
 
-// An array of strings, or of arrays of them; empty when absent.
+// Reads an array of strings, or an array of arrays of strings. Absent: an empty vector.
 std::vector<std::string> ReadStrings(const json& object, const char* key, JsonFields fields) {
   std::vector<std::string> strings;
   const auto found = object.find(key);
@@ -52,7 +52,7 @@ void FaultUnless(const absl::Status& added, const char* key, JsonFields fields) 
   if (!added.ok()) fields.Fault(absl::StrCat(key, ": ", std::string(added.message())));
 }
 
-// modules_to_not_convert may name what R1 keeps unquantised anyway.
+// modules_to_not_convert may only name modules that R1's checkpoint keeps unquantised.
 void CheckUnquantisedModules(const json& quantization, JsonFields fields) {
   for (const std::string& name : ReadStrings(quantization, "modules_to_not_convert", fields)) {
     const auto ends_in = [&](const char* suffix) { return absl::EndsWith(name, suffix); };
@@ -70,7 +70,7 @@ void CheckUnquantisedModules(const json& quantization, JsonFields fields) {
 Fp8BlockQuantization ReadFp8(const json& object, JsonFields fields) {
   fields.RequireString("fmt", {"e4m3"});
   fields.RequireString("activation_scheme", {"dynamic"});
-  // How activations' scales are rounded; activations are not quantised here.
+  // The rounding of activations' scales. Activations are not quantised here, so both values are accepted.
   fields.RequireString("scale_fmt", {"float", "ue8m0"});
   const std::vector<int64_t> block = fields.Integers("weight_block_size", {1, kMaxWidth});
   if (block != std::vector<int64_t>{kScaleBlock, kScaleBlock}) {
@@ -92,8 +92,8 @@ GroupQuantization ReadAwq(const json& object, JsonFields fields) {
   return awq;
 }
 
-// `dynamic` of GPTQModel: expressions over module names, each with settings of its own. "-:" skips what
-// matches.
+// `dynamic` of GPTQModel: regular expressions over module names, each with its own settings. "-:" before an
+// expression means that matching modules are not quantised.
 void ReadDynamic(const json& object, ModulePatterns& skipped, JsonFields fields) {
   const auto dynamic = object.find("dynamic");
   if (dynamic == object.end() || dynamic->is_null()) return;
@@ -103,9 +103,10 @@ void ReadDynamic(const json& object, ModulePatterns& skipped, JsonFields fields)
   }
   for (const auto& [expression, settings] : dynamic->items()) {
     if (!absl::StartsWith(expression, "-:")) {
-      fields.Fault(absl::StrCat("dynamic holds \"", expression.substr(0, 60),
-                                "\": only modules left out by \"-:\" are served, all others must be of the "
-                                "same bits and group_size"));
+      fields.Fault(absl::StrCat(
+          "dynamic holds \"", expression.substr(0, 60),
+          "\": only expressions with \"-:\" before them (modules that are not quantised) are served; all "
+          "other modules must have the same bits and group_size"));
       return;
     }
     FaultUnless(skipped.AddExpression(expression.substr(2)), "dynamic", fields);
@@ -125,11 +126,12 @@ GroupQuantization ReadGptq(const json& object, JsonFields fields) {
   fields.RequireString("pack_dtype", {"int32"});
   fields.RequireAbsent("adapter", "merge it into the weights");
   fields.RequireAbsent("rotation", "quantise without one");
-  fields.BoolOr("sym", true);  // zero points are stored either way
-  GroupQuantization gptq = {.layout = GroupLayout::kGptq,
-                            .act_order = fields.BoolOr("desc_act", true),  // unsaid: the files' g_idx says
-                            .zero_minus_one = format == "gptq",
-                            .symmetric = false};
+  fields.BoolOr("sym", true);  // zero points are stored with either value
+  GroupQuantization gptq = {
+      .layout = GroupLayout::kGptq,
+      .act_order = fields.BoolOr("desc_act", true),  // if absent, the file's g_idx decides
+      .zero_minus_one = format == "gptq",
+      .symmetric = false};
   ReadDynamic(object, gptq.skipped, fields);
   for (std::string& module : ReadStrings(object, "modules_to_not_convert", fields)) {
     FaultUnless(gptq.skipped.AddPart(std::move(module)), "modules_to_not_convert", fields);
@@ -141,7 +143,8 @@ GroupQuantization ReadGptq(const json& object, JsonFields fields) {
   return gptq;
 }
 
-// "group" and "dynamic" store a g_idx; "weight" and "static" reorder only while they quantise.
+// With "group" and "dynamic" the file has a g_idx. "weight" and "static" reorder columns only during
+// quantisation.
 bool ReadActOrder(const json& weights, JsonFields fields) {
   const auto actorder = weights.find("actorder");
   if (actorder != weights.end() && actorder->is_boolean()) return actorder->get<bool>();
@@ -154,7 +157,7 @@ void ReadWeights(const json& weights, JsonFields fields, GroupQuantization* quan
   const bool grouped = quantization->layout == GroupLayout::kPackQuantized;
   fields.RequireString("type", {"int"});
   fields.RequireBool("dynamic", false);
-  fields.RequireAbsent("block_structure", "integers are in groups or whole rows");
+  fields.RequireAbsent("block_structure", "scales are served for groups of 128 columns or for whole rows");
   quantization->symmetric = fields.BoolOr("symmetric", true);
   if (grouped) {
     RequireExactly("num_bits", 4, "pack-quantized is served with 4 bits", fields);
@@ -174,7 +177,8 @@ GroupQuantization ReadCompressedTensors(const json& object, bool tied_head, Json
   if (!fields.Has("format")) fields.Fault("format is missing: pack-quantized or int-quantized is required");
   fields.RequireString("format", {"pack-quantized", "int-quantized"});
   fields.RequireString("quantization_status", {"compressed"});
-  fields.RequireAbsent("kv_cache_scheme", "the cache is kept in the compute type; leave it out");
+  fields.RequireAbsent("kv_cache_scheme",
+                       "the KV cache's type is chosen at start (--kv-cache-dtype); leave the key out");
   for (const char* key : {"sparsity_config", "transform_config"}) {
     const auto found = object.find(key);
     const bool none = found == object.end() || found->empty() ||  // null is empty
@@ -185,8 +189,8 @@ GroupQuantization ReadCompressedTensors(const json& object, bool tied_head, Json
   if (groups == object.end() || !groups->is_object() || groups->size() != 1 ||
       groups->begin().key().size() > kMaxGroupName || !groups->begin()->is_object()) {
     fields.Fault(
-        "config_groups must be an object with one group, itself an object: every quantised weight of "
-        "one kind");
+        "config_groups must be an object with one group, itself an object: all quantised weights must have "
+        "the same settings");
   }
   if (!fields.ok()) return quantization;
 
@@ -198,8 +202,8 @@ GroupQuantization ReadCompressedTensors(const json& object, bool tied_head, Json
   if (ReadStrings(*groups->begin(), "targets", group) != std::vector<std::string>{"Linear"}) {
     group.Fault("targets must be [\"Linear\"]; `ignore` names what stays unquantised");
   }
-  // Quantised anew for each token in other engines; here activations keep the compute type, or the kernels'
-  // own int8.
+  // Other engines quantise activations for each token. Here activations stay in the compute type, or the
+  // kernels round them to int8 on their own.
   if (group.Has("input_activations")) {
     JsonFields activations = group.Object("input_activations");
     if (!activations.Has("dynamic")) activations.Fault("dynamic is missing: true is required");

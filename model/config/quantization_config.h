@@ -1,4 +1,4 @@
-// quantization_config of config.json: fp8 blocks, or integers in groups of 128.
+// Reads quantization_config of config.json: fp8 in blocks, or integers in groups of 128.
 #pragma once
 
 #include "model/config/json_fields.h"
@@ -7,8 +7,9 @@
 
 namespace deeprack::model {
 
-// Fills quantization_config or group_quantization, or neither where the file has none. `object` is the file,
-// `parent` its fields; faults go there. What is read of `config`: tie_word_embeddings.
+// Sets config->quantization_config or config->group_quantization; sets neither if the file has no
+// quantization_config. `object` is the file's object, `parent` reads the same object and receives the faults.
+// Reads config->tie_word_embeddings, which must be set.
 void ReadQuantization(const nlohmann::json& object, JsonFields parent, ModelConfig* config);
 
 }  // namespace deeprack::model

@@ -7,7 +7,7 @@ namespace deeprack::model {
 absl::StatusOr<LoadFormat> LoadFormatOf(const std::string& name) {
   if (name == "auto") return LoadFormat::kAuto;
   if (name == "dummy") return LoadFormat::kDummy;
-  return absl::InvalidArgumentError(absl::StrCat("load format '", name, "': use auto or dummy"));
+  return absl::InvalidArgumentError(absl::StrCat("load format '", name, "' is unknown: use auto or dummy"));
 }
 
 }  // namespace deeprack::model

@@ -1,4 +1,4 @@
-// What a model's weights are read from.
+// The sources that a model's weights may be read from.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +10,14 @@ namespace deeprack::model {
 
 enum class LoadFormat : uint8_t {
   kAuto,   // the files of the model folder, or the GGUF
-  kDummy,  // nothing: values made up by the config (checkpoint/dummy_tensors.h), for trying a rack
+  kDummy,  // no files: made-up values of the config's shapes (checkpoint/dummy_tensors.h), to try out a rack
 };
 
-// As --load-format has them.
+// The values of --load-format.
 inline constexpr const char* kLoadFormatNames[] = {"auto", "dummy"};
 inline constexpr char kDefaultLoadFormat[] = "auto";
 
-// InvalidArgument: none of the names.
+// InvalidArgument for a name that is not in kLoadFormatNames.
 absl::StatusOr<LoadFormat> LoadFormatOf(const std::string& name);
 
 }  // namespace deeprack::model

@@ -21,7 +21,7 @@ std::string_view AsText(const MappedFile& file) {
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 
-// What to do about a folder without config.json: perhaps it holds a GGUF.
+// What the user can do about a folder without config.json: give a GGUF of the folder, if there is one.
 std::string Advice(const std::string& folder) {
   std::set<std::string> names;
   std::error_code ignored;
@@ -51,7 +51,8 @@ absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& path) {
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) {
     return absl::NotFoundError(absl::StrCat(
-        path, ": no such folder; a Hugging Face model folder with config.json, or a .gguf file, is expected"));
+        path,
+        ": no such folder; a Hugging Face model folder with config.json, or a .gguf file, is expected"));
   }
   const std::string file = (fs::path(path) / "config.json").string();
   const absl::StatusOr<MappedFile> text = MappedFile::Open(file);

@@ -1,4 +1,4 @@
-// A model's description wherever it lies: a Hugging Face folder or a GGUF.
+// Reads a model's config and sampling defaults from a Hugging Face folder or a GGUF.
 #pragma once
 
 #include <string>
@@ -8,15 +8,16 @@
 
 namespace deeprack::model {
 
-// config.json of the folder `path`, or the metadata of the GGUF `path`. NotFound: neither is there.
-// InvalidArgument: it cannot be honoured. DataLoss: a damaged GGUF. Messages begin with the file.
+// Reads config.json of the folder `path`, or the metadata of the GGUF `path`. NotFound: neither exists.
+// InvalidArgument: the config cannot be honoured. DataLoss: the GGUF is damaged. Messages begin with the
+// file's name.
 absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& path);
 
-// generation_config.json of the folder, if it has one, or what the GGUF says. Errors as above.
+// Reads generation_config.json of the folder, if there is one, or the GGUF's metadata. Errors as
+// LoadModelConfig.
 absl::StatusOr<GenerationDefaults> LoadGenerationDefaults(const std::string& path);
 
-// What the model is called where nobody named it: the folder's name, or the file's without what only files
-// have.
+// The model's default name: the name of the folder, or the GGUF's name without ".gguf" and a split's numbers.
 std::string ModelNameOf(const std::string& path);
 
 }  // namespace deeprack::model

@@ -20,10 +20,10 @@ using nlohmann::json;
 
 constexpr char kRopeFreqs[] = "rope_freqs.weight";
 constexpr double kDefaultRopeTheta = 10000;
-// 0.1 of YaRN's 0.1 * mscale_all_dim * ln(factor) + 1, which the converter multiplies mscale_all_dim by.
+// The 0.1 of YaRN's 0.1 * mscale_all_dim * ln(factor) + 1. The converter stores mscale_all_dim times this.
 constexpr double kLogMultiplier = 0.1;
 
-// expert_gating_func.
+// Values of the key expert_gating_func.
 constexpr int64_t kSoftmax = 1;
 constexpr int64_t kSigmoid = 2;
 
@@ -40,7 +40,8 @@ class ConfigJson {
   absl::StatusOr<json> Read() {
     const std::string type = fields_.String("general.type").value_or("model");
     if (type != "model") {
-      fields_.Fault(absl::StrCat("general.type is ", QuotedName(type), ": a model is needed"));
+      fields_.Fault(
+          absl::StrCat("general.type is ", QuotedName(type), ": give a file whose general.type is model"));
     }
     const bool deepseek = prefix_ == "deepseek2.";
     ReadSizes();
@@ -131,7 +132,7 @@ class ConfigJson {
                  {"beta_fast", OrNull(fast)},
                  {"beta_slow", OrNull(slow)}};
     if (log_multiplier.value_or(0) != 0) {
-      // Digits beyond a float's are rounding.
+      // Digits beyond the precision of a float are rounding errors.
       const double mscale = ShortestDecimal(static_cast<float>(*log_multiplier / kLogMultiplier));
       yarn["mscale"] = yarn["mscale_all_dim"] = mscale;
     }
@@ -143,7 +144,7 @@ class ConfigJson {
     object_["num_key_value_heads"] = kv_heads ? json(*kv_heads) : object_["num_attention_heads"];
     const std::optional<int64_t> head_dim = fields_.Integer(Key("attention.key_length"));
     object_["head_dim"] = OrNull(head_dim);
-    // What other readers derive must be what we derive.
+    // Other readers use these keys where this one uses head_dim: the values must be equal.
     for (const char* key : {"attention.value_length", "rope.dimension_count"}) {
       const std::optional<int64_t> other = fields_.Integer(Key(key));
       if (!other) continue;
@@ -158,7 +159,8 @@ class ConfigJson {
   void ReadLatentAttention() {
     object_["q_lora_rank"] = OrNull(fields_.Integer(Key("attention.q_lora_rank")));
     object_["kv_lora_rank"] = OrNull(fields_.Integer(Key("attention.kv_lora_rank")));
-    // Newer files describe the attention as it is computed, over the latent, and the heads apart from that.
+    // Newer files give the sizes of attention over the latent in key_length and value_length, and the sizes
+    // of a head in key_length_mla and value_length_mla.
     const auto heads_kv = fields_.Integer(Key("attention.head_count_kv"));
     const auto key_length = fields_.Integer(Key("attention.key_length"));
     const auto value_length = fields_.Integer(Key("attention.value_length"));
@@ -191,7 +193,7 @@ class ConfigJson {
       object_["scoring_func"] = gating == kSoftmax ? "softmax" : absl::StrCat("expert_gating_func ", gating);
     }
 
-    // Files of before the end of 2025 lack the groups.
+    // Files from before the end of 2025 lack the keys for expert groups.
     const bool like_r1 =
         experts == 256 && used == 8 && object_["hidden_size"] == 7168 && object_["num_hidden_layers"] == 61;
     const int64_t groups = fields_.Integer(Key("expert_group_count")).value_or(like_r1 ? 8 : 1);
@@ -221,7 +223,7 @@ absl::StatusOr<std::vector<float>> ReadRopeFreqs(const GgufModel& model, const M
   for (const float freq : freqs) {
     if (!std::isfinite(freq) || freq <= 0) {
       return absl::DataLossError(absl::StrCat(model.FileOf(*tensor), ": tensor ", kRopeFreqs, " holds ", freq,
-                                              ", by which no frequency can be divided"));
+                                              "; every value must be finite and above 0"));
     }
   }
   return freqs;
@@ -234,9 +236,10 @@ absl::StatusOr<json> ConfigJsonOf(const GgufModel& model) {
   const std::optional<std::string_view> name =
       architecture == nullptr ? std::nullopt : architecture->String();
   if (name != "deepseek2" && name != "llama" && name != "qwen2") {
-    return absl::InvalidArgumentError(absl::StrCat(
-        model.path(), ": general.architecture ", name ? QuotedName(*name) : "is missing",
-        name ? " is not served yet: deepseek2, llama and qwen2 are" : ": deepseek2, llama or qwen2"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(model.path(), ": general.architecture ", name ? QuotedName(*name) : "is missing",
+                     name ? " is not served yet: it must be deepseek2, llama or qwen2"
+                          : ": deepseek2, llama or qwen2 is required"));
   }
   return ConfigJson(model, std::string(*name)).Read();
 }
@@ -252,8 +255,8 @@ absl::StatusOr<ModelConfig> ConfigOf(const GgufModel& model) {
   if (config.model_type == "llama") config.rope_interleave = true;
   DR_ASSIGN_OR_RETURN(config.rope_freqs, ReadRopeFreqs(model, config));
   if (!config.rope_freqs.empty() && config.rope_scaling) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(model.path(), ": both YaRN and ", kRopeFreqs, " are not served: one at most"));
+    return absl::InvalidArgumentError(absl::StrCat(model.path(), ": YaRN and tensor ", kRopeFreqs,
+                                                   " are both given: only one of them is served"));
   }
   return config;
 }

@@ -1,6 +1,7 @@
-// What a GGUF's metadata says about the model, put under config.json's keys and read by its strict reader.
+// Converts a GGUF's metadata to a config.json with the same meaning, which config.json's strict reader then
+// checks.
 //
-// Keys and their meaning are those of llama.cpp's converter (convert_hf_to_gguf.py) and loader, for the
+// Source of keys and meanings: llama.cpp's converter (convert_hf_to_gguf.py) and loader, for the
 // architectures deepseek2 (DeepSeek V3 and R1), llama and qwen2.
 #pragma once
 
@@ -11,20 +12,24 @@
 
 namespace deeprack::model {
 
-// The config.json that says the same. Keys of the architecture that are not known here are refused, since
-// they may change what the model computes; so are values that are known not to be computed. InvalidArgument.
+// The config.json with the metadata's meaning. InvalidArgument: a key of the architecture is unknown here,
+// since it may change what the model computes; or a known key has a value that is not computed here.
 //
-// What the metadata leaves open: a file without output.weight ties its embeddings; a deepseek2 file of R1's
-// sizes that is older than the keys for expert groups has R1's 8 groups, of which 4 are chosen; mscale is
-// mscale_all_dim. MTP layers that a file may hold are no part of the config.
+// Rules for what the metadata does not say:
+// - A file without output.weight has tied embeddings.
+// - A deepseek2 file of R1's sizes without the keys for expert groups (an older file) has R1's groups: 8, of
+//   which 4 are chosen.
+// - mscale is mscale_all_dim.
+// - MTP layers in the file are left out of the config.
 absl::StatusOr<nlohmann::json> ConfigJsonOf(const GgufModel& model);
 
-// The config, with what only tensors say: split_kv_b, rope_freqs, and rope_interleave: GGUF holds the rows of
-// queries and keys of llama in pairs, unlike its checkpoints. Errors: ConfigJsonOf's and ReadModelConfig's;
-// DataLoss (rope_freqs that are none).
+// The config, completed from the tensors: split_kv_b, rope_freqs, and rope_interleave (a GGUF of llama stores
+// the rows of queries and keys in pairs, other than Hugging Face checkpoints do). Errors: those of
+// ConfigJsonOf and ReadModelConfig; DataLoss (rope_freqs of a wrong shape or with invalid values);
+// InvalidArgument (both rope_freqs and YaRN).
 absl::StatusOr<ModelConfig> ConfigOf(const GgufModel& model);
 
-// general.sampling.* of newer files. InvalidArgument.
+// Reads general.sampling.*, which newer files have. Error: InvalidArgument.
 absl::StatusOr<GenerationDefaults> GenerationDefaultsOf(const GgufModel& model);
 
 }  // namespace deeprack::model

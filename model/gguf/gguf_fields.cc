@@ -96,8 +96,9 @@ void GgufFields::RefuseOthers(const std::string& prefix) {
     if (absl::StartsWith(key, prefix) && !asked_.contains(key)) others.push_back(key);
   }
   if (others.empty()) return;
-  Fault(absl::StrCat("metadata key ", QuotedName(*std::min_element(others.begin(), others.end())),
-                     " is not known here, and may change what the model computes"));
+  Fault(
+      absl::StrCat("metadata key ", QuotedName(*std::min_element(others.begin(), others.end())),
+                   " is not known here and may change what the model computes: use a release that knows it"));
 }
 
 }  // namespace deeprack::model

@@ -1,5 +1,5 @@
-// Reading a GGUF's metadata by key: each with its kind, the first fault kept, and a memory of what was asked
-// for.
+// Reads a GGUF's metadata by key. Checks each value's kind, keeps the first fault and remembers which keys
+// were read.
 #pragma once
 
 #include <cstdint>
@@ -12,27 +12,27 @@
 
 namespace deeprack::model {
 
-// Getters give nullopt for a key that is absent, and for one whose value is of another kind, which is a fault
-// (InvalidArgument with the file's and the key's name). Refers to the model.
+// A getter returns nullopt for an absent key and for a value of another kind. The latter is a fault:
+// InvalidArgument with the names of file and key. `model` must outlive the GgufFields.
 class GgufFields {
  public:
   explicit GgufFields(const GgufModel& model) : model_(model) {}
 
   std::optional<int64_t> Integer(const std::string& key);
-  // An integer, or an array of one integer again and again: what files hold that have a value for each layer.
+  // The value is an integer, or an array (one value for each layer) whose values are all equal.
   std::optional<int64_t> IntegerOfAllLayers(const std::string& key);
   std::optional<double> Number(const std::string& key);
   std::optional<bool> Bool(const std::string& key);
   std::optional<std::string> String(const std::string& key);
 
-  // Faults unless the key is absent or holds what this program computes.
+  // Each faults unless the key is absent or has the accepted value.
   void RequireInteger(const std::string& key, int64_t accepted);
   void RequireNumber(const std::string& key, double accepted);
   void RequireBool(const std::string& key, bool accepted);
 
-  // A key that changes nothing, whatever it holds.
+  // Marks a key whose value does not change what the model computes.
   void Ignore(const std::string& key) { asked_.insert(key); }
-  // Faults if a key that begins with `prefix` was neither asked for nor ignored.
+  // Faults if the metadata has a key that begins with `prefix` and was neither read nor ignored.
   void RefuseOthers(const std::string& prefix);
 
   void Fault(const std::string& message);

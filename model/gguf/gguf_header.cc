@@ -23,7 +23,8 @@ constexpr std::string_view kLfsPointer = "version https://git-lfs";
 constexpr char kAlignmentKey[] = "general.alignment";
 constexpr int64_t kDefaultAlignment = 32;
 
-// Of the shortest string, array, metadata entry and tensor record: so many can be in what is left of a file.
+// Bytes of the shortest string, array, metadata entry and tensor record. Counts are checked against the bytes
+// left in the file divided by these.
 constexpr int64_t kLeastStringBytes = 8;
 constexpr int64_t kLeastArrayBytes = 4 + 8;
 constexpr int64_t kLeastEntryBytes = 8 + 1 + 4 + 1;
@@ -69,7 +70,7 @@ class Reader {
     return true;
   }
 
-  // A string's bytes. Lengths beyond the file end it, those beyond `longest` are a fault of their own.
+  // Reads a string. DataLoss if it reaches beyond the file's end or is longer than `longest` bytes.
   absl::StatusOr<std::string_view> TakeString(int64_t longest, const std::string& where) {
     uint64_t length = 0;
     if (!Take(length)) return CutShort(where);
@@ -77,7 +78,7 @@ class Reader {
       return Damaged(absl::StrCat(where, " has a string of ", length, " bytes, but ", Left(), " are left"));
     }
     if (length > static_cast<uint64_t>(longest)) {
-      return Damaged(absl::StrCat(where, " is ", length, " bytes long; at most ", longest, " are possible"));
+      return Damaged(absl::StrCat(where, " is ", length, " bytes long; at most ", longest, " are allowed"));
     }
     const std::string_view text =
         AsText(file_.subspan(static_cast<size_t>(at_), static_cast<size_t>(length)));
@@ -91,7 +92,7 @@ class Reader {
           path_, ": a Git LFS pointer, not the weights themselves: run `git lfs pull` in its folder"));
     }
     if (AsText(file_).substr(0, kMagic.size()) != kMagic) {
-      return Damaged(absl::StrCat("begins with ", QuotedName(AsText(file_).substr(0, kMagic.size())),
+      return Damaged(absl::StrCat("the file begins with ", QuotedName(AsText(file_).substr(0, kMagic.size())),
                                   ", not with \"GGUF\""));
     }
     at_ = static_cast<int64_t>(kMagic.size());
@@ -99,21 +100,24 @@ class Reader {
     uint64_t keys = 0;
     if (!Take(header_.version)) return CutShort("its version");
     if (header_.version != 0 && (header_.version & 0xffffu) == 0) {
-      return NotRead("a big-endian GGUF; only little-endian ones are read: fetch or make the usual one");
+      return NotRead(
+          "this GGUF is big-endian, only little-endian files are read: fetch or make a little-endian file");
     }
     if (header_.version != 2 && header_.version != 3) {
-      return NotRead(absl::StrCat("GGUF version ", header_.version, "; versions 2 and 3 are read"));
+      return NotRead(absl::StrCat("the file's GGUF version is ", header_.version,
+                                  ", versions 2 and 3 are read: convert the model again"));
     }
     if (!Take(tensors) || !Take(keys)) return CutShort("its counts");
     if (tensors > static_cast<uint64_t>(kMaxGgufTensors) || keys > static_cast<uint64_t>(kMaxGgufKeys)) {
-      return Damaged(absl::StrCat("claims ", tensors, " tensors and ", keys, " metadata entries; at most ",
-                                  kMaxGgufTensors, " and ", kMaxGgufKeys, " are read"));
+      return Damaged(absl::StrCat("the header counts ", tensors, " tensors and ", keys,
+                                  " metadata entries; at most ", kMaxGgufTensors, " and ", kMaxGgufKeys,
+                                  " are read"));
     }
     tensor_count_ = static_cast<int64_t>(tensors);
     key_count_ = static_cast<int64_t>(keys);
     if (key_count_ > Left() / kLeastEntryBytes || tensor_count_ > Left() / kLeastTensorBytes) {
-      return Damaged(
-          absl::StrCat("claims ", tensors, " tensors and ", keys, " metadata entries in ", Left(), " bytes"));
+      return Damaged(absl::StrCat("the header counts ", tensors, " tensors and ", keys,
+                                  " metadata entries, but ", Left(), " bytes are left"));
     }
     return absl::OkStatus();
   }
@@ -125,7 +129,7 @@ class Reader {
                           TakeString(kMaxGgufKeyBytes, absl::StrCat("metadata key ", i)));
       if (key.empty()) return Damaged(absl::StrCat("metadata key ", i, " is empty"));
       const std::string where = absl::StrCat("metadata key ", QuotedName(key));
-      if (!keys.insert(std::string(key)).second) return Damaged(absl::StrCat(where, " stands there twice"));
+      if (!keys.insert(std::string(key)).second) return Damaged(absl::StrCat(where, " occurs twice"));
       uint32_t type = 0;
       if (!Take(type)) return CutShort(where);
       DR_ASSIGN_OR_RETURN(const std::optional<GgufValue> value, TakeValue(type, where, 0));
@@ -134,7 +138,7 @@ class Reader {
     return absl::OkStatus();
   }
 
-  // The value that begins here; nullopt for an array of arrays, which is checked and passed over.
+  // Reads the value at the current position. nullopt for an array of arrays, which is checked and skipped.
   absl::StatusOr<std::optional<GgufValue>> TakeValue(uint32_t type, const std::string& where, int depth) {
     if (type > static_cast<uint32_t>(GgufType::kFloat64)) {
       return Damaged(absl::StrCat(where, " has the unknown type ", type));
@@ -166,7 +170,8 @@ class Reader {
         DR_RETURN_IF_ERROR(TakeString(static_cast<int64_t>(file_.size()), where).status());
       }
     } else {
-      const int64_t bytes = value.count * ElementBytes(value.type);  // an array's count was held against it
+      // No overflow: an array's count was checked above.
+      const int64_t bytes = value.count * ElementBytes(value.type);
       if (bytes > Left()) return CutShort(where);
       at_ += bytes;
     }
@@ -205,13 +210,13 @@ class Reader {
     GgufTensor tensor{.name = std::string(name)};
     const std::string where = absl::StrCat("tensor ", QuotedName(name));
     if (name.empty()) return Damaged(absl::StrCat("tensor ", index, " has no name"));
-    if (!names_.insert(tensor.name).second) return Damaged(absl::StrCat(where, " stands there twice"));
+    if (!names_.insert(tensor.name).second) return Damaged(absl::StrCat(where, " occurs twice"));
 
     uint32_t dimensions = 0;
     if (!Take(dimensions)) return CutShort(where);
     if (dimensions < 1 || dimensions > kMaxGgufDimensions) {
-      return Damaged(absl::StrCat(where, " has ", dimensions, " dimensions; 1 to ", kMaxGgufDimensions,
-                                  " are possible"));
+      return Damaged(
+          absl::StrCat(where, " has ", dimensions, " dimensions; 1 to ", kMaxGgufDimensions, " are allowed"));
     }
     for (uint32_t i = 0; i < dimensions; ++i) {
       int64_t size = 0;
@@ -233,13 +238,14 @@ class Reader {
     return SizeTensor(std::move(tensor), offset, where);
   }
 
-  // Bytes and offset of a tensor; where the data begins is known only after the last record.
+  // Sets a tensor's bytes and its offset in the data; the data's beginning is known only after the last
+  // record.
   absl::Status SizeTensor(GgufTensor tensor, uint64_t offset, const std::string& where) {
     const int64_t block = BlockElements(tensor.dtype);
     if (tensor.shape.back() % block != 0) {
       return Damaged(absl::StrCat(where, " ", ShapeText(tensor.shape), " of ",
-                                  std::string(Name(tensor.dtype)), ": a row is no whole number of blocks of ",
-                                  block));
+                                  std::string(Name(tensor.dtype)),
+                                  ": a row is not a whole number of blocks of ", block));
     }
     const std::optional<int64_t> elements = CheckedProduct(tensor.shape);
     const std::optional<int64_t> bytes =
@@ -248,7 +254,7 @@ class Reader {
       return Damaged(absl::StrCat(where, ": shape ", ShapeText(tensor.shape), " overflows 64 bits"));
     }
     if (offset % static_cast<uint64_t>(header_.alignment) != 0) {
-      return Damaged(absl::StrCat(where, " begins at data byte ", offset, ", which is no multiple of the ",
+      return Damaged(absl::StrCat(where, " begins at data byte ", offset, ", which is not a multiple of the ",
                                   "alignment ", header_.alignment));
     }
     if (offset > file_.size() || *bytes > static_cast<int64_t>(file_.size())) {

@@ -56,7 +56,7 @@ std::string PathOf(const SplitName& name, int64_t number, int64_t count) {
   return absl::StrFormat("%s-%05d-of-%05d%s", name.prefix, number, count, kExtension);
 }
 
-// An integer that a split's file has to carry.
+// The value of a metadata key that every file of a split must have.
 absl::StatusOr<int64_t> SplitKey(const GgufHeader& header, const std::string& path, const char* key) {
   const auto found = header.metadata.find(key);
   const std::optional<int64_t> value =
@@ -100,11 +100,11 @@ absl::StatusOr<GgufModel> GgufModel::Open(const std::string& path) {
   const std::optional<SplitName> name = ReadSplitName(path);
   if (number != 0) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": file ", number + 1, " of ", count,
-                                                   " of a split; give its first",
+                                                   " of a split; give the first file",
                                                    name ? absl::StrCat(": ", PathOf(*name, 1, count)) : ""));
   }
   if (count > 1 && (!name || name->number != 1 || name->count != count)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": the first of ", count,
+    return absl::InvalidArgumentError(absl::StrCat(path, ": this is the first of ", count,
                                                    " files, which must keep their names: NAME",
                                                    PathOf({}, 1, count), " and so on"));
   }
@@ -113,21 +113,22 @@ absl::StatusOr<GgufModel> GgufModel::Open(const std::string& path) {
     const std::string next = PathOf(*name, i + 1, count);
     absl::StatusOr<MappedFile> file = MappedFile::Open(next);
     if (absl::IsNotFound(file.status())) {
-      return absl::DataLossError(absl::StrCat(next, ": missing, file ", i + 1, " of ", count, "; fetch it"));
+      return absl::DataLossError(
+          absl::StrCat(next, ": the file is missing, it is file ", i + 1, " of ", count, "; fetch it"));
     }
     if (!file.ok()) return file.status();
     DR_ASSIGN_OR_RETURN(GgufHeader part, ParseGgufHeader(file->bytes(), next));
     DR_ASSIGN_OR_RETURN(const int64_t its_count, SplitKey(part, next, "split.count"));
     DR_ASSIGN_OR_RETURN(const int64_t its_number, SplitKey(part, next, "split.no"));
     if (its_count != count || its_number != i) {
-      return absl::DataLossError(absl::StrCat(next, ": says that it is file ", its_number + 1, " of ",
-                                              its_count, ", expected ", i + 1, " of ", count,
+      return absl::DataLossError(absl::StrCat(next, ": the file says that it is file ", its_number + 1,
+                                              " of ", its_count, ", expected ", i + 1, " of ", count,
                                               "; the files are of different splits"));
     }
     DR_RETURN_IF_ERROR(model.Add(next, *std::move(file), std::move(part)));
   }
   if (static_cast<int64_t>(model.tensors_.size()) != tensors) {
-    return absl::DataLossError(absl::StrCat(path, ": its split has ", model.tensors_.size(),
+    return absl::DataLossError(absl::StrCat(path, ": the files of the split have ", model.tensors_.size(),
                                             " tensors, but split.tensors.count says ", tensors,
                                             "; fetch the files again"));
   }
@@ -140,7 +141,8 @@ absl::Status GgufModel::Add(const std::string& path, MappedFile file, GgufHeader
     const auto [entry, is_new] = index_.try_emplace(tensor.name, tensors_.size());
     if (!is_new) {
       return absl::DataLossError(absl::StrCat(path, ": tensor ", QuotedName(tensor.name), " is also in ",
-                                              FileOf(tensors_[entry->second])));
+                                              FileOf(tensors_[entry->second]),
+                                              "; the files are of different splits: fetch them again"));
     }
     tensors_.push_back(std::move(tensor));
   }

@@ -1,4 +1,4 @@
-// A GGUF model on disk: one file, or the files of a split.
+// A GGUF model on disk: one file, or several files that a model was split into.
 #pragma once
 
 #include <cstddef>
@@ -14,31 +14,31 @@
 
 namespace deeprack::model {
 
-// Whether a model's path is to be read as a GGUF: a name that ends in .gguf, unless it is a folder's.
+// True when `path` ends in .gguf and is not a folder.
 bool IsGgufPath(const std::string& path);
 
-// The model's name as a path says it: without folder, ".gguf" and the number of a split.
+// The model's name from a path: without the folder, without ".gguf" and without a split's numbers.
 std::string GgufModelName(const std::string& path);
 
 class GgufModel {
  public:
-  // Maps the file and, where split.count says so, its fellows NAME-0000N-of-0000M.gguf, and checks all
-  // headers; tensor data is not touched. `path` is the first file of a split. Errors: MappedFile::Open's,
-  // ParseGgufHeader's, InvalidArgument (another file of a split than its first), DataLoss (a file of the
-  // split is missing or of another, a tensor in two of them).
+  // Maps the file and, if split.count is above 1, the other files NAME-0000N-of-0000M.gguf. Checks all
+  // headers and reads no tensor data. `path` must be the first file of a split. Errors: those of
+  // MappedFile::Open and ParseGgufHeader; InvalidArgument (`path` is not the first file of its split);
+  // DataLoss (a file of the split is missing or belongs to another split, or two files hold the same tensor).
   static absl::StatusOr<GgufModel> Open(const std::string& path);
 
-  // Of the first file, which carries the model's; nullptr: no such key.
+  // The value of a metadata key of the first file, which holds the model's metadata. nullptr: no such key.
   const GgufValue* Find(const std::string& key) const;
   const absl::flat_hash_map<std::string, GgufValue>& metadata() const { return metadata_; }
 
-  // Of all files, by file and place; nullptr: no such tensor.
+  // Tensors of all files, ordered by file and by place in the file. nullptr: no such tensor.
   const GgufTensor* FindTensor(const std::string& name) const;
   const std::vector<GgufTensor>& tensors() const { return tensors_; }
   std::span<const std::byte> BytesOfTensor(const GgufTensor& tensor) const;
   const std::string& FileOf(const GgufTensor& tensor) const;
 
-  // Asks the system to start reading `part` of the tensor's bytes; returns at once.
+  // Asks the system to start reading `part` of the tensor's bytes. Returns at once.
   void Prefetch(const GgufTensor& tensor, std::span<const std::byte> part) const;
 
   const std::string& path() const { return paths_[0]; }
@@ -50,7 +50,7 @@ class GgufModel {
 
   std::vector<std::string> paths_;
   std::vector<MappedFile> files_;
-  std::vector<size_t> first_tensor_;  // of each file, in tensors_
+  std::vector<size_t> first_tensor_;  // [files]: position in tensors_ of each file's first tensor
   absl::flat_hash_map<std::string, GgufValue> metadata_;
   std::vector<GgufTensor> tensors_;
   absl::flat_hash_map<std::string, size_t> index_;  // tensor -> position in tensors_

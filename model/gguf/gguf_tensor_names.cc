@@ -11,7 +11,8 @@
 namespace deeprack::model {
 namespace {
 
-// One tensor for several of a layer: rows [first_row, first_row + rows) of the `all_rows` of each expert.
+// A GGUF tensor that holds several tensors of a layer. This one is rows [first_row, first_row + rows) of the
+// `all_rows` rows of each expert.
 struct Fused {
   const char* name;
   int64_t first_row;
@@ -45,7 +46,7 @@ std::optional<Fused> FusedPlace(const ModelConfig& c, TensorKind kind) {
   }
 }
 
-// The place of a part of a tensor that holds `experts` times `all_rows` rows of spec's columns.
+// The place of `spec` in a GGUF tensor of `experts` times `all_rows` rows with the columns of `spec`.
 absl::StatusOr<GgufPlace> PartOf(const GgufModel& model, const GgufTensor& tensor, const TensorSpec& spec,
                                  int64_t experts, int64_t all_rows, int64_t first_row) {
   const int64_t cols = spec.shape.size() > 1 ? spec.shape[1] : 1;
@@ -53,9 +54,10 @@ absl::StatusOr<GgufPlace> PartOf(const GgufModel& model, const GgufTensor& tenso
   if (spec.shape.size() > 1) expected.push_back(cols);
   if (spec.expert >= 0) expected.insert(expected.begin(), experts);
   if (tensor.shape != expected) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        model.FileOf(tensor), ": tensor ", QuotedName(tensor.name), " has shape ", ShapeText(tensor.shape),
-        ", expected ", ShapeText(expected), " by the metadata: the two are not of one model"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(model.FileOf(tensor), ": tensor ", QuotedName(tensor.name), " has shape ",
+                     ShapeText(tensor.shape), ", expected ", ShapeText(expected),
+                     " from the metadata: metadata and tensor are of different models"));
   }
   const int64_t expert = spec.expert >= 0 ? spec.expert : 0;
   return GgufPlace{

@@ -1,4 +1,4 @@
-// Which tensor of a GGUF holds a tensor of the registry. The names are those of llama.cpp's gguf-py
+// Finds the tensor of a GGUF that holds a tensor of the registry. Source of the names: llama.cpp's gguf-py
 // (constants.py, tensor_mapping.py).
 #pragma once
 
@@ -13,25 +13,25 @@
 
 namespace deeprack::model {
 
-// Without "blk.N." before it, of tensors in a layer; experts have one for all of theirs. nullptr: GGUF has no
-// such tensor.
+// The name in a GGUF; for a tensor of a layer, without the prefix "blk.N.". All experts of a layer share one
+// name. nullptr: GGUF has no such tensor.
 const char* GgufTensorName(TensorKind kind);
 
-// A GGUF keeps the experts of a layer in one tensor, one after the other, and may keep gate and up, or
-// queries, keys and values, in one.
+// Where a tensor of the registry is in a GGUF. A GGUF stores the experts of a layer in one tensor, one after
+// the other, and may store gate and up, or queries, keys and values, in one tensor.
 struct GgufPlace {
-  const GgufTensor* tensor = nullptr;  // nullptr: the file has none
-  bool is_part = false;                // the tensor holds others too; this one begins at `first_element`
-  int64_t first_element = 0;
+  const GgufTensor* tensor = nullptr;  // nullptr: not in the file
+  bool is_part = false;                // true: `tensor` holds several tensors of the registry
+  int64_t first_element = 0;           // of this tensor, within `tensor`
 };
 
-// A tensor that holds several is checked to be as large as they are together (InvalidArgument otherwise); the
-// shape of one that stands alone is left to the caller.
+// Finds the place of `spec`. InvalidArgument: a GGUF tensor that holds several tensors does not have the
+// shape of all of them together. The caller checks the shape of a GGUF tensor that holds one tensor.
 absl::StatusOr<GgufPlace> PlaceInGguf(const GgufModel& model, const ModelConfig& config,
                                       const TensorSpec& spec);
 
-// Whether a tensor that holds none of the registry may be passed over: it belongs to an MTP layer, was read
-// with the config, or says again what others do.
+// True when a GGUF tensor without a tensor of the registry may be ignored: it belongs to an MTP layer, it was
+// read with the config, or it repeats values of other tensors.
 bool MayBeIgnored(const GgufTensor& tensor, const ModelConfig& config);
 
 }  // namespace deeprack::model

@@ -51,7 +51,7 @@ constexpr TypeRow kTypes[] = {
     {42, "Q2_0"},
 };
 
-// What ik_llama.cpp numbers for itself (IQ4_K, Q4_K_R4, ...).
+// Numbers of types that only ik_llama.cpp has (IQ4_K, Q4_K_R4, ...).
 constexpr uint32_t kFirstOfFork = 97;
 constexpr uint32_t kEndOfFork = 400;
 

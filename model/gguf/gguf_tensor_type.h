@@ -1,5 +1,5 @@
-// The types that a tensor of a GGUF file may have (ggml_type of https://github.com/ggml-org/ggml), and the
-// DTypes that some of them are.
+// The types of tensors in a GGUF file (ggml_type of https://github.com/ggml-org/ggml), and which DTypes they
+// are.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +10,14 @@
 
 namespace deeprack::model {
 
-// The name of a type by its number in the file ("Q4_K", "IQ4_XS", "139 (of ik_llama.cpp)"); "" if no type has
-// the number.
+// The name of the type with this number in the file ("Q4_K", "IQ4_XS", "139 (of ik_llama.cpp)"). "": no type
+// has the number.
 std::string GgufTensorTypeName(uint32_t type);
 
-// nullopt: the type is not one of the DTypes.
+// The DType of the type with this number. nullopt: the type is not a DType.
 std::optional<DType> GgufTensorDType(uint32_t type);
 
-// The number that stands for a DType in a file; nullopt if GGUF has none.
+// The number of a DType in a file. nullopt: GGUF has no such type.
 std::optional<uint32_t> GgufTensorTypeOf(DType dtype);
 
 std::string SupportedGgufTensorTypes();  // "F32, F16, Q4_0, ..."

@@ -1,4 +1,4 @@
-// One value of a GGUF file's metadata: a view of the bytes it has in the file.
+// One value of a GGUF file's metadata, as a view of the file's bytes.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace deeprack::model {
 
-// As numbered in the file.
+// The numbers are those in the file.
 enum class GgufType : uint32_t {
   kUint8,
   kInt8,
@@ -27,22 +27,22 @@ enum class GgufType : uint32_t {
   kFloat64,
 };
 
-// Bytes of a value of the type; 0 for strings and arrays, which have none of their own.
+// Bytes of a value of the type. 0 for strings and arrays, whose sizes vary.
 int64_t ElementBytes(GgufType type);
 
-// A scalar, or an array of scalars or strings. `bytes` lie in the file and are valid as long as it is; the
-// reader of the header has checked that they hold `count` elements. Getters are nullopt (or empty) for a
-// value of another kind.
+// A scalar, or an array of scalars or strings. `bytes` lie in the file and are valid while the file is
+// mapped. They hold `count` elements; the reader of the header has checked that. A getter returns nullopt for
+// a value of another kind.
 struct GgufValue {
   GgufType type = GgufType::kUint8;  // of the value, or of the array's elements
   bool is_array = false;
   int64_t count = 1;
   std::span<const std::byte> bytes;  // little-endian; a string is its length (64 bits), then its bytes
 
-  // An integer of any width; nullopt beyond 63 bits.
+  // An integer of any width. nullopt if it does not fit in 63 bits.
   std::optional<int64_t> Integer() const;
-  // An integer or a float. A float32 is the shortest decimal number that rounds to it: 1e-6 rather than the
-  // 9.99999997e-07 that its bits are, since what was stored was written in decimal.
+  // An integer or a float. A float32 is read as the shortest decimal number that rounds to it: 1e-6 rather
+  // than 9.99999997e-07, because the writer's number was decimal.
   std::optional<double> Number() const;
   std::optional<bool> Bool() const;
   std::optional<std::string_view> String() const;
@@ -51,7 +51,7 @@ struct GgufValue {
   std::optional<std::vector<std::string_view>> Strings() const;  // of an array
 };
 
-// The decimal reading of a float32 that Number() gives.
+// The shortest decimal number that rounds to `value`, as a double.
 double ShortestDecimal(float value);
 
 }  // namespace deeprack::model

@@ -12,10 +12,10 @@
 namespace deeprack::model {
 namespace {
 
-// More ranks than any rack has; keeps tp * dp * pp within an int32_t.
+// More ranks than any rack has. Keeps tp * dp * pp within an int32_t.
 constexpr int64_t kMaxRanks = 1 << 20;
 
-// "2", "1 or 2", "1, 2 or 4".
+// The values as text: "2", "1 or 2", "1, 2 or 4".
 std::string Alternatives(const std::vector<int64_t>& values) {
   if (values.empty()) return "no value";
   if (values.size() == 1) return absl::StrCat(values[0]);
@@ -35,7 +35,7 @@ std::vector<int64_t> ValuesUpTo(int64_t limit, Accepts accepts) {
 bool HasDenseLayers(const ModelConfig& config) { return !config.is_moe_layer(0); }
 bool HasMoeLayers(const ModelConfig& config) { return config.is_moe_layer(config.num_hidden_layers - 1); }
 
-// What about the model keeps it from being split over tp; empty: nothing.
+// The part of the model that cannot be split over tp ranks, as text. Empty: every part can.
 std::string TpObstacle(const ModelConfig& config, int64_t tp) {
   if (config.num_attention_heads % tp != 0)
     return absl::StrCat(config.num_attention_heads, " attention heads");
@@ -54,7 +54,7 @@ std::string TpObstacle(const ModelConfig& config, int64_t tp) {
   return "";
 }
 
-// Why experts cannot be split so over a stage's ranks; empty: they can.
+// Why the experts cannot be split over a stage's ranks, as text. Empty: they can.
 std::string EpObstacle(const ModelConfig& config, int64_t stage_size, int64_t ep) {
   if (stage_size % ep != 0) {
     return absl::StrCat("the ", stage_size, " ranks of a stage (tp x dp) cannot form ep=", ep,

@@ -13,7 +13,7 @@ struct Range {
   int64_t count = 0;
 };
 
-// Part `index` of `size` in `parts` equal parts; ValidateLayout has made sure that they are equal.
+// Part `index` of `size` divided into `parts` equal parts; ValidateLayout has checked that they are equal.
 Range EqualPart(int64_t size, int64_t parts, int64_t index) {
   DR_CHECK(size % parts == 0);
   return {.begin = size / parts * index, .count = size / parts};
@@ -25,7 +25,7 @@ Range VocabPart(const ModelConfig& config, const Layout& layout, int64_t tp_rank
   return {.begin = begin, .count = std::min(stride, config.vocab_size - begin)};
 }
 
-// Whether the rank's pipeline stage needs the tensor.
+// True when the rank's pipeline stage holds the tensor.
 bool StageHolds(const ModelConfig& config, const TensorSpec& tensor, const Layout& layout, int32_t pp_rank) {
   const bool first = pp_rank == 0;
   const bool last = pp_rank == layout.pp - 1;
@@ -80,7 +80,7 @@ std::optional<Slice> SliceFor(const ModelConfig& config, const TensorSpec& tenso
     case ShardRole::kVocabRows:
       row_range = VocabPart(config, layout, at.tp_rank);
       break;
-    case ShardRole::kHeadRows:  // heads divide over tp, so rows do, at head boundaries
+    case ShardRole::kHeadRows:  // tp divides the heads, so each part begins at a head
     case ShardRole::kIntermediateRows:
       row_range = EqualPart(rows, layout.tp, at.tp_rank);
       break;

@@ -16,7 +16,7 @@ absl::Status Wrong(const char* name, float value, const char* range) {
 
 absl::Status CheckSampling(const SamplingParams& p) {
   if (!std::isfinite(p.temperature) || p.temperature < 0)
-    return Wrong("temperature", p.temperature, "a number from 0 up");
+    return Wrong("temperature", p.temperature, "a finite number of at least 0");
   if (!(p.top_p > 0 && p.top_p <= 1)) return Wrong("top_p", p.top_p, "in (0, 1]");
   if (!(p.min_p >= 0 && p.min_p <= 1)) return Wrong("min_p", p.min_p, "in [0, 1]");
   if (p.top_k < 0) return absl::InvalidArgumentError(absl::StrCat("top_k ", p.top_k, " is negative"));

@@ -1,5 +1,6 @@
-// What a step gave. The rank that samples a dp group (tp rank 0 of the last pipeline stage) answers for its
-// sequences; the other ranks answer with an empty list. Dispatch joins them.
+// The results of a step. The rank that samples for a dp group (tp rank 0 of the last pipeline stage) returns
+// the results of the group's sequences; other ranks return an empty list. Dispatch joins the lists of all
+// ranks.
 #pragma once
 
 #include <vector>
@@ -14,7 +15,7 @@ struct TokenLogprob {
   bool operator==(const TokenLogprob&) const = default;
 };
 
-// The chosen (or given) token with its own log-probability, and the most likely ones, best first.
+// The sampled (or given) token with its log-probability, and the most likely tokens, most likely first.
 struct PositionLogprobs {
   TokenLogprob chosen;
   std::vector<TokenLogprob> top;
@@ -24,24 +25,25 @@ struct PositionLogprobs {
 struct SequenceResult {
   SequenceId sequence = 0;
   bool sampled = false;
-  TokenId token = 0;               // if sampled
-  PositionLogprobs logprobs;       // if sampled and sampling.top_logprobs >= 0
-  // If prompt_logprobs >= 0: entry i is of the token that follows chunk position i (for each i that has one).
+  TokenId token = 0;          // if sampled
+  PositionLogprobs logprobs;  // if sampled and sampling.top_logprobs >= 0
+  // If prompt_logprobs >= 0: entry i belongs to the token after chunk position i. No entry where the prompt
+  // has ended.
   std::vector<PositionLogprobs> prompt_logprobs;
   bool operator==(const SequenceResult&) const = default;
 };
 
 struct StepTimings {
   double total_seconds = 0;
-  double collective_seconds = 0;  // spent inside collectives, waiting included
+  double collective_seconds = 0;  // part of total_seconds inside collectives, with waiting
 };
 
 struct StepResult {
   Epoch epoch = 0;
   StepId step = 0;
   std::vector<SequenceResult> sequences;
-  StepTimings timings;                    // of the rank that answers
-  std::vector<StepTimings> rank_timings;  // joined: entry r is rank r's
+  StepTimings timings;                    // of the rank that returns this result
+  std::vector<StepTimings> rank_timings;  // [world], after joining: entry r is of rank r
 };
 
 }  // namespace deeprack::model

@@ -1,4 +1,4 @@
-// Which tensors a config says are stored as integers in groups (model/config/group_quantization.h).
+// Finds the tensors that a config says are stored as integers in groups (model/config/group_quantization.h).
 #pragma once
 
 #include "model/config/model_config.h"
@@ -7,10 +7,11 @@
 
 namespace deeprack::model {
 
+// True when `tensor` is stored as integers in groups.
 bool IsStoredInGroups(const ModelConfig& config, const TensorSpec& tensor);
 
-// The block types of the decoder's layers by the config alone: where columns may be out of order, nothing is
-// known before the files are read, and these tensors are left out.
+// The block types of the decoder layers' tensors, from the config alone. Tensors whose columns may be out of
+// order (act_order) are left out: only their files tell.
 TensorTypes GroupTypes(const ModelConfig& config);
 
 }  // namespace deeprack::model

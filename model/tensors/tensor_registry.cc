@@ -21,7 +21,7 @@ class Table {
                         .layer = layer_});
   }
 
-  // A weight that fp8 checkpoints store quantised.
+  // Appends a weight that fp8 checkpoints store quantised.
   void AddLinear(const std::string& name, TensorKind kind, int64_t rows, int64_t cols, ShardRole role,
                  int64_t expert = -1) {
     Add(name, kind, {rows, cols}, role);
@@ -55,7 +55,7 @@ void AddLatentAttention(const ModelConfig& c, Table* table) {
                    c.kv_lora_rank + c.qk_rope_head_dim, c.hidden_size, ShardRole::kReplicated);
   table->Add("self_attn.kv_a_layernorm.weight", TensorKind::kKvANorm, {c.kv_lora_rank},
              ShardRole::kReplicated);
-  if (c.split_kv_b) {  // by head: the key's part transposed, the value's as it is
+  if (c.split_kv_b) {  // by head; the key's part is transposed
     table->AddLinear("self_attn.k_b_proj.weight", TensorKind::kKBProj, heads * c.kv_lora_rank,
                      c.qk_nope_head_dim, ShardRole::kHeadRows);
     table->AddLinear("self_attn.v_b_proj.weight", TensorKind::kVBProj, heads * c.v_head_dim, c.kv_lora_rank,
@@ -112,7 +112,8 @@ void AddMixtureOfExperts(const ModelConfig& c, Table* table) {
     table->AddLinear(prefix + ".down_proj.weight", TensorKind::kExpertDown, c.hidden_size, width,
                      ShardRole::kExpertCols, expert);
   }
-  if (c.n_shared_experts > 0) {  // stored as one feed-forward of n_shared_experts times the width
+  if (c.n_shared_experts >
+      0) {  // stored as one feed-forward of width n_shared_experts * moe_intermediate_size
     const int64_t shared = c.n_shared_experts * width;
     table->AddLinear("mlp.shared_experts.gate_proj.weight", TensorKind::kSharedGate, shared, c.hidden_size,
                      ShardRole::kIntermediateRows);

@@ -9,49 +9,52 @@
 
 namespace deeprack::model {
 
-// How a tensor is divided among ranks.
+// How a tensor is divided among ranks of a stage.
 enum class ShardRole : uint8_t {
-  kReplicated,         // whole on every rank of the stage
-  kVocabRows,          // rows (vocabulary) split over tp
-  kHeadRows,           // rows grouped by attention head, split over tp
-  kHeadCols,           // columns grouped by attention head, split over tp
-  kKeyValueHeadRows,   // rows grouped by key-value head, split over tp; a head on several ranks if tp is more
-  kIntermediateRows,   // rows (intermediate size) split over tp
-  kIntermediateCols,   // columns (intermediate size) split over tp
-  kExpertRows,         // of one expert: on its expert group only, rows split over expert_tp
-  kExpertCols,         // of one expert: on its expert group only, columns split over expert_tp
+  kReplicated,        // whole on every rank of the stage
+  kVocabRows,         // rows (vocabulary) split over tp
+  kHeadRows,          // rows grouped by attention head, split over tp
+  kHeadCols,          // columns grouped by attention head, split over tp
+  kKeyValueHeadRows,  // rows grouped by key-value head, split over tp; with more ranks than heads, ranks
+                      // share a head
+  kIntermediateRows,  // rows (intermediate size) split over tp
+  kIntermediateCols,  // columns (intermediate size) split over tp
+  kExpertRows,        // of one expert: on the ranks of its expert group only, rows split over expert_tp
+  kExpertCols,        // of one expert: on the ranks of its expert group only, columns split over expert_tp
 };
 
-// What the decoder knows a tensor as.
+// The tensor's part in the decoder.
+// clang-format off
 enum class TensorKind : uint8_t {
   kEmbedTokens, kFinalNorm, kLmHead,
   kInputNorm, kPostAttentionNorm,
   kQProj, kQAProj, kQANorm, kQBProj, kKvAProj, kKvANorm, kKvBProj, kOProj,
-  kKBProj, kVBProj,                                 // kKvBProj in two (ModelConfig::split_kv_b)
-  kKProj, kVProj, kQBias, kKBias, kVBias,           // grouped-query attention, besides kQProj and kOProj
+  kKBProj, kVBProj,                                 // instead of kKvBProj with ModelConfig::split_kv_b
+  kKProj, kVProj, kQBias, kKBias, kVBias,           // grouped-query attention; it also has kQProj and kOProj
   kGateProj, kUpProj, kDownProj,                    // dense feed-forward
   kRouter, kRouterBias,
   kExpertGate, kExpertUp, kExpertDown,
   kSharedGate, kSharedUp, kSharedDown,
   kMtpEmbedNorm, kMtpHiddenNorm, kMtpProj, kMtpHeadNorm, kMtpEmbedTokens, kMtpHead,
 };
+// clang-format on
 
 struct TensorSpec {
-  std::string name;             // as in the checkpoint
+  std::string name;  // as in the checkpoint
   TensorKind kind;
-  std::vector<int64_t> shape;   // [rows, cols] or [n]; rows are output features
+  std::vector<int64_t> shape;  // [rows, cols] or [n]; a row is an output feature
   ShardRole role;
-  int64_t layer = -1;           // -1: outside the layers; num_hidden_layers and up: MTP
+  int64_t layer = -1;  // -1: outside the layers; num_hidden_layers and above: an MTP layer
   int64_t expert = -1;
-  bool quantized = false;       // fp8 with a `weight_scale_inv` beside it when the config says so
-  // The scale's name; only meaningful if `quantized` and the config is block-quantised.
+  bool quantized = false;  // in an fp8 checkpoint: stored as fp8 with a `weight_scale_inv`
+  // The name of the scales. Valid only if `quantized` is true and the config has fp8 blocks.
   std::string scale_name() const { return name + "_scale_inv"; }
 };
 
-// Every tensor of a checkpoint, MTP layers included.
+// All tensors of a checkpoint, with those of MTP layers.
 std::vector<TensorSpec> TensorsOf(const ModelConfig& config);
 
-// Those of one decoder layer (or MTP layer), those outside the layers.
+// LayerTensors: the tensors of one decoder layer or MTP layer. TopTensors: the tensors outside the layers.
 std::vector<TensorSpec> LayerTensors(const ModelConfig& config, int64_t layer);
 std::vector<TensorSpec> TopTensors(const ModelConfig& config);
 

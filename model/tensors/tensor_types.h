@@ -1,5 +1,4 @@
-// What a checkpoint's tensors are stored in, where that is a block format (base/block_formats.h): budget and
-// loader keep such weights as they are where they can.
+// The types of a checkpoint's tensors that are stored in a block format (base/block_formats.h).
 #pragma once
 
 #include <optional>
@@ -11,7 +10,7 @@
 
 namespace deeprack::model {
 
-// By the tensor's name in the registry. Empty for checkpoints without block formats.
+// Maps a tensor's name in the registry to its block format. Empty for a checkpoint without block formats.
 class TensorTypes {
  public:
   void Set(const std::string& name, DType type) {
@@ -19,7 +18,7 @@ class TensorTypes {
     types_[name] = type;
   }
 
-  // nullopt: no block format.
+  // nullopt: the tensor is not stored in a block format.
   std::optional<DType> Of(const std::string& name) const {
     const auto found = types_.find(name);
     return found == types_.end() ? std::nullopt : std::optional<DType>(found->second);

@@ -25,7 +25,7 @@ START_SECONDS = 120
 
 
 def eventually(condition, seconds=30):
-    """Waits until condition() is true; its last value."""
+    """Waits until condition() is true. Returns the last value of condition()."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -35,7 +35,7 @@ def eventually(condition, seconds=30):
 
 
 class Cluster:
-    """A coordinator and its workers. `ranks` is tp; everything listens on loopback at ports of the system's choice."""
+    """A coordinator and its workers. `ranks` is tp. All ports are on loopback; the system chooses them."""
 
     def __init__(self, ranks=2, *flags, start_workers=True, model=MODEL):
         self.log = tempfile.TemporaryFile()
@@ -60,7 +60,7 @@ class Cluster:
         self.workers = self._start(mpirun + worker)
 
     def _start(self, command, stdout=None):
-        # A session of its own: what it starts ends with it.
+        # A session of its own, so that all processes that mpirun starts end with it.
         process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL,
                                    stdout=stdout or self.log, stderr=self.log, start_new_session=True)
         self.processes.append(process)
@@ -79,7 +79,7 @@ class Cluster:
         return self
 
     def request(self, path, body=None):
-        """Status, headers and text of one request; `body` may be bytes or something for JSON."""
+        """Status, headers and text of one request. `body` is bytes, or a value to send as JSON."""
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"})
@@ -98,7 +98,7 @@ class Cluster:
         return status, json.loads(text)
 
     def metric(self, name, **labels):
-        """The value of the metric that has these labels, or None."""
+        """The value of the metric with these labels. None: no such metric."""
         for line in self.get("/metrics")[1].splitlines():
             if line.startswith(name + "{") and all(f'{key}="{value}"' in line for key, value in labels.items()):
                 return float(line.rsplit(" ", 1)[1])
@@ -123,7 +123,7 @@ class Cluster:
         return workers_under(self.workers.pid)
 
     def stop(self):
-        """Asks the coordinator to end; its exit code."""
+        """Asks the coordinator to end and returns its exit code."""
         if self.coordinator.poll() is None:
             self.coordinator.send_signal(signal.SIGTERM)
         code = self.coordinator.wait(timeout=60)
@@ -138,7 +138,7 @@ class Cluster:
 
 
 def request_bytes(path, body):
-    """A POST as it goes over the wire, for tests that speak to a bare socket."""
+    """The bytes of a POST request, for tests that write to a socket."""
     data = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
     return head.encode() + data
@@ -146,7 +146,7 @@ def request_bytes(path, body):
 
 @pytest.fixture(scope="session")
 def cluster():
-    """One cluster of two ranks for all tests that leave it as they found it."""
+    """One cluster of two ranks, shared by all tests that do not change its state."""
     running = Cluster(2).wait_until_ready()
     yield running
     assert running.stop() == 0, running.read_log()
@@ -154,7 +154,7 @@ def cluster():
 
 @pytest.fixture
 def own_cluster():
-    """A cluster for a test that breaks it."""
+    """A cluster for one test, which may break it."""
     running = Cluster(2).wait_until_ready()
     yield running
     running.stop()

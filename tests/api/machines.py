@@ -1,4 +1,4 @@
-"""Two machines on this one: network namespaces with nothing but a cable between them. Needs root and `ip`."""
+"""Two network namespaces as two machines, connected by a virtual cable only. Needs root and `ip`."""
 
 import os
 import pathlib
@@ -13,7 +13,7 @@ def ip(*arguments):
 
 
 class Machine:
-    """A network namespace with one address of its own."""
+    """A network namespace with one address."""
 
     def __init__(self, name, address):
         self.name, self.address = name, address
@@ -21,23 +21,23 @@ class Machine:
         ip("-n", name, "link", "set", "lo", "up")
 
     def command(self, *command):
-        """`command`, so that it runs on this machine."""
+        """The command that runs `command` on this machine."""
         return ["ip", "netns", "exec", self.name, *map(str, command)]
 
     def programs(self):
-        """The names of the programs that run there."""
+        """The names of the programs that run on this machine."""
         pids = subprocess.run(["ip", "netns", "pids", self.name], check=True, capture_output=True, text=True).stdout.split()
         names = []
         for pid in pids:
             try:
                 names.append(os.path.basename(os.readlink(f"/proc/{pid}/exe")))
             except OSError:
-                pass  # it has just ended
+                pass  # the process has ended
         return names
 
 
 class TwoMachines:
-    """`head` and `other`, a folder `tls` of certificates, and how mpirun gets from one to the other."""
+    """The machines `head` and `other`, a folder `tls` of certificates, and the launch agent by which mpirun reaches `other`."""
 
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="deeprack-machines-")
@@ -55,7 +55,7 @@ class TwoMachines:
             raise
         self.tls = os.path.join(self.folder.name, "tls")
         subprocess.run([MAKE_CERTIFICATES, self.tls], check=True, capture_output=True)
-        # What ssh is on a rack: `agent HOST COMMAND...`.
+        # Runs a command on the other machine as ssh does on a rack: `agent HOST COMMAND...`.
         agent = os.path.join(self.folder.name, "agent")
         with open(agent, "w") as file:
             file.write(f'#!/bin/sh\nshift\nexec ip netns exec {self.other.name} sh -c "$*"\n')
@@ -71,7 +71,7 @@ class TwoMachines:
     def close(self):
         for name in self.names:
             pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout.split()
-            for pid in pids:  # only what was started there
+            for pid in pids:  # only processes that were started on this machine
                 subprocess.run(["kill", "-9", pid], capture_output=True)
             subprocess.run(["ip", "netns", "delete", name], capture_output=True)
         self.folder.cleanup()

@@ -1,15 +1,15 @@
-"""The processes of this machine, as /proc has them."""
+"""Finds processes of this machine in /proc."""
 import pathlib
 
 
 def processes_under(root):
-    """Ids of the processes that descend from `root`, itself not included."""
+    """Ids of the processes that descend from `root`, without `root`."""
     parents = {}
     for entry in pathlib.Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 stat = (entry / "stat").read_text()
-            except OSError:  # it has ended meanwhile
+            except OSError:  # the process has ended
                 continue
             parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
     found, frontier = [], [root]
@@ -20,7 +20,7 @@ def processes_under(root):
 
 
 def workers_under(root):
-    """Those of them that are ranks."""
+    """Ids of the ranks among the processes that descend from `root`."""
     def is_worker(pid):
         try:
             return (pathlib.Path("/proc") / str(pid) / "comm").read_text().strip() == "deeprack-worker"[:15]

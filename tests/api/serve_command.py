@@ -1,4 +1,4 @@
-"""`deeprack serve` as a person starts it: one process to start, one address to read, one signal to end it."""
+"""Runs `deeprack serve` as a user does: starts one process, reads one address, ends it with one signal."""
 
 import json
 import os
@@ -16,10 +16,10 @@ START_SECONDS = 120
 
 
 class Serve:
-    """A running `deeprack serve`; a context manager. Without MODEL it serves the demo model."""
+    """A context manager with a running `deeprack serve`. Without MODEL it serves the demo model."""
 
     def __init__(self, *arguments, prefix=(), env=None):
-        """`prefix` is put before the command line, `env` replaces the environment."""
+        """`prefix` comes before the command line. `env` replaces the environment."""
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen([*prefix, str(BIN / "deeprack"), "serve", *map(str, arguments), "--port", "0"],
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=env)
@@ -43,7 +43,7 @@ class Serve:
         return self
 
     def __exit__(self, *_):
-        """Ends it as Ctrl-C does."""
+        """Ends `deeprack serve` with SIGINT, as Ctrl-C does."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         try:
@@ -60,6 +60,6 @@ class Serve:
 
 
 def run(*arguments, **options):
-    """Runs `deeprack ARGUMENTS` to its end."""
+    """Runs `deeprack ARGUMENTS` until it ends."""
     return subprocess.run([str(BIN / "deeprack"), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True,
                           text=True, timeout=120, **options)

@@ -1,4 +1,4 @@
-"""What no client should send, over a real cluster; afterwards it serves as before."""
+"""Requests that no client should send, to a real cluster. After each the cluster still serves."""
 import json
 
 import pytest
@@ -108,7 +108,7 @@ def test_numbers_too_small_for_a_float_harm_nobody(cluster, field, value):
 
 
 def test_an_event_larger_than_the_send_queue_arrives(cluster):
-    """A client that reads is not taken for one that does not, however much a single event holds."""
+    """The server does not close the connection of a client that reads, for events of any size."""
     prompt = [5 + i % 200 for i in range(1900)]
     body = {"prompt": prompt, "stream": True, "echo": True, "logprobs": 20, "max_tokens": 2}
     status, _, text = cluster.request(COMPLETIONS, body)

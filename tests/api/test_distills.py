@@ -1,4 +1,4 @@
-"""Models of the R1 distills' architectures, served whole: random weights, the demo model's vocabulary."""
+"""`deeprack serve` with models of the R1 distills' architectures: random weights, the demo model's vocabulary."""
 import json
 import pathlib
 import random
@@ -46,7 +46,7 @@ def shapes_of(model_type, vocab):
 
 
 def write_model(folder, model_type):
-    """A folder as the distills have: config.json, one safetensors file in F32, R1's tokens."""
+    """A folder like those of the distills: config.json, one safetensors file in F32, R1's tokens."""
     vocab = json.loads((DEMO / "config.json").read_text())["vocab_size"]
     (folder / "config.json").write_text(json.dumps(config_of(model_type, vocab)))
     for file in ("tokenizer.json", "tokenizer_config.json"):

@@ -1,4 +1,4 @@
-"""`deeprack serve --load-format dummy`: a rack is tried with config.json and tokenizer alone, and says that it is a trial."""
+"""`deeprack serve --load-format dummy` serves with config.json and tokenizer alone, and says that the weights are dummy weights."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ DEMO = ROOT / "demo" / "model"
 
 @pytest.fixture
 def model(tmp_path):
-    """The demo model's description without its weights."""
+    """A folder with the demo model's files without its weights."""
     folder = tmp_path / "described"
     folder.mkdir()
     for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"):

@@ -1,4 +1,4 @@
-"""`deeprack serve model.gguf`: the demo model as GGUF, from the file alone."""
+"""`deeprack serve model.gguf`: serves the demo model from one GGUF file, without other files."""
 
 import json
 import pathlib

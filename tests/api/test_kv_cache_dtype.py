@@ -1,4 +1,4 @@
-"""`deeprack serve --kv-cache-dtype fp8`: the demo model answers right from half the cache, and plan counts what the ranks take."""
+"""`deeprack serve --kv-cache-dtype fp8`: the demo model answers correctly with half the cache, and `plan` counts the ranks' bytes."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""`deeprack serve` on a folder gives the same greedy text for every layout."""
+"""`deeprack serve` with a model folder gives the same greedy text in every layout."""
 
 import functools
 
@@ -20,7 +20,7 @@ LAYOUTS = [
 
 
 def answers(*flags):
-    """The greedy answers to QUESTIONS of a cluster with these flags, reasoning included."""
+    """The greedy answers to QUESTIONS, with reasoning, of a cluster with these flags."""
     with Serve(*flags) as serve:
         texts = []
         for question in QUESTIONS:

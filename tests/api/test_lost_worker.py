@@ -1,4 +1,4 @@
-"""A rank that dies, and a coordinator that is asked to end."""
+"""A rank dies; a coordinator is asked to end."""
 import json
 import os
 import signal
@@ -12,7 +12,7 @@ STREAM = request_bytes("/v1/completions", {"prompt": "1 + 2", "stream": True, "i
 
 
 def read_all(connection):
-    """The rest of a stream, up to the last chunk or the connection's end."""
+    """Reads the rest of a stream, until the last chunk or the end of the connection."""
     text = b""
     while not text.endswith(b"\r\n0\r\n\r\n"):
         piece = connection.recv(65536)
@@ -32,7 +32,7 @@ def events(text):
 
 @pytest.fixture
 def fragile_cluster():
-    """A cluster that does not recover."""
+    """A cluster without recovery."""
     running = Cluster(2, "--recovery-timeout", "0").wait_until_ready()
     yield running
     running.stop()
@@ -58,7 +58,7 @@ def test_without_recovery_a_killed_worker_ends_streams_with_one_error(fragile_cl
 
 
 def test_ranks_launched_again_take_the_streams_up(own_cluster):
-    """Without `deeprack serve`: whoever runs mpirun runs it again."""
+    """Without `deeprack serve`, the user who ran mpirun must run it again."""
     with own_cluster.connect() as connection:
         connection.sendall(STREAM)
         begun = connection.recv(65536).decode()

@@ -1,4 +1,4 @@
-"""/metrics of a real cluster: the ranks' own times, and where a request's time went."""
+"""/metrics of a real cluster: the times that ranks report, and the parts of a request's time."""
 
 
 def test_every_rank_tells_where_its_time_goes(cluster):

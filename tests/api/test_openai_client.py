@@ -1,4 +1,4 @@
-"""The openai package's client, as it is."""
+"""The cluster answers the unmodified client of the openai package."""
 import openai
 import pytest
 
@@ -67,7 +67,7 @@ def test_logprobs(cluster):
     for entry in entries:
         best = [top.logprob for top in entry.top_logprobs]
         assert len(best) == 5 and best == sorted(best, reverse=True)
-        assert entry.logprob == best[0] <= 0  # greedy takes the likeliest
+        assert entry.logprob == best[0] <= 0  # greedy takes the most likely token
 
 
 def test_completions(cluster):
@@ -96,14 +96,14 @@ def test_echo_scores_a_prompt(cluster):
     assert len(logprobs.tokens) == len(logprobs.token_logprobs) == len(logprobs.text_offset) == count
     assert logprobs.token_logprobs[0] is None and all(value <= 0 for value in logprobs.token_logprobs[1:])
 
-    # What the model says next is scored alike, whether it is generated or given: up to the rounding of the form in which
-    # prompts are computed.
+    # The next tokens have the same log-probabilities when the model generates them and when they are part of the prompt,
+    # up to the rounding of the form in which prompts are computed.
     said, given = said_and_given(client, text)
     assert given == pytest.approx(said, abs=1e-3)
 
 
 def said_and_given(client, text):
-    """The log-probabilities of a prompt and the model's answer, and those of both as a prompt."""
+    """Compares the log-probabilities of a prompt and its answer with those of prompt and answer given as one prompt."""
     said = client.completions.create(model="model", prompt=text, echo=True, logprobs=0, max_tokens=6, temperature=0,
                                      extra_body={"return_token_ids": True, "ignore_eos": True}).choices[0]
     given = client.completions.create(model="model", prompt=said.prompt_token_ids + said.token_ids, echo=True,

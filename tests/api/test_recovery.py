@@ -1,4 +1,4 @@
-"""Ranks that die while clients read: their streams pause, and go on with the very tokens they would have had."""
+"""Ranks die while clients read. The streams pause and continue with the same tokens as without the loss."""
 
 import json
 import os
@@ -21,7 +21,7 @@ TOKENS = 300
 
 
 def body(index, **more):
-    """Greedy ones and sampled ones."""
+    """Greedy requests and sampled requests."""
     return {"prompt": f"What is {index} + 2?", "max_tokens": TOKENS, "ignore_eos": True, "seed": index,
             "temperature": 0 if index % 2 else 0.8, **more}
 
@@ -41,7 +41,7 @@ def metric(server, name):
 
 
 class Stream(threading.Thread):
-    """Reads one streamed completion to its end."""
+    """Reads one streamed completion until its end."""
 
     def __init__(self, server, request):
         super().__init__(daemon=True)
@@ -77,7 +77,7 @@ class Stream(threading.Thread):
 
 
 def run_streams(server, requests, disturb=None):
-    """The results of `requests` at once; `disturb(streams)` is called when all have begun."""
+    """Sends all `requests` at once and returns their results. Calls disturb(streams) when all streams have begun."""
     streams = [Stream(server, request) for request in requests]
     if disturb:
         assert eventually(lambda: all(stream.events > 3 for stream in streams), 30)
@@ -90,7 +90,7 @@ def kill_one(server):
 
 
 def wait_until_serving_again(server, recoveries):
-    """As the coordinator and `deeprack serve` see it."""
+    """What coordinator and `deeprack serve` report about the loss."""
     assert eventually(lambda: metric(server, "deeprack:recoveries_total") >= recoveries and ready(server)["ready"], 60), \
         server.read_log()
     assert eventually(lambda: server.read_log().count("serving again") == recoveries, 10), server.read_log()
@@ -137,8 +137,8 @@ def launcher_of(pid):
 
 
 @pytest.mark.parametrize("end", [
-    lambda ranks: os.kill(ranks[0], signal.SIGTERM),  # says goodbye
-    lambda ranks: os.kill(ranks[1], signal.SIGSTOP),  # falls silent, and hears the news when mpirun lets it go on
+    lambda ranks: os.kill(ranks[0], signal.SIGTERM),  # the rank tells the coordinator that it ends
+    lambda ranks: os.kill(ranks[1], signal.SIGSTOP),  # the rank is silent, and learns that it was lost when mpirun continues it
     lambda ranks: os.kill(launcher_of(ranks[0]), signal.SIGKILL),
 ], ids=["asked to end", "stopped", "the launcher killed"])
 def test_other_ends_of_ranks(end):
@@ -179,7 +179,7 @@ def test_without_recovery_the_first_loss_ends_serving():
 
 
 class External:
-    """`deeprack serve --workers external` with one worker that the test starts and kills."""
+    """`deeprack serve --workers external`; the test starts and kills its one worker."""
 
     def __init__(self, *flags):
         self.server = Serve("--workers", "external", *flags)

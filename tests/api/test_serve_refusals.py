@@ -1,4 +1,4 @@
-"""What `deeprack serve` refuses before it starts anything: exit code and message."""
+"""Errors that `deeprack serve` reports before it starts a process: exit code and message."""
 
 import json
 import pathlib
@@ -14,7 +14,7 @@ DEMO = ROOT / "demo" / "model"
 
 @pytest.fixture
 def model(tmp_path):
-    """A copy of the demo model to damage."""
+    """A copy of the demo model that the test damages."""
     return pathlib.Path(shutil.copytree(DEMO, tmp_path / "model"))
 
 

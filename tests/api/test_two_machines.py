@@ -1,4 +1,4 @@
-"""`deeprack serve` with ranks on another machine: over the network, under the cluster's certificates."""
+"""`deeprack serve` with ranks on another machine, over the network with the cluster's certificates."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def machines():
 
 
 def serve(machines, *flags):
-    """On the head machine."""
+    """Sends a GET request from the head machine."""
     return Serve(*flags, "--cluster-address", f"{machines.head.address}:0", prefix=machines.head.command(), env=machines.environment)
 
 

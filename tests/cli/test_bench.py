@@ -1,4 +1,4 @@
-"""`deeprack bench` as a person uses it: the table, a server that runs already, what goes wrong, Ctrl-C."""
+"""Runs `deeprack bench` as a user does: its table, a server that already runs, errors, Ctrl-C."""
 
 import pathlib
 import signal
@@ -14,7 +14,7 @@ SMALL = ("--prompt-tokens", 70, "--output-tokens", 5)
 
 
 def rows(text):
-    """The table's rows, each a dictionary by the names in its head."""
+    """The table's rows, each a dictionary with the column names as keys."""
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
     return [dict(zip(cells[0], row)) for row in cells[2:]]
 
@@ -55,7 +55,7 @@ def test_what_the_server_refuses_is_counted():
 
 
 def test_failed_requests_are_shown():
-    """One at a time and one that waits: of six streams four are turned away at first."""
+    """The server runs one request and lets one wait: of six streams it first refuses four."""
     bench = run("bench", "--concurrency", "6", "--requests", 8, "--max-sequences", 1, "--max-waiting", 1,
                 "--prompt-tokens", 70, "--output-tokens", 64)
     assert bench.returncode == 0, bench.stderr

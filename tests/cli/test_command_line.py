@@ -1,4 +1,4 @@
-"""`deeprack` as a person uses it: the demo, a conversation from a pipe, and what is left when something dies."""
+"""Runs `deeprack` as a user does: the demo, a conversation from a pipe, and no processes left after a failure."""
 
 import os
 import pathlib

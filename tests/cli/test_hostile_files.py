@@ -1,4 +1,4 @@
-"""Weights made to break a reader: `deeprack serve` refuses each at once, with a message that names the file, and exit code 65."""
+"""Hostile weight files: `deeprack serve` refuses each at once, with a message that names the file, and exit code 65."""
 
 import json
 import pathlib
@@ -13,7 +13,7 @@ from serve_command import ROOT, run  # noqa: E402
 
 DEMO = ROOT / "demo" / "model"
 HUGE = 1 << 40
-BOOL, STRING, ARRAY, F32 = 7, 8, 9, 0  # of GGUF: types of values, and of tensors
+BOOL, STRING, ARRAY, F32 = 7, 8, 9, 0  # GGUF's numbers: three types of values, one type of tensors
 
 
 def text(value: bytes | str, length: int | None = None) -> bytes:
@@ -41,8 +41,8 @@ def gguf(keys: list[bytes] = [], tensors: list[bytes] = [], data: int = 64, key_
 
 
 GGUF_CASES = {
-    "tensor count": (lambda: gguf(tensor_count=2**63 - 1), "claims 9223372036854775807 tensors"),
-    "tensor count beyond the file": (lambda: gguf(tensor_count=1000), "claims 1000 tensors"),
+    "tensor count": (lambda: gguf(tensor_count=2**63 - 1), "the header counts 9223372036854775807 tensors"),
+    "tensor count beyond the file": (lambda: gguf(tensor_count=1000), "the header counts 1000 tensors"),
     "key count": (lambda: gguf(key_count=2**64 - 1), "18446744073709551615 metadata entries"),
     "a million keys": (lambda: gguf([entry(str(i), BOOL, b"\x01") for i in range(1_000_000)]),
                        "1000001 metadata entries; at most"),
@@ -58,7 +58,7 @@ GGUF_CASES = {
     "negative dimension": (lambda: gguf(tensors=[record("t", [2**64 - 4])]), "has a dimension of -4"),
     "offset past the end": (lambda: gguf(tensors=[record("t", [4], offset=HUGE)]), "does not fit in the file's"),
     "offset that wraps around": (lambda: gguf(tensors=[record("t", [4], offset=2**64 - 32)]), "does not fit in the file's"),
-    "offset off the alignment": (lambda: gguf(tensors=[record("t", [4], offset=8)]), "no multiple of the alignment 32"),
+    "offset off the alignment": (lambda: gguf(tensors=[record("t", [4], offset=8)]), "not a multiple of the alignment 32"),
     "overlap": (lambda: gguf(tensors=[record("t", [12]), record("u", [4], offset=32)]), 'overlaps "t"'),
     "truncated data": (lambda: gguf(tensors=[record("t", [16])])[:-1], "ends at byte"),
     "truncated header": (lambda: gguf(tensors=[record("tensor", [16])], data=0)[:-32], "the file ends"),
@@ -90,8 +90,8 @@ def a_million_keys() -> str:
 
 
 SAFETENSORS_CASES = {
-    "length of the header": (lambda: safetensors({}, length=2**64 - 1), "a header of 18446744073709551615 bytes"),
-    "header beyond the file": (lambda: safetensors({}, length=90_000_000), "does not fit in a file of"),
+    "length of the header": (lambda: safetensors({}, length=2**64 - 1), "the header has 18446744073709551615 bytes"),
+    "header beyond the file": (lambda: safetensors({}, length=90_000_000), "does not fit in the file's"),
     "a million keys": (lambda: safetensors(a_million_keys(), 0), "more than 262144 tensors"),
     "a name of a megabyte": (lambda: safetensors({"n" * (1 << 20): tensor("F32", [4], 0, 8)}), "takes 16 bytes"),
     "type": (lambda: safetensors({"t": tensor("F65", [4], 0, 16)}), '"F65"'),
@@ -101,11 +101,11 @@ SAFETENSORS_CASES = {
     "dimension beyond 64 bits": (lambda: safetensors({"t": tensor("F32", [2**64 - 1], 0, 16)}), "too large"),
     "offset past the end": (lambda: safetensors({"t": tensor("F32", [4], HUGE, HUGE + 16)}), "past the end"),
     "offset beyond 64 bits": (lambda: safetensors({"t": tensor("F32", [4], 2**64 - 16, 2**64)}), "data_offsets is too large"),
-    "end before the begin": (lambda: safetensors({"t": tensor("F32", [4], 16, 0)}), "not before"),
+    "end before the begin": (lambda: safetensors({"t": tensor("F32", [4], 16, 0)}), "begin <= end"),
     "overlap": (lambda: safetensors({"t": tensor("F32", [3], 0, 12), "u": tensor("F32", [2], 8, 16)}), 'overlaps "t"'),
-    "hole": (lambda: safetensors({"t": tensor("F32", [2], 8, 16)}), "hole"),
+    "gap": (lambda: safetensors({"t": tensor("F32", [2], 8, 16)}), "leaves a gap"),
     "truncated data": (lambda: safetensors({"t": tensor("F32", [4], 0, 16)})[:-1], "past the end"),
-    "truncated header": (lambda: safetensors({"t": tensor("F32", [4], 0, 16)})[:20], "does not fit in a file of 20"),
+    "truncated header": (lambda: safetensors({"t": tensor("F32", [4], 0, 16)})[:20], "does not fit in the file's 20 bytes"),
 }
 
 

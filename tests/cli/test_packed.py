@@ -1,4 +1,4 @@
-"""Packed weights from outside: a start that packs, one that maps, `deeprack pack`, and what becomes of wrong files."""
+"""Packed weights: a start that packs them, a start that maps them, `deeprack pack`, and wrong files."""
 
 import os
 import pathlib
@@ -16,7 +16,7 @@ PACKED, MAPPED = r"packed \d+ bytes of weights to (\S+)", r"\d+ bytes of packed 
 
 
 def serve(*arguments):
-    """The greedy answer of one start, and the files that its ranks packed and mapped."""
+    """Starts the server. Returns a greedy answer, and the files that the ranks packed and mapped."""
     with Serve(*arguments, "--served-model-name", "model", "--log-level", "info", "--max-context", 512) as server:
         message = server.post("/v1/chat/completions", PROMPT)["choices"][0]["message"]
     log = server.read_log()

@@ -1,4 +1,4 @@
-"""`deeprack perplexity` against what transformers finds (tests/parity/make_perplexity_golden.py), and what it refuses."""
+"""Compares `deeprack perplexity` with results of transformers (tests/parity/make_perplexity_golden.py); also its errors."""
 
 import json
 import pathlib
@@ -30,7 +30,7 @@ def other(tmp_path_factory):
 
 
 def measured(output, label):
-    """Value and standard error of the line that begins so."""
+    """Value and standard error in the line that begins with `label`."""
     found = re.search(rf"^{label}\s+([\d.]+)%?(?: \+/- ([\d.]+))?", output, re.MULTILINE)
     assert found, output
     return tuple(float(number) for number in found.groups() if number)

@@ -1,4 +1,4 @@
-"""Where ranks are placed, on a machine that hwloc is told to take for one of two NUMA nodes."""
+"""The placement of ranks when hwloc is told that this machine has two NUMA nodes."""
 
 import os
 import pathlib
@@ -19,7 +19,7 @@ def two_nodes(monkeypatch):
 
 
 def placements(*arguments):
-    """The lines of the log; the second node is not there, so that its memory comes from elsewhere."""
+    """The lines of the log about placement. The second node does not exist, so its memory comes from another node."""
     with Serve("--threads", 1, "--log-level", "info", *arguments) as server:
         answer = server.post("/v1/chat/completions",
                              {"model": "demo", "temperature": 0, "messages": [{"role": "user", "content": "What is 17 + 25?"}]})

@@ -1,4 +1,4 @@
-"""`deeprack quantize --table`: perplexity of the demo model falls as its files grow."""
+"""`deeprack quantize --table`: larger files of the demo model have lower perplexity."""
 
 import os
 import pathlib
@@ -24,7 +24,7 @@ def test_fewer_bits_cost_perplexity(tmp_path):
     share = {name: float(row[2]) for name, row in rows.items()}
     perplexity = {name: float(row[3].split()[0]) for name, row in rows.items()}
     assert share["Q2_K"] < share["Q4_K_M"] < share["Q8_0"] < 60
-    # The model is so sure of this text that only the fewest bits show.
+    # The model predicts this text so well that only the types of fewest bits have a higher perplexity.
     assert perplexity["Q2_K"] > 1.0001 * max(perplexity["Q4_K_M"], perplexity["Q8_0"])
     delta, error = map(float, re.fullmatch(r"([+-][\d.]+) \+/- ([\d.]+)", rows["Q8_0"][4]).groups())
     assert abs(delta) < 3 * error, "Q8_0 is within the noise of F16"

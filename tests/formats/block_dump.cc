@@ -1,9 +1,9 @@
-// The conversions of base/block_formats.h and base/quantize as a filter, for the comparison with the `gguf`
-// package (test_block_formats.py).
+// Runs the conversions of base/block_formats.h and base/quantize as a filter, for the comparison with the
+// `gguf` package (test_block_formats.py).
 //   block_dump dequantize TYPE < blocks > floats
 //   block_dump quantize TYPE < floats > blocks
 //   block_dump to_f16 < floats > halves
-//   block_dump finite TYPE < blocks > bytes      one a block: 1 when all its values are finite
+//   block_dump finite TYPE < blocks > bytes      one byte for each block: 1 if all its values are finite
 #include <cstdio>
 #include <iostream>
 #include <iterator>

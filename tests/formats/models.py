@@ -1,4 +1,4 @@
-"""Checkpoint folders in numpy: reading and writing them, and what a GGUF of one must hold."""
+"""Reads and writes checkpoint folders with numpy, and computes the tensors that a GGUF of a folder must hold."""
 
 import json
 import pathlib
@@ -28,7 +28,7 @@ def decode(raw: bytes, dtype: str) -> np.ndarray:
 
 
 def read_checkpoint(folder: pathlib.Path) -> dict[str, np.ndarray]:
-    """Every tensor in fp32, fp8 ones multiplied by their scales."""
+    """Every tensor in fp32; fp8 tensors are multiplied by their scales."""
     tensors = {}
     for path in folder.glob("model*.safetensors"):
         data = path.read_bytes()
@@ -45,7 +45,7 @@ def read_checkpoint(folder: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def write_checkpoint(folder: pathlib.Path, config: dict, tensors: dict[str, np.ndarray]) -> None:
-    """As fp32."""
+    """The values as fp32."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
     header, offset = {}, 0
@@ -58,7 +58,7 @@ def write_checkpoint(folder: pathlib.Path, config: dict, tensors: dict[str, np.n
 
 
 def llama(hidden: int, vocab: int, seed: int = 1) -> tuple[dict, dict[str, np.ndarray]]:
-    """A random one of two layers, with heads of 64."""
+    """A random llama model of two layers, with heads of 64."""
     config = dict(architectures=["LlamaForCausalLM"], model_type="llama", hidden_act="silu", rms_norm_eps=1e-6,
                   max_position_embeddings=512, bos_token_id=0, eos_token_id=1, num_hidden_layers=2, rope_theta=10000.0,
                   hidden_size=hidden, intermediate_size=2 * hidden, num_attention_heads=max(1, hidden // 64),
@@ -77,12 +77,12 @@ def llama(hidden: int, vocab: int, seed: int = 1) -> tuple[dict, dict[str, np.nd
 
 
 def permuted(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Rope's halves of each head interleaved, as llama.cpp's converter does for llama."""
+    """Interleaves the two halves of each head's rope, as llama.cpp's converter does for llama."""
     return weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
 
 
 def converted(config: dict, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors that llama.cpp's converter makes: by its own table of names, and conversion/*.py's changes."""
+    """The tensors that llama.cpp's converter makes, from its own table of names and the changes in conversion/*.py."""
     layers, experts = config["num_hidden_layers"], config.get("n_routed_experts", 0)
     names = gguf.get_tensor_name_map(ARCHITECTURES[config["model_type"]], layers)
     renamed: dict[str, np.ndarray] = {}
@@ -93,7 +93,7 @@ def converted(config: dict, tensors: dict[str, np.ndarray]) -> dict[str, np.ndar
         renamed[new] = tensor
 
     for name, tensor in tensors.items():
-        if name.startswith(f"model.layers.{layers}."):  # multi-token prediction
+        if name.startswith(f"model.layers.{layers}."):  # the multi-token-prediction layer
             continue
         if name.endswith("e_score_correction_bias"):
             add(name.replace("e_score_correction_bias", "e_score_correction.bias"), tensor)

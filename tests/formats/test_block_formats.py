@@ -1,4 +1,4 @@
-"""Our block formats against the `gguf` package. DEEPRACK_BUILD names the build folder (default: build)."""
+"""Compares the block formats with the `gguf` package. DEEPRACK_BUILD names the build folder (default: build)."""
 
 import os
 import pathlib
@@ -10,7 +10,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TYPES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"]
-# Where each format keeps its halves.
+# Where each format has its half-precision scales.
 HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
           "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}
 
@@ -27,7 +27,7 @@ def dump():
 
 
 def blocks_of(name: str, count: int, halves: np.ndarray) -> np.ndarray:
-    """Random blocks, with the given halves in turn where the format keeps scales."""
+    """Random blocks, with the given halves in turn as scales."""
     _, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name]]
     rng = np.random.default_rng(TYPES.index(name))
     blocks = rng.integers(0, 256, (count, size), dtype=np.uint8)
@@ -43,7 +43,7 @@ FINITE_HALVES = ALL_HALVES[ALL_HALVES & 0x7C00 != 0x7C00]
 
 @pytest.mark.parametrize("name", TYPES)
 def test_values_are_those_of_the_gguf_package(dump, name: str) -> None:
-    """Bit for bit: every finite half as scale, random bits everywhere else, the sign of zeros included."""
+    """Equal bit for bit, with the sign of zeros: every finite half as scale, random bits everywhere else."""
     blocks = blocks_of(name, len(FINITE_HALVES), FINITE_HALVES)
     expected = gguf.quants.dequantize(blocks, gguf.GGMLQuantizationType[name])
     ours = dump(f"dequantize {name}", blocks, np.float32)
@@ -62,7 +62,7 @@ def test_blocks_with_values_that_are_not_finite_are_found(dump, name: str) -> No
 
 
 def test_rounding_to_half(dump) -> None:
-    """All halves, the floats midway between neighbours and beside those, and random bits."""
+    """All halves, the floats midway between neighbouring halves, the floats beside these, and random bits."""
     halves = ALL_HALVES.view(np.float16).astype(np.float32)
     finite = np.sort(halves[np.isfinite(halves)])
     midway = (finite[1:].astype(np.float64) + finite[:-1]).astype(np.float32) / 2
@@ -80,7 +80,7 @@ def test_rounding_to_half(dump) -> None:
 
 
 def edge_rows(rng: np.random.Generator) -> np.ndarray:
-    """Rows of 256 that round-to-nearest may get wrong: ties, constants, zeros of both signs, tiny values."""
+    """Rows of 256 values that are difficult to round: ties, constants, zeros of both signs, tiny values."""
     ties = np.arange(256, dtype=np.float32) % 16 - 8 + 0.5
     tied_extremes = np.where(np.arange(256) % 2, 3.0, -3.0)
     rows = [ties, ties * 0.25, tied_extremes, np.zeros(256), np.full(256, -0.0), np.full(256, 1.25),

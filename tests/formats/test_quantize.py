@@ -1,4 +1,4 @@
-"""`deeprack quantize` against the `gguf` package: names, layout, values, metadata. DEEPRACK_BUILD names the build folder."""
+"""Compares files of `deeprack quantize` with the `gguf` package: names, layout, values, metadata. DEEPRACK_BUILD: the build folder."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def test_tensors_are_those_of_the_converter(folder: pathlib.Path, tmp_path: path
 
 @pytest.mark.parametrize("quant_type", ["Q8_0", "Q4_K_M", "Q2_K"])
 def test_round_to_nearest_types_are_the_packages(quant_type: str, tmp_path: pathlib.Path) -> None:
-    """The demo model's rows are too short for K-quants, so that every tensor has a type the package writes."""
+    """The demo model's rows are too short for K-quants, so every tensor has a type that the package can write."""
     quantize(DEMO, tmp_path / "demo.gguf", quant_type)
     expected = converted(json.loads((DEMO / "config.json").read_text()), read_checkpoint(DEMO))
     types = set()
@@ -67,7 +67,7 @@ def test_round_to_nearest_types_are_the_packages(quant_type: str, tmp_path: path
 
 
 def test_every_type_on_rows_of_256(tmp_path: pathlib.Path) -> None:
-    """Errors as the formats have them on normal weights, and larger the smaller the file."""
+    """Errors are those of the formats on normally distributed weights. A smaller file has larger errors."""
     config, tensors = llama(hidden=256, vocab=64)
     write_checkpoint(tmp_path / "model", config, tensors)
     expected = converted(config, tensors)
@@ -128,7 +128,7 @@ def test_metadata_of_r1(tmp_path: pathlib.Path) -> None:
     (GOLDENS / "yarn_amplitude", "a.gguf", "Q8_0", 78, "cannot be said in a GGUF file"),
 ])
 def test_errors(source, target: str, quant_type: str, code: int, said: str, tmp_path: pathlib.Path) -> None:
-    """One line that says what is wrong, the exit code for it, and no file."""
+    """An error gives one line with the reason, its exit code, and no file."""
     config, tensors = llama(hidden=32, vocab=40)
     tensors["lm_head.weight"][7, 3] = np.nan
     write_checkpoint(tmp_path / "damaged", config, tensors)
@@ -141,11 +141,11 @@ def test_errors(source, target: str, quant_type: str, code: int, said: str, tmp_
 
 TOKENIZERS = {"deepseek-r1": "deepseek-v3", "deepseek-r1-distill-qwen-7b": "deepseek-r1-qwen",
               "deepseek-r1-distill-llama-8b": "llama-bpe"}
-KEPT = 3000  # tokens: the package reads long lists slowly
+KEPT = 3000  # tokens; the package reads long lists slowly
 
 
 def shortened(tokenizer: dict) -> dict:
-    """With the first tokens only, and the added ones after them."""
+    """The tokenizer with its first KEPT tokens and the added tokens after them."""
     model = tokenizer["model"]
     model["vocab"] = {token: id_ for token, id_ in model["vocab"].items() if id_ < KEPT}
     model["merges"] = model["merges"][:KEPT]

@@ -1,5 +1,5 @@
-// A GGUF from anybody: refused, or its tensors lie inside the file and apart, and its config and tokenizer
-// are good enough for what is derived from them.
+// Fuzzes the GGUF reader: a file is refused, or its tensors lie inside the file and do not overlap, and its
+// config and tokenizer are valid for everything that is derived from them.
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -15,7 +15,7 @@ namespace {
 
 using namespace deeprack;
 
-// The registry of a model with millions of tensors is large, not wrong; nothing is learnt from building it.
+// The registry of a model with millions of tensors is valid but large; building it would find no errors.
 constexpr int64_t kMostTensors = 1 << 14;
 
 void CheckRefusal(const absl::Status& status) {

@@ -1,5 +1,5 @@
-// A config.json or generation_config.json from anybody: refused, or good enough for everything that is
-// derived from it.
+// Fuzzes the readers of config.json and generation_config.json: a file is refused, or it is valid for
+// everything that is derived from it.
 #include <cstdint>
 #include <string_view>
 
@@ -11,7 +11,7 @@
 
 namespace {
 
-// The registry of a model with millions of tensors is large, not wrong; nothing is learnt from building it.
+// The registry of a model with millions of tensors is valid but large; building it would find no errors.
 constexpr int64_t kMostTensors = 1 << 14;
 
 }  // namespace

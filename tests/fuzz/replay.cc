@@ -1,5 +1,5 @@
-// Runs a fuzz target without libFuzzer: over every file of a folder as it is, cut short, with single bytes
-// changed, and with pieces repeated. The same forms every time.
+// Runs a fuzz target without libFuzzer on every file of a folder: unchanged, cut short, with changed bytes,
+// and with repeated pieces. Every run makes the same damaged forms.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -14,9 +14,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 namespace {
 
-constexpr int kForms = 300;  // of each seed and kind
+constexpr int kForms = 300;  // damaged forms of each kind, for each seed
 
-// From the heap, at its exact size, so that AddressSanitizer sees one byte too many.
+// Copies the input to the heap at its exact size, so that AddressSanitizer finds a read of one byte too many.
 void Feed(const std::string& bytes) {
   const std::vector<uint8_t> exact(bytes.begin(), bytes.end());
   LLVMFuzzerTestOneInput(exact.data(), exact.size());

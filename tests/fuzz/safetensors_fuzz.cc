@@ -1,5 +1,4 @@
-// A safetensors header from anybody: either it is refused, or every tensor lies inside the file, apart from
-// the others.
+// Fuzzes the safetensors reader: a header is refused, or its tensors lie inside the file and do not overlap.
 #include <algorithm>
 #include <cstdint>
 

@@ -1,4 +1,4 @@
-// Bytes as a file that only this process has.
+// A file with given bytes that only this process can open.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// A tokenizer.json from anybody: refused, or text goes into ids of its vocabulary and comes back.
+// Fuzzes the tokenizer: a tokenizer.json is refused, or it encodes texts to ids of its vocabulary and decodes
+// them.
 #include <cstdint>
 #include <string>
 
@@ -18,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
        {"", "ab ab", "Sort 52, 7!\n\n  x\t", "h\xC3\xA9 \xE4\xBD\xA0\xF0\x9F\x98\x80 <think>"}) {
     for (const bool allow_special : {false, true}) {
       const auto ids = (*tokenizer)->Encode(text, allow_special);
-      if (!ids.ok()) continue;  // its regexes may be too costly
+      if (!ids.ok()) continue;  // the file's regular expressions may take too many steps
       for (const TokenId id : *ids) DR_CHECK(id >= 0 && id < (*tokenizer)->vocab_size());
       (*tokenizer)->Decode(*ids, allow_special);
     }

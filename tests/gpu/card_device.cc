@@ -9,7 +9,7 @@
 namespace deeprack::kernels::sm90 {
 namespace {
 
-// An error that loses the context ends the program: nothing after it would mean anything.
+// An error that loses the context ends the program: later results would mean nothing.
 void Need(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
   std::fprintf(stderr, "%s: %s; the card refuses further work\n", what, cudaGetErrorString(error));

@@ -1,5 +1,6 @@
-// The engine's suites for cards (tests/unit/engine: card_engine_test.cc, hopper_engine_test.cc) on a real
-// one. Ranks are threads of this process that share it, and meet through the host's memory.
+// Runs the engine's suites for cards (tests/unit/engine: card_engine_test.cc, hopper_engine_test.cc) on a
+// real card. Ranks are threads of this process that share the card and exchange data through the host's
+// memory.
 #include <cstdio>
 #include <cstdlib>
 

@@ -16,8 +16,8 @@ namespace {
 constexpr size_t kSmallestBlock = 64;
 constexpr size_t kStackBytes = size_t{64} << 20;
 
-// Blocks of powers of two, each aligned to its size, cut from one region and kept in a list by size when
-// freed.
+// Blocks have sizes that are powers of two and are aligned to their sizes. All come from one region; freed
+// blocks are kept in a list for each size.
 class PinnedArena {
  public:
   void Open(void* base, size_t bytes) {
@@ -31,9 +31,9 @@ class PinnedArena {
     return address >= begin_ && address < end_;
   }
 
-  // nullptr: full.
+  // nullptr: the region is full.
   void* Allocate(size_t bytes, size_t alignment) {
-    // A header before the block says its class; it takes as much room as the alignment.
+    // A header before the block has the block's size class. The header takes as many bytes as the alignment.
     const size_t header = alignment < kSmallestBlock ? kSmallestBlock : alignment;
     const size_t size = std::bit_ceil(bytes + header);
     const int list = std::countr_zero(size);
@@ -66,7 +66,7 @@ class PinnedArena {
   static constexpr size_t kLargestBoundary = size_t{1} << 20;
   struct Header {
     int list;
-    uint32_t bytes;  // from the block's begin to the memory handed out
+    uint32_t bytes;  // from the block's beginning to the memory that was handed out
   };
   struct Block {
     Block* next;

@@ -1,5 +1,5 @@
-// Memory that the host and a GPU see at one address, for a whole test program: what `new` gives, and one
-// thread's stack. So tests written for the host can hand any pointer of theirs to a kernel.
+// Pinned memory, which host and GPU see at one address, for a whole test program: memory from `new` and the
+// stack of one thread. So tests that are written for the host can pass any pointer to a kernel.
 #pragma once
 
 #include <cstdint>
@@ -7,11 +7,11 @@
 
 namespace deeprack {
 
-// From now on `new` takes its memory from `bytes` of pinned memory. Ends the program with a message when
-// there is no GPU or not so much memory.
+// After this call `new` takes memory from `bytes` of pinned memory. Ends the program with a message if there
+// is no GPU or too little memory.
 void UsePinnedMemory(int64_t bytes);
 
-// Runs `body` on a thread whose stack is pinned memory; returns when it has ended.
+// Runs `body` on a thread whose stack is pinned memory and returns when `body` has returned.
 void RunOnPinnedStack(const std::function<void()>& body);
 
 }  // namespace deeprack

@@ -1,6 +1,6 @@
-// The common kernel suite over the plain CUDA kernels on a real card: the same tests as plain_kernels_test
-// runs on the host, against the fp64 reference, with tails, poisoned padding and batch invariance, and linear
-// against the CPU's bits. Every operation is waited for, and its error is the test's.
+// Runs the common kernel tests with the plain CUDA kernels on a real card: the tests that plain_kernels_test
+// runs on the host, compared with the fp64 reference, with tails, poisoned padding and batch invariance;
+// linear also bitwise with the CPU. The test waits for every operation and reports its error.
 #include <cuda_runtime.h>
 
 #include <cstdio>
@@ -21,7 +21,7 @@ void AndWait(const Args& args, const Execution&) {
   const cudaError_t run = cudaDeviceSynchronize();
   if (launch == cudaSuccess && run == cudaSuccess) return;
   ADD_FAILURE() << "launch: " << cudaGetErrorString(launch) << ", run: " << cudaGetErrorString(run);
-  if (run != cudaSuccess) {  // the context is lost: nothing after it would mean anything
+  if (run != cudaSuccess) {  // the context is destroyed: no later result would be valid
     std::fprintf(stderr, "the card refuses further work after this error\n");
     std::_Exit(1);
   }

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Whether llama.cpp reads the files that `deeprack quantize` writes, and computes the same with them.
+"""Checks that llama.cpp reads the files that `deeprack quantize` writes and computes the same logits and token ids.
 
     python3 -m venv build/llama && build/llama/bin/pip install llama-cpp-python==0.3.36 gguf==0.19.0 safetensors
     build/llama/bin/python tests/parity/check_llama_cpp.py [--bin build/bin/deeprack]
 
-By hand: llama-cpp-python has no wheels and takes a core some 20 minutes to build. What it checks:
-  - the goldens and the demo model as F16 and Q8_0: llama.cpp's logits are transformers' (golden.safetensors)
-    within what the type loses;
-  - every type on a model whose rows are long enough for K-quants: llama.cpp's logits of the file and of the
-    same file expanded to F16 by us agree within what llama.cpp loses by quantising activations;
+Run it by hand: llama-cpp-python has no wheels, and building it takes about 20 minutes on one core. The script checks:
+  - the goldens and the demo model as F16 and Q8_0: llama.cpp's logits are those of transformers (golden.safetensors)
+    up to the error of the type;
+  - every type on a model whose rows are long enough for K-quants: llama.cpp's logits of the file and of the same file
+    expanded to F16 by this project agree up to the error of llama.cpp's quantised activations;
   - the tokenizer: llama.cpp's ids of some texts are those of tokenizer.json.
-Not for llama.cpp: goldens without q_lora_rank (it wants one unless a model has 26, 27 or 48 layers) and of qwen2
-(it wants heads that make up the hidden size).
+llama.cpp cannot read two kinds of goldens: those without q_lora_rank (it requires one unless a model has 26, 27 or 48
+layers), and qwen2 (it requires that the heads together have the hidden size).
 """
 
 import argparse
@@ -32,7 +32,7 @@ from models import llama, write_checkpoint  # noqa: E402
 
 GOLDENS = ["plain", "r1", "fp8", "float32", "eight_groups", "mtp", "llama_grouped", "llama_one_kv_head"]
 TYPES = ["Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_K_S", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K", "Q2_K_S"]
-GOLDEN_BOUND = {"F16": 0.01, "BF16": 0.05, "Q8_0": 0.1}  # of the largest logit, the worst position
+GOLDEN_BOUND = {"F16": 0.01, "BF16": 0.05, "Q8_0": 0.1}  # error at the worst position, relative to the largest logit
 ACTIVATION_BOUND = 0.03
 TEXTS = ["What is 48293 - 7519?", "Sort these numbers: 42, 7, 19, 3.\n\n  Bär, 三 strawberries!",
          "<｜begin▁of▁sentence｜><｜User｜>How many r's?<｜Assistant｜><think>\n"]

@@ -1,4 +1,4 @@
-"""Random checkpoints with the names, types and files of R1's."""
+"""Makes random checkpoints with the tensor names, types and files of R1's checkpoint."""
 
 import json
 import math
@@ -9,12 +9,12 @@ from safetensors.torch import save_file
 
 BLOCK = 128
 E4M3_MAX = 448.0
-# What a layer adds to the residual stream stays well below it, as in trained models: so does bf16's rounding.
+# A layer adds values to the residual stream that are well below the stream's, as in trained models. So bf16 rounds little.
 BRANCH_GAIN = 0.2
 
 
 def quantize(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """fp8 and the float32 scale of each 128x128 block: value = fp8 * scale."""
+    """fp8 values, and the float32 scale of each 128x128 block: value = fp8 * scale."""
     rows, cols = weight.shape
     padded = torch.zeros(math.ceil(rows / BLOCK) * BLOCK, math.ceil(cols / BLOCK) * BLOCK)
     padded[:rows, :cols] = weight
@@ -31,7 +31,7 @@ def dequantize(fp8: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
 
 
 class Checkpoint:
-    """`stored` is what the files hold; `values` the same numbers in float32, without scales."""
+    """`stored`: the tensors of the files. `values`: the same numbers in float32, without scales."""
 
     def __init__(self, config: dict, dtype: str, generator: torch.Generator):
         self.config = config
@@ -54,7 +54,7 @@ class Checkpoint:
         if self.linear_dtype != "fp8":
             self._plain(name, weight)
             return
-        # Blocks of different magnitude, so that a wrong scale shows.
+        # Blocks have different magnitudes, so that a wrong scale gives wrong logits.
         for row in range(0, rows, BLOCK):
             for col in range(0, cols, BLOCK):
                 weight[row : row + BLOCK, col : col + BLOCK] *= 0.5 + torch.rand(1, generator=self.generator)
@@ -108,7 +108,7 @@ class Checkpoint:
         if layer < c["first_k_dense_replace"]:
             self._feed_forward(mlp, c["intermediate_size"])
             return
-        # A gain of 2 spreads the scores, so that choices are clear.
+        # A gain of 2 spreads the scores, so that few experts are nearly tied.
         self._plain(mlp + "gate.weight",
                     self._random(c["n_routed_experts"], c["hidden_size"]) * (2 / math.sqrt(c["hidden_size"])))
         bias = 0.2 * self._random(c["n_routed_experts"])
@@ -120,7 +120,7 @@ class Checkpoint:
     def _fill(self) -> None:
         c = self.config
         vocab, hidden = c["vocab_size"], c["hidden_size"]
-        # A shared head finds the token itself again; smaller embeddings keep that from settling every choice.
+        # A shared head prefers the input token itself; with smaller embeddings that does not decide every choice.
         embedding_gain = 0.5 if c["tie_word_embeddings"] else 1.0
         self._plain("model.embed_tokens.weight", embedding_gain * self._random(vocab, hidden))
         self._norm("model.norm.weight", hidden)
@@ -139,7 +139,7 @@ class Checkpoint:
                 self.stored[f"{prefix}{copy}.weight"] = self.stored[f"{original}.weight"].clone()
 
     def save(self, folder: pathlib.Path) -> None:
-        """config.json and two shards with their index."""
+        """Writes config.json and two shards with their index."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(self.config, indent=1) + "\n")
         names = list(self.stored)
@@ -153,7 +153,7 @@ class Checkpoint:
         (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=0) + "\n")
 
     def save_values(self, folder: pathlib.Path) -> None:
-        """The numbers as transformers can read them: float32, no scales, no multi-token prediction."""
+        """Writes the values for transformers: float32, without scales, without the multi-token-prediction layer."""
         config = {key: value for key, value in self.config.items() if key != "quantization_config"}
         (folder / "config.json").write_text(json.dumps(config | {"num_nextn_predict_layers": 0}))
         last = self.config["num_hidden_layers"]

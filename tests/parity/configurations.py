@@ -1,4 +1,4 @@
-"""Small models of R1's architecture that differ in what may go wrong. Sizes are chosen odd on purpose."""
+"""Small models of R1's architecture. Each takes other paths through the code. Odd sizes are chosen on purpose."""
 
 R1 = dict(
     architectures=["DeepseekV3ForCausalLM"],
@@ -27,7 +27,7 @@ def yarn(**changed):
 
 
 def configuration(dtype, prompts, seed, **fields):
-    """dtype is what the linear layers are stored in; prompts are the lengths of the golden prompts."""
+    """`dtype`: the stored type of linear layers. `prompts`: the lengths of the golden prompts."""
     config = R1 | fields
     config["num_key_value_heads"] = config["num_attention_heads"]
     if dtype == "fp8":
@@ -36,7 +36,7 @@ def configuration(dtype, prompts, seed, **fields):
 
 
 CONFIGURATIONS = {
-    # One group: the choice of groups must be no choice.
+    # One group of experts: the choice of groups must change nothing.
     "plain": configuration(
         "bf16", [9, 37, 70], seed=1, hidden_size=64, num_hidden_layers=3, first_k_dense_replace=1,
         intermediate_size=96, moe_intermediate_size=24, n_routed_experts=8, num_experts_per_tok=2, n_group=1,
@@ -56,7 +56,7 @@ CONFIGURATIONS = {
         n_group=8, topk_group=4, num_attention_heads=8, q_lora_rank=48, kv_lora_rank=40, qk_nope_head_dim=12,
         qk_rope_head_dim=8, v_head_dim=16, vocab_size=112,
         rope_scaling=yarn(factor=4, original_max_position_embeddings=32, mscale=0.707, mscale_all_dim=0.707)),
-    # No matrix is a multiple of 128 either way, and each split over heads cuts a scale block.
+    # No matrix has rows or columns that are a multiple of 128, and each split over heads cuts a scale block.
     "fp8": configuration(
         "fp8", [11, 65], seed=4, hidden_size=160, num_hidden_layers=2, first_k_dense_replace=1,
         intermediate_size=200, moe_intermediate_size=40, n_routed_experts=8, num_experts_per_tok=3, n_group=4,

@@ -1,6 +1,6 @@
-"""Hugging Face checkpoints as GGUF, as llama.cpp's converter makes them, in its newer and its older form.
+"""Converts Hugging Face checkpoints to GGUF as llama.cpp's converter does, in its newer and its older form.
 
-Keys and tensor names come from the `gguf` package, not from our reader's idea of them.
+Keys and tensor names come from the `gguf` package, so that they are independent of this project's reader.
 """
 
 import json
@@ -10,7 +10,7 @@ import struct
 import gguf
 import numpy as np
 
-BLOCK = 128  # of fp8 scales
+BLOCK = 128  # rows and columns that share an fp8 scale
 ARCHITECTURES = {"deepseek_v3": gguf.MODEL_ARCH.DEEPSEEK2, "llama": gguf.MODEL_ARCH.LLAMA, "qwen2": gguf.MODEL_ARCH.QWEN2}
 Type = gguf.GGMLQuantizationType
 
@@ -31,7 +31,7 @@ def as_float32(dtype: str, raw: bytes) -> np.ndarray:
 
 
 def read_values(folder: pathlib.Path) -> dict[str, np.ndarray]:
-    """Every tensor of the folder's model files as float32, fp8 times its scale."""
+    """All tensors of the folder's model files as float32; fp8 values are multiplied by their scales."""
     stored = {}
     for file in sorted(folder.glob("model*.safetensors")):
         data = file.read_bytes()
@@ -50,7 +50,7 @@ def read_values(folder: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def write_folder(folder: pathlib.Path, config: dict, values: dict[str, np.ndarray]) -> None:
-    """A model folder with all values in F32."""
+    """Writes a model folder with all values in F32."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
     header, data = {}, bytearray()
@@ -125,7 +125,7 @@ def add_deepseek_keys(writer: gguf.GGUFWriter, c: dict, old: bool) -> None:
 
 
 def in_pairs(weight: np.ndarray, heads: int) -> np.ndarray:
-    """llama's rows of queries and keys: rotated pairs as neighbours, not as two halves of a head."""
+    """llama's rows of queries and keys in GGUF's order: the two rows of a rotated pair are neighbours, not in two halves of a head."""
     return (weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:]).swapaxes(1, 2)
             .reshape(weight.shape))
 
@@ -140,7 +140,7 @@ def llama3_divisors(config: dict) -> np.ndarray:
 
 
 def renamed(config: dict, values: dict[str, np.ndarray], old: bool) -> dict[str, np.ndarray]:
-    """The tensors that the converter makes of a checkpoint's, under their names in a GGUF."""
+    """The tensors that the converter makes from a checkpoint's, with their names in a GGUF."""
     c, layers = config, config["num_hidden_layers"]
     names = gguf.get_tensor_name_map(ARCHITECTURES[c["model_type"]], layers)
     kept = {name: value for name, value in values.items()
@@ -175,7 +175,7 @@ def renamed(config: dict, values: dict[str, np.ndarray], old: bool) -> dict[str,
 
 
 def stored_type(name: str, value: np.ndarray, wanted: Type) -> Type:
-    """What the converter stores a tensor in: vectors and the router in F32; F16 where rows are no whole blocks."""
+    """The type in which the converter stores a tensor: vectors and the router in F32; F16 if rows are not whole blocks."""
     if value.ndim == 1 or "ffn_gate_inp" in name:
         return Type.F32
     block, _ = gguf.GGML_QUANT_SIZES[wanted]
@@ -184,7 +184,7 @@ def stored_type(name: str, value: np.ndarray, wanted: Type) -> Type:
 
 def write_gguf(path: pathlib.Path, config: dict, values: dict[str, np.ndarray], wanted: Type, *, old: bool = False,
                split: int = 0, add_more=None) -> None:
-    """`values` in the type `wanted`. `old`: kv_b in one tensor. `split`: tensors a file, 0 for one file.
+    """Writes `values` in the type `wanted`. `old`: kv_b in one tensor. `split`: tensors in each file, 0 for one file.
     `add_more` may add keys to the writer."""
     arch = gguf.MODEL_ARCH_NAMES[ARCHITECTURES[config["model_type"]]]
     writer = gguf.GGUFWriter(path, arch, split_max_tensors=split)
@@ -202,7 +202,7 @@ def write_gguf(path: pathlib.Path, config: dict, values: dict[str, np.ndarray], 
 
 
 def values_of(path: pathlib.Path, config: dict, wanted: list[str], old: bool = False) -> dict[str, np.ndarray]:
-    """A GGUF's values, dequantised by the `gguf` package, as a folder has them: the reverse of renamed()."""
+    """A GGUF's values, dequantised by the `gguf` package, with a folder's names and order: the inverse of renamed()."""
     c = config
     tensors = {tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape(tensor.shape[::-1])
                for tensor in gguf.GGUFReader(path).tensors}

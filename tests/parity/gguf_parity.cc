@@ -1,14 +1,14 @@
-// A GGUF against what the same model gives from elsewhere. test_gguf_goldens.py writes the files and runs
-// this:
+// Compares a GGUF with another form of the same model. test_gguf_goldens.py writes the files and runs this
+// program:
 //
-//   gguf_parity golden NAME MODEL         MODEL holds the values of the golden's checkpoint: its logits and
-//   tokens,
-//                                         fp32 and bf16, on several layouts
-//   gguf_parity same MODEL OTHER          bitwise the same fp32 logits, on one rank and on two; with bf16
-//   compute, where
-//                                         blocks are multiplied as they are, the same but for rounding
+//   gguf_parity golden NAME MODEL
+//     MODEL holds the values of the golden's checkpoint: compares logits and tokens, in fp32 and bf16, in
+//     several layouts.
+//   gguf_parity same MODEL OTHER
+//     Compares fp32 logits bitwise, on one rank and on two. With bf16 compute, where blocks are multiplied
+//     without expansion, compares logits up to rounding.
 //
-// Prints what differs; exit code 1 if anything does.
+// Prints the differences. Exit code 1: there are differences.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -36,9 +36,9 @@ namespace {
 constexpr int kGreedyTokens = 20;
 constexpr int32_t kPositions = 70;  // more than one cache page
 constexpr Epoch kEpoch = 3;
-// Of activations to int8 and bf16, relative to the largest logit. Random weights carry it far: a simulation
-// of the K-quants' models below in float64 with rows rounded to int8 differs by 4e-2 too. What is wrong
-// differs by 1.
+// The error of rounding activations to int8 and bf16, relative to the largest logit. Random weights enlarge
+// it: a simulation of the K-quants' models below in float64, with rows rounded to int8, also differs by 4e-2.
+// A wrong result differs by about 1.
 constexpr double kRounding = 7e-2;
 
 int failures = 0;

@@ -1,6 +1,6 @@
 """Random small models whose weights are integers in groups of 128, in each published layout, and the same models in fp32.
 
-Everything by the layouts' definitions in plain numpy: AutoAWQ (gemm), AutoGPTQ and GPTQModel (gptq, gptq_v2),
+Plain numpy, from the definitions of the layouts: AutoAWQ (gemm), AutoGPTQ and GPTQModel (gptq, gptq_v2),
 compressed-tensors (pack-quantized, int-quantized).
 """
 
@@ -16,7 +16,7 @@ GROUP = 128
 AWQ_ORDER = [0, 2, 4, 6, 1, 3, 5, 7]
 COMMON = dict(hidden_act="silu", rms_norm_eps=1e-6, max_position_embeddings=512, bos_token_id=0, eos_token_id=1,
               num_hidden_layers=2, vocab_size=96, tie_word_embeddings=False)
-# tp 2 cuts groups of the down projections, and of deepseek's attention output; some last groups are not whole.
+# With tp 2, slices cut groups of the down projections and of deepseek's attention output. Some last groups are not full.
 MODELS = {
     "llama": COMMON | dict(model_type="llama", hidden_size=256, intermediate_size=384, num_attention_heads=4,
                            num_key_value_heads=2, rope_theta=10000.0),
@@ -32,7 +32,7 @@ MODELS = {
 
 
 def linear_shapes(c: dict) -> dict[str, tuple[int, int]]:
-    """Rows and columns of the layers' linear weights, by module name."""
+    """Rows and columns of the layers' linear weights by module name."""
     shapes = {}
     hidden, heads = c["hidden_size"], c["num_attention_heads"]
     for layer in range(c["num_hidden_layers"]):
@@ -65,7 +65,7 @@ def linear_shapes(c: dict) -> dict[str, tuple[int, int]]:
 
 
 def plain_tensors(c: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """What is never quantised, as float16."""
+    """The tensors that are never quantised, as float16."""
     hidden = c["hidden_size"]
     norms = {"model.norm.weight": hidden}
     tensors = {"model.embed_tokens.weight": rng.normal(0, 1, (c["vocab_size"], hidden))}
@@ -89,7 +89,7 @@ def plain_tensors(c: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 def to_bf16(values: np.ndarray) -> np.ndarray:
-    """Rounded to bf16 (ties to even), as its 16 bits."""
+    """The 16 bits of the values rounded to bf16, ties to even."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
@@ -104,7 +104,7 @@ class Integers:
 
     q: np.ndarray
     zeros: np.ndarray
-    scales: np.ndarray  # float16, or the bits of bf16
+    scales: np.ndarray  # float16, or the 16 bits of bf16
     group_of: np.ndarray
 
     def values(self) -> np.ndarray:
@@ -121,7 +121,7 @@ class Scheme:
     act_order: bool = False
     zero_minus_one: bool = False
     bf16_scales: bool = False
-    skipped: str = "$^"  # an expression over module names: stay float16
+    skipped: str = "$^"  # regular expression: modules that stay float16
 
     def is_quantised(self, module: str) -> bool:
         return re.match(self.skipped, module) is None
@@ -152,7 +152,7 @@ def quantise(weight: np.ndarray, scheme: Scheme, rng: np.random.Generator) -> In
 
 
 def pack(values: np.ndarray, axis: int, order: list[int] = list(range(8))) -> np.ndarray:
-    """Eight 4-bit values along `axis` in an int32 word, value order[i] of them at bit 4 * i; the rest padded with 0."""
+    """Packs eight 4-bit values along `axis` into an int32 word, value order[i] at bit 4 * i. Pads the last word with 0."""
     values = np.moveaxis(values.astype(np.uint32), axis, -1)
     values = np.pad(values, [(0, 0), (0, -values.shape[-1] % 8)])
     words = np.zeros((values.shape[0], values.shape[1] // 8), np.uint32)
@@ -186,7 +186,7 @@ def is_linear(module: str) -> bool:
 
 
 def unpacked(module: str, stored: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The values of a module in a symmetric compressed-tensors folder, and the step between levels of each."""
+    """The values of a module in a symmetric compressed-tensors folder, and for each value the step between levels."""
     scales = from_bf16(stored[module + ".weight_scale"])
     if module + ".weight" in stored:
         q = stored[module + ".weight"].astype(np.float32)
@@ -232,7 +232,7 @@ def read_folder(folder: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def write_pair(folder: pathlib.Path, model: str, scheme: Scheme, seed: int = 1) -> tuple[pathlib.Path, pathlib.Path]:
-    """A quantised folder and its twin with the dequantised values in F32."""
+    """Writes a quantised folder, and a second folder with the dequantised values in F32."""
     rng = np.random.default_rng(seed)
     config = MODELS[model]
     quantised = plain_tensors(config, rng)

@@ -1,4 +1,4 @@
-// The layouts and exchanges that parity is shown for.
+// The layouts and expert exchanges in which parity is tested.
 #pragma once
 
 #include <string>
@@ -16,7 +16,7 @@ struct Placement {
   model::PrefillAttention prefill = model::PrefillAttention::kExpanded;
 };
 
-// Every combination of tp 1, 2, 4; dp 1, 2; ep 1, 2, 4 (where it divides tp x dp); pp 1, 2; both exchanges.
+// Every combination of tp 1, 2, 4; dp 1, 2; ep 1, 2, 4 (a divisor of tp x dp); pp 1, 2; both exchanges.
 inline std::vector<Placement> AllPlacements() {
   std::vector<Placement> placements;
   for (int32_t pp : {1, 2}) {
@@ -34,8 +34,8 @@ inline std::vector<Placement> AllPlacements() {
   return placements;
 }
 
-// Those that differ for the golden, and with prompts absorbed those in which attention differs: without
-// experts, how they are spread and exchanged is no difference.
+// The placements that differ for this golden. A model without experts has no ep and no exchange. With prompts
+// absorbed: only the placements in which attention differs.
 inline std::vector<Placement> PlacementsOf(const Golden& golden) {
   std::vector<Placement> placements = AllPlacements();
   std::vector<Placement> without_experts = placements;

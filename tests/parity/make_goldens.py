@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""Makes tests/parity/goldens: small checkpoints, and what transformers makes of them: DeepseekV3ForCausalLM,
-and LlamaForCausalLM and Qwen2ForCausalLM for the distills.
+"""Makes tests/parity/goldens: small checkpoints and the results of transformers for them (DeepseekV3ForCausalLM, and
+for the distills LlamaForCausalLM and Qwen2ForCausalLM).
 
     pip install -r tests/parity/requirements.txt
-    tests/parity/make_goldens.py [NAME ...]          all configurations, or those named
-    tests/parity/make_goldens.py --demo              the demo model's instead: after each change of demo/model
+    tests/parity/make_goldens.py [NAME ...]          all configurations, or the named ones
+    tests/parity/make_goldens.py --demo              the demo model's golden; needed after each change of demo/model
 
-Each folder holds a checkpoint as R1's and golden.safetensors, where for each prompt N
+Each folder holds a checkpoint in R1's format and golden.safetensors, which has for each prompt N
     prompt.N       int32 [length]
     logits.N       float32 [length, vocab]: fp32 compute
-    greedy.N       int32 [20]: what follows greedily, fp32 compute
+    greedy.N       int32 [20]: the next tokens by greedy decoding, fp32 compute
     bf16_logits.N  float32 [vocab]: of the last position, bf16 compute
-    bf16_greedy.N  int32 [20]
-    bf16_clear.N   uint8 [20]: 1 where that choice is so clear that rounding must not change it
-Weights and prompts are random but not arbitrary: a prompt whose experts or tokens are nearly tied would show
-rounding, not errors, so near ties are avoided.
+    bf16_greedy.N  int32 [20]: the next tokens by greedy decoding, bf16 compute
+    bf16_clear.N   uint8 [20]: 1 if rounding must not change this token of bf16_greedy
+Weights and prompts are random. Prompts with nearly tied experts or tokens are left out, because rounding alone would
+change their results.
 """
 
 import argparse
@@ -39,7 +39,7 @@ GOLDENS = HERE / "goldens"
 DEMO_MODEL = HERE.parents[1] / "demo" / "model"
 DEMO_GOLDEN = HERE / "demo_model.safetensors"
 DEMO_PROMPTS = 5
-DEMO_QUESTIONS = [  # more than are needed: some are routed too nearly tied
+DEMO_QUESTIONS = [  # more than needed: questions whose routing is nearly tied are left out
     "What is 123 + 456?",
     "What is 48293 - 7519?",
     "What is 37 * 24?",
@@ -57,16 +57,16 @@ DEMO_QUESTIONS = [  # more than are needed: some are routed too nearly tied
 ]
 GREEDY_TOKENS = 20
 CANDIDATES = 24        # tokens tried for each place of a prompt
-ROUTING_MARGIN = 0.02  # of gate scores, which lie in [0, 1]: several times what bf16 moves them
+ROUTING_MARGIN = 0.02  # of gate scores, which are in [0, 1]: several times the error of bf16
 FP32_ROUTING_MARGIN = 1e-4
-DEMO_ROUTING_MARGIN = 4e-6  # training balances its experts, so that near ties are common
+DEMO_ROUTING_MARGIN = 4e-6  # near ties are common, because training balances the experts
 FP32_MARGIN = 1e-3     # of logits, relative to the largest: ten times the tolerance of the tests
 BF16_MARGIN = 0.05
-BF16_ERROR = 0.015     # the most by which bf16 may differ from fp32 here; the tests allow 0.02
+BF16_ERROR = 0.015     # the largest difference of bf16 from fp32 here; the tests allow 0.02
 
 
 class RoutingMargins:
-    """Between what each gate chose and what it left, the least over the layers: [batch, positions]."""
+    """[batch, positions]: the least distance, over the layers, between the chosen experts' scores and the others'."""
 
     def __init__(self, model: DeepseekV3ForCausalLM):
         self.least: torch.Tensor | None = None
@@ -110,12 +110,12 @@ def logits_of(model: DeepseekV3ForCausalLM, ids: torch.Tensor) -> torch.Tensor:
 
 
 def relative_difference(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Of each position: the largest difference over the largest logit; the worst of them."""
+    """The largest difference divided by the largest logit, at the worst position."""
     return ((a - b).abs().amax(-1) / b.abs().amax(-1)).max().item()
 
 
 def choose_prompt(model, margins: RoutingMargins, length: int, generator: torch.Generator) -> list[int]:
-    """A random prompt, token by token: the first of the random candidates that every gate routes clearly."""
+    """A random prompt. Each token is the first random candidate that no gate routes with a near tie."""
     prompt: list[int] = []
     cache = DynamicCache(config=model.config)
     for _ in range(length):
@@ -134,7 +134,7 @@ def choose_prompt(model, margins: RoutingMargins, length: int, generator: torch.
 
 
 def continue_greedily(model, margins: RoutingMargins, prompt: list[int]):
-    """Tokens, the relative distance from each to the second best, and the routing margin of each place."""
+    """Tokens, the relative distance of each token's logit to the second best, and the routing margin at each place."""
     cache = DynamicCache(config=model.config)
     tokens, logit_margins, routing_margins = [], [], []
     ids = torch.tensor([prompt])
@@ -151,7 +151,7 @@ def continue_greedily(model, margins: RoutingMargins, prompt: list[int]):
 
 
 def golden_of_prompt(exact, rounded, exact_margins, rounded_margins, prompt: list[int]):
-    """The golden tensors of a prompt; None when something is too nearly tied."""
+    """The golden tensors of a prompt. None: experts or tokens are nearly tied."""
     ids = torch.tensor([prompt])
     logits = logits_of(exact, ids)[0]
     greedy, margin, routing = continue_greedily(exact, exact_margins, prompt)
@@ -178,7 +178,7 @@ def golden_of_prompt(exact, rounded, exact_margins, rounded_margins, prompt: lis
 
 
 def check_against_float64(folder: pathlib.Path, tensors: dict[str, torch.Tensor]) -> None:
-    """That the golden logits are those of the model and not of fp32's rounding."""
+    """Checks that the golden logits do not depend on fp32's rounding."""
     model = load(folder, torch.float64)
     for index in range(sum(name.startswith("prompt.") for name in tensors)):
         logits = logits_of(model, tensors[f"prompt.{index}"].long()[None])[0]
@@ -211,7 +211,7 @@ def make(name: str) -> None:
 
 
 def values_of(folder: pathlib.Path, target: pathlib.Path) -> None:
-    """Copies a finished checkpoint for transformers: dequantised, without multi-token prediction."""
+    """Copies a checkpoint for transformers: dequantised, without the multi-token-prediction layer."""
     config = json.loads((folder / "config.json").read_text())
     config.pop("quantization_config", None)
     stored: dict[str, torch.Tensor] = {}
@@ -229,7 +229,7 @@ def values_of(folder: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def make_demo() -> None:
-    """fp32 only: these prompts are not chosen for clear routing. The final norm tells the training."""
+    """fp32 only, because the routing of these prompts may be nearly tied. The stored final norm identifies the training."""
     tokenizer = Tokenizer.from_file(str(DEMO_MODEL / "tokenizer.json"))
     with tempfile.TemporaryDirectory() as temporary:
         values = pathlib.Path(temporary)

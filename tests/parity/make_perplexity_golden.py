@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes perplexity.json: what transformers finds for perplexity.txt with the demo model, in fp32.
+"""Writes perplexity.json: the results of transformers for perplexity.txt with the demo model, in fp32.
 
     pip install -r tests/parity/requirements.txt
-    tests/parity/make_perplexity_golden.py        after each change of demo/model or of the text
+    tests/parity/make_perplexity_golden.py        needed after each change of demo/model or of the text
 
-The model that is compared with the demo model is the demo model itself with another routed_scaling_factor: other
-numbers from the same weights.
+The demo model is compared with a second model: the same weights with another routed_scaling_factor, which give other
+numbers.
 """
 
 import json
@@ -23,7 +23,7 @@ OTHER_SCALING = 2.0
 
 
 def windows_of(tokenizer):
-    """As llama.cpp cuts them: whole windows, each with the first token replaced by bos."""
+    """The windows of llama.cpp: full windows, with the first token of each replaced by bos."""
     bos = tokenizer.token_to_id("<｜begin▁of▁sentence｜>")
     text = (HERE / "perplexity.txt").read_text()
     ids = [bos] + tokenizer.encode(text, add_special_tokens=False).ids
@@ -31,7 +31,7 @@ def windows_of(tokenizer):
 
 
 def scores_of(folder, windows):
-    """Log-softmax in float64 of every position whose next token is scored, and those tokens."""
+    """Log-softmax in float64 at every position whose next token is scored, and the next tokens."""
     model = load(folder, torch.float32)
     logprobs, tokens = [], []
     for window in windows:

@@ -1,4 +1,4 @@
-// Ranks as processes: run under mpirun with 2, 4 or 8 of them, every golden on every layout of that many
+// Ranks as processes, started by mpirun with 2, 4 or 8 ranks: every golden in every layout of that many
 // ranks.
 #include <gtest/gtest.h>
 

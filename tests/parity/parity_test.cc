@@ -1,4 +1,4 @@
-// Ranks as threads: every golden on every layout.
+// Ranks as threads: every golden in every layout.
 #include <gtest/gtest.h>
 
 #include <thread>

@@ -1,4 +1,5 @@
-// One rank serves the prompts of a golden as a scheduler would, and holds what it answers against the golden.
+// Runs the prompts of a golden on one rank, in steps as a scheduler makes them, and compares the results with
+// the golden.
 #pragma once
 
 #include <cstdint>
@@ -11,38 +12,40 @@
 
 namespace deeprack::parity {
 
-// How prompts are cut into chunks.
+// How prompts are divided into chunks.
 enum class Chunking : uint8_t {
-  kMixed,  // whole, in three chunks, all but the last token; prefills beside decodes, sequences starting one
-           // by one
-  kOneByOne  // every token a step: the decode path at every position of a prompt
+  // A whole prompt, three chunks, and all tokens but the last; sequences start one after the other, so a step
+  // has prefills and
+  // decodes.
+  kMixed,
+  kOneByOne  // one token in each step: the decode path at every position of a prompt
 };
 
 struct Tolerances {
-  double logits = 0;       // largest difference of a position's logits over its largest golden logit
-  double bf16_logits = 0;  // the same against the golden's bf16 logits
+  double logits = 0;       // largest difference of a position's logits, relative to its largest golden logit
+  double bf16_logits = 0;  // the same for the golden's bf16 logits
 };
 
 inline constexpr Tolerances kF32Tolerances = {.logits = 1e-4};
 inline constexpr Tolerances kBF16Tolerances = {.logits = 2e-2, .bf16_logits = 2e-2};
 
-// What one rank saw; ranks that do not sample check nothing.
+// The results of one rank. Ranks that do not sample compare nothing.
 struct RankReport {
-  int64_t positions = 0;  // whose logits were compared
-  int64_t tokens = 0;     // that were compared with the golden's greedy ones
-  double worst = 0;       // relative difference of logits
+  int64_t positions = 0;  // positions whose logits were compared
+  int64_t tokens = 0;     // tokens that were compared with the golden's greedy tokens
+  double worst = 0;       // largest relative difference of logits
   std::vector<std::string> failures;
 };
 
-// How many positions and tokens all ranks together must report.
+// The numbers of positions and tokens that all ranks together must have compared.
 RankReport ExpectedCounts(const Golden& golden, DType compute, Chunking chunking, int greedy_tokens);
 
-// Collective: all ranks of options.layout call it with their rank and their member of the world.
-// `greedy_tokens` of each continuation are checked.
+// Collective: all ranks of options.layout must call it, each with its rank and its member of the world.
+// Checks the first `greedy_tokens` tokens of each continuation.
 RankReport ServeGolden(const Golden& golden, const worker::EngineOptions& options, Chunking chunking,
                        int greedy_tokens, worker::Communicator* world);
 
-// Options for golden.folder with small limits.
+// Engine options for golden.folder with small limits.
 worker::EngineOptions GoldenOptions(const Golden& golden, const model::Layout& layout, DType compute,
                                     model::ExpertExchange exchange, model::PrefillAttention prefill);
 

@@ -1,4 +1,4 @@
-"""Models as GGUF against the same models as folders. DEEPRACK_BUILD names the build folder (default: build)."""
+"""Compares models as GGUF with the same models as folders. DEEPRACK_BUILD names the build folder (default: build)."""
 
 import json
 import os
@@ -14,9 +14,9 @@ from gguf_checkpoint import Type, read_values, values_of, write_folder, write_gg
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GOLDENS = ROOT / "tests" / "parity" / "goldens"
 PROGRAM = ROOT / os.environ.get("DEEPRACK_BUILD", "build") / "tests" / "gguf_parity"
-# fp8_no_q_lora has an mscale other than its mscale_all_dim, which no GGUF says.
+# fp8_no_q_lora has an mscale different from its mscale_all_dim, which a GGUF cannot express.
 NAMES = sorted(path.name for path in GOLDENS.iterdir() if path.name != "fp8_no_q_lora")
-# Scales of random blocks: where each format keeps its halves.
+# Where each format has its half-precision scales; the scales of random blocks are set there.
 HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
           "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}
 
@@ -38,7 +38,7 @@ def is_deepseek(name: str) -> bool:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_goldens_in_whole_values(tmp_path: pathlib.Path, name: str) -> None:
-    """F32 holds every golden's values; the logits are transformers', on every layout."""
+    """A GGUF in F32 holds the golden's values: its logits are those of transformers, in every layout."""
     write_gguf(tmp_path / "model.gguf", config_of(name), read_values(GOLDENS / name), Type.F32)
     compare("golden", name, tmp_path / "model.gguf")
 
@@ -71,10 +71,10 @@ BLOCK_CASES = [(name, old) for name in ["plain", "mtp", "r1", "llama_one_kv_head
 @pytest.mark.parametrize("wanted", ["Q8_0", "Q4_0", "Q5_1"])
 @pytest.mark.parametrize("name,old", BLOCK_CASES, ids=[f"{name}-{'kv_b' if old else 'halves'}" for name, old in BLOCK_CASES])
 def test_blocks_are_what_they_stand_for(tmp_path: pathlib.Path, name: str, wanted: str, old: bool) -> None:
-    """Bitwise: logits of the GGUF, and of a folder that holds its values as the gguf package expands them."""
+    """The GGUF's logits are bitwise those of a folder with the values that the gguf package expands."""
     config, values = config_of(name), read_values(GOLDENS / name)
     if (config.get("rope_scaling") or {}).get("rope_type") == "llama3":
-        config.pop("rope_scaling")  # as divisors it is rounded to float
+        config.pop("rope_scaling")  # a GGUF stores it as divisors, which are rounded to float
     path = tmp_path / "model.gguf"
     write_gguf(path, config, values, Type[wanted], old=old)
     types = {tensor.tensor_type for tensor in gguf.GGUFReader(path).tensors}
@@ -86,7 +86,7 @@ def test_blocks_are_what_they_stand_for(tmp_path: pathlib.Path, name: str, wante
 
 
 def random_blocks(shape: tuple[int, ...], wanted: Type, rng: np.random.Generator) -> np.ndarray:
-    """Blocks of random bits whose values are about as large as a weight's."""
+    """Blocks of random bits whose values have about the magnitude of weights."""
     block, size = gguf.GGML_QUANT_SIZES[wanted]
     blocks = rng.integers(0, 256, (*shape[:-1], shape[-1] // block, size), dtype=np.uint8)
     largest = 0.3 / {"Q3_K": 128, "Q6_K": 4096}.get(wanted.name, 960)
@@ -149,8 +149,8 @@ def shapes_of(c: dict) -> dict[str, tuple[int, ...]]:
 @pytest.mark.parametrize("base", [R1, LLAMA], ids=["r1", "llama"])
 @pytest.mark.parametrize("wanted", ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"])
 def test_blocks_of_256(tmp_path: pathlib.Path, monkeypatch, base: dict, wanted: str) -> None:
-    """As above for the K-quants, which the gguf package expands and does not make: their bits are random. Two ranks
-    share rows of one block, so that slices cut through blocks."""
+    """As above for the K-quants. The gguf package can expand but not make them, so their bits are random. Two ranks
+    share rows of one block, so slices cut blocks."""
     config, rng = base | COMMON, np.random.default_rng(7)
     values = {name: rng.normal(1 if "norm" in name else 0, 0.1, shape) for name, shape in shapes_of(config).items()}
 

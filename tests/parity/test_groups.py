@@ -1,4 +1,4 @@
-"""Models of integers in groups against the same models in fp32. DEEPRACK_BUILD names the build folder (default: build)."""
+"""Compares models of integers in groups with the same models in fp32. DEEPRACK_BUILD names the build folder (default: build)."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def run(*command) -> None:
 
 @pytest.mark.parametrize("model, scheme", CASES)
 def test_logits_are_those_of_the_values(tmp_path: pathlib.Path, model: str, scheme: str) -> None:
-    """Bitwise, fp32 compute, one rank and two."""
+    """The logits are bitwise equal with fp32 compute, on one rank and on two."""
     assert model in MODELS
     quantised, twin = write_pair(tmp_path, model, SCHEMES[scheme])
     run(PARITY, "same", quantised, twin)
@@ -72,11 +72,11 @@ def test_integers_are_quantised_again_as_their_values_are(tmp_path: pathlib.Path
         assert a.tensor_type == b.tensor_type and (a.data == b.data).all(), a.name
 
 
-# Of int4 the weights whose rows are whole groups, and of a mixture of experts the routed experts alone.
+# The quantised modules. int4: weights whose rows are whole groups. A mixture of experts: only the routed experts.
 @pytest.mark.parametrize("model, kind, count", [("deepseek_v3", "INT4", 12), ("llama", "INT4", 14), ("deepseek_v3", "INT8", 28),
                                                 ("llama", "INT8", 14), ("qwen2", "INT8", 14)])
 def test_what_quantize_writes(tmp_path: pathlib.Path, model: str, kind: str, count: int) -> None:
-    """Unpacked here by the definition: near what went in, and the logits are those of these values."""
+    """The values, unpacked here by the layout's definition, are near the original ones, and the logits are those of these values."""
     _, source = write_pair(tmp_path, model, SCHEMES["int8"], seed=3)
     run(DEEPRACK, "quantize", source, tmp_path / "out", "--type", kind)
     before, stored = read_folder(source), read_folder(tmp_path / "out")
@@ -91,7 +91,7 @@ def test_what_quantize_writes(tmp_path: pathlib.Path, model: str, kind: str, cou
             continue
         assert module not in ignored
         values[name], step = unpacked(module, stored)
-        # Half a level; more where the largest value of a group lies beyond the last level.
+        # Half a level; more if the largest value of a group is beyond the last level.
         assert (np.abs(values[name] - value) <= step * (1.5 if kind == "INT4" else 0.8)).all()
         assert np.abs(values[name] - value).mean() < 0.3 * step.mean()
         quantised += 1

@@ -86,8 +86,8 @@ void FakeCluster::Reconnect() {
   if (world->epoch != epoch_) world_ = worker::MakeLocalWorld(layout_.world_size(), kPatience);
   epoch_ = world->epoch;
   executor_.reset();
-  pool_ = coordinator::WorkerPool::Create(std::move(addresses), tls_);
-  executor_ = std::make_unique<coordinator::GrpcStepExecutor>(pool_.get());
+  pool_ = coordinator::ConnectWorkers(addresses, tls_);
+  executor_ = std::make_unique<coordinator::RankStepExecutor>(pool_.get(), kVocabulary);
 }
 
 absl::StatusOr<coordinator::LoadedModel> FakeCluster::Load(absl::Duration collective_timeout) {
@@ -96,7 +96,7 @@ absl::StatusOr<coordinator::LoadedModel> FakeCluster::Load(absl::Duration collec
   options.layout = layout_;
   options.model_path = "none";
   options.collective_timeout = collective_timeout;
-  return coordinator::LoadModel(pool_.get(), options, nullptr);
+  return coordinator::LoadModel(pool_.get(), options, &clock_, {});
 }
 
 model::StepPlan FakeCluster::Plan(StepId step, Epoch epoch) {

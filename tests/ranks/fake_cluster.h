@@ -8,8 +8,9 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "coordinator/dispatch/grpc_step_executor.h"
+#include "coordinator/dispatch/grpc_worker_client.h"
 #include "coordinator/dispatch/load_model.h"
+#include "coordinator/dispatch/rank_step_executor.h"
 #include "coordinator/dispatch/worker_pool.h"
 #include "coordinator/membership/membership.h"
 #include "tests/ranks/fake_engine.h"
@@ -17,13 +18,12 @@
 
 namespace deeprack {
 
-// Far beyond what any test needs; where a test wants a deadline to pass it says its own.
+// Far longer than any test needs. Tests in which a deadline passes have one of their own.
 inline constexpr absl::Duration kPatience = absl::Seconds(60);
 
 class FakeCluster {
  public:
-  // Heartbeats of a starved machine come late, so unless a test is about them they have all the patience
-  // there is.
+  // Heartbeats come late on a machine with too much work, so they have kPatience unless a test is about them.
   explicit FakeCluster(int ranks, coordinator::HealthLimits health = {.heartbeat_timeout = kPatience},
                        std::optional<ClusterTls> tls = std::nullopt, bool reform = false);
   ~FakeCluster();
@@ -40,18 +40,19 @@ class FakeCluster {
   void Reconnect();
   absl::StatusOr<coordinator::LoadedModel> Load(absl::Duration collective_timeout = kPatience);
   Epoch epoch() const { return epoch_; }
+  static constexpr int32_t kVocabulary = 1'000'000;  // of fake engines
 
   coordinator::Membership& membership() { return *membership_; }
   coordinator::WorkerPool& pool() { return *pool_; }
   coordinator::StepExecutor& executor() { return *executor_; }
-  // What StartWorker(rank) uses.
+  // The options of StartWorker(rank).
   worker::WorkerNodeOptions WorkerOptions(int rank) const;
   worker::WorkerNode& node(int rank) { return *nodes_[rank]; }
   const model::Layout& layout() const { return layout_; }
 
   static model::StepPlan Plan(StepId step, Epoch epoch = 1);
 
-  // What each rank was told when it joined its world: "rank: secret".
+  // The secret with which each rank joined its world: "rank: secret".
   std::vector<std::string> nccl_worlds() {
     const std::lock_guard lock(mutex_);
     return nccl_worlds_;

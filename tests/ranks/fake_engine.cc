@@ -24,7 +24,7 @@ class FakeEngine final : public Engine {
     if (world_->rank() != 0) return result;
     for (const model::SequencePlan& sequence : plan.sequences) {
       result.sequences.push_back({.sequence = sequence.sequence,
-                                  .sampled = true,
+                                  .sampled = sequence.sample,
                                   .token = 1000 * sequence.num_computed + static_cast<TokenId>(sum)});
     }
     return result;
@@ -54,6 +54,7 @@ CreateEngine MakeFakeEngines(FakeBehaviour behaviour) {
     progress(0, 1000 + options.rank);
     DR_RETURN_IF_ERROR(behaviour.on_load(options));
     DR_RETURN_IF_ERROR(world->Barrier());
+    DR_RETURN_IF_ERROR(behaviour.on_read());
     return std::make_unique<FakeEngine>(options, world, behaviour);
   };
 }

@@ -1,7 +1,6 @@
-// An engine without a model: its steps are one real all-reduce, and its tokens say which ranks took part.
+// An engine without a model: its steps are one real all-reduce, and its tokens name the ranks that took part.
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <memory>
 
@@ -12,7 +11,8 @@
 
 namespace deeprack::worker {
 
-// What a test may make a rank do instead of its part of a load or step; an error ends it with that.
+// Functions that a rank calls in a load or a step. An error from one of them ends the load or step with that
+// error.
 struct FakeBehaviour {
   std::function<absl::Status(const EngineOptions&)> on_load = [](const EngineOptions&) {
     return absl::OkStatus();
@@ -20,10 +20,12 @@ struct FakeBehaviour {
   std::function<absl::Status(const model::StepPlan&)> on_step = [](const model::StepPlan&) {
     return absl::OkStatus();
   };
+  // After the ranks have met in the load, where a rank reads its weights.
+  std::function<absl::Status()> on_read = [] { return absl::OkStatus(); };
 };
 
 // Rank r holds 100 - r KV blocks and loads 1000 + r bytes. In each step all ranks add 2^rank, and rank 0
-// answers for every sequence with the token 1000 * its num_computed + that sum.
+// answers for every sequence that samples with the token 1000 * its num_computed + that sum.
 CreateEngine MakeFakeEngines(FakeBehaviour behaviour);
 
 }  // namespace deeprack::worker

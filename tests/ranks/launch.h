@@ -8,7 +8,7 @@
 
 namespace deeprack {
 
-// Ends what it has started when it goes.
+// Its destructor ends the processes.
 class Launch {
  public:
   // mpirun -n ranks deeprack-worker --coordinator 127.0.0.1:port
@@ -17,7 +17,7 @@ class Launch {
   Launch(const Launch&) = delete;
   Launch& operator=(const Launch&) = delete;
 
-  int Wait();  // for mpirun to end; its exit code, which is that of the first worker to fail
+  int Wait();  // until mpirun ends; its exit code, which is that of the first worker that failed
 
  private:
   pid_t mpirun_ = -1;

@@ -6,8 +6,9 @@
 #include <optional>
 
 #include "base/clock.h"
-#include "coordinator/dispatch/grpc_step_executor.h"
+#include "coordinator/dispatch/grpc_worker_client.h"
 #include "coordinator/dispatch/load_model.h"
+#include "coordinator/dispatch/rank_step_executor.h"
 #include "coordinator/membership/membership.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -21,6 +22,7 @@ using coordinator::Loss;
 using testing::HasSubstr;
 
 constexpr absl::Duration kPatience = absl::Seconds(60);
+constexpr int32_t kVocabulary = 512;  // of demo/model
 
 // sysexits.h
 constexpr int kBadWeights = 65, kPeersUnreachable = 69, kConfiguration = 78;
@@ -48,14 +50,14 @@ class ProcessesTest : public testing::Test {
       addresses.push_back({member.node.address, member.node.host, member.node.pid});
       pids_.push_back(static_cast<pid_t>(member.node.pid));
     }
-    pool_ = coordinator::WorkerPool::Create(std::move(addresses));
+    pool_ = coordinator::ConnectWorkers(addresses);
     membership_->OnLoss([this](const Loss& loss) { pool_->Lose(ToString(loss)); });
   }
 
   void StartAndLoad(int ranks) {
     Start(ranks, ranks);
     Connect();
-    const auto loaded = coordinator::LoadModel(pool_.get(), options_, nullptr);
+    const auto loaded = coordinator::LoadModel(pool_.get(), options_, &clock_, {});
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     EXPECT_GE(loaded->kv_blocks, 4);
     for (const coordinator::RankMemory& rank : loaded->ranks) EXPECT_GT(rank.weight_bytes, 0);
@@ -89,7 +91,7 @@ class ProcessesTest : public testing::Test {
 
 TEST_F(ProcessesTest, LoadStepAndStop) {
   StartAndLoad(2);
-  coordinator::GrpcStepExecutor executor(pool_.get());
+  coordinator::RankStepExecutor executor(pool_.get(), kVocabulary);
   std::optional<model::SequenceResult> first;
   for (StepId step = 1; step <= 3; ++step) {
     const auto result = executor.Execute(Prefill(step));
@@ -105,7 +107,7 @@ TEST_F(ProcessesTest, LoadStepAndStop) {
 
 TEST_F(ProcessesTest, AKilledRankIsNamedAndEndsTheEpoch) {
   StartAndLoad(2);
-  coordinator::GrpcStepExecutor executor(pool_.get());
+  coordinator::RankStepExecutor executor(pool_.get(), kVocabulary);
   ASSERT_TRUE(executor.Execute(Prefill(1)).ok());
   // Steps go on, one after the other, until the death of rank 1 ends one.
   auto failure = std::async(std::launch::async, [&] {
@@ -123,7 +125,7 @@ TEST_F(ProcessesTest, AKilledRankIsNamedAndEndsTheEpoch) {
 
 TEST_F(ProcessesTest, ARankThatIsAloneGoesOnInTheNextEpoch) {
   StartAndLoad(1);
-  const auto before = coordinator::GrpcStepExecutor(pool_.get()).Execute(Prefill(1));
+  const auto before = coordinator::RankStepExecutor(pool_.get(), kVocabulary).Execute(Prefill(1));
   ASSERT_TRUE(before.ok()) << before.status();
   pool_->Lose("the test says so");
   membership_->EndEpoch(1);
@@ -131,11 +133,11 @@ TEST_F(ProcessesTest, ARankThatIsAloneGoesOnInTheNextEpoch) {
   ASSERT_TRUE(world.ok()) << world.status();
   EXPECT_EQ(world->epoch, 2u);
   ASSERT_EQ(world->members[0].node.pid, pids_[0]);
-  pool_ = coordinator::WorkerPool::Create({{world->members[0].node.address, "here", pids_[0]}});
+  pool_ = coordinator::ConnectWorkers({{world->members[0].node.address, "here", pids_[0]}});
   options_.epoch = 2;
-  const auto loaded = coordinator::LoadModel(pool_.get(), options_, nullptr);
+  const auto loaded = coordinator::LoadModel(pool_.get(), options_, &clock_, {});
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  const auto after = coordinator::GrpcStepExecutor(pool_.get()).Execute(Prefill(1, 2));
+  const auto after = coordinator::RankStepExecutor(pool_.get(), kVocabulary).Execute(Prefill(1, 2));
   ASSERT_TRUE(after.ok()) << after.status();
   EXPECT_EQ(after->sequences[0], before->sequences[0]);
   EXPECT_EQ(StopAll(), 0);
@@ -143,7 +145,7 @@ TEST_F(ProcessesTest, ARankThatIsAloneGoesOnInTheNextEpoch) {
 
 TEST_F(ProcessesTest, AStoppedRankIsNamed) {
   StartAndLoad(2);
-  coordinator::GrpcStepExecutor executor(pool_.get());
+  coordinator::RankStepExecutor executor(pool_.get(), kVocabulary);
   ASSERT_TRUE(executor.Execute(Prefill(1)).ok());
   kill(pids_[0], SIGSTOP);
   const auto result = executor.Execute(Prefill(2));
@@ -164,7 +166,7 @@ TEST_F(ProcessesTest, AModelThatIsNotThereIsSaidSo) {
   Start(2, 2);
   Connect();
   options_.model_path = "/nonexistent/model";
-  const auto loaded = coordinator::LoadModel(pool_.get(), options_, nullptr);
+  const auto loaded = coordinator::LoadModel(pool_.get(), options_, &clock_, {});
   EXPECT_FALSE(loaded.ok());
   EXPECT_THAT(std::string(loaded.status().message()), HasSubstr("/nonexistent/model"));
   EXPECT_EQ(StopAll(), kBadWeights);

@@ -59,12 +59,14 @@ TEST(RanksTest, LoadingReportsTheBytesOfAllRanks) {
   coordinator::LoadOptions options;
   options.layout = cluster.layout();
   options.model_path = "none";
+  SystemClock clock;
   int64_t last_done = 0, last_total = 0;
-  const auto loaded = coordinator::LoadModel(&cluster.pool(), options, [&](int64_t done, int64_t total) {
-    EXPECT_LE(done, total);
-    last_done = done;
-    last_total = total;
-  });
+  const auto loaded =
+      coordinator::LoadModel(&cluster.pool(), options, &clock, {.progress = [&](int64_t done, int64_t total) {
+        EXPECT_LE(done, total);
+        last_done = done;
+        last_total = total;
+      }});
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ(last_total, 2001);
   EXPECT_EQ(last_done, 2001);
@@ -78,7 +80,8 @@ TEST(RanksTest, TheSecretOfAnNcclWorldIsRankZerosOnEveryRank) {
   options.layout = cluster.layout();
   options.model_path = "none";
   options.over_nccl = true;
-  const auto loaded = coordinator::LoadModel(&cluster.pool(), options, {});
+  SystemClock clock;
+  const auto loaded = coordinator::LoadModel(&cluster.pool(), options, &clock, {});
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_THAT(cluster.nccl_worlds(),
               testing::UnorderedElementsAre("0: opened by 0", "1: opened by 0", "2: opened by 0"));
@@ -157,7 +160,7 @@ TEST(RanksTest, AStaleEpochIsRefusedAndDoesNotReachTheEngine) {
   EXPECT_TRUE(absl::IsFailedPrecondition(stale.status())) << stale.status();
   EXPECT_THAT(MessageOf(stale.status()), HasSubstr("is of epoch 0; this worker is in epoch 1"));
   // The workers themselves are as good as before.
-  coordinator::GrpcStepExecutor another(&cluster.pool());
+  coordinator::RankStepExecutor another(&cluster.pool(), FakeCluster::kVocabulary);
   EXPECT_TRUE(another.Execute(FakeCluster::Plan(1)).ok());
 }
 
@@ -182,6 +185,51 @@ TEST(RanksTest, AnErrorInAStepNamesItsRankNotThoseThatWaitedForIt) {
   EXPECT_THAT(MessageOf(result.status()), HasSubstr("rank 2 (pid"));
   EXPECT_THAT(MessageOf(result.status()), HasSubstr("out of order"));
   EXPECT_EQ(cluster.executor().Execute(FakeCluster::Plan(2)).status(), result.status());  // the epoch is over
+}
+
+TEST(RanksTest, ATokenOutsideTheVocabularyNamesItsRankAndEndsTheEpoch) {
+  FakeCluster cluster(2);
+  cluster.StartAllWorkers({});
+  cluster.Connect();
+  ASSERT_TRUE(cluster.Load().ok());
+  coordinator::RankStepExecutor executor(&cluster.pool(), /*vocab_size=*/3003);
+  const auto result = executor.Execute(FakeCluster::Plan(1));  // rank 0 answers with token 3003
+  EXPECT_TRUE(absl::IsInternal(result.status())) << result.status();
+  EXPECT_THAT(MessageOf(result.status()),
+              HasSubstr("rank 0 answered step 1 for sequence 11 with sampled token 3003"));
+  EXPECT_EQ(executor.Execute(FakeCluster::Plan(2)).status(), result.status());
+}
+
+TEST(RanksTest, ARankThatHangsInItsReadsIsNamedAndLost) {
+  std::promise<void> let_go;
+  FakeBehaviour hangs;
+  hangs.on_read = [released = let_go.get_future().share()] {
+    released.wait();
+    return absl::AbortedError("let go");
+  };
+  FakeCluster cluster(2);
+  cluster.StartAllWorkers({{}, hangs});
+  cluster.Connect();
+  coordinator::LoadOptions options;
+  options.layout = cluster.layout();
+  options.model_path = "none";
+  options.progress_timeout = absl::Seconds(1);
+  SystemClock clock;
+  std::vector<Rank> stalled;
+  const absl::Status status = coordinator::LoadModel(&cluster.pool(), options, &clock,
+                                                     {.stalled =
+                                                          [&](Rank rank, const std::string& why) {
+                                                            stalled.push_back(rank);
+                                                            cluster.membership().Expel(1, rank, why);
+                                                          }})
+                                  .status();
+  let_go.set_value();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_THAT(MessageOf(status), HasSubstr("rank 1 (pid"));
+  EXPECT_THAT(MessageOf(status),
+              HasSubstr("was lost: its load has made no progress for 1s at 0 of 1001 bytes"));
+  EXPECT_THAT(stalled, testing::ElementsAre(1));
+  EXPECT_TRUE(absl::IsUnavailable(cluster.pool().health()));
 }
 
 TEST(RanksTest, ALostRankEndsTheStepUnderWay) {

@@ -34,14 +34,13 @@ bool SimulatedCluster::Expands(const model::SequencePlan& plan, int32_t position
   return limits_.prefill_attention == model::PrefillAttention::kExpanded && position < plan.prompt_size;
 }
 
-// All that can be said of a plan without its contents: limits, ids, and that nobody writes to a page that
+// Checks a plan without the contents of the cache: limits, ids, and that no sequence writes to a page that
 // another sequence has.
 absl::Status SimulatedCluster::CheckPlan(const model::StepPlan& plan) const {
   if (plan.step <= last_step_) return absl::InternalError("steps must count up");
   if (plan.sequences.empty()) return absl::InternalError("an empty plan");
-  if (plan.sequences.size() > static_cast<size_t>(limits_.max_sequences))
-    return absl::InternalError("too many sequences");
-  std::vector<int64_t> step_tokens(limits_.dp);
+  std::vector<int64_t> step_tokens(limits_.dp), group_sequences(limits_.dp);
+  int64_t bytes = model::kMostPlanHeaderBytes;
   std::map<std::pair<int32_t, BlockId>, int32_t> users;
   std::set<SequenceId> seen;
   for (const model::SequencePlan& sequence : plan.sequences) {
@@ -49,6 +48,12 @@ absl::Status SimulatedCluster::CheckPlan(const model::StepPlan& plan) const {
     if (sequence.token_ids.empty()) return Wrong(sequence, "no tokens");
     if (sequence.dp_rank < 0 || sequence.dp_rank >= limits_.dp)
       return Wrong(sequence, "dp rank ", sequence.dp_rank);
+    if (++group_sequences[sequence.dp_rank] > limits_.max_sequences)
+      return Wrong(sequence, "more sequences than a dp group may run");
+    bytes += std::ssize(sequence.token_ids) * model::kMostIdBytes +
+             model::MostSequencePlanBytes(std::ssize(sequence.block_table), std::ssize(sequence.token_counts),
+                                          std::ssize(sequence.sampling.logit_bias));
+    if (bytes > limits_.max_message_bytes) return Wrong(sequence, "a plan larger than a message");
     step_tokens[sequence.dp_rank] += static_cast<int64_t>(sequence.token_ids.size());
     if (step_tokens[sequence.dp_rank] > limits_.max_step_tokens)
       return Wrong(sequence, "more tokens than a step may have");
@@ -71,7 +76,7 @@ absl::Status SimulatedCluster::CheckPlan(const model::StepPlan& plan) const {
   return absl::OkStatus();
 }
 
-// Reads positions [0, num_computed) as attention would, and checks that they are one unbroken history.
+// Reads positions [0, num_computed) as attention does, and checks that they are one unbroken history.
 absl::Status SimulatedCluster::Read(const model::SequencePlan& plan, std::vector<TokenId>& tokens,
                                     uint64_t& history) const {
   for (int32_t position = 0; position < plan.num_computed; ++position) {

@@ -1,6 +1,5 @@
-// A cluster that remembers what was written where: it executes plans over a model of the paged KV cache and
-// reports every plan that reads what it must not, writes where it must not, or asks for more than the limits
-// allow.
+// Executes plans over a model of the paged KV cache that records what was written to each slot. Reports every
+// plan that reads or writes a slot that it must not, or that is beyond the limits.
 #pragma once
 
 #include <map>
@@ -17,13 +16,13 @@ class SimulatedCluster final : public StepExecutor {
  public:
   explicit SimulatedCluster(const SchedulerLimits& limits);
 
-  // Told of each request, so that token counts can be compared with the prompt's and the output's own.
+  // To be called for each request: token counts are then compared with the prompt's and the output's own.
   void Expect(SequenceId sequence, int32_t prompt_size) { prompt_sizes_[sequence] = prompt_size; }
 
   // Internal, naming the sequence, when the plan breaks a rule.
   absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) override;
 
-  // New ranks take the place of the old ones: nothing of what was written is there any more.
+  // New ranks take the place of the old ones: every slot is empty again.
   void Replace() { slots_.assign(slots_.size(), {}); }
 
   // A fold over every field of every plan so far: equal runs have equal digests.
@@ -35,14 +34,14 @@ class SimulatedCluster final : public StepExecutor {
     int32_t position = 0;
     TokenId token = 0;
     uint64_t history = 0;   // of all tokens up to and with this one
-    bool expanded = false;  // how it was computed
+    bool expanded = false;  // the form in which it was computed
   };
 
   absl::Status CheckPlan(const model::StepPlan& plan) const;
   absl::Status Read(const model::SequencePlan& plan, std::vector<TokenId>& tokens, uint64_t& history) const;
   absl::Status CheckCounts(const model::SequencePlan& plan, const std::vector<TokenId>& tokens) const;
   absl::StatusOr<model::SequenceResult> Run(const model::SequencePlan& plan);
-  // How attention of the position is to be computed.
+  // Whether the position is to be computed in the expanded form of attention.
   bool Expands(const model::SequencePlan& plan, int32_t position) const;
   size_t SlotOf(const model::SequencePlan& plan, int32_t position) const;
   void Digest(const model::StepPlan& plan);

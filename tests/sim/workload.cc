@@ -5,7 +5,7 @@
 namespace deeprack::coordinator::sim {
 namespace {
 
-// Draws from [low, high], the same on every standard library (std::uniform_int_distribution is not).
+// Draws from [low, high], equally on every standard library (std::uniform_int_distribution differs).
 int32_t Draw(std::mt19937_64& random, int32_t low, int32_t high) {
   return low + static_cast<int32_t>(random() % static_cast<uint64_t>(high - low + 1));
 }
@@ -36,6 +36,9 @@ SchedulerLimits RandomLimits(std::mt19937_64& random) {
   limits.max_sequences = Draw(random, 1, 24);
   limits.max_context = OneIn(random, 2) ? 100'000 : Draw(random, 40, 600);
   if (OneIn(random, 2)) limits.prefill_attention = model::PrefillAttention::kExpanded;
+  // Messages from which token counts of many sequences must be kept out. The largest request fits alone:
+  // 2,560 positions take 52 KB, the chunks of 4 dp groups 10 KB.
+  if (OneIn(random, 3)) limits.max_message_bytes = 64'000 + Draw(random, 0, 4'000);
   return limits;
 }
 

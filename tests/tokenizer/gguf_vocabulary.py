@@ -1,4 +1,4 @@
-"""A tokenizer.json as a GGUF's metadata, as llama.cpp's converter writes it."""
+"""Writes a tokenizer.json as a GGUF's metadata, as llama.cpp's converter does."""
 
 import pathlib
 
@@ -29,7 +29,7 @@ def add_vocabulary(writer: gguf.GGUFWriter, tokenizer: dict, vocab_size: int, pr
 
 
 def write_vocabulary(path: pathlib.Path, tokenizer: dict, pre: str) -> None:
-    """A GGUF without tensors."""
+    """Writes a GGUF without tensors."""
     largest = max([*tokenizer["model"]["vocab"].values(), *(token["id"] for token in tokenizer["added_tokens"])])
     writer = gguf.GGUFWriter(path, "llama")
     add_vocabulary(writer, tokenizer, largest + 100, pre)

@@ -1,9 +1,9 @@
-"""Strings that a tokenizer may get wrong, from a seed."""
+"""Makes strings that are difficult to tokenize, from a seed."""
 
 import random
 from collections.abc import Iterator
 
-# First and last code point of what each script is drawn from.
+# The first and last code points of each script.
 SCRIPTS = {
     "latin": (0x41, 0x7A),
     "latin-1": (0xA0, 0xFF),
@@ -112,7 +112,7 @@ def any_characters(rng: random.Random) -> str:
 
 
 def special(rng: random.Random, added: list[str]) -> str:
-    """An added token, whole, cut, doubled or overlapping another."""
+    """An added token: whole, cut, doubled, or overlapping another added token."""
     token = rng.choice(added)
     cut = rng.randrange(len(token) + 1)
     return rng.choice([token, token, token, token[:cut], token[cut:], token[:cut] + token,
@@ -143,7 +143,7 @@ def piece(rng: random.Random, added: list[str]) -> str:
 
 
 def long_run(rng: random.Random) -> str:
-    """A word, or a gap, of a length that people do not write."""
+    """One unit, such as a letter or a space, repeated unusually often."""
     unit = rng.choice(["a", "A", "é", "中", " ", "\n", " \n", "ab", "0", "!", "-", "\u0301", "👍", "the",
                        "xyz ", "\u2028"])
     return unit * rng.randint(500, 4000) + rng.choice(["", "a", " ", "\n", "."])

@@ -1,7 +1,7 @@
-"""Our tokenizer, from tokenizer.json and from a GGUF, against the `tokenizers` package.
+"""Compares this project's tokenizer, from tokenizer.json and from a GGUF, with the `tokenizers` package.
 
-DEEPRACK_BUILD names the build folder (default: build), DEEPRACK_TOKENIZER_STRINGS the number of strings for every vocabulary, where the
-numbers below will not do.
+DEEPRACK_BUILD names the build folder (default: build). DEEPRACK_TOKENIZER_STRINGS replaces the numbers of strings below for every
+vocabulary.
 """
 
 import json
@@ -13,8 +13,8 @@ import pytest
 from compare_tokenizers import ROOT, compare, packaged_tokenizer
 from gguf_vocabulary import write_vocabulary
 
-# The vocabularies this project serves, and how many strings are compared: R1's own, V3's, those of the distilled models (Llama 3's and
-# Qwen2.5's with R1's markers), and Qwen2.5's itself.
+# The vocabularies that this project serves, each with the number of strings to compare: R1's, V3's, those of the distilled models (Llama
+# 3's and Qwen2.5's with R1's markers), and Qwen2.5's.
 MODELS = {
     "deepseek-r1": 100_000,
     "deepseek-v3": 5_000,
@@ -22,7 +22,7 @@ MODELS = {
     "deepseek-r1-distill-llama-8b": 10_000,
     "qwen-2.5": 10_000,
 }
-# What a GGUF of each vocabulary calls its splits.
+# The name of each vocabulary's splits in a GGUF.
 GGUF_MODELS = {
     "deepseek-r1": "deepseek-v3",
     "deepseek-llm-7b-base": "deepseek-llm",

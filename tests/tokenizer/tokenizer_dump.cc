@@ -1,9 +1,9 @@
-// Shows what the tokenizer does, for the comparison with the `tokenizers` package (compare_tokenizers.py).
+// Prints the tokenizer's results, for the comparison with the `tokenizers` package (compare_tokenizers.py).
 //   tokenizer_dump TOKENIZER_JSON_OR_GGUF < requests > answers
-// A request is a line of JSON: {"text": "..."}; its answer the line
-// {"ids": [...], "ordinary_ids": [...], "text": "...", "shown": "..."}: encoded with special tokens allowed
-// and not, and the former decoded without and with special tokens shown. A request {"ids": [...]} is only
-// decoded.
+// A request is a line of JSON. The answer to {"text": "..."} is the line
+// {"ids": [...], "ordinary_ids": [...], "text": "...", "shown": "..."}: the text encoded with and without
+// special tokens allowed, and `ids` decoded without and with special tokens shown. The ids of a request
+// {"ids": [...]} are only decoded.
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>

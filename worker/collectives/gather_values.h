@@ -1,4 +1,4 @@
-// What every rank of a group has to say at start-up, by way of the memory that the group exchanges.
+// Exchanges one value of every rank of a group at start, through memory that the group exchanges.
 #pragma once
 
 #include <type_traits>
@@ -13,8 +13,8 @@
 
 namespace deeprack::worker {
 
-// Entry r: rank r's `mine`. Collective over the group, whose ranks run the same program; waits for the
-// device.
+// Returns [ranks]: `mine` of each rank. Collective over the group, whose ranks must run the same program.
+// Waits for the device.
 template <class T>
 absl::StatusOr<std::vector<T>> GatherValues(const T& mine, Communicator& group, Device& device) {
   static_assert(std::is_trivially_copyable_v<T>);

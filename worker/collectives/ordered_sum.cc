@@ -9,7 +9,7 @@ namespace {
 
 constexpr int64_t kBlock = 256;
 
-// One block with a trip count known at compile time, so that the compiler vectorises it.
+// The number of iterations is known at compile time, so the compiler vectorises the loop.
 template <class T>
 void SumFullBlock(std::span<const void* const> in, int64_t begin, T* out) {
   float sum[kBlock];
@@ -43,7 +43,7 @@ void OrderedSum(std::span<const void* const> in, int64_t count, DType type, void
 
 Range ShareOf(int64_t count, int part, int parts) {
   const int64_t each = count / parts;
-  const int64_t longer = count % parts;  // the first `longer` parts have one more
+  const int64_t longer = count % parts;  // the first `longer` parts have one element more
   const int64_t begin = part * each + std::min<int64_t>(part, longer);
   return {begin, begin + each + (part < longer ? 1 : 0)};
 }

@@ -1,5 +1,4 @@
-// The one way in which ranks' values are added on the host (communicator.h: in rank order, fp32, rounded
-// once).
+// Sums ranks' values on the host as communicator.h requires: in rank order, in fp32, rounded once.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +8,12 @@
 
 namespace deeprack::worker {
 
-// out[i] = in[0][i] + in[1][i] + ... for 0 <= i < count, where all are arrays of `type` (kF32 or kBF16).
-// `out` may be one of the inputs but must not overlap any other way. `in` is not empty.
+// out[i] = in[0][i] + in[1][i] + ... for 0 <= i < count; all arrays [count] of `type` (kF32 or kBF16). `out`
+// may be one of the inputs but must not overlap otherwise. `in` must not be empty.
 void OrderedSum(std::span<const void* const> in, int64_t count, DType type, void* out);
 
-// Elements [begin, end) that rank `part` of `parts` sums when `count` elements are shared out: as even as can
-// be.
+// Elements [begin, end) that rank `part` of `parts` sums when `count` elements are divided as evenly as
+// possible.
 struct Range {
   int64_t begin = 0;
   int64_t end = 0;

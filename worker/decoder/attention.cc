@@ -1,5 +1,6 @@
-// Multi-head latent attention. Generated positions are absorbed: queries go into the latent space, attended
-// latents come back as values. Positions of prompts may be expanded (expanded_attention.cc).
+// Multi-head latent attention. Absorbed rows: queries are multiplied into the latent space, attention is over
+// latents, and the attended latents are multiplied into values. Generated positions are always absorbed.
+// Prompt positions may be expanded (expanded_attention.cc).
 #include "base/status_macros.h"
 #include "kernels/api/mla_prepare.h"
 #include "worker/decoder/decoder.h"

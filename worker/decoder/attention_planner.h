@@ -1,5 +1,5 @@
-// The forms of a step's latent attention, and its plans for kernels that cut it into work on the host
-// (KernelSet::plan_mla, plan_expanded).
+// Chooses the form (absorbed or expanded) of latent attention for each row of a step. For kernels that divide
+// attention into units of work on the host, also makes these plans (KernelSet::plan_mla, plan_expanded).
 #pragma once
 
 #include <cstdint>
@@ -12,17 +12,18 @@ namespace deeprack::worker {
 
 class AttentionPlanner : public sizing::AttentionSizes {
  public:
-  AttentionPlanner() = default;  // expands and plans nothing
-  // Plans nothing either where the kernels or the model have no such plans.
+  AttentionPlanner() = default;  // expands no rows and makes no plans
+  // Makes no plans if the kernels or the model have none.
   AttentionPlanner(const kernels::KernelSet& kernels, const sizing::RankSpec& spec)
       : AttentionSizes(kernels, spec), plan_(kernels.plan_mla), plan_expanded_(kernels.plan_expanded) {}
 
-  // How many of the chunk's tokens, from its first on, are computed in expanded form.
+  // The number of the chunk's tokens, from its first token on, that are computed in expanded form.
   int32_t ExpandedRowsOf(const model::SequencePlan& sequence) const;
-  // Into BytesOf(shape) bytes, which are not 0.
+  // Writes the plan of absorbed attention to `plan` [BytesOf(shape) bytes]; BytesOf(shape) must be above 0.
   void Plan(const kernels::MlaShape& shape, const kernels::AttentionSequence* host_sequences,
             void* plan) const;
-  // Into ExpandedBytes(sequences) bytes, which are not 0.
+  // Writes the plan of expanded attention to `plan` [ExpandedBytes(sequences) bytes];
+  // ExpandedBytes(sequences) must be above 0.
   void PlanExpanded(const kernels::AttentionSequence* host_sequences, int64_t sequences, void* plan) const;
 
  private:

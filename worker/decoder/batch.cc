@@ -9,7 +9,7 @@
 namespace deeprack::worker {
 namespace {
 
-// The pages that hold a sequence's positions at the end of its chunk.
+// The number of pages that the sequence's positions take after its chunk.
 int64_t PagesOf(const model::SequencePlan& sequence) {
   return CeilDiv(sequence.num_computed + static_cast<int64_t>(sequence.token_ids.size()), kPageTokens);
 }
@@ -123,7 +123,7 @@ void FillBlockTables(const model::StepPlan& plan, const AttentionPlanner& planne
     if (chunk.rows > chunk.expanded_rows) (next_sequence++)->block_table = table.device;
   }
   const int64_t sequences = next_sequence - batch.host_sequences;
-  if (sequences < batch.num_sequences) {  // rows of padding read a page that somebody has, or the first
+  if (sequences < batch.num_sequences) {  // padding rows read the first sequence's page, or page 0
     const BlockId* page = sequences > 0 ? batch.host_sequences[0].block_table : nullptr;
     if (page == nullptr) {
       const Staged<BlockId> first = area.Take<BlockId>(1);

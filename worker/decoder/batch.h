@@ -1,6 +1,6 @@
-// One dp group's share of a step, laid out for the kernels. First come all rows whose attention is absorbed,
-// the chunks of the sequences one after the other, then all whose attention is expanded; a chunk on a
-// prompt's end has rows among both.
+// One dp group's share of a step, laid out for the kernels. The rows of absorbed attention come first,
+// sequence by sequence, then the rows of expanded attention, sequence by sequence. A chunk in which the
+// prompt ends has rows of both.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,13 @@
 namespace deeprack::worker {
 
 struct Batch {
-  // The host's view.
+  // The part that only the host reads.
   struct Chunk {
-    int32_t plan_index = 0;  // of its sequence in the plan
+    int32_t plan_index = 0;  // index of its sequence in StepPlan::sequences
     int32_t rows = 0;
-    int32_t expanded_rows = 0;       // its first ones
-    int32_t first_expanded_row = 0;  // of the batch
-    int32_t first_absorbed_row = 0;
+    int32_t expanded_rows = 0;       // the first expanded_rows of `rows` are expanded
+    int32_t first_expanded_row = 0;  // batch row of its first expanded row
+    int32_t first_absorbed_row = 0;  // batch row of its first absorbed row
 
     // The batch row of the chunk's token i.
     int32_t RowOf(int32_t i) const {
@@ -30,26 +30,27 @@ struct Batch {
     }
   };
   std::vector<Chunk> chunks;
-  // Rows of every dp group of the step, this one's included: [dp].
+  // [dp]: the step's rows of each dp group.
   std::vector<int64_t> rows_of_group;
-  int64_t rows = 0;           // with those that pad it
-  int64_t real_rows = 0;      // the chunks'
-  int64_t absorbed_rows = 0;  // the first of `rows`
-  int64_t expanded_rows = 0;  // the others
+  int64_t rows = 0;           // all rows, with padding
+  int64_t real_rows = 0;      // rows of chunks, without padding
+  int64_t absorbed_rows = 0;  // rows [0, absorbed_rows) are absorbed
+  int64_t expanded_rows = 0;  // rows [absorbed_rows, rows) are expanded
 
-  // The kernels' view, in the device's memory.
+  // The part that kernels read, in the device's memory.
   const TokenId* token_ids = nullptr;  // [rows]
   const int32_t* positions = nullptr;  // [rows]
-  const int64_t* slots = nullptr;      // [rows]: where the KV cache takes the row
-  // Absorbed rows and expanded rows, counted from the first of either; with their block tables.
+  const int64_t* slots = nullptr;      // [rows]: the KV cache's slot that the row is written to; -1: none
+  // Sequences with absorbed rows and sequences with expanded rows, with their block tables. first_row counts
+  // from the first absorbed row, and from the first expanded row.
   const kernels::AttentionSequence* sequences = nullptr;           // [num_sequences]
   const kernels::AttentionSequence* expanded_sequences = nullptr;  // [num_expanded]
   int64_t num_sequences = 0;
   int64_t num_expanded = 0;
-  const int32_t* row_count = nullptr;                    // real_rows
-  kernels::AttentionSequence* host_sequences = nullptr;  // the same, as the host fills them
-  kernels::AttentionSequence* host_expanded = nullptr;
-  // Of latent attention, where the kernels plan it ahead; else null.
+  const int32_t* row_count = nullptr;                    // [1]: real_rows
+  kernels::AttentionSequence* host_sequences = nullptr;  // the host's image of `sequences`
+  kernels::AttentionSequence* host_expanded = nullptr;   // the host's image of `expanded_sequences`
+  // Plans of latent attention and their host images. Null if the kernels make no plans.
   const void* attention_plan = nullptr;
   void* host_attention_plan = nullptr;
   const void* expanded_plan = nullptr;
@@ -59,18 +60,19 @@ struct Batch {
   int64_t rows_of_all_groups() const;
 };
 
-// Fills `batch` with the plan's sequences of `dp_rank`, its kernels' view in `area`. The plan must be a
-// checked one.
+// Fills `batch` with the sequences of `dp_rank`. Takes the part that kernels read from `area`. `plan` must
+// have passed the engine's checks.
 //
-// With `padded_rows` > 0, of a plan of decodes, the batch of every dp group has so many rows and sequences:
-// those beyond the real ones are a decode of token 0 at position 0 that reads the first entry of the first
-// sequence, or of the cache where there is none, is not kept, and chooses no experts. Then everything that a
-// kernel is told of the batch depends on padded_rows alone, but for what memory holds.
+// padded_rows > 0 (only for a plan of decodes) pads the batch of every dp group to padded_rows rows and
+// sequences. A padding row is a decode of token 0 at position 0. A padding row reads the first KV entry of
+// the first sequence, or of the cache if there is no sequence. A padding row is not written to the KV cache
+// and chooses no experts. So all arguments of the kernels depend on padded_rows alone; only the contents of
+// memory differ from step to step.
 void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, int64_t padded_rows,
                const AttentionPlanner& planner, StagedArea& area, Batch& batch);
 
-// The rest of it: the sequences' block tables, which are of any length and so come last in the area, and the
-// plan of attention, which names them.
+// Fills the rest: the sequences' block tables and the plans of attention, which point to the tables. The
+// tables come last in `area` because they have any length.
 void FillBlockTables(const model::StepPlan& plan, const AttentionPlanner& planner, StagedArea& area,
                      Batch& batch);
 

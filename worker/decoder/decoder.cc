@@ -26,7 +26,7 @@ absl::Status Decoder::Forward(const Batch& batch) {
   const float eps = static_cast<float>(config_.rms_norm_eps);
   const Matrix residual = FirstRows(ws_.residual, rows);
   const Matrix normed = FirstRows(ws_.normed, rows);
-  BlockOutput output = {.x = FirstRows(ws_.partial, rows)};  // of the last block
+  BlockOutput output = {.x = FirstRows(ws_.partial, rows)};  // output of the last block
 
   DR_RETURN_IF_ERROR(BeginStage(batch));
   const std::vector<LayerWeights>& layers = parts_.weights->layers;
@@ -93,8 +93,9 @@ bool Decoder::ReadRounded(const kernels::PackedWeight& weight) const {
   return kernels_.reads_rounded != nullptr && kernels_.reads_rounded(weight);
 }
 
-// residual = the embedding, or what the previous stage sent: each rank a share of the rows, as all its tp
-// ranks hold the same, joined here over the stage's faster links.
+// residual = the embedding, or the rows from the previous stage. All tp ranks of a stage hold the same rows.
+// So each rank receives a share of the rows over the slower link between stages, and the shares are joined
+// within the stage.
 absl::Status Decoder::BeginStage(const Batch& batch) {
   const int64_t rows = batch.rows;
   if (rows == 0) return absl::OkStatus();
@@ -117,7 +118,7 @@ absl::Status Decoder::BeginStage(const Batch& batch) {
   return seams_.GatherShares(ws_.normed.data, residual.data, shares, row_bytes);
 }
 
-// Adds the last block's output, and hands this rank's share of the rows to the next stage if there is one.
+// Adds the last block's output. If there is a next stage, sends this rank's share of the rows there.
 absl::Status Decoder::EndStage(const BlockOutput& last_output) {
   const int64_t rows = last_output.x.rows;
   if (rows == 0) return absl::OkStatus();
@@ -148,8 +149,8 @@ absl::StatusOr<Matrix> Decoder::Logits(const int32_t* rows, int64_t count) {
     return logits;
   }
 
-  // Every tp rank makes the logits of its vocabulary; blocks of equal size travel, the last one perhaps not
-  // full.
+  // Every tp rank computes the logits of its part of the vocabulary. The exchanged blocks have equal sizes;
+  // the last ranks' blocks may not be full.
   const Matrix own = FirstRows(ws_.logits_own, count);
   kernels_.linear({.x = head_rows,
                    .weight = *parts_.weights->lm_head,

@@ -1,11 +1,12 @@
-// The forward pass of one pipeline stage on one rank: straight-line, one layer after the other, for any mix
-// of prefill chunks and decodes.
+// The forward pass of one pipeline stage on one rank, layer by layer, for any mix of prefill chunks and
+// decodes.
 //
-// Data flow (T rows of this dp group; H hidden_size):
+// Data flow (T: rows of this dp group; H: hidden_size):
 //   embedding or the previous stage -> residual [T, H]
 //   per layer: norm -> attention -> sum over tp -> residual + norm -> feed-forward or experts -> sum
-//   -> the next stage, or final norm and head for the rows that are asked for.
-// Every operation and every sum is fixed by a row alone, so that a row's numbers are the same in any batch.
+//   -> the next stage, or final norm and head for the rows whose logits are requested.
+// The order of all operations and sums of a row depends on that row alone. So a row's numbers are the same in
+// any batch.
 #pragma once
 
 #include <cstdint>
@@ -27,14 +28,14 @@
 
 namespace deeprack::worker {
 
-// What a decoder works with; everything outlives it.
+// Everything that pointers point to must outlive the decoder.
 struct DecoderParts {
   const model::ModelConfig* config = nullptr;
   model::Layout layout;
   Rank rank = 0;
   model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
   DType compute = DType::kBF16;
-  kernels::ExpandedShape expanded;  // of the largest step; heads 0: nothing is expanded
+  kernels::ExpandedShape expanded;  // the shape of the largest step; heads == 0: no rows are expanded
   const StageWeights* weights = nullptr;
   const KvCache* cache = nullptr;
   Workspace workspace;
@@ -47,77 +48,79 @@ class Decoder {
  public:
   explicit Decoder(DecoderParts parts);
 
-  // Takes the batch through this stage's layers; writes the KV cache. Collective over the stage, even for a
-  // dp group without rows. Errors are the communicator's.
+  // Computes this stage's layers for the batch and writes the KV cache. Collective over the stage, also for a
+  // dp group without rows. Errors are those of the communicator.
   absl::Status Forward(const Batch& batch);
 
-  // Last stage, after Forward: the raw logits, fp32 [count, vocab_size], of the batch rows that `rows` (in
-  // the device's memory) names, at most max_logit_rows(). Collective over the tp group. Valid until the next
-  // call.
+  // Last stage only, after Forward: the raw logits, fp32 [count, vocab_size], of the batch rows in `rows`
+  // [count], which is in the device's memory; count <= max_logit_rows(). Collective over the tp group. Valid
+  // until the next call. Errors are those of the communicator.
   absl::StatusOr<kernels::Matrix> Logits(const int32_t* rows, int64_t count);
   int64_t max_logit_rows() const { return ws_.logits.rows; }
 
-  // Rows of a dp group up to which Forward meets other ranks in kernels alone, so that it can be recorded:
-  // Seams::most_recorded_rows, as far as this decoder's buffers go.
+  // The most rows of a dp group with which Forward exchanges with other ranks only in kernels, so that the
+  // step can be recorded: Seams::most_recorded_rows, limited by this decoder's buffers.
   int64_t most_recorded_rows() const;
 
  private:
   using Matrix = kernels::Matrix;
 
-  // A block's output: rows of workspace.partial.
+  // The output of a block (attention or feed-forward): rows of workspace.partial.
   struct BlockOutput {
     Matrix x;
-    bool is_part = false;  // this rank's, still to be summed over tp
+    bool is_part = false;  // true: this rank's part, not yet summed over tp
   };
 
   absl::Status BeginStage(const Batch& batch);
   absl::Status EndStage(const BlockOutput& last_output);
 
-  // workspace.residual += the output; workspace.normed = its norm, which goes to `rounded` too where it is
-  // not null.
+  // workspace.residual += output; workspace.normed = norm of the residual. If `rounded` is not null, also
+  // writes the normed rows there, rounded to e4m3.
   absl::Status AddAndNorm(const BlockOutput& output, const float* norm_weight, std::byte* rounded);
-  // workspace.normed_rounded where products with these weights of the normed rows read it; null else.
+  // workspace.normed_rounded if products with these weights read rounded rows of workspace.normed; else null.
   std::byte* NormedFor(const AttentionWeights& weights) const;
   std::byte* NormedFor(const FeedForwardWeights& weights) const;
-  std::byte* NormedFor(const LayerWeights& layer) const;  // its feed-forward
+  std::byte* NormedFor(const LayerWeights& layer) const;  // for the layer's feed-forward
   bool ReadRounded(const kernels::PackedWeight& weight) const;
 
-  // Reads workspace.normed and leaves this rank's part of its output in the first rows of workspace.partial.
+  // Reads workspace.normed. Writes this rank's part of the output to the first rows of workspace.partial.
   void Attention(const AttentionWeights& weights, void* cache, const Batch& batch);
-  // From ws_.q and the cache to ws_.values: the batch's absorbed rows, then its expanded ones.
+  // Read ws_.q and the cache, write ws_.values: AttendAbsorbed the batch's absorbed rows, AttendExpanded its
+  // expanded rows.
   void AttendAbsorbed(const AttentionWeights& weights, void* cache, const Batch& batch);
   void AttendExpanded(const AttentionWeights& weights, void* cache, const Batch& batch);
   void GroupedQueryAttention(const AttentionWeights& weights, void* cache, const Batch& batch);
-  // Read workspace.normed.
+  // Each reads workspace.normed and returns the block's output.
   BlockOutput DenseFeedForward(const FeedForwardWeights& weights, int64_t rows);
   absl::StatusOr<BlockOutput> ReplicatedExperts(const MoeWeights& moe, const Batch& batch);
   absl::StatusOr<BlockOutput> AllToAllExperts(const MoeWeights& moe, const Batch& batch);
 
-  // out (fp32) = this rank's columns of a SwiGLU feed-forward of as many normed rows.
+  // out (fp32 [rows, H]) = this rank's part of a SwiGLU feed-forward of the first out.rows rows of
+  // workspace.normed.
   void FeedForward(const FeedForwardWeights& weights, const Matrix& out);
-  // Chooses the experts of x's rows: workspace.expert_ids and expert_weights. Rows at and beyond *row_count,
-  // if it is given, choose nobody.
+  // Chooses the experts of the rows of x: writes workspace.expert_ids and expert_weights. With `row_count`
+  // (in the device's memory), rows from *row_count on choose no experts.
   void Route(const MoeWeights& moe, const Matrix& x, const int32_t* row_count = nullptr);
-  // out (fp32) = add, or zero if that has no data, and the weighted sum of this rank's part of the chosen
-  // experts, in the order of choice. At most max_step_tokens rows.
+  // out (fp32 [rows, H]) = add + the weighted sum of this rank's part of the chosen experts, added in the
+  // order of choice. If `add` has no data: the sum alone. At most max_step_tokens rows.
   void LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix& add, const Matrix& out);
 
-  // All-to-all. How rows travel to these experts.
+  // The functions below are for exchange all_to_all. RowsTo: the form of rows sent to these experts.
   TravellingRows RowsTo(const MoeWeights& moe) const;
-  // Dispatch fills workspace.dispatch_rows_to and dispatch_index, then the send buffer, of which
-  // each rank has `slots` rows or, where that is 0, those that it gets. Then one of the two ways to have the
-  // experts' sums: rows of workspace.returned.
+  // Fills workspace.dispatch_rows_to, dispatch_index and the send buffer. The send buffer has `slots` rows
+  // for each rank; with slots == 0, the rows of each rank follow without gaps. Then SumsAmongPeers or
+  // SumsByTheCommunicator brings the experts' sums to rows of workspace.returned.
   void Dispatch(const MoeWeights& moe, const Matrix& x, const kernels::RoundedRows& rounded, int64_t slots);
   int64_t SlotsAmongPeers(const Batch& batch) const;
-  int64_t most_slots() const;  // that the buffers hold for each rank
+  int64_t most_slots() const;  // the most slots for each rank that the buffers hold
   void SumsAmongPeers(const MoeWeights& moe, int64_t slots);
   absl::StatusOr<Matrix> SumsByTheCommunicator(const MoeWeights& moe);
-  // The sums of the received rows, as many at a time as the expert buffers hold. slots, rows_from: as
-  // UnpackDispatchArgs has them.
+  // Computes the experts' sums of the received rows, in parts as large as the expert buffers.
+  // UnpackDispatchArgs describes `slots` and `rows_from`.
   void SumReceived(const MoeWeights& moe, int64_t received, int64_t slots = 0,
                    const int64_t* rows_from = nullptr);
 
-  // Consecutive rows of a dp group, one share for each tp rank.
+  // The rows of a dp group are divided into one share of consecutive rows for each tp rank.
   int64_t ShareBegin(int64_t rows, int64_t tp_rank) const { return rows * tp_rank / parts_.layout.tp; }
   std::vector<int64_t> Shares(int64_t rows) const;
 

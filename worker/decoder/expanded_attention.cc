@@ -1,4 +1,4 @@
-// Latent attention of the rows that are expanded: their queries meet keys and values of full heads.
+// Latent attention of the expanded rows: queries, keys and values have full heads.
 #include "worker/decoder/decoder.h"
 #include "worker/decoder/matrix_view.h"
 

@@ -11,13 +11,13 @@ namespace {
 
 using kernels::Matrix;
 
-// The buffers of one SwiGLU: gate at column 0, up at column `width`, which is `intermediate` padded to panels
-// as in the stacked weight. What the padding holds is never read.
+// The buffers of one SwiGLU: gate begins at column 0, up at column `width`. `width` is `intermediate` padded
+// to panels, as in the stacked weight. The padding is never read.
 struct SwiGluBuffers {
-  Matrix product;    // [rows, width + intermediate]: what the stacked weight gives
+  Matrix product;    // [rows, width + intermediate]: the product with the stacked weight
   Matrix gate_up;    // [rows, 2 * width]
   Matrix activated;  // [rows, width]
-  Matrix inner;      // [rows, intermediate] of `activated`
+  Matrix inner;      // [rows, intermediate]: the columns of `activated` without padding
 
   SwiGluBuffers(const Matrix& gate_up_buffer, const Matrix& activated_buffer, int64_t rows,
                 int64_t intermediate) {
@@ -100,7 +100,7 @@ void Decoder::LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix&
                             .row_index = ws_.row_index,
                             .pair_to_row = ws_.pair_to_row},
                            execution_);
-  // How many rows the experts get only the kernels know: the buffers hold the most there could be.
+  // Only the kernels know the number of the experts' rows. The buffers hold the largest possible number.
   const int64_t most_rows = std::min(x.rows * std::min(top_k, experts), ws_.expert_out.rows);
   const Matrix y = FirstRows(ws_.expert_out, most_rows);
   const int64_t expected_rows = CeilDiv(x.rows * top_k * experts, config_.n_routed_experts);

@@ -1,5 +1,5 @@
-// Grouped-query attention (arXiv:2305.13245): several query heads share one key-value head, and keys and
-// values are cached as they are.
+// Grouped-query attention (arXiv:2305.13245): several query heads share one key-value head. The cache holds
+// keys (rotated) and values of all heads.
 #include "base/status_macros.h"
 #include "worker/decoder/decoder.h"
 #include "worker/decoder/matrix_view.h"
@@ -28,7 +28,7 @@ void Decoder::GroupedQueryAttention(const AttentionWeights& weights, void* cache
         .data = const_cast<float*>(bias), .type = DType::kF32, .rows = rows, .cols = out.cols, .stride = 0};
     kernels_.add({.a = out, .b = same_for_all}, execution_);
   };
-  // Pairs are neighbours: the rows of q and k were moved together when they were packed.
+  // The two values of a rotated pair are neighbours: packing moved the rows of q and k together.
   const auto rotate = [&](const Matrix& x, int64_t x_heads) {
     kernels_.rope({.x = x,
                    .heads = x_heads,
@@ -46,7 +46,7 @@ void Decoder::GroupedQueryAttention(const AttentionWeights& weights, void* cache
   rotate(q, heads);
   rotate(k, kv_heads);
 
-  // The cache entry: [keys of all heads, rotated | values of all heads].
+  // A cache entry: [keys of all heads, rotated | values of all heads].
   kernels_.kv_write(
       {.latent = k, .rope_key = v, .slots = batch.slots, .cache = cache, .cache_type = parts_.cache->type()},
       execution_);

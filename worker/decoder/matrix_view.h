@@ -1,4 +1,4 @@
-// Parts of a matrix, without copying.
+// Views of rows and columns of a matrix, without copying.
 #pragma once
 
 #include <cstddef>

@@ -1,8 +1,9 @@
-// Experts, exchange `all_to_all`: the tp ranks of a dp group share out its tokens; each token's row travels
-// once to every rank that holds a part of its experts, which sends back its weighted sum. A token's sums are
-// added in rank order, then the shared expert's. How many rows travel only the kernels know. Cards that reach
-// each other's memory exchange few rows without telling the host; a communicator must be told, and this is
-// the one place within a step where the host waits for a device.
+// Experts with exchange `all_to_all`. The tp ranks of a dp group divide its tokens among themselves. Each
+// token's row is sent once to every rank that holds a part of the token's experts; that rank sends back its
+// weighted sum. A token's sums are added in rank order, then the shared expert's output. Only the kernels
+// know the number of rows sent. Cards that reach each other's memory exchange few rows without the host. A
+// communicator needs the numbers on the host: this is the only place within a step where the host waits for a
+// device.
 #include <algorithm>
 #include <numeric>
 
@@ -23,7 +24,7 @@ absl::StatusOr<Decoder::BlockOutput> Decoder::AllToAllExperts(const MoeWeights& 
   const bool alone = parts_.layout.tp == 1;
 
   const Matrix own = RowsOf(ws_.normed, own_begin, own_rows);
-  // Only a batch that its tp rank has for itself is padded.
+  // Only a batch of a dp group with one tp rank is padded.
   if (own_rows > 0) Route(moe, own, alone ? batch.row_count : nullptr);
   const int64_t slots = SlotsAmongPeers(batch);
   Dispatch(moe, own, {.memory = ws_.normed_rounded, .rows = rows, .first = own_begin}, slots);
@@ -59,8 +60,8 @@ absl::StatusOr<Decoder::BlockOutput> Decoder::AllToAllExperts(const MoeWeights& 
   return BlockOutput{output};
 }
 
-// Rows that each rank has for every other at most, where peers exchange so few; 0: the communicator does. The
-// same on all ranks of the stage.
+// The most rows that a rank sends to another rank, if peers can exchange that many; 0 if the communicator
+// must exchange the rows. The result is the same on all ranks of the stage.
 int64_t Decoder::SlotsAmongPeers(const Batch& batch) const {
   int64_t slots = 0;
   for (const int64_t rows : batch.rows_of_group) slots = std::max(slots, CeilDiv(rows, parts_.layout.tp));
@@ -80,7 +81,7 @@ int64_t Decoder::most_recorded_rows() const {
 void Decoder::SumsAmongPeers(const MoeWeights& moe, int64_t slots) {
   const int64_t ranks = parts_.layout.stage_size();
   int64_t* const rows_from = ws_.dispatch_counts;
-  int64_t* const rows_returned = ws_.dispatch_counts + ranks;  // as many as were sent
+  int64_t* const rows_returned = ws_.dispatch_counts + ranks;  // equal to the rows sent
   seams_.DispatchAmongPeers({.send = ws_.dispatch_send,
                              .rows_to = ws_.dispatch_rows_to,
                              .receive = ws_.dispatch_receive,

@@ -1,7 +1,8 @@
-// Experts, exchange `replicated`: every rank of the stage has all its tokens and applies the experts it
-// holds; one all-reduce over the stage gives each token the sum. With one dp group the shared expert's parts
-// ride along. With several they are summed over tp apart: else the order of a token's sum, and so its last
-// bit, would depend on the dp group that happens to hold its sequence.
+// Experts with exchange `replicated`. Every rank of the stage has all tokens of the stage and applies the
+// experts that the rank holds; one all-reduce over the stage sums the results. With one dp group, the parts
+// of the shared expert are added before this all-reduce. With several dp groups, the shared expert is summed
+// over tp by itself: otherwise the order of a token's sum, and so its last bit, would depend on the dp group
+// of its sequence.
 #include <algorithm>
 
 #include "base/status_macros.h"
@@ -28,17 +29,17 @@ absl::StatusOr<Decoder::BlockOutput> Decoder::ReplicatedExperts(const MoeWeights
   const Matrix shared_out = FirstRows(ws_.shared_out, rows);
   if (moe.shared && rows > 0) FeedForward(*moe.shared, shared_out);
 
-  // As many tokens at a time as one dp group may have: that is what the expert buffers hold.
+  // The expert buffers hold the tokens of one dp group, so the tokens are processed in parts of that size.
   const int64_t step = ws_.normed.rows;
   for (int64_t begin = 0; begin < all_rows; begin += step) {
     const int64_t count = std::min(step, all_rows - begin);
     const Matrix x = RowsOf(tokens, begin, count);
-    // Only the batch of an only dp group is padded, and then it is one of these goes.
+    // Only with one dp group is the batch padded, and then all its rows are in one part.
     Route(moe, x, one_group ? batch.row_count : nullptr);
     LocalExperts(moe, x, one_group && moe.shared ? shared_out : Matrix{}, RowsOf(ws_.partial, begin, count));
   }
   const Matrix output = RowsOf(ws_.partial, own_begin, rows);
-  if (one_group) return BlockOutput{output, /*is_part=*/true};  // the stage is the tp group
+  if (one_group) return BlockOutput{output, /*is_part=*/true};  // with one dp group the stage is the tp group
   DR_RETURN_IF_ERROR(seams_.ExpertsOut(FirstRows(ws_.partial, all_rows)));
   if (moe.shared && rows > 0) {
     DR_RETURN_IF_ERROR(seams_.BlockSum(shared_out));

@@ -11,7 +11,7 @@ double MagnitudeScale(double factor, double mscale) {
   return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
 }
 
-// The (fractional) pair index that makes `turns` full turns over the original context.
+// The (fractional) index of the pair that makes `turns` full turns over the original context.
 double PairOfTurns(const model::ModelConfig& config, double turns) {
   const double dim = static_cast<double>(config.qk_rope_head_dim);
   const double context = static_cast<double>(config.rope_scaling->original_max_position_embeddings);
@@ -44,7 +44,7 @@ std::vector<double> RopeFrequencies(const model::ModelConfig& config) {
   const model::YarnScaling& yarn = *config.rope_scaling;
   const double low = std::max(std::floor(PairOfTurns(config, yarn.beta_fast)), 0.0);
   double high = std::min(std::ceil(PairOfTurns(config, yarn.beta_slow)), static_cast<double>(dim - 1));
-  if (high == low) high += 0.001;  // a step instead of a ramp
+  if (high == low) high += 0.001;  // avoids a division by zero
   for (int64_t i = 0; i < dim / 2; ++i) {
     const double slowed = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
     frequencies[i] = frequencies[i] / yarn.factor * slowed + frequencies[i] * (1 - slowed);

@@ -13,7 +13,7 @@
 namespace deeprack::worker {
 namespace {
 
-// Adds the life of the object to a sum of durations.
+// Adds the time from construction to destruction to `sum`.
 class Stopwatch {
  public:
   explicit Stopwatch(absl::Duration& sum) : sum_(sum), start_nanos_(absl::GetCurrentTimeNanos()) {}
@@ -32,7 +32,7 @@ std::vector<int64_t> Scaled(std::span<const int64_t> counts, int64_t factor) {
 
 int64_t RowBytes(const kernels::Matrix& x) { return x.cols * static_cast<int64_t>(SizeOf(x.type)); }
 
-// A group of one is null: its seams are free.
+// A group of one rank gets no communicator: null.
 absl::StatusOr<std::unique_ptr<Communicator>> SplitUnlessAlone(Communicator* from, int color, int size) {
   if (size == 1) return nullptr;
   return from->Split(color);
@@ -54,21 +54,21 @@ absl::StatusOr<std::unique_ptr<Seams>> Seams::Create(const model::Layout& layout
   DR_ASSIGN_OR_RETURN(seams->tp_, SplitUnlessAlone(seams->stage_.get(), at.dp_rank, layout.tp));
   DR_ASSIGN_OR_RETURN(seams->dp_, SplitUnlessAlone(seams->stage_.get(), at.tp_rank, layout.dp));
   if (device->shares_host_memory()) return seams;
-  // Collective, whatever this rank has.
+  // Every rank calls these, because they are collective, also a rank without areas.
   DR_ASSIGN_OR_RETURN(seams->summing_, seams->MeetPeers(seams->tp_.get(), peer_areas->sums));
   DR_ASSIGN_OR_RETURN(seams->exchanging_, seams->MeetPeers(seams->stage_.get(), peer_areas->exchanges));
   return seams;
 }
 
-// Null when some rank of the group does not reach some other.
+// Null if a rank of the group does not reach the memory of all others.
 absl::StatusOr<std::unique_ptr<PeerGroup>> Seams::MeetPeers(Communicator* group,
                                                             std::optional<PeerArea>& area) {
   if (group == nullptr || group->size() > kernels::kMaxPeers) return nullptr;
   auto peers = PeerGroup::Create(*group, *device_, area.has_value() ? &*area : nullptr);
   if (!absl::IsFailedPrecondition(peers.status())) return peers;
   if (area.has_value()) {
-    spdlog::info("{} ranks use a communicator, not each other's memory: {}", group->size(),
-                 std::string(peers.status().message()));
+    spdlog::info("{} ranks exchange through a communicator, not through each other's memory: {}",
+                 group->size(), std::string(peers.status().message()));
   }
   return nullptr;
 }

@@ -1,5 +1,5 @@
-// How rows travel to the experts of other ranks (exchange all_to_all): activations, then expert ids and
-// weights.
+// The form of rows that are sent to experts of other ranks (exchange all_to_all): activations, then expert
+// ids, then expert weights.
 #pragma once
 
 #include <cstdint>
@@ -11,13 +11,13 @@
 namespace deeprack::worker {
 
 struct TravellingRows {
-  DType type = DType::kBF16;     // the compute type, or kF8E4M3: as RoundedRowLayoutOf lays a row
-  int64_t activation_bytes = 0;  // where the ids begin
-  int64_t bytes = 0;             // from one row to the next; 0: none travel
+  DType type = DType::kBF16;  // of the activations: the compute type, or kF8E4M3 (layout: RoundedRowLayoutOf)
+  int64_t activation_bytes = 0;  // bytes from a row's beginning to its expert ids
+  int64_t bytes = 0;             // bytes from one row to the next; 0: no rows are sent
 };
 
-// To ranks of so many experts, whose first product has weights like `gate_up`, with these kernels. All ranks
-// of a stage must have the same.
+// The form of rows sent to ranks that hold `experts` experts each. `gate_up` is the weight of these experts'
+// first product. The form must be the same on all ranks of a stage.
 TravellingRows TravellingRowsTo(const kernels::PackedWeight& gate_up, int64_t experts,
                                 const model::ModelConfig& config, DType compute,
                                 const kernels::KernelSet& kernels);

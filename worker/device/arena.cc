@@ -17,8 +17,9 @@ Arena::Arena(std::string purpose, Memory memory) : purpose_(std::move(purpose)),
 
 absl::StatusOr<std::byte*> Arena::Allocate(int64_t bytes) {
   if (bytes < 0 || bytes > capacity() - used_ || RoundUp(bytes, kArenaAlignment) > capacity() - used_) {
-    return absl::ResourceExhaustedError(absl::StrCat(purpose_, ": ", bytes, " bytes asked for, but ", used_,
-                                                     " of the ", capacity(), " budgeted bytes are in use"));
+    return absl::ResourceExhaustedError(absl::StrCat(purpose_, ": ", bytes, " bytes were requested, but ",
+                                                     used_, " of the ", capacity(),
+                                                     " budgeted bytes are in use"));
   }
   std::byte* result = memory_.data() + used_;
   used_ += RoundUp(bytes, kArenaAlignment);

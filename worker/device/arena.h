@@ -1,5 +1,5 @@
-// A rank's memory for one purpose (weights, KV cache, workspace): taken once, handed out once, never returned
-// piecewise.
+// A rank's memory for one purpose (weights, KV cache, workspace). The arena takes the memory once, hands each
+// part out once and gives all memory back at once.
 #pragma once
 
 #include <cstddef>
@@ -15,14 +15,14 @@ namespace deeprack::worker {
 
 using sizing::kArenaAlignment;
 
-// One run of a device's memory of exactly the budgeted size, cut from front to back. Movable; gives the
-// memory back at the end. Zero until first written.
+// One piece of a device's memory of exactly the given bytes, handed out from front to back. Movable. The
+// destructor gives the memory back. Memory is zero until it is written.
 class Arena {
  public:
-  // ResourceExhausted when the device refuses the memory; `purpose` stands in every message.
+  // ResourceExhausted: the device refused the memory. `purpose` is part of every message.
   static absl::StatusOr<Arena> Create(Device& device, std::string purpose, int64_t bytes);
 
-  // Cuts up memory that holds its contents already.
+  // Hands out `memory`, which may hold data already.
   static Arena Over(std::string purpose, Memory memory) {
     return Arena(std::move(purpose), std::move(memory));
   }
@@ -30,7 +30,8 @@ class Arena {
   Arena(Arena&&) noexcept = default;
   Arena& operator=(Arena&&) noexcept = default;
 
-  // The next `bytes`, aligned. ResourceExhausted beyond the budget, with the numbers. Owned by the arena.
+  // The next `bytes` bytes, aligned to kArenaAlignment. The arena owns them. ResourceExhausted: more than
+  // capacity(); the message has the numbers.
   absl::StatusOr<std::byte*> Allocate(int64_t bytes);
 
   std::byte* data() const { return memory_.data(); }

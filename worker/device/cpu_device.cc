@@ -51,7 +51,7 @@ class CpuDevice final : public Device {
   }
   bool records_graphs() const override { return false; }
   absl::StatusOr<std::unique_ptr<Graph>> Record(const std::function<absl::Status()>&) override {
-    return absl::UnimplementedError("the CPU runs what it is told at once; there is nothing to record");
+    return absl::UnimplementedError("the CPU device runs every call at once and cannot record work");
   }
   absl::Status Synchronize() override { return absl::OkStatus(); }
 

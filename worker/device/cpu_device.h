@@ -1,4 +1,4 @@
-// The host's processor as a device: its memory is the host's, and nothing is ever waited for.
+// The host's processor as a device. Its memory is the host's; every call completes before it returns.
 #pragma once
 
 #include <cstddef>
@@ -12,14 +12,14 @@
 
 namespace deeprack::worker {
 
-// Is told of fresh memory before any of it is touched, and may say where its pages are to lie.
+// Called with new memory before the memory is touched. May bind its pages to NUMA nodes.
 using PlaceMemory = std::function<void(std::byte* data, int64_t bytes)>;
 
-// `kernels` outlive it. Without `place_memory`, pages lie where the system puts them.
+// `kernels` must outlive the device. Without `place_memory` the system chooses where pages are.
 std::unique_ptr<Device> MakeCpuDevice(const kernels::ThreadPoolOptions& pool,
                                       const kernels::KernelSet& kernels = kernels::CpuKernels(),
                                       PlaceMemory place_memory = nullptr);
-// With a pool of `threads` (>= 1) computing threads, bound nowhere.
+// With a pool of `threads` (>= 1) computing threads that are not bound to processors.
 inline std::unique_ptr<Device> MakeCpuDevice(int threads,
                                              const kernels::KernelSet& kernels = kernels::CpuKernels()) {
   return MakeCpuDevice(kernels::ThreadPoolOptions{.threads = threads}, kernels);

@@ -1,9 +1,9 @@
-// What a rank computes on: its memory, its kernels, and the order in which things happen there.
+// The device that a rank computes on: its memory, its kernels, and the order of work on it.
 //
-// A device has one stream. Kernels (through execution()) and copies are queued on it in the order of the
-// calls and run one after the other; the host goes on at once and learns of failures in Synchronize. On the
-// CPU, which shares the host's memory, everything happens before the call returns. One thread at a time uses
-// a device.
+// A device has one stream. Kernels (through execution()) and copies are queued on the stream in the order of
+// the calls and run one after the other. A call returns without waiting for its work; Synchronize reports
+// failures. The CPU device shares the host's memory, and its work is complete when a call returns. Only one
+// thread at a time may use a device.
 #pragma once
 
 #include <array>
@@ -24,7 +24,7 @@
 
 namespace deeprack::worker {
 
-// Bytes that mean something to the kind of device that made them.
+// Lets a peer open memory. Only devices of the kind that made the ticket can read the bytes.
 struct PeerTicket {
   std::array<std::byte, 128> bytes = {};
 };
@@ -36,53 +36,58 @@ class Device {
   virtual ~Device() = default;
 
   virtual std::string_view backend() const = 0;  // "cpu", "cuda"
-  virtual std::string description() const = 0;   // for people
+  virtual std::string description() const = 0;   // one line for the log
   virtual const kernels::KernelSet& kernels() const = 0;
-  // For the kernels: the stream, and the host's threads for work on host memory.
+  // Argument of kernels: the stream, and the host's threads for work on host memory.
   virtual const kernels::Execution& execution() const = 0;
 
-  // Whether the host may read and write the device's memory in place. If not, only kernels and copies touch
-  // it.
+  // True if the host may read and write the device's memory directly. False: only kernels and copies may
+  // access it.
   virtual bool shares_host_memory() const = 0;
-  // Equal for ranks that take their memory from the same place: a machine's, a card's.
+  // Equal for ranks that share memory capacity: the ranks of a machine, or the ranks of a card.
   virtual uint64_t memory_identity() const = 0;
-  virtual int64_t AvailableBytes() const = 0;  // 0: unknown
+  virtual int64_t AvailableBytes() const = 0;  // free bytes; 0: unknown
 
-  // Both are zero at first and aligned to kArenaAlignment at least. ResourceExhausted, naming `purpose`, when
-  // there is not so much. The device outlives what it gave. Allocate is called only at start-up.
+  // The memory of both functions is zero and aligned to at least kArenaAlignment. ResourceExhausted, with
+  // `purpose`: the memory is not available. The device must outlive the memory. Allocate is called only at
+  // start.
   virtual absl::StatusOr<Memory> Allocate(const std::string& purpose, int64_t bytes) = 0;
-  // Host memory that copies take without a detour (pinned).
+  // Host memory that copies access directly (pinned).
   virtual absl::StatusOr<Memory> AllocateStaging(const std::string& purpose, int64_t bytes) = 0;
 
-  // Memory that the cards of other ranks on this machine may be let into, where they reach it directly, a
-  // multiple of kPeerMemoryUnit. Unimplemented where no card does that.
+  // Memory that cards of other ranks on this machine may open and access directly. `bytes` must be a multiple
+  // of kPeerMemoryUnit. Unimplemented: the device has no such memory.
   virtual absl::StatusOr<Memory> AllocateForPeers(const std::string& purpose, int64_t bytes) {
     return absl::UnimplementedError(absl::StrCat(purpose, ": ranks share no memory"));
   }
-  // What lets a peer into it, to be sent there.
+  // The ticket with which a peer opens `memory`. The caller sends it to the peer.
   virtual absl::StatusOr<PeerTicket> TicketOf(const Memory& memory) {
     return absl::UnimplementedError("ranks share no memory");
   }
-  // A peer's memory as this device's kernels reach it; the peer's own outlives it. FailedPrecondition, and
-  // why, when it is on another machine, or no direct link leads to its card.
+  // A peer's memory, for this device's kernels. The peer's Memory must outlive the result.
+  // FailedPrecondition, with the reason: the memory is on another machine, or no direct link leads to its
+  // card.
   virtual absl::StatusOr<Memory> OpenPeerMemory(const PeerTicket& ticket) {
     return absl::UnimplementedError("ranks share no memory");
   }
 
-  // Queued. Host memory is left alone until the next Synchronize; other than staging memory may make the call
-  // wait. CopyWithin: the two runs do not overlap.
+  // Queue a copy. Until the next Synchronize the caller must not change or free the host memory, and must not
+  // read the destination of CopyOut. With host memory that is not from AllocateStaging, the call may wait.
+  // CopyWithin: source and destination must not overlap.
   virtual absl::Status CopyIn(void* to, const void* from_host, int64_t bytes) = 0;
   virtual absl::Status CopyOut(void* to_host, const void* from, int64_t bytes) = 0;
   virtual absl::Status CopyWithin(void* to, const void* from, int64_t bytes) = 0;
 
-  // Whether work can be recorded. It pays where queueing kernels one by one costs more than running them.
+  // True if Record works. Replaying a recording is faster when queueing single kernels takes longer than
+  // running them.
   virtual bool records_graphs() const = 0;
-  // Records what `queue` queues, instead of queueing it: kernels only, which have run before. Unimplemented
-  // where nothing can be recorded; otherwise queue's error, or Internal.
+  // Records the kernels that `queue` queues; they are not run. `queue` may only queue kernels, and only
+  // kernels that have run before. Unimplemented: the device cannot record. Otherwise the error of `queue`, or
+  // Internal.
   virtual absl::StatusOr<std::unique_ptr<Graph>> Record(const std::function<absl::Status()>& queue) = 0;
 
-  // Waits for all that is queued. Internal: something of it failed (the first failure), and the device is of
-  // no use any more.
+  // Waits for all queued work. Internal: some work failed (the message has the first failure); the device
+  // cannot be used any more.
   virtual absl::Status Synchronize() = 0;
 };
 

@@ -1,4 +1,4 @@
-// Work that was recorded once and is queued again as a whole.
+// Recorded kernels that can be queued again as a whole.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +11,11 @@ class Graph {
  public:
   virtual ~Graph() = default;
 
-  // Queues the same kernels with the same arguments; what the memory holds that these point to is read anew.
-  // The device outlives the graph.
+  // Queues the recorded kernels with the recorded arguments. The kernels read the present contents of the
+  // memory that the arguments point to. The device must outlive the graph.
   virtual absl::Status Replay() = 0;
 
-  // Of them.
+  // The number of recorded kernels.
   virtual int64_t kernels() const = 0;
 };
 

@@ -13,7 +13,9 @@
 namespace deeprack::worker {
 
 absl::StatusOr<Memory> MapHostMemory(const std::string& purpose, int64_t bytes) {
-  if (bytes < 0) return absl::InvalidArgumentError(absl::StrCat(purpose, ": ", bytes, " bytes asked for"));
+  if (bytes < 0)
+    return absl::InvalidArgumentError(
+        absl::StrCat(purpose, ": ", bytes, " bytes were requested; the number must not be negative"));
   if (bytes == 0) return Memory();
   void* base = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -22,8 +24,8 @@ absl::StatusOr<Memory> MapHostMemory(const std::string& purpose, int64_t bytes) 
                                                      std::strerror(errno), "); ", AvailableHostBytes(),
                                                      " bytes are available"));
   }
-  // Weights and cache are read in long runs; huge pages save TLB misses. Best effort: where there are none,
-  // LogHugePages says so once the memory is in use.
+  // Kernels read weights and cache in long runs; huge pages save TLB misses. If the system gives no huge
+  // pages, LogHugePages reports that once the memory is in use.
   madvise(base, static_cast<size_t>(bytes), MADV_HUGEPAGE);
   return Memory(static_cast<std::byte*>(base), bytes,
                 [](std::byte* data, int64_t size) { munmap(data, static_cast<size_t>(size)); });

@@ -1,4 +1,4 @@
-// The memory of the machine that this process runs on.
+// Memory of the machine that this process runs on.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +9,14 @@
 
 namespace deeprack::worker {
 
-// A mapping of its own, page-aligned; pages are zero, and cost memory only once they are written.
-// ResourceExhausted when the system refuses; `purpose` stands in the message.
+// Maps new memory, aligned to pages and zero. A page takes memory only after it has been written.
+// ResourceExhausted, with `purpose`: the system refused.
 absl::StatusOr<Memory> MapHostMemory(const std::string& purpose, int64_t bytes);
 
-// Memory that the host can give without swapping (MemAvailable of /proc/meminfo), in bytes; 0 when unknown.
+// Bytes that the host can give without swapping (MemAvailable in /proc/meminfo). 0: unknown.
 int64_t AvailableHostBytes();
 
-// A number for this machine, the same in all its processes.
+// A number that identifies this machine; the same in all processes of the machine.
 uint64_t HostIdentity();
 
 }  // namespace deeprack::worker

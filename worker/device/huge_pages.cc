@@ -14,14 +14,15 @@ namespace deeprack::worker {
 namespace {
 
 constexpr char kSettingFile[] = "/sys/kernel/mm/transparent_hugepage/enabled";
-// Less memory than this is read from the caches, and its edges, which no huge page covers, are a good part.
-constexpr int64_t kEnoughToJudge = int64_t{64} << 20;
-// Measured on the R1 slice (docs/PERFORMANCE.md), decoding one sequence.
+// No check below this size: such memory is read from the caches, and its edges, which no huge page covers,
+// are a large part.
+constexpr int64_t kLeastBytesToJudge = int64_t{64} << 20;
+// Measured with the R1 slice (docs/PERFORMANCE.md), decoding one sequence.
 constexpr char kCost[] = "decoding takes about a fifth longer without them";
 
 constexpr int64_t MiB(int64_t bytes) { return bytes >> 20; }
 
-// The line that begins a mapping: "7f00-7f80 rw-p 00000000 00:00 0    NAME".
+// The first line of a mapping: "7f00-7f80 rw-p 00000000 00:00 0    NAME".
 struct Mapping {
   uint64_t begin = 0, end = 0;
   bool anonymous = false;
@@ -85,14 +86,14 @@ std::string HugePageNote(HugePageSetting setting, const PageUse& pages) {
     return absl::StrCat("no huge pages: the kernel does not know them (madvise was refused); ", kCost,
                         "; use a kernel with transparent huge pages");
   }
-  if (pages.resident_bytes < kEnoughToJudge || pages.huge_bytes >= pages.resident_bytes / 2) return "";
+  if (pages.resident_bytes < kLeastBytesToJudge || pages.huge_bytes >= pages.resident_bytes / 2) return "";
   const std::string found =
       absl::StrCat("few huge pages: ", MiB(pages.huge_bytes), " of ", MiB(pages.resident_bytes),
                    " MiB of weights, cache and workspace are in them; ", kCost, "; ");
   if (setting == HugePageSetting::kUnknown) {
     return absl::StrCat(found, "as root on the host, echo madvise > ", kSettingFile, ", and start again");
   }
-  return absl::StrCat(found, kSettingFile, " allows them, so memory is in pieces (as root, echo 1 > ",
+  return absl::StrCat(found, kSettingFile, " allows them, so free memory is fragmented (as root, echo 1 > ",
                       "/proc/sys/vm/compact_memory, and start again) or the launcher forbids them ",
                       "(THP_enabled in /proc/self/status)");
 }
@@ -111,8 +112,8 @@ void LogHugePages(std::span<const std::span<const std::byte>> memory) {
   if (note.empty()) {
     spdlog::debug("{} of {} MiB of weights, cache and workspace are in huge pages", MiB(pages.huge_bytes),
                   MiB(pages.resident_bytes));
-  } else if (pages.resident_bytes < kEnoughToJudge) {
-    spdlog::info("{}", note);  // a small model: what it costs is nothing to warn of
+  } else if (pages.resident_bytes < kLeastBytesToJudge) {
+    spdlog::info("{}", note);  // info, not warning: a small model is hardly slower
   } else {
     spdlog::warn("{}", note);
   }

@@ -1,5 +1,5 @@
-// Whether the rank's memory lies in huge pages, as MapHostMemory asks the system for, and what to do where
-// it does not.
+// Checks if the rank's memory is in huge pages, which MapHostMemory requests, and tells the user what to do
+// if not.
 #pragma once
 
 #include <cstddef>
@@ -11,36 +11,36 @@
 
 namespace deeprack::worker {
 
-// What /sys/kernel/mm/transparent_hugepage/enabled says.
+// The value of /sys/kernel/mm/transparent_hugepage/enabled.
 enum class HugePageSetting {
-  kUnknown,  // no such file, or words that this program does not know
+  kUnknown,  // no such file, or an unknown value
   kNever,
-  kMadvise,  // for memory that asks for them
+  kMadvise,  // huge pages for memory that requests them
   kAlways,
 };
 
-// `text` is the file's: all settings in a row, the one that holds in brackets.
+// `text`: the file's contents, a list of all settings with the present one in brackets.
 HugePageSetting ParseHugePageSetting(std::string_view text);
 
 struct PageUse {
   int64_t resident_bytes = 0;
-  int64_t huge_bytes = 0;  // of the resident ones
-  bool asked = true;       // the system has noted that huge pages are wanted (flag "hg"), wherever it says
+  int64_t huge_bytes = 0;  // resident bytes in huge pages
+  bool asked = true;       // false: the system did not record the request for huge pages (no flag "hg")
 
   friend bool operator==(const PageUse&, const PageUse&) = default;
 };
 
-// Adds up what `smaps` (/proc/self/smaps) says of the anonymous mappings that begin or end in `memory`, or
-// hold it. Files' mappings do not count: their pages are the page cache's.
+// Sums `smaps` (/proc/self/smaps) over the anonymous mappings that overlap `memory`. Mappings of files do not
+// count: their pages belong to the page cache.
 PageUse CountPages(std::istream& smaps, std::span<const std::span<const std::byte>> memory);
 
-// How much of this process's anonymous `memory` is there; 0 where the system does not say.
+// Resident bytes of this process's anonymous `memory`. 0: the system does not tell.
 int64_t ResidentBytes(std::span<const std::span<const std::byte>> memory);
 
-// One line for the log: what was found, what it costs, what to do. Empty where nothing is amiss.
+// One line for the log: what was found, what it costs, what to do. Empty: nothing to report.
 std::string HugePageNote(HugePageSetting setting, const PageUse& pages);
 
-// Looks at this process's `memory`, once it has been written to, and logs the note if there is one.
+// Checks this process's `memory`, which must have been written, and logs the note if there is one.
 void LogHugePages(std::span<const std::span<const std::byte>> memory);
 
 }  // namespace deeprack::worker

@@ -1,4 +1,4 @@
-// Memory that a device gave.
+// Memory of a device, with its owner.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +8,8 @@
 
 namespace deeprack::worker {
 
-// Owns a run of bytes and gives it back at the end. Movable; empty when default-made or moved from. What it
-// came from outlives it.
+// Owns consecutive bytes; the destructor gives them back. Movable; a default-made or moved-from Memory is
+// empty. The device must outlive it.
 class Memory {
  public:
   using Release = std::function<void(std::byte* data, int64_t bytes)>;

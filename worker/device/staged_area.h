@@ -1,5 +1,5 @@
-// A step's small values on their way between host and device: one run of device memory, its image in host
-// memory, and one copy between them for all that was taken.
+// A step's small values that are copied between host and device: device memory, its image in host memory, and
+// one copy for all values.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,8 @@
 
 namespace deeprack::worker {
 
-// The same values as the host and as the device's kernels see them; one pointer where they share memory.
+// The same values in host memory and in the device's memory. Both pointers are equal if the device shares the
+// host's memory.
 template <class T>
 struct Staged {
   T* host = nullptr;
@@ -23,15 +24,16 @@ struct Staged {
 
 class StagedArea {
  public:
-  // Over `bytes` of the device's memory at `memory`, which outlives it; takes the host's image of it.
+  // Uses `bytes` bytes of the device's memory at `memory`, which must outlive the area. Allocates the host's
+  // image.
   static absl::StatusOr<StagedArea> Create(Device& device, const std::string& purpose, std::byte* memory,
                                            int64_t bytes);
 
   StagedArea(StagedArea&&) noexcept = default;
   StagedArea& operator=(StagedArea&&) noexcept = default;
 
-  // The next `count` values, sizing::StagedBytes of them. The same sequence of calls after Clear gives the
-  // same places. It is a bug to ask for more than room().
+  // Takes room for `count` values (sizing::StagedBytes bytes). After Clear, the same sequence of calls gives
+  // the same places. Taking more than room() is a bug.
   template <class T>
   Staged<T> Take(int64_t count) {
     const int64_t begin = used_;
@@ -39,10 +41,10 @@ class StagedArea {
     DR_CHECK(count >= 0 && used_ <= bytes_);
     return {reinterpret_cast<T*>(host_ + begin), reinterpret_cast<T*>(memory_ + begin)};
   }
-  int64_t room() const { return bytes_ - used_; }
+  int64_t room() const { return bytes_ - used_; }  // bytes
   void Clear() { used_ = 0; }
 
-  // Queues the copy of all that was taken to the device, or to the host.
+  // Send queues the copy of all taken values to the device, Fetch the copy to the host.
   absl::Status Send() { return host_ == memory_ ? absl::OkStatus() : device_->CopyIn(memory_, host_, used_); }
   absl::Status Fetch() {
     return host_ == memory_ ? absl::OkStatus() : device_->CopyOut(host_, memory_, used_);
@@ -52,7 +54,7 @@ class StagedArea {
   StagedArea(Device& device, Memory image, std::byte* memory, int64_t bytes);
 
   Device* device_;
-  Memory image_;  // empty where the device shares the host's memory
+  Memory image_;  // empty if the device shares the host's memory
   std::byte* host_;
   std::byte* memory_;
   int64_t bytes_;

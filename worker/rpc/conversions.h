@@ -1,5 +1,5 @@
-// Messages of cluster.proto <-> values of model/step and engine options. Their mirror images are in
-// coordinator/dispatch.
+// Converts messages of cluster.proto to and from values of model/step and engine options. The opposite
+// conversions are in coordinator/dispatch.
 #pragma once
 
 #include "absl/status/statusor.h"
@@ -13,7 +13,7 @@ namespace deeprack::worker {
 // InvalidArgument for a compute type, expert exchange, layout or limit that this worker does not know.
 absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest& request);
 
-// Takes whatever was sent: the engine checks plans.
+// Checks nothing: the engine checks plans (worker/engine/plan_check.h).
 model::StepPlan StepPlanFromProto(const cluster::StepPlan& message);
 
 void StepResultToProto(const model::StepResult& result, cluster::StepResult* message);

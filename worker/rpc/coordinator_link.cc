@@ -17,7 +17,8 @@ namespace deeprack::worker {
 namespace {
 
 constexpr auto kHeartbeatEvery = std::chrono::milliseconds(100);
-constexpr auto kFarewell = std::chrono::seconds(1);  // for the coordinator to take note of a goodbye
+constexpr auto kGoodbyeWithin =
+    std::chrono::seconds(1);  // for the coordinator to end the stream after Goodbye
 
 class StreamLink final : public CoordinatorLink {
  public:
@@ -54,7 +55,7 @@ class StreamLink final : public CoordinatorLink {
         goodbye_ = reason;
         changed_.notify_all();
       }
-      changed_.wait_for(lock, kFarewell, [this] { return ended_; });
+      changed_.wait_for(lock, kGoodbyeWithin, [this] { return ended_; });
     }
     context_.TryCancel();
     if (writer_.joinable()) writer_.join();
@@ -72,7 +73,7 @@ class StreamLink final : public CoordinatorLink {
       message.mutable_heartbeat()->set_busy(pulse.busy);
       const bool sent = stream_->Write(message);
       lock.lock();
-      if (!sent) return;  // the reader tells why
+      if (!sent) return;  // the reader learns why
       changed_.wait_for(lock, kHeartbeatEvery, [this] { return leaving_ || ended_; });
     }
     if (ended_) return;
@@ -104,10 +105,11 @@ class StreamLink final : public CoordinatorLink {
       on_end_(absl::UnavailableError(absl::StrCat("the coordinator at ", coordinator_, " went away",
                                                   status.ok() ? "" : ": ", status.message())));
     } else {
-      on_end_(absl::Status(status.code(), absl::StrCat("the coordinator at ", coordinator_,
-                                                       absl::IsAborted(status) ? " lets this worker go: "
-                                                                               : " turned this worker down: ",
-                                                       status.message())));
+      on_end_(absl::Status(status.code(),
+                           absl::StrCat("the coordinator at ", coordinator_,
+                                        absl::IsAborted(status) ? " has ended this worker's epoch: "
+                                                                : " refused this worker: ",
+                                        status.message())));
     }
   }
 

@@ -1,4 +1,4 @@
-// This worker's stream to the coordinator: Hello, heartbeats, and the news when the coordinator goes away.
+// This worker's stream to the coordinator: Hello, heartbeats, and a callback when the coordinator goes away.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +14,11 @@
 
 namespace deeprack::worker {
 
-// Who this worker is; the fields of Hello in cluster.proto.
+// The fields of Hello in cluster.proto.
 struct WorkerIdentity {
   std::string version;
-  std::string address;  // where this worker serves; ":port": at the address it comes from
+  std::string
+      address;  // of this worker's service; ":port": the coordinator takes the host from the connection
   int32_t launch_rank = -1;
   int32_t launch_world = 1;
   std::string host;
@@ -34,16 +35,16 @@ struct Pulse {
 
 class CoordinatorLink {
  public:
-  // Waits up to connect_timeout for the coordinator to listen, then says hello. Unavailable: nobody listens
-  // there. `pulse` is asked several times a second. `on_end` is called at most once, unless Leave came first,
-  // with the reason: Unavailable (the coordinator went away), Aborted (the worker's epoch is over, and its
-  // world of ranks with it) or the status with which it was turned down.
+  // Waits up to connect_timeout for the coordinator to listen, then sends Hello. Unavailable: no coordinator
+  // listens there. `pulse` is called several times a second. `on_end` is called at most once, and never after
+  // Leave, with the reason: Unavailable (the coordinator went away), Aborted (the worker's epoch is over, and
+  // its world of ranks with it), or the status with which the coordinator refused the worker.
   static absl::StatusOr<std::unique_ptr<CoordinatorLink>> Attach(
       const std::string& coordinator, const std::optional<ClusterTls>& tls, const WorkerIdentity& identity,
       absl::Duration connect_timeout, std::function<Pulse()> pulse, std::function<void(absl::Status)> on_end);
-  virtual ~CoordinatorLink() = default;  // leaves, if that was not done
+  virtual ~CoordinatorLink() = default;  // calls Leave unless it was called
 
-  // Says goodbye and closes the stream; bounded. After it on_end is not called.
+  // Sends Goodbye and closes the stream, within about a second. on_end is not called after this.
   virtual void Leave(const std::string& reason) = 0;
 };
 

@@ -1,5 +1,5 @@
-// The one thread of a worker that touches the engine and makes collective calls. Everything else hands it
-// work.
+// The one thread of a worker that uses the engine and makes collective calls. All other threads queue work
+// for it.
 #pragma once
 
 #include <atomic>
@@ -20,17 +20,17 @@
 
 namespace deeprack::worker {
 
-// The world of ranks that a load is for.
+// The world of ranks that a load joins.
 struct WorldRequest {
   Rank rank = 0;
   int size = 1;
-  std::string nccl_world;  // as NewNcclWorldId made it; empty: as the launcher made it
-  absl::Duration timeout;  // of every call
+  std::string nccl_world;  // the secret of NewNcclWorldId; empty: the launcher's world
+  absl::Duration timeout;  // of every collective call
   int threads = 1;         // of the host, for this rank
 };
 
-// How this worker meets its peers, and how it makes an engine: MPI and Engine::Create, or a test's own. Both
-// are called on the engine's thread, the first before the second.
+// JoinWorld joins a world of ranks, CreateEngine makes an engine in it. The engine thread calls both,
+// JoinWorld first. The worker has them from its backend (rank_backend.h), tests have their own.
 using JoinWorld = std::function<absl::StatusOr<std::unique_ptr<Communicator>>(const WorldRequest&)>;
 using CreateEngine = std::function<absl::StatusOr<std::unique_ptr<Engine>>(
     const EngineOptions&, Communicator* world, const Engine::Progress&)>;
@@ -41,24 +41,25 @@ class EngineThread {
   using ExecuteDone = std::function<void(absl::StatusOr<model::StepResult>)>;
 
   EngineThread(JoinWorld join, CreateEngine create);
-  ~EngineThread();  // aborts what is under way and waits for it; what is queued ends with Aborted
+  ~EngineThread();  // aborts the task under way and waits for it; queued tasks end with Aborted
 
-  // Joins the world of ranks and loads the model; or, where the engine at hand suits the options but for the
-  // epoch, meets the new world with it and reads nothing. `progress` and `done` are called on this thread;
-  // `done` exactly once. FailedPrecondition: this worker has been in that epoch or a later one.
+  // Joins the world of ranks and loads the model. When the engine of an earlier epoch suits the options
+  // (Engine::Suits), that engine joins the new world instead and reads nothing. `progress` and `done` are
+  // called on the engine thread, `done` exactly once. FailedPrecondition: this worker has been in that epoch
+  // or a later one.
   void Load(EngineOptions options, const std::string& nccl_world, absl::Duration collective_timeout,
             Engine::Progress progress, LoadDone done);
 
-  // Queues a step; `done` is called exactly once, mostly on this thread. FailedPrecondition: no model is
-  // loaded, or the plan is of another epoch.
+  // Queues a step. `done` is called exactly once: on the engine thread, or on the calling thread when the
+  // engine thread is ending. FailedPrecondition: no model is loaded, or the plan is of another epoch.
   void Execute(model::StepPlan plan, ExecuteDone done);
 
-  // Breaks the world of an epoch and of those before it for good: calls under way end soon, and later ones at
-  // once. From any thread. With MPI no later epoch can be entered then.
+  // Breaks the worlds of `epoch` and of all earlier epochs for good: collective calls under way end soon,
+  // later ones at once. From any thread. With MPI, no later epoch can be entered after this.
   void Abort(Epoch epoch);
 
   uint64_t steps_finished() const { return steps_finished_; }
-  bool busy() const { return steps_pending_ > 0; }  // with steps
+  bool busy() const { return steps_pending_ > 0; }  // steps are queued or under way
 
  private:
   struct Task {
@@ -71,7 +72,7 @@ class EngineThread {
   absl::StatusOr<EngineMemory> LoadNow(const EngineOptions& options, const WorldRequest& world,
                                        const Engine::Progress& progress);
   absl::StatusOr<model::StepResult> ExecuteNow(const model::StepPlan& plan);
-  // The world of the load under way; Aborted, if its epoch was.
+  // Sets the world of the load under way. Aborted: its epoch was aborted.
   absl::Status Enter(std::shared_ptr<Communicator> world);
 
   const JoinWorld join_;
@@ -83,12 +84,12 @@ class EngineThread {
   std::condition_variable posted_;
   std::deque<Task> tasks_;
   bool ending_ = false;
-  std::optional<Epoch> aborted_;         // this one and those before it
-  std::shared_ptr<Communicator> world_;  // of epoch_; replaced under mutex_, by the thread only
-  std::optional<Epoch> epoch_;           // of the last load; likewise
+  std::optional<Epoch> aborted_;         // the latest aborted epoch; all earlier ones are aborted too
+  std::shared_ptr<Communicator> world_;  // of epoch_; written by the thread only, under mutex_
+  std::optional<Epoch> epoch_;           // of the last load; written by the thread only, under mutex_
 
-  // The thread's own.
-  std::shared_ptr<Communicator> engine_world_;  // whose groups the engine has: goes after it
+  // Used by the thread only.
+  std::shared_ptr<Communicator> engine_world_;  // the engine has its groups: destroyed after the engine
   std::unique_ptr<Engine> engine_;
 
   std::thread thread_;

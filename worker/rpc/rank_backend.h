@@ -1,5 +1,5 @@
-// Where a worker's rank computes and how it meets its peers, from what its command line says and what the
-// machine has.
+// The device on which a worker's rank computes and the way it meets its peers, from the settings and the
+// machine.
 #pragma once
 
 #include <functional>
@@ -16,7 +16,7 @@ struct RankBackend {
   std::string card;  // as in WorkerIdentity
   JoinWorld join;
   CreateEngine create;
-  std::function<absl::StatusOr<std::string>()> new_world;  // empty: no NCCL
+  std::function<absl::StatusOr<std::string>()> new_world;  // makes a secret of NCCL; empty: no NCCL
 };
 
 struct BackendChoice {
@@ -31,8 +31,8 @@ struct BackendChoice {
   bool unverified_kernels = false;
 };
 
-// Logs what it comes to. InvalidArgument: no such backend. FailedPrecondition: cuda without a card, a driver
-// or a build for it.
+// Logs the choice. InvalidArgument: no such backend. FailedPrecondition: cuda without a card, a driver or a
+// build for it.
 absl::StatusOr<RankBackend> ChooseBackend(const BackendChoice& choice);
 
 }  // namespace deeprack::worker

@@ -15,6 +15,7 @@
 #include "base/rpc/credentials.h"
 #include "base/status_macros.h"
 #include "grpcpp/grpcpp.h"
+#include "model/step/message_size.h"
 #include "spdlog/spdlog.h"
 #include "worker/rpc/coordinator_link.h"
 #include "worker/rpc/worker_service.h"
@@ -22,9 +23,6 @@
 namespace deeprack::worker {
 namespace {
 
-// The largest plan: thousands of tokens and block tables, and results with 20 log-probabilities for each
-// token.
-constexpr int kMaxMessageBytes = 64 << 20;
 constexpr auto kShutdownWithin = std::chrono::milliseconds(500);
 
 std::string HostName() {
@@ -33,7 +31,7 @@ std::string HostName() {
   return name;
 }
 
-// The address to serve at. Empty: near the coordinator, see WorkerNodeOptions.
+// The address of the service. `listen` as in WorkerNodeOptions.
 absl::StatusOr<HostPort> ListenAddress(const std::string& listen, const HostPort& coordinator) {
   if (!listen.empty()) return ParseHostPort(listen);
   if (IsLoopback(coordinator.host)) return HostPort{"127.0.0.1", 0};
@@ -53,7 +51,7 @@ class Node final : public WorkerNode {
     engine_->Abort(std::numeric_limits<Epoch>::max());
     if (link_ != nullptr) link_->Leave(reason_.empty() ? "the worker is ending" : reason_);
     if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kShutdownWithin);
-    engine_.reset();  // after the server: handlers wait for it
+    engine_.reset();  // after the server: its handlers use the engine thread
   }
 
   absl::Status Serve(const WorkerNodeOptions& options) {
@@ -65,8 +63,8 @@ class Node final : public WorkerNode {
     int port = 0;
     builder.AddListeningPort(ToString(listen), ServerCredentials(options.tls), &port);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
-    builder.SetMaxSendMessageSize(kMaxMessageBytes);
+    builder.SetMaxReceiveMessageSize(static_cast<int>(model::kMostMessageBytes));
+    builder.SetMaxSendMessageSize(static_cast<int>(model::kMostMessageBytes));
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port == 0) {

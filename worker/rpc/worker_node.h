@@ -1,4 +1,4 @@
-// A worker as the coordinator sees it: its gRPC server, its stream to the coordinator and its engine thread.
+// A worker process: its gRPC server, its stream to the coordinator and its engine thread.
 #pragma once
 
 #include <functional>
@@ -16,16 +16,17 @@ namespace deeprack::worker {
 
 struct WorkerNodeOptions {
   std::string coordinator;  // host:port
-  // Port 0: any. On every interface (0.0.0.0, ::) the coordinator takes the address this worker comes from.
-  // "": any port of 127.0.0.1 when the coordinator is on loopback, of every interface otherwise.
+  // host:port of this worker's service. Port 0: any. With every interface (0.0.0.0, ::) the coordinator takes
+  // the host from the connection. "": any port, of 127.0.0.1 when the coordinator is on loopback, else of
+  // every interface.
   std::string listen;
-  std::optional<ClusterTls> tls;  // needed as soon as one of the two addresses is not loopback
+  std::optional<ClusterTls> tls;  // needed when one of the two addresses is not loopback
   std::string backend = "cpu";
   std::string card;                                        // as in WorkerIdentity
   std::function<absl::StatusOr<std::string>()> new_world;  // of WorkerService's events; empty: no NCCL
   int launch_rank = -1;                                    // -1: no launcher
   int launch_world = 1;
-  int threads = 1;  // of the engine, when the coordinator leaves it to the worker
+  int threads = 1;  // of the engine, when the coordinator asks for 0
   absl::Duration connect_timeout = absl::Seconds(30);
 };
 
@@ -35,16 +36,16 @@ class WorkerNode {
   // (open to the network without tls), Unavailable (the address cannot be bound; no coordinator).
   static absl::StatusOr<std::unique_ptr<WorkerNode>> Start(const WorkerNodeOptions& options, JoinWorld join,
                                                            CreateEngine create);
-  virtual ~WorkerNode() = default;  // leaves the cluster; waits for the engine to let go
+  virtual ~WorkerNode() = default;  // leaves the cluster; waits for the engine thread to end
 
-  // Blocks until there is a reason to end: OK when asked to (by the coordinator, or RequestStop), otherwise
-  // what went wrong. A model that could not be loaded shows here once the coordinator has taken note.
+  // Blocks until there is a reason to end. OK: the coordinator or RequestStop asked for it. Otherwise the
+  // error. A load that failed ends the wait when the coordinator ends the stream.
   virtual absl::Status WaitUntilEnd() = 0;
 
   // From any thread.
   virtual void RequestStop(const std::string& reason) = 0;
 
-  // What the last Load came to; OK before the first. Decides this program's exit code.
+  // The status of the last Load; OK before the first. It decides this program's exit code.
   virtual absl::Status load_status() const = 0;
 };
 

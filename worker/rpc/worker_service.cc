@@ -12,7 +12,7 @@
 namespace deeprack::worker {
 namespace {
 
-// Streams the progress of one load, no faster than a person can use it. Deletes itself.
+// Streams the progress of one load, at most every kReportEvery. Deletes itself.
 class LoadReactor final : public grpc::ServerWriteReactor<cluster::LoadProgress> {
  public:
   LoadReactor(EngineThread* engine, Epoch epoch) : engine_(engine), epoch_(epoch) {}
@@ -77,8 +77,8 @@ class LoadReactor final : public grpc::ServerWriteReactor<cluster::LoadProgress>
   std::chrono::steady_clock::time_point last_report_{};
 };
 
-// One step. The coordinator cancels it when another rank was lost: then this rank's wait for that one must
-// end too.
+// One step. The coordinator cancels the call when another rank is lost: then this rank's wait for the lost
+// rank must end too.
 class StepReactor final : public grpc::ServerUnaryReactor {
  public:
   StepReactor(EngineThread* engine, Epoch epoch) : engine_(engine), epoch_(epoch) {}

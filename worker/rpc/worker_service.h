@@ -1,4 +1,4 @@
-// The gRPC service Worker: Load, ExecuteStep, Stop. Handlers hand their work to the engine thread and return.
+// The gRPC service Worker. Handlers queue their work for the engine thread and return.
 #pragma once
 
 #include <functional>
@@ -14,13 +14,13 @@ namespace deeprack::worker {
 class WorkerService final : public cluster::Worker::CallbackService {
  public:
   struct Events {
-    std::function<void(const absl::Status&)> on_loaded;  // what each Load came to
+    std::function<void(const absl::Status&)> on_loaded;  // the end of each Load
     std::function<void(std::string reason)> on_stop;     // the coordinator asks this process to end
-    // Makes the secret of a world over NCCL; empty: this worker cannot.
+    // Makes the secret of a world over NCCL. Empty: this worker cannot use NCCL.
     std::function<absl::StatusOr<std::string>()> new_world;
   };
 
-  // `engine` outlives the service. default_threads: for requests that leave the number to the worker.
+  // `engine` outlives the service. default_threads: for requests with 0 threads.
   WorkerService(EngineThread* engine, int default_threads, Events events);
 
   grpc::ServerUnaryReactor* NewWorld(grpc::CallbackServerContext* context,

@@ -77,7 +77,8 @@ void Sampler::Plan(std::span<const ScoreRequest> scores, std::span<const SampleR
   }
 }
 
-// Rows as they are first, then those that are adjusted, which pass through a buffer of their own.
+// First the samples whose logits are unchanged, then the samples whose logits are adjusted in a separate
+// buffer.
 void Sampler::PlanSamples(std::span<const SampleRequest> samples, int64_t padded_rows) {
   const int64_t count = std::ssize(samples);
   const Staged<int32_t> rows = inputs_.Take<int32_t>(std::max(count, padded_rows));
@@ -132,7 +133,7 @@ absl::Status Sampler::Sample(const Matrix& logits) {
     const int64_t count = LayOutAdjustments(row, args);
     DR_RETURN_IF_ERROR(adjustments_.Send());
     area_in_use = true;
-    // A copy: log-probabilities are of the raw logits.
+    // Adjusts a copy, because log-probabilities are of the raw logits.
     const Matrix copy = Rows(adjusted_, 0, count);
     args.logits = copy;
     kernels_.copy_rows({.x = Rows(logits, row, count), .out = copy}, execution_);
@@ -170,7 +171,7 @@ int64_t Sampler::LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args)
     biases = more_biases;
     counts = more_counts;
   }
-  DR_CHECK(rows > 0);  // the area holds any one row's
+  DR_CHECK(rows > 0);  // the area holds the adjustments of any one row
 
   const auto adjustment = adjustments_.Take<LogitAdjustment>(rows);
   const auto bias = adjustments_.Take<LogitBias>(biases);

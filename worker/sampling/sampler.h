@@ -1,7 +1,7 @@
-// From rows of logits to the next tokens of sequences and to log-probabilities.
+// Computes the next tokens of sequences, and log-probabilities, from rows of logits.
 //
-// A step goes: Plan, which lays out on the host what kernels will need, Score and Sample, which queue the
-// kernels, and, once `results` is back on the host, the answers.
+// Calls of a step, in order: Plan prepares the kernels' inputs on the host; Score and Sample queue the
+// kernels; after `results` has been copied to the host, ScoreOf, TokenOf and LogprobsOf return the answers.
 #pragma once
 
 #include <cstdint>
@@ -18,14 +18,15 @@
 
 namespace deeprack::worker {
 
-// The log-probability of a given token after a batch row.
+// Requests the log-probability of `token` after a batch row.
 struct ScoreRequest {
   int32_t batch_row = 0;
   TokenId token = 0;
-  int32_t num_top = 0;  // and those of so many of the likeliest
+  int32_t num_top = 0;  // also those of the num_top most likely tokens
 };
 
-// A draw after a batch row, as its sequence's plan says; the plan outlives the step.
+// Requests a token drawn after a batch row with the sampling parameters of `plan`, which must outlive the
+// step.
 struct SampleRequest {
   int32_t batch_row = 0;
   const model::SequencePlan* plan = nullptr;
@@ -33,42 +34,44 @@ struct SampleRequest {
 
 class Sampler {
  public:
-  // logit_rows: of the buffer that all logits come in. `adjusted`: fp32 [n, vocab] of the device's memory,
-  // rows that draws may change. All outlive the sampler.
+  // logit_rows: rows of the buffer that holds logits. `adjusted`: fp32 [n, vocab_size] in the device's
+  // memory, for copies that the sampler changes. All arguments must outlive the sampler.
   Sampler(Device& device, int64_t logit_rows, const kernels::Matrix& adjusted, StagedArea& inputs,
           StagedArea& results, StagedArea& adjustments);
 
-  // Begins a step. Fills `inputs` and makes room in `results`. sample_rows() has at least padded_rows
-  // entries, of which those beyond the samples name row 0.
+  // Begins a step: fills `inputs` and takes room in `results`. sample_rows() has at least padded_rows
+  // entries; entries beyond the samples are 0.
   void Plan(std::span<const ScoreRequest> scores, std::span<const SampleRequest> samples,
             int64_t padded_rows = 0);
 
-  // In the device's memory: the batch rows whose logits Score and Sample are to be given, in order.
+  // In the device's memory: the batch rows whose logits Score and Sample must be given, in order.
   const int32_t* score_rows() const { return score_rows_; }
   const int32_t* sample_rows() const { return sample_rows_; }
 
-  // The raw logits of scores [first, first + logits.rows), first a multiple of logit_rows. Queued.
+  // Queues the kernels for scores [first, first + logits.rows). `logits`: the raw logits of these scores,
+  // fp32 [rows, vocab_size]. `first` must be a multiple of logit_rows.
   void Score(const kernels::Matrix& logits, int64_t first);
-  // The raw logits of all samples, in the order of sample_rows. Queued; waits for the device only when more
-  // adjustments are asked for than their area holds.
+  // Queues the kernels for all samples. `logits`: the raw logits of all samples in the order of
+  // sample_rows(), fp32 [rows, vocab_size]. Waits for the device only if the adjustments do not fit in their
+  // area at once.
   absl::Status Sample(const kernels::Matrix& logits);
 
-  // By index of the requests; log-probabilities as far as they were asked for.
+  // Answers by the index of the request. Log-probabilities only as far as they were requested.
   model::PositionLogprobs ScoreOf(size_t score) const;
   TokenId TokenOf(size_t sample) const { return tokens_.host[row_of_sample_[sample]]; }
   model::PositionLogprobs LogprobsOf(size_t sample) const;
-  // The row of `sample` in the logits that Sample was given.
+  // The row of `sample` in the argument of Sample.
   int32_t RowOf(size_t sample) const { return row_of_sample_[sample]; }
 
  private:
   struct Scored {
-    TokenId token = -1;  // -1: the drawn one
+    TokenId token = -1;  // -1: the drawn token
     int32_t num_top = 0;
-    int32_t first_top = 0;
+    int32_t first_top = 0;  // index of its first entry in top_ids_
   };
 
   void PlanSamples(std::span<const SampleRequest> samples, int64_t padded_rows);
-  // Lays out the adjustments of samples from `row` on, as many as there is room for, and returns how many.
+  // Prepares the adjustments of samples from `row` on, as many as fit in the area. Returns how many.
   int64_t LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args);
   model::PositionLogprobs Logprobs(size_t entry, TokenId token) const;
 
@@ -81,15 +84,15 @@ class Sampler {
   StagedArea& results_;
   StagedArea& adjustments_;
 
-  // Of the step under way.
+  // State of the current step.
   const int32_t* score_rows_ = nullptr;
   const int32_t* sample_rows_ = nullptr;
-  std::vector<const model::SequencePlan*> plan_of_row_;  // of the samples' logits
+  std::vector<const model::SequencePlan*> plan_of_row_;  // by row of the samples' logits
   std::vector<int32_t> row_of_sample_;
-  int64_t first_adjusted_ = 0;  // rows from here on are adjusted
+  int64_t first_adjusted_ = 0;  // rows of samples from this one on are adjusted
   Staged<kernels::Draw> draws_;
-  std::vector<Scored> scored_;         // the scores, then the samples with log-probabilities, by row
-  std::vector<int32_t> entry_of_row_;  // of scored_, -1: none
+  std::vector<Scored> scored_;         // the scores, then the samples with log-probabilities by row
+  std::vector<int32_t> entry_of_row_;  // by row of the samples' logits: index in scored_; -1: none
   int64_t num_scores_ = 0;
   Staged<kernels::ScoredRow> scored_rows_;
   Staged<TokenId> tokens_;

@@ -29,7 +29,7 @@ std::vector<int> NumbersOf(hwloc_const_bitmap_t bitmap) {
   return numbers;
 }
 
-// The cores of `node`; its processors as cores of one where the system does not tell of cores.
+// The cores of `node`. If the system does not tell cores, each processor counts as a core.
 std::vector<std::vector<int>> CoresOf(hwloc_topology_t topology, hwloc_obj_t node) {
   std::vector<std::vector<int>> cores;
   for (hwloc_obj_t core = nullptr; (core = hwloc_get_next_obj_inside_cpuset_by_type(

@@ -1,4 +1,4 @@
-// The machine as hwloc sees it, and binding to parts of it.
+// Reads the machine's topology with hwloc and binds threads and memory to parts of it.
 #pragma once
 
 #include <cstddef>
@@ -15,19 +15,22 @@ namespace deeprack::worker {
 
 class HwlocTopology {
  public:
-  // This machine, less what the cgroup of this process is denied. Internal: hwloc cannot tell.
+  // This machine without the parts that this process's cgroup denies. Internal: hwloc cannot read the
+  // topology.
   static absl::StatusOr<HwlocTopology> OfThisMachine();
-  // One that is described in hwloc's words ("numa:2 core:4 pu:2"); nothing can be bound to it.
+  // A topology from a description in hwloc's syntax ("numa:2 core:4 pu:2"). Binding does not work with it.
   static absl::StatusOr<HwlocTopology> Synthetic(const std::string& description);
 
-  // Nodes without processors of their own (fast or far memory beside a node's) are left out.
+  // The nodes that have processors. NUMA nodes with memory only are left out.
   Machine machine() const;
 
-  // Pages of `data` that are touched from now on come from `node`, from elsewhere only when it has none left;
-  // or from `nodes` by turns. FailedPrecondition with the system's reason: they will come from anywhere.
+  // Pages of `data` that are touched from now on come from `nodes`: from one node as long as it has free
+  // memory, or from several nodes in turn. FailedPrecondition, with the system's reason: the pages may come
+  // from any node.
   absl::Status PlaceMemory(std::byte* data, int64_t bytes, const std::vector<int>& nodes) const;
 
-  // The calling thread, and those that it starts. Errors as above.
+  // Binds the calling thread, and threads that it starts later, to `processors`. FailedPrecondition, with the
+  // system's reason: not bound.
   absl::Status ConfineThisThread(const std::vector<int>& processors) const;
 
  private:
@@ -36,7 +39,7 @@ class HwlocTopology {
   };
   explicit HwlocTopology(void* topology) : topology_(topology) {}
 
-  std::unique_ptr<void, Destroy> topology_;  // hwloc_topology_t, whose header stays out of this one
+  std::unique_ptr<void, Destroy> topology_;  // hwloc_topology_t; hwloc.h is not included here
 };
 
 }  // namespace deeprack::worker

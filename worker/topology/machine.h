@@ -1,4 +1,4 @@
-// A machine's processors and which memory is near them: a value, whatever it was read from.
+// The processors of a machine by NUMA node. A plain value, independent of its source.
 #pragma once
 
 #include <vector>
@@ -6,12 +6,12 @@
 namespace deeprack::worker {
 
 struct NumaNode {
-  int number = 0;                       // the system's
-  std::vector<std::vector<int>> cores;  // each core's processors, by the system's numbers
+  int number = 0;                       // the system's number of the node
+  std::vector<std::vector<int>> cores;  // the system's numbers of each core's processors
 };
 
 struct Machine {
-  std::vector<NumaNode> nodes;  // those that have processors; at least one
+  std::vector<NumaNode> nodes;  // nodes with processors; at least one
 };
 
 }  // namespace deeprack::worker

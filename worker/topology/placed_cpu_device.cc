@@ -13,7 +13,7 @@
 namespace deeprack::worker {
 namespace {
 
-// Threads that have their processors to themselves wait for the next operation longer than those that share.
+// Threads with their own processors spin longer for the next operation than threads that share processors.
 constexpr std::chrono::microseconds kSpinOfBoundThreads{200};
 
 }  // namespace
@@ -22,14 +22,15 @@ std::unique_ptr<Device> MakePlacedCpuDevice(const PlacementRequest& request) {
   kernels::ThreadPoolOptions pool = {.threads = request.threads};
   auto topology = HwlocTopology::OfThisMachine();
   if (!topology.ok()) {
-    spdlog::warn("threads and memory are bound nowhere: {}", std::string(topology.status().message()));
+    spdlog::warn("threads and memory are not bound to processors and NUMA nodes: {}",
+                 std::string(topology.status().message()));
     return MakeCpuDevice(pool);
   }
   const RankPlacement placement = PlaceRank(topology->machine(), request);
   spdlog::info("{}", Describe(placement, request));
   pool.processors = placement.processors;
   if (!pool.processors.empty()) pool.spin = kSpinOfBoundThreads;
-  // Or, where an earlier load confined it, to all that it may use.
+  // An earlier load may have bound the thread. So without nodes, binds it to all allowed processors.
   const std::vector<int>& stays_on = placement.nodes.empty() ? request.allowed : placement.confined_to;
   if (!stays_on.empty()) {
     if (const absl::Status status = topology->ConfineThisThread(stays_on); !status.ok())
@@ -40,8 +41,9 @@ std::unique_ptr<Device> MakePlacedCpuDevice(const PlacementRequest& request) {
                 warned = false](std::byte* data, int64_t bytes) mutable {
     const absl::Status status = topology->PlaceMemory(data, bytes, nodes);
     if (status.ok() || std::exchange(warned, true)) return;
-    spdlog::warn("{}: it lies where it is first touched; in a container, allow CAP_SYS_NICE",
-                 std::string(status.message()));
+    spdlog::warn(
+        "{}: pages go to the node of the thread that first touches them; in a container, allow CAP_SYS_NICE",
+        std::string(status.message()));
   };
   return MakeCpuDevice(pool, kernels::CpuKernels(), std::move(place));
 }

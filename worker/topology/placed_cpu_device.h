@@ -1,4 +1,4 @@
-// A rank's processor and memory: a CPU device whose threads and mappings are where the rank is placed.
+// A CPU device whose threads and memory are bound where the rank is placed.
 #pragma once
 
 #include <memory>
@@ -8,8 +8,9 @@
 
 namespace deeprack::worker {
 
-// Places the rank on this machine, says so in the log, and makes its device. The calling thread is the one
-// that will use it: it is confined to the rank's NUMA nodes. What cannot be had is logged and done without.
+// Places the rank on this machine, logs the placement and makes the device. Only the calling thread may use
+// the device; the thread is bound to the rank's NUMA nodes. If a binding fails, the function logs a warning
+// and goes on without it.
 std::unique_ptr<Device> MakePlacedCpuDevice(const PlacementRequest& request);
 
 }  // namespace deeprack::worker

@@ -22,14 +22,15 @@ struct Share {
   std::vector<int> processors;  // in the order in which threads take them
 };
 
-// What is left to go by where a container shows a machine that has none of the allowed processors.
+// The fallback when the machine's topology has none of the allowed processors, as in some containers: one
+// node, each processor a core.
 Machine WithoutStructure(const std::vector<int>& allowed) {
   NumaNode node;
   for (const int processor : allowed) node.cores.push_back({processor});
   return {.nodes = {std::move(node)}};
 }
 
-// The machine as far as the process may run on it.
+// The machine's cores with only the allowed processors.
 std::vector<std::vector<Core>> AllowedCores(const Machine& machine, const std::vector<int>& allowed) {
   std::vector<std::vector<Core>> nodes;
   for (const NumaNode& node : machine.nodes) {
@@ -45,8 +46,8 @@ std::vector<std::vector<Core>> AllowedCores(const Machine& machine, const std::v
   return nodes;
 }
 
-// Part `index` of `parts` of the cores, or of their processors where there are fewer cores than parts. Cores
-// are filled one thread each before any gets a second one.
+// Part `index` of `parts` of the cores; if there are fewer cores than parts, of their processors. Every core
+// gets one thread before any core gets a second one.
 Share ShareOf(const std::vector<Core>& cores, int64_t index, int64_t parts) {
   std::vector<Core> units;
   for (const Core& core : cores) {
@@ -75,7 +76,8 @@ std::vector<Core> Joined(const std::vector<std::vector<Core>>& nodes, int64_t be
   return cores;
 }
 
-// Whole nodes for each rank, or equally many ranks on each node; empty where the numbers do not divide.
+// Whole nodes for each rank, or an equal number of ranks on each node. Empty if neither number divides the
+// other.
 std::vector<Share> SharesByNode(const std::vector<std::vector<Core>>& nodes, int64_t ranks) {
   const int64_t count = std::ssize(nodes);
   std::vector<Share> shares;
@@ -85,7 +87,7 @@ std::vector<Share> SharesByNode(const std::vector<std::vector<Core>>& nodes, int
   const int64_t on_node = ranks / count;
   for (int64_t r = 0; r < ranks && shares.size() < static_cast<size_t>(ranks) && ranks % count == 0; ++r) {
     shares.push_back(ShareOf(nodes[r / on_node], r % on_node, on_node));
-    shares.back().nodes = {nodes[r / on_node].front().node};  // also where it has no processor of its own
+    shares.back().nodes = {nodes[r / on_node].front().node};  // also if there is no processor for this rank
   }
   return shares;
 }
@@ -128,7 +130,7 @@ RankPlacement PlaceRank(const Machine& machine, const PlacementRequest& request)
   }
 
   RankPlacement placement;
-  if (shares.empty()) return placement;  // neither: too many threads, on an uneven number of ranks
+  if (shares.empty()) return placement;  // ranks and nodes do not divide, and there are too few processors
   const Share& share = shares[static_cast<size_t>(request.local_rank)];
   if (Hold(shares, request.threads)) {
     placement.processors.assign(share.processors.begin(), share.processors.begin() + request.threads);
@@ -149,7 +151,7 @@ std::string Describe(const RankPlacement& placement, const PlacementRequest& req
   if (!processors.empty()) {
     absl::StrAppend(&text, "on processors ", Ranges(processors));
   } else {
-    absl::StrAppend(&text, "on no processors of their own: there are ", request.allowed.size(),
+    absl::StrAppend(&text, "not bound to single processors: there are ", request.allowed.size(),
                     " for all ranks here");
     if (!placement.confined_to.empty()) {
       absl::StrAppend(&text, "; they stay on ", Ranges(placement.confined_to));

@@ -1,6 +1,7 @@
 // A whole coordinator for tests, without a cluster: real HTTP, endpoints, scheduler; scripted workers.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -8,26 +9,11 @@
 #include "coordinator/api/api_context.h"
 #include "coordinator/api/endpoints.h"
 #include "coordinator/api/http_server.h"
+#include "tests/unit/api/byte_model.h"
 #include "tests/unit/api/http_client.h"
 #include "tests/unit/api/scripted_executor.h"
-#include "tests/unit/chat/byte_tokenizer.h"
 
 namespace deeprack::coordinator {
-
-inline std::shared_ptr<ServedModel> MakeByteModel(int32_t max_context = 512) {
-  auto model = std::make_shared<ServedModel>();
-  model->name = "bytes";
-  auto tokenizer = std::make_unique<ByteTokenizer>();
-  model->chat_template = *ChatTemplate::Create(tokenizer.get());
-  model->vocab_size = tokenizer->vocab_size();
-  model->tokenizer = std::move(tokenizer);
-  model->defaults.temperature = 0.6f;
-  model->defaults.top_p = 0.95f;
-  model->eos_token_ids = {ByteTokenizer::kEos};
-  model->bos_token_id = ByteTokenizer::kBos;
-  model->max_context = max_context;
-  return model;
-}
 
 struct ApiServerOptions {
   std::string script = "2 and 2\n</think>\n\n4";
@@ -35,18 +21,22 @@ struct ApiServerOptions {
   int32_t max_waiting = 64;
   int32_t max_sequences = 16;
   HttpOptions http;
+  EventQueueLimits events;
+  std::function<HttpHandler(HttpHandler)> around;  // the handler to serve with instead
 };
 
 class ApiServer {
  public:
   explicit ApiServer(ApiServerOptions options = {})
-      : context_(MakeByteModel(options.max_context), &clock_),
+      : context_(MakeByteModel(options.max_context), &clock_, options.events),
         executor_(ByteTokenizer().Ids(options.script)) {
     limits_ = {.max_sequences = options.max_sequences,
                .max_waiting = options.max_waiting,
                .max_context = options.max_context,
                .blocks_per_dp_rank = 256};
-    server_ = *HttpServer::Start(options.http, MakeRouter(&context_), HttpErrorBody);
+    HttpHandler handler = MakeRouter(&context_);
+    if (options.around) handler = options.around(std::move(handler));
+    server_ = *HttpServer::Start(options.http, std::move(handler), HttpErrorBody);
   }
 
   // As the coordinator does it: end the streams, stop the threads, and only then the loop.

@@ -3,10 +3,12 @@
 
 #include <atomic>
 #include <mutex>
+#include <thread>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/unit/api/http_client.h"
+#include "tests/unit/api/latch.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -58,8 +60,13 @@ TEST(HttpServer, RefusesWhatIsTooLarge) {
 
 TEST(HttpServer, RefusesWhatIsNoHttp) {
   const auto server = Start({}, Echo);
-  for (const char* garbage : {"\x16\x03\x01\x02\r\n\r\n", "GET\r\n\r\n",
-                              "POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n", "GET / HTTP/9.9\r\n\r\n"}) {
+  for (const char* garbage :
+       {"\x16\x03\x01\x02\r\n\r\n", "GET\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: xchunked\r\n\r\nx",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"}) {
     HttpClient client(server->port());
     client.Send(garbage);
     EXPECT_EQ(client.ReadReply().status, 400) << garbage;
@@ -136,7 +143,7 @@ TEST(HttpServer, NoticesAClientThatLeaves) {
   std::atomic<int> waiting = 0, gone = 0;
   const auto server = Start({}, [&](HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
     if (request.path == "/stream") exchange->StartStream();
-    exchange->OnDisconnect([&gone] { ++gone; });
+    exchange->OnDisconnect([&gone](Disconnect why) { gone += why == Disconnect::kClientLeft; });
     ++waiting;
   });
   for (const char* path : {"/stream", "/whole"}) {
@@ -154,7 +161,7 @@ TEST(HttpServer, CutsAClientThatNeverReads) {
   const auto server =
       Start({.stream_queue_bytes = 64 << 10}, [&](HttpRequest, std::shared_ptr<HttpExchange> exchange) {
         exchange->StartStream();
-        exchange->OnDisconnect([&gone] { gone = true; });
+        exchange->OnDisconnect([&gone](Disconnect why) { gone = why == Disconnect::kSlowClient; });
         auto pump = std::make_shared<std::function<void()>>();
         *pump = [exchange, pump, &gone] {
           if (gone) {
@@ -169,6 +176,75 @@ TEST(HttpServer, CutsAClientThatNeverReads) {
   HttpClient client(server->port(), /*receive_buffer=*/4096);
   client.SendRequest("GET", "/");
   EXPECT_TRUE(Eventually([&] { return gone.load(); }));
+}
+
+TEST(HttpServer, CutsAClientThatStopsReading) {
+  std::atomic<bool> slow = false;
+  const auto server = Start(
+      {.write_timeout = absl::Milliseconds(50)}, [&](HttpRequest, std::shared_ptr<HttpExchange> exchange) {
+        exchange->StartStream();
+        exchange->OnDisconnect([&slow](Disconnect why) { slow = why == Disconnect::kSlowClient; });
+        exchange->Send(std::string(8 << 20, 'x'));  // one event: no queue limit applies
+      });
+  HttpClient client(server->port(), /*receive_buffer=*/4096);
+  client.SendRequest("GET", "/");
+  EXPECT_TRUE(Eventually([&] { return slow.load(); }));
+}
+
+TEST(HttpServer, AnEventLargerThanAllLimitsArrives) {
+  const std::string event(3 << 20, 'x');
+  const auto server = Start({.stream_queue_bytes = 1024, .stream_queue_hard_bytes = 1024},
+                            [&](HttpRequest, std::shared_ptr<HttpExchange> exchange) {
+                              exchange->StartStream();
+                              exchange->Send(event);
+                              exchange->EndStream();
+                            });
+  EXPECT_EQ(HttpClient(server->port()).Request("GET", "/").body, event);
+}
+
+TEST(HttpServer, RunsWorkAsideWhileConnectionsAreServed) {
+  Latch release;
+  const auto server = Start({.threads = 1, .work_threads = 1, .work_queue_bytes = 100},
+                            [&](HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
+                              if (request.path == "/quick") return exchange->Respond({.body = "quick"});
+                              const bool taken = exchange->RunAside(60, [exchange, &release] {
+                                release.Wait();
+                                exchange->Post([exchange] { exchange->Respond({.body = "long"}); });
+                              });
+                              if (!taken) exchange->Respond({.status = 429, .body = "full"});
+                            });
+  HttpClient waiting(server->port());
+  waiting.SendRequest("GET", "/long");
+  EXPECT_TRUE(Eventually([&] { return HttpClient(server->port()).Request("GET", "/long").status == 429; }));
+  EXPECT_EQ(HttpClient(server->port()).Request("GET", "/quick").body, "quick");
+  release.Open();
+  EXPECT_EQ(waiting.ReadReply().body, "long");
+}
+
+TEST(HttpServer, StopDropsWorkThatWaits) {
+  Latch release, running;
+  std::atomic<int> ran = 0;
+  std::unique_ptr<HttpServer> server =
+      Start({.work_threads = 1}, [&](HttpRequest, std::shared_ptr<HttpExchange> exchange) {
+        EXPECT_TRUE(exchange->RunAside(1, [exchange, &release, &running, &ran] {
+          running.Open();
+          release.Wait();
+          ++ran;
+        }));
+      });
+  HttpClient first(server->port()), second(server->port());
+  first.SendRequest("GET", "/");
+  running.Wait();
+  second.SendRequest("GET", "/");
+  std::thread opener([&] {
+    absl::SleepFor(absl::Milliseconds(20));
+    release.Open();
+  });
+  server->Stop(absl::ZeroDuration());
+  opener.join();
+  EXPECT_LE(ran, 2);
+  server.reset();
+  EXPECT_TRUE(first.WaitForClose());
 }
 
 TEST(HttpServer, StopWaitsForAnswersUnderWay) {

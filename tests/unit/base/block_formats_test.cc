@@ -1,4 +1,4 @@
-// What the comparison with the `gguf` package (tests/formats) does not reach.
+// Cases that the comparison with the `gguf` package (tests/formats) does not cover.
 #include "base/block_formats.h"
 
 #include <gmock/gmock.h>

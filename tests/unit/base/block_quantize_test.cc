@@ -37,7 +37,7 @@ std::vector<float> ThereAndBack(DType type, const std::vector<float>& values) {
   return back;
 }
 
-// Root of the mean squared error, relative to that of the values.
+// The root mean square of the errors, relative to that of the values.
 double RelativeError(DType type, const std::vector<float>& values) {
   const std::vector<float> back = ThereAndBack(type, values);
   double error = 0, square = 0;
@@ -52,7 +52,7 @@ struct Bound {
   DType type;
   double error;  // on normally distributed values
 };
-// From coarse to fine. What the formats reach is a percent or two below.
+// From coarse to fine. The bounds are one or two percent above the measured errors.
 const Bound kBounds[] = {{DType::kQ2K, 0.28},   {DType::kQ3K, 0.150},  {DType::kQ4_0, 0.088},
                          {DType::kQ4_1, 0.080}, {DType::kQ4K, 0.0725}, {DType::kQ5_0, 0.0440},
                          {DType::kQ5_1, 0.039}, {DType::kQ5K, 0.0355}, {DType::kQ6K, 0.0172},
@@ -100,7 +100,7 @@ TEST_P(EveryFormat, OneLargeValueAmongZerosSurvives) {
   }
 }
 
-// What cannot be said in halves is the nearest that can: large, but never infinite.
+// A value beyond half precision becomes the nearest representable value: large, but never infinite.
 TEST_P(EveryFormat, ValuesBeyondTheRangeSaturate) {
   constexpr float kLargest = std::numeric_limits<float>::max();
   for (float huge : {1e9f, 1e20f, kLargest}) {
@@ -112,7 +112,7 @@ TEST_P(EveryFormat, ValuesBeyondTheRangeSaturate) {
     EXPECT_TRUE(BlocksAreFinite(GetParam().type, blocks.data(), 256));
     const std::vector<float> back = ThereAndBack(GetParam().type, values);
     EXPECT_GT(back[3], 5e5f);
-    EXPECT_LE(back[200], -65504);  // where the minimum is a half of its own
+    EXPECT_LE(back[200], -65504);  // lower in formats whose minimum is a half of its own
   }
 }
 
@@ -120,7 +120,7 @@ TEST_P(EveryFormat, TinyValuesBecomeZeroOrAreKept) {
   for (float tiny : {1e-45f, 1e-40f, 1e-30f, 1e-19f, 1e-10f, 1e-7f, 3e-7f}) {
     const std::vector<float> values = Normal(256, tiny);
     const std::vector<float> back = ThereAndBack(GetParam().type, values);
-    // Half precision's steps are 2^-24; a level is at most 32 of them away.
+    // Half precision has steps of 2^-24. A level is at most 32 steps away.
     for (size_t i = 0; i < 256; ++i) EXPECT_NEAR(back[i], values[i], 8 * 0x1p-24 + 2 * tiny);
   }
 }

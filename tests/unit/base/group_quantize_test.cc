@@ -27,7 +27,7 @@ double SquaredError(std::span<const float> values, const BlockInt4G128& block) {
   return error;
 }
 
-// Rounding to the nearest level of the scale that spans the values: what the search must beat.
+// Rounds to the nearest level of the scale that spans the values: the search must have a smaller error.
 double SpannedError(std::span<const float> values, bool symmetric) {
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
   const double scale = symmetric ? std::max(std::fabs(*low), std::fabs(*high)) / 7.5
@@ -71,7 +71,7 @@ TEST(GroupQuantizeTest, ScalesAreBf16AndZerosInRange) {
   }
 }
 
-// What lies on the levels of a bf16 scale among those tried comes back as it was.
+// Values on the levels of a bf16 scale that the search tries are unchanged.
 TEST(GroupQuantizeTest, ExactValuesStayExact) {
   std::vector<float> values;
   for (int i = 0; i < 128; ++i) values.push_back(static_cast<float>(i % 16) * 0.25f);
@@ -98,7 +98,7 @@ TEST(GroupQuantizeTest, Int8RowsAreWithinHalfALevel) {
   std::vector<int8_t> q(values.size());
   const float scale = ToFloat(QuantizeInt8Row(values, q.data()));
   for (size_t i = 0; i < values.size(); ++i) {
-    // The largest may be cut: its scale was rounded to eight bits.
+    // The largest value may be clipped, because its scale was rounded to eight bits.
     const float slack = std::abs(q[i]) >= 127 ? 0.5f : 0.0f;
     EXPECT_LE(std::fabs(static_cast<float>(q[i]) * scale - values[i]), scale * (0.5001f + slack));
   }

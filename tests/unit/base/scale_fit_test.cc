@@ -59,7 +59,7 @@ TEST(ScaleFit, MinimumIsNeverNegative) {
   }
 }
 
-// The search looks at a few dozen candidates; a dense grid finds little better.
+// The search tries a few dozen candidates; a dense grid finds only a little smaller errors.
 TEST(ScaleFit, IsCloseToTheBestOfADenseGrid) {
   double ours = 0, best = 0;
   for (uint32_t seed = 0; seed < 50; ++seed) {

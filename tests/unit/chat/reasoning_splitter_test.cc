@@ -15,7 +15,7 @@ void PrintTo(const Split& split, std::ostream* out) {
   *out << "{" << split.reasoning << "|" << split.content << "}";
 }
 
-// Token by token, as an answer comes.
+// Gives the splitter one token at a time, as an answer arrives.
 Split SplitAnswer(const std::string& answer, bool in_reasoning) {
   const ByteTokenizer tokenizer;
   ReasoningSplitter splitter(ByteTokenizer::kThinkBegin, ByteTokenizer::kThinkEnd, in_reasoning);

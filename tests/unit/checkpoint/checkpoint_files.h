@@ -1,4 +1,4 @@
-// Files for the tests of checkpoint/: a folder that goes away, files with any bytes, a small model.
+// Files for the tests of checkpoint/: a temporary folder, files with any bytes, a small model.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@
 
 namespace deeprack::checkpoint {
 
-// A new folder, removed at the end.
+// A new folder, which the destructor removes.
 class TestFolder {
  public:
   TestFolder() {
@@ -45,7 +45,7 @@ inline std::string ReadBytes(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// The bytes of a safetensors file with this header, whatever it says.
+// The bytes of a safetensors file with this header; the header may be invalid.
 inline std::string FileOf(const std::string& header, const std::string& data) {
   std::string bytes;
   for (int shift = 0; shift < 64; shift += 8) {
@@ -67,7 +67,7 @@ struct TestTensor {
 
 using TestTensors = std::map<std::string, TestTensor>;
 
-// Writes the tensors, filled with a pattern, to their files; with an index if they are in several.
+// Writes the tensors, filled with a pattern, to their files, and an index if there are several files.
 inline void WriteTensors(const TestFolder& folder, const TestTensors& tensors, bool with_index = false) {
   std::map<std::string, SafetensorsWriter> files;
   std::vector<std::pair<std::string, std::string>> index;
@@ -88,8 +88,8 @@ inline void WriteTensors(const TestFolder& folder, const TestTensors& tensors, b
   }
 }
 
-// What a checkpoint of this config holds: fp8 with scales where the config says so, else bf16; the gate's
-// bias f32.
+// The tensors of a checkpoint with this config: fp8 with scales if the config says so, else bf16; the gate's
+// bias is f32.
 inline TestTensors TensorsOfModel(const model::ModelConfig& config) {
   TestTensors tensors;
   for (const model::TensorSpec& spec : model::TensorsOf(config)) {

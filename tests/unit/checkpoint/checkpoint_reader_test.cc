@@ -64,7 +64,7 @@ TEST(CheckpointReaderTest, ReadsShardsThroughTheIndex) {
   reader.Prefetch("d");
 }
 
-// Hugging Face's cache holds links to files elsewhere.
+// Hugging Face's cache has symbolic links to files in other folders.
 TEST(CheckpointReaderTest, FollowsLinks) {
   const TestFolder files;
   const TestFolder links;
@@ -133,7 +133,8 @@ TEST(CheckpointReaderTest, RefusesFileNamesThatLeaveTheFolder) {
   for (const char* name :
        {"../model.safetensors", "/etc/passwd", "x/model.safetensors", "..", ".", "", "a\\u0000b"}) {
     WriteIndex(folder, std::string("{\"a\": \"") + name + "\"}");
-    EXPECT_THAT(Fault(folder, absl::StatusCode::kInvalidArgument), HasSubstr("no plain file name")) << name;
+    EXPECT_THAT(Fault(folder, absl::StatusCode::kInvalidArgument), HasSubstr("not a plain file name"))
+        << name;
   }
 }
 

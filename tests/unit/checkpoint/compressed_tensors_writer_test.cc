@@ -1,4 +1,4 @@
-// Folders of integers in groups that are written here are read here, to the values that quantisation chose.
+// Writes folders of integers in groups and reads them back: the values are those that quantisation chose.
 #include "checkpoint/group_quantized/compressed_tensors_writer.h"
 
 #include <filesystem>
@@ -33,7 +33,7 @@ std::vector<FolderTensor> Tensors(DType type) {
   return {{kNorm, DType::kF32, {40}}, {kWeight, type, {kRows, kCols}}, {kOther, DType::kBF16, {kRows, 8}}};
 }
 
-// The whole model of Tensors(type), in pieces of kRowStep rows on two threads.
+// Writes the model of Tensors(type) in pieces of kRowStep rows on two threads.
 std::vector<float> Write(const std::string& folder, DType type, const CompressedTensorsOptions& options) {
   const std::vector<float> values = Values(kRows * kCols, 5);
   auto writer = CompressedTensorsWriter::Create(folder, Tensors(type), options);

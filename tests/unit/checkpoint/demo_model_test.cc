@@ -1,4 +1,4 @@
-// The demo model in the repository is a checkpoint like R1's.
+// The demo model in the repository is a checkpoint in R1's format.
 #include <filesystem>
 #include <string>
 

@@ -1,4 +1,4 @@
-// Made-up checkpoints of every kind pass the check that files pass, and hold values that a model could have.
+// Dummy checkpoints of every kind pass the check that files must pass, and have values in a model's range.
 #include "checkpoint/dummy_tensors.h"
 
 #include <cmath>
@@ -61,7 +61,7 @@ CheckpointReader Open(const model::ModelConfig& config) {
   return *std::move(reader);
 }
 
-// A whole matrix or vector as its weights' values.
+// The values of a whole matrix or vector.
 std::vector<float> ValuesOf(const model::ModelConfig& config, const CheckpointReader& reader,
                             const model::TensorSpec& spec) {
   const int64_t rows = spec.shape[0], cols = spec.shape.size() > 1 ? spec.shape[1] : 1;
@@ -140,7 +140,7 @@ TEST(DummyTensorsTest, AreTheSameEveryTimeAndNoTwoAlike) {
   EXPECT_NE(std::memcmp(expert(0).bytes.data(), expert(1).bytes.data(), 64), 0);
 }
 
-// Hundreds of gigabytes that take the room of a few blocks.
+// Hundreds of gigabytes of tensors take the memory of a few blocks.
 TEST(DummyTensorsTest, OfTheWholeR1) {
   const model::ModelConfig config = model::MustParse(model::R1Json());
   const CheckpointReader reader = Open(config);

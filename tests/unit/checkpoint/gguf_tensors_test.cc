@@ -1,4 +1,4 @@
-// A GGUF's tensors under the names of the registry.
+// Finds a GGUF's tensors under their names in the registry.
 #include "checkpoint/gguf_tensors.h"
 
 #include <map>
@@ -34,7 +34,7 @@ using Tensors = std::map<std::string, StoredTensor>;
 
 std::string Int(uint32_t value) { return Typed(value); }
 
-// Bytes that tell every float of a file from every other.
+// Bytes in which all floats of a file are different.
 std::string Numbered(size_t bytes, int first) {
   std::string data;
   for (size_t i = 0; i < bytes / 4; ++i) data += model::Raw(static_cast<float>(first + static_cast<int>(i)));

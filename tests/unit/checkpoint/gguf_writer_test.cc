@@ -29,7 +29,9 @@ GgufMetadata SomeMetadata() {
 }
 
 const std::vector<GgufTensorRecord> kTensors = {
-    {.name = "odd", .dtype = DType::kF16, .shape = {3}},  // 6 bytes: the next begins after 26 of padding
+    {.name = "odd",
+     .dtype = DType::kF16,
+     .shape = {3}},  // 6 bytes: 26 bytes of padding before the next tensor
     {.name = "blocks", .dtype = DType::kQ4K, .shape = {2, 3, 512}},
     {.name = "last", .dtype = DType::kF32, .shape = {5}}};
 

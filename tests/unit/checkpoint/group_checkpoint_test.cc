@@ -1,4 +1,4 @@
-// A whole checkpoint of integers in groups: checked part by part against the config, and its block types.
+// Checks whole checkpoints of integers in groups against the config, part by part, and their block types.
 #include <string>
 
 #include "checkpoint/check/checkpoint_check.h"
@@ -43,7 +43,7 @@ model::ModelConfig Int8() {
                                      {"ignore", {"lm_head", "re:.*self_attn"}}}));
 }
 
-// What a checkpoint of such a config holds.
+// The tensors of a checkpoint with this config.
 TestTensors GroupTensorsOfModel(const model::ModelConfig& config) {
   model::ModelConfig plain = config;
   plain.quantization_config.reset();
@@ -118,7 +118,7 @@ TEST(GroupCheckpointTest, NamesAMissingPart) {
   EXPECT_THAT(Fault(Gptq(true), tensors, absl::StatusCode::kInvalidArgument), HasSubstr("[151]"));
 }
 
-// What the config says of a module and what is stored must be the same thing.
+// A module must be stored as the config says.
 TEST(GroupCheckpointTest, HoldsTheFilesAgainstTheModulesLeftOut) {
   const model::ModelConfig skipping = Awq({"self_attn"});
   EXPECT_TRUE(Check(skipping, GroupTensorsOfModel(skipping)).ok());
@@ -164,10 +164,10 @@ TEST(GroupCheckpointTest, BlockTypesFollowTheConfig) {
   EXPECT_EQ(awq.Of("lm_head.weight"), std::nullopt);
   EXPECT_EQ(model::GroupTypes(Awq({"self_attn"})).Of(expert), DType::kInt4G128);
   EXPECT_EQ(TypesOf(Int8(), GroupTensorsOfModel(Int8())).Of(expert), DType::kInt8G128);
-  EXPECT_TRUE(model::GroupTypes(Gptq(true)).empty());  // only the files know
+  EXPECT_TRUE(model::GroupTypes(Gptq(true)).empty());  // only the files tell
 }
 
-// Of two GPTQ weights that may be out of order, one is: it has no block type.
+// The columns of one of two GPTQ weights are out of order: that weight has no block type.
 TEST(GroupCheckpointTest, BlockTypesFollowTheOrderOfColumns) {
   const model::ModelConfig config = Gptq(true);
   const TestFolder folder;

@@ -1,4 +1,5 @@
-// A weight of integers in groups, and its file in each layout: bit by bit from the layouts' definitions.
+// Makes a weight of integers in groups and its files in each layout, bit by bit from the layouts'
+// definitions.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,7 @@ namespace deeprack::checkpoint {
 inline constexpr char kModule[] = "model.layers.0.mlp.up_proj";
 inline constexpr char kWeight[] = "model.layers.0.mlp.up_proj.weight";
 
-// q, zeros and scales at random, each column of a group at random too unless `in_order`.
+// Random q, zeros and scales. Unless `in_order`, each column also belongs to a random group.
 struct GroupedMatrix {
   int64_t rows = 0;
   int64_t cols = 0;
@@ -70,7 +71,7 @@ inline GroupedMatrix RandomMatrix(const model::GroupQuantization& quantization, 
   return m;
 }
 
-// A tensor's bytes to write, and to damage.
+// A tensor's bytes, which a test may damage before they are written.
 struct TensorBytes {
   DType dtype;
   std::vector<int64_t> shape;

@@ -1,4 +1,4 @@
-// Weights of integers in groups are read, whole and in slices, to what their layouts' definitions say.
+// Reads weights of integers in groups, whole and in slices: the values are those of the layouts' definitions.
 #include "checkpoint/group_quantized/group_quantized.h"
 
 #include <limits>
@@ -101,7 +101,7 @@ TEST_P(GroupQuantizedTest, ReadsWhatTheDefinitionSays) {
     ASSERT_EQ(weight->HoldsBlocks(s.col_begin, s.cols), whole);
     if (!whole) continue;
     ++block_reads;
-    // At an odd address, with a byte on each side that must stay.
+    // At an odd address; the bytes before and after must be unchanged.
     std::vector<std::byte> blocks(static_cast<size_t>(s.rows * BytesOf(weight->block_type(), s.cols)) + 2,
                                   std::byte{0x5a});
     ASSERT_TRUE(weight->ReadBlocks(s, blocks.data() + 1).ok());
@@ -132,7 +132,7 @@ TEST(GroupQuantizedTest, WordsOfKnownContent) {
   EXPECT_EQ(word(Packed(), "weight_packed", 5), 0x55555555u);
 }
 
-// compressed-tensors registers g_idx with -1, which means that no order was set.
+// compressed-tensors initialises g_idx with -1, which means that the columns are in order.
 TEST(GroupQuantizedTest, AnUnsetOrderIsInOrder) {
   const GroupQuantization quantization = ActOrder(Packed());
   const TestFolder folder;
@@ -183,7 +183,7 @@ GroupQuantization Asymmetric() {
 
 class DamageTest : public ::testing::TestWithParam<Damage> {};
 
-// Opened or read: an error that names the tensor and the file.
+// Opening or reading gives an error that names the tensor and the file.
 TEST_P(DamageTest, IsRefusedByName) {
   const Damage& damage = GetParam();
   const TestFolder folder;
@@ -338,7 +338,7 @@ INSTANTIATE_TEST_SUITE_P(
                {"weight_scale", "NaN or infinity"}}),
     [](const auto& info) { return info.param.name; });
 
-// Rows and columns that eight do not divide have no words to lie in.
+// Words cannot hold rows and columns that are not a multiple of eight.
 TEST(GroupQuantizedTest, RefusesSizesThatTheLayoutCannotPack) {
   const TestFolder folder;
   WriteGroupFile(folder, FileOf(Awq(), RandomMatrix(Awq(), 8, 128, true)));

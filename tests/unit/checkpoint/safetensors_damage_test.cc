@@ -1,4 +1,4 @@
-// Damaged and hostile safetensors files: each is an error that says what is wrong, and never more than that.
+// Damaged and hostile safetensors files: each gives an error that says what is wrong, and no other harm.
 #include <cstring>
 #include <string>
 #include <vector>
@@ -51,11 +51,11 @@ TEST(SafetensorsDamageTest, TruncatedAnywhere) {
     EXPECT_EQ(OpenStatus(good.substr(0, size)).code(), absl::StatusCode::kDataLoss) << size;
   }
   EXPECT_THAT(std::string(OpenStatus(good + "x").message()),
-              HasSubstr("end at data byte 24, but there are 25"));
+              HasSubstr("end at data byte 24, but the file has 25 data bytes"));
 }
 
-// Whatever one flipped bit makes of the length and the header: an error, or a file whose every tensor lies
-// inside its data (a letter of a name may well have become another).
+// One flipped bit in the length or the header gives an error, or a file whose tensors are all inside its data
+// (for example with another letter in a name).
 TEST(SafetensorsDamageTest, EveryBitOfTheHeaderFlipped) {
   const std::string good = FileOf(kGoodHeader, kGoodData);
   const size_t header_end = good.size() - kGoodData.size();
@@ -79,13 +79,13 @@ TEST(SafetensorsDamageTest, EveryBitOfTheHeaderFlipped) {
     }
     EXPECT_EQ(header->data_begin + covered, static_cast<int64_t>(bytes.size()));
   }
-  // What remains are letters of names and metadata, the dtypes that differ in one bit (BF16 is no neighbour
-  // of F16), and shapes: far less than a tenth of all bits.
+  // Accepted are flips in letters of names and metadata, in dtypes that differ in one bit (BF16 and F16
+  // differ in more), and in shapes: far less than a tenth of all bits.
   EXPECT_GT(accepted, 0);
   EXPECT_LT(accepted, static_cast<int>(header_end * 8 / 10));
 }
 
-// Two flips at once, drawn with a fixed seed; under the sanitizers this is where a wrong bound would show.
+// Two flips at once, drawn with a fixed seed. Under the sanitizers this finds a wrong bound.
 TEST(SafetensorsDamageTest, RandomBytesInTheHeader) {
   const std::string good = FileOf(kGoodHeader, kGoodData);
   uint64_t state = 42;
@@ -110,7 +110,7 @@ TEST(SafetensorsDamageTest, HeaderLengths) {
   };
   EXPECT_THAT(with_length(UINT64_MAX), HasSubstr("more than the format's 100000000"));
   EXPECT_THAT(with_length(100'000'001), HasSubstr("more than the format's"));
-  EXPECT_THAT(with_length(100'000'000), HasSubstr("does not fit in a file of"));
+  EXPECT_THAT(with_length(100'000'000), HasSubstr("does not fit in the file's"));
   EXPECT_THAT(with_length(0), HasSubstr("does not begin with '{'"));
   EXPECT_THAT(std::string(OpenStatus("").message()), HasSubstr("0 bytes are too few"));
 }
@@ -127,10 +127,10 @@ TEST(SafetensorsDamageTest, OffsetsOutOfPlace) {
       Fault("{" + Tensor("a", "F32", "[4]", "[0,16]") + "," + Tensor("b", "F32", "[4]", "[0,16]") + "}",
             data),
       HasSubstr("overlaps"));
-  EXPECT_THAT(Fault("{" + Tensor("a", "F32", "[2]", "[8,16]") + "}", data), HasSubstr("hole"));
+  EXPECT_THAT(Fault("{" + Tensor("a", "F32", "[2]", "[8,16]") + "}", data), HasSubstr("gap"));
   EXPECT_THAT(Fault("{" + Tensor("a", "F32", "[2]", "[0,8]") + "}", data), HasSubstr("end at data byte 8"));
   EXPECT_THAT(Fault("{}", data), HasSubstr("end at data byte 0"));
-  EXPECT_THAT(Fault("{" + Tensor("a", "F32", "[4]", "[16,0]") + "}", data), HasSubstr("not before"));
+  EXPECT_THAT(Fault("{" + Tensor("a", "F32", "[4]", "[16,0]") + "}", data), HasSubstr("begin <= end"));
 }
 
 TEST(SafetensorsDamageTest, ShapesThatDoNotFit) {
@@ -143,7 +143,7 @@ TEST(SafetensorsDamageTest, ShapesThatDoNotFit) {
   EXPECT_THAT(Fault("{" + Tensor("a", "F32", "[18446744073709551615]", "[0,16]") + "}", data),
               HasSubstr("too large"));
   EXPECT_THAT(Fault("{" + Tensor("a", "F32", "[1e30]", "[0,16]") + "}", data),
-              HasSubstr("no 64-bit integer"));
+              HasSubstr("not a 64-bit integer"));
   EXPECT_THAT(Fault("{" + Tensor("a", "F32", "[99999999999999999999]", "[0,16]") + "}", data),
               HasSubstr("integer"));
   EXPECT_THAT(Fault("{" + Tensor("a", "F32", "[-4]", "[0,16]") + "}", data), HasSubstr("negative"));
@@ -160,7 +160,7 @@ TEST(SafetensorsDamageTest, FieldsThatAreWrong) {
   EXPECT_THAT(Fault(R"({"a":{"dtype":"F32","data_offsets":[0,16]}})", data), HasSubstr("all required"));
   EXPECT_THAT(Fault(R"({"a":{"shape":[4],"data_offsets":[0,16]}})", data), HasSubstr("all required"));
   EXPECT_THAT(Fault(R"({"a":{"dtype":"F32","dtype":"F32","shape":[4],"data_offsets":[0,16]}})", data),
-              HasSubstr("field dtype stands there twice"));
+              HasSubstr("field dtype occurs twice"));
   EXPECT_THAT(Fault(R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16],"x":[]}})", data),
               HasSubstr("unknown field"));
   EXPECT_THAT(Fault("{" + Tensor("a", "F32", "[4]", "[0]") + "}", data), HasSubstr("data_offsets"));
@@ -179,7 +179,7 @@ TEST(SafetensorsDamageTest, FieldsThatAreWrong) {
 TEST(SafetensorsDamageTest, TheSameTensorTwice) {
   const std::string a = Tensor("a", "F32", "[2]", "[0,8]");
   EXPECT_THAT(Fault("{" + a + "," + Tensor("a", "F32", "[2]", "[8,16]") + "}", std::string(16, 'd')),
-              HasSubstr("\"a\" stands there twice"));
+              HasSubstr("\"a\" occurs twice"));
 }
 
 TEST(SafetensorsDamageTest, HeadersThatAreNoJsonObject) {
@@ -198,7 +198,8 @@ TEST(SafetensorsDamageTest, NamesOfAnyKindStayReadableInMessages) {
   EXPECT_EQ(fault.find('\x1b'), std::string::npos);
 }
 
-// R1 in one file would have 92 thousand tensors. A header with a million is refused where it passes the limit.
+// R1 in one file would have 92 thousand tensors. A header with a million tensors is refused as soon as it
+// exceeds the limit.
 TEST(SafetensorsDamageTest, ManyTensorsAreReadAndAMillionRefused) {
   const auto header_of = [](int tensors) {
     std::string header = "{";

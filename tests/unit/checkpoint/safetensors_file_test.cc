@@ -77,7 +77,7 @@ TEST(SafetensorsFileTest, ReadsPythonsFiles) {
   EXPECT_EQ(ToFloat(fp8_e4m3{std::to_integer<uint8_t>(fp8->bytes[2])}), 448.0f);
 }
 
-// The format aligns nothing: here floats begin at an odd address.
+// The format does not align tensors: here floats begin at an odd address.
 TEST(SafetensorsFileTest, UnalignedTensorsAreReadThroughACopy) {
   const TestFolder folder;
   std::string header = R"({"byte":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"

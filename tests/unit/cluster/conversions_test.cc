@@ -2,9 +2,11 @@
 #include "coordinator/dispatch/conversions.h"
 
 #include <functional>
+#include <limits>
 #include <random>
 
 #include "gtest/gtest.h"
+#include "model/step/message_size.h"
 #include "worker/rpc/conversions.h"
 
 namespace deeprack {
@@ -55,6 +57,52 @@ Message OverTheWire(const Message& message) {
   Message received;
   EXPECT_TRUE(received.ParseFromString(message.SerializeAsString()));
   return received;
+}
+
+// The scheduler's bounds on messages, against the messages themselves. The values are the ones that take
+// most.
+TEST(ConversionsTest, NoPlanAndNoResultIsLargerThanItsBound) {
+  constexpr int32_t kMost = std::numeric_limits<int32_t>::max();
+  for (const size_t size : {0, 1, 7, 1000}) {
+    SCOPED_TRACE(testing::Message() << size << " entries");
+    model::SequencePlan sequence = {.sequence = UINT64_MAX,
+                                    .dp_rank = kMost,
+                                    .prompt_size = kMost,
+                                    .num_computed = kMost,
+                                    .token_ids = std::vector<TokenId>(size, kMost),
+                                    .block_table = std::vector<BlockId>(size, kMost),
+                                    .sample = true,
+                                    .sampling = {.temperature = 1.5f,
+                                                 .top_k = -1,
+                                                 .top_p = 0.5f,
+                                                 .min_p = 0.5f,
+                                                 .presence_penalty = 0.5f,
+                                                 .frequency_penalty = 0.5f,
+                                                 .repetition_penalty = 0.5f,
+                                                 .seed = UINT64_MAX,
+                                                 .top_logprobs = -1},
+                                    .prompt_logprobs = -1,
+                                    .next_prompt_token = -1};
+    sequence.sampling.logit_bias.assign(size, {kMost, 1.5f});
+    sequence.token_counts.assign(size, {kMost, kMost, kMost});
+    cluster::StepPlan plan;
+    coordinator::StepPlanToProto({.epoch = UINT64_MAX, .step = UINT64_MAX, .sequences = {sequence, sequence}},
+                                 &plan);
+    const auto n = static_cast<int64_t>(size);
+    EXPECT_LE(
+        static_cast<int64_t>(plan.ByteSizeLong()),
+        model::kMostPlanHeaderBytes + 2 * (model::MostSequencePlanBytes(n, n, n) + n * model::kMostIdBytes));
+
+    const model::PositionLogprobs position = {.chosen = {kMost, -1.5f},
+                                              .top = std::vector<model::TokenLogprob>(size, {kMost, -1.5f})};
+    model::SequenceResult answer = {
+        .sequence = UINT64_MAX, .sampled = true, .token = kMost, .logprobs = position};
+    answer.prompt_logprobs.assign(5, position);
+    cluster::StepResult result;
+    worker::StepResultToProto({.sequences = {answer, answer}}, &result);
+    EXPECT_LE(static_cast<int64_t>(result.ByteSizeLong()),
+              2 * (model::MostSequenceResultBytes(n) + 5 * model::MostPositionLogprobsBytes(n)));
+  }
 }
 
 TEST(ConversionsTest, AStepPlanArrivesAsItWasSent) {

@@ -1,4 +1,4 @@
-#include "coordinator/dispatch/grpc_step_executor.h"
+#include "coordinator/dispatch/join_step_results.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -7,6 +7,12 @@ namespace deeprack::coordinator {
 namespace {
 
 using testing::HasSubstr;
+
+constexpr int32_t kVocabulary = 100;
+
+absl::StatusOr<model::StepResult> Join(const model::StepPlan& plan, std::vector<model::StepResult> by_rank) {
+  return JoinStepResults(plan, std::move(by_rank), kVocabulary);
+}
 
 model::StepPlan PlanOf(std::vector<SequenceId> sequences) {
   model::StepPlan plan{.epoch = 1, .step = 7};
@@ -23,8 +29,7 @@ model::StepResult ResultOf(std::vector<SequenceId> sequences, double seconds = 0
 }
 
 TEST(JoinStepResultsTest, AnswersComeInThePlansOrderFromWhicheverRankHasThem) {
-  const auto joined =
-      JoinStepResults(PlanOf({3, 1, 2}), {ResultOf({1}, 0.5), ResultOf({}, 2.0), ResultOf({2, 3}, 1.0)});
+  const auto joined = Join(PlanOf({3, 1, 2}), {ResultOf({1}, 0.5), ResultOf({}, 2.0), ResultOf({2, 3}, 1.0)});
   ASSERT_TRUE(joined.ok()) << joined.status();
   ASSERT_EQ(joined->sequences.size(), 3u);
   EXPECT_EQ(joined->sequences[0].token, 30);
@@ -37,14 +42,62 @@ TEST(JoinStepResultsTest, AnswersComeInThePlansOrderFromWhicheverRankHasThem) {
 }
 
 TEST(JoinStepResultsTest, AnEmptyPlanHasAnEmptyAnswer) {
-  const auto joined = JoinStepResults(PlanOf({}), {ResultOf({}), ResultOf({})});
+  const auto joined = Join(PlanOf({}), {ResultOf({}), ResultOf({})});
   ASSERT_TRUE(joined.ok());
   EXPECT_TRUE(joined->sequences.empty());
 }
 
+TEST(JoinStepResultsTest, ATokenOutsideTheVocabularyNamesRankStepAndSequence) {
+  model::StepPlan plan = PlanOf({1});
+  plan.sequences[0].token_ids = {1, 2, 3};
+  plan.sequences[0].sampling.top_logprobs = 2;
+  plan.sequences[0].prompt_logprobs = 1;
+  const auto error = [&](const model::SequenceResult& answer) {
+    model::StepResult result{.epoch = 1, .step = 7, .sequences = {answer}};
+    const absl::StatusOr<model::StepResult> joined = Join(plan, {ResultOf({}), result});
+    EXPECT_TRUE(joined.ok() || absl::IsInternal(joined.status()));
+    return std::string(joined.status().message());
+  };
+  const model::SequenceResult good = {
+      .sequence = 1,
+      .sampled = true,
+      .token = kVocabulary - 1,
+      .logprobs = {.chosen = {99, -1.0f}, .top = {{0, -0.5f}, {99, -1.0f}}},
+      .prompt_logprobs = {{.chosen = {2, -1.0f}, .top = {{5, -0.1f}}}, {.chosen = {3, -1.0f}}}};
+  EXPECT_EQ(error(good), "");
+  for (const TokenId bad : {-1, kVocabulary, INT32_MAX, INT32_MIN}) {
+    SCOPED_TRACE(testing::Message() << "token " << bad);
+    const std::string name = "rank 1 answered step 7 for sequence 1 with ";
+    const std::string end = " " + std::to_string(bad) + ", which is not in the vocabulary of 100";
+    model::SequenceResult answer = good;
+    answer.token = bad;
+    EXPECT_EQ(error(answer), name + "sampled token" + end);
+    answer.sampled = false;  // then the token is not read
+    EXPECT_EQ(error(answer), "");
+    answer = good;
+    answer.logprobs.chosen.token = bad;
+    EXPECT_EQ(error(answer), name + "log-probability of token" + end);
+    answer = good;
+    answer.logprobs.top[1].token = bad;
+    EXPECT_EQ(error(answer), name + "log-probability of token" + end);
+    answer = good;
+    answer.prompt_logprobs[1].chosen.token = bad;
+    EXPECT_EQ(error(answer), name + "log-probability of token" + end);
+    answer = good;
+    answer.prompt_logprobs[0].top[0].token = bad;
+    EXPECT_EQ(error(answer), name + "log-probability of token" + end);
+  }
+  model::SequenceResult answer = good;
+  answer.logprobs.top.push_back({1, -3.0f});
+  EXPECT_THAT(error(answer), HasSubstr("with 3 log-probabilities at one position; 2 were asked for"));
+  answer = good;
+  answer.prompt_logprobs.resize(4);
+  EXPECT_THAT(error(answer), HasSubstr("4 prompt log-probabilities for a chunk of 3 tokens"));
+}
+
 TEST(JoinStepResultsTest, WhatDoesNotFitIsAnError) {
   const auto error = [](const model::StepPlan& plan, std::vector<model::StepResult> results) {
-    const auto joined = JoinStepResults(plan, std::move(results));
+    const auto joined = Join(plan, std::move(results));
     EXPECT_TRUE(absl::IsInternal(joined.status()));
     return std::string(joined.status().message());
   };

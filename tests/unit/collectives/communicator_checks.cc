@@ -12,8 +12,8 @@ namespace {
 
 constexpr int64_t kSizes[] = {0, 1, 7, 1000, 100003};
 
-// The value of one element on one rank: a pure function, of widely varying size, so that the order of a sum
-// shows.
+// The value of one element on one rank. A pure function; the values differ widely in size, so another order
+// of a sum gives other bits.
 float ValueOf(int rank, int64_t i) {
   uint64_t x = (static_cast<uint64_t>(rank) + 1) * 0x9e3779b97f4a7c15u +
                static_cast<uint64_t>(i) * 0xbf58476d1ce4e5b9u;
@@ -76,7 +76,7 @@ void CheckSumsInRankOrder(Communicator& group, DType type) {
 }
 
 void CheckSumDoesNotDependOnPlace(Communicator& group) {
-  // The same element alone, and inside buffers that are cut and exchanged in other ways.
+  // The same element alone, and in buffers that are divided and exchanged in other ways.
   constexpr int64_t kCount = 20011;
   std::vector<float> whole = ValuesOf<float>(group.rank(), kCount);
   ASSERT_TRUE(group.AllReduceSum(whole.data(), kCount, DType::kF32).ok());
@@ -104,7 +104,7 @@ void CheckAllGather(Communicator& group) {
 
 void CheckAllGatherV(Communicator& group) {
   for (int64_t unit : {int64_t{1}, int64_t{70001}}) {
-    // Rank 0 gives nothing, the others more and more.
+    // Rank 0 sends nothing, each further rank sends more.
     std::vector<int64_t> bytes_of(group.size());
     std::vector<unsigned char> expected;
     for (int peer = 0; peer < group.size(); ++peer) {
@@ -139,7 +139,7 @@ void CheckAllToAllV(Communicator& group) {
 }
 
 void CheckSendAndReceiveKeepOrder(Communicator& group) {
-  // Down the line of ranks and back up, as a pipeline does; sizes tell messages apart.
+  // From the first rank to the last and back, as in a pipeline. Sizes differ, so a wrong message is found.
   const int last = group.size() - 1;
   for (int64_t count : {1, 8, 100003, 5}) {
     std::vector<unsigned char> buffer(count);
@@ -166,7 +166,7 @@ void CheckSendAndReceiveKeepOrder(Communicator& group) {
 }
 
 void CheckSplit(Communicator& group) {
-  // Odd and even ranks, then each of these once more: all groups stay usable beside each other.
+  // Splits into odd and even ranks, then splits each of these groups again: all groups stay usable.
   auto parity = group.Split(group.rank() % 2);
   ASSERT_TRUE(parity.ok()) << parity.status();
   EXPECT_EQ((*parity)->size(), (group.size() + 1 - group.rank() % 2) / 2);
@@ -206,7 +206,7 @@ void CheckDeadlineWhenOneStaysAway(Communicator& group, int absent) {
   if (group.rank() == absent) return;
   std::vector<float> values(1000);
   const absl::Status status = group.AllReduceSum(values.data(), 1000, DType::kF32);
-  // The first to give up says for whom it waited; its peers learn of it.
+  // The first rank whose call expires names the ranks that it waited for; its peers get the same reason.
   EXPECT_TRUE(absl::IsDeadlineExceeded(status) || absl::IsAborted(status)) << status;
   if (absl::IsDeadlineExceeded(status)) {
     EXPECT_NE(status.message().find("for rank " + std::to_string(absent)), std::string::npos) << status;
@@ -217,14 +217,14 @@ void CheckDeadlineWhenOneStaysAway(Communicator& group, int absent) {
 }
 
 void CheckAbortFromAnotherThread(Communicator& group) {
-  // Rank 0 leaves the second meeting when all have left the first: nobody is still on the way here.
+  // Rank 0 leaves the second meeting only after all ranks have left the first one.
   ASSERT_TRUE(group.Barrier().ok());
   const absl::Status second = group.Barrier();
   if (group.rank() == 0) {
     ASSERT_TRUE(second.ok()) << second;
     std::thread([&] { group.Abort(); }).join();
   } else {
-    // Rank 0 never comes to a third: only its abort can end the others' wait before the deadline.
+    // Rank 0 does not join a third meeting: only its abort can end the others' wait before the deadline.
     ASSERT_TRUE(second.ok() || absl::IsAborted(second)) << second;
     const absl::Status third = group.Barrier();
     EXPECT_TRUE(absl::IsAborted(third)) << third;

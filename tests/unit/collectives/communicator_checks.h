@@ -1,5 +1,5 @@
-// What every communicator must do, as checks that each rank of a group runs side by side. One suite for
-// threads and processes: local_world_test.cc and mpi_world_test.cc call them all.
+// Checks of the communicator's contract. All ranks of a group run the same check at once. local_world_test.cc
+// (threads) and mpi_world_test.cc (processes) call all of them.
 #pragma once
 
 #include "base/dtype.h"
@@ -16,7 +16,7 @@ void CheckSendAndReceiveKeepOrder(Communicator& group);
 void CheckSplit(Communicator& group);
 void CheckManySmallCalls(Communicator& group);
 
-// These leave the group broken.
+// These checks break the group.
 void CheckDeadlineWhenOneStaysAway(Communicator& group, int absent);
 void CheckAbortFromAnotherThread(Communicator& group);
 

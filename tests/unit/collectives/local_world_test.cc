@@ -10,7 +10,7 @@
 namespace deeprack::worker {
 namespace {
 
-constexpr absl::Duration kLong = absl::Minutes(5);  // far beyond what any test needs
+constexpr absl::Duration kLong = absl::Minutes(5);  // longer than any test takes
 
 void OnEveryRank(int size, absl::Duration timeout, const std::function<void(Communicator&)>& body) {
   std::vector<std::unique_ptr<Communicator>> ranks = MakeLocalWorld(size, timeout);
@@ -72,8 +72,8 @@ TEST(LocalWorldFailureTest, RanksThatDisagreeAreToldSo) {
   });
 }
 
-// A rank that gives up must not return, and free its buffers, while a peer still copies from them. ASan and
-// TSan see it if it does.
+// A rank that gives up must not return and free its buffers while a peer copies from them. ASan and TSan
+// report it otherwise.
 TEST(LocalWorldFailureTest, AbortAmidTrafficTouchesNoFreedBuffer) {
   for (int round = 0; round < 50; ++round) {
     OnEveryRank(3, kLong, [&](Communicator& group) {

@@ -1,4 +1,4 @@
-// Run under mpirun: every process runs the same tests in the same order, each as its rank.
+// Run under mpirun: every process is one rank and runs the same tests in the same order.
 #include "worker/collectives/mpi/mpi_world.h"
 
 #include <cstdlib>
@@ -34,7 +34,7 @@ TEST(MpiWorldTest, JoiningTwiceGivesIndependentWorlds) {
   CheckAllGather(*world);
 }
 
-// Breaks MPI for good, so it runs in a process of its own: with --gtest_filter=MpiFailureTest.X.
+// Breaks MPI, so it needs processes of its own: run it with --gtest_filter=MpiFailureTest.X.
 TEST(MpiFailureTest, DISABLED_DeadlineWhenOneStaysAway) {
   auto impatient = JoinMpiWorld(absl::Seconds(1));
   ASSERT_TRUE(impatient.ok());

@@ -1,4 +1,4 @@
-// Sums over peers and exchanges with them, each rank a thread with an emulated card of its own.
+// Sums and exchanges through peers' memory. Each rank is a thread with its own emulated card.
 #include "worker/collectives/peer/peer_group.h"
 
 #include <chrono>
@@ -35,7 +35,7 @@ struct RankOfTest {
   }
 };
 
-// body(rank) on a thread for each; ranks that `without` names have no area.
+// Runs body(rank) for each rank on its own thread. Ranks in `without` have no area.
 void OnEveryRank(int size, absl::Duration timeout, int without, const std::function<void(RankOfTest&)>& body,
                  const PeerPlaces& places = sizing::PlacesOfSums(kRows, kCols)) {
   std::vector<std::unique_ptr<Communicator>> world = MakeLocalWorld(size, timeout);
@@ -102,7 +102,7 @@ TEST(PeerGroupTest, SumsAreTheCommunicatorsBitForBit) {
   }
 }
 
-// Of rank `from` to rank `to` in a call: how many, and each one's values.
+// The number of rows that rank `from` sends to rank `to` in a call, and each row's values.
 int64_t RowsBetween(int call, int from, int to, int64_t slots) {
   return (call + 3 * from + 2 * to) % (slots + 1);
 }
@@ -123,7 +123,7 @@ TEST(PeerGroupTest, RowsOfAnyNumberComeToEveryRank) {
       const auto allocate = [&](int64_t count) { return *device.Allocate("a buffer", count); };
       const Memory send = allocate(bytes), receive = allocate(bytes), rows_to = allocate(8 * size),
                    rows_from = allocate(8 * size);
-      // Fewer slots in some calls, as steps are of different sizes.
+      // Some calls have fewer slots, because steps have different sizes.
       for (int call = 0; call < 7; ++call) {
         const int64_t slots = call % 3 == 2 ? 1 : kSlots;
         std::vector<uint32_t> sent(static_cast<size_t>(rows * kWords), 0xffffffffu), received(sent);
@@ -165,7 +165,7 @@ TEST(PeerGroupTest, RowsOfAnyNumberComeToEveryRank) {
   }
 }
 
-// No number of an earlier epoch stands for one of the next, whatever the ranks had done by then.
+// Call numbers of an earlier epoch must not count in the next one, at whatever call the ranks had stopped.
 TEST(PeerGroupTest, MeetsAgainWithTheAreasItHas) {
   OnEveryRank(3, absl::Minutes(5), -1, [](RankOfTest& rank) {
     for (int epoch = 0; epoch < 3; ++epoch) {
@@ -196,13 +196,13 @@ TEST(PeerGroupTest, NamesTheRankThatDidNotCome) {
     ASSERT_TRUE(peers.ok()) << peers.status();
     if (rank.group->rank() == 1) return std::this_thread::sleep_for(std::chrono::seconds(9));
     CardMatrix own(*rank.device, 1, 1);
-    for (int i = 0; i < 50; ++i) Sum(*rank.device, **peers, own.matrix());  // one deadline, not fifty
+    for (int i = 0; i < 50; ++i) Sum(*rank.device, **peers, own.matrix());  // waits one deadline, not fifty
     const auto start = std::chrono::steady_clock::now();
     ASSERT_TRUE(rank.device->Synchronize().ok());
     EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
     const absl::Status status = (*peers)->Check();
     EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
-    EXPECT_NE(status.message().find("for rank 1 among peers"), std::string::npos) << status;
+    EXPECT_NE(status.message().find("for rank 1 in an exchange"), std::string::npos) << status;
   });
 }
 

@@ -1,5 +1,5 @@
-// Communicators for a device's memory by way of the host's: the common suite, with the CPU as the device. An
-// engine on an emulated card (emulated_engine_test) shows that they wait for what they must.
+// The staged communicator, which copies through host memory: the common checks, with the CPU as the device.
+// An engine on an emulated card (emulated_engine_test) tests that it waits for the device where it must.
 #include "worker/collectives/staged/staged_communicator.h"
 
 #include <functional>

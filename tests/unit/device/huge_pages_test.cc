@@ -29,7 +29,8 @@ TEST(HugePageSetting, IsTheOneInBrackets) {
   EXPECT_EQ(ParseHugePageSetting(""), HugePageSetting::kUnknown);
 }
 
-// As the kernel writes it: an anonymous mapping, a neighbour that is none of ours, a file, and the rest.
+// /proc/self/smaps in the kernel's format: an anonymous mapping, a mapping beside it that is not ours, a
+// file, and others.
 constexpr char kSmaps[] =
     "7f0000000000-7f0040000000 rw-p 00000000 00:00 0 \n"
     "Size:            1048576 kB\n"
@@ -57,7 +58,8 @@ TEST(HugePages, AreCountedWhereTheMemoryIs) {
     return CountPages(smaps, memory);
   };
   EXPECT_EQ(count({At(0x7f0000000000, kGiB)}), (PageUse{1000000 * 1024, 983040 * 1024, true}));
-  // The kernel joins neighbours and cuts at policies: a mapping counts once wherever the memory touches it.
+  // The kernel joins neighbouring mappings and splits mappings at policies. A mapping counts once, wherever
+  // the memory overlaps it.
   EXPECT_EQ(count({At(0x7f0000001000, 4096), At(0x7f0000100000, 4096), At(0x7f0080000000, 4096)}),
             (PageUse{1004096 * 1024, 985088 * 1024, true}));
   EXPECT_EQ(count({At(0x7f0060000000, 4096)}), PageUse());  // a file's

@@ -34,7 +34,7 @@ TEST(ArenaTest, BeyondTheBudgetIsAnErrorWithNumbers) {
     EXPECT_NE(refused.message().find("KV cache: " + std::to_string(bytes)), std::string::npos) << refused;
     EXPECT_NE(refused.message().find("64 of the 128"), std::string::npos) << refused;
   }
-  EXPECT_TRUE(arena->Allocate(64).ok());  // a refusal takes nothing
+  EXPECT_TRUE(arena->Allocate(64).ok());  // a refused request takes no memory
 }
 
 TEST(ArenaTest, WhatTheSystemRefusesIsAnError) {

@@ -1,4 +1,4 @@
-// What a damaged checkpoint, or one that does not fit, is told.
+// The errors for a damaged checkpoint and for a checkpoint that does not fit the config.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@ absl::Status CreationError(const std::string& folder, const model::Layout& layou
   return Rack::Create(TinyOptions(folder, DType::kBF16, layout)).status();
 }
 
-// Puts `bits` over element `index` of the tensor.
+// Overwrites element `index` of the tensor with `bits`.
 template <class Bits>
 Damage Poison(std::string name, int64_t index, Bits bits) {
   return [=](TinyTensor& tensor) {
@@ -52,7 +52,7 @@ TEST(BadCheckpointTest, NotANumberIsRefusedByName) {
   }
 }
 
-// A rank reads its own slices only: damage in another's does not concern it.
+// A rank reads only its own slices: damage in another rank's slices is no error.
 TEST(BadCheckpointTest, OnlyTheRankThatHoldsTheDamageRefuses) {
   const std::string tensor = "model.layers.0.mlp.up_proj.weight";
   const std::string folder =

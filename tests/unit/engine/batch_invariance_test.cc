@@ -42,8 +42,8 @@ class BatchInvarianceTest : public ::testing::TestWithParam<Case> {
     auto rack = Rack::Create(options);
     ASSERT_TRUE(rack.ok()) << rack.status();
     rack_ = *std::move(rack);
-    // Pages in no order, and lengths that end at, before and after page borders. Of the first the last tokens
-    // are generated: whole it is a replay.
+    // Pages in random order, and lengths that end at, before and after page borders. The last tokens of the
+    // first sequence are generated, so computing it as a whole is a replay.
     sequences_ = {{.id = 1, .tokens = RandomTokens(150, 11), .blocks = {9, 4, 17}, .prompt_size = 140},
                   {.id = 2, .tokens = RandomTokens(64, 12), .blocks = {30}},
                   {.id = 3, .tokens = RandomTokens(1, 13), .blocks = {2}},
@@ -53,7 +53,7 @@ class BatchInvarianceTest : public ::testing::TestWithParam<Case> {
     }
   }
 
-  // The logits at the end of every sequence, each run alone in one chunk.
+  // The logits at the end of every sequence; each sequence runs alone in one chunk.
   std::vector<Logits> Alone() {
     std::vector<Logits> logits;
     for (const Sequence& sequence : sequences_) {
@@ -84,7 +84,7 @@ TEST_P(BatchInvarianceTest, AloneAndTogether) {
   for (size_t i = 0; i < alone.size(); ++i)
     ExpectSameBits(alone[i], together[i], "sequence " + std::to_string(i));
 
-  // In another order, on other pages, and (with several dp groups) in another group.
+  // The sequences in another order, on other pages and, with several dp groups, in another group.
   std::vector<Sequence> moved(sequences_.rbegin(), sequences_.rend());
   BlockId next_block = 40;
   model::StepPlan moved_plan = {.epoch = kEpoch};
@@ -102,7 +102,7 @@ TEST_P(BatchInvarianceTest, AloneAndTogether) {
 TEST_P(BatchInvarianceTest, AnyChunking) {
   const Sequence& sequence = sequences_[0];
   const int64_t length = static_cast<int64_t>(sequence.tokens.size());
-  std::map<int64_t, Logits> at_end_of;  // by position: what the single-token steps give
+  std::map<int64_t, Logits> at_end_of;  // by position: the logits of single-token steps
   for (int64_t end = 1; end <= length; ++end) {
     at_end_of[end] = rack_->LogitsOf({.epoch = kEpoch, .sequences = {sequence.Chunk(end - 1, end)}})[0];
   }
@@ -116,7 +116,7 @@ TEST_P(BatchInvarianceTest, AnyChunking) {
   }
 }
 
-// Decodes of one sequence beside prefill chunks of others, some steps with nothing for some dp groups.
+// Decodes of one sequence together with prefill chunks of others. In some steps some dp groups have no rows.
 TEST_P(BatchInvarianceTest, DecodesAmongPrefills) {
   const std::vector<Logits> alone = Alone();
   const int64_t first = 140;
@@ -135,11 +135,11 @@ TEST_P(BatchInvarianceTest, DecodesAmongPrefills) {
   ExpectSameBits(alone[0], last, "the decoding sequence");
 }
 
-// A sequence that begins as another did, on that one's first pages.
+// A sequence with the same first tokens as another one, on that sequence's first pages.
 TEST_P(BatchInvarianceTest, PrefixOfAnotherSequence) {
   Sequence cousin = {
       .id = 5, .tokens = sequences_[0].tokens, .blocks = {50, 51, 52}, .dp_rank = sequences_[0].dp_rank};
-  cousin.prompt_size = 131;  // only the pages need be prompts of both
+  cousin.prompt_size = 131;  // only the shared pages must be prompt in both sequences
   for (size_t i = 128; i < cousin.tokens.size(); ++i) cousin.tokens[i] = (cousin.tokens[i] + 1) % 131;
   const Logits alone = rack_->LogitsOf({.epoch = kEpoch, .sequences = {Whole(cousin)}})[0];
 
@@ -155,8 +155,8 @@ TEST_P(BatchInvarianceTest, PrefixOfAnotherSequence) {
   }
 }
 
-// Where a prompt ends decides the form of what follows it, and nothing else does: the forms agree up to
-// rounding.
+// The end of the prompt decides the form of each later position, and nothing else does. The two forms agree
+// up to rounding.
 TEST_P(BatchInvarianceTest, OnlyThePromptsEndDecidesTheForm) {
   const Case& c = GetParam();
   Sequence all_prompt = sequences_[0], all_output = sequences_[0];
@@ -172,7 +172,7 @@ TEST_P(BatchInvarianceTest, OnlyThePromptsEndDecidesTheForm) {
   EXPECT_NE(prompt, output);
   EXPECT_NE(prompt, both);
   EXPECT_NE(output, both);
-  // An expert more or less moves logits far, and so does an entry rounded to the other side of a tie.
+  // Another expert changes the logits a lot; so does a KV entry rounded to the other side of a tie.
   if (c.compute == DType::kBF16 || c.kv_cache.has_value()) return;
   for (size_t i = 0; i < prompt.size(); ++i) {
     EXPECT_NEAR(prompt[i], output[i], 1e-4);

@@ -1,4 +1,4 @@
-// The card that card_engine_test and hopper_engine_test run on: each program has its own.
+// The card on which card_engine_test and hopper_engine_test run. Each program has its own.
 #pragma once
 
 #include <algorithm>
@@ -14,19 +14,19 @@
 namespace deeprack::worker::testing {
 
 struct GraphCounts {
-  bool counted = false;  // a real card does not count
+  bool counted = false;  // a real card does not count kernels
   int recorded = 0;
   int replayed = 0;
 };
 
-// `counts`, if any, outlives the device. All its kernels are plain.
+// A card whose kernels are all plain. `counts` may be null; otherwise it must outlive the device.
 std::unique_ptr<Device> MakeCard(GraphCounts* counts);
 
-// The same with every Hopper kernel that there is, proven or not, but for the one named `without`; null: this
-// card has none.
+// A card with every Hopper kernel, proven or not, but for the kernel named `without`. Null: the card cannot
+// run Hopper kernels.
 std::unique_ptr<Device> MakeHopperCard(GraphCounts* counts, std::string_view without = {});
 
-// What is left of `kernels` without the one of this name.
+// `kernels` without the kernel of this name.
 inline std::vector<kernels::SpecialKernel> Without(std::string_view name,
                                                    std::span<const kernels::SpecialKernel> kernels) {
   std::vector<kernels::SpecialKernel> left;

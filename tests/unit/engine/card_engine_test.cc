@@ -1,6 +1,6 @@
-// The whole engine on a card: logits are the CPU's, bit for bit, and so are tokens. In CI the card is
-// emulated (emulated_card.cc): the plain CUDA kernels' source, memory that the host cannot touch, and a
-// stream that runs when it is waited for. `make gpu-check` runs the same suite on a real one (tests/gpu).
+// The whole engine on a card: logits and tokens are bitwise those of the CPU. In CI the card is emulated
+// (emulated_card.cc): the source of the plain CUDA kernels, memory that the host cannot access, and a stream
+// that runs when the host waits for it. `make gpu-check` runs the same tests on a real card (tests/gpu).
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -21,7 +21,7 @@ namespace {
 constexpr Epoch kEpoch = 7;
 
 std::unique_ptr<Device> Card() { return MakeCard(nullptr); }
-// The plain kernels add in the order of the CPU table that every processor runs.
+// The plain kernels add in the order of the CPU kernels that every processor runs.
 std::unique_ptr<Device> Generic() { return MakeCpuDevice(1, *kernels::AvailableCpuKernels().front()); }
 
 std::unique_ptr<Rack> MakeRack(const EngineOptions& options, const Rack::MakeDevice& make) {
@@ -30,7 +30,7 @@ std::unique_ptr<Rack> MakeRack(const EngineOptions& options, const Rack::MakeDev
   return *std::move(rack);
 }
 
-// Prefills across a page's end, decodes beside a prefill, draws of every kind, and a replay.
+// Prefills across the end of a page, decodes together with a prefill, draws of every kind, and a replay.
 std::vector<model::StepPlan> Steps(int32_t dp) {
   Sequence a = {.id = 1, .tokens = RandomTokens(72, 31), .blocks = {3, 1}, .prompt_size = 70};
   Sequence b = {.id = 2, .tokens = RandomTokens(9, 32), .blocks = {4}, .dp_rank = dp - 1, .prompt_size = 8};
@@ -141,8 +141,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"fp8_cache_f32_tp2", {}, DType::kF32, {.tp = 2}, kReplicated, kExpanded, DType::kF8E4M3}),
     [](const auto& info) { return std::string(info.param.name); });
 
-// Files that one packed are right for the other where both keep the same types: a card's are copied in and
-// out.
+// A packed file of the CPU is valid for a card and the other way round if both keep the same types.
 TEST(CardEngineTest, PackedWeightsAreCopiedToTheCard) {
   EngineOptions options = TinyOptions(WriteTinyCheckpoint({}), DType::kBF16, {.tp = 2, .ep = 2});
   const model::StepPlan plan = Steps(1).front();
@@ -180,7 +179,7 @@ TEST(CardEngineTest, RanksMeetAgainOnTheCardsTheyHave) {
   }
 }
 
-// Batches that come and go, each padded to a recording that serves several sizes; every way of drawing.
+// Batches of different sizes, each padded to a recording for several sizes; every kind of draw.
 TEST(CardEngineTest, DecodesFromRecordingsGiveTheSameBits) {
   for (const bool grouped_query : {false, true}) {
     const std::string folder = WriteTinyCheckpoint({.layers = 3, .grouped_query = grouped_query});
@@ -224,12 +223,12 @@ TEST(CardEngineTest, DecodesFromRecordingsGiveTheSameBits) {
       expect_same(plan);
     }
     if (!counts.counted) continue;
-    EXPECT_EQ(counts.recorded, 2);  // of 1 and of 4; that of 8 was seen once
+    EXPECT_EQ(counts.recorded, 2);  // the batches of 1 and of 4; the batch of 8 ran only once
     EXPECT_EQ(counts.replayed, 4);
   }
 }
 
-// Greedy, one token at a time, on one rank and on two: the same text.
+// Greedy decoding gives the same text on one rank and on two.
 TEST(CardEngineTest, TheDemoModelWritesTheSame) {
   std::vector<std::vector<TokenId>> texts;
   for (const model::Layout& layout : {model::Layout{}, model::Layout{.tp = 2, .ep = 2}}) {

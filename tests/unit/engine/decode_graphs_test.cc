@@ -36,7 +36,7 @@ TEST(GraphBucketTest, OnlyStepsOfPlainDecodesHaveOne) {
     sequence.sample = true;
   }
   EXPECT_EQ(GraphBucketOf(plan, 1, 8), 4);
-  // Of the group with most.
+  // The rows of the dp group with the most rows.
   model::StepPlan apart = plan;
   apart.sequences[1].dp_rank = 1;
   EXPECT_EQ(GraphBucketOf(apart, 2, 8), 2);

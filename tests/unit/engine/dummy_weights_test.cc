@@ -1,4 +1,4 @@
-// Engines that have a model folder's config.json and nothing else.
+// Engines for a model folder with config.json and no other file.
 #include <gtest/gtest.h>
 
 #include <cmath>

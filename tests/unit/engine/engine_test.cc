@@ -1,4 +1,4 @@
-// The engine's verb: memory, sampling, log-probabilities, refusals.
+// Engine::Execute: memory, sampling, log-probabilities, errors.
 #include "worker/engine/engine.h"
 
 #include <gtest/gtest.h>
@@ -82,8 +82,8 @@ TEST(EngineTest, WithoutAWishTheCacheIsAsLargeAsCouldBeUsed) {
   EXPECT_EQ(MakeRack(options)->engine(0).memory().kv_blocks, 8 * 512 / kPageTokens);
 }
 
-// Logits differ by what quantising the entries costs, and by something. Without experts, of which another
-// choice would cost more.
+// With an fp8 cache, logits differ by the rounding of the entries, and they do differ. The model has no
+// experts, because another choice of experts would change more.
 TEST(EngineTest, AnFp8CacheHoldsAlmostTheSame) {
   const std::string folder = WriteTinyCheckpoint({.dense_layers = 4});
   for (const model::Layout& layout : {model::Layout{}, model::Layout{.tp = 2, .dp = 2, .ep = 4}}) {
@@ -152,7 +152,7 @@ TEST(EngineTest, BiasAndPenaltiesChangeTheDrawAndNotTheLogits) {
   const auto results = rack->Execute(biased);
   ASSERT_TRUE(results.ok()) << results.status();
   EXPECT_NE((*results)[0].token, best);
-  EXPECT_EQ((*results)[0].logprobs.top[0].token, best);  // of the raw logits
+  EXPECT_EQ((*results)[0].logprobs.top[0].token, best);  // log-probabilities are of the raw logits
   EXPECT_EQ(rack->LogitsOf(biased)[0], raw);
 
   model::StepPlan penalised = plain;
@@ -182,8 +182,8 @@ TEST(EngineTest, ADrawDependsOnSeedAndPositionOnly) {
   EXPECT_GT(std::unique(tokens.begin(), tokens.end()) - tokens.begin(), 5);
 }
 
-// The log-probability of each prompt token is that of the step which would have sampled it, under any
-// chunking, and though the logits' buffer holds fewer rows than the prompt has.
+// Each prompt token has the log-probability that the step which would have sampled it gives, in any chunking,
+// also if the buffer of logits has fewer rows than the prompt.
 TEST(EngineTest, PromptLogprobs) {
   EngineOptions options = TinyOptions(Folder(), DType::kF32, {.tp = 2, .dp = 1, .ep = 2});
   options.max_sequences = 3;
@@ -261,7 +261,7 @@ TEST(EngineTest, ALostPeerEndsTheEpoch) {
   peer.join();
   const Sequence s = {.id = 1, .tokens = RandomTokens(9, 5), .blocks = {0}};
   const model::StepPlan plan = {.epoch = kEpoch, .step = 4, .sequences = {s.Chunk(0, 9)}};
-  std::thread lost([&] { world[1]->Abort(); });  // in place of its step
+  std::thread lost([&] { world[1]->Abort(); });  // instead of executing the step
   const absl::Status first = engines[0]->Execute(plan).status();
   lost.join();
   EXPECT_EQ(first.code(), absl::StatusCode::kAborted) << first;
@@ -278,7 +278,7 @@ TEST(EngineTest, TimingsAddUp) {
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->step, 9u);
   EXPECT_GT(result->timings.total_seconds, 0);
-  EXPECT_EQ(result->timings.collective_seconds, 0);  // one rank meets nobody
+  EXPECT_EQ(result->timings.collective_seconds, 0);  // a single rank has no collectives
 }
 
 }  // namespace

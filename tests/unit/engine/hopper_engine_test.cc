@@ -1,14 +1,17 @@
-// The whole engine with the Hopper kernels, against the CPU's. In CI they run on the emulation of
-// kernels/cuda/sm90/emulator (emulated_card.cc); `make gpu-check` runs the same on a card (tests/gpu).
+// The whole engine with the Hopper kernels, compared with the CPU. In CI the kernels run on the emulation of
+// kernels/cuda/sm90/emulator (emulated_card.cc); `make gpu-check` runs the same tests on a card (tests/gpu).
 //
-// Tolerances, of the root mean square of the logits. bf16, 0.012: two orders of fp32 sums rounded to bf16
-// between operations, and attention's weights in bf16; with a KV cache in fp8 0.04, as its queries and
-// weights are e4m3 where the CPU's are not. fp8, 0.25 and with such a cache 0.35: activations are rounded to
-// e4m3 before each product, 2.6% of a product in the mean square (kernels/cuda/hopper/operations.h), and a
-// token's logits are ten products deep. Against a CPU that rounds them too, 0.15 and 0.2: not less, as a last
-// bit of bf16 between two products moves a value over a border of e4m3 now and then. Experts are chosen
-// alike: another one would show as more. int4 (against the plain kernels): as fp8 where its rows are e4m3, as
-// bf16 where they are bf16.
+// Tolerances, relative to the root mean square of the logits:
+//  - bf16 0.012: two orders of fp32 sums are rounded to bf16 between operations, and attention's weights are
+//    bf16.
+//  - bf16 with an fp8 KV cache 0.04: queries and softmax weights are e4m3 here and not on the CPU.
+//  - fp8 0.25, with an fp8 KV cache 0.35: activations are rounded to e4m3 before each product, 2.6% of a
+//    product in the root mean square (kernels/cuda/hopper/operations.h), and a token's logits need ten
+//    products in a row.
+//  - fp8 compared with a CPU that rounds the same activations 0.15, with an fp8 KV cache 0.2: a last bit of
+//    bf16 between two products sometimes moves a value across a border of e4m3.
+//  - int4, compared with the plain kernels: as fp8 if its rows are e4m3, as bf16 if its rows are bf16.
+// Both choose the same experts: another expert would differ by more than these tolerances.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -42,7 +45,7 @@ constexpr Epoch kEpoch = 7;
 std::unique_ptr<Device> Hopper() { return MakeHopperCard(nullptr); }
 std::unique_ptr<Device> Generic() { return MakeCpuDevice(1, *kernels::AvailableCpuKernels().front()); }
 
-// x as the fp8 products read it, every 128 columns of a row rounded to e4m3 with a scale of their own.
+// x as the fp8 products read it: each 128 columns of a row rounded to e4m3 with one scale.
 Matrix Rounded(const Matrix& x, std::vector<float>& values) {
   constexpr int64_t kBlock = 128;
   values.assign(static_cast<size_t>(x.rows * x.cols), 0.0f);
@@ -62,7 +65,7 @@ Matrix Rounded(const Matrix& x, std::vector<float>& values) {
   return {.data = values.data(), .type = DType::kF32, .rows = x.rows, .cols = x.cols, .stride = x.cols};
 }
 
-// The CPU, rounding activations before products with fp8 weights as the Hopper kernels do.
+// The CPU kernels, which here round activations before products with fp8 weights as the Hopper kernels do.
 std::unique_ptr<Device> RoundingCpu() {
   static const kernels::KernelSet& generic = *kernels::AvailableCpuKernels().front();
   static const kernels::KernelSet rounding = [] {
@@ -107,7 +110,7 @@ struct Case {
   model::Layout layout;
   model::ExpertExchange exchange = model::ExpertExchange::kReplicated;
   std::optional<DType> kv_cache = {};
-  std::string_view without = {};  // this kernel
+  std::string_view without = {};  // name of a kernel to leave out
 
   EngineOptions Options(const Damage& damage = {}) const {
     EngineOptions options =
@@ -116,18 +119,18 @@ struct Case {
     options.kv_cache = kv_cache;
     return options;
   }
-  // Whether products round activations to e4m3.
+  // True if products round activations to e4m3.
   bool rounds() const {
     return type == DType::kF8E4M3 || (type == DType::kInt4G128 && without != kernels::kInt4ByE4M3);
   }
-  // What holds where products round, these with a cache of fp8, where they do not, and these with such a
-  // cache.
+  // The tolerance with rounding products, with rounding products and an fp8 cache, without rounding, and
+  // without rounding with an fp8 cache.
   double Bound(double of_rounding, double of_rounding_cached, double of_bf16, double of_bf16_cached) const {
     if (rounds()) return kv_cache ? of_rounding_cached : of_rounding;
     return kv_cache ? of_bf16_cached : of_bf16;
   }
   std::unique_ptr<Device> Hopper() const { return MakeHopperCard(nullptr, without); }
-  // The CPU rounds the rows that it multiplies int4 by; the plain kernels do not.
+  // The CPU rounds the rows of its int4 products; the plain kernels do not.
   std::unique_ptr<Device> Exact() const { return type == DType::kInt4G128 ? MakeCard(nullptr) : Generic(); }
 };
 
@@ -138,7 +141,7 @@ class HopperEngineTest : public ::testing::TestWithParam<Case> {
   }
 };
 
-// The root mean square of the differences over that of what is expected.
+// The root mean square of the differences, relative to that of the expected values.
 double Difference(const Logits& actual, const Logits& expected) {
   double squares = 0, differences = 0;
   for (size_t i = 0; i < expected.size(); ++i) {
@@ -149,7 +152,7 @@ double Difference(const Logits& actual, const Logits& expected) {
   return std::sqrt(differences / squares);
 }
 
-// A prefill across a page's end beside another, then decodes beside a prefill, and a replay.
+// Two prefills, one across the end of a page, then decodes together with a prefill, and a replay.
 std::vector<model::StepPlan> Steps(int32_t dp) {
   const Sequence a = {.id = 1, .tokens = RandomTokens(68, 31), .blocks = {3, 1}, .prompt_size = 66};
   const Sequence b = {
@@ -161,7 +164,7 @@ std::vector<model::StepPlan> Steps(int32_t dp) {
           {.epoch = kEpoch, .sequences = {a.Chunk(0, 68)}}};
 }
 
-// So no product of these models falls to the plain kernels.
+// So the plain kernels make no product of these models.
 TEST_P(HopperEngineTest, EveryMatrixLiesAsTheKernelsRead) {
   const Case& c = GetParam();
   const auto card = c.Hopper();
@@ -191,7 +194,7 @@ TEST_P(HopperEngineTest, IsTheCpusWithinTheRoundingOfItsKernels) {
   const auto card = MakeRack(options, [&] { return c.Hopper(); }),
              exact = MakeRack(options, [&] { return c.Exact(); });
   const auto rounding = c.type == DType::kF8E4M3 ? MakeRack(options, RoundingCpu) : nullptr;
-  double largest = 0;  // in bf16 a step may well come out alike, and prompts do not round their queries
+  double largest = 0;  // some bf16 steps may be equal, and prompts do not round their queries
   for (const model::StepPlan& plan : Steps(c.layout.dp)) {
     const std::vector<Logits> actual = card->LogitsOf(plan), expected = exact->LogitsOf(plan);
     for (size_t i = 0; i < expected.size(); ++i) {
@@ -209,7 +212,7 @@ TEST_P(HopperEngineTest, IsTheCpusWithinTheRoundingOfItsKernels) {
   EXPECT_GT(largest, c.Bound(0.03, 0.03, 0.0, 0.012)) << "these are not the Hopper kernels";
 }
 
-// Bitwise: each sequence alone and in one chunk, against all of them together, in chunks, and again.
+// Bitwise equal: each sequence alone in one chunk, all sequences together in chunks, and the same again.
 TEST_P(HopperEngineTest, ASequencesBitsDoNotDependOnItsBatch) {
   const Case& c = GetParam();
   const auto rack = MakeRack(c.Options(), [&] { return c.Hopper(); });
@@ -242,7 +245,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{.name = "int4_with_bf16", .type = DType::kInt4G128, .without = kernels::kInt4ByE4M3}),
     [](const auto& info) { return std::string(info.param.name); });
 
-// Decodes from recordings: nothing that changes from step to step is in what was recorded.
+// Decodes from recordings: a recording contains nothing that changes from step to step.
 TEST(HopperGraphsTest, DecodesFromRecordingsGiveTheSameBits) {
   if (Hopper() == nullptr) GTEST_SKIP() << "no Hopper card";
   for (const std::optional<DType> kv_cache : {std::optional<DType>(), std::optional(DType::kF8E4M3)}) {
@@ -279,8 +282,8 @@ TEST(HopperGraphsTest, DecodesFromRecordingsGiveTheSameBits) {
   }
 }
 
-// A trained model whose sizes suit some of the kernels: Hopper products, plain attention and gate side by
-// side. A prompt, then decodes of what the CPU says.
+// A trained model whose sizes fit only some Hopper kernels: Hopper products together with plain attention and
+// gate. A prompt, then decodes of the CPU's tokens.
 TEST(HopperDemoModelTest, HasTheCpusLogitsButForRounding) {
   if (Hopper() == nullptr) GTEST_SKIP() << "no Hopper card";
   EngineOptions options = TinyOptions(DemoModel(), DType::kBF16);

@@ -1,4 +1,4 @@
-// The Hopper kernels, proven or not, as an emulated card runs them.
+// The Hopper kernels, proven or not, for an emulated card.
 #pragma once
 
 #include "kernels/api/card_kernels.h"
@@ -6,7 +6,7 @@
 
 namespace deeprack::worker::testing {
 
-// All but the one named `without`.
+// All kernels but the kernel named `without`.
 inline kernels::KernelSet HopperKernels(std::string_view without = {}) {
   const kernels::CardProperties hopper = {.name = "an emulated card", .major = 9, .minor = 0};
   return kernels::CardKernels(

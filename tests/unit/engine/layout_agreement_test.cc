@@ -1,4 +1,4 @@
-// Every layout and exchange gives the logits of a single rank, but for the order of sums.
+// Every layout and exchange gives the logits of a single rank, up to the order of sums.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -12,7 +12,7 @@ namespace {
 
 constexpr Epoch kEpoch = 7;
 constexpr double kTolerance = 1e-4;
-// Now and then a last bit before the cache moves a value of an entry over a border of e4m3.
+// A last bit before the cache sometimes moves a value of an entry across a border of e4m3.
 constexpr double kFp8CacheTolerance = 1e-2;
 
 std::vector<Sequence> Sequences(int32_t dp) {
@@ -23,7 +23,8 @@ std::vector<Sequence> Sequences(int32_t dp) {
   return sequences;
 }
 
-// Two prefill steps, the second with decodes beside it, and one with a single sequence (an idle dp group).
+// Two prefill steps, the second also with decodes, and one step with a single sequence (so a dp group is
+// idle).
 std::vector<Logits> Serve(Rack& rack, int32_t dp) {
   const std::vector<Sequence> s = Sequences(dp);
   std::vector<Logits> all;

@@ -1,5 +1,4 @@
-// Weights by way of packed files: the same bytes at once, and whatever is wrong with a file is found and
-// named.
+// Weights from packed files have the same bytes. Every fault of a file is found, and the message names it.
 #include "worker/weights/packed_weights.h"
 
 #include <gmock/gmock.h>
@@ -60,14 +59,14 @@ class PackedWeightsTest : public ::testing::Test {
     const RankOfTwo source(config_, rank, compute);
     return LoadPackedWeights(source.Of(*reader_), packed_, *cpu_, [this](int64_t, int64_t) { ++reports_; });
   }
-  // A mapped file is one report, at its end; the tiny model's pieces are packed in many more.
+  // A mapped file gives one progress report, at its end; packing the tiny model gives many more.
   bool WasMapped() const { return reports_ == 1; }
 
   std::string Path(Rank rank = 1, DType compute = DType::kBF16) const {
     return packed_.folder + "/" + PackedFileName(model_, RankOfTwo(config_, rank, compute).spec);
   }
 
-  // What is said of rank 1's file.
+  // The message about rank 1's file.
   absl::Status OpenFile() {
     const RankOfTwo source(config_, 1, DType::kBF16);
     const auto identity = IdentityOf(source.Of(*reader_));
@@ -75,7 +74,7 @@ class PackedWeightsTest : public ::testing::Test {
     return PackedFile::Open(Path(), *identity, source.manifest.bytes).status();
   }
 
-  // The file is refused for that reason, packed again by the next start, and used by the one after it.
+  // The file is refused for that reason, the next start packs it again, and the start after that uses it.
   void ExpectRepacked(absl::StatusCode code, const std::string& words) {
     const absl::Status status = OpenFile();
     EXPECT_EQ(status.code(), code) << status;
@@ -100,7 +99,7 @@ class PackedWeightsTest : public ::testing::Test {
     ASSERT_TRUE(file.good());
   }
 
-  // Other fields in a header that is whole.
+  // Other values in an undamaged header.
   void ChangeHeader(const std::function<void(PackedHeader&)>& change) {
     std::fstream file(Path(), std::ios::binary | std::ios::in | std::ios::out);
     PackedHeader header;
@@ -254,7 +253,7 @@ TEST_F(PackedWeightsTest, OnlyTheFullCheckInsistsOnAFile) {
   EXPECT_THAT(std::string(status.message()), HasSubstr(packed_.folder));
 }
 
-// A whole model over two ranks, with fp8 scales and expert groups: from the checkpoint and from the files.
+// A whole model on two ranks, with fp8 scales and expert groups: from the checkpoint and from packed files.
 TEST_F(PackedWeightsTest, EnginesGiveTheSameLogits) {
   Open({});
   EngineOptions options = testing::TinyOptions(model_, DType::kBF16, kTwoRanks);

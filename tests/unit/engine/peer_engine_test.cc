@@ -1,5 +1,5 @@
-// Ranks that sum and exchange rows in each other's memory: the bits of any other way, also from recordings.
-// On emulated cards: two real ones with NVLink between them are what it is for.
+// Ranks that sum and exchange rows through each other's memory give the bits of every other exchange, also
+// from recordings. The cards are emulated; real ranks need two cards with NVLink between them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -35,7 +35,7 @@ std::unique_ptr<Device> PeerCard(EmulatedDeviceEvents events = {}) {
   };
   return MakeEmulatedDevice(1, std::move(events), kernels);
 }
-// `kernels` outlives it.
+// `kernels` must outlive the device.
 Rack::MakeDevice CardsWith(const kernels::KernelSet& kernels) {
   return [&kernels] { return MakeEmulatedDevice(1, {}, kernels); };
 }
@@ -65,7 +65,7 @@ Sequence Text(int id, int64_t tokens) {
           .blocks = {BlockId(3 * id), BlockId(3 * id + 1), BlockId(3 * id + 2)}};
 }
 
-// A prefill that is too large for the peers' memory, one that is not, and decodes.
+// A prefill too large for the peers' memory, a prefill that fits, and decodes.
 std::vector<model::StepPlan> Steps(int32_t dp = 1) {
   Sequence a = Text(0, 152), b = Text(1, 9);
   b.dp_rank = dp - 1;
@@ -91,7 +91,7 @@ TEST(PeerEngineTest, GivesTheBitsOfTheCommunicator) {
   }
 }
 
-// Where one group has rows and the other has none, too.
+// Also if one group has rows and the other has none.
 TEST(PeerEngineTest, ExchangesGiveTheBitsOfTheCommunicator) {
   for (const model::Layout& layout :
        {model::Layout{.dp = 2, .ep = 2}, model::Layout{.tp = 2, .dp = 2, .ep = 2},
@@ -118,7 +118,7 @@ TEST(PeerEngineTest, OneRankWithoutThemAndNobodyUsesThem) {
   EXPECT_EQ(sums, 0);
 }
 
-// A block's sum and the norm after it, as one launch and as two; also where the norm rounds its rows for fp8
+// A block's sum and the norm after it, as one launch and as two, also if the norm rounds its rows for fp8
 // products.
 TEST(PeerEngineTest, FusedWithTheNormTheBitsStay) {
   kernels::KernelSet fused = HopperKernels();
@@ -145,7 +145,7 @@ TEST(PeerEngineTest, FusedWithTheNormTheBitsStay) {
   }
 }
 
-// Rows that travel rounded, among peers and through a communicator.
+// Rows sent as e4m3, through peers' memory and through a communicator.
 TEST(PeerEngineTest, RoundedRowsGiveTheSameBitsByBothWays) {
   EngineOptions options = Options({.tp = 2, .dp = 2, .ep = 4}, kAllToAll);
   options.model_path = WriteTinyCheckpoint({.layers = 2, .aligned = true});
@@ -163,7 +163,7 @@ TEST(PeerEngineTest, RoundedRowsGiveTheSameBitsByBothWays) {
                 2);
   EXPECT_GT(exchanges, 0);
 
-  // A rank whose kernels would read such a row as another kind is found before anything is loaded.
+  // A rank whose kernels would read the sent rows in another form is found before anything is loaded.
   std::atomic<int> made{0};
   kernels::KernelSet wide = by_communicator;
   wide.dispatches_rounded = nullptr;
@@ -211,7 +211,7 @@ TEST(PeerEngineTest, DecodesOfSeveralRanksRunFromRecordings) {
     for (int i = 0; i < 3; ++i) decode({0, 1, 2});
     EXPECT_EQ(recorded, 2) << "one of each rank";
     EXPECT_EQ(replayed, 4);
-    // A new world: other addresses.
+    // A new world has other addresses.
     ++epoch;
     ASSERT_TRUE(cards->Rejoin(epoch).ok());
     ASSERT_TRUE(cpu->Rejoin(epoch).ok());
@@ -219,12 +219,12 @@ TEST(PeerEngineTest, DecodesOfSeveralRanksRunFromRecordings) {
     for (int i = 0; i < 3; ++i) decode({2, 0, 1});
     EXPECT_EQ(recorded, 4);
     EXPECT_EQ(replayed, 8);
-    // With two groups: one that has nobody goes along.
+    // With two groups: a group without sequences takes part too.
     for (int i = 0; i < 2; ++i) decode({2, 0});
   }
 }
 
-// More rows than the buffers hold in slots: such steps go through the communicator, and are not recorded.
+// Steps with more rows than the buffers' slots go through the communicator and are not recorded.
 TEST(PeerEngineTest, StepsTooLargeForTheSlotsAreNotRecorded) {
   EngineOptions options = Options({.dp = 4, .ep = 4}, kAllToAll);
   options.max_step_tokens = 6;
@@ -260,7 +260,7 @@ TEST(PeerEngineTest, ARankThatStaysAwayEndsTheEpochAndTheNextOneServes) {
   EXPECT_EQ(cards->LogitsOf(plan), cpu->LogitsOf(plan));
 }
 
-// What the agreement on pages counts is what is taken.
+// The ranks take exactly the bytes that the agreement on pages counts.
 TEST(PeerEngineTest, ItsMemoryIsCounted) {
   const EngineOptions options = Options({.tp = 2, .dp = 2, .ep = 2}, kAllToAll);
   const auto with = MakeRack(options, [] { return PeerCard(); });

@@ -1,4 +1,4 @@
-// What `deeprack plan` says is what ranks then take, to the byte: on the CPU and on cards.
+// `deeprack plan` prints exactly the bytes that ranks take, on the CPU and on cards.
 #include <gtest/gtest.h>
 
 #include "checkpoint/checkpoint_reader.h"
@@ -78,7 +78,7 @@ Settings SettingsOf(const EngineOptions& engine, const Case& c) {
   return options;
 }
 
-// The plan is made without the device, by what cli/plan knows of its kind.
+// Makes the plan without the device, from cli/plan's description of its kind.
 void ExpectAsPlanned(const std::string& folder, On on, const Case& c) {
   const EngineOptions options = EngineOptionsOf(folder, c);
   const auto rack = Rack::Create(options, [on] { return MakeDevice(on); });
@@ -123,7 +123,7 @@ TEST_P(PlanAgreementTest, TheDemoModel) {
   ExpectAsPlanned(folder, GetParam(), {.layout = {.tp = 2, .ep = 2}, .kv_cache_dtype = "fp8"});
 }
 
-// What only cards take is counted, and where no checkpoint is at hand the config tells the same.
+// Memory that only cards take is counted. Without a checkpoint, the config gives the same numbers.
 TEST_P(PlanAgreementTest, FromTheConfigAlone) {
   const std::string folder = WriteTinyCheckpoint({.aligned = true});
   const Case c = {.layout = {.tp = 2, .dp = 2, .ep = 4}, .expert_exchange = "all_to_all"};

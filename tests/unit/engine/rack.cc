@@ -21,7 +21,7 @@ void OnEveryRank(int ranks, const std::function<void(int)>& body) {
   for (std::thread& thread : threads) thread.join();
 }
 
-// Exchanging the memory of `device`.
+// A world whose ranks exchange memory of `device`.
 std::unique_ptr<Communicator> WorldOf(const std::shared_ptr<Device>& device,
                                       std::unique_ptr<Communicator> host) {
   return device->shares_host_memory() ? std::move(host) : MakeStagedCommunicator(device, std::move(host));

@@ -1,4 +1,4 @@
-// Every rank of a layout as a thread of the test, driven with one plan at a time.
+// Runs every rank of a layout as a thread of the test, one plan at a time.
 #pragma once
 
 #include <functional>
@@ -19,26 +19,26 @@ using Logits = std::vector<float>;
 
 class Rack {
  public:
-  // What each rank computes on.
+  // Makes the device of a rank.
   using MakeDevice = std::function<std::unique_ptr<Device>()>;
 
-  // Creates an engine for each rank of options.layout, on the CPU or on what make_device gives. The error of
-  // the first rank (by number) that has one.
+  // Creates an engine for each rank of options.layout, on the CPU or on the devices of make_device. On
+  // errors: the error of the first rank, by number, that has one.
   static absl::StatusOr<std::unique_ptr<Rack>> Create(const EngineOptions& options,
                                                       const MakeDevice& make_device = nullptr,
                                                       absl::Duration timeout = absl::Seconds(60));
 
-  // Runs the plan on all ranks; the joined results in the plan's order. The first rank's error, as above.
+  // Runs the plan on all ranks. Returns the joined results in the plan's order. Errors as for Create.
   absl::StatusOr<std::vector<model::SequenceResult>> Execute(const model::StepPlan& plan);
 
-  // All ranks meet in a new world, with the engines and devices they have. The first rank's error, as above.
+  // All ranks join a new world with their engines and devices. Errors as for Create.
   absl::Status Rejoin(Epoch epoch);
 
-  // The logits after each sequence's last position of the plan executed last, in its order. Every sequence
+  // The logits after the last position of each sequence of the last plan, in the plan's order. Every sequence
   // must sample.
   std::vector<Logits> LastLogits(const model::StepPlan& plan);
 
-  // Executes and returns the logits. Fails the test on an error.
+  // Executes the plan and returns the logits. Fails the test on an error.
   std::vector<Logits> LogitsOf(const model::StepPlan& plan);
 
   Engine& engine(Rank rank) { return *engines_[static_cast<size_t>(rank)]; }
@@ -52,7 +52,7 @@ class Rack {
   std::vector<std::unique_ptr<Engine>> engines_;
 };
 
-// One sequence's tokens and pages; makes its chunks.
+// The tokens and pages of a sequence; makes plans for its chunks.
 struct Sequence {
   SequenceId id = 0;
   std::vector<TokenId> tokens;
@@ -60,13 +60,13 @@ struct Sequence {
   int32_t dp_rank = 0;
   int32_t prompt_size = 0;  // 0: all tokens
 
-  // Tokens [begin, end), sampling greedily after the last.
+  // The plan for tokens [begin, end), which samples greedily after the last token.
   model::SequencePlan Chunk(int64_t begin, int64_t end) const;
 };
 
 std::vector<TokenId> RandomTokens(int64_t count, uint32_t seed);
 
-// Options for the model in `folder`, small limits.
+// Engine options with small limits for the model in `folder`.
 EngineOptions TinyOptions(const std::string& folder, DType compute = DType::kF32,
                           const model::Layout& layout = {},
                           model::ExpertExchange exchange = model::ExpertExchange::kReplicated);

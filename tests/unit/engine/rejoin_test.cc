@@ -1,4 +1,4 @@
-// Ranks that meet again under a later epoch: with the weights they have, beside ranks that load anew.
+// Ranks that join a later epoch: some keep their weights, others load.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -19,7 +19,7 @@ namespace {
 
 constexpr Epoch kFirst = 7;
 
-// The ranks of a layout, each on a thread of its own while they meet.
+// The ranks of a layout. Each has its own thread while it joins.
 class Ranks {
  public:
   explicit Ranks(const EngineOptions& options)
@@ -27,7 +27,7 @@ class Ranks {
         logits_(static_cast<size_t>(options.layout.world_size())),
         engines_(static_cast<size_t>(options.layout.world_size())) {}
 
-  // A new world, in which ranks with an engine join again and all others load. Each rank's status.
+  // Makes a new world: ranks with an engine rejoin, all others load. Returns each rank's status.
   std::vector<absl::Status> Meet(Epoch epoch) {
     const int size = static_cast<int>(engines_.size());
     std::vector<std::unique_ptr<Communicator>> world = MakeLocalWorld(size, absl::Seconds(60));
@@ -42,7 +42,7 @@ class Ranks {
       if (engine.ok()) engines_[rank] = *std::move(engine);
       return engine.status();
     });
-    world_ = std::move(world);  // the old one goes after its engines left it
+    world_ = std::move(world);  // destroyed only after the engines have left it
     return statuses;
   }
 
@@ -77,8 +77,8 @@ class Ranks {
   }
 
   const EngineOptions options_;
-  std::vector<std::unique_ptr<Communicator>> world_;  // outlives the engines
-  std::vector<LogitsRecorder> logits_;                // of each rank; outlives the engines
+  std::vector<std::unique_ptr<Communicator>> world_;  // must outlive the engines
+  std::vector<LogitsRecorder> logits_;                // of each rank; must outlive the engines
   std::vector<std::unique_ptr<Engine>> engines_;
   std::atomic<int> loading_reports_{0};
 };
@@ -114,16 +114,16 @@ TEST_P(RejoinTest, SurvivorsKeepTheirWeightsBesideARankThatLoadsAnew) {
   const Logits before = ranks.LogitsOf(Plan(kFirst));
   const int32_t blocks = ranks.engine(0).memory().kv_blocks;
 
-  ranks.Abort(1);  // as its loss would
+  ranks.Abort(1);  // as the loss of rank 1 would
   for (const absl::Status& status : ranks.Execute(Plan(kFirst))) EXPECT_FALSE(status.ok());
   ranks.Lose(1);
   const int reports = ranks.loading_reports();
   ExpectOk(ranks.Meet(kFirst + 1));
   EXPECT_EQ(ranks.engine(0).memory().kv_blocks, blocks);
   EXPECT_EQ(ranks.LogitsOf(Plan(kFirst + 1)), before);
-  EXPECT_GT(ranks.loading_reports(), reports);  // rank 1's
+  EXPECT_GT(ranks.loading_reports(), reports);  // only rank 1 has loaded
 
-  // And once more, all of them survivors: nothing is loaded.
+  // Then all ranks rejoin: nothing is loaded.
   const int after_loss = ranks.loading_reports();
   ExpectOk(ranks.Meet(kFirst + 5));
   EXPECT_EQ(ranks.loading_reports(), after_loss);
@@ -149,7 +149,7 @@ TEST(RejoinTest, ARankThatCannotLoadKeepsTheOthersOut) {
   EXPECT_EQ(own.code(), absl::StatusCode::kFailedPrecondition) << own;
   EXPECT_NE(own.message().find("rank 1 cannot load"), std::string::npos) << own;
   EXPECT_EQ(ranks.engine(0).Execute(Plan(kFirst + 1)).status().code(), absl::StatusCode::kFailedPrecondition);
-  // With a peer that can, it goes on.
+  // With a peer that can load, the rank continues.
   ExpectOk(ranks.Meet(kFirst + 2));
   EXPECT_EQ(ranks.LogitsOf(Plan(kFirst + 2)), before);
 }
@@ -161,7 +161,7 @@ TEST(RejoinTest, RefusesEarlierEpochsAndOtherWorlds) {
   EXPECT_EQ(ranks.engine(0).Rejoin(kFirst - 1, ranks.world(0)).code(), absl::StatusCode::kFailedPrecondition);
   const auto two = MakeLocalWorld(2, absl::Seconds(1));
   EXPECT_EQ(ranks.engine(0).Rejoin(kFirst + 1, two[0].get()).code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_TRUE(ranks.engine(0).Execute(Plan(kFirst)).ok());  // none of them changed anything
+  EXPECT_TRUE(ranks.engine(0).Execute(Plan(kFirst)).ok());  // no refused call changed anything
 }
 
 TEST(RejoinTest, AnEngineSuitsWhatItWasMadeOf) {
@@ -172,7 +172,7 @@ TEST(RejoinTest, AnEngineSuitsWhatItWasMadeOf) {
   ASSERT_TRUE(engine.ok()) << engine.status();
   options.epoch = kFirst + 3;
   EXPECT_TRUE((*engine)->Suits(options));
-  options.packed.folder = "elsewhere";  // the worker's own, which a load does not name
+  options.packed.folder = "elsewhere";  // a setting of the worker, which a load does not contain
   options.decode_graphs = true;
   EXPECT_TRUE((*engine)->Suits(options));
   EngineOptions other = options;
@@ -184,7 +184,7 @@ TEST(RejoinTest, AnEngineSuitsWhatItWasMadeOf) {
   other = options;
   other.kv_cache = DType::kF8E4M3;
   EXPECT_FALSE((*engine)->Suits(other));
-  // Another checkpoint in the same place.
+  // Another checkpoint in the same folder.
   const auto config = std::filesystem::path(folder) / "config.json";
   std::filesystem::last_write_time(config,
                                    std::filesystem::last_write_time(config) + std::chrono::seconds(2));

@@ -1,4 +1,4 @@
-// Against transformers 5's ROPE_INIT_FUNCTIONS, 64 rope dimensions, theta 10000.
+// Expected values are those of transformers 5's ROPE_INIT_FUNCTIONS with 64 rope dimensions and theta 10000.
 #include "worker/decoder/rope_table.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// Row-major weights hold what panels hold: the plain kernels, which read both, give the same logits bit for
-// bit whichever the loader makes. So do both orders of int4's tiles.
+// Row-major weights have the values of panels. The plain kernels read both and give the same logits, bit for
+// bit. So do both orders of int4 tiles.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -23,7 +23,7 @@ std::unique_ptr<Device> WithRows() {
 }
 std::unique_ptr<Device> WithPanels() { return MakeEmulatedDevice(2, {}); }
 
-// int4 in tiles for e4m3; the plain kernels' own are for bf16.
+// int4 in tiles for e4m3. The plain kernels' own tiles are for bf16.
 std::unique_ptr<Device> WithTilesForE4M3() {
   kernels::KernelSet kernels = kernels::CardKernels();
   kernels.row_major.int4 = WeightLayout::kTilesForE4M3;
@@ -80,7 +80,8 @@ INSTANTIATE_TEST_SUITE_P(
 
 class TilesTest : public ::testing::TestWithParam<model::Layout> {};
 
-// Against weights that are expanded to bf16: a value is rounded once more there, by at most 2^-9 of it.
+// Compared with weights that are expanded to bf16, which rounds each value once more, by at most 2^-9 of the
+// value.
 TEST_P(TilesTest, BothOrdersGiveTheSameBitsAndThoseOfExpandedWeightsButForRounding) {
   EngineOptions options = TinyOptions(
       WriteTinyCheckpoint({.fp8 = false, .layers = 2, .int4 = true, .aligned = true}, SettleRouting),
@@ -101,12 +102,12 @@ TEST_P(TilesTest, BothOrdersGiveTheSameBitsAndThoseOfExpandedWeightsButForRoundi
   }
 }
 
-// With two ranks the shared expert's parts begin within tiles: they are expanded beside the rest.
+// With two ranks the parts of the shared expert begin within tiles, so only these parts are expanded.
 INSTANTIATE_TEST_SUITE_P(Layouts, TilesTest,
                          ::testing::Values(model::Layout{}, model::Layout{.tp = 2, .ep = 2}),
                          [](const auto& info) { return info.param.tp == 1 ? "alone" : "tp2_ep2"; });
 
-// A packed file of one layout is none of the other.
+// A packed file of one weight layout is not valid for the other.
 TEST(RowMajorTest, PackedFilesTellLayoutsApart) {
   EngineOptions options = TinyOptions(WriteTinyCheckpoint({.layers = 2, .aligned = true}), DType::kBF16);
   options.max_step_tokens = 16;

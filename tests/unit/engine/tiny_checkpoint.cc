@@ -40,7 +40,7 @@ class Weights {
     return tensor;
   }
 
-  // e4m3 values of random exponents between 2^-4 and 2^2, and their scales.
+  // e4m3 values with random exponents between 2^-4 and 2^2, and their scales.
   TinyTensor Fp8(const TensorSpec& spec) {
     TinyTensor tensor = {.name = spec.name, .type = DType::kF8E4M3, .shape = spec.shape, .bytes = {}};
     for (int64_t i = 0; i < spec.shape[0] * spec.shape[1]; ++i) {
@@ -73,7 +73,7 @@ class Weights {
   std::mt19937 random_;
 };
 
-// One folder for all checkpoints of this process, removed at its end.
+// One folder for all checkpoints of this process, removed when the process ends.
 class TemporaryFolder {
  public:
   TemporaryFolder()

@@ -1,4 +1,4 @@
-// Writes small deepseek_v3 and qwen2 checkpoints with random weights, stored as R1 is stored, for tests.
+// Writes small deepseek_v3 and qwen2 checkpoints with random weights, stored as in R1's checkpoint.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,8 @@
 
 namespace deeprack::worker::testing {
 
-// Odd sizes on purpose: no multiple of 16 or 128 where the format allows it, and slices that cut through fp8
-// blocks. Unless `aligned`: sizes that matrix instructions take whole.
+// Odd sizes on purpose: not multiples of 16 or 128 where the format allows that, and slices that cut fp8
+// blocks. With `aligned`: sizes that matrix instructions can read.
 struct TinyModel {
   bool q_lora = true;
   bool fp8 = true;
@@ -21,19 +21,21 @@ struct TinyModel {
   int dense_layers = 1;
   int layers = 4;
   int shared_experts = 1;
-  bool grouped_query = false;  // qwen2 with two key-value heads, dense: only ties, layers and types matter
-  DType plain_type = DType::kBF16;  // of what is not fp8
+  // qwen2 with two key-value heads, dense. Of the other fields, ties, layers and types apply.
+  bool grouped_query = false;
+  DType plain_type = DType::kBF16;  // of tensors that are not fp8
   uint32_t seed = 1;
-  // compressed-tensors' int4 in groups of 128 instead of fp8, where columns allow it. ConfigJson and Config
-  // are then the model's without its quantization_config.
+  // compressed-tensors' int4 in groups of 128 instead of fp8, for weights with suitable columns. ConfigJson
+  // and Config then return the config without its quantization_config.
   bool int4 = false;
-  bool aligned = false;  // and R1's latent and rope widths; 16 heads, 32 experts, of which a token chooses 4
+  // Also R1's latent and rope widths, 16 heads, and 32 experts of which a token chooses 4.
+  bool aligned = false;
 
   std::string ConfigJson() const;
   model::ModelConfig Config() const;
 };
 
-// The bytes of one tensor, before they are written; a test may damage them.
+// The bytes of one tensor before they are written. A test may damage them.
 struct TinyTensor {
   std::string name;
   DType type = DType::kF32;
@@ -42,11 +44,12 @@ struct TinyTensor {
 };
 using Damage = std::function<void(TinyTensor& tensor)>;
 
-// The router's bias so far apart that it settles every choice: rounding would change one now and then.
+// Sets the router's bias so far apart that the bias decides every choice; otherwise rounding would sometimes
+// change a choice.
 void SettleRouting(TinyTensor& tensor);
 
-// A new folder below the test's temporary folder with config.json and model.safetensors. The same model
-// always gives the same weights.
+// Writes config.json and model.safetensors to a new folder in the test's temporary folder. Equal models
+// always have equal weights.
 std::string WriteTinyCheckpoint(const TinyModel& model, const Damage& damage = {});
 
 }  // namespace deeprack::worker::testing

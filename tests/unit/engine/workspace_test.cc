@@ -13,7 +13,7 @@ namespace {
 
 using testing::TinyModel;
 
-// The carved buffers lie in order, aligned, without overlap, inside what WorkspaceBytes counted.
+// The buffers are in order, aligned, without overlap, and inside the bytes that WorkspaceBytes counts.
 TEST(WorkspaceTest, CarvingUsesWhatWasCounted) {
   const auto cpu = MakeCpuDevice(1);
   const model::ModelConfig config = TinyModel{}.Config();

@@ -1,4 +1,4 @@
-// The bytes of a GGUF file, written field by field, so that a test can get any of them wrong.
+// Writes the bytes of a GGUF file field by field, so that a test can damage any field.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ std::string Raw(T value) {
 
 inline std::string RawString(const std::string& text) { return Raw<uint64_t>(text.size()) + text; }
 
-// A value with its type before it, as a metadata entry has it.
+// A metadata entry's value, with its type before it.
 inline std::string Typed(GgufType type, const std::string& bytes) {
   return Raw(static_cast<uint32_t>(type)) + bytes;
 }
@@ -50,7 +50,7 @@ std::string TypedIntegers(const std::vector<T>& values) {
 struct GgufBytes {
   std::string magic = "GGUF";
   uint32_t version = 3;
-  int64_t claimed_tensors = -1;  // -1: as many as there are
+  int64_t claimed_tensors = -1;  // -1: the real number
   int64_t claimed_keys = -1;
   std::string keys;
   std::string tensors;
@@ -75,7 +75,7 @@ struct GgufBytes {
     return *this;
   }
 
-  // A record, and its data where the last one's end.
+  // Appends a record, and its data after the last tensor's data.
   GgufBytes& Tensor(const std::string& name, const std::vector<int64_t>& dimensions, uint32_t type,
                     const std::string& bytes) {
     data.resize((data.size() + static_cast<size_t>(alignment) - 1) / static_cast<size_t>(alignment) *

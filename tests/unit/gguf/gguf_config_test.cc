@@ -38,7 +38,7 @@ void Erase(Keys& keys, const std::string& name) {
 
 std::string Int(uint32_t value) { return Typed(value); }
 
-// As llama.cpp's converter writes them for R1 (its newer form: attention over the latent).
+// The metadata that llama.cpp's converter writes for R1 (its newer form: attention over the latent).
 Keys R1Keys() {
   return {{"general.architecture", Typed("deepseek2")},
           {"general.type", Typed("model")},
@@ -110,7 +110,7 @@ class GgufConfigTest : public ::testing::Test {
     return path;
   }
 
-  // The config of a file with these keys, and without other tensors than an output head.
+  // The config of a file with these keys and with an output head as its only tensor.
   absl::StatusOr<ModelConfig> Config(const Keys& keys) {
     return LoadModelConfig(
         Write(keys, [](GgufBytes& file) { file.Tensor("output.weight", {1}, 0, "head"); }));
@@ -126,7 +126,7 @@ class GgufConfigTest : public ::testing::Test {
   std::string folder_;
 };
 
-// R1's config.json, less what a GGUF holds otherwise: values by block, no MTP layer.
+// R1's config.json without the keys that a GGUF expresses in other ways: fp8 blocks, the MTP layer.
 ModelConfig R1WithoutQuantization() {
   auto json = R1Json();
   json.erase("quantization_config");
@@ -258,13 +258,13 @@ TEST_F(GgufConfigTest, OneValueForAllLayersMayBeAnArray) {
 
 struct Refusal {
   std::string key;
-  std::string value;  // empty: without the key
+  std::string value;  // empty: the key is absent
   std::string message;
 };
 
 TEST_F(GgufConfigTest, RefusesByNameWhatItDoesNotCompute) {
   const std::vector<Refusal> refusals = {
-      {"general.architecture", Typed("gpt2"), "\"gpt2\" is not served yet: deepseek2, llama and qwen2"},
+      {"general.architecture", Typed("gpt2"), "\"gpt2\" is not served yet: it must be deepseek2, llama or qwen2"},
       {"general.architecture", "", "general.architecture is missing"},
       {"general.architecture", Int(3), "general.architecture is missing"},
       {"general.type", Typed("adapter"), "adapter"},

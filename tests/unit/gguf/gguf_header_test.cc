@@ -20,7 +20,7 @@ constexpr uint32_t kF32 = 0;
 constexpr uint32_t kQ4K = 12;
 constexpr uint32_t kIq4Xs = 23;
 
-// What is wrong with the file; its code must be `code`.
+// The message of the file's error, whose code must be `code`.
 std::string Fault(const std::string& bytes, absl::StatusCode code = absl::StatusCode::kDataLoss) {
   const auto header = ParseGgufHeader(AsBytes(bytes), "dir/x.gguf");
   EXPECT_EQ(header.status().code(), code) << header.status();
@@ -145,7 +145,7 @@ TEST(GgufHeaderTest, EveryCutIsFound) {
   for (size_t size = 0; size < whole.size(); ++size) {
     EXPECT_THAT(Fault(whole.substr(0, size)),
                 AnyOf(HasSubstr("not with \"GGUF\""), HasSubstr("the file ends"), HasSubstr("are left"),
-                      HasSubstr("metadata entries in"), HasSubstr("ends at byte"), HasSubstr("does not fit")))
+                      HasSubstr("metadata entries, but"), HasSubstr("ends at byte"), HasSubstr("does not fit")))
         << size;
   }
 }
@@ -155,7 +155,7 @@ TEST(GgufHeaderTest, CountsAreHeldAgainstTheFile) {
   file.claimed_keys = 1'000'000;
   EXPECT_THAT(Fault(file), HasSubstr("1000000 metadata entries"));
   file.claimed_keys = 40'000;
-  EXPECT_THAT(Fault(file), HasSubstr("40000 metadata entries in"));
+  EXPECT_THAT(Fault(file), HasSubstr("40000 metadata entries, but 1672 bytes are left"));
   file = Sound();
   file.claimed_tensors = std::numeric_limits<int64_t>::max();
   EXPECT_THAT(Fault(file), HasSubstr("9223372036854775807 tensors"));

@@ -1,4 +1,4 @@
-// Files of a split.
+// GGUF models in several files.
 #include "model/gguf/gguf_model.h"
 
 #include <filesystem>
@@ -39,7 +39,7 @@ class GgufModelTest : public ::testing::Test {
     return file;
   }
 
-  // The first file holds metadata alone, as llama.cpp's --no-tensor-first-split makes it.
+  // The first file has metadata and no tensors, as with llama.cpp's --no-tensor-first-split.
   static GgufBytes Part(int index) {
     GgufBytes file = WithSplitKeys(static_cast<uint16_t>(index), 3, 3);
     if (index == 0) file.Key("general.architecture", Typed("llama"));
@@ -88,7 +88,7 @@ TEST_F(GgufModelTest, ASplitOfOneIsAFileOfAnyName) {
 
 TEST_F(GgufModelTest, AsksForTheFirstFile) {
   EXPECT_THAT(Fault(PathOf(1), absl::StatusCode::kInvalidArgument),
-              AllOf(HasSubstr("file 2 of 3"), HasSubstr("give its first: " + PathOf(0))));
+              AllOf(HasSubstr("file 2 of 3"), HasSubstr("give the first file: " + PathOf(0))));
 }
 
 TEST_F(GgufModelTest, FilesMustKeepTheirNames) {
@@ -99,7 +99,7 @@ TEST_F(GgufModelTest, FilesMustKeepTheirNames) {
 
 TEST_F(GgufModelTest, AMissingFileIsNamed) {
   std::filesystem::remove(PathOf(2));
-  EXPECT_THAT(Fault(PathOf(0)), AllOf(HasSubstr(PathOf(2)), HasSubstr("missing, file 3 of 3")));
+  EXPECT_THAT(Fault(PathOf(0)), AllOf(HasSubstr(PathOf(2)), HasSubstr("missing, it is file 3 of 3")));
 }
 
 TEST_F(GgufModelTest, ADamagedFileIsNamed) {
@@ -120,7 +120,7 @@ TEST_F(GgufModelTest, TensorsAreThereOnceAndAllOfThem) {
   WithSplitKeys(2, 3, 3).Tensor("a", {1}, kF32, "cccc").Write(PathOf(2));
   EXPECT_THAT(Fault(PathOf(0)), AllOf(HasSubstr("\"a\" is also in " + PathOf(1)), HasSubstr(PathOf(2))));
   WithSplitKeys(2, 3, 3).Write(PathOf(2));
-  EXPECT_THAT(Fault(PathOf(0)), HasSubstr("has 2 tensors, but split.tensors.count says 3"));
+  EXPECT_THAT(Fault(PathOf(0)), HasSubstr("have 2 tensors, but split.tensors.count says 3"));
 }
 
 TEST_F(GgufModelTest, CountsOfHostileFilesAreBounded) {

@@ -1,4 +1,4 @@
-// Random weights in block formats, and x as products with them quantise it.
+// Random weights in block formats, and x quantised as products with block formats quantise it.
 #pragma once
 
 #include "base/block_formats.h"
@@ -10,7 +10,7 @@ inline constexpr DType kBlockTypes[] = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0
                                         DType::kQ8_0, DType::kQ2K,  DType::kQ3K,      DType::kQ4K,
                                         DType::kQ5K,  DType::kQ6K,  DType::kInt4G128, DType::kInt8G128};
 
-// A whole tensor of a block format as a file holds it, at an odd address.
+// A whole tensor of a block format as in a file, at an odd address.
 class BlockTensor {
  public:
   // Every bit of the values and integer scales is random, or all of them are `fill`; d and m are moderate.
@@ -91,7 +91,8 @@ class BlockTensor {
   std::vector<uint8_t> data_;
 };
 
-// x rounded to int8 times a scale for every 32, 128 or 256 columns, as kernels/api/linear.h states it, as fp32.
+// x rounded to int8 times a scale for every 32, 128 or 256 columns, as kernels/api/linear.h states it, as
+// fp32.
 inline TestMatrix Int8Rounded(const TestMatrix& x, DType weight_type) {
   const bool by_blocks = weight_type == DType::kQ4K || weight_type == DType::kQ5K;
   const int64_t step = BlockElements(weight_type) == 32 ? 32 : by_blocks ? 256 : 128;

@@ -1,4 +1,4 @@
-// What the kernel tests share: the suite over all backends, matrices in poisoned memory, and error measures.
+// Shared by the kernel tests: the suite over all backends, matrices in poisoned memory, and error measures.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -19,8 +19,8 @@
 
 namespace deeprack::kernels {
 
-// What this program tests: kernels_test the CPU backends that this processor has, plain_kernels_test the
-// source of the plain CUDA kernels, run on the host.
+// The sets that the program tests. kernels_test: the CPU's sets that this processor can run.
+// plain_kernels_test: the plain CUDA kernels, run on the host.
 std::vector<const KernelSet*> KernelsUnderTest();
 
 inline std::string BackendName(const KernelSet& kernels) {
@@ -29,7 +29,7 @@ inline std::string BackendName(const KernelSet& kernels) {
   return name;
 }
 
-// Runs once per backend, with three threads.
+// Tests run once for each set, with three threads.
 class KernelTest : public ::testing::TestWithParam<const KernelSet*> {
  protected:
   const KernelSet& kernels() const { return *GetParam(); }
@@ -53,7 +53,7 @@ inline std::vector<float> NormalValues(int64_t count, Random& random, float devi
   return values;
 }
 
-// A matrix in memory of its own: every byte that is not an element is 0xff, which reads as NaN in every float
+// A matrix with its own memory. Every byte that is not an element is 0xff, which reads as NaN in every float
 // type.
 class TestMatrix {
  public:
@@ -95,7 +95,7 @@ class TestMatrix {
     for (int64_t r = 0; r < view_.rows; ++r) all += RowBytes(r);
     return all;
   }
-  // Whether everything but the elements still holds what it was filled with.
+  // True when every byte outside the elements is still 0xff.
   bool PaddingIntact() const {
     const size_t size = SizeOf(view_.type);
     for (size_t i = 0; i < bytes_.size(); ++i) {
@@ -113,8 +113,8 @@ class TestMatrix {
   Matrix view_;
 };
 
-// The relative error that headers state: the largest difference in a row over the root mean square of the
-// expected row. bf16 results may besides differ by one rounding.
+// Checks the relative error that headers state: the largest difference in a row over the root mean square of
+// the expected row. bf16 results may also differ by one rounding.
 inline void ExpectClose(const TestMatrix& actual, const TestMatrix& expected, double tolerance) {
   EXPECT_TRUE(actual.PaddingIntact());
   const double rounding = actual.view().type == DType::kBF16 ? 0x1p-8 : 0x1p-24;
@@ -130,8 +130,9 @@ inline void ExpectClose(const TestMatrix& actual, const TestMatrix& expected, do
   }
 }
 
-// Holds attention against the reference within the error that kernels/api/attention.h states; where softmax
-// weights are rounded, also against weights rounded alike, of which few fall on the other side of a tie.
+// Checks attention against the reference within the error that kernels/api/attention.h states. If softmax
+// weights are rounded, also checks against a reference with rounded weights, from which few results differ
+// (ties).
 template <class Args>
 void ExpectAttention(const KernelSet& kernels, void (*reference)(const Args&, reference::SoftmaxWeights),
                      const Args& args, DType query, const TestMatrix& out, TestMatrix& expected) {

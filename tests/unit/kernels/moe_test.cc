@@ -162,7 +162,7 @@ TEST_P(MoeTest, RowsTravelToEveryRankOfTheirGroups) {
   for (const auto& [m, slots] : std::vector<std::pair<int64_t, int64_t>>{{1, 0}, {50, 0}, {1, 2}, {50, 50}}) {
     std::vector<int32_t> ids;
     for (int64_t i = 0; i < m * top_k; ++i) ids.push_back(static_cast<int32_t>(random() % 21) - 1);
-    for (int64_t c = 0; m > 1 && c < top_k; ++c) ids[7 * top_k + c] = -1;  // a token that chooses nobody
+    for (int64_t c = 0; m > 1 && c < top_k; ++c) ids[7 * top_k + c] = -1;  // a token that chooses no expert
     const std::vector<float> weights = NormalValues(m * top_k, random);
     struct Plan {
       std::vector<int32_t> index;
@@ -220,7 +220,7 @@ TEST_P(MoeTest, RowsTravelToEveryRankOfTheirGroups) {
         }
         EXPECT_EQ(static_cast<uint8_t>(row[row_bytes - 1]), 0xee);
       }
-      // Of a row that nobody filled, nobody is chosen.
+      // A row that no rank filled chooses no expert.
       EXPECT_EQ(std::count(received_ids.begin(), received_ids.end(), -9), 0);
       int64_t empty = 0;
       for (int64_t place = 0; place < sent; ++place) {

@@ -1,4 +1,4 @@
-// Random weights in checkpoint form and packed, with poison around everything that must not be read.
+// Random weights, as in a checkpoint and packed, with NaN around all memory that must not be read.
 #pragma once
 
 #include <new>
@@ -10,7 +10,7 @@
 
 namespace deeprack::kernels {
 
-// A whole row-major tensor as a checkpoint holds it.
+// A whole row-major tensor as in a checkpoint.
 struct TestTensor {
   DType type;
   int64_t rows, cols;
@@ -57,7 +57,7 @@ struct TestTensor {
   }
 };
 
-// Storage of a packed weight between guards of 0xff, exactly as large as its layout says.
+// The storage of a packed weight between guards of 0xff, of exactly the size of its layout.
 class TestWeight {
  public:
   TestWeight(DType type, int64_t n, int64_t k, int64_t col_begin = 0)

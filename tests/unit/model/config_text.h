@@ -1,4 +1,4 @@
-// A config as text, field by field, so that two can be held against each other and a difference read.
+// A config as text, field by field, so that two configs can be compared and a difference can be read.
 #pragma once
 
 #include <string>

@@ -32,7 +32,7 @@ int64_t Parameters(const ModelConfig& config) {
   return sum;
 }
 
-// The counts that the models' pages state: 7.62B and 8.03B.
+// The parameter counts on the models' pages: 7.62B and 8.03B.
 TEST(GroupedQueryTest, PublishedConfigsHaveAsManyParametersAsPublished) {
   EXPECT_EQ(Parameters(Parsed(Qwen7B())), 7'615'616'512);
   EXPECT_EQ(Parameters(Parsed(Llama8B())), 8'030'261'248);
@@ -57,11 +57,11 @@ TEST(GroupedQueryTest, RefusesWhatItDoesNotCompute) {
            {Qwen7B(), "/use_sliding_window", true, "use_sliding_window"},
            {Qwen7B(), "/use_mrope", true, "use_mrope"},
            {Qwen7B(), "/layer_types", {"full_attention", "sliding_attention"}, "layer_types"},
-           {Qwen7B(), "/num_key_value_heads", 5, "no multiple of num_key_value_heads 5"},
+           {Qwen7B(), "/num_key_value_heads", 5, "not a multiple of num_key_value_heads 5"},
            {Qwen7B(), "/num_key_value_heads", nullptr, "num_key_value_heads is missing"},
            {Qwen7B(), "/num_key_value_heads", 0, "num_key_value_heads"},
            {Qwen7B(), "/head_dim", 7, "head_dim must be even"},
-           {Qwen7B(), "/hidden_size", 3585, "no multiple of num_attention_heads"},
+           {Qwen7B(), "/hidden_size", 3585, "not a multiple of num_attention_heads"},
            {Llama8B(), "/attention_bias", true, "attention_bias"},
            {Llama8B(), "/mlp_bias", true, "mlp_bias"},
            {Llama8B(), "/hidden_act", "gelu", "hidden_act"},
@@ -83,7 +83,7 @@ TEST(GroupedQueryTest, KeyValueHeadsAreDividedOrShared) {
   EXPECT_EQ(heads(2, 1), std::pair(int64_t{4}, int64_t{8}));
   EXPECT_EQ(heads(8, 5), std::pair(int64_t{5}, int64_t{6}));
   EXPECT_EQ(heads(16, 5), std::pair(int64_t{2}, int64_t{3}));
-  // Every query head of a rank finds its key-value head there.
+  // Each query head of a rank has its key-value head on that rank.
   for (const int32_t tp : {1, 2, 4, 8, 16, 32}) {
     ASSERT_TRUE(ValidateLayout(config, {.tp = tp}).ok()) << tp;
     for (int32_t rank = 0; rank < tp; ++rank) {

@@ -80,7 +80,7 @@ TEST(LayoutTest, RefusesSharedWidthAndVocabularyThatDoNotSplit) {
   json["moe_intermediate_size"] = 150;
   EXPECT_THAT(Fault(MustParse(json), {.tp = 4, .ep = 4}), HasSubstr("shared experts' width 150"));
   json = SmallJson();
-  json["vocab_size"] = 9;  // ceil(9 / 8) = 2 rows each leave the sixth rank and on none
+  json["vocab_size"] = 9;  // with ceil(9 / 8) = 2 rows on each rank, the last three ranks have none
   EXPECT_THAT(Fault(MustParse(json), {.tp = 8, .ep = 4}), HasSubstr("a vocabulary of 9"));
 }
 

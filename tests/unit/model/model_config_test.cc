@@ -153,7 +153,7 @@ TEST(ModelConfigTest, RopeHalvesAreServed) {
 struct Refusal {
   std::string name;
   std::function<void(json&)> change;
-  std::vector<std::string> message;  // what the message must hold: the key, what was found, what would do
+  std::vector<std::string> message;  // parts of the message: the key, what was found, what is accepted
 };
 
 class RefusalTest : public ::testing::TestWithParam<Refusal> {};
@@ -183,7 +183,8 @@ std::string NameOf(const ::testing::TestParamInfo<Refusal>& info) { return info.
 INSTANTIATE_TEST_SUITE_P(
     Unserved, RefusalTest,
     ::testing::Values(
-        Set("Mistral", "/model_type", "mistral", {"model_type", "\"mistral\"", "not served yet", "deepseek_v3"}),
+        Set("Mistral", "/model_type", "mistral",
+            {"model_type", "\"mistral\"", "not served yet", "deepseek_v3"}),
         Set("Kimi", "/model_type", "kimi_k2", {"kimi_k2", "deepseek_v3"}),
         Set("V32", "/model_type", "deepseek_v32", {"deepseek_v32"}),
         Set("ModelTypeNumber", "/model_type", 3, {"model_type", "3"}),
@@ -212,7 +213,8 @@ INSTANTIATE_TEST_SUITE_P(
         Set("YarnFactor", "/rope_scaling/factor", 0.5, {"factor", "0.5"}),
         Set("YarnBetas", "/rope_scaling/beta_slow", 64, {"beta_fast", "beta_slow"}),
         Set("YarnTruncate", "/rope_scaling/truncate", false, {"truncate"}),
-        Set("QuantMethod", "/quantization_config/quant_method", "int3", {"quantization_config", "int3", "fp8"}),
+        Set("QuantMethod", "/quantization_config/quant_method", "int3",
+            {"quantization_config", "int3", "fp8"}),
         Set("QuantFormat", "/quantization_config/fmt", "e5m2", {"fmt", "e5m2", "e4m3"}),
         Set("QuantActivation", "/quantization_config/activation_scheme", "static",
             {"activation_scheme", "dynamic"}),
@@ -281,7 +283,7 @@ TEST(ModelConfigTest, RefusesNumbersBeyondDouble) {
   EXPECT_FALSE(ParseModelConfig(text).ok());
 }
 
-// Whatever three changed bytes make of R1's file: a config whose sizes keep the bounds, or an error.
+// R1's file with any three bytes changed gives a config whose sizes are within the bounds, or an error.
 TEST(ModelConfigTest, RandomBytes) {
   const std::string good = R1Json().dump();
   uint64_t state = 7;
@@ -302,7 +304,7 @@ TEST(ModelConfigTest, RandomBytes) {
   }
 }
 
-// A nested value of any depth where a number should be must not be walked for the message.
+// A deeply nested value in place of a number must not be printed in the message.
 TEST(ModelConfigTest, RefusesADeepValueWithoutFollowingIt) {
   std::string text = kR1Config;
   text.replace(text.find("7168"), 4, std::string(200000, '[') + std::string(200000, ']'));

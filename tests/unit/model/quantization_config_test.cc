@@ -1,4 +1,5 @@
-// quantization_config of integer weights in groups of 128: as the tools write it, and what is refused of it.
+// quantization_config of integer weights in groups of 128: as quantisation tools write it, and values that
+// are refused.
 #include <functional>
 #include <string>
 #include <vector>
@@ -94,7 +95,7 @@ TEST(QuantizationConfigTest, ReadsGptq) {
   EXPECT_TRUE(MustRead(file).act_order);
 
   file.erase("checkpoint_format");
-  file.erase("desc_act");  // then the files' g_idx says
+  file.erase("desc_act");  // then the file's g_idx decides
   EXPECT_TRUE(MustRead(file).zero_minus_one);
   EXPECT_TRUE(MustRead(file).act_order);
 }
@@ -140,7 +141,7 @@ TEST(QuantizationConfigTest, ReadsCompressedTensors) {
   EXPECT_EQ(int8.type(), DType::kInt8G128);
 }
 
-// The expressions of a published R1 of which only the experts are quantised.
+// The expressions of a published R1 in which only the experts are quantised.
 TEST(QuantizationConfigTest, IgnoreHoldsNamesAndExpressions) {
   json file = PackQuantized();
   file["ignore"] = {"lm_head", "re:.*self_attn.*", "re:.*shared_experts.*",
@@ -158,7 +159,7 @@ TEST(QuantizationConfigTest, IgnoreHoldsNamesAndExpressions) {
   EXPECT_TRUE(MustRead(file).Quantizes(kAttention));
 }
 
-// The head of a model with tied embeddings is the embedding, which no `ignore` needs to name.
+// With tied embeddings the head is the embedding, so `ignore` need not name it.
 TEST(QuantizationConfigTest, ATiedHeadIsNotIgnoredByName) {
   json file = R1Json();
   file["quantization_config"] = PackQuantized();
@@ -168,7 +169,7 @@ TEST(QuantizationConfigTest, ATiedHeadIsNotIgnoredByName) {
   EXPECT_TRUE(MustParse(file).group_quantization.has_value());
 }
 
-// An expression that backtracks without end is no match, soon.
+// An expression that backtracks for ever does not match, and the search ends soon.
 TEST(QuantizationConfigTest, AnExpressionCannotRunAway) {
   json file = PackQuantized();
   file["ignore"] = {"lm_head", "re:(([a-z0-9._]+)+)+!"};
@@ -179,7 +180,7 @@ TEST(QuantizationConfigTest, AnExpressionCannotRunAway) {
 struct Refusal {
   std::string name;
   json file;
-  std::vector<std::string> message;  // what it must hold
+  std::vector<std::string> message;  // parts of the message
 };
 
 Refusal Set(const std::string& name, json file, const std::string& pointer, json value,
@@ -250,7 +251,7 @@ INSTANTIATE_TEST_SUITE_P(
             {"dynamic", "down_proj", "-:"}),
         Set("DynamicNotObject", Gptq(), "/dynamic", 3, {"dynamic", "object"}),
         Set("DynamicBadExpression", Gptq(), "/dynamic", {{"-:(", json::object()}},
-            {"dynamic", "(", "no regular expression"}),
+            {"dynamic", "(", "not a valid regular expression"}),
         Set("Modules", Gptq(), "/modules_in_block_to_quantize", {{{"a", 1}}},
             {"modules_in_block_to_quantize", "array of strings"})),
     NameOf);
@@ -291,7 +292,8 @@ INSTANTIATE_TEST_SUITE_P(
         Set("Blocks", PackQuantized(), Weights("block_structure"), {128, 128}, {"block_structure"}),
         Set("ActOrder", PackQuantized(), Weights("actorder"), "sideways", {"actorder", "sideways", "group"}),
         Set("Head", PackQuantized(), "/ignore", json::array(), {"ignore", "lm_head"}),
-        Set("BadExpression", PackQuantized(), "/ignore", {"re:["}, {"ignore", "no regular expression"}),
+        Set("BadExpression", PackQuantized(), "/ignore", {"re:["},
+            {"ignore", "not a valid regular expression"}),
         Set("LongExpression", PackQuantized(), "/ignore", {"re:" + std::string(1001, 'a')},
             {"ignore", "1001"}),
         Set("Int8Strategy", IntQuantized(), Weights("strategy"), "group", {"strategy", "channel"}),

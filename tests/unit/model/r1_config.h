@@ -82,8 +82,8 @@ inline ModelConfig MustParse(const nlohmann::json& json) {
 
 inline ModelConfig R1() { return MustParse(R1Json()); }
 
-// Small, with sizes that are no multiple of 16 or 128, so that panels and fp8 blocks are cut everywhere: 8
-// heads of 40 + 24, 12 experts in 4 groups, one dense layer, two layers of experts and an MTP layer.
+// Small sizes that are not multiples of 16 or 128, so that slices cut panels and fp8 blocks: 8 heads of 40 +
+// 24, 12 experts in 4 groups, one dense layer, two layers of experts and an MTP layer.
 inline nlohmann::json SmallJson() {
   nlohmann::json json = R1Json();
   json.update({{"hidden_size", 200},

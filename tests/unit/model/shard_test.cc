@@ -9,7 +9,7 @@
 namespace deeprack::model {
 namespace {
 
-// How many ranks of a valid layout must hold each element of a tensor, by its role.
+// The number of ranks of a valid layout that must hold each element of a tensor, from the tensor's role.
 int CopiesOf(const ModelConfig& config, const TensorSpec& tensor, const Layout& layout) {
   switch (tensor.role) {
     case ShardRole::kReplicated:
@@ -24,7 +24,7 @@ int CopiesOf(const ModelConfig& config, const TensorSpec& tensor, const Layout& 
   return layout.dp * (twice ? 2 : 1);
 }
 
-// Counts, element by element, the ranks that hold it.
+// Counts for each element the ranks that hold it.
 void ExpectCovered(const ModelConfig& config, const TensorSpec& tensor, const Layout& layout) {
   const int64_t rows = tensor.shape[0];
   const int64_t cols = tensor.shape.size() > 1 ? tensor.shape[1] : 1;
@@ -63,7 +63,7 @@ std::vector<Layout> SmallLayouts(const ModelConfig& config) {
   return layouts;
 }
 
-// One tensor of each kind and layer; two experts are enough of the many.
+// One tensor of each kind and layer, and of the experts only two.
 std::vector<TensorSpec> SomeTensors(const ModelConfig& config) {
   std::vector<TensorSpec> tensors;
   for (const TensorSpec& tensor : TensorsOf(config)) {

@@ -22,12 +22,12 @@ int64_t Elements(const TensorSpec& tensor) {
 std::map<std::string, TensorSpec> ByName(const std::vector<TensorSpec>& tensors) {
   std::map<std::string, TensorSpec> by_name;
   for (const TensorSpec& tensor : tensors) by_name[tensor.name] = tensor;
-  EXPECT_EQ(by_name.size(), tensors.size()) << "a name stands there twice";
+  EXPECT_EQ(by_name.size(), tensors.size()) << "a name occurs twice";
   return by_name;
 }
 
-// transformers' DeepseekV3ForCausalLM of this config has 671,026,404,352 parameters and, as buffers, 58 x 256
-// correction biases: DeepSeek's "671B". With the MTP layer's own 14B: its "685B".
+// DeepseekV3ForCausalLM of transformers has 671,026,404,352 parameters with this config and, as buffers, 58 x
+// 256 correction biases: DeepSeek's "671B". With the MTP layer's own 14B parameters: its "685B".
 TEST(TensorRegistryTest, R1HasAsManyParametersAsPublished) {
   const ModelConfig config = R1();
   int64_t main = 0;
@@ -76,7 +76,7 @@ TEST(TensorRegistryTest, NamesAndShapesOfR1) {
   EXPECT_FALSE(tensors.contains("model.layers.62.input_layernorm.weight"));
 }
 
-// In R1's checkpoint exactly the projections have a `weight_scale_inv`.
+// In R1's checkpoint the projections, and only they, have a `weight_scale_inv`.
 TEST(TensorRegistryTest, ProjectionsAreQuantisedAndNothingElse) {
   for (const TensorSpec& tensor : TensorsOf(Small())) {
     const bool is_projection =

@@ -1,5 +1,5 @@
-// The whole of `deeprack quantize` on small models. What a file's tensors must be is compared with numpy and
-// the `gguf` package in tests/formats.
+// Runs `deeprack quantize` on small models. tests/formats compares the tensors of the files with numpy and
+// the `gguf` package.
 #include "cli/quantize/quantize.h"
 
 #include <gmock/gmock.h>
@@ -29,7 +29,7 @@ absl::StatusOr<std::string> Written(const std::string& in, const std::string& ou
   return RunQuantize({.in = in, .out = out, .type = type, .threads = threads});
 }
 
-// A copy of a golden's folder in which the first tensor of the first file begins with these bytes.
+// A copy of a golden's folder; `bytes` replace the first bytes of the first tensor in its first file.
 void CopyDamaged(const std::string& golden, const std::string& folder, const std::string& bytes) {
   std::filesystem::copy(kGoldens + golden, folder, std::filesystem::copy_options::recursive);
   const std::string path = folder + "/model-00001-of-00002.safetensors";
@@ -104,7 +104,7 @@ TEST(Quantize, Int8FoldersOfEveryArchitectureAreAccepted) {
     EXPECT_EQ(checked->ignored_tensors, 0);
     EXPECT_EQ(checked->has_mtp, config->num_nextn_predict_layers > 0);
     EXPECT_EQ(reader->Find("model.layers.0.self_attn.o_proj.weight")->dtype, DType::kI8);
-    // Once more, from integers to a GGUF.
+    // Quantises again, from integers to a GGUF.
     const auto again = Written(folder / "one", folder / "model.gguf", "Q8_0");
     ASSERT_TRUE(again.ok()) << again.status();
     EXPECT_THAT(*again, HasSubstr("was quantised already"));

@@ -22,7 +22,7 @@ std::map<std::string, PlannedTensor> ByName(const model::ModelConfig& config, Qu
   return tensors;
 }
 
-// R1 in Q4_K_M: 671 billion weights, in the sizes that are known of it.
+// R1 in Q4_K_M: 671 billion weights, with the published sizes.
 TEST(TensorPlan, OfR1) {
   const auto tensors = ByName(R1Config(), QuantType::kQ4KM);
   int64_t parameters = 0, bytes = 0;
@@ -58,7 +58,7 @@ TEST(TensorPlan, OfR1) {
   EXPECT_EQ(value.pieces[2].row_begin, 2 * 256 + 128);
   EXPECT_EQ(value.pieces[2].order, RowOrder::kAsStored);
 
-  // Its rope pairs are neighbours already.
+  // The rope pairs of the file are neighbours already.
   EXPECT_EQ(tensors.at("blk.7.attn_q_b.weight").pieces.size(), 1u);
   EXPECT_EQ(tensors.at("blk.7.ffn_gate_inp.weight").record.dtype, DType::kF32);
   EXPECT_EQ(tensors.at("blk.7.exp_probs_b.bias").record.dtype, DType::kF32);
@@ -94,7 +94,7 @@ TEST(TensorPlan, OfLlama) {
   EXPECT_EQ(tensors.at("blk.5.attn_k.weight").pieces.size(), 8u);
   EXPECT_EQ(tensors.at("blk.5.attn_v.weight").pieces.size(), 1u);
 
-  // Llama 3.1's: fast pairs as they are, slow ones divided by 8.
+  // Llama 3.1's scaling: fast pairs are unchanged, slow pairs are divided by 8.
   const std::vector<float>& factors = tensors.at("rope_freqs.weight").values;
   ASSERT_EQ(factors.size(), 64u);
   EXPECT_EQ(factors.front(), 1);
@@ -115,7 +115,7 @@ TEST(TensorPlan, OfQwen2) {
   EXPECT_FALSE(tensors.contains("output.weight"));
 }
 
-// What a plan says of a GGUF, whose kv_b is divided: rows as they are.
+// The plan for a GGUF, whose kv_b is divided: rows are unchanged.
 TEST(TensorPlan, OfADividedKvB) {
   model::ModelConfig config = R1Config();
   config.split_kv_b = true;

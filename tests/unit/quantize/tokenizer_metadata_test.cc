@@ -26,7 +26,7 @@ std::string DemoFile(const std::string& name) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// The entries, read back from a header with them.
+// The entries, read back from a file's header.
 class Entries {
  public:
   explicit Entries(const checkpoint::GgufMetadata& metadata)
@@ -80,7 +80,7 @@ model::ModelConfig SmallConfig() {
 
 TEST(TokenizerMetadata, OfTheDemoModel) {
   model::ModelConfig config;
-  config.vocab_size = 520;  // eight more than it has
+  config.vocab_size = 520;  // eight more than the tokenizer has
   const auto entries = EntriesOf(
       {.tokenizer = DemoFile("tokenizer.json"), .config = DemoFile("tokenizer_config.json")}, config);
   ASSERT_TRUE(entries.ok()) << entries.status();
@@ -112,7 +112,7 @@ TEST(TokenizerMetadata, PairsOfMergesAndTypesOfAddedTokens) {
               ElementsAre("a", "b", "ab", "Ġ", "[PAD4]", "<s>", "<|eot|>", "<think>", "[PAD8]"));
   EXPECT_THAT(*(*entries)["tokenizer.ggml.token_type"].Integers(), ElementsAre(1, 1, 1, 1, 5, 3, 3, 4, 5));
   EXPECT_THAT(*(*entries)["tokenizer.ggml.merges"].Strings(), ElementsAre("a b", "Ġ a"));
-  // Without a tokenizer_config.json: the model's.
+  // Without a tokenizer_config.json: the values of the model's config.
   EXPECT_EQ((*entries)["tokenizer.ggml.bos_token_id"].Integer(), 5);
   EXPECT_EQ((*entries)["tokenizer.ggml.eos_token_id"].Integer(), 6);
   EXPECT_EQ((*entries)["tokenizer.ggml.add_bos_token"].Bool(), false);

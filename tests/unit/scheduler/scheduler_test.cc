@@ -132,6 +132,20 @@ TEST(Scheduler, RunsNoMoreSequencesThanItMay) {
   EXPECT_EQ(scheduler.Stats().waiting, 1);
 }
 
+TEST(Scheduler, EachGroupRunsAsManySequencesAsItMay) {
+  SchedulerLimits limits = SmallLimits();
+  limits.max_sequences = 2;
+  limits.dp = 3;
+  Scheduler scheduler(limits, 1);
+  for (SequenceId id = 1; id <= 8; ++id) ASSERT_TRUE(scheduler.Add(id, MakeRequest(10, 2, id)).ok());
+  std::map<int32_t, int> by_group;
+  const auto plan = scheduler.Plan().value();
+  for (const model::SequencePlan& sequence : plan.sequences) ++by_group[sequence.dp_rank];
+  EXPECT_THAT(by_group, ElementsAre(Pair(0, 2), Pair(1, 2), Pair(2, 2)));
+  EXPECT_EQ(scheduler.Stats().running, 6);
+  EXPECT_EQ(scheduler.Stats().waiting, 2);
+}
+
 TEST(Scheduler, SpreadsOverGroupsByRoom) {
   SchedulerLimits limits = SmallLimits();
   limits.dp = 2;

@@ -1,4 +1,4 @@
-// Where the Hopper kernels' tests run: on the host's emulation (card_host.cc) or on a real card
+// The card of the Hopper kernels' tests: the host's emulation (card_host.cc) or a real card
 // (tests/gpu/card_device.cc). The tests are the same.
 #pragma once
 
@@ -17,15 +17,15 @@ void* CardAllocate(size_t bytes);  // aligned to 1024
 void CardFree(void* p);
 void CardWrite(void* to, const void* from, size_t bytes);
 void CardRead(void* to, const void* from, size_t bytes);
-// Waits for what was enqueued; an error is the test's failure.
+// Waits for all enqueued work. An error fails the test.
 void CardWait();
 // A stream on which kernels may overlap.
 void* CardStream();
-// What sums of fp8 products may be off, of the root mean square: the tensor cores keep 13 to 14 bits; the
-// emulation rounds to fp32.
+// The allowed error of sums of fp8 products, relative to the root mean square. The tensor cores keep 13 to 14
+// bits; the emulation rounds to fp32.
 double Fp8Tolerance();
 
-// An array in the card's memory between guards; every byte that was not given is 0xff, NaN in every float
+// An array in the card's memory between guards. Every byte without a given value is 0xff, NaN in every float
 // type.
 template <class T>
 class CardArray {
@@ -85,7 +85,7 @@ inline std::vector<float> UniformFloats(size_t count, Random& random, float low,
   return values;
 }
 
-// Every finite e4m3 value is as likely as another.
+// All finite e4m3 values are equally likely.
 inline std::vector<fp8_e4m3> RandomE4M3(size_t count, Random& random) {
   std::vector<fp8_e4m3> values(count);
   for (fp8_e4m3& value : values) {
@@ -96,8 +96,8 @@ inline std::vector<fp8_e4m3> RandomE4M3(size_t count, Random& random) {
   return values;
 }
 
-// One row against what it should be: the largest difference over the root mean square of the row, beside one
-// rounding of bf16 outputs.
+// Compares a row with the expected row: the largest difference over the root mean square of the row, plus one
+// rounding for bf16 outputs.
 template <class T>
 void ExpectRow(const T* actual, const std::vector<double>& expected, double tolerance) {
   double squares = 0;

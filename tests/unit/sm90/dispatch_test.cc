@@ -15,7 +15,7 @@ struct Shape {
   int64_t fanout() const { return std::min(top_k, groups) * group_ranks; }
 };
 
-// Choices as a gate makes them: different experts, and now and then nobody.
+// Choices as a gate makes them: different experts, and sometimes none.
 std::vector<int32_t> Choices(const Shape& shape, Random& random) {
   std::vector<int32_t> ids;
   const int64_t experts = shape.groups * shape.group_experts;

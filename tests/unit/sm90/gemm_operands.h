@@ -11,7 +11,7 @@
 
 namespace deeprack::kernels::sm90 {
 
-inline constexpr int kBlocks = 3;  // of the grid: each does several units
+inline constexpr int kBlocks = 3;  // blocks of the grid; each block does several units
 
 struct Operands {
   DType weight, x;
@@ -81,8 +81,7 @@ struct Weight {
   RowWeight row;
 };
 
-// Rows of x: of `capacity`, those that are not `real` are NaN, and so are their scales and whatever lies
-// between rows.
+// `capacity` rows of x. Rows that are not `real` are NaN, as are their scales and all bytes between rows.
 struct Input {
   Input(DType type, int64_t capacity, int64_t width, Random& random, const std::vector<bool>& real)
       : stride(width + 16), values(capacity * width) {
@@ -129,7 +128,7 @@ struct Input {
       rows.data = bf->data();
     }
   }
-  // The rows from `first` on, as a matrix of their own: what a smaller batch would hold.
+  // `count` rows from `first` on as a matrix of their own, as a smaller batch has them.
   Rows From(int64_t first, int64_t count) const {
     Rows part = rows;
     part.rows = count;

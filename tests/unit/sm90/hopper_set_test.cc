@@ -64,7 +64,7 @@ TEST(HopperSetTest, IsPlainButForWhatIsChosen) {
   EXPECT_EQ(all.reads_rounded, ReadsRounded);
   EXPECT_EQ(all.dispatches_rounded, DispatchesRounded);
   EXPECT_EQ(all.plan_dispatch, PlanDispatch);
-  EXPECT_EQ(fp8.reads_rounded, nullptr) << "nobody rounds on the way";
+  EXPECT_EQ(fp8.reads_rounded, nullptr) << "no norm rounds rows";
   EXPECT_EQ(all.grouped_feed_forward, GroupedFeedForward);
   EXPECT_EQ(all.swiglu, plain::SwiGlu);
 }

@@ -21,7 +21,7 @@ class Scene {
  public:
   Scene(int64_t heads, Random& random) : heads_(heads), random_(random) {}
 
-  // A sequence of so many tokens.
+  // Adds a sequence of `tokens` tokens.
   int Add(int64_t tokens) {
     sequences_.push_back({tokens, NormalBF16(tokens * heads_ * (kHeadKey + kHeadValue), random_),
                           NormalBF16(tokens * kRope, random_),
@@ -34,7 +34,7 @@ class Scene {
     int32_t rows, first_position;
   };
 
-  // The chunks as one batch, against keys in spans of so many tokens; [row][heads * 128].
+  // Attends the chunks as one batch to keys in spans of `span` tokens. Returns [row][heads * 128].
   template <class T>
   std::vector<T> Run(const std::vector<Chunk>& chunks, int64_t span) const {
     const int64_t q_stride = heads_ * kHeadQuery + 8, out_stride = heads_ * kHeadValue + 2;

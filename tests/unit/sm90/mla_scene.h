@@ -1,5 +1,5 @@
-// Sequences in a cache, in pages in any order, and batches of their queries: what the tests of latent
-// attention over either cache share.
+// Sequences in a cache, with pages in any order, and batches of their queries. Shared by the tests of latent
+// attention over bf16 and fp8 caches.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ class MlaScene {
 
   virtual ~MlaScene() = default;
 
-  // A sequence of so many tokens; its table ends in ids that do not exist.
+  // Adds a sequence of `tokens` tokens. Its block table ends in ids that do not exist.
   std::vector<BlockId> Add(int64_t tokens) {
     std::vector<BlockId> table;
     for (int64_t t = 0; t < tokens; t += kPageTokens) {
@@ -114,12 +114,12 @@ class MlaScene {
 
   // A random entry.
   virtual void WriteEntry(int64_t slot) = 0;
-  // Puts these rows of the scene's queries on the card, until the next call.
+  // Copies these rows of the scene's queries to the card. The next call replaces them.
   virtual void SetQueries(const std::vector<int64_t>& rows, MlaArgs& args) = 0;
-  // All that the result of one row and head must be close to, in fp64.
+  // The expected result of one row and head, in fp64.
   virtual std::vector<Expectation> Expected(const Chunk& chunk, int64_t row, int64_t head) const = 0;
 
-  // `rows` of what is `width` wide.
+  // The given rows of values of `width` columns.
   template <class T>
   static std::vector<T> Take(const std::vector<T>& from, const std::vector<int64_t>& rows, int64_t width) {
     std::vector<T> taken;

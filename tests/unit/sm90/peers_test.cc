@@ -189,7 +189,7 @@ TEST(PeerSumTest, SaysWhoDidNotCome) {
   PeerSum(args, {});
   CardWait();
   EXPECT_EQ(missing.Read()[0], 2u);  // rank 1
-  PeerSum(args, {});                 // and nobody waits again
+  PeerSum(args, {});                 // no later call waits
   CardWait();
   EXPECT_EQ(missing.Read()[0], 2u);
 }

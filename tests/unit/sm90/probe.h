@@ -1,6 +1,6 @@
-// One instruction at a time: d[64, n] = sum over k of a[m, k] * b[n, k], 128 bytes of k, through the copy
-// engine, shared memory, the barrier, the descriptors and the accumulators. If a kernel fails on a new card,
-// this says which instruction is not what its description says.
+// Runs one matrix instruction at a time: d[64, n] = sum over k of a[m, k] * b[n, k], with 128 bytes of k,
+// through the copy engine, shared memory, a barrier, descriptors and accumulators. If a kernel fails on a new
+// card, these tests show which instruction differs from its description.
 #pragma once
 
 #include "kernels/api/execution.h"

@@ -31,7 +31,7 @@ class BpeTest : public ::testing::Test {
     return tokens;
   }
 
-  // The definition: again and again, the first merge that applies anywhere, at its leftmost place.
+  // The definition of BPE: repeatedly applies the first merge that applies anywhere, at its leftmost place.
   std::vector<TokenId> ByDefinition(std::string_view word) {
     std::vector<TokenId> tokens;
     for (char byte : word) tokens.push_back(static_cast<uint8_t>(byte));
@@ -101,7 +101,7 @@ TEST_F(BpeTest, AgreesWithTheDefinitionOnRandomMerges) {
   }
 }
 
-// Quadratic work would take minutes, and the test's time limit.
+// A quadratic algorithm would take minutes and exceed the test's time limit.
 TEST_F(BpeTest, LongWords) {
   TokenId previous = 'a';
   for (TokenId id = 300; id < 305; ++id) {

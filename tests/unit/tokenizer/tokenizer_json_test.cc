@@ -1,4 +1,4 @@
-// Files that are refused, and what is said of them.
+// Files that are refused, and the messages.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 struct Refusal {
   std::string name;
   std::function<void(Json&)> spoil;
-  std::string message;  // part of it
+  std::string message;  // a part of the message
 };
 
 void PrintTo(const Refusal& refusal, std::ostream* out) { *out << refusal.name; }
@@ -147,7 +147,7 @@ TEST(TokenizerJson, DeepNestingAndOtherRoots) {
   EXPECT_FALSE(LoadText("{}").ok());
 }
 
-// Whatever is overwritten: an answer, no crash.
+// Overwriting any bytes gives a tokenizer or an error, but no crash.
 TEST(TokenizerJson, RandomDamage) {
   Json description = SmallTokenizer({"a b", "ab c"});
   AddToken(&description, "<s>", /*special=*/true);

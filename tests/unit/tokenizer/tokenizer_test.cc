@@ -57,7 +57,7 @@ TEST(Tokenizer, SpecialTokensOnlyWhereAllowed) {
   const TokenId word = AddToken(&description, "cuda", /*special=*/false);
   const auto tokenizer = Loaded(description);
   EXPECT_THAT(Encode(*tokenizer, "<|begin|><think>cuda"), ElementsAre(begin, think, word));
-  // What a user types steers nothing; a word is a word.
+  // Text from a user never becomes a control token. Added tokens that are words still apply.
   const auto typed = Encode(*tokenizer, "<|begin|><think>cuda", /*allow_special=*/false);
   EXPECT_EQ(typed.size(), std::string_view("<|begin|><think>").size() + 1);
   EXPECT_EQ(typed.back(), word);
@@ -92,7 +92,7 @@ TEST(Tokenizer, NfcComesBeforeNormalizedTokensAndAfterTheOthers) {
   EXPECT_EQ(tokenizer->Decode(Encode(*tokenizer, "[\u00e9] e\u0301"), true), "[\u00e9] \u00e9");
 }
 
-// The reference's tables are Unicode 9's: of two marks only those that it knows change places.
+// The reference's tables are those of Unicode 9: it reorders only marks that Unicode 9 has.
 TEST(Tokenizer, NfcIsThatOfUnicode9) {
   Json description = SmallTokenizer({});
   description["normalizer"] = {{"type", "NFC"}};

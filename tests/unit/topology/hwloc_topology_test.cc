@@ -32,7 +32,8 @@ TEST(HwlocTopology, ReadsNodesCoresAndProcessors) {
 }
 
 TEST(HwlocTopology, ReadsTheSystemsNumbersAndNestedNodes) {
-  // Two packages of two nodes, processors numbered core by core over the whole machine as Linux does it.
+  // Two packages of two nodes. Processors are numbered core by core over the whole machine, as Linux numbers
+  // them.
   const Machine machine =
       Synthetic("pack:2 numa:2(indexes=2,0,3,1) core:2 pu:2(indexes=0,8,1,9,2,10,3,11,4,12,5,13,6,14,7,15)");
   ASSERT_EQ(machine.nodes.size(), 4u);
@@ -43,7 +44,7 @@ TEST(HwlocTopology, ReadsTheSystemsNumbersAndNestedNodes) {
 }
 
 TEST(HwlocTopology, LeavesOutMemoryWithoutProcessorsOfItsOwn) {
-  // Each package has two memories at the same place, as fast memory beside DRAM.
+  // Each package has two memory nodes at the same place, as with fast memory beside DRAM.
   const Machine machine = Synthetic("pack:2 [numa] [numa] core:2 pu:1");
   ASSERT_EQ(machine.nodes.size(), 2u);
   EXPECT_EQ(machine.nodes[0].cores, (Cores{{0}, {1}}));
@@ -92,10 +93,10 @@ TEST(HwlocTopology, PlacesMemoryOrSaysThatItCannot) {
   const int64_t bytes = 1 << 20;
   const absl::StatusOr<Memory> memory = MapHostMemory("a test", bytes);
   ASSERT_TRUE(memory.ok());
-  // Containers may forbid it, which is no error of the program's.
+  // A container may forbid binding; that is not an error of the program.
   const absl::Status placed = topology->PlaceMemory(memory->data(), bytes, {node});
   EXPECT_TRUE(placed.ok() || absl::IsFailedPrecondition(placed)) << placed;
-  std::memset(memory->data(), 1, static_cast<size_t>(bytes));  // there is memory either way
+  std::memset(memory->data(), 1, static_cast<size_t>(bytes));  // the memory is usable even if binding failed
   const absl::Status nowhere = topology->PlaceMemory(memory->data(), bytes, {node + 1000});
   EXPECT_TRUE(absl::IsFailedPrecondition(nowhere)) << nowhere;
 }

@@ -15,8 +15,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-// Nodes of `cores` cores with one processor each, or with a second one numbered behind all first ones, as
-// Linux numbers them.
+// Nodes of `cores` cores with one processor each, or with two: second processors are numbered after all first
+// ones, as Linux does.
 Machine MachineOf(int nodes, int cores, int threads_of_core = 1) {
   Machine machine;
   for (int n = 0; n < nodes; ++n) {
@@ -50,7 +50,8 @@ TEST(RankPlacement, OnOneNodeBindsThreadsAndNoMemory) {
     EXPECT_THAT(placement.confined_to, IsEmpty());
   }
   EXPECT_THAT(Place(machine, allowed, 1, 3, 1).processors, ElementsAre(2));
-  EXPECT_THAT(Place(machine, allowed, 0, 2, 4).processors, IsEmpty());  // they share: nobody is bound
+  EXPECT_THAT(Place(machine, allowed, 0, 2, 4).processors,
+              IsEmpty());  // ranks share processors: no thread is bound
   EXPECT_THAT(Place(machine, allowed, 0, 1, 7).processors, IsEmpty());
   EXPECT_THAT(Place(machine, allowed, 8, 9, 1).processors, IsEmpty());
 }
@@ -106,15 +107,17 @@ TEST(RankPlacement, CutsAcrossNodesWhereRanksDoNotDivide) {
 
 TEST(RankPlacement, KeepsToTheProcessorsAllowed) {
   const Machine machine = MachineOf(2, 4);
-  // Only one node's: both ranks are there.
+  // Only processors of one node are allowed: both ranks are on that node.
   const RankPlacement second = Place(machine, {4, 5, 6, 7}, 1, 2, 2);
   EXPECT_THAT(second.nodes, ElementsAre(1));
   EXPECT_THAT(second.processors, ElementsAre(6, 7));
-  // Uneven: one to node 0 and three to node 1. Two threads a rank do not fit by nodes, but by cores.
+  // One allowed processor on node 0, three on node 1. By nodes, two threads for each rank do not fit, but by
+  // cores they do.
   EXPECT_THAT(Place(machine, {3, 4, 5, 6}, 0, 2, 2).processors, ElementsAre(3, 4));
   EXPECT_THAT(Place(machine, {3, 4, 5, 6}, 0, 2, 2).nodes, ElementsAre(0, 1));
   EXPECT_THAT(Place(machine, {3, 4, 5, 6}, 1, 2, 2).nodes, ElementsAre(1));
-  // The launcher gave each rank its own processors, too few for all: no thread is tied to one of them.
+  // The launcher gave each rank its own processors, too few for the threads of all ranks: no thread is bound
+  // to a single processor.
   const RankPlacement own = Place(machine, {4, 5}, 1, 4, 2);
   EXPECT_THAT(own.processors, IsEmpty());
   EXPECT_THAT(own.nodes, ElementsAre(1));
@@ -176,7 +179,7 @@ TEST(RankPlacement, IsOneLineOfTheLog) {
   const std::string crowded =
       Line(MachineOf(1, 2), {.allowed = First(2), .local_rank = 1, .local_ranks = 2, .threads = 2});
   EXPECT_EQ(crowded,
-            "rank 1 of 2 on this machine: 2 threads, on no processors of their own: there are 2 for all "
+            "rank 1 of 2 on this machine: 2 threads, not bound to single processors: there are 2 for all "
             "ranks here");
   EXPECT_THAT(crowded, Not(HasSubstr("NUMA")));
 }

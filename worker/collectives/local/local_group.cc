@@ -92,7 +92,7 @@ absl::Status LocalGroup::Meet(int rank, const Call& call,
   const absl::Status everyone_came = WaitUntil(
       lock, deadline, [&] { return meetings_ != meeting; },
       [&] { return absl::StrCat(MissingRanks(), " in ", call.name); });
-  if (!everyone_came.ok()) return everyone_came;  // no peer copies: it would have taken all of us
+  if (!everyone_came.ok()) return everyone_came;  // no peer copies, because not all ranks arrived
   const absl::Status agreement = agreement_;
   if (agreement.ok()) {
     lock.unlock();
@@ -105,7 +105,8 @@ absl::Status LocalGroup::Meet(int rank, const Call& call,
     split_.clear();
     world_->changed.notify_all();
   }
-  // Copying ends by itself, soon: neither abort nor deadline may let our buffers go before that.
+  // Waits without deadline: copying always ends soon, and until then neither abort nor deadline may let a
+  // rank free its buffers.
   while (copying_ != 0 && meetings_ == meeting + 1) world_->changed.wait(lock);
   return agreement;
 }
@@ -140,7 +141,7 @@ absl::Status LocalGroup::Send(const void* data, int64_t bytes, int from, int to)
     letter.state = Letter::kEmpty;
     return taken;
   }
-  while (letter.state != Letter::kCopied) world_->changed.wait(lock);  // ends by itself, as in Meet
+  while (letter.state != Letter::kCopied) world_->changed.wait(lock);  // without deadline, as in Meet
   letter.state = Letter::kEmpty;
   return absl::OkStatus();
 }
@@ -154,8 +155,8 @@ absl::Status LocalGroup::Receive(void* data, int64_t bytes, int from, int to) {
       lock, deadline, [&] { return letter.state == Letter::kPosted; },
       [&] { return absl::StrCat("rank ", from, " of ", size_, " to send"); }));
   if (letter.bytes != bytes) {
-    return Break(absl::AbortedError(absl::StrCat("rank ", to, " receives ", bytes, " bytes of the ",
-                                                 letter.bytes, " that rank ", from, " sends")));
+    return Break(absl::AbortedError(absl::StrCat("ranks disagree: rank ", to, " receives ", bytes,
+                                                 " bytes, rank ", from, " sends ", letter.bytes)));
   }
   letter.state = Letter::kCopying;
   lock.unlock();

@@ -1,5 +1,5 @@
-// Where the threads of one local group meet: each posts its arguments, and once all have, each copies what it
-// needs straight out of the others' buffers. Internal to local/.
+// The meeting point of the threads of one local group. Each thread posts its arguments; when all have posted,
+// each thread copies from the others' buffers. Used only in local/.
 #pragma once
 
 #include <condition_variable>
@@ -18,24 +18,24 @@
 
 namespace deeprack::worker {
 
-// What all groups of one world share: they break together.
+// State that all groups of one world share. All of them break together.
 struct LocalWorld {
   absl::Duration timeout;
   std::mutex mutex;
   std::condition_variable changed;
-  bool broken = false;  // guarded by mutex, as is `why` and all state of the world's groups
-  std::string why;
+  bool broken = false;  // `mutex` guards broken, why and all state of the world's groups
+  std::string why;      // the error that broke the world
 };
 
 class LocalGroup {
  public:
-  // One rank's arguments of a collective call. Peers read them between the two phases of Meet.
+  // One rank's arguments of a collective call. Peers read them while they copy (Meet).
   struct Call {
-    const char* name = "";  // the operation; all ranks' agree
-    int64_t size = 0;       // its size argument; all ranks' agree
+    const char* name = "";  // the operation; must be equal on all ranks
+    int64_t size = 0;       // its size argument; must be equal on all ranks
     const void* in = nullptr;
     void* out = nullptr;
-    std::span<const int64_t> in_bytes;  // per peer, for AllToAllV
+    std::span<const int64_t> in_bytes;  // for AllToAllV: [size] bytes to each peer
     int color = 0;                      // for Split
   };
 
@@ -44,15 +44,15 @@ class LocalGroup {
   int size() const { return size_; }
   absl::Duration timeout() const { return world_->timeout; }
 
-  // Waits until every rank has posted its call, then runs `copy` (with all calls, by rank), then waits until
-  // every rank's copy has ended, so that no buffer is let go while a peer reads it. Either all ranks get that
-  // far or none.
+  // Waits until all ranks have posted their calls, runs `copy` with all calls [size], then waits until the
+  // copies of all ranks have ended. So no rank frees a buffer while a peer reads it. Either all ranks run
+  // `copy` or none does.
   absl::Status Meet(int rank, const Call& call, const std::function<void(std::span<const Call>)>& copy);
 
-  // As Meet; the group of those with the same color, made once for all of them.
+  // As Meet. Returns the group of the ranks with the same color; all of them get the same object.
   absl::StatusOr<std::shared_ptr<LocalGroup>> MeetToSplit(int rank, int color, int* rank_in_new);
 
-  // The receiver copies straight from the sender's buffer; both wait for each other.
+  // The receiver copies from the sender's buffer. Each waits for the other.
   absl::Status Send(const void* data, int64_t bytes, int from, int to);
   absl::Status Receive(void* data, int64_t bytes, int from, int to);
 
@@ -71,8 +71,8 @@ class LocalGroup {
   Deadline DeadlineFromNow() const;
   absl::Status BrokenStatus() const;
   absl::Status Break(absl::Status status);
-  // Waits until `done`, which outranks breakage, or the world breaks, or the deadline passes (which breaks
-  // it).
+  // Waits until done() is true, the world breaks, or the deadline passes, which breaks the world. OK if
+  // done() is true, even if the world is broken.
   absl::Status WaitUntil(Lock& lock, Deadline deadline, const std::function<bool()>& done,
                          const std::function<std::string()>& waiting_for);
   absl::Status CheckCallsAgree() const;
@@ -81,13 +81,13 @@ class LocalGroup {
   const std::shared_ptr<LocalWorld> world_;
   const int size_;
 
-  // The meeting under way; guarded by world_->mutex, but calls_ is read without it while copying_ > 0.
+  // The current meeting. world_->mutex guards it; calls_ is read without the mutex while copying_ > 0.
   std::vector<Call> calls_;
   std::vector<bool> arrived_;
   int num_arrived_ = 0;
-  uint64_t meetings_ = 0;   // how many have had everyone arrive
-  absl::Status agreement_;  // of the last complete meeting
-  int copying_ = 0;         // ranks that have yet to end their copy of the last complete meeting
+  uint64_t meetings_ = 0;   // meetings at which all ranks have arrived
+  absl::Status agreement_;  // of the last complete meeting: error if the calls differ
+  int copying_ = 0;         // ranks whose copy of the last complete meeting has not ended
   std::map<int, std::shared_ptr<LocalGroup>> split_;
 
   std::vector<Letter> letters_;  // [from * size + to]

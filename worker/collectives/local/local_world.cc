@@ -15,7 +15,7 @@ namespace {
 
 using Call = LocalGroup::Call;
 
-// memcpy's pointers must not be null even when there is nothing to copy.
+// memcpy does not allow null pointers, even for 0 bytes.
 void Copy(void* to, const void* from, int64_t bytes) {
   if (bytes > 0) std::memcpy(to, from, bytes);
 }
@@ -33,7 +33,7 @@ class LocalCommunicator final : public Communicator {
   absl::Duration timeout() const override { return group_->timeout(); }
 
   absl::Status AllReduceSum(void* data, int64_t count, DType type) override {
-    // Rank r alone reads and writes share r of every buffer: no scratch is needed.
+    // Only rank r reads and writes share r of every buffer, so no scratch memory is needed.
     const Range share = ShareOf(count, rank_, size());
     const int64_t offset = share.begin * static_cast<int64_t>(SizeOf(type));
     const int64_t bytes = share.size() * static_cast<int64_t>(SizeOf(type));
@@ -118,7 +118,7 @@ class LocalCommunicator final : public Communicator {
 std::vector<std::unique_ptr<Communicator>> MakeLocalWorld(int size, absl::Duration timeout) {
   DR_CHECK(size >= 1);
   auto world = std::make_shared<LocalWorld>();
-  world->timeout = std::min(timeout, absl::Hours(24 * 365));  // infinity would overflow the clock
+  world->timeout = std::min(timeout, absl::Hours(24 * 365));  // an infinite timeout would overflow the clock
   auto group = std::make_shared<LocalGroup>(world, size);
   std::vector<std::unique_ptr<Communicator>> ranks;
   for (int rank = 0; rank < size; ++rank) ranks.push_back(std::make_unique<LocalCommunicator>(group, rank));

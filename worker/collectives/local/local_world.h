@@ -1,4 +1,4 @@
-// Ranks as threads of one process: every parallel test runs on any machine, and one rank needs no MPI.
+// Ranks as threads of one process. So parallel tests run on any machine, and a single rank needs no MPI.
 #pragma once
 
 #include <memory>
@@ -9,9 +9,9 @@
 
 namespace deeprack::worker {
 
-// `size` communicators of one world; entry r is rank r's and is used by one thread at a time. They may be
-// destroyed in any order, once no call of theirs is under way. `timeout` bounds every call, also on groups
-// split from this one.
+// Makes the communicators of a world of `size` ranks; entry r belongs to rank r. Only one thread at a time
+// may use a communicator. They may be destroyed in any order when no call is in progress. `timeout` bounds
+// every call, also on groups split from this world.
 std::vector<std::unique_ptr<Communicator>> MakeLocalWorld(int size, absl::Duration timeout);
 
 }  // namespace deeprack::worker

@@ -1,6 +1,7 @@
-// The communicator over point-to-point messages of MPI_COMM_WORLD. A group is a list of its ranks there and a
-// pair of tags of its own. MPI's collectives are not used: MPI_Allreduce adds in an order that depends on the
-// size, none of the blocking ones has a deadline, and a non-blocking one cannot be cancelled.
+// The communicator over point-to-point messages of MPI_COMM_WORLD. A group is a list of ranks of
+// MPI_COMM_WORLD and a pair of tags. MPI's collectives are not used: MPI_Allreduce adds in an order that
+// depends on the size, the blocking collectives have no deadline, and a non-blocking collective cannot be
+// cancelled.
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -19,9 +20,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Up to here everyone sends everything to everyone and adds for itself: one round trip instead of two.
+// Bytes. Up to this size every rank sends all values to all ranks and each rank sums them: one round trip
+// instead of two.
 constexpr int64_t kOneRoundBytes = 16 * 1024;
-constexpr int kLargestTag = 32767;  // what MPI promises at least
+constexpr int kLargestTag = 32767;  // the largest tag that every MPI library has
 
 struct SplitProposal {
   int32_t color;
@@ -30,7 +32,7 @@ struct SplitProposal {
 
 class MpiCommunicator final : public Communicator {
  public:
-  // `ranks` are those of MPI_COMM_WORLD, ascending; this process is ranks[rank].
+  // `ranks`: numbers in MPI_COMM_WORLD, ascending. This process is ranks[rank].
   MpiCommunicator(std::vector<int> ranks, int rank, int first_tag, absl::Duration timeout)
       : mpi_(MpiRuntime::Get()),
         ranks_(std::move(ranks)),
@@ -60,15 +62,15 @@ class MpiCommunicator final : public Communicator {
   int group_tag() const { return first_tag_; }
   int neighbour_tag() const { return first_tag_ + 1; }
 
-  // Queue transfers with a peer of the group, in messages that MPI can count.
+  // Queue transfers with a peer of the group, in messages of at most kMaxMessageBytes.
   absl::Status QueueSend(const void* data, int64_t bytes, int to, int tag);
   absl::Status QueueReceive(void* data, int64_t bytes, int from, int tag);
-  // Waits for all that is queued, in a call that began at `start`. Must follow the Queue calls even when one
-  // failed.
+  // Waits for all queued transfers of a call that began at `start`. Must follow the Queue calls, also after
+  // an error.
   absl::Status Finish(absl::Status queued, Clock::time_point start, const char* what);
 
-  // Receives peers' `bytes` each to staging and returns pointers to all ranks' parts, this rank's being
-  // `mine`.
+  // Receives `bytes` bytes from each peer into staging_. Returns pointers to all ranks' values; this rank's
+  // pointer is `mine`.
   std::vector<const void*> Stage(const void* mine, int64_t bytes);
 
   absl::Status SumInOneRound(void* data, int64_t count, DType type, Clock::time_point start);
@@ -80,7 +82,7 @@ class MpiCommunicator final : public Communicator {
   const int first_tag_;
   const absl::Duration timeout_;
   std::vector<MpiRuntime::Transfer> transfers_;
-  std::vector<char> staging_;  // peers' values on their way into a sum
+  std::vector<char> staging_;  // peers' values for a sum
 };
 
 absl::Status MpiCommunicator::QueueSend(const void* data, int64_t bytes, int to, int tag) {
@@ -106,7 +108,7 @@ absl::Status MpiCommunicator::QueueReceive(void* data, int64_t bytes, int from, 
 }
 
 absl::Status MpiCommunicator::Finish(absl::Status queued, Clock::time_point start, const char* what) {
-  // When queueing failed the runtime is broken, and Finish lets go of what was begun.
+  // If queueing failed, the runtime is broken, and Finish abandons the transfers that were started.
   absl::Status finished = mpi_.Finish(transfers_, start, timeout_, what);
   transfers_.clear();
   return queued.ok() ? finished : queued;
@@ -247,7 +249,7 @@ absl::Status MpiCommunicator::Barrier() {
 }
 
 absl::StatusOr<std::unique_ptr<Communicator>> MpiCommunicator::Split(int color) {
-  // The new group's tags must be free on each of its members: the highest of their proposals is.
+  // The new group's tags must be free on each of its members: the highest of the proposals is.
   const SplitProposal mine{color, mpi_.proposed_tag()};
   std::vector<SplitProposal> all(size());
   DR_RETURN_IF_ERROR(AllGather(&mine, all.data(), sizeof(mine)));

@@ -19,12 +19,12 @@ namespace {
 
 constexpr int kAlarmTag = 0;
 
-// A peer on another core answers within microseconds: yield, for as long as that is likely. One that waits
-// for this core, or computes for long, gets it: sleep.
+// A peer on another core usually answers within microseconds: so long the thread yields. Later it sleeps, so
+// that a peer that shares this core or computes for long gets the core.
 constexpr absl::Duration kYieldFor = absl::Microseconds(100);
 constexpr auto kSleep = std::chrono::microseconds(30);
 
-// MPI_Finalize waits for every process of the launch; one that died would keep it for ever.
+// MPI_Finalize waits for every process of the launch, so a process that died would block it for ever.
 constexpr auto kFinalizeWithin = std::chrono::seconds(10);
 constexpr auto kFinalizeBrokenWithin = std::chrono::seconds(2);
 
@@ -46,7 +46,8 @@ LaunchWorld DetectLaunchWorld() {
 void LeaveMpi(int exit_code) { MpiRuntime::Get().End(exit_code); }
 
 MpiRuntime& MpiRuntime::Get() {
-  static MpiRuntime* runtime = new MpiRuntime();  // outlives every thread that may call Abort
+  // Never destroyed: threads may call Abort until the process ends.
+  static MpiRuntime* runtime = new MpiRuntime();
   return *runtime;
 }
 
@@ -58,8 +59,8 @@ absl::Status MpiRuntime::Begin() {
     return absl::UnavailableError("MPI_Init_thread failed: was this process started by mpirun of OpenMPI 4?");
   }
   begun_ = true;
-  prctl(PR_SET_TIMERSLACK,
-        1000);  // this thread is the one that polls: let its short sleeps be as short as asked
+  // This thread polls: 1000 ns of timer slack keep its short sleeps short.
+  prctl(PR_SET_TIMERSLACK, 1000);
   if (provided < MPI_THREAD_SERIALIZED) {
     return absl::InternalError(
         "this MPI library has no MPI_THREAD_SERIALIZED, which abort from another thread needs");
@@ -115,7 +116,7 @@ void MpiRuntime::BreakLocked(const std::string& why, bool tell_peers) {
     if (peer == rank_) continue;
     MPI_Request request;
     if (MPI_Isend(&rank_, 1, MPI_INT, peer, kAlarmTag, MPI_COMM_WORLD, &request) == MPI_SUCCESS) {
-      MPI_Request_free(&request);  // it leaves on its own; nobody would wait for it
+      MPI_Request_free(&request);  // MPI completes the message; no call waits for it
     }
   }
 }
@@ -155,7 +156,8 @@ void MpiRuntime::AbandonLocked(std::span<Transfer> transfers) {
     if (transfer.receives) MPI_Cancel(&transfer.request);
     int done = 0;
     if (MPI_Test(&transfer.request, &done, MPI_STATUS_IGNORE) == MPI_SUCCESS && done) continue;
-    // It has matched and cannot be cancelled. Only a call of MPI would carry it on: there will be none.
+    // The receive has matched and cannot be cancelled. Only another call of MPI would write to its buffer,
+    // and there will be none.
     in_doubt_ = true;
   }
 }
@@ -192,7 +194,7 @@ absl::Status MpiRuntime::Finish(std::span<Transfer> transfers, std::chrono::stea
         int alarmed = 0;
         failure = Check(MPI_Test(&alarm_, &alarmed, MPI_STATUS_IGNORE), "the alarm's receive");
         if (failure.ok() && alarmed) {
-          BreakLocked(absl::StrCat("rank ", alarm_from_, " gave up"), /*tell_peers=*/false);
+          BreakLocked(absl::StrCat("rank ", alarm_from_, " told all ranks to stop"), /*tell_peers=*/false);
           failure = BrokenStatusLocked();
         }
       }

@@ -1,4 +1,4 @@
-// Ranks as processes started by one mpirun (OpenMPI). The data plane of CPU ranks.
+// Ranks as processes started by one mpirun (OpenMPI). CPU ranks exchange data this way.
 #pragma once
 
 #include <memory>
@@ -9,22 +9,22 @@
 
 namespace deeprack::worker {
 
-// This process's place in the world of the launcher, from the environment that mpirun sets; MPI is not
-// called.
+// This process's rank in the launch, from environment variables that mpirun sets. Does not call MPI.
 struct LaunchWorld {
   int rank = -1;  // -1: not started by mpirun
   int size = 1;
 };
 LaunchWorld DetectLaunchWorld();
 
-// The communicator of all processes of this mpirun. Initialises MPI at the first call. May be called again
-// (by all ranks alike) for a world with another timeout, unless one was broken: then Aborted, as lost
-// processes do not come back. Must be called from one thread at a time; the communicators from one thread
-// each, one at a time (MPI runs as MPI_THREAD_SERIALIZED), but for Abort.
+// The communicator of all processes of this mpirun. The first call initialises MPI. All ranks may call it
+// again, for a world with another timeout. Aborted: a world was broken before, and lost processes do not
+// return. Call it from one thread at a time. Use the communicators from one thread each, and only one of them
+// at a time (MPI runs as MPI_THREAD_SERIALIZED); Abort may be called at any time.
 absl::StatusOr<std::unique_ptr<Communicator>> JoinMpiWorld(absl::Duration timeout);
 
-// Ends MPI, if it was begun, before the process ends with exit_code. When peers do not come to MPI_Finalize
-// within seconds, as after a broken world, this does not return: it ends the process with exit_code itself.
+// Ends MPI, if it was initialised, before the process ends with exit_code. If peers do not call MPI_Finalize
+// within seconds, for example after a broken world, this function ends the process with exit_code and does
+// not return.
 void LeaveMpi(int exit_code);
 
 }  // namespace deeprack::worker

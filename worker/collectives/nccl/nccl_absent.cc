@@ -1,4 +1,4 @@
-// This build has no NCCL.
+// The functions of nccl_world.h in a build without NCCL.
 #include "worker/collectives/nccl/nccl_world.h"
 
 namespace deeprack::worker {

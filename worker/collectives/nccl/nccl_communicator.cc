@@ -1,6 +1,6 @@
-// NCCL in non-blocking mode: calls are queued on the device's stream, and only Await waits, with a deadline,
-// after which every communicator of the world is aborted. ncclAllReduce is not used: its order of addition
-// depends on the size and the algorithm it picks.
+// NCCL in non-blocking mode. Calls are queued on the device's stream; only Await waits. After Await's
+// deadline every communicator of the world is aborted. ncclAllReduce is not used: its order of addition
+// depends on the size and on the algorithm that NCCL chooses.
 #include <cuda_runtime_api.h>
 #include <nccl.h>
 
@@ -27,19 +27,20 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Up to here everyone sends everything to everyone and adds for itself: one round trip instead of two.
+// Bytes. Up to this size every rank sends all values to all ranks and each rank sums them: one round trip
+// instead of two.
 constexpr int64_t kOneRoundBytes = 64 * 1024;
 
-// Of each group, for peers' values on their way into a sum. Larger sums go in pieces: elements do not depend
-// on each other.
+// Bytes of each group's memory for peers' values of a sum. Larger sums are made in pieces; elements do not
+// depend on each other.
 constexpr int64_t kStagingBytes = int64_t{16} << 20;
 
-// What groups split from one world share. Only `broken` and `why` are other threads' business.
+// State that all groups of one world share. Other threads access only `broken` and `why`.
 struct NcclWorld {
   std::shared_ptr<Device> device;
   cudaStream_t stream = nullptr;
   absl::Duration timeout;
-  std::vector<ncclComm_t> comms;  // of all groups; empty once aborted
+  std::vector<ncclComm_t> comms;  // of all groups; empty after an abort
   std::atomic<bool> broken{false};
   std::mutex mutex;
   std::string why;  // guarded by mutex
@@ -54,7 +55,7 @@ struct NcclWorld {
     broken = true;
     return status;
   }
-  // Ends the kernels that wait for a peer, so that nothing touches a caller's buffers any more.
+  // Ends the kernels that wait for a peer. After that no kernel touches a caller's buffers.
   void AbortAll() {
     for (const ncclComm_t comm : std::exchange(comms, {})) ncclCommAbort(comm);
   }
@@ -62,7 +63,7 @@ struct NcclWorld {
 
 class NcclCommunicator final : public Communicator {
  public:
-  // Of no use before Init, or before Split has given it a communicator.
+  // Usable only after Init, or after Split has given it a communicator.
   NcclCommunicator(std::shared_ptr<NcclWorld> world, int rank, int size)
       : world_(std::move(world)), rank_(rank), size_(size) {}
   ~NcclCommunicator() override;
@@ -88,11 +89,11 @@ class NcclCommunicator final : public Communicator {
   void Abort() override { world_->Break(absl::AbortedError("aborted")).IgnoreError(); }
 
  private:
-  // Gives it a communicator that has been started, and what it needs besides.
+  // Sets the communicator, which has been started, and allocates the staging memory.
   absl::Status TakeComm(ncclComm_t comm, Clock::time_point deadline, const char* what);
   // Queues `calls` on the stream as one NCCL group.
   absl::Status Exchange(const char* what, const std::function<ncclResult_t()>& calls);
-  // Until the host's part of what was started is done.
+  // Waits until the host's part of the started calls is done.
   absl::Status AwaitStarted(Clock::time_point deadline, const char* what);
 
   absl::Status Fail(const char* what, const char* why) {
@@ -115,7 +116,7 @@ class NcclCommunicator final : public Communicator {
   const std::shared_ptr<NcclWorld> world_;
   const int rank_;
   const int size_;
-  ncclComm_t comm_ = nullptr;  // not to be used once the world is broken
+  ncclComm_t comm_ = nullptr;  // must not be used after the world is broken
   cudaEvent_t finished_ = nullptr;
   Memory staging_;
 };
@@ -123,7 +124,7 @@ class NcclCommunicator final : public Communicator {
 NcclCommunicator::~NcclCommunicator() {
   if (finished_ != nullptr) cudaEventDestroy(finished_);
   const auto own = std::find(world_->comms.begin(), world_->comms.end(), comm_);
-  if (comm_ == nullptr || own == world_->comms.end()) return;  // never begun, or aborted
+  if (comm_ == nullptr || own == world_->comms.end()) return;  // never started, or aborted
   if (!world_->broken) {
     ncclCommFinalize(comm_);
     if (!AwaitStarted(DeadlineFromNow(), "leaving the world").ok()) return;
@@ -183,7 +184,8 @@ absl::Status NcclCommunicator::Await() {
     const cudaError_t done = cudaEventQuery(finished_);
     if (done == cudaSuccess) return absl::OkStatus();
     if (done != cudaErrorNotReady) return CheckCuda(done, kWhat);
-    for (const ncclComm_t comm : world_->comms) {  // errors that the network reports while kernels wait
+    for (const ncclComm_t comm :
+         world_->comms) {  // asks for errors that the network reports while kernels wait
       ncclResult_t state = ncclSuccess;
       const ncclResult_t asked = ncclCommGetAsyncError(comm, &state);
       if (asked != ncclSuccess) return Fail(kWhat, ncclGetErrorString(asked));
@@ -213,7 +215,8 @@ absl::Status NcclCommunicator::AllReduceSum(void* data, int64_t count, DType typ
   if (const int64_t bytes = count * element; bytes <= kOneRoundBytes && bytes * size_ <= kStagingBytes) {
     return SumInOneRound(data, count, type);
   }
-  // Every rank's values of one share are the size of the piece, give or take an element for each rank.
+  // The values of all ranks for one share take the size of the piece, plus or minus one element for each
+  // rank.
   const int64_t piece = kStagingBytes / element - size_;
   for (int64_t begin = 0; begin < count; begin += piece) {
     DR_RETURN_IF_ERROR(
@@ -239,7 +242,7 @@ absl::Status NcclCommunicator::SumInShares(void* data, int64_t count, DType type
   const int64_t my_bytes = mine.size() * element;
   char* const my_share = bytes + mine.begin * element;
 
-  // Every rank's values of this rank's share, in rank order; a rank sends to itself too.
+  // The values of all ranks for this rank's share, in rank order. A rank also sends to itself.
   DR_RETURN_IF_ERROR(Exchange("AllReduceSum", [&] {
     ncclResult_t result = ncclSuccess;
     for (int peer = 0; peer < size_ && result == ncclSuccess; ++peer) {
@@ -327,7 +330,7 @@ absl::StatusOr<std::unique_ptr<Communicator>> NcclCommunicator::Split(int color)
   DR_RETURN_IF_ERROR(CheckIntact());
   const Clock::time_point deadline = DeadlineFromNow();
   DR_CHECK(color > -(1 << 30) && color < (1 << 30));
-  const int natural = color >= 0 ? 2 * color : -2 * color - 1;  // NCCL's colors are not negative
+  const int natural = color >= 0 ? 2 * color : -2 * color - 1;  // NCCL does not accept negative colors
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
   ncclComm_t comm = nullptr;
@@ -358,9 +361,8 @@ absl::StatusOr<std::unique_ptr<Communicator>> JoinNcclWorld(const std::string& i
                                                             absl::Duration timeout) {
   ncclUniqueId unique;
   if (id.size() != sizeof(unique.internal) || size < 1 || rank < 0 || rank >= size) {
-    return absl::InvalidArgumentError(absl::StrCat("NCCL world: id of ", id.size(), " bytes (",
-                                                   sizeof(unique.internal), " are right), rank ", rank,
-                                                   " of ", size));
+    return absl::InvalidArgumentError(absl::StrCat("NCCL world: the id has ", id.size(), " bytes, expected ",
+                                                   sizeof(unique.internal), "; rank ", rank, " of ", size));
   }
   std::memcpy(unique.internal, id.data(), id.size());
   auto world = std::make_shared<NcclWorld>();

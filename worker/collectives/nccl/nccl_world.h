@@ -1,4 +1,4 @@
-// Ranks as processes with a card each, over NCCL. Buffers are device memory.
+// Ranks as processes with one card each, over NCCL. Buffers are device memory.
 #pragma once
 
 #include <memory>
@@ -11,14 +11,14 @@
 
 namespace deeprack::worker {
 
-// The secret by which the ranks of one world find each other: made by one of them, carried to all, good for
-// one world. FailedPrecondition in a build without NCCL.
+// Makes the id by which the ranks of one world find each other. One rank makes it; all ranks of the world
+// need it. It is secret and valid for one world. FailedPrecondition: the build has no NCCL.
 absl::StatusOr<std::string> NewNcclWorldId();
 
-// Joins the world of `id` as `rank` of `size`, from the thread that uses `device`, a card no other rank has.
-// Calls queue their work on its stream and return; Await waits for it, up to the deadline. Abort from another
-// thread ends what this rank waits for; peers that wait for it in a kernel notice at their own deadline, as a
-// card takes no other message.
+// Joins the world `id` as `rank` of `size`. The calling thread must be the one that uses `device`, a card
+// that no other rank has. Calls queue their work on the device's stream and return; Await waits for the work
+// until the deadline. Abort from another thread ends this rank's waiting. Peers that wait in a kernel for
+// this rank end at their own deadline, because a running kernel receives no message.
 absl::StatusOr<std::unique_ptr<Communicator>> JoinNcclWorld(const std::string& id, int rank, int size,
                                                             std::shared_ptr<Device> device,
                                                             absl::Duration timeout);

@@ -6,7 +6,7 @@ namespace deeprack::worker {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kMostBlocks = 4096;  // beyond it each thread takes several elements
+constexpr int64_t kMostBlocks = 4096;  // with more elements than threads, each thread sums several elements
 
 __device__ float Load(const float* values, int64_t i) { return values[i]; }
 __device__ float Load(const bf16* values, int64_t i) {
@@ -14,7 +14,7 @@ __device__ float Load(const bf16* values, int64_t i) {
 }
 
 __device__ void Store(float* values, int64_t i, float value) { values[i] = value; }
-// As ToBF16 of base/dtype.h: to nearest, ties to even, NaN stays NaN.
+// ToBF16 of base/dtype.h for device code: rounds to nearest, ties to even; NaN stays NaN.
 __device__ void Store(bf16* values, int64_t i, float value) {
   const uint32_t bits = __float_as_uint(value);
   const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;

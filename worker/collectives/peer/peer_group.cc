@@ -15,7 +15,8 @@
 namespace deeprack::worker {
 namespace {
 
-constexpr uint32_t kReleased = 0x80000000u;  // in place of a rank's number + 1
+// Value of PeerMemory::missing after Release. Other values are a rank's number + 1.
+constexpr uint32_t kReleased = 0x80000000u;
 
 struct Introduction {
   bool has_area = false;
@@ -68,7 +69,7 @@ absl::StatusOr<std::unique_ptr<PeerGroup>> PeerGroup::Create(Communicator& group
   if (area != nullptr) {
     mine = {.has_area = true, .places = area->places_, .ticket = {}};
     DR_ASSIGN_OR_RETURN(mine.ticket, device.TicketOf(area->memory_));
-    // An earlier epoch's numbers go before anybody can know this one's.
+    // Clears the call numbers of an earlier epoch before any peer can know this group.
     DR_ASSIGN_OR_RETURN(zeros, device.AllocateStaging("zeros", sizing::kPeerAreaBegin));
     DR_RETURN_IF_ERROR(device.CopyIn(area->memory_.data(), zeros.data(), sizing::kPeerAreaBegin));
     *reinterpret_cast<uint32_t*>(area->missing_.data()) = 0;
@@ -105,7 +106,7 @@ absl::Status PeerGroup::Check() const {
   if (missing == kReleased) return absl::AbortedError("the group of ranks is broken: it was released");
   return absl::DeadlineExceededError(absl::StrCat("rank ", memory_.rank, " of ", memory_.ranks, " waited ",
                                                   absl::FormatDuration(timeout_), " for rank ", missing - 1,
-                                                  " among peers"));
+                                                  " in an exchange through peers' memory"));
 }
 
 void PeerGroup::Release() {

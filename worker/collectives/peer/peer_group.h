@@ -1,6 +1,6 @@
-// Ranks whose cards reach each other's memory: sums and exchanges in one launch, without a communicator and
-// without the host (kernels/api/peers.h), so that recordings hold them. Beside a communicator, which makes
-// the acquaintance and takes what does not fit.
+// Exchanges between ranks whose cards access each other's memory: one launch for a sum or an exchange,
+// without a communicator and without the host (kernels/api/peers.h), so that recordings can contain them. A
+// communicator sets the group up and makes the exchanges that are too large for it.
 #pragma once
 
 #include <cstdint>
@@ -20,12 +20,12 @@ namespace deeprack::worker {
 
 using sizing::PeerPlaces;
 
-// A rank's own memory for its peers, which stays over epochs: nobody need take memory that peers may still
-// look at.
+// A rank's memory that its peers access. It stays over epochs, because peers of an earlier epoch may still
+// access it.
 class PeerArea {
  public:
-  // Takes sizing::PeerAreaBytes of the card's memory. The device outlives it. Errors are the device's:
-  // Unimplemented where ranks share no memory.
+  // Takes sizing::PeerAreaBytes of the card's memory. The device must outlive the area. Errors are those of
+  // the device; Unimplemented: ranks cannot share memory.
   static absl::StatusOr<PeerArea> Create(Device& device, const PeerPlaces& places);
 
   int64_t bytes() const { return memory_.bytes(); }
@@ -36,11 +36,11 @@ class PeerArea {
       : memory_(std::move(memory)), missing_(std::move(missing)), places_(places) {}
 
   Memory memory_;   // flags, call numbers, the area
-  Memory missing_;  // pinned: one word
+  Memory missing_;  // pinned, one uint32: PeerMemory::missing
   PeerPlaces places_;
 };
 
-// A rank's areas: of sums over its tp group, of exchanges over its stage.
+// A rank's areas: `sums` for sums over its tp group, `exchanges` for exchanges over its stage.
 struct PeerAreas {
   std::optional<PeerArea> sums, exchanges;
 
@@ -51,20 +51,21 @@ struct PeerAreas {
 
 class PeerGroup {
  public:
-  // Collective over `group`, of at most kernels::kMaxPeers ranks, with nothing under way on any rank's
-  // device; `area` is null for a rank that has none. FailedPrecondition on all ranks alike, naming one and
-  // its reason, when some rank cannot reach some other; else the communicator's errors. All arguments outlive
-  // it.
+  // Collective over `group`, which has at most kernels::kMaxPeers ranks. No work may be queued on any rank's
+  // device. `area` is null on a rank without an area. FailedPrecondition on all ranks: some rank cannot
+  // access the memory of another; the message has the rank and its reason. Other errors are those of the
+  // communicator. All arguments must outlive the group.
   static absl::StatusOr<std::unique_ptr<PeerGroup>> Create(Communicator& group, Device& device,
                                                            PeerArea* area);
 
-  // For the kernels of kernels/api/peers.h. One group's calls are all sums or all exchanges.
+  // Argument of the kernels in kernels/api/peers.h. All calls of one group must be sums, or all must be
+  // exchanges.
   const kernels::PeerMemory& memory() const { return memory_; }
 
-  // Once the device has been waited for: DeadlineExceeded when a rank did not come in time; no sum since then
-  // is right.
+  // Call after the device has been synchronized. DeadlineExceeded: a rank did not come in time, and results
+  // since then are wrong.
   absl::Status Check() const;
-  // From now on, until the area is in a new group, no sum waits: for when this one has come to its end.
+  // Call when the epoch is over: until the area is used in a new group, no exchange waits for a peer.
   void Release();
 
  private:

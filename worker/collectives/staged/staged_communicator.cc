@@ -11,14 +11,14 @@
 namespace deeprack::worker {
 namespace {
 
-// A sum goes in pieces: elements do not depend on each other.
+// Bytes. Larger sums are made in pieces of this size; elements do not depend on each other.
 constexpr int64_t kSumPieceBytes = int64_t{8} << 20;
 
 int64_t Total(std::span<const int64_t> sizes) {
   return std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
 }
 
-// Pinned memory that the groups split from one world share: one call at a time uses it.
+// Pinned memory that all groups of one world share. Only one call at a time uses it.
 class Staging {
  public:
   explicit Staging(std::shared_ptr<Device> device) : device_(std::move(device)) {}
@@ -109,8 +109,8 @@ class StagedCommunicator final : public Communicator {
   void Abort() override { host_->Abort(); }
 
  private:
-  // Staging memory with `bytes` of the device's at its front, there already, and room for `more` behind them.
-  // Nothing else is under way in it.
+  // Staging memory with `bytes` bytes of the device's at its front, already copied, and room for `more` bytes
+  // behind them. No other copy of it is in progress.
   absl::StatusOr<std::byte*> Fetch(const void* data, int64_t bytes, int64_t more) {
     DR_ASSIGN_OR_RETURN(std::byte * host, staging_->Reserve(std::max<int64_t>(bytes + more, 1)));
     DR_RETURN_IF_ERROR(device_.CopyOut(host, data, bytes));

@@ -1,5 +1,5 @@
-// Lets ranks meet whose buffers are a device's memory, through a communicator of host memory: buffers pass
-// through pinned memory on both sides. For cards without NCCL between them, and for ranks that share one.
+// A communicator for device memory that copies through pinned host memory and uses a communicator of host
+// memory. For cards that NCCL does not connect, and for ranks that share a card.
 #pragma once
 
 #include <memory>
@@ -9,8 +9,8 @@
 
 namespace deeprack::worker {
 
-// Every call waits for what is queued on the device before its data can leave; what it received is queued
-// behind. Its staging memory grows to the largest exchange.
+// Every call waits for the work that is queued on the device and then sends. Copies of received data to the
+// device are queued. The staging memory grows to the size of the largest exchange.
 std::unique_ptr<Communicator> MakeStagedCommunicator(std::shared_ptr<Device> device,
                                                      std::unique_ptr<Communicator> host);
 

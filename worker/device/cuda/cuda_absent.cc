@@ -1,4 +1,4 @@
-// This build has no CUDA.
+// The functions of cuda_device.h in a build without CUDA.
 #include "worker/device/cuda/cuda_device.h"
 
 namespace deeprack::worker {

@@ -17,8 +17,7 @@
 namespace deeprack::worker {
 namespace {
 
-// What the card or the driver says about work that was queued: nothing on this card can be relied upon
-// afterwards.
+// An error of the card or the driver in queued work. The card's results cannot be relied on afterwards.
 absl::Status Failed(cudaError_t error, std::string_view what) {
   return absl::InternalError(absl::StrCat("the card failed in ", std::string(what), ": ",
                                           cudaGetErrorString(error), " (", cudaGetErrorName(error), ")"));
@@ -34,7 +33,7 @@ std::string BusAddressOf(int index) {
   return bus;
 }
 
-// What a PeerTicket of a card holds.
+// The contents of a card's PeerTicket.
 struct CardTicket {
   uint64_t host = 0;
   char bus[32] = {};
@@ -111,10 +110,10 @@ class CudaDevice final : public Device {
     if (const cudaError_t error = cudaHostAlloc(&data, static_cast<size_t>(bytes), cudaHostAllocPortable);
         error != cudaSuccess) {
       return Refused(purpose, bytes, error,
-                     absl::StrCat("it is to be pinned, and ", AvailableHostBytes(),
+                     absl::StrCat("pinned host memory is needed, ", AvailableHostBytes(),
                                   " bytes of the host's memory are free"));
     }
-    std::memset(data, 0, static_cast<size_t>(bytes));  // it may have been somebody's
+    std::memset(data, 0, static_cast<size_t>(bytes));  // may hold data of another process
     return Memory(static_cast<std::byte*>(data), bytes, [](std::byte* p, int64_t) { cudaFreeHost(p); });
   }
 
@@ -151,7 +150,7 @@ class CudaDevice final : public Device {
   }
 
   absl::Status Synchronize() override {
-    // A launch that was refused shows only here.
+    // A refused launch is reported only here.
     const cudaError_t launch = cudaGetLastError();
     const cudaError_t run = cudaStreamSynchronize(stream_);
     DR_RETURN_IF_ERROR(Check(launch, "a kernel's launch"));
@@ -161,7 +160,7 @@ class CudaDevice final : public Device {
  private:
   static absl::Status Refused(const std::string& purpose, int64_t bytes, cudaError_t error,
                               const std::string& more) {
-    cudaGetLastError();  // it has been reported, and is no failure of queued work
+    cudaGetLastError();  // clears the error: it is reported here and is not a failure of queued work
     return absl::ResourceExhaustedError(absl::StrCat(purpose, ": the driver refused ", bytes, " bytes (",
                                                      cudaGetErrorString(error), "); ", more));
   }
@@ -193,19 +192,19 @@ absl::StatusOr<PeerTicket> CudaDevice::TicketOf(const Memory& memory) {
 absl::StatusOr<Memory> CudaDevice::OpenPeerMemory(const PeerTicket& ticket) {
   CardTicket card;
   std::memcpy(&card, ticket.bytes.data(), sizeof(card));
-  if (card.host != HostIdentity()) return absl::FailedPreconditionError("a card of another machine");
+  if (card.host != HostIdentity()) return absl::FailedPreconditionError("the card is on another machine");
   const auto refused = [&](std::string_view why) {
-    cudaGetLastError();  // it has been reported, and is no failure of queued work
+    cudaGetLastError();  // clears the error: it is reported here and is not a failure of queued work
     return absl::FailedPreconditionError(absl::StrCat("card ", card.bus, ": ", std::string(why)));
   };
   int peer = -1;
   if (cudaDeviceGetByPCIBusId(&peer, card.bus) != cudaSuccess) return refused("is not visible to this rank");
-  // Only links that carry atomics are quick enough to wait on: NVLink, not PCIe.
+  // Only links with atomics are fast enough to wait on: NVLink, not PCIe.
   int atomics = 0;
   if (peer == index_ ||
       cudaDeviceGetP2PAttribute(&atomics, cudaDevP2PAttrNativeAtomicSupported, index_, peer) != cudaSuccess ||
       atomics == 0) {
-    return refused("no NVLink leads there");
+    return refused("no NVLink connects it to this card");
   }
   void* data = nullptr;
   if (const cudaError_t error = cudaIpcOpenMemHandle(&data, card.memory, cudaIpcMemLazyEnablePeerAccess);
@@ -231,7 +230,7 @@ absl::StatusOr<kernels::CardProperties> PropertiesOfCard(int index) {
   DR_ASSIGN_OR_RETURN(const int count, CountCards());
   if (index < 0 || index >= count) {
     return absl::FailedPreconditionError(
-        absl::StrCat("card ", index, ": this machine has ", count, ", numbered from 0"));
+        absl::StrCat("card ", index, " does not exist: this machine has ", count, " cards, numbered from 0"));
   }
   cudaDeviceProp properties;
   DR_RETURN_IF_ERROR(Check(cudaGetDeviceProperties(&properties, index), "asking for its properties"));

@@ -1,4 +1,4 @@
-// A CUDA card as a device. In a build without CUDA everything here answers that it is one.
+// A CUDA card as a device. In a build without CUDA every function returns FailedPrecondition.
 #pragma once
 
 #include <memory>
@@ -10,19 +10,19 @@
 
 namespace deeprack::worker {
 
-// How many cards there are, at least 1. FailedPrecondition says why there is none: a build without CUDA, no
-// driver or one that is too old, no card.
+// The number of cards, at least 1. FailedPrecondition, with the reason: a build without CUDA, no driver, a
+// driver that is too old, or no card.
 absl::StatusOr<int> CountCards();
 
-// FailedPrecondition: as above, or no card of that index, or one that is too old.
+// FailedPrecondition: as CountCards, or there is no card `index`, or the card is too old.
 absl::StatusOr<kernels::CardProperties> PropertiesOfCard(int index);
 
-// Names a card among those of all machines: the machine's identity and the card's bus address.
+// A name that identifies the card among all machines: the machine's identity and the card's bus address.
 absl::StatusOr<std::string> NameOfCard(int index);
 
-// Opens a card for the calling thread, which is the one that uses it; `threads` of the host pack weights. Its
-// execution()'s stream is a cudaStream_t. `choice` is of the kernels that suit this card; by default all are
-// plain.
+// Opens card `index`. Only the calling thread may use the device. `threads` threads of the host pack weights.
+// The stream in execution() is a cudaStream_t. `choice` says which kernels this card runs; by default all are
+// plain kernels.
 absl::StatusOr<std::unique_ptr<Device>> OpenCudaDevice(int index, int threads,
                                                        const kernels::KernelChoice& choice = {});
 

@@ -66,7 +66,7 @@ class EmulatedDevice final : public Device {
     auto kept = std::make_shared<Memory>(std::move(mapped));
     return Memory(data, bytes, [this, kept](std::byte* memory, int64_t) { closed_.erase(memory); });
   }
-  // Never closed: peers' kernels run when this device's do not.
+  // Always accessible: kernels of peers run while this device's do not.
   absl::StatusOr<Memory> AllocateForPeers(const std::string& purpose, int64_t bytes) override {
     return MapHostMemory(purpose, bytes);
   }
@@ -95,7 +95,7 @@ class EmulatedDevice final : public Device {
     return CopyWithin(to_host, from, bytes);
   }
   absl::Status CopyWithin(void* to, const void* from, int64_t bytes) override {
-    DR_CHECK(!recording_);  // kernels only
+    DR_CHECK(!recording_);  // a recording holds kernels only
     if (bytes > 0) stream_.Enqueue([=] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
     return absl::OkStatus();
   }
@@ -123,7 +123,7 @@ class EmulatedDevice final : public Device {
   }
 
  private:
-  // Whether a queued copy to the device will read any of it.
+  // True if a queued copy to the device will read some of this memory.
   bool IsToBeSent(const std::byte* data, int64_t bytes) const {
     for (const auto& [begin, count] : sent_) {
       if (begin < data + bytes && data < begin + count) return true;
@@ -141,7 +141,7 @@ class EmulatedDevice final : public Device {
   const kernels::Execution execution_;
   const EmulatedDeviceEvents events_;
   bool recording_ = false;
-  std::map<std::byte*, int64_t> closed_;                    // the device's memory
+  std::map<std::byte*, int64_t> closed_;  // the device's memory, which the host cannot access
   std::vector<std::pair<const std::byte*, int64_t>> sent_;  // host memory that queued copies read
 };
 

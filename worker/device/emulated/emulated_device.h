@@ -1,10 +1,10 @@
-// A card that is none: the CUDA kernels' own source, run on the host by kernels/cuda/emulator. For tests of
-// everything that is to work on a card: in no program.
+// An emulated card for tests: kernels/cuda/emulator runs the CUDA kernels' source on the host. No program
+// includes it.
 //
-// It is as strict as a card, or stricter. Kernels and copies run only when somebody waits for them, so a
-// result that is read, or an input that is overwritten, too early is wrong; what a copy to the host will fill
-// is poisoned until then. And the device's memory cannot be touched by the host at all: outside of its own
-// kernels and copies such an access ends the program.
+// The emulation is as strict as a card or stricter. Kernels and copies run only when the host waits for them,
+// so a test fails when the host reads a result too early or overwrites an input too early. The host memory
+// that a queued copy will fill is poisoned until then. The host cannot access the device's memory: any access
+// outside of the device's kernels and copies ends the program.
 #pragma once
 
 #include <functional>
@@ -15,13 +15,13 @@
 
 namespace deeprack::worker {
 
-// What a test may want to know of; each may be empty.
+// Called at events that tests count. Each may be empty.
 struct EmulatedDeviceEvents {
   std::function<void()> graph_recorded;
   std::function<void()> graph_replayed;
 };
 
-// `threads` of the host for work on host memory; `kernels` that were built for the host.
+// `threads`: threads of the host for work on host memory. `kernels` must have been built for the host.
 std::unique_ptr<Device> MakeEmulatedDevice(int threads, EmulatedDeviceEvents events,
                                            const kernels::KernelSet& kernels = kernels::CardKernels());
 

@@ -1,0 +1,35 @@
+// The events of workers' streams, and the stream as their receiver uses it. Free of gRPC, so that tests can
+// have workers join in process. Internal to membership/ and its tests.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/ids.h"
+#include "coordinator/placement/placement.h"
+
+namespace deeprack::coordinator {
+
+// The coordinator's end of one worker's stream.
+class AttachStream {
+ public:
+  virtual ~AttachStream() = default;
+  // Sent at the start of each epoch that the worker is in.
+  virtual void Welcome(Rank rank, Epoch epoch) = 0;
+};
+
+// Called from the threads of the streams.
+class AttachHandler {
+ public:
+  virtual ~AttachHandler() = default;
+  // The worker's member number, or the reason why it is refused. `stream` may be used until OnEnd returns.
+  virtual absl::StatusOr<int> OnHello(const JoinedNode& node, AttachStream* stream) = 0;
+  // An error ends the stream with that error.
+  virtual absl::Status OnHeartbeat(int member, uint64_t steps_finished, bool busy) = 0;
+  // on_purpose: the worker said goodbye.
+  virtual void OnEnd(int member, const std::string& why, bool on_purpose) = 0;
+};
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,11 @@
+// Roster::EndEpoch: the epoch is over although no member was lost.
+#include "coordinator/membership/roster.h"
+
+namespace deeprack::coordinator {
+
+void Roster::EndEpoch(Epoch epoch) {
+  const std::lock_guard lock(mutex_);
+  if (table_.epoch() == epoch) OpenNextEpoch();
+}
+
+}  // namespace deeprack::coordinator

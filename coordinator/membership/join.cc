@@ -1,0 +1,24 @@
+// Roster::OnHello: a worker asks for a place.
+#include <spdlog/spdlog.h>
+
+#include "coordinator/membership/roster.h"
+
+namespace deeprack::coordinator {
+
+absl::StatusOr<int> Roster::OnHello(const JoinedNode& node, AttachStream* stream) {
+  const std::lock_guard lock(mutex_);
+  absl::StatusOr<int> member = table_.Join(node, clock_->Now());
+  if (!member.ok()) {
+    spdlog::warn("a worker was refused: {}", std::string(member.status().message()));
+    if (!table_.settled()) turned_down_ = member.status();  // WaitForWorld tells it
+    changed_.notify_all();
+    return member;
+  }
+  streams_[*member] = stream;
+  spdlog::info("worker joined from {} (pid {}): {} of {}", node.host, node.pid, table_.nodes().size(),
+               table_.layout().world_size());
+  if (table_.complete()) Settle();
+  return member;
+}
+
+}  // namespace deeprack::coordinator

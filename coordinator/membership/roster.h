@@ -1,0 +1,107 @@
+// The members of the epochs, shared by the threads of workers' streams, the health timer and the coordinator.
+// One operation a file: join, heartbeat, leave, check_health, wait_for_world, end_epoch, expel, report_loss.
+//
+// MemberTable has the rules; the roster adds locks, callbacks and the welcome to each epoch. It knows no
+// network.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "base/ids.h"
+#include "coordinator/membership/attach_handler.h"
+#include "coordinator/membership/member_table.h"
+#include "model/layout/layout.h"
+
+namespace deeprack::coordinator {
+
+// A rank of the layout and its worker.
+struct Member {
+  Rank rank = 0;
+  JoinedNode node;
+};
+
+// All ranks of an epoch.
+struct World {
+  Epoch epoch = 0;
+  std::vector<Member> members;  // entry r is rank r
+};
+
+struct RosterOptions {
+  model::Layout layout;
+  Epoch epoch = 1;      // the first one
+  bool reform = false;  // a loss opens the next epoch
+  HealthLimits health;
+};
+
+class Roster final : public AttachHandler {
+ public:
+  // `clock` outlives this.
+  Roster(const RosterOptions& options, Clock* clock)
+      : reform_(options.reform),
+        first_epoch_(options.epoch),
+        clock_(clock),
+        table_(options.layout, options.epoch, options.health) {}
+
+  // Thread-safe, all of them. The contracts of those that Membership has too are in membership.h.
+  absl::StatusOr<World> WaitForWorld(absl::Duration timeout);
+  void EndEpoch(Epoch epoch);
+  void Expel(Epoch epoch, Rank rank, const std::string& why);
+  void OnLoss(std::function<void(const Loss&)> on_loss);
+  void ExpectDepartures();
+  int joined() const;
+  int expected() const { return table_.layout().world_size(); }
+  std::vector<Rank> missing() const;
+
+  // Finds members whose heartbeats or steps have stopped, and reports departures that are due. To be called
+  // several times a second.
+  void CheckHealth();
+
+  absl::StatusOr<int> OnHello(const JoinedNode& node, AttachStream* stream) override;
+  absl::Status OnHeartbeat(int member, uint64_t steps_finished, bool busy) override;
+  void OnEnd(int member, const std::string& why, bool on_purpose) override;
+
+ private:
+  // A worker that said goodbye.
+  struct Departure {
+    int member = 0;
+    std::string why;
+    absl::Time report_at;
+  };
+
+  // With callback_mutex_ held: each callback is told each loss once.
+  void Report(const Loss& loss);
+
+  // These three with mutex_ held.
+  bool first() const { return table_.epoch() == first_epoch_; }
+  void OpenNextEpoch();
+  void Settle();  // gives out the ranks of an epoch that is complete
+
+  const bool reform_;
+  const Epoch first_epoch_;
+  Clock* const clock_;
+
+  std::mutex callback_mutex_;  // before mutex_, where both are held
+  std::vector<std::function<void(const Loss&)>> callbacks_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  MemberTable table_;
+  std::map<int, AttachStream*> streams_;  // open ones, by member
+  std::map<int, Rank> ranks_;             // by member; empty until all have joined
+  std::vector<Departure> departures_;     // not yet reported
+  std::vector<Loss> losses_;
+  absl::Status turned_down_;  // the last refusal in this epoch
+  bool departing_ = false;    // members that leave are not lost
+};
+
+}  // namespace deeprack::coordinator
