@@ -39,6 +39,13 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const Settings& options,
                                                         Clock* clock, Connect connect) {
   std::unique_ptr<Cluster> cluster(new Cluster(options, context, clock, std::move(connect)));
   DR_RETURN_IF_ERROR(CheckPlanSize(cluster->Limits()));
+  if (options.load_progress_timeout <= options.collective_timeout) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("load-progress-timeout is ", options.load_progress_timeout,
+                     " seconds and collective-timeout ", options.collective_timeout,
+                     ": a rank that waits for another rank while it loads would be lost first. Make "
+                     "load-progress-timeout longer"));
+  }
   if (!options.cluster_tls.empty()) {
     DR_ASSIGN_OR_RETURN(cluster->tls_, LoadClusterTls(options.cluster_tls));
   }

@@ -326,8 +326,8 @@ Rows ClusterRows() {
        .high = kDay,
        .unit = "seconds",
        .help =
-           "How long a rank may report no progress while it loads, before it is lost. Writing and checking "
-           "packed files report none."},
+           "How long a rank may report no progress while it loads, before it is lost. Ranks that wait for "
+           "another rank report none, so it must be longer than collective-timeout."},
   };
 }
 

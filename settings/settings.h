@@ -52,7 +52,7 @@ struct Settings {
   double worker_timeout = 600;         // seconds
   double recovery_timeout = 300;       // seconds
   double collective_timeout = 60;      // seconds
-  double load_progress_timeout = 900;  // seconds
+  double load_progress_timeout = 300;  // seconds
 
   int32_t threads = 0;
   bool bind_threads = true;

@@ -6,7 +6,7 @@
 // the connection of a request that arrives too slowly. The server also closes a stream whose client reads too
 // slowly: when more than `stream_queue_bytes` have waited for the client for longer than `slow_client_grace`,
 // when more than `stream_queue_hard_bytes` wait, or when a write has made no progress for `write_timeout`. A
-// stream's memory is bounded by `stream_queue_hard_bytes` and its largest event.
+// stream's memory is bounded by `stream_queue_hard_bytes` and two of its largest events.
 #pragma once
 
 #include <cstdint>
@@ -82,7 +82,7 @@ struct HttpOptions {
   uint64_t max_body_bytes = 8 << 20;
   size_t work_queue_bytes = 128 << 20;                  // of bodies that RunAside's work is about
   size_t stream_queue_bytes = 256 << 10;                // may wait for a client for any time
-  size_t stream_queue_hard_bytes = 512 << 10;           // may wait for a client for slow_client_grace
+  size_t stream_queue_hard_bytes = 64 << 20;            // may wait for a client for slow_client_grace
   absl::Duration slow_client_grace = absl::Seconds(5);  // StreamQueueLimits::grace
   absl::Duration header_timeout =
       absl::Seconds(15);  // from the moment a request may come to its headers' end

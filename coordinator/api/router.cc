@@ -1,4 +1,7 @@
 #include <array>
+#include <exception>
+#include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -8,6 +11,7 @@
 #include "coordinator/api/answer_json.h"
 #include "coordinator/api/api_error.h"
 #include "coordinator/api/endpoints.h"
+#include "spdlog/spdlog.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -47,7 +51,17 @@ void AnswerPost(ApiContext& context, PostEndpoint endpoint, std::string body,
   const size_t bytes = body.size();
   auto read = [&context, endpoint, exchange, body = std::move(body)] {
     if (exchange->gone()) return;
-    exchange->Post([exchange, answer = endpoint(context, body, exchange)] {
+    std::function<void()> answer;
+    try {
+      answer = endpoint(context, body, exchange);
+    } catch (const std::exception&
+                 error) {  // out of memory, or a bug: this request's fault ends this request alone
+      spdlog::error("a request body of {} bytes could not be read: {}", body.size(), error.what());
+      answer = [exchange] {
+        RespondError(*exchange, FromStatus(absl::InternalError("the request could not be read")));
+      };
+    }
+    exchange->Post([exchange, answer = std::move(answer)] {
       if (!exchange->gone()) answer();
     });
   };

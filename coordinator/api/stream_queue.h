@@ -12,7 +12,7 @@ namespace deeprack::coordinator {
 
 struct StreamQueueLimits {
   size_t soft_bytes = 256 << 10;            // may wait for any time
-  size_t hard_bytes = 512 << 10;            // may wait for `grace`
+  size_t hard_bytes = 64 << 20;             // may wait for `grace`
   absl::Duration grace = absl::Seconds(5);  // how long more than soft_bytes may wait
 };
 

@@ -114,3 +114,12 @@ def test_an_event_larger_than_the_send_queue_arrives(cluster):
     status, _, text = cluster.request(COMPLETIONS, body)
     assert status == 200 and len(text) > 300_000
     assert text.rstrip().endswith("data: [DONE]")
+
+
+def test_several_large_events_of_one_step_arrive(cluster):
+    """Three prompts whose events come at once: more bytes than a slow client may leave waiting."""
+    prompts = [[5 + (i + shift) % 200 for i in range(size)] for shift, size in enumerate((1000, 1000, 40))]
+    body = {"prompt": prompts, "stream": True, "echo": True, "logprobs": 20, "max_tokens": 2}
+    status, _, text = cluster.request(COMPLETIONS, body)
+    assert status == 200 and len(text) > 300_000
+    assert text.rstrip().endswith("data: [DONE]")

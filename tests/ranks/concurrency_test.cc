@@ -1,4 +1,5 @@
 // Membership, calls to workers and recovery among threads, without gRPC: ThreadSanitizer sees all of it.
+#include <array>
 #include <atomic>
 #include <future>
 #include <memory>
@@ -292,16 +293,20 @@ class ConcurrentRecovery : public testing::Test {
     });
     ASSERT_TRUE(cluster_->Poll().ok()) << cluster_->Poll();
   }
+  // Until both ranks have taken steps of the epoch: all streams have then got tokens in it. A loss before
+  // that would count as a step that these streams broke.
   void AwaitEpoch(Epoch epoch) {
-    Await([&] { return epoch_ >= epoch || !cluster_->Poll().ok(); });
+    Await([&] { return steps_[epoch] > kHeldAfterSteps || !cluster_->Poll().ok(); });
     ASSERT_TRUE(cluster_->Poll().ok()) << cluster_->Poll();
   }
-  // Notes the epoch of each step that a rank takes. After some steps of an epoch up to held_, waits for Pass.
+  // Counts the steps of each epoch. After kHeldAfterSteps of an epoch up to held_, waits for Pass.
   FakeBehaviour Noting() {
     FakeBehaviour behaviour;
     behaviour.on_step = [this](const model::StepPlan& plan) {
-      if (epoch_.exchange(plan.epoch) != plan.epoch) steps_ = 0;
-      if (plan.epoch <= held_ && ++steps_ > 20) Await([&] { return passed_ >= plan.epoch; });
+      epoch_ = plan.epoch;
+      if (++steps_.at(plan.epoch) > kHeldAfterSteps && plan.epoch <= held_) {
+        Await([&] { return passed_ >= plan.epoch; });
+      }
       return absl::OkStatus();
     };
     return behaviour;
@@ -332,7 +337,8 @@ class ConcurrentRecovery : public testing::Test {
   std::atomic<bool> ending_ = false;
   std::thread beats_;
   std::atomic<Epoch> epoch_ = 0, held_ = 0, passed_ = 0;
-  std::atomic<int> steps_ = 0;  // in epoch_, of all ranks that note them
+  static constexpr int kHeldAfterSteps = 20;
+  std::array<std::atomic<int>, 16> steps_ = {};  // of each epoch, summed over the ranks that note them
   std::atomic<int> streams_ = 0, tokens_ = 0;
   Settings options_;
   std::unique_ptr<coordinator::ApiContext> context_;
@@ -356,6 +362,15 @@ TEST_F(ConcurrentRecovery, StreamsGoOnAfterOneLossAndTheNext) {
   EXPECT_EQ(tokens_, 4 * 600);
 }
 
+TEST_F(ConcurrentRecovery, ADeadlineThatWaitingRanksWouldMissIsRefused) {
+  options_.load_progress_timeout = options_.collective_timeout = 60;
+  const auto cluster = coordinator::Cluster::Start(
+      options_, context_.get(), &clock_,
+      [this](const coordinator::World& world, const auto&) { return rack_.Connect(world); });
+  EXPECT_TRUE(absl::IsFailedPrecondition(cluster.status())) << cluster.status();
+  EXPECT_THAT(std::string(cluster.status().message()), HasSubstr("load-progress-timeout is 60 seconds"));
+}
+
 TEST_F(ConcurrentRecovery, AStepThatBreaksNeedsNoNewProcess) {
   std::atomic<bool> broke = false;
   FakeBehaviour breaks_once;
@@ -375,6 +390,7 @@ TEST_F(ConcurrentRecovery, AStepThatBreaksNeedsNoNewProcess) {
 
 TEST_F(ConcurrentRecovery, AReplacementThatHangsInItsLoadIsLostAndReplaced) {
   options_.load_progress_timeout = 1;
+  options_.collective_timeout = 0.5;
   held_ = 1;
   std::promise<void> let_go;
   const std::shared_future<void> released = let_go.get_future().share();

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -30,9 +31,14 @@ absl::StatusOr<PackedFile> PackedFile::Open(const std::string& path, const Packe
   return PackedFile(std::move(file), path, header.data);
 }
 
-absl::Status PackedFile::Verify(kernels::ThreadPool& pool) const {
+absl::Status PackedFile::Verify(kernels::ThreadPool& pool, const LoadProgress& progress) const {
   BlockDigest digest;
-  digest.Add(data(), pool);
+  const int64_t bytes = std::ssize(data());
+  for (int64_t begin = 0; begin < bytes; begin += kPackedRunBytes) {
+    const int64_t run = std::min(kPackedRunBytes, bytes - begin);
+    digest.Add(data().subspan(begin, run), pool);
+    if (progress) progress(begin + run, bytes);
+  }
   if (digest.Finish() != digest_) {
     return absl::DataLossError(absl::StrCat(
         path_, ": the weights in it are not those that were written; the disk or a copy damaged them"));

@@ -15,11 +15,15 @@
 #include "worker/device/memory.h"
 #include "worker/weights/digest.h"
 #include "worker/weights/packed_identity.h"
+#include "worker/weights/weight_loader.h"
 
 namespace deeprack::worker {
 
 // Where the data begins. Page-aligned, which satisfies kArenaAlignment.
 inline constexpr int64_t kPackedHeaderBytes = 4096;
+
+// Bytes of data that are read or written between two reports of progress: whole blocks of the digest.
+inline constexpr int64_t kPackedRunBytes = 64 * BlockDigest::kBlockBytes;
 
 class PackedFile {
  public:
@@ -30,8 +34,9 @@ class PackedFile {
   static absl::StatusOr<PackedFile> Open(const std::string& path, const PackedIdentity& identity,
                                          int64_t bytes);
 
-  // Reads all data. DataLoss: the data differs from what was written.
-  absl::Status Verify(kernels::ThreadPool& pool) const;
+  // Reads all data. `progress`, which may be empty, is told the bytes read so far and in all. DataLoss: the
+  // data differs from what was written.
+  absl::Status Verify(kernels::ThreadPool& pool, const LoadProgress& progress) const;
 
   std::span<const std::byte> data() const { return file_.bytes().subspan(kPackedHeaderBytes); }
   // The data, read-only. The result keeps the mapping.
@@ -46,11 +51,11 @@ class PackedFile {
   Digest digest_;  // of the data
 };
 
-// Writes `bytes` of the device's memory under a temporary name, and renames the file when it is safe on the
-// disk: a file mapped under `path` never changes. Makes the folder. Errors: Unavailable (another process is
-// writing this file), ResourceExhausted (the disk is full), FailedPrecondition (the system refused, with its
-// reason).
-absl::Status WritePackedFile(const std::string& path, const PackedIdentity& identity, const std::byte* memory,
-                             int64_t bytes, Device& device);
+// Writes `memory`, which is the device's, under a temporary name, and renames the file when it is safe on the
+// disk: a file mapped under `path` never changes. Makes the folder. `progress`, which may be empty, is told
+// the bytes that the disk has so far and in all. Errors: Unavailable (another process is writing this file),
+// ResourceExhausted (the disk is full), FailedPrecondition (the system refused, with its reason).
+absl::Status WritePackedFile(const std::string& path, const PackedIdentity& identity,
+                             std::span<const std::byte> memory, Device& device, const LoadProgress& progress);
 
 }  // namespace deeprack::worker

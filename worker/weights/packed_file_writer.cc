@@ -18,9 +18,6 @@
 namespace deeprack::worker {
 namespace {
 
-// Bytes of one write: whole blocks of the digest.
-constexpr int64_t kRunBytes = 64 * BlockDigest::kBlockBytes;
-
 absl::Status SystemError(const std::string& path, const char* action) {
   const int error = errno;
   const std::string message = absl::StrCat(path, ": cannot ", action, ": ", std::strerror(error));
@@ -67,6 +64,13 @@ class PartialFile {
     return absl::OkStatus();
   }
 
+  // Blocks until the disk has what was written in [begin, end), so that writers report progress at the disk's
+  // speed and Commit has little left to wait for. Errors show in Commit.
+  void AwaitDisk(int64_t begin, int64_t end) {
+    sync_file_range(fd_, begin, end - begin,
+                    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+  }
+
   absl::Status Commit() {
     if (fsync(fd_) != 0) return SystemError(partial_, "write");
     if (std::rename(partial_.c_str(), path_.c_str()) != 0) return SystemError(path_, "rename to it");
@@ -89,8 +93,10 @@ class PartialFile {
 
 }  // namespace
 
-absl::Status WritePackedFile(const std::string& path, const PackedIdentity& identity, const std::byte* memory,
-                             int64_t bytes, Device& device) {
+absl::Status WritePackedFile(const std::string& path, const PackedIdentity& identity,
+                             std::span<const std::byte> memory, Device& device,
+                             const LoadProgress& progress) {
+  const int64_t bytes = std::ssize(memory);
   std::error_code error;
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   std::filesystem::create_directories(folder, error);
@@ -103,12 +109,12 @@ absl::Status WritePackedFile(const std::string& path, const PackedIdentity& iden
   Memory staging;
   if (!device.shares_host_memory()) {
     DR_ASSIGN_OR_RETURN(staging, device.AllocateStaging("packed weights on their way to the disk",
-                                                        std::min(bytes, kRunBytes)));
+                                                        std::min(bytes, kPackedRunBytes)));
   }
   BlockDigest digest;
-  for (int64_t begin = 0; begin < bytes; begin += kRunBytes) {
-    const int64_t run = std::min(kRunBytes, bytes - begin);
-    const std::byte* from = memory + begin;
+  for (int64_t begin = 0; begin < bytes; begin += kPackedRunBytes) {
+    const int64_t run = std::min(kPackedRunBytes, bytes - begin);
+    const std::byte* from = memory.data() + begin;
     if (staging.data() != nullptr) {
       DR_RETURN_IF_ERROR(device.CopyOut(staging.data(), from, run));
       DR_RETURN_IF_ERROR(device.Synchronize());
@@ -116,6 +122,8 @@ absl::Status WritePackedFile(const std::string& path, const PackedIdentity& iden
     }
     digest.Add({from, static_cast<size_t>(run)}, *device.execution().pool);
     DR_RETURN_IF_ERROR(file.Write(from, run, kPackedHeaderBytes + begin));
+    file.AwaitDisk(kPackedHeaderBytes + begin, kPackedHeaderBytes + begin + run);
+    if (progress) progress(begin + run, bytes);
   }
   const PackedHeader header = MakePackedHeader(identity, bytes, digest.Finish());
   DR_RETURN_IF_ERROR(file.Write(&header, sizeof(header), 0));

@@ -18,10 +18,11 @@ namespace {
 // Bytes copied between two progress reports.
 constexpr int64_t kRunBytes = int64_t{256} << 20;
 
-absl::StatusOr<PackedFile> OpenChecked(const std::string& path, const PackedIdentity& identity, int64_t bytes,
-                                       bool full_check, Device& device) {
+absl::StatusOr<PackedFile> OpenVerified(const std::string& path, const PackedIdentity& identity,
+                                        int64_t bytes, kernels::ThreadPool& pool,
+                                        const LoadProgress& progress) {
   DR_ASSIGN_OR_RETURN(PackedFile file, PackedFile::Open(path, identity, bytes));
-  if (full_check) DR_RETURN_IF_ERROR(file.Verify(*device.execution().pool));
+  DR_RETURN_IF_ERROR(file.Verify(pool, progress));
   return file;
 }
 
@@ -55,7 +56,9 @@ absl::StatusOr<LoadedWeights> LoadPackedWeights(const RankWeights& source, const
   const std::string path =
       (std::filesystem::path(packed.folder) / PackedFileName(reader.folder(), source.spec)).string();
 
-  absl::StatusOr<PackedFile> file = OpenChecked(path, identity, bytes, packed.full_check, device);
+  kernels::ThreadPool& pool = *device.execution().pool;
+  absl::StatusOr<PackedFile> file = packed.full_check ? OpenVerified(path, identity, bytes, pool, progress)
+                                                      : PackedFile::Open(path, identity, bytes);
   if (file.ok()) {
     DR_ASSIGN_OR_RETURN(Arena arena, ArenaOf(*std::move(file), device, progress));
     DR_ASSIGN_OR_RETURN(const std::byte* const memory, arena.Allocate(bytes));
@@ -71,10 +74,11 @@ absl::StatusOr<LoadedWeights> LoadPackedWeights(const RankWeights& source, const
                  reader.folder());
   }
   DR_ASSIGN_OR_RETURN(LoadedWeights loaded, LoadWeights(source, device, progress));
-  const absl::Status written = WritePackedFile(path, identity, loaded.arena.data(), bytes, device);
+  const absl::Status written =
+      WritePackedFile(path, identity, {loaded.arena.data(), static_cast<size_t>(bytes)}, device, progress);
   if (packed.full_check) {
     DR_RETURN_IF_ERROR(written);
-    DR_RETURN_IF_ERROR(OpenChecked(path, identity, bytes, /*full_check=*/true, device).status());
+    DR_RETURN_IF_ERROR(OpenVerified(path, identity, bytes, pool, progress).status());
   }
   if (written.ok()) {
     spdlog::info("packed {} bytes of weights to {}", bytes, path);

@@ -15,9 +15,9 @@ OPCODES = {0x9F0: "HGMMA", 0xDF0: "HGMMA_REGISTERS", 0x9F3: "QGMMA", 0xDF3: "QGM
 MACHINE_CUDA = 190
 # Part of a kernel's mangled name -> what it must hold, and how many instances there are.
 HOT = {
-    r"10GemmKernelINS1_10E4M3Format": ({"QGMMA", "UTMALDG"}, 10),
+    r"10GemmKernelINS1_10E4M3Format": ({"QGMMA", "UTMALDG"}, 5),
     r"10GemmKernelINS1_10BF16Format": ({"HGMMA", "UTMALDG"}, 5),
-    r"10GemmKernelI.*Int4E4M3Format": ({"QGMMA_REGISTERS", "UTMALDG", "UBLKCP"}, 10),
+    r"10GemmKernelI.*Int4E4M3Format": ({"QGMMA_REGISTERS", "UTMALDG", "UBLKCP"}, 5),
     r"10GemmKernelI.*Int4Format": ({"HGMMA_REGISTERS", "UTMALDG", "UBLKCP"}, 5),
     r"9MlaKernel": ({"HGMMA", "UTMALDG"}, 3),
     r"13PrefillKernel": ({"HGMMA", "HGMMA_REGISTERS", "UTMALDG"}, 1),
