@@ -101,12 +101,10 @@ format:  ## clang-format over every source
 	@deploy/debian/install-packages clang-format
 	@clang-format -i $(SOURCES)
 
-# clang cannot read g++'s precompiled headers: this folder is configured without them.
-lint: packages  ## clang-tidy over every source
+lint: packages build/build.ninja  ## clang-tidy over every source
 	@deploy/debian/install-packages clang-tidy
-	@cmake --preset release -B build/lint -DDEEPRACK_PRECOMPILED_HEADERS=OFF >/dev/null
-	@cmake --build build/lint --target proto
-	@git ls-files '*.cc' | xargs -P $(JOBS) -n 4 clang-tidy -p build/lint --quiet
+	@cmake --build build --target proto
+	@git ls-files '*.cc' | xargs -P $(JOBS) -n 4 clang-tidy -p build --quiet
 
 clean:
 	rm -rf build

@@ -58,7 +58,7 @@ absl::StatusOr<CheckpointReader> CheckpointReader::Open(const std::string& path,
   if (model::IsGgufPath(path)) {
     return absl::InvalidArgumentError(absl::StrCat(path,
                                                    ": a GGUF cannot have dummy weights: give a model folder "
-                                                   "with config.json, or leave out --load-format dummy"));
+                                                   "with config.json, or load the GGUF's own weights"));
   }
   CheckpointReader reader(path);
   DR_ASSIGN_OR_RETURN(reader.dummy_, DummyTensors::Create(config));

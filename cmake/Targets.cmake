@@ -1,5 +1,4 @@
-# deeprack_library(NAME SOURCES a.cc ... DEPS target ... [GRPC_HEADERS])    a static library of one folder
-#     GRPC_HEADERS       The sources include gRPC: they share its precompiled headers (PrecompiledHeaders.cmake).
+# deeprack_library(NAME SOURCES a.cc ... DEPS target ...)    a static library of one folder
 # deeprack_program(NAME SOURCES main.cc DEPS target ...)    a program in build/bin
 #
 # deeprack_test(NAME SOURCES a_test.cc ... DEPS target ... [PROCESSES n ...] [MPI] [ALONE] [TIMEOUT s]
@@ -24,16 +23,11 @@
 # Such a test has the ctest label "sanitized", and the target `sanitized_tests` builds all of them.
 
 function(deeprack_library name)
-  cmake_parse_arguments(ARG "GRPC_HEADERS" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   if(ARG_SOURCES)
     add_library(${name} STATIC ${ARG_SOURCES})
     target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE deeprack_flags)
     target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
-    if(ARG_GRPC_HEADERS)
-      deeprack_use_headers(${name} headers_of_grpc)
-    else()
-      deeprack_use_headers(${name} headers_of_libraries)
-    endif()
   else()
     add_library(${name} INTERFACE)
     target_link_libraries(${name} INTERFACE ${ARG_DEPS})
@@ -45,7 +39,6 @@ function(deeprack_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE deeprack_flags ${ARG_DEPS})
-  deeprack_use_headers(${name} headers_of_libraries)
 endfunction()
 
 add_custom_target(sanitized_tests)
@@ -91,7 +84,6 @@ function(deeprack_test name)
   cmake_parse_arguments(ARG "ALONE;MPI" "TIMEOUT;SANITIZED_FILTER" "SOURCES;DEPS;PROCESSES;SANITIZERS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE deeprack_flags ${ARG_DEPS} source_tree GTest::gtest GTest::gmock)
-  deeprack_use_headers(${name} headers_of_tests)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 
   set(options TIMEOUT ${ARG_TIMEOUT})

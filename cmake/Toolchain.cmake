@@ -8,12 +8,6 @@ set(CMAKE_CXX_FLAGS_RELEASE "-O2")   # assertions stay on
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
-  if(DEEPRACK_PRECOMPILED_HEADERS)
-    # ccache keeps units with a precompiled header only with this sloppiness. The inode cache saves hashing the precompiled header
-    # for each unit; depend mode saves a run of the preprocessor.
-    set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_DEPEND=true
-                                    CCACHE_INODECACHE=true ${CCACHE_PROGRAM})
-  endif()
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
 endif()
 

@@ -12,6 +12,7 @@
 #include "base/status_macros.h"
 #include "coordinator/dispatch/grpc_worker_client.h"
 #include "coordinator/scheduler/scheduler.h"
+#include "settings/setting.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -160,7 +161,8 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
   spdlog::info("all {} workers have joined epoch {} ({}{}); loading {}", nodes.size(), world.epoch,
                nodes.front().backend, load.over_nccl ? ", over NCCL" : "", load.model_path);
   if (load.load_format == "dummy") {
-    spdlog::warn("the weights are dummies (--load-format dummy): answers are noise, for trials only");
+    spdlog::warn("the weights are dummies ({} dummy): answers are noise, for trials only",
+                 FlagOf(&Settings::load_format));
   }
   context_->readiness().SetLoading(0, 0);
   const LoadEvents events = {
@@ -168,7 +170,8 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
       // Its heartbeats come, so membership cannot know. OnLoss follows, as for every lost worker.
       .stalled =
           [this, epoch = world.epoch](Rank rank, const std::string& why) {
-            membership_->Expel(epoch, rank, absl::StrCat(why, " (--load-progress-timeout)"));
+            membership_->Expel(epoch, rank,
+                               absl::StrCat(why, " (", FlagOf(&Settings::load_progress_timeout), ")"));
           },
   };
   absl::StatusOr<LoadedModel> loaded = LoadModel(ranks_.pool.get(), load, clock_, events);

@@ -49,6 +49,7 @@ void AddFlag(CLI::App& command, const Setting& setting, Program program, Flags& 
     option = command.add_flag_function(
         absl::StrCat("--", name, ",!--no-", name),
         [&values, name](int64_t count) { values[name] = count > 0 ? "true" : "false"; }, help);
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // --x --no-x: the last one holds
   } else {
     option = command.add_option_function<std::string>(
         setting.is_positional() ? absl::AsciiStrToUpper(name) : absl::StrCat("--", name),

@@ -23,7 +23,9 @@ std::optional<Found> Find(const std::string& name, const Flags& flags, const Env
                           const Flags& file, const std::string& file_name) {
   if (const auto flag = flags.find(name); flag != flags.end())
     return Found{flag->second, absl::StrCat("--", name), true};
-  if (auto text = environment(VariableOf(name))) return Found{*std::move(text), VariableOf(name)};
+  // An empty variable is one that is not set, as shells and compose files make it.
+  if (auto text = environment(VariableOf(name)); text && !text->empty())
+    return Found{*std::move(text), VariableOf(name)};
   if (const auto entry = file.find(name); entry != file.end())
     return Found{entry->second, absl::StrCat(file_name, ": ", name)};
   return std::nullopt;

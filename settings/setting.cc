@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -22,6 +23,11 @@ std::string OneOf(const Setting& setting) { return absl::StrJoin(setting.choices
 template <class T>
 absl::Status Read(const Setting& setting, absl::string_view text, T& value) {
   if constexpr (std::is_same_v<T, bool>) {
+    const bool on = absl::EqualsIgnoreCase(text, "on");
+    if (on || absl::EqualsIgnoreCase(text, "off")) {
+      value = on;
+      return absl::OkStatus();
+    }
     if (absl::SimpleAtob(text, &value)) return absl::OkStatus();
     return absl::InvalidArgumentError("must be true or false");
   } else if constexpr (std::is_same_v<T, int32_t>) {

@@ -159,7 +159,7 @@ Rows LimitRows() {
        .field = &Settings::max_waiting,
        .section = kSection,
        .programs = kServe | kCoordinator,
-       .low = 0,
+       .low = 1,
        .high = 1 << 20,
        .unit = "sequences",
        .help = "The most sequences in the queue. A request beyond this number is refused with status 429."},

@@ -26,6 +26,7 @@ class PartFinder {
   PartFinder(const CheckpointReader& reader, const std::string& weight)
       : reader_(reader), weight_(weight), module_(ModuleOf(weight)) {}
 
+  const std::string& weight() const { return weight_; }
   bool Has(const char* part) const { return reader_.Find(NameOf(part)) != nullptr; }
 
   absl::StatusOr<GroupPart> Find(const char* part, std::initializer_list<DType> types,
@@ -80,11 +81,11 @@ absl::Status CheckDivides(int64_t size, const char* what, const std::string& wei
                                                  ": use the config.json of this checkpoint"));
 }
 
-absl::Status FindTransposed(const PartFinder& finder, bool awq, const std::string& weight, int64_t rows,
-                            int64_t cols, GroupParts& parts) {
+absl::Status FindTransposed(const PartFinder& finder, bool awq, int64_t rows, int64_t cols,
+                            GroupParts& parts) {
   const int64_t groups = CeilDiv(cols, kGroup);
-  DR_RETURN_IF_ERROR(CheckDivides(rows, "rows", weight));
-  if (!awq) DR_RETURN_IF_ERROR(CheckDivides(cols, "columns", weight));
+  DR_RETURN_IF_ERROR(CheckDivides(rows, "rows", finder.weight()));
+  if (!awq) DR_RETURN_IF_ERROR(CheckDivides(cols, "columns", finder.weight()));
   const std::vector<int64_t> words =
       awq ? std::vector<int64_t>{cols, rows / kWordValues} : std::vector<int64_t>{cols / kWordValues, rows};
   DR_ASSIGN_OR_RETURN(parts.values, finder.Find("qweight", {DType::kI32}, words));
@@ -134,10 +135,10 @@ absl::StatusOr<GroupParts> FindGroupParts(const CheckpointReader& reader,
   bool required = false;
   switch (quantization.layout) {
     case GroupLayout::kAwq:
-      DR_RETURN_IF_ERROR(FindTransposed(finder, /*awq=*/true, weight, rows, cols, parts));
+      DR_RETURN_IF_ERROR(FindTransposed(finder, /*awq=*/true, rows, cols, parts));
       return parts;
     case GroupLayout::kGptq:
-      DR_RETURN_IF_ERROR(FindTransposed(finder, /*awq=*/false, weight, rows, cols, parts));
+      DR_RETURN_IF_ERROR(FindTransposed(finder, /*awq=*/false, rows, cols, parts));
       required = quantization.act_order;
       break;
     case GroupLayout::kIntQuantized:

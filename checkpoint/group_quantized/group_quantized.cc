@@ -194,7 +194,7 @@ absl::StatusOr<GroupQuantizedWeight::Parameters> GroupQuantizedWeight::ReadParam
     const int64_t rows = std::min(kTileRows, slice.rows - row);
     for (int64_t col = read.first_group / 8 * 8; col < end; col += kTileCols) {
       const int64_t cols = std::min(kTileCols, end - col);
-      UnpackNibbles(zeros_, slice.row_begin + row, rows, col, cols, tile.data());
+      UnpackNibbles(zeros_, {slice.row_begin + row, rows, col, cols}, tile.data());
       for (int64_t r = 0; r < rows; ++r) {
         for (int64_t g = std::max(col, read.first_group); g < col + cols; ++g) {
           read.zeros[static_cast<size_t>((row + r) * read.groups + g - read.first_group)] =
@@ -227,7 +227,7 @@ absl::Status GroupQuantizedWeight::ReadBlocks(const Slice& slice, std::byte* blo
   for (int64_t g = 0; g < groups; ++g) {
     for (int64_t row = 0; row < slice.rows; row += kTileRows) {
       const int64_t rows = std::min(kTileRows, slice.rows - row);
-      UnpackNibbles(codes_, slice.row_begin + row, rows, slice.col_begin + g * kGroup, kGroup, codes);
+      UnpackNibbles(codes_, {slice.row_begin + row, rows, slice.col_begin + g * kGroup, kGroup}, codes);
       for (int64_t r = 0; r < rows; ++r) {
         const int64_t i = (row + r) * groups + g;
         const uint8_t* q = codes + r * kTileCols;
@@ -260,7 +260,7 @@ absl::Status GroupQuantizedWeight::ReadValues(const Slice& slice, float* values)
     const int64_t stop = std::min(first + kGroup, end);
     for (int64_t row = 0; row < slice.rows; row += kTileRows) {
       const int64_t rows = std::min(kTileRows, slice.rows - row);
-      UnpackNibbles(codes_, slice.row_begin + row, rows, first, stop - first, codes);
+      UnpackNibbles(codes_, {slice.row_begin + row, rows, first, stop - first}, codes);
       for (int64_t r = 0; r < rows; ++r) {
         const uint8_t* q = codes + r * kTileCols;
         const float* scales = parameters.scales.data() + (row + r) * parameters.groups;

@@ -27,8 +27,8 @@ uint64_t Spread(uint32_t word) {
   return (bytes | bytes << 4) & 0x0f0f0f0f0f0f0f0f;
 }
 
-void UnpackColumnOctets(const NibbleMatrix& matrix, int64_t row, int64_t rows, int64_t col, int64_t cols,
-                        uint8_t* out) {
+void UnpackColumnOctets(const NibbleMatrix& matrix, const NibbleTile& tile, uint8_t* out) {
+  const auto [row, rows, col, cols] = tile;
   // The inner loop reads consecutive words of the file, in either order of the matrix.
   const bool lines_of_rows = matrix.row_stride < matrix.col_stride;
   const int64_t words = CeilDiv(cols, kWordValues);
@@ -49,8 +49,8 @@ void UnpackColumnOctets(const NibbleMatrix& matrix, int64_t row, int64_t rows, i
   }
 }
 
-void UnpackRowOctets(const NibbleMatrix& matrix, int64_t row, int64_t rows, int64_t col, int64_t cols,
-                     uint8_t* out) {
+void UnpackRowOctets(const NibbleMatrix& matrix, const NibbleTile& tile, uint8_t* out) {
+  const auto [row, rows, col, cols] = tile;
   const bool awq = matrix.octet == Octet::kRowsAwq;
   const int64_t first = row / kWordValues;
   const int64_t octets = CeilDiv(row + rows, kWordValues) - first;
@@ -75,13 +75,12 @@ void UnpackRowOctets(const NibbleMatrix& matrix, int64_t row, int64_t rows, int6
 
 }  // namespace
 
-void UnpackNibbles(const NibbleMatrix& matrix, int64_t row, int64_t rows, int64_t col, int64_t cols,
-                   uint8_t* out) {
-  DR_CHECK(rows <= kTileRows && cols <= kTileCols && col % kWordValues == 0);
+void UnpackNibbles(const NibbleMatrix& matrix, const NibbleTile& tile, uint8_t* out) {
+  DR_CHECK(tile.rows <= kTileRows && tile.cols <= kTileCols && tile.col % kWordValues == 0);
   if (matrix.octet == Octet::kColumns) {
-    UnpackColumnOctets(matrix, row, rows, col, cols, out);
+    UnpackColumnOctets(matrix, tile, out);
   } else {
-    UnpackRowOctets(matrix, row, rows, col, cols, out);
+    UnpackRowOctets(matrix, tile, out);
   }
 }
 

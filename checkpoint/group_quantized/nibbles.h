@@ -25,10 +25,17 @@ struct NibbleMatrix {
 inline constexpr int64_t kTileRows = 128;
 inline constexpr int64_t kTileCols = 128;
 
-// Writes element (row + r, col + c) to out[r * kTileCols + c] for 0 <= r < rows <= kTileRows and 0 <= c <
-// cols <= kTileCols. `col` must be a multiple of 8. Overwrites `out` up to the next multiple of 8 after
-// `cols`.
-void UnpackNibbles(const NibbleMatrix& matrix, int64_t row, int64_t rows, int64_t col, int64_t cols,
-                   uint8_t* out);
+// A part of a matrix: rows [row, row + rows) and columns [col, col + cols), at most kTileRows and kTileCols.
+// `col` is a multiple of 8.
+struct NibbleTile {
+  int64_t row = 0;
+  int64_t rows = 0;
+  int64_t col = 0;
+  int64_t cols = 0;
+};
+
+// Writes element (r, c) of the tile to out[r * kTileCols + c]. Overwrites each row of `out` up to the next
+// multiple of 8 after tile.cols.
+void UnpackNibbles(const NibbleMatrix& matrix, const NibbleTile& tile, uint8_t* out);
 
 }  // namespace deeprack::checkpoint

@@ -12,7 +12,7 @@ int Pack(Settings options) {
   if (options.workers == "external") {
     std::fprintf(stderr,
                  "deeprack: pack does not go with --workers external: it starts the ranks itself. Start each "
-                 "external worker with --packed instead\n");
+                 "external worker with the folder of packed weights instead\n");
     return static_cast<int>(ExitCode::kConfiguration);
   }
   options.packed_check = "full";

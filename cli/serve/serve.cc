@@ -16,6 +16,7 @@
 #include "cli/serve/programs.h"
 #include "cli/terminal/progress.h"
 #include "cli/terminal/terminal.h"
+#include "settings/setting.h"
 
 namespace deeprack::cli {
 namespace {
@@ -51,8 +52,8 @@ absl::StatusOr<Settings> LoadServeSettings(const Flags& flags, const std::string
 
 std::optional<ServeEnd> BringUp(ServerProcesses& server) {
   if (server.options().load_format == "dummy") {
-    Say("deeprack: warning: the weights are dummies (--load-format dummy): answers are noise, for trials "
-        "only\n");
+    Say(absl::StrCat("deeprack: warning: the weights are dummies (", FlagOf(&Settings::load_format),
+                     " dummy): answers are noise, for trials only\n"));
   }
   Progress progress("loading", IsTerminal(STDERR_FILENO), absl::Now());
   bool told = false;

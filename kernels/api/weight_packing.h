@@ -26,14 +26,21 @@ struct SourceMatrix {
   int64_t col_begin = 0;
 };
 
-// WeightLayout::kPanels. Packs the source's rows as rows [first_row, first_row + source.rows) of a matrix of
-// `total_rows` rows that is stored at `values` and `scales`. `first_row` and `source.rows` are multiples of
-// 16; the last source of a matrix may have any number of rows. Several sources stack: gate over up. `type` is
-// the stored type: the source's own, or kF32 or kBF16 from any type. fp8 values are then multiplied by their
-// scale in fp32 and rounded once; blocks are dequantised and rounded once. The last source also writes zeros
-// to the rows that pad the last panel.
-void PackRows(const SourceMatrix& source, DType type, int64_t first_row, int64_t total_rows, void* values,
-              float* scales);
+// A matrix in panels, and the row of it where a source begins.
+struct PanelTarget {
+  DType type;               // stored: the source's own type, or kF32 or kBF16 from any type
+  int64_t first_row = 0;    // a multiple of 16
+  int64_t total_rows = 0;   // of the matrix
+  void* values = nullptr;   // of the whole matrix
+  float* scales = nullptr;  // fp8 only: of the whole matrix
+};
+
+// WeightLayout::kPanels. Packs the source's rows as rows [first_row, first_row + source.rows) of the target.
+// `source.rows` is a multiple of 16; the last source of a matrix may have any number of rows. Several sources
+// stack: gate over up. fp8 values that become kF32 or kBF16 are multiplied by their scale in fp32 and rounded
+// once; blocks are dequantised and rounded once. The last source also writes zeros to the rows that pad the
+// last panel.
+void PackRows(const SourceMatrix& source, const PanelTarget& target);
 
 // WeightLayout::kRows. Copies bf16 or fp8 rows, without changing a value, to rows
 // [first_row, first_row + source.rows) of one [n, k] matrix at `data` and `scales`. `first_row` is a multiple

@@ -97,8 +97,8 @@ void PackFrom(const SourceMatrix& source, DType type, int64_t first_row, void* v
 
 }  // namespace
 
-void PackRows(const SourceMatrix& source, DType type, int64_t first_row, int64_t total_rows, void* values,
-              float* scales) {
+void PackRows(const SourceMatrix& source, const PanelTarget& target) {
+  const auto [type, first_row, total_rows, values, scales] = target;
   DR_CHECK(first_row >= 0 && source.rows >= 0 && first_row + source.rows <= total_rows);
   DR_CHECK(first_row % kPanelRows == 0);
   DR_CHECK(source.rows % kPanelRows == 0 || first_row + source.rows == total_rows);

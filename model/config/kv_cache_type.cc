@@ -26,7 +26,7 @@ absl::Status CheckKvCacheType(const ModelConfig& config, DType type) {
   if (config.has_latent_attention()) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("a KV cache in fp8 needs latent attention, and a ", config.model_type,
-                   " model has grouped-query attention: use --kv-cache-dtype auto or bf16"));
+                   " model has grouped-query attention: use a KV cache of type auto or bf16"));
 }
 
 }  // namespace deeprack::model

@@ -14,7 +14,7 @@ absl::Status CheckKernels(const model::ModelConfig& config, const kernels::Kerne
   if (!config.has_latent_attention() && kernels.gqa_attention == nullptr) {
     return absl::FailedPreconditionError(
         absl::StrCat("the ", std::string(kernels.name), " kernels have no grouped-query attention, which a ",
-                     config.model_type, " model needs: serve it with --backend cpu"));
+                     config.model_type, " model needs: serve it with the cpu backend"));
   }
   return absl::OkStatus();
 }

@@ -61,7 +61,7 @@ absl::StatusOr<RankBackend> OnCard(const BackendChoice& choice) {
                kernels.Describe());
   if (choice.unverified_kernels && !kernels.used.empty()) {
     spdlog::warn(
-        "card {}: --unverified-kernels is given: kernels that have passed `make gpu-check` on no card are in "
+        "card {}: kernels that have passed `make gpu-check` on no card are in "
         "use, and answers may be wrong. Serve nobody with this",
         index);
   }

@@ -131,7 +131,7 @@ absl::Status OpenSlice(const model::ModelConfig& config, const checkpoint::Check
 // `source` as fp32 in packed order. PackRows converts from every type.
 std::vector<float> ToPackedFloats(const SourceMatrix& source) {
   std::vector<float> packed(static_cast<size_t>(RoundUp(source.rows, kPanelRows) * source.cols));
-  kernels::PackRows(source, DType::kF32, 0, source.rows, packed.data(), nullptr);
+  kernels::PackRows(source, {DType::kF32, 0, source.rows, packed.data(), nullptr});
   return packed;
 }
 
@@ -169,7 +169,7 @@ void WriteRows(const SourceMatrix& source, DType type, std::byte* out) {
 // Packs one whole matrix of an absorbed form.
 void PackForm(const SourceMatrix& source, const PackedTensor& tensor, std::byte* out) {
   if (tensor.layout == WeightLayout::kRows) return WriteRows(source, tensor.type, out);
-  kernels::PackRows(source, tensor.type, 0, source.rows, out, nullptr);
+  kernels::PackRows(source, {tensor.type, 0, source.rows, out, nullptr});
 }
 
 // kv_b holds for each head qk_nope_head_dim rows of the key, then v_head_dim rows of the value. Its halves
@@ -283,8 +283,8 @@ void FillPacked(const PackingPiece& piece, const SourceMatrix& source, std::byte
     return kernels::PackRowMajor(source, 0, values, reinterpret_cast<float*>(scales));
   }
   const int64_t rows_left = tensor.parts[piece.part].slice.rows - piece.row_begin;
-  kernels::PackRows(source, tensor.type, 0, rows_left, values,
-                    tensor.scale_bytes == 0 ? nullptr : reinterpret_cast<float*>(scales));
+  kernels::PackRows(source, {tensor.type, 0, rows_left, values,
+                             tensor.scale_bytes == 0 ? nullptr : reinterpret_cast<float*>(scales)});
 }
 
 }  // namespace

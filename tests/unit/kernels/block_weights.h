@@ -44,7 +44,7 @@ class BlockTensor {
   // Rows [row_begin, row_begin + rows) of columns [col_begin, col_begin + cols), packed as `type`.
   TestWeight Packed(DType type, int64_t row_begin, int64_t rows, int64_t col_begin, int64_t cols) const {
     TestWeight weight(type, rows, cols);
-    PackRows(Slice(row_begin, rows, col_begin, cols), type, 0, rows, weight.values(), nullptr);
+    PackRows(Slice(row_begin, rows, col_begin, cols), {type, 0, rows, weight.values(), nullptr});
     return weight;
   }
   TestWeight Packed(DType type) const { return Packed(type, 0, rows_, 0, cols_); }

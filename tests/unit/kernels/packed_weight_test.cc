@@ -27,7 +27,7 @@ TEST(PackedWeight, KeepsValuesOfSlicesThatCutScaleBlocks) {
       for (int64_t n : {1, 16, 57, 150}) {
         const int64_t k = 170;
         TestWeight weight(type, n, k, col_begin);
-        PackRows(tensor.Slice(101, n, col_begin, k), type, 0, n, weight.values(), weight.ScaleData());
+        PackRows(tensor.Slice(101, n, col_begin, k), {type, 0, n, weight.values(), weight.ScaleData()});
         ExpectPacked(tensor, 101, col_begin, weight.packed(), 0, n);
       }
     }
@@ -38,7 +38,7 @@ TEST(PackedWeight, ZeroesRowsPastTheLast) {
   Random random(2);
   const TestTensor tensor(DType::kF8E4M3, 20, 40, random);
   TestWeight weight(DType::kF8E4M3, 20, 40);
-  PackRows(tensor.Slice(0, 20, 0, 40), DType::kF8E4M3, 0, 20, weight.values(), weight.ScaleData());
+  PackRows(tensor.Slice(0, 20, 0, 40), {DType::kF8E4M3, 0, 20, weight.values(), weight.ScaleData()});
   for (int64_t n = 20; n < 32; ++n) {
     for (int64_t k = 0; k < 40; ++k) EXPECT_EQ(reference::Get(weight.packed(), n, k), 0.0);
   }
@@ -49,8 +49,8 @@ TEST(PackedWeight, StacksSources) {
   for (DType type : {DType::kF32, DType::kF8E4M3}) {
     const TestTensor gate(type, 160, 96, random), up(type, 160, 96, random);
     TestWeight weight(type, 48 + 41, 96);
-    PackRows(gate.Slice(112, 48, 0, 96), type, 0, 89, weight.values(), weight.ScaleData());
-    PackRows(up.Slice(100, 41, 0, 96), type, 48, 89, weight.values(), weight.ScaleData());
+    PackRows(gate.Slice(112, 48, 0, 96), {type, 0, 89, weight.values(), weight.ScaleData()});
+    PackRows(up.Slice(100, 41, 0, 96), {type, 48, 89, weight.values(), weight.ScaleData()});
     ExpectPacked(gate, 112, 0, weight.packed(), 0, 48);
     ExpectPacked(up, 100, 0, weight.packed(), 48, 41);
   }
@@ -62,7 +62,7 @@ TEST(PackedWeight, ConvertsThroughFloat) {
     const TestTensor tensor(from, 140, 300, random);
     for (DType to : {DType::kF32, DType::kBF16}) {
       TestWeight weight(to, 33, 150);
-      PackRows(tensor.Slice(100, 33, 60, 150), to, 0, 33, weight.values(), nullptr);
+      PackRows(tensor.Slice(100, 33, 60, 150), {to, 0, 33, weight.values(), nullptr});
       ExpectPacked(tensor, 100, 60, weight.packed(), 0, 33);
     }
   }
@@ -73,8 +73,8 @@ TEST(PackedWeight, ReadsHalfPrecision) {
                                         0x83ff, 0x7bff, 0x0000};  // 1, -2, subnormals, 65504
   const std::vector<float> expected = {1.0f, -2.0f, 0x1p-24f, -1023 * 0x1p-24f, 65504.0f, 0.0f};
   TestWeight weight(DType::kF32, 1, 6);
-  PackRows({.data = halves.data(), .row_stride = 6, .type = DType::kF16, .rows = 1, .cols = 6}, DType::kF32,
-           0, 1, weight.values(), nullptr);
+  PackRows({.data = halves.data(), .row_stride = 6, .type = DType::kF16, .rows = 1, .cols = 6},
+           {DType::kF32, 0, 1, weight.values(), nullptr});
   for (int64_t k = 0; k < 6; ++k) EXPECT_EQ(reference::Get(weight.packed(), 0, k), expected[k]);
 }
 
@@ -100,8 +100,8 @@ TEST(PackedWeight, StacksBlocks) {
   for (DType type : kBlockTypes) {
     const BlockTensor gate(type, 48, 512, random), up(type, 41, 512, random);
     TestWeight stacked(type, 48 + 41, 512);
-    PackRows(gate.Slice(0, 48, 0, 512), type, 0, 89, stacked.values(), nullptr);
-    PackRows(up.Slice(0, 41, 0, 512), type, 48, 89, stacked.values(), nullptr);
+    PackRows(gate.Slice(0, 48, 0, 512), {type, 0, 89, stacked.values(), nullptr});
+    PackRows(up.Slice(0, 41, 0, 512), {type, 48, 89, stacked.values(), nullptr});
     const int64_t panel = PackedValueBytes(type, 16, 512);
     const uint8_t* bytes = static_cast<const uint8_t*>(stacked.packed().data);
     EXPECT_EQ(std::memcmp(bytes, gate.Packed(type).packed().data, 3 * panel), 0) << Name(type);
@@ -126,7 +126,7 @@ TEST(PackedWeightDeathTest, RefusesPartsThatDoNotFillPanels) {
   Random random(5);
   const TestTensor tensor(DType::kF32, 40, 8, random);
   TestWeight weight(DType::kF32, 40, 8);
-  EXPECT_DEATH(PackRows(tensor.Slice(0, 20, 0, 8), DType::kF32, 0, 40, weight.values(), nullptr),
+  EXPECT_DEATH(PackRows(tensor.Slice(0, 20, 0, 8), {DType::kF32, 0, 40, weight.values(), nullptr}),
                "check failed");
 }
 

@@ -72,7 +72,7 @@ class TestWeight {
                          int64_t col_begin = 0) {
     const TestTensor tensor(type, row_begin + n, col_begin + k + 3, random);
     TestWeight weight(type, n, k, col_begin);
-    PackRows(tensor.Slice(row_begin, n, col_begin, k), type, 0, n, weight.values(), weight.ScaleData());
+    PackRows(tensor.Slice(row_begin, n, col_begin, k), {type, 0, n, weight.values(), weight.ScaleData()});
     return weight;
   }
 

@@ -113,7 +113,7 @@ TEST(GroupedQueryTest, ACacheInFp8IsRefused) {
   EXPECT_TRUE(CheckKvCacheType(config, DType::kBF16).ok());
   EXPECT_EQ(CheckKvCacheType(config, DType::kF8E4M3).message(),
             "a KV cache in fp8 needs latent attention, and a qwen2 model has grouped-query attention: use "
-            "--kv-cache-dtype auto or bf16");
+            "a KV cache of type auto or bf16");
 }
 
 }  // namespace
