@@ -419,6 +419,7 @@ TEST_F(ConcurrentRecovery, AReplacementThatHangsInItsLoadIsLostAndReplaced) {
 
 TEST_F(ConcurrentRecovery, AWorkerThatHangsInTheFirstLoadEndsBringUpByName) {
   options_.load_progress_timeout = 1;
+  options_.collective_timeout = 0.5;
   std::promise<void> let_go;
   const std::shared_future<void> released = let_go.get_future().share();
   FakeBehaviour hangs;
