@@ -167,7 +167,7 @@ void JsonFields::RefuseOthers() {
   RefuseUnsupported(kind_.shared);
   if (failed()) return;
   for (const auto& [name, value] : object_.items()) {
-    if (kind_.Find(name) != nullptr || value.is_null()) continue;  // null asks for nothing
+    if (kind_.Find(name) != nullptr) continue;
     Fail(BadRequest("unknown_field", Path(name), absl::StrCat("unknown field ", Path(name))));
     return;
   }

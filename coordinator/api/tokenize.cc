@@ -23,11 +23,15 @@ absl::StatusOr<std::vector<TokenId>> TokenizeChat(const ChatPrompt& chat, bool a
 }
 
 HttpResponse Answer(const ServedModel& model, const std::string& request) {
-  const std::variant<Json, ApiError> parsed = ParseBody(request);
+  std::variant<Json, ApiError> parsed = ParseBody(request);
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return ErrorResponse(*error);
   std::optional<ApiError> error;
-  const Json& object = std::get<Json>(parsed);
-  const bool chat_given = object.contains("messages") && !object["messages"].is_null();
+  Json& object = std::get<Json>(parsed);
+  // Clients with typed requests send the field of the other form as null.
+  for (const char* form : {"messages", "prompt"}) {
+    if (object.contains(form) && object[form].is_null()) object.erase(form);
+  }
+  const bool chat_given = object.contains("messages");
   JsonFields fields(object, chat_given ? kTokenizeChat : kTokenizeText, "", &error);
   ReadModelField(fields, model);
   const bool return_strings = fields.Bool("return_token_strs", false);

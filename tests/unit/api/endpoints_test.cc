@@ -206,6 +206,11 @@ TEST_F(EndpointsTest, TokenizeAndBack) {
   EXPECT_EQ(body["token_strs"].size(), 4u);
   EXPECT_EQ(PostJson("/tokenize", R"({"prompt": "H", "add_special_tokens": false})")["count"], 1);
   EXPECT_EQ(PostJson("/tokenize", R"({"messages": [{"role": "user", "content": "H"}]})")["count"], 6);
+  EXPECT_EQ(
+      PostJson("/tokenize", R"({"messages": [{"role": "user", "content": "H"}], "prompt": null})")["count"],
+      6);
+  EXPECT_EQ(
+      PostJson("/tokenize", R"({"prompt": "H", "add_special_tokens": false, "messages": null})")["count"], 1);
   EXPECT_EQ(PostJson("/detokenize", R"({"tokens": [72, 195, 169, 257]})")["prompt"],
             "Hé<｜end▁of▁sentence｜>");
 }
