@@ -52,7 +52,8 @@ class Exchange final : public HttpExchange {
         work_(shared.work.get()),
         queue_({.soft_bytes = shared.options.stream_queue_bytes,
                 .hard_bytes = shared.options.stream_queue_hard_bytes,
-                .grace = shared.options.slow_client_grace}),
+                .grace = shared.options.slow_client_grace,
+                .hard_grace = shared.options.stream_queue_hard_grace}),
         wake_(executor_) {}
 
   void Respond(HttpResponse response) override {

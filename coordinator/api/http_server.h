@@ -5,8 +5,9 @@
 // Limits: the server refuses a request that is too large and a connection that is one too many, and closes
 // the connection of a request that arrives too slowly. The server also closes a stream whose client reads too
 // slowly: when more than `stream_queue_bytes` have waited for the client for longer than `slow_client_grace`,
-// when more than `stream_queue_hard_bytes` wait, or when a write has made no progress for `write_timeout`. A
-// stream's memory is bounded by `stream_queue_hard_bytes` and two of its largest events.
+// when more than `stream_queue_hard_bytes` have waited for `stream_queue_hard_grace`, or when a write has
+// made no progress for `write_timeout`. A stream's memory is bounded by `stream_queue_hard_bytes` and the
+// events of `stream_queue_hard_grace`.
 #pragma once
 
 #include <cstdint>
@@ -80,10 +81,11 @@ struct HttpOptions {
   int max_connections = 1024;
   uint32_t max_header_bytes = 16 << 10;
   uint64_t max_body_bytes = 8 << 20;
-  size_t work_queue_bytes = 128 << 20;                  // of bodies that RunAside's work is about
-  size_t stream_queue_bytes = 256 << 10;                // may wait for a client for any time
-  size_t stream_queue_hard_bytes = 64 << 20;            // may wait for a client for slow_client_grace
-  absl::Duration slow_client_grace = absl::Seconds(5);  // StreamQueueLimits::grace
+  size_t work_queue_bytes = 128 << 20;         // of bodies that RunAside's work is about
+  size_t stream_queue_bytes = 256 << 10;       // may wait for a client for any time
+  size_t stream_queue_hard_bytes = 512 << 10;  // may wait for a client for slow_client_grace
+  absl::Duration stream_queue_hard_grace = absl::Milliseconds(250);  // more than that may wait
+  absl::Duration slow_client_grace = absl::Seconds(5);               // StreamQueueLimits::grace
   absl::Duration header_timeout =
       absl::Seconds(15);  // from the moment a request may come to its headers' end
   absl::Duration body_timeout = absl::Seconds(30);

@@ -7,12 +7,11 @@ namespace deeprack::coordinator {
 
 bool StreamQueue::Push(std::string bytes, absl::Time now) {
   if (bytes.empty()) return true;
-  if (!pieces_.empty() && BehindFront() > limits_.soft_bytes) {
-    if (BehindFront() > limits_.hard_bytes || now - over_since_ > limits_.grace) return false;
-  }
+  if (now - over_hard_since_ >= limits_.hard_grace || now - over_since_ > limits_.grace) return false;
   bytes_ += bytes.size();
   pieces_.push_back(std::move(bytes));
   if (BehindFront() > limits_.soft_bytes) over_since_ = std::min(over_since_, now);
+  if (BehindFront() > limits_.hard_bytes) over_hard_since_ = std::min(over_hard_since_, now);
   return true;
 }
 
@@ -29,6 +28,7 @@ std::string StreamQueue::Take(size_t most) {
     pieces_.pop_front();
   }
   if (pieces_.empty() || BehindFront() <= limits_.soft_bytes) over_since_ = absl::InfiniteFuture();
+  if (pieces_.empty() || BehindFront() <= limits_.hard_bytes) over_hard_since_ = absl::InfiniteFuture();
   return taken;
 }
 

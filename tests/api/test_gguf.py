@@ -79,7 +79,7 @@ def damaged(files, tmp_path, change):
 
 @pytest.mark.parametrize("change,message", [
     (lambda data: data[: len(data) // 2], "does not fit in the file"),
-    (lambda data: data[:1000], "in 976 bytes"),
+    (lambda data: data[:1000], "976 bytes are left"),
     (lambda data: data.__setitem__(slice(8, 16), b"\xff" * 8), "tensors"),
     (lambda data: data.__setitem__(slice(0, 4), b"GGML"), "not with"),
 ], ids=["half", "header", "count", "magic"])

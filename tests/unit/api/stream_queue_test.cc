@@ -1,13 +1,26 @@
 #include "coordinator/api/stream_queue.h"
 
+#include <string>
+
 #include "gtest/gtest.h"
 
 namespace deeprack::coordinator {
 namespace {
 
-constexpr StreamQueueLimits kLimits = {.soft_bytes = 10, .hard_bytes = 30, .grace = absl::Seconds(5)};
+constexpr StreamQueueLimits kLimits = {
+    .soft_bytes = 10, .hard_bytes = 30, .grace = absl::Seconds(5), .hard_grace = absl::ZeroDuration()};
 
 absl::Time At(int seconds) { return absl::FromUnixSeconds(seconds); }
+
+TEST(StreamQueue, ABurstBeforeAnyByteIsTakenIsNoSlowClient) {
+  StreamQueueLimits limits = kLimits;
+  limits.hard_grace = absl::Seconds(1);
+  StreamQueue queue(limits);
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(queue.Push(std::string(40, 'x'), At(0)));
+  EXPECT_FALSE(queue.Push("x", At(1)));
+  queue.Take(400);
+  EXPECT_TRUE(queue.Push("x", At(1)));
+}
 
 TEST(StreamQueue, GivesBytesInOrderAndInSlices) {
   StreamQueue queue(kLimits);
