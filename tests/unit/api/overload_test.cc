@@ -48,7 +48,9 @@ std::function<HttpHandler(HttpHandler)> WithBlock(Latch& blocked, Latch& release
 }
 
 TEST(Overload, AClientThatDoesNotReadIsCutFreedAndCounted) {
-  ApiServer server({.http = {.stream_queue_bytes = 16 << 10, .stream_queue_hard_bytes = 64 << 10}});
+  ApiServer server({.http = {.stream_queue_bytes = 16 << 10,
+                             .stream_queue_hard_bytes = 64 << 10,
+                             .stream_queue_hard_grace = absl::ZeroDuration()}});
   server.BecomeReady();
   EXPECT_THAT(server.Get("/metrics").body, HasSubstr(Dropped("slow_client", 0)));
   HttpClient client(server.port(), /*receive_buffer=*/4096);
