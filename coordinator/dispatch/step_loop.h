@@ -39,9 +39,9 @@ class StepLoop {
   // The error that ended serving, or OK.
   virtual absl::Status health() const = 0;
 
-  // The epoch is over: the loop takes no step until Resume, and uses the executor no longer. All sequences
-  // stay but those that Scheduler::Interrupt ends. Blocks until a step under way has ended, so make the
-  // executor end that step first.
+  // The epoch is over: the loop takes no step until Resume, and no longer uses the executor. All sequences
+  // stay, except the sequences that Scheduler::Interrupt ends. Blocks until a step under way has ended, so
+  // the caller makes the executor end that step first.
   virtual void Suspend(absl::Status why) = 0;
 
   // After Suspend: continues every sequence on other ranks. `executor` as in Start.

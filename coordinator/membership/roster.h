@@ -52,7 +52,8 @@ class Roster final : public AttachHandler {
         clock_(clock),
         table_(options.layout, options.epoch, options.health) {}
 
-  // Thread-safe, all of them. The contracts of those that Membership has too are in membership.h.
+  // All of these methods are thread-safe. Membership has some of them too; membership.h has the contracts of
+  // these.
   absl::StatusOr<World> WaitForWorld(absl::Duration timeout);
   void EndEpoch(Epoch epoch);
   void Expel(Epoch epoch, Rank rank, const std::string& why);

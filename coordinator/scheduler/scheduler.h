@@ -93,9 +93,9 @@ class Scheduler {
   // none. Internal when the answer does not belong to the plan; nothing has changed then.
   absl::StatusOr<std::vector<TokenEvent>> Apply(const model::StepResult& result);
 
-  // The ranks are gone, and with them every page; a step that is under way is given up. All sequences wait
-  // again but those that end: the step's cancelled ones, and a suspect that was alone in it (kError, with
-  // `why`). Until Resume there is no Plan.
+  // The ranks are gone, and with them every page. A step that is under way is given up. All sequences wait
+  // again, except the sequences that end: the step's cancelled ones, and a suspect that was alone in the step
+  // (kError, with `why`). Plan must not be called until Resume.
   std::vector<TokenEvent> Interrupt(const absl::Status& why);
 
   // Continues with new ranks, each with `blocks_per_dp_rank` pages. With fewer pages than before, sequences
