@@ -61,12 +61,13 @@ class Engine {
  public:
   using Progress = std::function<void(int64_t bytes_done, int64_t bytes_total)>;
 
-  // Reads this rank's slices of the checkpoint and takes all memory it will ever need, on `device`. `world`
-  // exchanges that device's memory, has layout.world_size() members, this one at `rank`, and may be null if
-  // that is 1. It is split into the groups of the layout (collective: all ranks create their engines
-  // together; after that, loading meets nobody). `observer`, which may be null, outlives the engine. Errors:
-  // NotFound, InvalidArgument, DataLoss (a damaged checkpoint), ResourceExhausted (the memory does not
-  // suffice, with the numbers), FailedPrecondition (another rank cannot load).
+  // Reads this rank's slices of the checkpoint and takes all memory that the rank will ever need, on
+  // `device`. `world` exchanges that device's memory and has layout.world_size() members; this rank is member
+  // `rank`. `world` may be null if the layout has one rank. `world` is split into the groups of the layout,
+  // so all ranks call Create together; the rest of the load exchanges nothing with other ranks. `observer`,
+  // which may be null, outlives the engine. Errors: NotFound, InvalidArgument, DataLoss (a damaged
+  // checkpoint), ResourceExhausted (the memory does not suffice; the message has the numbers),
+  // FailedPrecondition (another rank cannot load).
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options,
                                                         std::shared_ptr<Device> device, Communicator* world,
                                                         const Progress& progress,

@@ -54,8 +54,8 @@ class EngineThread {
   // engine thread is ending. FailedPrecondition: no model is loaded, or the plan is of another epoch.
   void Execute(model::StepPlan plan, ExecuteDone done);
 
-  // Breaks the worlds of `epoch` and of all earlier epochs for good: collective calls under way end soon,
-  // later ones at once. From any thread. With MPI, no later epoch can be entered after this.
+  // Breaks the worlds of `epoch` and of all earlier epochs. Their collective calls under way end soon, and
+  // their later calls end at once. From any thread. With MPI, no later epoch can be entered after this.
   void Abort(Epoch epoch);
 
   uint64_t steps_finished() const { return steps_finished_; }
