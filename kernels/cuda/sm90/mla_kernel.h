@@ -267,8 +267,8 @@ __device__ inline void FinishPart(const MlaLaunch& launch, const MlaShared<kColu
     }
     math.folded[i] = {fold.largest, sum};
   }
-  SyncNamed(1, kMlaMathThreads);  // the exchanges have been read before anything is written there again
-  // Eight threads of each warp hold the same columns; those of the first warp and row write them down.
+  SyncNamed(1, kMlaMathThreads);  // all threads have read the exchanges, so they may be overwritten
+  // Eight threads of each warp hold the same columns. The threads of the first warp and row write them.
   if (math.half == 0 && math.warp == 0 && math.lane < 4) {
 #pragma unroll
     for (int i = 0; i < kColumns / 4; ++i) {

@@ -38,7 +38,7 @@ constexpr uint64_t MnMajor(uint32_t start, uint32_t panel_bytes) {
 // memory.
 constexpr uint64_t Advance(uint64_t descriptor, uint32_t bytes) { return descriptor + (bytes >> 4); }
 
-// What the fields of a descriptor say; for the host's emulation and for tests.
+// The fields of a descriptor. For the host's emulation and for tests.
 struct DescriptorFields {
   uint32_t start, leading, stride, base_offset, swizzle;
 };
