@@ -90,8 +90,8 @@ absl::Status Serve(const Settings& options, const sigset_t& signals) {
       spdlog::info("{} is ready at {}", context.model().name, Url(options, server->port()));
     }
   }
-  // Order of the end: streams get their last event, the HTTP threads end, and then the objects that they use
-  // end.
+  // Streams get their last event first. Then the HTTP threads end. The objects that these threads use are
+  // destroyed last.
   context.readiness().SetStopping();
   cluster->EndStreams();
   server->Stop(absl::Seconds(2));

@@ -11,9 +11,9 @@ namespace {
 // The wait after a rank fails. In this time its peers fail too, and membership learns which process died.
 constexpr absl::Duration kCauseMayTake = absl::Milliseconds(300);
 
-// The rank of an error in distance from the cause; the nearest error is reported. The order: a process that
-// is gone; an error of a rank's own; an error about peers (a rank stopped waiting for them, or was told that
-// another rank stopped); a cancellation by this coordinator.
+// The distance of an error from the cause. Verdict takes the error with the least distance. In ascending
+// order: a process that is gone; an error of a rank's own; an error about peers (a rank stopped waiting for
+// them, or was told that another rank stopped); a cancellation by this coordinator.
 int DistanceFromCause(absl::StatusCode code) {
   switch (code) {
     case absl::StatusCode::kUnavailable:

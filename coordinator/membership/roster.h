@@ -52,8 +52,8 @@ class Roster final : public AttachHandler {
         clock_(clock),
         table_(options.layout, options.epoch, options.health) {}
 
-  // All of these methods are thread-safe. Membership has some of them too; membership.h has the contracts of
-  // these.
+  // All of these methods are thread-safe. If Membership has a method of the same name, its contract is in
+  // membership.h.
   absl::StatusOr<World> WaitForWorld(absl::Duration timeout);
   void EndEpoch(Epoch epoch);
   void Expel(Epoch epoch, Rank rank, const std::string& why);
