@@ -8,7 +8,6 @@
 // checks: arrivals beyond a phase's count, a copy to a misaligned or foreign address, barriers or copies or
 // products left behind, waits that nothing will end. Not emulated: proxy fences, register limits, the
 // rounding of the card's fp8 sums (here: fp32, k ascending).
-// ascending).
 #pragma once
 
 #include <atomic>
