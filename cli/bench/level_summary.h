@@ -18,8 +18,8 @@ struct RequestTimes {
   int64_t output_tokens = 0;
 };
 
-// Rates are tokens per second, times are seconds. A value without a request to measure it
-// by is NaN: without requests all values, with one output token a request the times per output token.
+// Rates are tokens per second, times are seconds. A value that no request measures is NaN: without requests
+// all values; with one output token a request the times per output token.
 struct LevelSummary {
   double output_rate =
       0;  // all streams: output tokens over the time from the first sending to the last token

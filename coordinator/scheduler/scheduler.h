@@ -58,17 +58,17 @@
 
 namespace deeprack::coordinator {
 
-// Whether plans under these limits fit one message. InvalidArgument with the numbers if not. Reads dp,
+// Checks that plans under these limits fit one message. If not, InvalidArgument with the numbers. Reads dp,
 // max_step_tokens, max_context and max_message_bytes.
 absl::Status CheckPlanSize(const SchedulerLimits& limits);
 
-// Whether a request can ever run under these limits. InvalidArgument with the numbers if not. Pure, so that
-// any thread may ask before it queues. A request whose prompt fits but whose max_tokens reaches beyond the
-// context or the cache is good: it ends there with kLength.
+// Checks that a request can run under these limits. If not, InvalidArgument with the numbers. Pure, so any
+// thread may call it before it queues the request. A request is valid if its prompt fits, even if its
+// max_tokens reaches beyond the context or the cache: the sequence then ends there with kLength.
 absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request);
 
 class Scheduler {
-  friend class SchedulerPeer;  // of the tests: takes pages away, as a fault would
+  friend class SchedulerPeer;  // a class of the tests that takes pages away, as a fault would
 
  public:
   // Limits must be positive numbers (a bug otherwise).
@@ -77,20 +77,21 @@ class Scheduler {
   // Queues a request under an id greater than all before. Errors: those of CheckRequest.
   absl::Status Add(SequenceId id, Request request);
 
-  // Ends a sequence. Returns its last event, or nullopt when it is unknown (finished before) or in the step
-  // under way: then its last event comes from Apply, and its blocks stay as they are until then.
+  // Ends a sequence and returns its last event. Returns nullopt if the sequence is unknown (it has finished),
+  // or if it takes part in the step under way: then Apply returns its last event, and its blocks stay as they
+  // are until then.
   std::optional<TokenEvent> Cancel(SequenceId id);
 
-  // The next step; nullopt when there is no sequence. No step may be under way.
+  // Returns the next step; nullopt when there is no sequence. No step may be under way.
   std::optional<model::StepPlan> Plan();
 
-  // To be called when Plan gave nullopt although sequences are there, which is a fault of the scheduler. Ends
-  // the one sequence that could not be planned (kError, Internal) and returns its last event; the others go
-  // on.
+  // Call it when Plan returned nullopt although there are sequences, which is a fault of the scheduler. Ends
+  // the one sequence that could not be planned (kError, Internal) and returns its last event. The other
+  // sequences continue.
   TokenEvent EndStalled();
 
-  // Takes in the answer to the last plan. Events in the plan's order; a sequence that only prefilled has
-  // none. Internal when the answer does not belong to the plan; nothing has changed then.
+  // Applies the result of the last plan. Returns events in the plan's order; a sequence that only prefilled
+  // has none. Internal when the result does not belong to the plan; then nothing has changed.
   absl::StatusOr<std::vector<TokenEvent>> Apply(const model::StepResult& result);
 
   // The ranks are gone, and with them every page. A step that is under way is given up. All sequences wait
@@ -99,10 +100,10 @@ class Scheduler {
   std::vector<TokenEvent> Interrupt(const absl::Status& why);
 
   // Continues with new ranks, each with `blocks_per_dp_rank` pages. With fewer pages than before, sequences
-  // that have grown beyond what a group holds end: kLength where they reach it exactly, else kError.
+  // that are too long for a group's pages end: with kLength if they fill the pages exactly, else with kError.
   std::vector<TokenEvent> Resume(Epoch epoch, int32_t blocks_per_dp_rank);
 
-  // Ends every sequence with kError, also in the midst of a step.
+  // Ends every sequence with kError, also during a step.
   std::vector<TokenEvent> Abort(const absl::Status& why);
 
   bool idle() const { return sequences_.empty(); }
@@ -111,18 +112,19 @@ class Scheduler {
   ServingStats Stats() const;
 
  private:
-  struct Group {  // one dp rank's share of the cache and of the step
+  struct Group {  // the share of one dp rank in the cache and in the step
     BlockPool pool;
     std::set<SequenceId> running;
     int32_t step_tokens_left = 0;
-    int64_t logprob_bytes_left = 0;  // of this step's result, for log-probabilities of prompts
+    // Bytes of this step's result that are left for log-probabilities of prompts.
+    int64_t logprob_bytes_left = 0;
   };
   struct Placement {
     int32_t dp_rank = 0;
     std::vector<BlockPool::Page> cached;
   };
 
-  // Plan's phases (plan.cc).
+  // The phases of Plan (plan.cc).
   void PlanAlone(Sequence& suspect);
   void PlanDecodes();
   void PlanPrefills();
@@ -142,13 +144,13 @@ class Scheduler {
   int32_t SharedEnd(const Sequence& sequence) const;
   model::SequencePlan PlanOf(const Sequence& sequence) const;
 
-  // Apply's (apply.cc).
+  // The parts of Apply (apply.cc).
   absl::Status CheckResult(const model::StepResult& result) const;
   TokenEvent ApplyTo(Sequence& sequence, const model::SequenceResult& result);
   void TakePromptLogprobs(Sequence& sequence, int32_t first_position, const model::SequenceResult& result,
                           TokenEvent& event);
 
-  // Interrupt's and Resume's (interrupt.cc).
+  // The parts of Interrupt and Resume (interrupt.cc).
   void GiveUpStep(const absl::Status& why, std::vector<TokenEvent>& events);
   std::optional<TokenEvent> FitAnew(Sequence& sequence) const;
 
@@ -165,10 +167,10 @@ class Scheduler {
   std::vector<SequenceId> in_step_;  // the step under way, in the plan's order
   bool interrupted_ = false;
   bool preempted_in_this_plan_ = false;
-  int64_t plan_bytes_ = 0;  // of the running sequences, in this plan
+  int64_t plan_bytes_ = 0;  // bytes of the running sequences in this plan
   SequenceId last_id_ = 0;
   StepId next_step_ = 1;
-  ServingStats totals_;  // the counters of Stats; gauges are filled in there
+  ServingStats totals_;  // the counters of Stats; Stats fills in the gauges
 };
 
 }  // namespace deeprack::coordinator

@@ -50,7 +50,7 @@ class LocalWorker {
   bool was_told_to_stop() const;
 
  private:
-  struct Process;  // what clients and calls share with the worker
+  struct Process;  // the state that clients and calls share with the worker
   class Client;
   class Call;
   class Stream;

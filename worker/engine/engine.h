@@ -34,12 +34,12 @@ struct EngineOptions {
   std::optional<DType> kv_cache = {};  // kBF16, kF32 or kF8E4M3; nullopt: as `compute`
   model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
   model::PrefillAttention prefill_attention = model::PrefillAttention::kExpanded;
-  int64_t kv_bytes = 0;  // of the KV cache; 0: a share of the device's free memory
+  int64_t kv_bytes = 0;  // size of the KV cache; 0: a share of the device's free memory
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;
   int32_t max_sequences = model::kDefaultMaxSequences;
   int32_t max_context = 0;  // 0: max_position_embeddings
   int threads = 1;          // host threads of the rank
-  PackedOptions packed;     // of the worker's machine
+  PackedOptions packed;     // a setting of the worker's machine
   // Runs decode steps from recordings, if the device records and the ranks, if there are several, exchange
   // through each other's memory alone (Seams::most_recorded_rows). Off until `make gpu-check` has passed on a
   // card.
@@ -54,7 +54,7 @@ struct EngineMemory {
   int32_t kv_blocks = 0;
   int64_t weight_bytes = 0;
   int64_t kv_bytes = 0;
-  int64_t workspace_bytes = 0;  // all but weights and pages
+  int64_t workspace_bytes = 0;  // all memory except weights and pages
 };
 
 class Engine {

@@ -27,7 +27,7 @@ struct Preparation {
   sizing::WeightManifest manifest;
   sizing::RankFootprint bytes;
   RankNeeds needs;
-  TravellingRows travelling_rows;  // of the first layer with experts
+  TravellingRows travelling_rows;  // the form of the first layer with experts
   AttentionPlanner planner;
 };
 

@@ -18,7 +18,7 @@ struct RowsToExperts {
   Digest form = {};   // digest of the TravellingRows of all its layers
 };
 
-// What one rank brings to the agreement.
+// The values that one rank gives for the agreement.
 struct RankNeeds {
   sizing::RankMemory memory;
   int64_t most_blocks = 0;  // pages that the rank takes at most; equal on all ranks

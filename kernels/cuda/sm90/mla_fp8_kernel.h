@@ -28,9 +28,9 @@ struct MlaFp8Step {
 template <int kColumns>
 struct MlaFp8Math {
   int half, warp, lane;  // half: the warpgroup; warp: in it
-  int thread;            // of both warpgroups
+  int thread;            // index in both warpgroups together
   int token, dimension;
-  float weight_sums[kColumns / 8];  // of columns sum_column(i), over four tokens of each page
+  float weight_sums[kColumns / 8];  // sums of the columns sum_column(i), over four tokens of each page
   float out[4][kColumns / 2];
 
   __device__ int score_column(int i) const { return i / 2 * 8 + lane % 4 * 2 + i % 2; }

@@ -8,7 +8,8 @@
 
 namespace deeprack::kernels::sm90 {
 
-inline constexpr int kPanels = (kLatent + kRope) / 64;  // of 64 values, 128 bytes, of a token's cache entry
+// Panels of 64 values (128 bytes) of a token's cache entry.
+inline constexpr int kPanels = (kLatent + kRope) / 64;
 inline constexpr uint32_t kPanelBytes = kPageTokens * kSwizzleBytes;
 
 // Shared memory: barriers, some small exchanges, the queries, the weights, a ring of panels. A page is 9

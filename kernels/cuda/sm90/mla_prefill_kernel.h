@@ -75,7 +75,7 @@ __device__ inline void LoadPrefill(const PrefillLaunch& launch, const PrefillSha
 // accumulators, value i belongs to row + 8 * (i / 2 % 2).
 struct PrefillMath {
   int half, warp, lane;
-  int row;  // of the tile
+  int row;  // row of the tile
   float scores[kPrefillTile / 2];
   float out[kHeadValue / 2];
   float largest[2], sums[2];
