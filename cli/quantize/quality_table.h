@@ -16,8 +16,8 @@ namespace deeprack::cli {
 struct QualityTableOptions {
   std::string in;      // a Hugging Face folder or a GGUF
   std::string folder;  // for the files while they are measured; "": the system's temporary folder
-  std::vector<std::string>
-      types;  // names; empty: all. F16 is always measured first and compared with the others
+  // Names of types; empty: all. F16 is always measured first and compared with the others.
+  std::vector<std::string> types;
   PerplexityOptions perplexity;  // text, context, windows
   int threads = 0;               // threads of quantising; 0: one for each processor
 };

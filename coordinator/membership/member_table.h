@@ -23,16 +23,16 @@ struct Loss {
   std::string host;
   int64_t pid = 0;
   std::string why;
-  bool place_is_open =
-      false;  // its epoch did not have all its workers yet: another worker may take its place
+  // True: the epoch did not have all its workers yet, so another worker may take the place.
+  bool place_is_open = false;
 };
 
 std::string ToString(const Loss& loss);  // "rank 1 (pid 4711 on node3) was lost: no heartbeat for 3s"
 
 struct HealthLimits {
   absl::Duration heartbeat_timeout = absl::Seconds(3);  // a worker without a heartbeat for this long is lost
-  absl::Duration stuck_timeout =
-      absl::Minutes(2);  // a busy worker that finishes no step for this long is lost
+  // A busy worker that finishes no step for this long is lost.
+  absl::Duration stuck_timeout = absl::Minutes(2);
 };
 
 // One epoch after the other. An epoch is open until each rank has a worker. Then it is settled.

@@ -38,8 +38,8 @@ struct TokenEvent {
   FinishReason finish = FinishReason::kNone;  // not kNone: this is the sequence's last event
   absl::Status error;                         // with kError
   int32_t cached_tokens = 0;                  // prompt tokens found in the prefix cache
-  absl::Time first_scheduled =
-      absl::InfiniteFuture();  // start of its first step; InfiniteFuture: no step yet
+  // The start of its first step; InfiniteFuture: no step yet.
+  absl::Time first_scheduled = absl::InfiniteFuture();
 };
 
 // Receives a sequence's events, in order. Called on the step loop's thread; must not block.

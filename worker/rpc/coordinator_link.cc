@@ -17,8 +17,8 @@ namespace deeprack::worker {
 namespace {
 
 constexpr auto kHeartbeatEvery = std::chrono::milliseconds(100);
-constexpr auto kGoodbyeWithin =
-    std::chrono::seconds(1);  // the time that the coordinator has to end the stream after Goodbye
+// The time that the coordinator has to end the stream after Goodbye.
+constexpr auto kGoodbyeWithin = std::chrono::seconds(1);
 
 class StreamLink final : public CoordinatorLink {
  public:

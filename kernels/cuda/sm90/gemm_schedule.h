@@ -20,8 +20,8 @@ struct GemmConfig {
   std::string ToString() const;
 };
 
-inline constexpr int kStreamingMultiprocessors =
-    132;  // of an H100 or H200 SXM; splits are chosen for this number on every card
+// The multiprocessors of an H100 or H200 SXM. Splits are chosen for this number on every card.
+inline constexpr int kStreamingMultiprocessors = 132;
 inline constexpr int kMaxSplits = 16;
 inline constexpr int kMaxGroups = 512;
 

@@ -131,8 +131,8 @@ __device__ inline void Weigh(const MlaLaunch& launch, const MlaShared<kColumns>&
     const float high = s[2 * i + 1] == -INFINITY ? 0.0f : Exp2(s[2 * i + 1] - best);
     math.weight_sums[i] = math.weight_sums[i] * shrink + (low + high);
     const uint32_t row = static_cast<uint32_t>(column) * kSwizzleBytes;
-    uint8_t* const weights =
-        shared.weights();  // a multiple of 1024: swizzling offsets is swizzling addresses
+    // A multiple of 1024, so swizzling offsets is the same as swizzling addresses.
+    uint8_t* const weights = shared.weights();
     const uint32_t two = TwoBF16(low, high);
     *reinterpret_cast<uint16_t*>(weights + Swizzle128(row + static_cast<uint32_t>(math.token) * 2)) =
         static_cast<uint16_t>(two);
