@@ -1,8 +1,9 @@
 // The members of the epochs, shared by the threads of workers' streams, the health timer and the coordinator.
-// One operation a file: join, heartbeat, leave, check_health, wait_for_world, end_epoch, expel, report_loss.
+// Each operation has its own file: join, heartbeat, leave, check_health, wait_for_world, end_epoch, expel,
+// report_loss.
 //
-// MemberTable has the rules; the roster adds locks, callbacks and the welcome to each epoch. It knows no
-// network.
+// MemberTable has the rules. The roster adds locks, callbacks and the welcome to each epoch. The roster does
+// not depend on the network.
 #pragma once
 
 #include <condition_variable>

@@ -1,11 +1,11 @@
-// The only place that decides what runs. A pure state machine: no clock, network, thread or randomness; the
-// same calls in the same order give the same plans.
+// Decides alone which sequences run in each step. A pure state machine: no clock, network, thread or
+// randomness; the same calls in the same order give the same plans.
 //
 //   Add, Cancel    any time
 //   Plan           -> StepPlan     the step is under way from here
 //   Apply(result)  -> events       until here; then the next Plan
-//   Interrupt      -> events       the epoch is over, in the midst of a step or between two
-//   Resume         -> events       a new one has begun; then the next Plan
+//   Interrupt      -> events       the epoch is over, during a step or between two steps
+//   Resume         -> events       a new epoch has begun; then the next Plan
 //
 // Policy
 // - Every sequence that decodes gets its one token first; the rest of max_step_tokens (per dp group) goes
@@ -17,26 +17,26 @@
 //   at once, so a prefill never stops half way. Of the groups that fit, the scheduler takes the one with the
 //   most free room plus cached prefix.
 // - When a decode finds no block, the youngest sequence of its group is preempted (perhaps the decoding one
-//   itself): its blocks go back, and it waits again at its place in the order of arrival. Its output so far
-//   is replayed behind its prompt; draws are by position, so the sequence continues with the tokens that it
-//   would have had. The oldest sequence is never preempted by another, and each sequence fits alone, so all
-//   come to an end. No sequence is admitted in a step that had to preempt.
+//   itself): its blocks become free, and the sequence waits again at its place in the order of arrival. Its
+//   output so far is replayed behind its prompt. Draws depend on the position, so the sequence continues with
+//   the same tokens as without preemption. No other sequence preempts the oldest one, and each sequence fits
+//   alone, so all sequences come to an end. No sequence is admitted in a step that had to preempt.
 // - A plan fits one message of max_message_bytes (model/step/message_size.h). Sequences with penalties send
-//   their token counts and are the large ones. When running sequences outgrow the message, the youngest of
-//   all groups are preempted. A request that would not fit alone is refused. Results fit one message too:
-//   prompt chunks with log-probabilities are cut so.
-// - Full blocks, of prompt and of output, are found again by later sequences of equal history and salt. Where
-//   prompts are computed in a form of their own (SchedulerLimits::prefill_attention), only blocks that lie
-//   wholly within prompts are published and found: a found block then holds the bits that the finder would
-//   have computed.
+//   their token counts, so they take the most bytes. When running sequences outgrow the message, the youngest
+//   sequences of all groups are preempted. A request that would not fit alone is refused. Results fit one
+//   message too: prompt chunks with log-probabilities are made short enough.
+// - Later sequences with the same history and salt use full blocks again, of prompt and of output. If prompts
+//   are computed in another form than outputs (SchedulerLimits::prefill_attention), only blocks that lie
+//   wholly within prompts are published and found. A found block then holds the bits that the sequence itself
+//   would have computed.
 // - An interruption takes every page away: all sequences wait again, in order of arrival, and are replayed as
 //   preempted ones are.
-// - One request must not bring the ranks down for all, again and again. A sequence that takes part in two
+// - One request must not end the ranks of all requests again and again. A sequence that takes part in two
 //   broken steps and decodes nothing in between is a suspect. Suspects run alone, the oldest first, until
-//   each has decoded a token; a suspect that breaks its step alone ends with an error. Two losses by chance
-//   thus cost time only, and a third one costs the one sequence that was alone with it. A sequence does not
-//   run alone after a single broken step: machines fail more often than requests are deadly, and replaying
-//   sequences one by one is slow.
+//   each has decoded a token. A suspect that breaks its step alone ends with an error. So two losses by
+//   chance cost only time, and a third loss costs only the sequence that ran alone in that step. A sequence
+//   does not run alone after a single broken step: machines fail more often than requests break them, and
+//   replaying sequences one by one is slow.
 #pragma once
 
 #include <map>
