@@ -1,5 +1,5 @@
-// Checks a step plan before the engine changes anything or meets another rank. Every rank checks the whole
-// plan, so all ranks come to the same verdict.
+// Checks a step plan before the engine changes anything or exchanges data with another rank. Every rank
+// checks the whole plan, so all ranks get the same result.
 #pragma once
 
 #include <cstdint>

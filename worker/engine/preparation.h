@@ -1,5 +1,5 @@
-// A rank by itself, before it meets the other ranks: checks that it can read the model, and counts the memory
-// that it will take.
+// The work of a rank before it exchanges data with the other ranks: it checks that it can read the model, and
+// counts the memory that it will take.
 #pragma once
 
 #include <cstdint>
