@@ -205,7 +205,7 @@ __device__ inline void AttendPage(const MlaLaunch& launch, const MlaShared<kColu
 #pragma unroll
   for (int t = 0; t < 4; ++t) KeepInPlace(math.out[t]);
   if (math.lane == 0) {
-    if (math.half == 0) Arrive(shared.empty(first_stage));  // the rope's panel: both halves are done with it
+    if (math.half == 0) Arrive(shared.empty(first_stage));  // both halves have read the rope's panel
     for (int t = 0; t < 4; ++t) Arrive(shared.empty((first_stage + 1 + math.half * 4 + t) % Shared::kStages));
   }
 }

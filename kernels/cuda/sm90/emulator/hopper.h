@@ -131,7 +131,7 @@ inline uint32_t PickBytes(uint32_t a, uint32_t b, uint32_t selector) {
     picked |= static_cast<uint32_t>(both >> (selector >> (4 * i) & 7) * 8 & 0xff) << (8 * i);
   return picked;
 }
-// Peers are other threads of the process, whose turn it may be.
+// Peers are other threads of the process. A wait for a peer calls Nanoseconds, which lets the peer run.
 inline void StoreForPeers(uint32_t* at, uint32_t value) {
   std::atomic_ref<uint32_t>(*at).store(value, std::memory_order_release);
 }
