@@ -28,7 +28,7 @@ struct PerplexityResult {
   bool whole = false;  // true: the compared distributions are whole, see divergence.h
 
   double perplexity() const;
-  double perplexity_error() const;  // to first order, as llama.cpp has it
+  double perplexity_error() const;  // to first order, as in llama.cpp
 };
 
 // Measures options.text with the model of `serve`, and with the reference model if options name one. The

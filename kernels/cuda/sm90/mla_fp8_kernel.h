@@ -87,7 +87,7 @@ __device__ inline void ScoreFp8(const MlaFp8Shared<kColumns>& shared, int stage,
 // shared-memory bank twice. The values are taken in the same order (LoadValues).
 constexpr int WeightByte(int t) { return t % 8 / 2 * 4 + t % 2 + t / 8 * 2; }
 
-// Softmax of the step, weights to shared memory. Holds three barriers.
+// Softmax of the step, weights to shared memory. Has three barriers.
 template <int kColumns>
 __device__ inline void WeighFp8(const MlaLaunch& launch, const MlaFp8Shared<kColumns>& shared,
                                 MlaFp8Math<kColumns>& math, const MlaFp8Step<kColumns>& step,
