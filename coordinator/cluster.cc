@@ -17,7 +17,7 @@
 namespace deeprack::coordinator {
 namespace {
 
-// The settings were checked before the workers saw them, so a file that a worker finds missing or wrong is a
+// The settings were checked before the workers saw them. So a file that a worker finds missing or wrong is a
 // fault of the checkpoint.
 absl::Status OfWeights(const absl::Status& status) {
   if (absl::IsNotFound(status) || absl::IsInvalidArgument(status))
@@ -103,7 +103,7 @@ absl::Status Cluster::BringUp() {
   return absl::OkStatus();
 }
 
-// Waits in slices, so that a signal ends the wait at once.
+// Waits in slices of 100 ms, so that Stop ends the wait soon.
 absl::StatusOr<World> Cluster::WaitForWorkers(double seconds, const char* flag) {
   const absl::Time deadline = clock_->Now() + absl::Seconds(seconds);
   for (;;) {
@@ -167,7 +167,8 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
   context_->readiness().SetLoading(0, 0);
   const LoadEvents events = {
       .progress = [this](int64_t done, int64_t total) { context_->readiness().SetLoading(done, total); },
-      // Its heartbeats come, so membership cannot know. OnLoss follows, as for every lost worker.
+      // A stalled worker still sends heartbeats, so membership does not notice the stall. Expel reports the
+      // loss through OnLoss, as every loss is reported.
       .stalled =
           [this, epoch = world.epoch](Rank rank, const std::string& why) {
             membership_->Expel(epoch, rank,
@@ -186,13 +187,14 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
   return loaded;
 }
 
-// On a thread of membership, or in Load.
+// Called on a thread of membership, or by Load.
 void Cluster::OnLoss(const Loss& loss) {
   const std::lock_guard lock(mutex_);
   if (stopping_) return;
-  if (!broken_.ok()) spdlog::info("then {}", ToString(loss));  // the launcher ends the other ranks
+  // After the first loss the launcher ends the other ranks.
+  if (!broken_.ok()) spdlog::info("then {}", ToString(loss));
   last_loss_ = loss;
-  if (loss.epoch != ranks_.epoch) return;  // its ranks are not connected yet
+  if (loss.epoch != ranks_.epoch) return;  // the ranks of loss.epoch are not connected yet
   ranks_.pool->Lose(ToString(loss));
   if (broken_.ok()) broken_ = absl::UnavailableError(ToString(loss));
   changed_.notify_all();
@@ -216,7 +218,7 @@ void Cluster::Stop() {
   EndStreams();
   {
     const std::lock_guard lock(mutex_);
-    if (ranks_.pool) ranks_.pool->Lose("the server is stopping");  // ends loading, or a step under way
+    if (ranks_.pool) ranks_.pool->Lose("the server is stopping");  // ends a load or a step that is under way
   }
   thread_.join();
   context_->SetLoop(nullptr);

@@ -1,5 +1,5 @@
-// Brings the cluster up: waits for the workers, has them load, starts the step loop. When a rank is lost or a
-// step breaks, it does so again under the next epoch, while streams pause.
+// Brings the cluster up: waits for the workers, has them load the model, and starts the step loop. When a
+// rank is lost or a step breaks, the cluster comes up again under the next epoch, while streams pause.
 #pragma once
 
 #include <atomic>
@@ -27,29 +27,31 @@ namespace deeprack::coordinator {
 
 class Cluster {
  public:
-  // The way to the workers of a world.
+  // Makes the clients for the workers of a world.
   using Connect =
       std::function<std::unique_ptr<WorkerPool>(const World& world, const std::optional<ClusterTls>& tls)>;
   static std::unique_ptr<WorkerPool> ConnectOverGrpc(const World& world,
                                                      const std::optional<ClusterTls>& tls);
 
   // Opens the cluster port and continues in a thread of its own. `context` and `clock` outlive this. Errors:
-  // InvalidArgument (limits under which a step's plan is larger than a message), and those of the port and
-  // its certificates.
+  // InvalidArgument (under these limits a step's plan is larger than a message), and the errors of the port
+  // and of its certificates.
   static absl::StatusOr<std::unique_ptr<Cluster>> Start(const Settings& options, ApiContext* context,
                                                         Clock* clock, Connect connect = ConnectOverGrpc);
-  ~Cluster();  // Stop
+  ~Cluster();  // calls Stop
 
   int port() const { return membership_->port(); }
   Membership& membership() { return *membership_; }
 
-  // An error when the cluster did not come up, or did not recover: it will never serve again.
+  // Returns an error when the cluster did not come up or did not recover. After an error it never serves
+  // again.
   absl::Status Poll();
 
   // Ends every stream with an error, and refuses every later request.
   void EndStreams();
 
-  // After EndStreams, with the HTTP server stopped: tells the workers to stop, and waits for them.
+  // Call it after EndStreams, when the HTTP server has stopped. Tells the workers to stop, and waits for
+  // them.
   void Stop();
 
  private:
@@ -63,9 +65,9 @@ class Cluster {
     std::unique_ptr<RankStepExecutor> executor;
   };
 
-  // The body of the thread. Returns why the cluster serves no longer.
+  // The body of the thread. Returns the reason why the cluster serves no longer.
   absl::Status Run();
-  SchedulerLimits Limits() const;  // without the pages, which the ranks report
+  SchedulerLimits Limits() const;  // without the number of pages, which the ranks report
 
   absl::Status BringUp();
   // `flag` is the name of the setting behind `seconds`.
@@ -74,7 +76,7 @@ class Cluster {
   absl::StatusOr<LoadedModel> Load(const World& world);
   void OnLoss(const Loss& loss);
 
-  // cluster_recovery.cc
+  // In cluster_recovery.cc.
   absl::Status AwaitBreak();
   void OnBroken(const absl::Status& why);
   absl::Status Recover(absl::Status why);
@@ -95,7 +97,7 @@ class Cluster {
   std::optional<Loss> last_loss_;
   absl::Status broken_;  // not OK: the epoch of ranks_ is over
   std::unique_ptr<StepLoop> loop_;
-  absl::Status end_;  // why the thread ended
+  absl::Status end_;  // the reason why the thread ended
   std::thread thread_;
 };
 

@@ -11,21 +11,21 @@
 
 namespace deeprack::coordinator {
 
-// Blocks until the epoch that serves is over. Returns why.
+// Blocks until the serving epoch is over. Returns the reason.
 absl::Status Cluster::AwaitBreak() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return stopping_ || !broken_.ok(); });
   return broken_;
 }
 
-// On the step loop's thread: a step has failed, because of a loss or by itself.
+// Runs on the step loop's thread. A step has failed, with or without the loss of a rank.
 void Cluster::OnBroken(const absl::Status& why) {
   const std::lock_guard lock(mutex_);
   if (broken_.ok()) broken_ = why;
   changed_.notify_all();
 }
 
-// An error: the cluster will never serve again.
+// After an error the cluster never serves again.
 absl::Status Cluster::Recover(absl::Status why) {
   const absl::Time lost_at = clock_->Now();
   while (!why.ok()) {
@@ -33,7 +33,7 @@ absl::Status Cluster::Recover(absl::Status why) {
     DR_RETURN_IF_ERROR(limit_.EpochEnded(clock_->Now(), why));
     context_->readiness().SetRecovering(std::string(why.message()));
     loop_->Suspend(why);
-    if (stopping_) return absl::OkStatus();  // a step may still be under way on these ranks
+    if (stopping_) return absl::OkStatus();  // a step may still be under way on the ranks of this epoch
     membership_->EndEpoch(ranks_.epoch);
     AnnounceWait();
     DR_ASSIGN_OR_RETURN(const World world, WaitForWorkers(options_.recovery_timeout, "--recovery-timeout"));

@@ -1,5 +1,5 @@
-// deeprack-coordinator: the OpenAI-compatible server. Workers attach to it; it loads the model on them and
-// drives them.
+// deeprack-coordinator: the OpenAI-compatible server. Workers attach to the coordinator. The coordinator has
+// the workers load the model and run steps.
 #include <pthread.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
@@ -26,7 +26,8 @@
 namespace deeprack::coordinator {
 namespace {
 
-// Blocks the signals that end the program, in this thread and those it starts from now on.
+// Blocks the signals that end the program. They are blocked in this thread and in all threads that it starts
+// later.
 sigset_t TakeSignals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -36,7 +37,7 @@ sigset_t TakeSignals() {
   return signals;
 }
 
-// One of the signals, or 0 after `patience`.
+// Waits for one of the signals. Returns its number, or 0 after `patience`.
 int NextSignal(const sigset_t& signals, absl::Duration patience) {
   const timespec timeout = absl::ToTimespec(patience);
   const int signal = sigtimedwait(&signals, nullptr, &timeout);
@@ -69,7 +70,7 @@ HttpOptions HttpOptionsOf(const Settings& settings) {
           .keep_alive_interval = absl::Seconds(settings.keep_alive_seconds)};
 }
 
-// Until a signal comes (OK), or the cluster cannot come up.
+// Serves until a signal comes (OK) or until the cluster can serve no more (its error).
 absl::Status Serve(const Settings& options, const sigset_t& signals) {
   SystemClock clock;
   DR_ASSIGN_OR_RETURN(std::shared_ptr<ServedModel> model, LoadModel(options, clock));
@@ -89,7 +90,8 @@ absl::Status Serve(const Settings& options, const sigset_t& signals) {
       spdlog::info("{} is ready at {}", context.model().name, Url(options, server->port()));
     }
   }
-  // Streams get their last event before the HTTP threads end, and these end before what they use.
+  // Streams get their last event first. Then the HTTP threads end. The objects that these threads use are
+  // destroyed last.
   context.readiness().SetStopping();
   cluster->EndStreams();
   server->Stop(absl::Seconds(2));

@@ -18,7 +18,7 @@
 namespace deeprack::cli {
 namespace {
 
-// Prompts are drawn from this text's tokens: ids that are common in any vocabulary.
+// The prompts are drawn from the tokens of this text: ids that are common in any vocabulary.
 constexpr char kTextOfPrompts[] =
     "A rack of machines answers many questions at once. Why does the sea look blue, and how many minutes are "
     "left until 17:45? Let x = 3 * (y + 28) / 7; then sort [904, 12, 365] and reverse the word 'lantern'. "
@@ -36,8 +36,9 @@ constexpr int64_t kLeastRequests = 4;
 struct Target {
   Url url;
   std::string model;
-  std::vector<TokenId> ids;  // prompts are drawn from these
-  std::string cache_salt;    // of this run: prompts of earlier runs are not found in the prefix cache
+  std::vector<TokenId> ids;  // the ids that prompts are drawn from
+  // Different in each run: the prefix cache holds no prompts of earlier runs for it.
+  std::string cache_salt;
 };
 
 absl::StatusOr<Target> Prepare(const Url& url, const Cancelled& cancelled) {
@@ -49,7 +50,7 @@ absl::StatusOr<Target> Prepare(const Url& url, const Cancelled& cancelled) {
   return target;
 }
 
-// `number` counts the requests of a run.
+// `number` is different for each request of a run.
 absl::StatusOr<RequestTimes> Send(const Target& target, const BenchOptions& options, int64_t number,
                                   int32_t output_tokens, const Cancelled& cancelled) {
   CompletionRequest request = {
@@ -84,7 +85,7 @@ int Fail(const absl::Status& status) {
 int Bench(const BenchOptions& options, const Url& url, const Cancelled& cancelled) {
   const absl::StatusOr<Target> target = Prepare(url, cancelled);
   if (!target.ok()) return Fail(target.status());
-  // The first request finds caches cold and pages untouched; it is not measured.
+  // The first request is not measured: its caches are cold and its pages untouched.
   int64_t number = 0;
   if (const auto warm = Send(*target, options, number++, std::min(options.output_tokens, 2), cancelled);
       !warm.ok()) {
@@ -108,7 +109,7 @@ int Bench(const BenchOptions& options, const Url& url, const Cancelled& cancelle
                           .succeeded = static_cast<int64_t>(result.succeeded.size()),
                           .failed = failed,
                           .summary = Summarise(result.succeeded)};
-    if (cancelled()) break;  // part of a level is no measurement
+    if (cancelled()) break;  // a level that was cut short is not shown
     std::fputs(BenchTableRow(row).c_str(), stdout);
     std::fflush(stdout);
     for (const auto& [message, count] : result.failures) {

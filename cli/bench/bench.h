@@ -10,12 +10,12 @@
 namespace deeprack::cli {
 
 struct BenchOptions {
-  std::string url;  // of a running server; "": a cluster is started
+  std::string url;  // the URL of a running server; "": a cluster is started
   std::vector<int32_t> concurrency = {1, 8, 64};
   int32_t prompt_tokens = 512;
   int32_t output_tokens = 128;
-  int64_t requests = 0;  // of each level; 0: twice the level's streams, but at least 4
-  uint64_t seed = 0;     // of the prompts
+  int64_t requests = 0;  // the requests of each level; 0: twice the level's streams, but at least 4
+  uint64_t seed = 0;     // the seed of the prompts
 };
 
 // Sends the requests of every level to the server and prints the table, a line as soon as a level has ended.

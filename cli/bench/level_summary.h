@@ -18,11 +18,11 @@ struct RequestTimes {
   int64_t output_tokens = 0;
 };
 
-// Rates are tokens per second, times are seconds. A value without a request to measure it
-// by is NaN: without requests all values, with one output token a request the times per output token.
+// Rates are tokens per second, times are seconds. A value that no request measures is NaN: without requests
+// all values; with one output token a request the times per output token.
 struct LevelSummary {
-  double output_rate =
-      0;  // all streams: output tokens over the time from the first sending to the last token
+  // All streams: output tokens over the time from the first request sent to the last token.
+  double output_rate = 0;
   double stream_rate = 0;  // one stream, once it flows: the median of 1 / time per output token
   double prompt_rate = 0;  // prompt tokens over the time in which any request waited for its first token
   double first_token_p50 = 0, first_token_p99 = 0;

@@ -6,13 +6,13 @@
 namespace deeprack::cli {
 namespace {
 
-// Masses are sums of many rounded probabilities; below this they are rounding.
+// A mass is the sum of many rounded probabilities. A mass below this value is rounding.
 constexpr double kRounding = 1e-6;
 
 TokenId TopOf(const ScoredToken& scored) {
   TokenId best = -1;
   float logprob = 0;
-  for (const TokenLogprob& entry : scored.top) {  // ascending ids: the first of equals stays
+  for (const TokenLogprob& entry : scored.top) {  // ascending ids: among equals the lowest id wins
     if (best < 0 || entry.logprob > logprob) {
       best = entry.token;
       logprob = entry.logprob;

@@ -18,8 +18,8 @@ class Mean {
 
   int64_t count() const { return count_; }
   double value() const { return mean_; }
-  // Of independent values: sqrt(variance / (count - 1)) with the variance over `count`, as llama.cpp has it.
-  // 0 for fewer than two.
+  // The error of the mean of independent values: sqrt(variance / (count - 1)) with the variance over `count`,
+  // as in llama.cpp. 0 for fewer than two values.
   double standard_error() const {
     if (count_ < 2) return 0;
     const double count = static_cast<double>(count_);

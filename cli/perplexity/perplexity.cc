@@ -27,7 +27,7 @@ namespace deeprack::cli {
 namespace {
 
 constexpr int64_t kTokensOfRequest = 4096;
-constexpr int64_t kWindowsOfRequest = 64;  // the server takes 128 prompts
+constexpr int64_t kWindowsOfRequest = 64;  // the server takes at most 128 prompts
 
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "deeprack: %s\n", std::string(status.message()).c_str());
@@ -44,8 +44,8 @@ absl::StatusOr<std::string> ReadText(const std::string& path) {
 // The scores of one model.
 struct Scores {
   std::string model;
-  std::vector<TokenId> tokens;                    // of the text
-  std::vector<std::vector<ScoredToken>> windows;  // the scored tokens of each
+  std::vector<TokenId> tokens;                    // the tokens of the text
+  std::vector<std::vector<ScoredToken>> windows;  // the scored tokens of each window
 };
 
 // Serves one model and scores the text with it.
@@ -107,7 +107,7 @@ class Scoring {
   const int32_t top_;
 };
 
-// How many of a distribution's tokens are compared; 0 without a reference.
+// The number of tokens of each distribution that are compared; 0 without a reference.
 absl::StatusOr<int32_t> TopOf(const PerplexityOptions& options, const Settings& serve, bool& whole) {
   if (options.reference.empty()) return 0;
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(serve.model));

@@ -21,14 +21,14 @@ struct PerplexityOptions {
 struct PerplexityResult {
   std::string model;  // its name
   int64_t windows = 0;
-  std::vector<float> losses;  // of the scored tokens: minus the logarithm of their probability
-  Mean loss;                  // of these
-  Mean reference_loss;        // the reference's
+  std::vector<float> losses;  // minus the logarithm of each scored token's probability
+  Mean loss;                  // the mean of `losses`
+  Mean reference_loss;        // the mean loss of the reference
   Mean kl, same_top, named_mass;
-  bool whole = false;  // the compared distributions are whole, see divergence.h
+  bool whole = false;  // true: the compared distributions are whole, see divergence.h
 
   double perplexity() const;
-  double perplexity_error() const;  // to first order, as llama.cpp has it
+  double perplexity_error() const;  // to first order, as in llama.cpp
 };
 
 // Measures options.text with the model of `serve`, and with the reference model if options name one. The

@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// A large model on few cores computes long before the first byte of its answer.
+// A large model on few cores can compute for long before it sends the first byte of its answer.
 constexpr absl::Duration kLongestSilence = absl::Minutes(60);
 
 const Json* Member(const Json& object, const char* key) {
@@ -23,7 +23,7 @@ const Json* Member(const Json& object, const char* key) {
   return found == object.end() ? nullptr : &*found;
 }
 
-// Reads the tokens at one position: {"token_id:7": -0.5, ...}. False: the JSON has another form.
+// Reads the tokens at one position: {"token_id:7": -0.5, ...}. Returns false if the JSON has another form.
 bool ReadTop(const Json& json, std::vector<TokenLogprob>& top) {
   if (!json.is_object()) return false;
   for (const auto& [key, value] : json.items()) {

@@ -21,12 +21,12 @@ namespace {
 using checkpoint::GgufMetadata;
 using model::GgufValue;
 
-// Said by AddModelMetadata, or true of the other file alone.
+// Keys that are not copied: AddModelMetadata writes them, or they describe only the other file.
 constexpr std::array<std::string_view, 6> kNotCopied = {
     "general.architecture",         "general.type",     "general.name", "general.file_type",
     "general.quantization_version", "general.alignment"};
 
-// A file's text; "" when there is none.
+// Returns a file's text; "" when the file does not exist.
 std::string ReadText(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -45,7 +45,7 @@ absl::Status AddFolder(const std::filesystem::path& folder, const model::ModelCo
                               config, metadata);
 }
 
-// Everything general and of the tokenizer, in the order of the keys.
+// Copies all general and tokenizer entries of `other`, in the order of their keys.
 void AddOthers(const model::GgufModel& other, GgufMetadata& metadata) {
   std::vector<std::string> keys;
   for (const auto& [key, value] : other.metadata()) {

@@ -8,8 +8,8 @@ namespace {
 using checkpoint::GgufMetadata;
 using model::ModelConfig;
 
-constexpr uint32_t kQuantizationVersion = 2;  // of the layouts in base/block_formats.h
-constexpr uint32_t kSigmoidGate = 2;          // llama.cpp's number
+constexpr uint32_t kQuantizationVersion = 2;  // the version of the layouts in base/block_formats.h
+constexpr uint32_t kSigmoidGate = 2;          // llama.cpp's number for a sigmoid gate
 
 // Entries under the architecture's name.
 class Section {
@@ -36,7 +36,8 @@ void AddGroupedQueryAttention(const ModelConfig& c, Section& section) {
   section.Integer("attention.value_length", c.v_head_dim);
 }
 
-// The attention as it is computed: one key-value head, the latent; and the heads that it stands for.
+// Describes latent attention as it is computed: one key-value head, which is the latent. The *_mla entries
+// are the sizes of the heads that the latent stands for.
 void AddLatentAttention(const ModelConfig& c, Section& section) {
   section.Integer("attention.head_count_kv", 1);
   if (c.q_lora_rank) section.Integer("attention.q_lora_rank", *c.q_lora_rank);
@@ -56,7 +57,7 @@ void AddExperts(const ModelConfig& c, Section& section) {
   section.Number("expert_weights_scale", c.routed_scaling_factor);
   section.Bool("expert_weights_norm", c.norm_topk_prob);
   section.Integer("expert_gating_func", kSigmoidGate);
-  // Where all groups are chosen there are none; llama.cpp takes that for a mistake.
+  // A model that chooses all groups has no groups here: llama.cpp takes such groups for a mistake.
   if (c.topk_group < c.n_group) {
     section.Integer("expert_group_count", c.n_group);
     section.Integer("expert_group_used_count", c.topk_group);
@@ -65,7 +66,7 @@ void AddExperts(const ModelConfig& c, Section& section) {
 
 absl::Status AddYarn(const ModelConfig& c, Section& section) {
   const model::YarnScaling& yarn = *c.rope_scaling;
-  // Readers of deepseek2 take mscale to be mscale_all_dim; those of the others know neither.
+  // Readers of deepseek2 take mscale to be mscale_all_dim. Readers of the other architectures know neither.
   const double mscale_all_dim = c.has_latent_attention() ? yarn.mscale : 0;
   if (yarn.mscale_all_dim != mscale_all_dim || (!c.has_latent_attention() && yarn.mscale != 1)) {
     return absl::FailedPreconditionError(absl::StrCat("rope_scaling: mscale ", yarn.mscale,

@@ -33,7 +33,7 @@ int Fail(const absl::Status& status) {
   return static_cast<int>(absl::IsInvalidArgument(status) ? ExitCode::kUsage : ExitCodeOf(status));
 }
 
-// A file that is removed with this, whether it came to be or not.
+// The destructor removes the file, if it exists.
 class TemporaryFile {
  public:
   explicit TemporaryFile(std::string path) : path_(std::move(path)) {}

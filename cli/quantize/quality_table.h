@@ -16,14 +16,14 @@ namespace deeprack::cli {
 struct QualityTableOptions {
   std::string in;      // a Hugging Face folder or a GGUF
   std::string folder;  // for the files while they are measured; "": the system's temporary folder
-  std::vector<std::string>
-      types;  // names; empty: all. F16 is always measured first and compared with the others
+  // Names of types; empty: all. F16 is always measured first and compared with the others.
+  std::vector<std::string> types;
   PerplexityOptions perplexity;  // text, context, windows
-  int threads = 0;               // of quantising; 0: one for each processor
+  int threads = 0;               // threads of quantising; 0: one for each processor
 };
 
-// The difference of two perplexities over the same tokens. Its error is that of the mean difference token by
-// token, which is smaller than the errors of both perplexities together.
+// The difference of two perplexities over the same tokens. The error is the error of the mean difference
+// token by token, which is smaller than the errors of both perplexities together.
 struct PerplexityDelta {
   double value = 0, error = 0;
 };
@@ -31,10 +31,10 @@ PerplexityDelta DeltaOf(const PerplexityResult& base, const PerplexityResult& ot
 
 struct QualityRow {
   std::string type;
-  int64_t bytes = 0;      // of the file
-  int64_t f16_bytes = 0;  // of F16's
+  int64_t bytes = 0;      // size of the file
+  int64_t f16_bytes = 0;  // size of F16's file
   double perplexity = 0, perplexity_error = 0;
-  std::optional<PerplexityDelta> delta;  // against F16; F16 itself has none
+  std::optional<PerplexityDelta> delta;  // difference from F16; F16 itself has none
 };
 
 // Lines of an aligned Markdown table. Each text ends with a newline.

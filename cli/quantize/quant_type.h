@@ -17,9 +17,9 @@ enum class QuantType : uint8_t {
 // clang-format on
 
 std::string_view Name(QuantType type);
-std::optional<QuantType> QuantTypeFromName(std::string_view name);  // in upper or lower case
+std::optional<QuantType> QuantTypeFromName(std::string_view name);  // the name in upper or lower case
 std::string QuantTypeNames();                                       // "F16, BF16, ..."
-std::vector<QuantType> AllQuantTypes();                             // in the order of size, largest first
+std::vector<QuantType> AllQuantTypes();                             // ordered by size, the largest first
 
 // llama.cpp's number of the mixture (llama_ftype), for general.file_type.
 uint32_t GgufFileType(QuantType type);

@@ -27,17 +27,17 @@ namespace {
 
 constexpr int64_t kUnitElements = 2 << 20;
 constexpr char kConfigFileName[] = "config.json";
-// Of the files beside the weights; larger ones are no text.
+// The largest file beside the weights that is copied. A larger file is not text.
 constexpr uintmax_t kMaxCopiedBytes = 256 << 20;
 constexpr const char* kCopiedExtensions[] = {".json", ".jinja", ".txt", ".model", ".md"};
 
 struct FolderPlan {
   std::vector<checkpoint::FolderTensor> tensors;
-  std::vector<model::TensorKind> kinds;  // of each
-  std::vector<std::string> unquantised;  // modules
+  std::vector<model::TensorKind> kinds;  // the kind of each tensor
+  std::vector<std::string> unquantised;  // names of modules
 };
 
-// What is not quantised keeps its type where that is one of whole values.
+// The type of a tensor that is not quantised. F32 and F16 stay.
 DType PlainType(DType stored) {
   return stored == DType::kF32 || stored == DType::kF16 ? stored : DType::kBF16;
 }
@@ -95,7 +95,7 @@ absl::Status WriteTensors(const FolderPlan& plan, const WeightSource& source, in
       const checkpoint::FolderTensor& tensor = plan.tensors[unit.tensor];
       values.resize(static_cast<size_t>(unit.rows * tensor.shape.back()));
       DR_RETURN_IF_ERROR(source.ReadRows(tensor.name, unit.row_begin, unit.rows, values.data()));
-      // Types of whole values that stay: read above for the check alone.
+      // A tensor without blocks that keeps its type is copied as stored. ReadRows above only checked it.
       const absl::Status written =
           source.Type(tensor.name) == tensor.dtype && !IsBlockFormat(tensor.dtype)
               ? writer.WriteStored(unit.tensor, unit.row_begin,
@@ -113,7 +113,7 @@ absl::StatusOr<std::string> ReadText(const std::string& path) {
   return std::string(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
 }
 
-// Everything but the weights, their index and the config.
+// Copies all files except the weights, their index and the config.
 absl::Status CopyTexts(const std::string& in, const std::string& out) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(in, error)) {

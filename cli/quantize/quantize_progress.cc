@@ -10,8 +10,9 @@
 namespace deeprack::cli {
 namespace {
 
-constexpr absl::Duration kQuiet = absl::Seconds(2);           // what is done by then shows no progress
-constexpr absl::Duration kBetween = absl::Milliseconds(100);  // updates of the bar
+// Work that ends within this time shows no progress.
+constexpr absl::Duration kQuiet = absl::Seconds(2);
+constexpr absl::Duration kBetween = absl::Milliseconds(100);  // time between updates of the bar
 
 }  // namespace
 

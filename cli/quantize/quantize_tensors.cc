@@ -19,11 +19,11 @@ namespace {
 constexpr int64_t kUnitElements = 2 << 20;
 constexpr float kLargestHalf = 65504.0f;
 
-// What a thread does at a time: a piece, or some rows of one.
+// The work that a thread takes at one time: a piece, or some rows of one.
 struct Unit {
   size_t tensor = 0;
   TensorPiece piece;
-  int64_t out_row = 0;  // the first of the tensor's rows that it fills
+  int64_t out_row = 0;  // the first row of the tensor that this unit fills
 };
 
 std::vector<Unit> UnitsOf(const std::vector<PlannedTensor>& plan, const WeightSource& source) {
@@ -46,7 +46,7 @@ std::vector<Unit> UnitsOf(const std::vector<PlannedTensor>& plan, const WeightSo
   return units;
 }
 
-// `read` with its rows in their new order, as rows * cols (transposed: cols * rows).
+// `out` is `read` with its rows in their new order: [rows, cols], or [cols, rows] when transposed.
 void Arrange(RowOrder order, const std::vector<float>& read, int64_t rows, int64_t cols,
              std::vector<float>& out) {
   out.resize(read.size());
@@ -129,7 +129,7 @@ class Run {
     buffers.read.resize(static_cast<size_t>(piece.rows * cols));
     DR_RETURN_IF_ERROR(source_.ReadRows(piece.source, piece.row_begin, piece.rows, buffers.read.data()));
     if (piece.order == RowOrder::kAsStored && source_.Type(piece.source) == type) {
-      // Already what is wanted: read above for the check alone.
+      // The stored type is already the wanted one. ReadRows above only checked the values.
       return Write(unit.tensor, offset, source_.StoredRows(piece.source, piece.row_begin, piece.rows));
     }
     const bool arrange = piece.order != RowOrder::kAsStored;

@@ -20,7 +20,8 @@ using model::TensorSpec;
 
 int64_t Rows(const TensorSpec& spec) { return spec.shape.size() > 1 ? spec.shape[0] : 1; }
 
-// What the frequency of each pair is divided by: Hugging Face's modeling_rope_utils.py, rope_type llama3.
+// The divisors of the frequencies, one for each pair: Hugging Face's modeling_rope_utils.py, rope_type
+// llama3.
 std::vector<float> Llama3Factors(const ModelConfig& config) {
   const model::Llama3RopeScaling& scaling = *config.llama3_rope_scaling;
   const auto original = static_cast<double>(scaling.original_max_position_embeddings);
@@ -115,9 +116,9 @@ class Planner {
   // Hugging Face does in all models without rope_interleave.
   bool PairsRope() const { return !config_.rope_interleave && config_.model_type != "qwen2"; }
 
-  // Of each `head` rows the last `rope` ones are rotated.
+  // Of each `head` rows, the last `rope` rows are rotated.
   void AddHeads(const TensorSpec& spec, int64_t head, int64_t rope, PlannedTensor& tensor) {
-    DR_CHECK(spec.shape.size() == 2);  // biases are qwen2's
+    DR_CHECK(spec.shape.size() == 2);  // only qwen2 has biases, and qwen2 does not come here
     for (int64_t begin = 0; begin < spec.shape[0]; begin += head) {
       if (head > rope)
         tensor.pieces.push_back({.source = spec.name, .row_begin = begin, .rows = head - rope});
@@ -136,8 +137,8 @@ class Planner {
     tensors_[experts_[spec.kind]].pieces.push_back({.source = spec.name, .rows = spec.shape[0]});
   }
 
-  // kv_b holds for each head the rows of the key, then those of the value. The absorbed attention multiplies
-  // a query's key part by the former's transpose.
+  // For each head, kv_b holds the rows of the key, then the rows of the value. The absorbed attention
+  // multiplies a query's key part by the transpose of the key rows.
   void AddSplitKvB(const TensorSpec& spec) {
     const int64_t nope = config_.qk_nope_head_dim;
     const int64_t value = config_.v_head_dim;
@@ -171,7 +172,7 @@ class Planner {
   const ModelConfig& config_;
   const QuantType type_;
   std::vector<PlannedTensor> tensors_;
-  std::map<TensorKind, size_t> experts_;  // where the present layer's gate, up and down are in tensors_
+  std::map<TensorKind, size_t> experts_;  // the index in tensors_ of the present layer's gate, up and down
 };
 
 }  // namespace

@@ -32,7 +32,7 @@ struct TensorPiece {
 
 struct PlannedTensor {
   checkpoint::GgufTensorRecord record;
-  model::TensorKind kind;           // of the tensor, or of the tensor that it was split from
+  model::TensorKind kind;           // the kind of the tensor, or of the tensor that it was split from
   std::vector<TensorPiece> pieces;  // the tensor's rows, one piece after the other
   std::vector<float> values;        // instead of pieces, for a tensor without a source
   int64_t parameters() const;

@@ -19,7 +19,7 @@ namespace {
 using checkpoint::GgufMetadata;
 using nlohmann::json;
 
-// tokenizer.ggml.token_type.
+// The values of tokenizer.ggml.token_type.
 enum TokenType : int32_t { kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5 };
 
 absl::Status Unfit(const std::string& what) {
@@ -27,7 +27,7 @@ absl::Status Unfit(const std::string& what) {
       absl::StrCat(what, "; a byte-level BPE as DeepSeek's, Qwen2's or Llama 3's is needed"));
 }
 
-// The regexes of a pre-tokenizer in the order in which they split, and the name llama.cpp has for them.
+// llama.cpp's name of a pre-tokenizer, and its regexes in the order in which they split.
 struct PreTokenizer {
   std::string_view name;
   std::vector<std::string_view> patterns;
@@ -46,7 +46,7 @@ const std::array<PreTokenizer, 3>& PreTokenizers() {
   return kAll;
 }
 
-// `object`[key] as an array or object to walk; an empty one when it is none.
+// `object`[key] if that is an array or an object, otherwise an empty one.
 const json& Part(const json& object, const char* key) {
   static const json kEmpty = json::array();
   if (!object.is_object()) return kEmpty;
@@ -97,7 +97,7 @@ class TokenizerReader {
     for (const PreTokenizer& known : PreTokenizers()) {
       if (!std::equal(patterns.begin(), patterns.end(), known.patterns.begin(), known.patterns.end()))
         continue;
-      // The distills of R1 have a name of their own in llama.cpp; their first token tells them.
+      // The distills of R1 have their own name in llama.cpp. Their bos token identifies them.
       const bool distill = absl::StartsWith(SpecialToken("bos_token"), "<｜");
       return std::string(known.name == "qwen2" && distill ? "deepseek-r1-qwen" : known.name);
     }
@@ -133,15 +133,15 @@ class TokenizerReader {
     return absl::OkStatus();
   }
 
-  // Added tokens that are markup whatever their entry says, as llama.cpp's converter sees it.
+  // True for an added token that llama.cpp's converter takes for markup, whatever the token's entry says.
   static bool LooksSpecial(std::string_view token) {
     const std::string text(token);
     return (absl::StartsWith(text, "<|") && absl::EndsWith(text, "|>")) ||
            (absl::StartsWith(text, "<｜") && absl::EndsWith(text, "｜>"));
   }
 
-  // "a b", from that or from ["a", "b"]; in the latter a space within a part is written as byte-level BPE
-  // does.
+  // Reads merges of the form "a b" and of the form ["a", "b"]. In the second form a space within a part is
+  // replaced by its byte-level BPE character.
   absl::Status ReadMerges() {
     for (const json& merge : Part(Part(tokenizer_, "model"), "merges")) {
       if (merge.is_string()) {
@@ -157,13 +157,14 @@ class TokenizerReader {
     return absl::OkStatus();
   }
 
-  // tokenizer_config.json has a special token as text or as an object with `content`.
+  // In tokenizer_config.json a special token is text, or an object with `content`.
   std::string SpecialToken(const char* key) const {
     const std::string text = Text(config_, key);
     return text.empty() ? Text(Part(config_, key), "content") : text;
   }
 
-  // Whether an encoded text begins with bos (ends in eos): what the config says, else the post-processor.
+  // True when an encoded text begins with bos (or ends in eos). tokenizer_config.json decides; if it has no
+  // such flag, the post-processor decides.
   bool Adds(const char* flag, const std::string& token) const {
     if (config_.is_object() && config_.contains(flag)) return Flag(config_, flag);
     const json& post_processor = Part(tokenizer_, "post_processor");

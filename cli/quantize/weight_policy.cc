@@ -11,17 +11,17 @@ using model::ModelConfig;
 using model::TensorKind;
 using model::TensorSpec;
 
-// The layers whose values and down projections are wider still.
+// The layers in which values and down projections get the `wider` type.
 enum class WiderLayers { kNone, kFirstSixteenth, kFirstEighth, kBothEndsAndEveryThird };
 
 struct Mixture {
   DType base;
   DType down, value, attention_output;
   WiderLayers where;
-  DType wider;        // of `down` and `value` in those layers
-  DType output;       // the head
-  DType every_token;  // of a mixture of experts: what every token passes
-  DType latent;       // kv_a, kv_b
+  DType wider;        // the type of `down` and `value` in the layers `where`
+  DType output;       // the type of the head
+  DType every_token;  // in a mixture of experts: the type of the weights that every token uses
+  DType latent;       // the type of kv_a and kv_b
 };
 
 Mixture Uniform(DType type) { return {type, type, type, type, WiderLayers::kNone, type, type, type, type}; }
@@ -80,7 +80,7 @@ DType WeightType(const ModelConfig& config, const TensorSpec& spec, QuantType ty
   const Mixture mixture = MixtureOf(type);
   const bool has_experts = config.n_routed_experts > 0;
   const bool wider = IsWiderLayer(mixture.where, spec.layer, config.num_hidden_layers);
-  // Of a mixture of experts what every token passes, else what the type says.
+  // In a mixture of experts, the type of the weights that every token uses; otherwise `dense`.
   const auto unless_experts = [&](DType dense) { return has_experts ? mixture.every_token : dense; };
   switch (spec.kind) {
     case TensorKind::kFinalNorm:

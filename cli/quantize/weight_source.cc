@@ -16,10 +16,10 @@
 namespace deeprack::cli {
 namespace {
 
-constexpr int64_t kScaleBlock = 128;  // rows and columns of fp8 that share a scale
+constexpr int64_t kScaleBlock = 128;  // a block of fp8 with one scale has this number of rows and of columns
 constexpr char kScaleSuffix[] = "_scale_inv";
 
-// Elements of a type at any address.
+// Converts elements of type T, at any alignment, to fp32.
 template <class T>
 void Widen(std::span<const std::byte> bytes, int64_t elements, float* out) {
   const std::byte* from = bytes.data();
@@ -103,7 +103,7 @@ absl::Status WeightSource::ReadRows(const std::string& name, int64_t row_begin, 
                                           " holds NaN or infinity: the file is damaged; fetch it again"));
 }
 
-// value = fp8 * scale of its block, in fp32.
+// value = fp8 * scale of its block, in fp32
 absl::Status WeightSource::ReadFp8Rows(const std::string& name, int64_t row_begin, int64_t rows,
                                        float* out) const {
   const int64_t cols = Columns(name);

@@ -19,7 +19,8 @@ size_t PartialMatch(std::string_view text, std::string_view stop) {
 std::string StopStrings::Append(std::string_view text) {
   if (matched_) return "";
   held_.append(text);
-  size_t first = held_.npos, length = 0;  // the earliest match, and the shortest of those that begin there
+  // The earliest match. Of the matches that begin there, the shortest.
+  size_t first = held_.npos, length = 0;
   for (const std::string& stop : strings_) {
     const size_t at = held_.find(stop);
     if (at < first || (at == first && at != held_.npos && stop.size() < length)) {

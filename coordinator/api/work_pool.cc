@@ -39,7 +39,7 @@ void WorkPool::Run() {
     waiting_.pop_front();
     lock.unlock();
     task.work();
-    task.work = nullptr;  // with what it owns
+    task.work = nullptr;  // destroys the task's function and the values that the function owns
     lock.lock();
     bytes_ -= task.bytes;
   }

@@ -49,7 +49,7 @@ class NewWorldCall final : public UnaryCall {
   const cluster::NewWorldRequest request_;
 };
 
-// Reads one rank's progress to the end.
+// Reads one rank's progress until the load ends.
 class LoadCall final : public WorkerClient::Call, private grpc::ClientReadReactor<cluster::LoadProgress> {
  public:
   LoadCall(WorkerClient::OnProgress progress, WorkerClient::Done done)
@@ -65,12 +65,12 @@ class LoadCall final : public WorkerClient::Call, private grpc::ClientReadReacto
 
  private:
   void OnReadDone(bool ok) override {
-    if (!ok) return;  // OnDone follows
+    if (!ok) return;  // gRPC calls OnDone next
     progress_(message_);
     StartRead(&message_);
   }
   void OnDone(const grpc::Status& status) override {
-    const WorkerClient::Done done = std::move(done_);  // this may be destroyed while `done` runs
+    const WorkerClient::Done done = std::move(done_);  // `done` may destroy this object
     done(FromGrpc(status));
   }
 

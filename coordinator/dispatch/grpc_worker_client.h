@@ -12,7 +12,7 @@
 
 namespace deeprack::coordinator {
 
-// Where a rank serves, and which process it is.
+// The address at which a rank serves, and the rank's process.
 struct WorkerAddress {
   std::string address;  // host:port
   std::string host;

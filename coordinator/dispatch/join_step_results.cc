@@ -12,7 +12,7 @@
 namespace deeprack::coordinator {
 namespace {
 
-// A rank is another machine: its answer is compared with the question before it is used.
+// A rank's result comes from another machine. The result is compared with the plan before it is used.
 class AnswerChecker {
  public:
   AnswerChecker(size_t rank, StepId step, int32_t vocab_size)

@@ -1,4 +1,4 @@
-// The answers of all ranks to one step as one result.
+// Joins the answers of all ranks to one step into one result.
 #pragma once
 
 #include <cstdint>

@@ -80,7 +80,7 @@ class Reports {
     watch_.Ended(rank);
   }
 
-  // Each stalled rank with the reason.
+  // Returns each stalled rank with the reason.
   std::vector<std::pair<Rank, std::string>> Stalled() {
     const std::lock_guard lock(mutex_);
     std::vector<std::pair<Rank, std::string>> stalled;
@@ -88,7 +88,7 @@ class Reports {
     return stalled;
   }
 
-  const cluster::LoadProgress& latest(Rank rank) const { return latest_[rank]; }  // after the load
+  const cluster::LoadProgress& latest(Rank rank) const { return latest_[rank]; }  // call it after the load
 
  private:
   Clock* const clock_;
@@ -98,7 +98,7 @@ class Reports {
   LoadWatch watch_;
 };
 
-// Ends the load when there are stalled ranks.
+// Loses each stalled rank, which ends the load.
 void LoseStalled(const std::vector<std::pair<Rank, std::string>>& stalled, WorkerPool& pool,
                  const LoadEvents& events) {
   for (const auto& [rank, why] : stalled) {
@@ -125,7 +125,7 @@ absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& optio
   if (options.over_nccl) {
     DR_ASSIGN_OR_RETURN(nccl_world, NewWorld(*pool));
   }
-  std::vector<cluster::LoadRequest> requests;  // outlive the calls
+  std::vector<cluster::LoadRequest> requests;  // the calls read the requests until they end
   for (Rank rank = 0; rank < pool->size(); ++rank) requests.push_back(RequestFor(options, nccl_world, rank));
   Reports reports(pool->size(), options.progress_timeout, clock, events);
   WorkerCalls calls(pool);
@@ -143,7 +143,7 @@ absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& optio
   while (!calls.SettledWithin(kCheckEvery)) LoseStalled(reports.Stalled(), *pool, events);
   absl::Status status = calls.Wait();
   if (absl::IsDeadlineExceeded(status) && !calls.unanswered().empty()) {
-    // Ranks met in a collective call, and its deadline passed. The ranks that did not come are stalled.
+    // The deadline of a collective call passed. The ranks that did not take part in that call are stalled.
     std::vector<std::pair<Rank, std::string>> absent;
     for (const Rank rank : calls.unanswered()) {
       absent.emplace_back(rank, absl::StrCat("the other ranks waited for it in vain while they loaded (",

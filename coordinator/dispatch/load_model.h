@@ -23,15 +23,15 @@ inline constexpr absl::Duration kDefaultLoadProgressTimeout = absl::Minutes(15);
 struct LoadOptions {
   Epoch epoch = 1;
   model::Layout layout;
-  std::string model_path;                      // as the workers see it
+  std::string model_path;                      // the path on the workers' machines
   DType compute = DType::kBF16;                // kBF16 or kF32
-  std::string load_format = "auto";            // as model::LoadFormatOf has it
-  std::string kv_cache_type = "auto";          // as model::KvCacheTypeOf has it
+  std::string load_format = "auto";            // a name for model::LoadFormatOf
+  std::string kv_cache_type = "auto";          // a name for model::KvCacheTypeOf
   std::string expert_exchange = "replicated";  // or all_to_all
   std::string prefill_attention = "expanded";  // or absorbed
   int64_t kv_bytes = 0;                        // per rank; 0: the worker chooses from its free memory
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;  // per dp group
-  int32_t max_context = 0;                                 // 0: what the model allows
+  int32_t max_context = 0;                                 // 0: the model's limit
   int32_t max_sequences = model::kDefaultMaxSequences;     // per dp group
   int32_t threads = 0;     // per rank; 0: the worker's share of its host's cores
   bool over_nccl = false;  // ranks meet over NCCL, in a world that rank 0 opens
@@ -41,7 +41,7 @@ struct LoadOptions {
   absl::Duration progress_timeout = kDefaultLoadProgressTimeout;
 };
 
-// What one rank holds once it has loaded.
+// The memory of one rank after the load.
 struct RankMemory {
   int32_t kv_blocks = 0;
   int64_t weight_bytes = 0;
@@ -54,7 +54,7 @@ struct LoadedModel {
   std::vector<RankMemory> ranks;
 };
 
-// What a load tells while it runs. Both are optional.
+// Callbacks of a load. Both are optional.
 struct LoadEvents {
   // Bytes over all ranks. bytes_total grows until every rank has reported. Called from other threads, one
   // call at a time, a few times a second.
@@ -64,8 +64,8 @@ struct LoadEvents {
   std::function<void(Rank, const std::string& why)> stalled;
 };
 
-// Blocks until all ranks are done. Errors carry the code and message of the rank nearest to the cause, and
-// its name; Unavailable: a rank was lost, or its load stalled, which ends the load at once.
+// Blocks until all ranks are done. An error has the code and the message of the rank nearest to the cause,
+// and the name of that rank. Unavailable: a rank was lost, or its load stalled; both end the load at once.
 absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& options, Clock* clock,
                                       const LoadEvents& events);
 

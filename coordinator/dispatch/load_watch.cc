@@ -8,7 +8,7 @@ namespace deeprack::coordinator {
 
 namespace {
 
-// Of one rank. A sum over the ranks of any layout stays within 64 bits.
+// The most bytes of one rank. With this limit a sum over the ranks of any layout fits 64 bits.
 constexpr int64_t kMostBytes = int64_t{1} << 46;
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The progress of a load on every rank, and the ranks that make none. State only: time comes in as a
-// parameter, nothing is locked.
+// The progress of a load on every rank, and the ranks that make no progress. State only: the time is a
+// parameter, and nothing is locked.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,8 @@ class LoadWatch {
 
   Bytes sum() const;  // over all ranks
 
-  // The ranks that have not ended and have not reported for `timeout`, in ascending order. To be called
-  // several times a second: after a pause of this process itself every rank has the full time again.
+  // The ranks that have not ended and have not reported for `timeout`, in ascending order. Call it several
+  // times a second: after a pause of this process itself, every rank has the full time again.
   std::vector<Rank> Stalled(absl::Time now);
 
   // "its load has made no progress for 2m at 12 of 40 bytes"

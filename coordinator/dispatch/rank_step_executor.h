@@ -12,7 +12,7 @@ namespace deeprack::coordinator {
 
 class RankStepExecutor final : public StepExecutor {
  public:
-  // `pool` outlives this. vocab_size: of the model; token ids of results are checked against it.
+  // `pool` outlives this. vocab_size is the model's; token ids of results are checked against it.
   RankStepExecutor(WorkerPool* pool, int32_t vocab_size) : pool_(pool), vocab_size_(vocab_size) {}
 
   // One caller at a time. A lost rank (WorkerPool::Lose) ends a call under way within a second. After an

@@ -19,7 +19,8 @@
 namespace deeprack::coordinator {
 namespace {
 
-// Two halves: members that any thread may touch, under mutex_, and members of the loop's thread alone.
+// The members have two owners: any thread uses the members under mutex_, and only the loop's thread uses the
+// others.
 class StepLoopThread final : public StepLoop {
  public:
   StepLoopThread(const SchedulerLimits& limits, Epoch epoch, StepExecutor* executor, Clock* clock,
@@ -67,16 +68,16 @@ class StepLoopThread final : public StepLoop {
     StepExecutor* executor = nullptr;
     int32_t blocks_per_dp_rank = 0;
   };
-  struct Commands {  // taken in this order, so a cancellation follows its submission
+  struct Commands {  // executed in this order, so a cancellation follows its submission
     std::optional<NewRanks> resume;
     std::vector<Submission> submissions;
-    absl::Status interrupt;  // not OK: why
+    absl::Status interrupt;  // the reason for an interruption; OK: none
     std::vector<SequenceId> cancellations;
     bool empty() const { return !resume && submissions.empty() && cancellations.empty(); }
   };
 
   void Run();
-  // Waits for commands or for sequences to run. Returns the commands; nullopt when serving has ended.
+  // Waits until there are commands or sequences to run. Returns the commands; nullopt when serving has ended.
   std::optional<Commands> NextCommands();
   void Admit(std::vector<Submission> submissions);
   void Obey(Commands commands);
@@ -95,7 +96,7 @@ class StepLoopThread final : public StepLoop {
   Clock* const clock_;
   const std::function<void(const absl::Status&)> on_broken_;
 
-  // The loop's thread only.
+  // Only the loop's thread uses the members from here to rank_totals_.
   StepExecutor* executor_;
   Scheduler scheduler_;
   struct Stream {
@@ -110,12 +111,12 @@ class StepLoopThread final : public StepLoop {
   SchedulerLimits limits_;
   Commands commands_;
   SequenceId last_id_ = 0;
-  absl::Status health_;       // not OK: serving has ended, and this is why
-  absl::Status suspended_;    // not OK: no step is taken, and this is why
-  bool interrupted_ = false;  // the thread has interrupted the scheduler
-  ServingStats stats_;        // the scheduler's, after its last change
+  absl::Status health_;       // not OK: the reason why serving has ended
+  absl::Status suspended_;    // not OK: the reason why no step is taken
+  bool interrupted_ = false;  // true: the loop's thread has interrupted the scheduler
+  ServingStats stats_;        // the scheduler's stats after its last change
 
-  std::thread thread_;  // last: it starts when all else is there
+  std::thread thread_;  // the last member: the thread starts when all other members exist
 };
 
 absl::StatusOr<SequenceId> StepLoopThread::Submit(Request request, EventSink sink) {
@@ -139,7 +140,7 @@ absl::StatusOr<SequenceId> StepLoopThread::Submit(Request request, EventSink sin
 
 void StepLoopThread::Cancel(SequenceId sequence) {
   std::lock_guard lock(mutex_);
-  if (!health_.ok()) return;  // it has its last event, or is about to
+  if (!health_.ok()) return;  // the sequence has its last event or gets it soon
   commands_.cancellations.push_back(sequence);
   wake_.notify_one();
 }
@@ -147,7 +148,7 @@ void StepLoopThread::Cancel(SequenceId sequence) {
 void StepLoopThread::Fail(absl::Status why) {
   DR_CHECK(!why.ok());
   std::lock_guard lock(mutex_);
-  if (health_.ok()) health_ = std::move(why);  // the first reason is the one that counts
+  if (health_.ok()) health_ = std::move(why);  // the first reason is kept
   wake_.notify_one();
   interrupted_changed_.notify_all();
 }
@@ -208,7 +209,8 @@ std::optional<StepLoopThread::Commands> StepLoopThread::NextCommands() {
 
 void StepLoopThread::Admit(std::vector<Submission> submissions) {
   for (Submission& submission : submissions) {
-    DR_CHECK(scheduler_.Add(submission.id, std::move(submission.request)).ok());  // Submit has checked it
+    // Submit has checked the request.
+    DR_CHECK(scheduler_.Add(submission.id, std::move(submission.request)).ok());
     streams_.emplace(submission.id, Stream{.sink = std::move(submission.sink)});
   }
 }
@@ -253,8 +255,8 @@ absl::Status StepLoopThread::Step() {
   DR_ASSIGN_OR_RETURN(const model::StepResult result, executor_->Execute(*plan));
   spdlog::trace("step {}: {} sequences, {:.1f} ms", plan->step, plan->sequences.size(),
                 absl::ToDoubleMilliseconds(clock_->Now() - start));
-  // When serving has ended meanwhile, the tokens are dropped and every stream ends with the error. When the
-  // loop was suspended meanwhile, the tokens count: the ranks did compute them.
+  // If serving ended during the step, the tokens are dropped and every stream ends with the error. If the
+  // loop was suspended during the step, the tokens count, because the ranks did compute them.
   DR_RETURN_IF_ERROR(health());
   DR_ASSIGN_OR_RETURN(std::vector<TokenEvent> events, scheduler_.Apply(result));
   AddTimings(result.rank_timings);
@@ -302,11 +304,11 @@ void StepLoopThread::Deliver(TokenEvent event) {
 }
 
 void StepLoopThread::DeliverAll(std::vector<TokenEvent> events) {
-  PublishStats();  // before the events: a client that has seen its last event finds it counted
+  PublishStats();  // before the events: a client that has its last event finds its request counted
   for (TokenEvent& event : events) Deliver(std::move(event));
 }
 
-// Gives every sequence its last event, also those whose submission is still in the queue.
+// Gives every sequence its last event. This includes sequences whose submissions are still queued.
 void StepLoopThread::EndAll() {
   Commands unread;
   absl::Status why;
@@ -315,7 +317,7 @@ void StepLoopThread::EndAll() {
     unread = std::exchange(commands_, {});
     why = health_;
   }
-  if (unread.resume) Resume(*unread.resume);  // under whose limits the submissions were checked
+  if (unread.resume) Resume(*unread.resume);  // the submissions were checked under the limits of these ranks
   Admit(std::move(unread.submissions));
   DeliverAll(scheduler_.Abort(why));
 }

@@ -1,5 +1,5 @@
-// The thread that runs steps: it takes requests and cancellations, has the scheduler plan a step, has the
-// executor run it, applies the result and delivers events. The only thread that touches the scheduler.
+// The thread that runs steps. It takes requests and cancellations, has the scheduler plan a step, has the
+// executor run the step, applies the result and delivers events. No other thread uses the scheduler.
 #pragma once
 
 #include <functional>
@@ -30,8 +30,8 @@ class StepLoop {
   // gets events until one with finish != kNone.
   virtual absl::StatusOr<SequenceId> Submit(Request request, EventSink sink) = 0;
 
-  // Ends a sequence soon, also while suspended: its last event is kCancelled unless it finished before. Its
-  // blocks become free. Thread-safe.
+  // Ends a sequence soon, also while the loop is suspended. The sequence's last event is kCancelled, unless
+  // it has finished before. Its blocks become free. Thread-safe.
   virtual void Cancel(SequenceId sequence) = 0;
 
   virtual ServingStats Stats() const = 0;
@@ -39,12 +39,12 @@ class StepLoop {
   // The error that ended serving, or OK.
   virtual absl::Status health() const = 0;
 
-  // The epoch is over: the loop takes no step until Resume, and uses the executor no longer. All sequences
-  // stay but those that Scheduler::Interrupt ends. Blocks until a step under way has ended, so make the
-  // executor end that step first.
+  // The epoch is over: the loop takes no step until Resume, and no longer uses the executor. All sequences
+  // stay, except the sequences that Scheduler::Interrupt ends. Blocks until a step under way has ended, so
+  // the caller makes the executor end that step first.
   virtual void Suspend(absl::Status why) = 0;
 
-  // After Suspend: continues every sequence on other ranks. `executor` as in Start.
+  // Call it after Suspend. Continues every sequence on other ranks. `executor` as in Start.
   virtual void Resume(Epoch epoch, StepExecutor* executor, int32_t blocks_per_dp_rank) = 0;
 
   // Ends serving from outside (a worker was lost): every sequence gets one kError event, Submit answers

@@ -8,12 +8,12 @@
 namespace deeprack::coordinator {
 namespace {
 
-// The time in which, after a rank fails, its peers fail too and membership learns which process died.
+// The wait after a rank fails. In this time its peers fail too, and membership learns which process died.
 constexpr absl::Duration kCauseMayTake = absl::Milliseconds(300);
 
-// Of several errors the one nearest to the cause: a process that is gone, then an error of a rank's own, then
-// an error about peers (a rank stopped waiting for them, or was told that another rank stopped), then our own
-// cancellation.
+// The distance of an error from the cause. Verdict takes the error with the least distance. In ascending
+// order: a process that is gone; an error of a rank's own; an error about peers (a rank stopped waiting for
+// them, or was told that another rank stopped); a cancellation by this coordinator.
 int DistanceFromCause(absl::StatusCode code) {
   switch (code) {
     case absl::StatusCode::kUnavailable:
@@ -61,7 +61,8 @@ void WorkerCalls::Ended(Rank rank, const absl::Status& status) {
   changed_.notify_all();
 }
 
-// Without the lock around the calls' Cancel, which may call Ended. The calls stay until this object goes.
+// Calls Cancel on each call without the lock, because that may call Ended. The calls live as long as this
+// object.
 void WorkerCalls::Cancel() {
   std::vector<WorkerClient::Call*> started;
   {
@@ -96,7 +97,7 @@ absl::Status WorkerCalls::Wait() {
     changed_.wait(lock, [this] { return running_ == 0; });
   }
   if (!failed_) return absl::OkStatus();
-  lock.unlock();  // all calls have ended: nothing changes any more
+  lock.unlock();  // all calls have ended, so nothing changes after this
   return Verdict();
 }
 
@@ -110,7 +111,7 @@ absl::Status WorkerCalls::Verdict() {
     }
   }
   const absl::Status& status = calls_[nearest].status;
-  // After a broken connection membership learns within a moment which process died.
+  // Soon after a broken connection, membership knows which process died.
   const bool broken = absl::IsUnavailable(status) || absl::IsCancelled(status);
   const absl::Status lost = broken ? pool_->AwaitLoss(kCauseMayTake) : pool_->health();
   if (!lost.ok()) return lost;

@@ -1,4 +1,4 @@
-// The same call to every rank at once, and its outcome. Internal to dispatch/.
+// Makes the same call to every rank at once, and joins the outcomes. Internal to dispatch/.
 #pragma once
 
 #include <condition_variable>
@@ -38,7 +38,7 @@ class WorkerCalls {
 
  private:
   struct Call {
-    std::unique_ptr<WorkerClient::Call> call;  // once its start has returned
+    std::unique_ptr<WorkerClient::Call> call;  // set when the function that starts the call has returned
     bool ended = false;
     absl::Status status;
   };
@@ -49,7 +49,7 @@ class WorkerCalls {
   WorkerPool* const pool_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<Call> calls_;  // by rank
+  std::vector<Call> calls_;  // entry r is rank r's call
   int running_;
   bool failed_ = false;
   bool cancelled_ = false;

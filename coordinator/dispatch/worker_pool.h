@@ -39,7 +39,7 @@ class WorkerPool {
   // OK, or Unavailable with the first loss.
   absl::Status health() const;
 
-  // As health, once a loss is known or `timeout` has passed.
+  // Returns health, once a loss is known or `timeout` has passed.
   absl::Status AwaitLoss(absl::Duration timeout) const;
 
   // Asks every worker to end its process, and waits for their answers up to `timeout`. Workers that are gone
@@ -55,7 +55,7 @@ class WorkerPool {
   mutable std::mutex mutex_;
   mutable std::condition_variable lost_;
   std::string why_lost_;             // empty: no rank is lost
-  std::vector<WorkerCalls*> calls_;  // under way
+  std::vector<WorkerCalls*> calls_;  // the calls under way
 };
 
 }  // namespace deeprack::coordinator

@@ -1,5 +1,5 @@
-// The events of workers' streams, and the stream as their receiver uses it. Free of gRPC, so that tests can
-// have workers join in process. Internal to membership/ and its tests.
+// The events of workers' streams, and the stream as its receiver uses it. Has no gRPC, so tests can have
+// workers join in one process. Internal to membership/ and its tests.
 #pragma once
 
 #include <cstdint>
@@ -24,11 +24,12 @@ class AttachStream {
 class AttachHandler {
  public:
   virtual ~AttachHandler() = default;
-  // The worker's member number, or the reason why it is refused. `stream` may be used until OnEnd returns.
+  // Returns the worker's member number, or the reason why the worker is refused. `stream` may be used until
+  // OnEnd returns.
   virtual absl::StatusOr<int> OnHello(const JoinedNode& node, AttachStream* stream) = 0;
   // An error ends the stream with that error.
   virtual absl::Status OnHeartbeat(int member, uint64_t steps_finished, bool busy) = 0;
-  // on_purpose: the worker said goodbye.
+  // on_purpose: the worker sent Goodbye.
   virtual void OnEnd(int member, const std::string& why, bool on_purpose) = 0;
 };
 

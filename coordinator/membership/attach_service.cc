@@ -13,8 +13,8 @@
 namespace deeprack::coordinator {
 namespace {
 
-// The address at which a worker serves: `said`, or the host of its connection `peer` when it names only a
-// port.
+// The address at which a worker serves. `said` is the worker's own address. If `said` has only a port, the
+// host is the host of its connection `peer`.
 absl::StatusOr<std::string> ServingAddress(const std::string& said, const std::string& peer, bool has_tls) {
   std::string text = said;
   if (absl::StartsWith(said, ":")) {
@@ -27,7 +27,7 @@ absl::StatusOr<std::string> ServingAddress(const std::string& said, const std::s
   return ToString(address);
 }
 
-// Deletes itself when the stream is over.
+// The stream of one worker. Deletes itself when the stream is over.
 class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, cluster::CoordinatorMessage>,
                      public AttachStream {
  public:
@@ -65,7 +65,7 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
     }
     if (!status.ok()) ended_because_ = std::string(status.message());
     if (member_) handler_->OnEnd(*member_, ended_because_, said_goodbye_);
-    const std::lock_guard lock(mutex_);  // OnDone follows when this function has returned
+    const std::lock_guard lock(mutex_);  // gRPC calls OnDone after this function has returned
     finished_ = true;
     Finish(ToGrpc(status));
   }
@@ -117,15 +117,15 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
   const bool has_tls_;
   const std::string peer_;
   AttachHandler* const handler_;
-  // Reads come one after the other; writes beside them.
+  // At most one read is under way. Writes run at the same time.
   cluster::WorkerMessage incoming_;
   std::optional<int> member_;
   std::string ended_because_ = "its connection broke: the process has died or the network failed";
   bool said_goodbye_ = false;
 
   std::mutex mutex_;
-  cluster::CoordinatorMessage outgoing_;             // while writing_
-  std::optional<cluster::CoordinatorMessage> next_;  // the latest counts
+  cluster::CoordinatorMessage outgoing_;             // used while writing_ is true
+  std::optional<cluster::CoordinatorMessage> next_;  // the latest message; it replaces an unsent one
   bool writing_ = false;
   bool finished_ = false;
 };

@@ -1,4 +1,4 @@
-// Roster::EndEpoch: the epoch is over although no member was lost.
+// Roster::EndEpoch: ends an epoch in which no member was lost.
 #include "coordinator/membership/roster.h"
 
 namespace deeprack::coordinator {

@@ -1,4 +1,4 @@
-// Roster::Expel: a member that sends heartbeats, but is of no use to its epoch.
+// Roster::Expel: removes a member that sends heartbeats but does no work for its epoch.
 #include <optional>
 
 #include "coordinator/membership/roster.h"

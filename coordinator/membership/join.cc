@@ -10,7 +10,7 @@ absl::StatusOr<int> Roster::OnHello(const JoinedNode& node, AttachStream* stream
   absl::StatusOr<int> member = table_.Join(node, clock_->Now());
   if (!member.ok()) {
     spdlog::warn("a worker was refused: {}", std::string(member.status().message()));
-    if (!table_.settled()) turned_down_ = member.status();  // WaitForWorld tells it
+    if (!table_.settled()) turned_down_ = member.status();  // WaitForWorld returns this status
     changed_.notify_all();
     return member;
   }

@@ -6,8 +6,8 @@
 namespace deeprack::coordinator {
 namespace {
 
-// When a rank dies, mpirun ends the others, and these say goodbye. A goodbye is reported this much later than
-// a broken connection, so that the first loss that is reported is the cause.
+// The delay of a goodbye. When a rank dies, mpirun ends the other ranks, and these say goodbye. A goodbye is
+// reported this much later than a broken connection, so that the cause is reported first.
 constexpr absl::Duration kGoodbyeWaits = absl::Milliseconds(200);
 
 }  // namespace

@@ -23,7 +23,7 @@ bool MemberTable::Heartbeat(MemberId id, uint64_t steps_finished, bool busy, abs
   const auto found = members_.find(id);
   if (found == members_.end()) return false;
   Member& member = found->second;
-  // Idle until now, or a step has ended: either way the time for the next one starts here.
+  // The member was idle until now, or has finished a step. The time for its next step starts here.
   if (!busy || !member.busy || steps_finished != member.steps_finished) member.last_progress = now;
   member.last_heartbeat = now;
   member.steps_finished = steps_finished;

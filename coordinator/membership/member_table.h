@@ -16,30 +16,29 @@
 
 namespace deeprack::coordinator {
 
-// A worker that is gone, or of no use any more.
+// A worker that is gone or does no work.
 struct Loss {
   Epoch epoch = 0;  // the epoch of which it was a member
-  Rank rank = -1;   // -1: it was lost before ranks were given out, and had no launch rank
+  Rank rank = -1;   // -1: the worker was lost before ranks were given out, and had no launch rank
   std::string host;
   int64_t pid = 0;
   std::string why;
-  bool place_is_open =
-      false;  // its epoch did not have all its workers yet: another worker may take its place
+  // True: the epoch did not have all its workers yet, so another worker may take the place.
+  bool place_is_open = false;
 };
 
 std::string ToString(const Loss& loss);  // "rank 1 (pid 4711 on node3) was lost: no heartbeat for 3s"
 
 struct HealthLimits {
   absl::Duration heartbeat_timeout = absl::Seconds(3);  // a worker without a heartbeat for this long is lost
-  absl::Duration stuck_timeout =
-      absl::Minutes(2);  // a busy worker that finishes no step for this long is lost
+  // A busy worker that finishes no step for this long is lost.
+  absl::Duration stuck_timeout = absl::Minutes(2);
 };
 
-// One epoch after the other. An epoch is open to workers until there is one for each rank, then it is
-// settled.
+// One epoch after the other. An epoch is open until each rank has a worker. Then it is settled.
 class MemberTable {
  public:
-  using MemberId = int;  // ascending in the order of joining; never given twice
+  using MemberId = int;  // ascending in the order of joining; never used twice
 
   MemberTable(const model::Layout& layout, Epoch epoch, const HealthLimits& limits)
       : layout_(layout), limits_(limits), epoch_(epoch) {}
@@ -47,23 +46,24 @@ class MemberTable {
   // Errors: those of CheckJoin (placement.h).
   absl::StatusOr<MemberId> Join(const JoinedNode& node, absl::Time now);
 
-  // False: the worker is no member any more.
+  // Returns false if the worker is no longer a member.
   bool Heartbeat(MemberId member, uint64_t steps_finished, bool busy, absl::Time now);
 
-  // The member is gone. nullopt when it was lost before, or is no member any more. In an open epoch after the
-  // first, its place is open to another worker again. In the first epoch no worker is expected to come twice.
+  // The member is gone. Returns nullopt if it was lost before, or is no longer a member. In an open epoch
+  // after the first, another worker may take the member's place. In the first epoch no worker is expected to
+  // come twice.
   std::optional<Loss> Lose(MemberId member, const std::string& why);
 
-  // The members whose heartbeats or steps have stopped. To be called several times a second: after a longer
-  // pause this process itself was asleep, and every member has the full time again.
+  // Returns the members whose heartbeats or steps have stopped. Call it several times a second: a longer
+  // pause means that this process itself was asleep, and then every member has the full time again.
   std::vector<Loss> CheckHealth(absl::Time now);
 
-  // Opens the next epoch. Lost workers are no members any more. The others stay, with their ranks, when these
-  // can meet again (CanMeetAgain); otherwise none stays.
+  // Opens the next epoch. Lost workers are no longer members. If the other workers can meet again
+  // (CanMeetAgain), they stay, with their ranks; otherwise no worker stays.
   void OpenNextEpoch(absl::Time now);
 
   bool complete() const { return std::ssize(members_) == layout_.world_size(); }
-  // Once complete: gives each member its rank, which settles the epoch.
+  // Call it once the epoch is complete. Gives each member its rank, which settles the epoch.
   absl::StatusOr<std::map<MemberId, Rank>> AssignRanks();
   bool settled() const { return settled_; }
 
@@ -78,7 +78,7 @@ class MemberTable {
     Rank rank = -1;
     bool lost = false;
     absl::Time last_heartbeat;
-    absl::Time last_progress;  // of the last finished step, or the last time without work
+    absl::Time last_progress;  // time of the last finished step, or the last time without work
     uint64_t steps_finished = 0;
     bool busy = false;
   };
@@ -87,7 +87,7 @@ class MemberTable {
   const HealthLimits limits_;
   Epoch epoch_;
   bool settled_ = false;
-  bool reopened_ = false;  // this is not the first epoch
+  bool reopened_ = false;  // true: this is not the first epoch
   std::map<MemberId, Member> members_;
   MemberId next_ = 0;
   absl::Time last_check_ = absl::InfiniteFuture();

@@ -1,5 +1,6 @@
-// The port at which workers join, and the watch over them. An epoch goes from the first hello of its workers,
-// one for each rank of the layout, to the first loss among them. With `reform` another epoch follows.
+// The port at which workers join, and the checks of their health. An epoch begins with the first hello of its
+// workers, one for each rank of the layout, and ends with the first loss among them. With `reform` another
+// epoch follows.
 #pragma once
 
 #include <functional>
@@ -33,11 +34,11 @@ class Membership {
   // Starts to listen. FailedPrecondition: open to the network without tls; Unavailable: the port is in use.
   // `clock` outlives this.
   static absl::StatusOr<std::unique_ptr<Membership>> Start(const MembershipOptions& options, Clock* clock);
-  ~Membership();  // closes all streams; no callback is called any more
+  ~Membership();  // closes all streams; no callback is called after this
 
   int port() const;  // 0 without a port
 
-  // Where workers join that are in this process.
+  // Workers in this process join through this handler.
   AttachHandler& handler() { return roster_; }
 
   // Blocks until every rank of the latest epoch has its worker. Errors:
@@ -53,21 +54,23 @@ class Membership {
   int expected() const { return roster_.expected(); }
   std::vector<Rank> missing() const { return roster_.missing(); }
 
-  // Opens the epoch after `epoch`, unless that is open already, as after a loss. Workers whose ranks can meet
-  // again are its first members. The others are told to leave, and must come as new processes.
+  // Opens the epoch after `epoch`, unless that epoch is open already, as it is after a loss. Workers whose
+  // ranks can meet again are its first members. The other workers are told to leave, and must join as new
+  // processes.
   void EndEpoch(Epoch epoch) { roster_.EndEpoch(epoch); }
 
-  // The worker that is `rank` in `epoch` is lost, though its heartbeats come. Nothing in another epoch.
+  // Loses the worker that is `rank` in `epoch`, although it sends heartbeats. Does nothing if another epoch
+  // is open.
   void Expel(Epoch epoch, Rank rank, const std::string& why) { roster_.Expel(epoch, rank, why); }
 
-  // `on_loss` is called once for every worker that had joined and is lost, before this call or after it, from
-  // threads of this object or from the thread that calls Expel. It must not block. With `reform` only the
-  // first loss of an epoch is told, and no loss in an epoch after the first that does not have all its
-  // workers yet. A loss is noticed when the stream breaks (at once), when heartbeats stop and when a rank
-  // with work makes no progress.
+  // Calls `on_loss` once for every worker that had joined and is lost, before this call or after it. The
+  // calls come from threads of this object or from the thread that calls Expel. `on_loss` must not block.
+  // With `reform` it is called only for the first loss of an epoch, and in an epoch after the first only when
+  // the epoch has had all its workers. A loss is noticed when the stream breaks (at once), when heartbeats
+  // stop, and when a rank with work makes no progress.
   void OnLoss(std::function<void(const Loss&)> on_loss) { roster_.OnLoss(std::move(on_loss)); }
 
-  // From now on workers that leave are not lost: they have been told to stop.
+  // From now on a worker that leaves is not lost: the workers have been told to stop.
   void ExpectDepartures() { roster_.ExpectDepartures(); }
 
  private:

@@ -1,5 +1,5 @@
-// Decides whether the cluster tries another epoch. Ranks that are lost again and again soon after they serve
-// have a fault, which ends serving. Pure.
+// Decides whether the cluster tries another epoch. If ranks are lost again and again soon after serving
+// began, the ranks have a fault, and serving ends. Pure.
 #pragma once
 
 #include <optional>
@@ -17,8 +17,8 @@ class RecoveryLimit {
 
   void ServingBegan(absl::Time now) { serving_since_ = now; }
 
-  // An epoch is over, or never served. Unavailable, with `why`, when more than kMostInARow epochs in a row
-  // ended within kLongEnough.
+  // An epoch is over, or never served. Returns Unavailable, with `why`, when more than kMostInARow epochs in
+  // a row ended within kLongEnough.
   absl::Status EpochEnded(absl::Time now, const absl::Status& why);
 
  private:

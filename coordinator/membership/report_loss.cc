@@ -1,4 +1,4 @@
-// Roster::OnLoss and Report: who is told of a loss.
+// Roster::OnLoss and Report: report each loss to the callbacks.
 #include <spdlog/spdlog.h>
 
 #include <utility>
@@ -21,7 +21,7 @@ void Roster::OnLoss(std::function<void(const Loss&)> on_loss) {
 void Roster::Report(const Loss& loss) {
   {
     const std::lock_guard lock(mutex_);
-    // The epoch of such a loss is over, or goes on with another worker in its place.
+    // The epoch of this loss is over, or another worker takes the lost worker's place in it.
     if (loss.place_is_open || loss.epoch != table_.epoch()) {
       spdlog::info("then {}", ToString(loss));
       return;

@@ -33,7 +33,7 @@ void Roster::OpenNextEpoch() {
 
 void Roster::Settle() {
   auto ranks = table_.AssignRanks();
-  DR_CHECK(ranks.ok());  // each was checked against the others when it joined
+  DR_CHECK(ranks.ok());  // each member was checked against the others when it joined
   ranks_ = *std::move(ranks);
   for (const auto& [id, stream] : streams_) {
     const auto member = ranks_.find(id);

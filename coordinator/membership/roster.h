@@ -1,8 +1,9 @@
 // The members of the epochs, shared by the threads of workers' streams, the health timer and the coordinator.
-// One operation a file: join, heartbeat, leave, check_health, wait_for_world, end_epoch, expel, report_loss.
+// Each operation has its own file: join, heartbeat, leave, check_health, wait_for_world, end_epoch, expel,
+// report_loss.
 //
-// MemberTable has the rules; the roster adds locks, callbacks and the welcome to each epoch. It knows no
-// network.
+// MemberTable has the rules. The roster adds locks, callbacks and the welcome to each epoch. The roster does
+// not depend on the network.
 #pragma once
 
 #include <condition_variable>
@@ -52,7 +53,8 @@ class Roster final : public AttachHandler {
         clock_(clock),
         table_(options.layout, options.epoch, options.health) {}
 
-  // Thread-safe, all of them. The contracts of those that Membership has too are in membership.h.
+  // All of these methods are thread-safe. If Membership has a method of the same name, its contract is in
+  // membership.h.
   absl::StatusOr<World> WaitForWorld(absl::Duration timeout);
   void EndEpoch(Epoch epoch);
   void Expel(Epoch epoch, Rank rank, const std::string& why);
@@ -78,10 +80,10 @@ class Roster final : public AttachHandler {
     absl::Time report_at;
   };
 
-  // With callback_mutex_ held: each callback is told each loss once.
+  // Call it with callback_mutex_ held, so that each callback gets each loss once.
   void Report(const Loss& loss);
 
-  // These three with mutex_ held.
+  // Call these three with mutex_ held.
   bool first() const { return table_.epoch() == first_epoch_; }
   void OpenNextEpoch();
   void Settle();  // gives out the ranks of an epoch that is complete
@@ -90,18 +92,18 @@ class Roster final : public AttachHandler {
   const Epoch first_epoch_;
   Clock* const clock_;
 
-  std::mutex callback_mutex_;  // before mutex_, where both are held
+  std::mutex callback_mutex_;  // locked before mutex_ where both are held
   std::vector<std::function<void(const Loss&)>> callbacks_;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   MemberTable table_;
-  std::map<int, AttachStream*> streams_;  // open ones, by member
+  std::map<int, AttachStream*> streams_;  // the open streams, by member
   std::map<int, Rank> ranks_;             // by member; empty until all have joined
-  std::vector<Departure> departures_;     // not yet reported
+  std::vector<Departure> departures_;     // departures that are not yet reported
   std::vector<Loss> losses_;
   absl::Status turned_down_;  // the last refusal in this epoch
-  bool departing_ = false;    // members that leave are not lost
+  bool departing_ = false;    // true: members that leave are not lost
 };
 
 }  // namespace deeprack::coordinator

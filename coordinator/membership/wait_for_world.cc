@@ -1,4 +1,4 @@
-// Roster::WaitForWorld: until every rank has its worker.
+// Roster::WaitForWorld: waits until every rank has its worker.
 #include "absl/strings/str_cat.h"
 #include "coordinator/membership/roster.h"
 

@@ -15,7 +15,8 @@ std::string NameOf(const JoinedNode& node) {
 
 Rank SettledRank(const JoinedNode& node) { return node.launch_rank >= 0 ? node.launch_rank : node.kept_rank; }
 
-// Entry i is node i's rank, or negative when no rank is free for it. `left`: the ranks without a node.
+// Entry i is node i's rank, or negative when no rank is free for node i. `left` gets the ranks without a
+// node.
 std::vector<Rank> GiveRanks(const model::Layout& layout, std::span<const JoinedNode> joined,
                             std::vector<Rank>& left) {
   std::set<Rank> open;

@@ -13,9 +13,9 @@
 
 namespace deeprack::coordinator {
 
-// A worker that has joined, or asks to.
+// A worker that has joined or asks to join.
 struct JoinedNode {
-  int32_t launch_rank = -1;  // in the launcher's world; -1: no launcher started it
+  int32_t launch_rank = -1;  // its rank in the launcher's world; -1: no launcher started it
   int32_t launch_world = 1;  // ranks of the launcher's world
   std::string host;
   int64_t pid = 0;
@@ -33,15 +33,15 @@ absl::Status CheckJoin(const model::Layout& layout, std::span<const JoinedNode> 
                        const JoinedNode& next);
 
 // Entry i is the rank of node i: its launch rank, else its kept rank, else the lowest free rank, in the order
-// of joining. FailedPrecondition when workers are missing; the message is DescribeMissing's.
+// of joining. FailedPrecondition when workers are missing, with the message of DescribeMissing.
 absl::StatusOr<std::vector<Rank>> AssignRanks(const model::Layout& layout,
                                               std::span<const JoinedNode> joined);
 
 // How the ranks exchange data. kLauncher: in mpirun's world, or in a world of one. kNccl: cards over NCCL.
 enum class DataPlane { kLauncher, kNccl };
 
-// kNccl when there are several ranks, each can use NCCL, and each has a card of its own. NCCL does not serve
-// two ranks of one card.
+// kNccl when there are several ranks, each can use NCCL, and each has its own card. NCCL does not serve two
+// ranks on one card.
 DataPlane ChooseDataPlane(std::span<const JoinedNode> joined);
 
 // True when these ranks can form a new world without new processes: over NCCL, or as a single rank. An MPI

@@ -27,18 +27,19 @@ struct Request {
 
 enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };
 
-// What happened to one sequence in one step.
+// The outcome of one step for one sequence.
 struct TokenEvent {
   SequenceId sequence = 0;
   bool has_token = false;
   TokenId token = 0;
-  model::PositionLogprobs logprobs;                      // if asked for
-  std::vector<model::PositionLogprobs> prompt_logprobs;  // those of this step's chunk, in order
-  FinishReason finish = FinishReason::kNone;             // not kNone: this is the sequence's last event
-  absl::Status error;                                    // with kError
-  int32_t cached_tokens = 0;                             // prompt tokens found in the prefix cache
-  absl::Time first_scheduled =
-      absl::InfiniteFuture();  // start of its first step; InfiniteFuture: no step yet
+  model::PositionLogprobs logprobs;  // if asked for
+  // Of the prompt tokens in this step's chunk, in order.
+  std::vector<model::PositionLogprobs> prompt_logprobs;
+  FinishReason finish = FinishReason::kNone;  // not kNone: this is the sequence's last event
+  absl::Status error;                         // with kError
+  int32_t cached_tokens = 0;                  // prompt tokens found in the prefix cache
+  // The start of its first step; InfiniteFuture: no step yet.
+  absl::Time first_scheduled = absl::InfiniteFuture();
 };
 
 // Receives a sequence's events, in order. Called on the step loop's thread; must not block.

@@ -23,7 +23,7 @@ absl::StatusOr<std::vector<TokenEvent>> Scheduler::Apply(const model::StepResult
   return events;
 }
 
-// The result comes from other machines: it is compared with the plan before any of it is used.
+// The result comes from other machines, so all of it is compared with the plan before any part is used.
 absl::Status Scheduler::CheckResult(const model::StepResult& result) const {
   if (in_step_.empty() || result.epoch != epoch_ || result.step != next_step_ - 1) {
     return absl::InternalError(absl::StrCat("a result of epoch ", result.epoch, ", step ", result.step,
@@ -50,7 +50,8 @@ absl::Status Scheduler::CheckResult(const model::StepResult& result) const {
                        sampled ? " has no token in the result" : " has a token nobody asked for"));
     }
     if (sequence.prompt_logprobs_due()) {
-      // One entry for each token known to follow a chunk position: inside the chunk, and the prompt's next.
+      // One entry for each chunk position whose next token is known: the next token is in the chunk, or is
+      // the prompt's next one.
       const int32_t end = sequence.num_computed + sequence.chunk;
       const size_t entries = sequence.chunk - 1 + (end < sequence.prompt_size ? 1 : 0);
       if (answer.prompt_logprobs.size() != entries) {
@@ -65,7 +66,7 @@ absl::Status Scheduler::CheckResult(const model::StepResult& result) const {
 
 TokenEvent Scheduler::ApplyTo(Sequence& sequence, const model::SequenceResult& result) {
   TokenEvent event{.sequence = sequence.id, .cached_tokens = sequence.cached_tokens};
-  if (sequence.decoding()) {  // all that a broken step left to be replayed is done
+  if (sequence.decoding()) {  // the sequence has replayed all positions that a broken step took from it
     sequence.broken_steps = 0;
     suspects_.erase(sequence.id);
   }

@@ -10,7 +10,7 @@
 namespace deeprack::coordinator {
 namespace {
 
-// The broken steps in a row after which a sequence runs alone, and after which it ends.
+// Broken steps in a row. After kSuspect of them a sequence runs alone; after kConvicted of them it ends.
 constexpr int32_t kSuspect = 2;
 constexpr int32_t kConvicted = 3;
 
@@ -62,11 +62,12 @@ std::vector<TokenEvent> Scheduler::Resume(Epoch epoch, int32_t blocks_per_dp_ran
   return events;
 }
 
-// The sequence's last event when the pages are now too few for it; nullopt when they suffice.
+// Returns the sequence's last event if the new pages are too few for it; nullopt if they suffice.
 std::optional<TokenEvent> Scheduler::FitAnew(Sequence& sequence) const {
   const int64_t limit = limits_.positions();
   sequence.max_size = static_cast<int32_t>(std::min<int64_t>(sequence.max_size, limit));
-  // The sequence is computed up to its last token, and needs room for one more.
+  // The sequence's positions up to its last token are computed. A sequence that goes on needs one position
+  // more.
   const bool goes_on = sequence.output_size() > 0 || sequence.request.max_tokens > 0;
   if (sequence.size() + (goes_on ? 1 : 0) <= limit) return std::nullopt;
   TokenEvent event{.sequence = sequence.id, .cached_tokens = sequence.cached_tokens};

@@ -12,7 +12,7 @@ std::optional<model::StepPlan> Scheduler::Plan() {
   preempted_in_this_plan_ = false;
   for (Group& group : groups_) {
     group.step_tokens_left = limits_.max_step_tokens;
-    group.logprob_bytes_left = limits_.max_message_bytes / 2;  // decodes have the other half: see Place
+    group.logprob_bytes_left = limits_.max_message_bytes / 2;  // decodes use the other half: see Place
   }
   if (!suspects_.empty()) {
     PlanAlone(at(*suspects_.begin()));
@@ -31,7 +31,7 @@ std::optional<model::StepPlan> Scheduler::Plan() {
   return plan;
 }
 
-// The other sequences wait, and keep their pages as far as the suspect does not need them.
+// Plans only the suspect. The other sequences wait; they keep their pages unless the suspect needs them.
 void Scheduler::PlanAlone(Sequence& suspect) {
   if (waiting_.contains(suspect.id)) {
     std::optional<Placement> placement = Place(suspect);
@@ -52,7 +52,7 @@ void Scheduler::PlanAlone(Sequence& suspect) {
   ScheduleChunk(suspect);
 }
 
-// The youngest running sequence other than `spared`; nullptr when there is none.
+// The youngest running sequence other than `spared`; nullptr if there is none.
 Sequence* Scheduler::YoungestBut(SequenceId spared) {
   SequenceId youngest = 0;
   for (const Group& group : groups_) {
@@ -63,7 +63,7 @@ Sequence* Scheduler::YoungestBut(SequenceId spared) {
   return youngest > 0 ? &at(youngest) : nullptr;
 }
 
-// Each sequence fits alone (CheckRequest), so the oldest one stays.
+// The oldest sequence is never preempted here: each sequence fits alone (CheckRequest).
 void Scheduler::PreemptToFitMessage() {
   plan_bytes_ = 0;
   SequenceId oldest = 0;
@@ -81,13 +81,13 @@ void Scheduler::PreemptToFitMessage() {
   }
 }
 
-// A bound on the sequence's share of the plan, without its chunk.
+// An upper bound on the bytes of this sequence in the plan, without its chunk.
 int64_t Scheduler::PlanBytes(const Sequence& sequence) const {
   return model::MostSequencePlanBytes(BlocksFor(sequence.size()), sequence.counter.size(),
                                       std::ssize(sequence.request.sampling.logit_bias));
 }
 
-// A bound on the result of a step in which every sequence of the group samples.
+// An upper bound on the result's bytes when every sequence of the group samples.
 int64_t Scheduler::DecodeResultBytes(const Group& group) const {
   int64_t bytes = 0;
   for (SequenceId id : group.running) {
@@ -100,7 +100,7 @@ void Scheduler::PlanDecodes() {
   for (Group& group : groups_) {
     const std::vector<SequenceId> by_age(group.running.begin(), group.running.end());
     for (SequenceId id : by_age) {
-      if (!group.running.contains(id)) continue;  // preempted for an older one
+      if (!group.running.contains(id)) continue;  // this loop preempted it for an older one
       Sequence& sequence = at(id);
       if (sequence.decoding() && ReserveOrPreempt(sequence)) Schedule(sequence, 1);
     }
@@ -146,7 +146,8 @@ void Scheduler::Admit(Sequence& sequence, const Placement& placement) {
   ScheduleChunk(sequence);
 }
 
-// The next chunk of a prefill, as far as the group's share of the step reaches; maybe none.
+// Schedules the next chunk of a prefill: as many tokens as the group's share of the step allows, perhaps
+// none.
 void Scheduler::ScheduleChunk(Sequence& sequence) {
   Group& group = groups_[sequence.dp_rank];
   int32_t tokens = std::min(sequence.remaining(), group.step_tokens_left);
@@ -166,11 +167,11 @@ void Scheduler::Schedule(Sequence& sequence, int32_t tokens) {
   in_step_.push_back(sequence.id);
 }
 
-// Makes sure that the sequence's next position has a slot. False when the sequence itself was preempted.
+// Gives the sequence's next position a slot. Returns false when the sequence itself was preempted.
 bool Scheduler::ReserveOrPreempt(Sequence& sequence) {
   Group& group = groups_[sequence.dp_rank];
   while (!sequence.blocks.Reserve(sequence.size())) {
-    // The youngest is never one that this plan has scheduled: those are older than `sequence`.
+    // This plan has scheduled only sequences older than `sequence`, so it has not scheduled the youngest one.
     Sequence& youngest = at(*group.running.rbegin());
     Preempt(youngest);
     if (youngest.id == sequence.id) return false;
@@ -184,7 +185,7 @@ void Scheduler::Preempt(Sequence& sequence) {
   ++totals_.preemptions;
 }
 
-// Moves a running sequence into the queue, without its pages.
+// Moves a running sequence into the queue and frees its pages.
 void Scheduler::PutBack(Sequence& sequence) {
   DR_CHECK(sequence.chunk == 0);
   sequence.blocks.Clear();
@@ -193,11 +194,11 @@ void Scheduler::PutBack(Sequence& sequence) {
   waiting_.insert(sequence.id);
 }
 
-// The dp group to run a waiting sequence, and the cached pages that it starts from there; nullopt when no
-// group has room now.
+// The dp group that can run a waiting sequence, and the cached pages from which the sequence starts there.
+// nullopt if no group has room now.
 std::optional<Scheduler::Placement> Scheduler::Place(const Sequence& sequence) const {
-  // At least one token is computed, for its logits; and where log-probabilities of the prompt are still due,
-  // every position from there on.
+  // The last token is always computed, for its logits. If log-probabilities of the prompt are still due,
+  // every position from the first due one on is computed.
   int32_t reusable = std::min(sequence.size() - 1, SharedEnd(sequence));
   if (sequence.prompt_logprobs_due()) reusable = std::min(reusable, sequence.next_prompt_logprob - 1);
   const auto prefix = absl::MakeConstSpan(sequence.tokens).first(reusable);
@@ -214,7 +215,7 @@ std::optional<Scheduler::Placement> Scheduler::Place(const Sequence& sequence) c
       continue;
     }
     std::vector<BlockPool::Page> cached = group.pool.Lookup(sequence.request.cache_salt, prefix);
-    // A cached page without a holder counts as available until it is adopted.
+    // Cached pages without a holder count as available. Adopting them takes them away.
     const auto unheld = std::count_if(cached.begin(), cached.end(), [&](const BlockPool::Page& page) {
       return group.pool.references(page.block) == 0;
     });

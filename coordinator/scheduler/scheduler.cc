@@ -12,7 +12,7 @@ namespace deeprack::coordinator {
 
 absl::Status CheckPlanSize(const SchedulerLimits& limits) {
   const int64_t chunks = int64_t{limits.dp} * limits.max_step_tokens * model::kMostIdBytes;
-  // A sequence without penalties and biases always has a place.
+  // A sequence without penalties and biases must always fit the plan.
   const int64_t sequence = model::MostSequencePlanBytes(BlocksFor(limits.max_context), 0, 0);
   if (sequence <= limits.plan_bytes_for_sequences()) return absl::OkStatus();
   return absl::InvalidArgumentError(
@@ -57,7 +57,7 @@ absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request)
 Scheduler::Scheduler(const SchedulerLimits& limits, Epoch epoch) : limits_(limits), epoch_(epoch) {
   DR_CHECK(limits.dp > 0 && limits.blocks_per_dp_rank > 0 && limits.max_context > 0);
   DR_CHECK(limits.max_step_tokens > 0 && limits.max_sequences > 0);
-  // One position's log-probabilities fit the half of a result that prompts have.
+  // The log-probabilities of one position must fit the half of a result that is for prompts.
   DR_CHECK(limits.max_message_bytes / 2 >= model::MostPositionLogprobsBytes(model::kMostTopLogprobs));
   MakeGroups();
 }
@@ -114,7 +114,8 @@ std::vector<TokenEvent> Scheduler::Abort(const absl::Status& why) {
 
 TokenEvent Scheduler::EndStalled() {
   DR_CHECK(in_step_.empty() && !sequences_.empty());
-  // A suspect was to run alone. Else the oldest sequence: it is preempted for no other one.
+  // The stalled sequence is the first suspect, which was to run alone. Without suspects it is the oldest
+  // sequence, because no other sequence can preempt it.
   const SequenceId id = suspects_.empty() ? sequences_.begin()->first : *suspects_.begin();
   const Sequence& sequence = at(id);
   int64_t most_available = 0;
@@ -136,7 +137,7 @@ void Scheduler::Remove(SequenceId id) {
   if (waiting_.erase(id) == 0) {
     groups_[sequence.dp_rank].running.erase(id);
   }
-  sequences_.erase(id);  // its block table gives the blocks back
+  sequences_.erase(id);  // the sequence's block table returns its blocks
 }
 
 ServingStats Scheduler::Stats() const {

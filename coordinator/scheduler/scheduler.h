@@ -1,11 +1,11 @@
-// The only place that decides what runs. A pure state machine: no clock, network, thread or randomness; the
-// same calls in the same order give the same plans.
+// Decides alone which sequences run in each step. A pure state machine: no clock, network, thread or
+// randomness; the same calls in the same order give the same plans.
 //
 //   Add, Cancel    any time
 //   Plan           -> StepPlan     the step is under way from here
 //   Apply(result)  -> events       until here; then the next Plan
-//   Interrupt      -> events       the epoch is over, in the midst of a step or between two
-//   Resume         -> events       a new one has begun; then the next Plan
+//   Interrupt      -> events       the epoch is over, during a step or between two steps
+//   Resume         -> events       a new epoch has begun; then the next Plan
 //
 // Policy
 // - Every sequence that decodes gets its one token first; the rest of max_step_tokens (per dp group) goes
@@ -17,26 +17,26 @@
 //   at once, so a prefill never stops half way. Of the groups that fit, the scheduler takes the one with the
 //   most free room plus cached prefix.
 // - When a decode finds no block, the youngest sequence of its group is preempted (perhaps the decoding one
-//   itself): its blocks go back, and it waits again at its place in the order of arrival. Its output so far
-//   is replayed behind its prompt; draws are by position, so the sequence continues with the tokens that it
-//   would have had. The oldest sequence is never preempted by another, and each sequence fits alone, so all
-//   come to an end. No sequence is admitted in a step that had to preempt.
+//   itself): its blocks become free, and the sequence waits again at its place in the order of arrival. Its
+//   output so far is replayed behind its prompt. Draws depend on the position, so the sequence continues with
+//   the same tokens as without preemption. No other sequence preempts the oldest one, and each sequence fits
+//   alone, so all sequences come to an end. No sequence is admitted in a step that had to preempt.
 // - A plan fits one message of max_message_bytes (model/step/message_size.h). Sequences with penalties send
-//   their token counts and are the large ones. When running sequences outgrow the message, the youngest of
-//   all groups are preempted. A request that would not fit alone is refused. Results fit one message too:
-//   prompt chunks with log-probabilities are cut so.
-// - Full blocks, of prompt and of output, are found again by later sequences of equal history and salt. Where
-//   prompts are computed in a form of their own (SchedulerLimits::prefill_attention), only blocks that lie
-//   wholly within prompts are published and found: a found block then holds the bits that the finder would
-//   have computed.
+//   their token counts, so they take the most bytes. When running sequences outgrow the message, the youngest
+//   sequences of all groups are preempted. A request that would not fit alone is refused. Results fit one
+//   message too: prompt chunks with log-probabilities are made short enough.
+// - Later sequences with the same history and salt use full blocks again, of prompt and of output. If prompts
+//   are computed in another form than outputs (SchedulerLimits::prefill_attention), only blocks that lie
+//   wholly within prompts are published and found. A found block then holds the bits that the sequence itself
+//   would have computed.
 // - An interruption takes every page away: all sequences wait again, in order of arrival, and are replayed as
 //   preempted ones are.
-// - One request must not bring the ranks down for all, again and again. A sequence that takes part in two
+// - One request must not end the ranks of all requests again and again. A sequence that takes part in two
 //   broken steps and decodes nothing in between is a suspect. Suspects run alone, the oldest first, until
-//   each has decoded a token; a suspect that breaks its step alone ends with an error. Two losses by chance
-//   thus cost time only, and a third one costs the one sequence that was alone with it. A sequence does not
-//   run alone after a single broken step: machines fail more often than requests are deadly, and replaying
-//   sequences one by one is slow.
+//   each has decoded a token. A suspect that breaks its step alone ends with an error. So two losses by
+//   chance cost only time, and a third loss costs only the sequence that ran alone in that step. A sequence
+//   does not run alone after a single broken step: machines fail more often than requests break them, and
+//   replaying sequences one by one is slow.
 #pragma once
 
 #include <map>
@@ -58,17 +58,17 @@
 
 namespace deeprack::coordinator {
 
-// Whether plans under these limits fit one message. InvalidArgument with the numbers if not. Reads dp,
+// Checks that plans under these limits fit one message. If not, InvalidArgument with the numbers. Reads dp,
 // max_step_tokens, max_context and max_message_bytes.
 absl::Status CheckPlanSize(const SchedulerLimits& limits);
 
-// Whether a request can ever run under these limits. InvalidArgument with the numbers if not. Pure, so that
-// any thread may ask before it queues. A request whose prompt fits but whose max_tokens reaches beyond the
-// context or the cache is good: it ends there with kLength.
+// Checks that a request can run under these limits. If not, InvalidArgument with the numbers. Pure, so any
+// thread may call it before it queues the request. A request is valid if its prompt fits, even if its
+// max_tokens reaches beyond the context or the cache: the sequence then ends there with kLength.
 absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request);
 
 class Scheduler {
-  friend class SchedulerPeer;  // of the tests: takes pages away, as a fault would
+  friend class SchedulerPeer;  // a class of the tests that takes pages away, as a fault would
 
  public:
   // Limits must be positive numbers (a bug otherwise).
@@ -77,32 +77,33 @@ class Scheduler {
   // Queues a request under an id greater than all before. Errors: those of CheckRequest.
   absl::Status Add(SequenceId id, Request request);
 
-  // Ends a sequence. Returns its last event, or nullopt when it is unknown (finished before) or in the step
-  // under way: then its last event comes from Apply, and its blocks stay as they are until then.
+  // Ends a sequence and returns its last event. Returns nullopt if the sequence is unknown (it has finished),
+  // or if it takes part in the step under way: then Apply returns its last event, and its blocks stay as they
+  // are until then.
   std::optional<TokenEvent> Cancel(SequenceId id);
 
-  // The next step; nullopt when there is no sequence. No step may be under way.
+  // Returns the next step; nullopt when there is no sequence. No step may be under way.
   std::optional<model::StepPlan> Plan();
 
-  // To be called when Plan gave nullopt although sequences are there, which is a fault of the scheduler. Ends
-  // the one sequence that could not be planned (kError, Internal) and returns its last event; the others go
-  // on.
+  // Call it when Plan returned nullopt although there are sequences, which is a fault of the scheduler. Ends
+  // the one sequence that could not be planned (kError, Internal) and returns its last event. The other
+  // sequences continue.
   TokenEvent EndStalled();
 
-  // Takes in the answer to the last plan. Events in the plan's order; a sequence that only prefilled has
-  // none. Internal when the answer does not belong to the plan; nothing has changed then.
+  // Applies the result of the last plan. Returns events in the plan's order; a sequence that only prefilled
+  // has none. Internal when the result does not belong to the plan; then nothing has changed.
   absl::StatusOr<std::vector<TokenEvent>> Apply(const model::StepResult& result);
 
-  // The ranks are gone, and with them every page; a step that is under way is given up. All sequences wait
-  // again but those that end: the step's cancelled ones, and a suspect that was alone in it (kError, with
-  // `why`). Until Resume there is no Plan.
+  // The ranks are gone, and with them every page. A step that is under way is given up. All sequences wait
+  // again, except the sequences that end: the step's cancelled ones, and a suspect that was alone in the step
+  // (kError, with `why`). Plan must not be called until Resume.
   std::vector<TokenEvent> Interrupt(const absl::Status& why);
 
   // Continues with new ranks, each with `blocks_per_dp_rank` pages. With fewer pages than before, sequences
-  // that have grown beyond what a group holds end: kLength where they reach it exactly, else kError.
+  // that are too long for a group's pages end: with kLength if they fill the pages exactly, else with kError.
   std::vector<TokenEvent> Resume(Epoch epoch, int32_t blocks_per_dp_rank);
 
-  // Ends every sequence with kError, also in the midst of a step.
+  // Ends every sequence with kError, also during a step.
   std::vector<TokenEvent> Abort(const absl::Status& why);
 
   bool idle() const { return sequences_.empty(); }
@@ -111,18 +112,19 @@ class Scheduler {
   ServingStats Stats() const;
 
  private:
-  struct Group {  // one dp rank's share of the cache and of the step
+  struct Group {  // the share of one dp rank in the cache and in the step
     BlockPool pool;
     std::set<SequenceId> running;
     int32_t step_tokens_left = 0;
-    int64_t logprob_bytes_left = 0;  // of this step's result, for log-probabilities of prompts
+    // Bytes of this step's result that are left for log-probabilities of prompts.
+    int64_t logprob_bytes_left = 0;
   };
   struct Placement {
     int32_t dp_rank = 0;
     std::vector<BlockPool::Page> cached;
   };
 
-  // Plan's phases (plan.cc).
+  // The phases of Plan (plan.cc).
   void PlanAlone(Sequence& suspect);
   void PlanDecodes();
   void PlanPrefills();
@@ -142,13 +144,13 @@ class Scheduler {
   int32_t SharedEnd(const Sequence& sequence) const;
   model::SequencePlan PlanOf(const Sequence& sequence) const;
 
-  // Apply's (apply.cc).
+  // The parts of Apply (apply.cc).
   absl::Status CheckResult(const model::StepResult& result) const;
   TokenEvent ApplyTo(Sequence& sequence, const model::SequenceResult& result);
   void TakePromptLogprobs(Sequence& sequence, int32_t first_position, const model::SequenceResult& result,
                           TokenEvent& event);
 
-  // Interrupt's and Resume's (interrupt.cc).
+  // The parts of Interrupt and Resume (interrupt.cc).
   void GiveUpStep(const absl::Status& why, std::vector<TokenEvent>& events);
   std::optional<TokenEvent> FitAnew(Sequence& sequence) const;
 
@@ -165,10 +167,10 @@ class Scheduler {
   std::vector<SequenceId> in_step_;  // the step under way, in the plan's order
   bool interrupted_ = false;
   bool preempted_in_this_plan_ = false;
-  int64_t plan_bytes_ = 0;  // of the running sequences, in this plan
+  int64_t plan_bytes_ = 0;  // bytes of the running sequences in this plan
   SequenceId last_id_ = 0;
   StepId next_step_ = 1;
-  ServingStats totals_;  // the counters of Stats; gauges are filled in there
+  ServingStats totals_;  // the counters of Stats; Stats fills in the gauges
 };
 
 }  // namespace deeprack::coordinator

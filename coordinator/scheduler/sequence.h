@@ -1,4 +1,4 @@
-// One sequence on its way from request to last token. State only; the scheduler moves it.
+// One sequence on its way from request to last token. It is state only; the scheduler changes it.
 #pragma once
 
 #include <cstdint>
@@ -13,24 +13,25 @@ namespace deeprack::coordinator {
 
 struct Sequence {
   SequenceId id = 0;
-  Request request;              // its prompt is the start of `tokens` and has been moved there
-  std::vector<TokenId> tokens;  // the prompt, then the output: what a replay computes again
+  Request request;              // request.prompt has been moved to the start of `tokens`
+  std::vector<TokenId> tokens;  // the prompt, then the output; a replay computes all of them again
   int32_t prompt_size = 0;
   int32_t max_size = 0;  // the sequence ends when `tokens` has this size
   TokenCounter counter;  // filled while penalties are used
 
-  // While running.
+  // While the sequence runs.
   int32_t dp_rank = -1;
   int32_t num_computed = 0;  // positions whose KV is in `blocks`
   BlockTable blocks;
-  int32_t chunk = 0;       // tokens in the step under way; 0: the step leaves it out
-  bool cancelled = false;  // in the step under way: the sequence ends when the step is applied
+  int32_t chunk = 0;  // tokens in the step under way; 0: the step leaves it out
+  // The sequence was cancelled in the step under way, and ends when the step is applied.
+  bool cancelled = false;
 
   // Kept over preemptions.
   bool admitted_before = false;
   int32_t cached_tokens = 0;        // prompt tokens found in the prefix cache at the first admission
   int32_t next_prompt_logprob = 1;  // position of the first prompt token whose log-probability is still due
-  int32_t broken_steps = 0;         // in which it took part since it last decoded a token
+  int32_t broken_steps = 0;         // broken steps in which it took part since it last decoded a token
 
   int32_t size() const { return static_cast<int32_t>(tokens.size()); }
   int32_t remaining() const { return size() - num_computed; }

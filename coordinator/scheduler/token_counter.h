@@ -15,9 +15,9 @@ class TokenCounter {
   void AddPrompt(absl::Span<const TokenId> tokens);
   void AddOutput(TokenId token);
 
-  // Distinct tokens.
+  // The number of distinct tokens.
   int64_t size() const { return static_cast<int64_t>(counts_.size()); }
-  // In ascending order of tokens.
+  // The counts in ascending order of tokens.
   std::vector<model::TokenCount> counts() const;
 
  private:

@@ -1,5 +1,5 @@
-// Fuzzes the GGUF reader: a file is refused, or its tensors lie inside the file and do not overlap, and its
-// config and tokenizer are valid for everything that is derived from them.
+// Fuzzes the GGUF reader. A file is refused, or its tensors lie inside the file and do not overlap, and all
+// code that uses its config and tokenizer accepts them.
 #include <algorithm>
 #include <cstdint>
 #include <string>

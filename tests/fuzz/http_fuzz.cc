@@ -1,6 +1,6 @@
-// The bytes of a connection from anybody: the server answers with whole HTTP/1.1 responses, whose errors are
-// OpenAI error objects, and closes the connection. A socket pair stands for the network; one thread runs
-// everything. No cluster is there, so a request that is in order ends with 503.
+// Fuzzes a connection with bytes from an untrusted client. The server answers with whole HTTP/1.1 responses,
+// whose errors are OpenAI error objects, and closes the connection. A socket pair takes the place of the
+// network, and one thread runs everything. There is no cluster, so a valid request is answered with 503.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,7 +35,7 @@ HttpShared& Shared() {
   static HttpShared* const shared = [] {
     auto* made = new HttpShared();
     made->options.max_header_bytes = 1024;
-    made->options.max_body_bytes = 8192;  // below kMaxInlineBodyBytes: no work runs aside
+    made->options.max_body_bytes = 8192;  // below kMaxInlineBodyBytes, so no work runs on another thread
     made->handler = MakeRouter(context);
     made->error_body = HttpErrorBody;
     made->work = std::make_unique<WorkPool>(0, 0);
@@ -44,7 +44,7 @@ HttpShared& Shared() {
   return *shared;
 }
 
-// Everything that can be read without waiting.
+// Reads everything that can be read without waiting.
 void ReadAvailable(int socket, std::string& received) {
   char buffer[4096];
   for (;;) {
@@ -66,8 +66,8 @@ void CheckAnswer(const http::response<http::string_body>& answer) {
   DR_CHECK(error.at("type").is_string() && error.at("code").is_string());
 }
 
-// Nothing stands between answers or behind them. The last one may be cut: a client that closes its side gets
-// no more. The answer to HEAD has a length and no body.
+// There must be nothing between the answers or after them. The last answer may be cut, because a client that
+// closes its side gets no more. The answer to HEAD has a length and no body.
 void CheckAnswers(std::string_view received) {
   static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
   while (!received.empty()) {
@@ -99,7 +99,7 @@ void CheckAnswers(std::string_view received) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  if (size > (1 << 16)) return 0;  // what a socket pair takes at once
+  if (size > (1 << 16)) return 0;  // a socket pair takes this many bytes at once
   int ends[2];
   DR_CHECK(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
   boost::asio::io_context io(1);
@@ -116,7 +116,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                         });
   std::string received;
   while (io.poll() > 0) ReadAvailable(ends[1], received);
-  ::shutdown(ends[1], SHUT_WR);  // the server waits for more: there is none
+  ::shutdown(ends[1], SHUT_WR);  // the server gets the end of the input instead of more bytes
   while (!closed) {
     DR_CHECK(io.run_one_for(std::chrono::seconds(5)) > 0);
     ReadAvailable(ends[1], received);

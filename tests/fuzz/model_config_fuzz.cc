@@ -1,5 +1,5 @@
-// Fuzzes the readers of config.json and generation_config.json: a file is refused, or it is valid for
-// everything that is derived from it.
+// Fuzzes the readers of config.json and generation_config.json. A file is refused, or all code that derives
+// values from it accepts it.
 #include <cstdint>
 #include <string_view>
 

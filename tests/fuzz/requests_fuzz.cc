@@ -1,5 +1,5 @@
-// A request's body from anybody: an error of the caller's, or a request within the bounds that the server
-// promises. The first byte says for which endpoint.
+// Fuzzes the body of a request from an untrusted client. The body gives an error of the client's, or a
+// request within the bounds that the server promises. The first byte chooses the endpoint.
 #include <cstdint>
 #include <memory>
 #include <string_view>

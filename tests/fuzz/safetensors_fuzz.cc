@@ -1,4 +1,4 @@
-// Fuzzes the safetensors reader: a header is refused, or its tensors lie inside the file and do not overlap.
+// Fuzzes the safetensors reader. A header is refused, or its tensors lie inside the file and do not overlap.
 #include <algorithm>
 #include <cstdint>
 

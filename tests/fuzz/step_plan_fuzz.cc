@@ -1,4 +1,4 @@
-// The bytes of a StepPlan from anybody: the worker's conversion and the engine's check take it, and a plan
+// Fuzzes a StepPlan from an untrusted sender, through the worker's conversion and the engine's check. A plan
 // that passes names only tokens, pages and positions that the engine has.
 #include <algorithm>
 #include <cstdint>
@@ -53,6 +53,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     DR_CHECK(absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status));
     DR_CHECK(!status.message().empty());
   }
-  DR_CHECK(checker.Check(plan) == status);  // a check leaves nothing behind
+  DR_CHECK(checker.Check(plan) == status);  // a check does not change the checker
   return 0;
 }

@@ -1,5 +1,5 @@
-// The bytes of two ranks' StepResults from anybody: joined and applied, they are an error that changes
-// nothing, or the answer to the plan. The first two bytes are the size of the first message.
+// Fuzzes the StepResults of two untrusted ranks. They are joined and applied: they give an error that changes
+// nothing, or the events of the plan. The first two bytes are the size of the first message.
 #include <cstdint>
 #include <map>
 #include <utility>
@@ -19,8 +19,8 @@ using namespace deeprack::coordinator;
 
 constexpr int32_t kVocabulary = 300;
 
-// Two dp groups: a prompt with log-probabilities, a sequence that decodes with penalties, one that is
-// cancelled within the step.
+// A step of two dp groups with three sequences: a prompt with log-probabilities, a sequence that decodes with
+// penalties, and a sequence that is cancelled within the step.
 class Step {
  public:
   Step()
@@ -47,7 +47,7 @@ class Step {
     DR_CHECK(!scheduler_.Cancel(3).has_value());
   }
 
-  // Errors leave the step as it was.
+  // Applies the result. After an error the step must still be under way.
   void Take(model::StepResult joined) {
     const absl::StatusOr<std::vector<TokenEvent>> events = scheduler_.Apply(joined);
     if (!events.ok()) {
@@ -60,7 +60,7 @@ class Step {
         DR_CHECK(position.chosen.token >= 0 && position.chosen.token < kVocabulary);
       }
     }
-    // What the ranks said enters the next plan.
+    // The next plan contains the tokens of the ranks' results.
     if (const auto next = scheduler_.Plan()) {
       for (const model::SequencePlan& sequence : next->sequences) {
         for (const TokenId token : sequence.token_ids) DR_CHECK(token >= 0 && token < kVocabulary);
@@ -85,7 +85,7 @@ class Step {
   model::StepPlan plan_;
 };
 
-// The same bytes as a report of a load.
+// Takes the same bytes as a report of a load.
 void TakeAsProgress(const uint8_t* data, size_t size) {
   cluster::LoadProgress message;
   if (!message.ParseFromArray(data, static_cast<int>(size))) return;

@@ -1,5 +1,5 @@
-// Fuzzes the tokenizer: a tokenizer.json is refused, or it encodes texts to ids of its vocabulary and decodes
-// them.
+// Fuzzes the tokenizer. A tokenizer.json is refused, or it encodes texts to ids of its vocabulary and decodes
+// the ids.
 #include <cstdint>
 #include <string>
 

@@ -1,4 +1,4 @@
-// The cluster's ports under mutual TLS: members get in, nobody else does.
+// The cluster's ports under mutual TLS: only members of the cluster's authority can connect.
 #include <thread>
 
 #include "base/rpc/credentials.h"
@@ -12,7 +12,7 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr absl::Duration kShort = absl::Seconds(1);  // a refused handshake is tried again until then
+constexpr absl::Duration kShort = absl::Seconds(1);  // a refused handshake is tried again for this long
 
 ClusterTls NewAuthority() { return LoadClusterTls(MakeCertificates()).value(); }
 
@@ -34,12 +34,13 @@ TEST(ClusterTlsRanksTest, MembersJoinLoadAndStep) {
   cluster.Connect();
   const auto members = cluster.membership().WaitForWorld(kPatience);
   ASSERT_TRUE(members.ok()) << members.status();
-  EXPECT_THAT(members->members[0].node.address, testing::StartsWith("127.0.0.1:"));  // where it came from
+  // The host of the worker's connection.
+  EXPECT_THAT(members->members[0].node.address, testing::StartsWith("127.0.0.1:"));
   ASSERT_TRUE(cluster.Load().ok());
   const auto result = cluster.executor().Execute(FakeCluster::Plan(1));
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->sequences.size(), 2u);
-  // A worker's own port, too, is for members only.
+  // A worker's own port accepts only members too.
   EXPECT_FALSE(CanConnect(members->members[0].node.address, NewAuthority()));
 }
 
@@ -50,7 +51,7 @@ TEST(ClusterTlsRanksTest, AWorkerOfAnotherAuthorityOrWithoutCertificatesIsKeptOu
     options.tls = tls;
     options.connect_timeout = kShort;
     const absl::Status refused = cluster.StartWorker(options);
-    if (refused.ok()) {  // a plain connection opens, and breaks at the first word
+    if (refused.ok()) {  // without TLS the connection opens, and breaks at the first message
       EXPECT_TRUE(absl::IsUnavailable(cluster.node(0).WaitUntilEnd()));
     } else {
       EXPECT_TRUE(absl::IsUnavailable(refused)) << refused;
@@ -63,7 +64,7 @@ TEST(ClusterTlsRanksTest, AWorkerOfAnotherAuthorityOrWithoutCertificatesIsKeptOu
 }
 
 TEST(ClusterTlsRanksTest, AWorkerDoesNotTellACoordinatorOfAnotherAuthorityAnything) {
-  FakeCluster cluster(1);  // plain
+  FakeCluster cluster(1);  // a cluster without TLS
   worker::WorkerNodeOptions options = cluster.WorkerOptions(0);
   options.tls = NewAuthority();
   options.connect_timeout = kShort;

@@ -26,14 +26,14 @@ using worker::EngineOptions;
 using worker::FakeBehaviour;
 
 constexpr absl::Duration kPatience = absl::Seconds(60);
-constexpr int32_t kVocabulary = 10'000'000;  // fake engines name tokens by position
+constexpr int32_t kVocabulary = 10'000'000;  // fake engines name tokens by position, so ids grow large
 
 template <class Condition>
 void Await(const Condition& condition) {
   while (!condition()) absl::SleepFor(absl::Milliseconds(1));
 }
 
-// Workers in this process, and the way to those of a world.
+// The workers in this process, and the coordinator's clients for the workers of a world.
 class Rack {
  public:
   LocalWorker& Add(FakeBehaviour behaviour = {}) {
@@ -65,7 +65,7 @@ class Rack {
  private:
   LocalWorlds worlds_;
   std::mutex mutex_;
-  std::vector<std::unique_ptr<LocalWorker>> workers_;  // by pid
+  std::vector<std::unique_ptr<LocalWorker>> workers_;  // entry p is the worker with pid p
 };
 
 std::unique_ptr<coordinator::Membership> MakeMembership(int ranks, Clock* clock,
@@ -83,7 +83,7 @@ TEST(ConcurrentMembership, WorkersJoinBeatAndDieInThreadsOfTheirOwn) {
   auto membership = MakeMembership(kRanks, &clock, {.heartbeat_timeout = kPatience});
   Rack rack;
   membership->OnLoss([&](const Loss&) { ++losses; });
-  // Each thread is one place: a worker that joins, lives for some heartbeats, dies, and is replaced.
+  // Each thread is one place. A worker joins in it, sends some heartbeats, dies, and is replaced.
   std::vector<std::thread> places;
   for (int place = 0; place < kRanks; ++place) {
     places.emplace_back([&, place] {
@@ -122,7 +122,7 @@ TEST(ConcurrentMembership, ASilentWorkerIsLost) {
   SystemClock clock;
   std::atomic<bool> lost = false;
   auto membership = MakeMembership(2, &clock, {.heartbeat_timeout = absl::Milliseconds(500)});
-  Rack rack;  // leaves membership before that goes
+  Rack rack;  // destroyed first, because its workers leave membership
   membership->OnLoss([&](const Loss& loss) {
     EXPECT_THAT(loss.why, HasSubstr("no heartbeat for 500ms"));
     lost = true;
@@ -244,7 +244,7 @@ TEST_F(ConcurrentCalls, WorkersAreToldToStop) {
   EXPECT_TRUE(rack_.worker(0).was_told_to_stop());
 }
 
-// A whole coordinator but for HTTP: the cluster's thread, the step loop, membership, workers and their
+// A whole coordinator without HTTP: the cluster's thread, the step loop, membership, workers and their
 // engines.
 class ConcurrentRecovery : public testing::Test {
  protected:
@@ -270,7 +270,7 @@ class ConcurrentRecovery : public testing::Test {
     beats_.join();
     if (cluster_ == nullptr) return;
     cluster_->EndStreams();
-    rack_.DieAll();  // while membership is there, which they leave
+    rack_.DieAll();  // before membership is destroyed, because the workers leave membership
     cluster_->Stop();
   }
 
@@ -313,7 +313,7 @@ class ConcurrentRecovery : public testing::Test {
   }
   void Pass(Epoch epoch) { passed_ = epoch; }
 
-  // One stream of `tokens` tokens.
+  // Submits one stream of `tokens` tokens.
   void Submit(int tokens) {
     coordinator::Request request;
     request.prompt = {1, 2, 3};
@@ -408,7 +408,7 @@ TEST_F(ConcurrentRecovery, AReplacementThatHangsInItsLoadIsLostAndReplaced) {
   second.Die();
   Pass(1);
   LocalWorker& hanging = Join(hangs);
-  // Its heartbeats come all the while. It is told to leave when it is lost.
+  // The rank hangs, but its heartbeats continue. When it is lost, it is told to leave.
   Await([&] { return !hanging.Beat().ok(); });
   Join();
   AwaitStreams();

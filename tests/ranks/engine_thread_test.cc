@@ -1,4 +1,4 @@
-// Epochs of one worker: what becomes of its engine, its world and its steps from one to the next.
+// Epochs of one worker: its engine, its world and its steps from one epoch to the next.
 #include "worker/rpc/engine_thread.h"
 
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@
 namespace deeprack::worker {
 namespace {
 
-// A worker that is alone in its worlds.
+// A worker whose worlds have one rank.
 class EngineThreadTest : public ::testing::Test {
  protected:
   absl::StatusOr<EngineMemory> Load(Epoch epoch, Rank rank = 0) {
@@ -59,13 +59,13 @@ TEST_F(EngineThreadTest, ALaterEpochFindsTheEngineThatIsThere) {
 TEST_F(EngineThreadTest, WhatEndedAnEarlierEpochDoesNotHarmALaterOne) {
   ASSERT_TRUE(Load(1).ok());
   ASSERT_TRUE(Load(2).ok());
-  thread_.Abort(1);  // a step of it was cancelled, and the word came late
+  thread_.Abort(1);  // a step of epoch 1 was cancelled, and the cancellation came late
   EXPECT_TRUE(Execute(2).ok());
 }
 
 TEST_F(EngineThreadTest, AnEpochThatWasGivenUpIsNotEntered) {
   ASSERT_TRUE(Load(1).ok());
-  thread_.Abort(3);  // its load was cancelled before its turn came
+  thread_.Abort(3);  // the load of epoch 3 was cancelled before it began
   const auto given_up = Load(3);
   EXPECT_EQ(given_up.status().code(), absl::StatusCode::kAborted) << given_up.status();
   EXPECT_TRUE(Load(4).ok());
@@ -76,7 +76,7 @@ TEST_F(EngineThreadTest, AnEngineOfOtherOptionsIsReplaced) {
   ASSERT_TRUE(Load(1).ok());
   EXPECT_EQ(Load(1).status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(loads_, 1);
-  // Rank 1 of a world of one: the load fails after the old engine went.
+  // Rank 1 of a world of one: the load fails after the old engine was destroyed.
   EXPECT_EQ(Load(2, 1).status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(Execute(2).code(), absl::StatusCode::kFailedPrecondition);
   ASSERT_TRUE(Load(3).ok());

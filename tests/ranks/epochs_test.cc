@@ -1,4 +1,4 @@
-// From one epoch to the next: who stays, who must go, who comes.
+// From one epoch to the next: the workers that stay, the workers that must leave, and the workers that join.
 #include <atomic>
 
 #include "gmock/gmock.h"
@@ -13,7 +13,7 @@ using testing::HasSubstr;
 using worker::EngineOptions;
 using worker::FakeBehaviour;
 
-// Counts the loads that made an engine: a rank that only meets its new world has none.
+// Counts the loads that make an engine. A rank that only joins its new world makes none.
 FakeBehaviour Counting(std::atomic<int>& loads) {
   FakeBehaviour behaviour;
   behaviour.on_load = [&loads](const EngineOptions&) {
@@ -25,7 +25,7 @@ FakeBehaviour Counting(std::atomic<int>& loads) {
 
 class EpochsTest : public testing::Test {
  protected:
-  // As workers with a card each, which meet over NCCL.
+  // Starts a worker with a card of its own. Such workers meet over NCCL.
   absl::Status StartOnCard(int rank, std::atomic<int>& loads) {
     worker::WorkerNodeOptions options = cluster_.WorkerOptions(rank);
     options.card = "card " + std::to_string(rank);
@@ -34,7 +34,7 @@ class EpochsTest : public testing::Test {
   void ExpectSteps() {
     const auto result = cluster_.executor().Execute(FakeCluster::Plan(1, cluster_.epoch()));
     ASSERT_TRUE(result.ok()) << result.status();
-    EXPECT_EQ(result->sequences[0].token, 3003);  // both ranks took part
+    EXPECT_EQ(result->sequences[0].token, 3003);  // a sum over both ranks
   }
   void LoseRank(int rank) {
     cluster_.StopWorker(rank);
@@ -72,7 +72,7 @@ TEST_F(EpochsTest, AFailedStepNeedsNoNewProcess) {
   ASSERT_TRUE(cluster_.Load().ok());
   cluster_.pool().Lose("the test says so");
   cluster_.membership().EndEpoch(1);
-  cluster_.membership().EndEpoch(1);  // it is over already: nothing
+  cluster_.membership().EndEpoch(1);  // epoch 1 is over already, so this does nothing
   cluster_.Reconnect();
   EXPECT_EQ(cluster_.epoch(), 2u);
   ASSERT_TRUE(cluster_.Load().ok());

@@ -14,15 +14,15 @@ FakeCluster::FakeCluster(int ranks, coordinator::HealthLimits health, std::optio
       {.tls = tls_, .layout = layout_, .reform = reform, .health = health}, &clock_);
   EXPECT_TRUE(membership.ok()) << membership.status();
   membership_ = *std::move(membership);
-  // The timeout of a world is the load's in a real worker; here the first load's deadline is never put to the
-  // test.
+  // In a real worker a world has the timeout of its load. No test here reaches the deadline of the first
+  // load.
   world_ = worker::MakeLocalWorld(ranks, kPatience);
 }
 
 FakeCluster::~FakeCluster() {
   membership_->ExpectDepartures();
   nodes_.clear();
-  membership_.reset();  // before the pool, which its callbacks use
+  membership_.reset();  // before the pool, because membership's callbacks use the pool
 }
 
 worker::WorkerNodeOptions FakeCluster::WorkerOptions(int rank) const {

@@ -1,4 +1,4 @@
-// A coordinator's half (membership, dispatch) and worker nodes with fake engines, in one process, over
+// The coordinator's side (membership, dispatch) and worker nodes with fake engines, in one process, over
 // loopback.
 #pragma once
 
@@ -18,12 +18,13 @@
 
 namespace deeprack {
 
-// Far longer than any test needs. Tests in which a deadline passes have one of their own.
+// Far longer than any test needs. A test in which a deadline passes sets its own.
 inline constexpr absl::Duration kPatience = absl::Seconds(60);
 
 class FakeCluster {
  public:
-  // Heartbeats come late on a machine with too much work, so they have kPatience unless a test is about them.
+  // The default patience is kPatience, because heartbeats come late on an overloaded machine. Tests of
+  // heartbeats set less.
   explicit FakeCluster(int ranks, coordinator::HealthLimits health = {.heartbeat_timeout = kPatience},
                        std::optional<ClusterTls> tls = std::nullopt, bool reform = false);
   ~FakeCluster();
@@ -34,9 +35,10 @@ class FakeCluster {
   void StartAllWorkers(const std::vector<worker::FakeBehaviour>& behaviours);
   void StopWorker(int rank) { nodes_[rank].reset(); }
 
-  // Waits for all workers and connects to them, with losses wired from membership to the pool. Once.
+  // Waits for all workers and connects to them. From then on membership reports losses to the pool. Call it
+  // once.
   void Connect();
-  // The same for the next epoch, whose world of ranks is made anew.
+  // Does the same for the next epoch, with a new world of ranks.
   void Reconnect();
   absl::StatusOr<coordinator::LoadedModel> Load(absl::Duration collective_timeout = kPatience);
   Epoch epoch() const { return epoch_; }
@@ -66,7 +68,7 @@ class FakeCluster {
   std::unique_ptr<coordinator::WorkerPool> pool_;
   std::unique_ptr<coordinator::StepExecutor> executor_;
   std::unique_ptr<coordinator::Membership> membership_;
-  // One world of ranks for all loads; its members are handed to the nodes as these join.
+  // One world of ranks for all loads. Each node gets a member when it joins.
   std::vector<std::unique_ptr<worker::Communicator>> world_;
   std::mutex mutex_;
   std::vector<std::string> nccl_worlds_;  // guarded by mutex_

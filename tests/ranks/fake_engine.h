@@ -1,4 +1,4 @@
-// An engine without a model: its steps are one real all-reduce, and its tokens name the ranks that took part.
+// An engine without a model. Its step is one real all-reduce, and its tokens name the ranks that took part.
 #pragma once
 
 #include <functional>
@@ -20,7 +20,7 @@ struct FakeBehaviour {
   std::function<absl::Status(const model::StepPlan&)> on_step = [](const model::StepPlan&) {
     return absl::OkStatus();
   };
-  // After the ranks have met in the load, where a rank reads its weights.
+  // Called after the ranks have met in the load. A real rank reads its weights at this point.
   std::function<absl::Status()> on_read = [] { return absl::OkStatus(); };
 };
 

@@ -8,7 +8,7 @@
 
 namespace deeprack {
 
-// Its destructor ends the processes.
+// The destructor ends the processes.
 class Launch {
  public:
   // mpirun -n ranks deeprack-worker --coordinator 127.0.0.1:port
@@ -17,7 +17,8 @@ class Launch {
   Launch(const Launch&) = delete;
   Launch& operator=(const Launch&) = delete;
 
-  int Wait();  // until mpirun ends; its exit code, which is that of the first worker that failed
+  // Waits until mpirun ends. Returns its exit code, which is the exit code of the first worker that failed.
+  int Wait();
 
  private:
   pid_t mpirun_ = -1;

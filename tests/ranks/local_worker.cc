@@ -24,12 +24,12 @@ absl::StatusOr<std::unique_ptr<worker::Communicator>> LocalWorlds::Join(const wo
   return std::move(world[request.rank]);
 }
 
-// A call that ends once: by its answer, by Cancel or by the death of the process.
+// A call that ends once: with its answer, by Cancel, or by the death of the process.
 class LocalWorker::Call {
  public:
   explicit Call(WorkerClient::Done done) : done_(std::move(done)) {}
 
-  // `take`: fills in the reply. Nothing, if the call has ended before.
+  // Ends the call; `take` fills in the reply first. Does nothing if the call has ended.
   void End(
       const absl::Status& status, const std::function<void()>& take = [] {}) {
     WorkerClient::Done done;
@@ -49,7 +49,7 @@ class LocalWorker::Call {
 
  private:
   std::mutex mutex_;
-  WorkerClient::Done done_;  // null: has ended
+  WorkerClient::Done done_;  // null: the call has ended
 };
 
 struct LocalWorker::Process {
@@ -59,7 +59,7 @@ struct LocalWorker::Process {
             [worlds](const worker::WorldRequest& request) { return worlds->Join(request); },
             worker::MakeFakeEngines(std::move(behaviour)))) {}
 
-  // A new call, or nullptr: the process is dead, and `done` was called.
+  // Returns a new call. If the process is dead, calls `done` and returns nullptr.
   std::shared_ptr<Call> Start(WorkerClient::Done done) {
     auto call = std::make_shared<Call>(std::move(done));
     {
@@ -142,7 +142,7 @@ class LocalWorker::Client final : public WorkerClient {
   }
 
  private:
-  // The caller's end of a call.
+  // The call as the caller holds it.
   class CallHandle final : public WorkerClient::Call {
    public:
     CallHandle(std::shared_ptr<Process> process, std::shared_ptr<LocalWorker::Call> call, Epoch epoch)

@@ -1,5 +1,5 @@
 // A worker in this process, without gRPC: its engine thread, its place in a roster, and the coordinator's
-// client for it. ThreadSanitizer sees every access of a test that uses it.
+// client for it. ThreadSanitizer sees every access of a test that uses this worker.
 #pragma once
 
 #include <cstdint>
@@ -33,23 +33,24 @@ class LocalWorker {
  public:
   // `worlds` outlives this. `pid` names the worker.
   LocalWorker(int64_t pid, LocalWorlds* worlds, worker::FakeBehaviour behaviour);
-  ~LocalWorker();  // Die
+  ~LocalWorker();  // calls Die
 
-  // Joins, as a worker with a card of its own. `handler` outlives this.
+  // Joins as a worker with its own card. `handler` outlives this.
   absl::Status Join(coordinator::AttachHandler* handler);
-  // One heartbeat, from any thread. Returns the handler's answer; OK before Join, Unavailable after Die.
+  // Sends one heartbeat, from any thread. Returns the handler's answer; OK before Join, Unavailable after
+  // Die.
   absl::Status Beat();
 
-  // The process ends: its calls fail with Unavailable, now and later, and its stream breaks.
+  // Ends the process: all of its calls fail with Unavailable, now and later, and its stream breaks.
   void Die();
 
-  // For the calls of one epoch. It may outlive this.
+  // A client for the calls of one epoch. The client may outlive this.
   std::unique_ptr<coordinator::WorkerClient> MakeClient();
 
   bool was_told_to_stop() const;
 
  private:
-  struct Process;  // what clients and calls share with the worker
+  struct Process;  // the state that clients and calls share with the worker
   class Client;
   class Call;
   class Stream;

@@ -1,5 +1,5 @@
-// The real worker program under mpirun with the demo model: what in-process ranks cannot show, exit codes and
-// death.
+// The real worker program under mpirun with the demo model: exit codes and the death of a process, which
+// tests with ranks in one process cannot show.
 #include <signal.h>
 
 #include <future>
@@ -22,9 +22,9 @@ using coordinator::Loss;
 using testing::HasSubstr;
 
 constexpr absl::Duration kPatience = absl::Seconds(60);
-constexpr int32_t kVocabulary = 512;  // of demo/model
+constexpr int32_t kVocabulary = 512;  // the vocabulary of demo/model
 
-// sysexits.h
+// Exit codes of sysexits.h.
 constexpr int kBadWeights = 65, kPeersUnreachable = 69, kConfiguration = 78;
 
 class ProcessesTest : public testing::Test {
@@ -69,7 +69,7 @@ class ProcessesTest : public testing::Test {
     return launch_->Wait();
   }
 
-  // The greedy continuation of three tokens.
+  // A plan that continues three tokens greedily.
   static model::StepPlan Prefill(StepId step, Epoch epoch = 1) {
     model::StepPlan plan{.epoch = epoch, .step = step};
     plan.sequences.push_back({.sequence = 1,
@@ -86,7 +86,7 @@ class ProcessesTest : public testing::Test {
   std::unique_ptr<coordinator::WorkerPool> pool_;
   std::unique_ptr<coordinator::Membership> membership_;
   std::optional<Launch> launch_;
-  std::vector<pid_t> pids_;  // by rank
+  std::vector<pid_t> pids_;  // entry r is rank r's pid
 };
 
 TEST_F(ProcessesTest, LoadStepAndStop) {
@@ -100,7 +100,7 @@ TEST_F(ProcessesTest, LoadStepAndStop) {
     EXPECT_TRUE(result->sequences[0].sampled);
     EXPECT_EQ(result->sequences[0].logprobs.top.size(), 2u);
     if (!first) first = result->sequences[0];
-    EXPECT_EQ(result->sequences[0], *first);  // the same numbers every time
+    EXPECT_EQ(result->sequences[0], *first);  // every step gives the same numbers
   }
   EXPECT_EQ(StopAll(), 0);
 }
@@ -109,7 +109,7 @@ TEST_F(ProcessesTest, AKilledRankIsNamedAndEndsTheEpoch) {
   StartAndLoad(2);
   coordinator::RankStepExecutor executor(pool_.get(), kVocabulary);
   ASSERT_TRUE(executor.Execute(Prefill(1)).ok());
-  // Steps go on, one after the other, until the death of rank 1 ends one.
+  // Steps run one after the other until the death of rank 1 ends one.
   auto failure = std::async(std::launch::async, [&] {
     for (StepId step = 2;; ++step) {
       if (const auto result = executor.Execute(Prefill(step)); !result.ok()) return result.status();
@@ -129,7 +129,7 @@ TEST_F(ProcessesTest, ARankThatIsAloneGoesOnInTheNextEpoch) {
   ASSERT_TRUE(before.ok()) << before.status();
   pool_->Lose("the test says so");
   membership_->EndEpoch(1);
-  const auto world = membership_->WaitForWorld(kPatience);  // at once, with the same process
+  const auto world = membership_->WaitForWorld(kPatience);  // returns at once, with the same process
   ASSERT_TRUE(world.ok()) << world.status();
   EXPECT_EQ(world->epoch, 2u);
   ASSERT_EQ(world->members[0].node.pid, pids_[0]);

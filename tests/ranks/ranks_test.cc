@@ -1,4 +1,4 @@
-// Joining, loading, stepping, and everything that can go wrong with a rank on the way.
+// Joining, loading and stepping, and the failures of a rank in each of them.
 #include <future>
 #include <thread>
 
@@ -15,7 +15,7 @@ using worker::FakeBehaviour;
 
 std::string MessageOf(const absl::Status& status) { return std::string(status.message()); }
 
-// A rank that is in a step and does not come back from it until it is let go.
+// A rank that stays in its step until Release.
 class Trap {
  public:
   FakeBehaviour Behaviour() {
@@ -40,14 +40,14 @@ TEST(RanksTest, JoinLoadAndStep) {
   cluster.Connect();
   const auto loaded = cluster.Load();
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  EXPECT_EQ(loaded->kv_blocks, 98);  // the least: rank 2's
+  EXPECT_EQ(loaded->kv_blocks, 98);  // the least of all ranks: rank 2's
   EXPECT_EQ(loaded->ranks.size(), 3u);
   for (StepId step = 1; step <= 20; ++step) {
     const auto result = cluster.executor().Execute(FakeCluster::Plan(step));
     ASSERT_TRUE(result.ok()) << result.status();
     ASSERT_EQ(result->sequences.size(), 2u);
     EXPECT_EQ(result->sequences[0].sequence, 11u);
-    EXPECT_EQ(result->sequences[0].token, 3007);  // 1 + 2 + 4: all three took part
+    EXPECT_EQ(result->sequences[0].token, 3007);  // 1 + 2 + 4: all three ranks took part
     EXPECT_EQ(result->sequences[1].token, 4007);
   }
 }
@@ -103,7 +103,7 @@ TEST(RanksTest, AWorkerOfAnotherLaunchIsTurnedDown) {
   const absl::Status end = cluster.node(0).WaitUntilEnd();
   EXPECT_TRUE(absl::IsFailedPrecondition(end)) << end;
   EXPECT_THAT(MessageOf(end), HasSubstr("the launcher started 4 workers"));
-  const auto members = cluster.membership().WaitForWorld(kPatience);  // at once
+  const auto members = cluster.membership().WaitForWorld(kPatience);  // returns at once
   EXPECT_TRUE(absl::IsFailedPrecondition(members.status())) << members.status();
 }
 
@@ -159,7 +159,7 @@ TEST(RanksTest, AStaleEpochIsRefusedAndDoesNotReachTheEngine) {
   const auto stale = cluster.executor().Execute(FakeCluster::Plan(1, /*epoch=*/0));
   EXPECT_TRUE(absl::IsFailedPrecondition(stale.status())) << stale.status();
   EXPECT_THAT(MessageOf(stale.status()), HasSubstr("is of epoch 0; this worker is in epoch 1"));
-  // The workers themselves are as good as before.
+  // The workers still take the plan of their epoch.
   coordinator::RankStepExecutor another(&cluster.pool(), FakeCluster::kVocabulary);
   EXPECT_TRUE(another.Execute(FakeCluster::Plan(1)).ok());
 }
@@ -179,7 +179,7 @@ TEST(RanksTest, AnErrorInAStepNamesItsRankNotThoseThatWaitedForIt) {
   cluster.StartAllWorkers({{}, {}, broken});
   cluster.Connect();
   ASSERT_TRUE(cluster.Load().ok());
-  // Ranks 0 and 1 wait in the all-reduce: the executor cancels them, which breaks their world.
+  // Ranks 0 and 1 wait in the all-reduce. The executor cancels their calls, which breaks their world.
   const auto result = cluster.executor().Execute(FakeCluster::Plan(1));
   EXPECT_TRUE(absl::IsInternal(result.status())) << result.status();
   EXPECT_THAT(MessageOf(result.status()), HasSubstr("rank 2 (pid"));
@@ -242,7 +242,7 @@ TEST(RanksTest, ALostRankEndsTheStepUnderWay) {
       std::async(std::launch::async, [&] { return cluster.executor().Execute(FakeCluster::Plan(1)); });
   trap.AwaitEntry();
   cluster.pool().Lose("rank 1 (pid 1 on here) was lost: the test says so");
-  const auto result = running.get();  // though rank 1 is in its step still
+  const auto result = running.get();  // returns although rank 1 is still in its step
   EXPECT_TRUE(absl::IsUnavailable(result.status())) << result.status();
   EXPECT_THAT(MessageOf(result.status()), HasSubstr("rank 1 (pid 1 on here) was lost"));
   EXPECT_TRUE(absl::IsUnavailable(cluster.Load().status()));

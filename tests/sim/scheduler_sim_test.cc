@@ -1,6 +1,6 @@
-// Whole runs of the scheduler from a seed: requests come and go, pools are tight, sequences are preempted and
-// cancelled within steps, ranks are lost between and within them. Whatever happens, each stream must be the
-// one its request would have had alone.
+// Whole runs of the scheduler from a seed. Requests come and go, pools are tight, sequences are preempted and
+// cancelled within steps, ranks are lost between steps and within steps. In every run, each stream must equal
+// the stream that its request has when it runs alone.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -18,15 +18,15 @@ struct Stream {
   std::vector<TokenId> tokens;
   std::vector<model::PositionLogprobs> prompt_logprobs;
   FinishReason finish = FinishReason::kNone;
-  bool cancelled = false;  // it was asked to end
-  int broken_steps = 0;    // since its last decode
+  bool cancelled = false;  // the request was cancelled
+  int broken_steps = 0;    // broken steps since the last decode
 };
 
 constexpr int64_t kMostLosses = 60;
 
 class Simulation {
  public:
-  // One in `steps_per_loss` steps is broken, and as many losses come between steps; 0: none.
+  // On average one step of `steps_per_loss` is broken, and as many losses come between steps. 0: no losses.
   explicit Simulation(uint64_t seed, uint64_t steps_per_loss = 0)
       : random_(seed),
         steps_per_loss_(steps_per_loss),
@@ -34,7 +34,7 @@ class Simulation {
         scheduler_(limits_, 1),
         cluster_(limits_) {}
 
-  // This one ends every step that computes it.
+  // This sequence breaks every step that computes it.
   void MakeDeadly(SequenceId id) { deadly_ = id; }
 
   void Run(int arrivals) {
@@ -49,7 +49,7 @@ class Simulation {
         ASSERT_LT(++idle_steps, 1000);
         continue;
       }
-      MaybeCancel();  // within the step
+      MaybeCancel();  // while the step is under way
       auto result = cluster_.Execute(*plan);
       ASSERT_TRUE(result.ok()) << result.status();
       if (Breaks(*plan)) {
@@ -88,10 +88,12 @@ class Simulation {
   int64_t losses() const { return losses_; }
 
  private:
-  // So often only: a prompt of more steps than lie between two losses would never be done.
+  // The number of losses is limited: a prompt that needs more steps than lie between two losses would never
+  // finish.
   bool IsLost() { return steps_per_loss_ > 0 && losses_ < kMostLosses && random_() % steps_per_loss_ == 0; }
 
-  // Chance breaks nobody's step a third time in a row: who it meets alone then would be taken for the cause.
+  // A random loss never breaks a third step in a row of any sequence. The scheduler would end a sequence that
+  // was alone in that step.
   bool Breaks(const model::StepPlan& plan) {
     bool breaks = IsLost();
     for (const model::SequencePlan& sequence : plan.sequences) {
@@ -173,7 +175,7 @@ TEST(SchedulerSimulation, EveryStreamIsTheOneItWouldHaveBeenAlone) {
     Simulation simulation(seed);
     simulation.Run(/*arrivals=*/60);
     simulation.CheckStreams();
-    if (testing::Test::HasFailure()) return;  // one seed's story is enough to read
+    if (testing::Test::HasFailure()) return;  // one failing seed is enough
     const ServingStats stats = simulation.stats();
     EXPECT_EQ(stats.blocks_used, 0) << "blocks were lost";
     EXPECT_EQ(stats.running + stats.waiting, 0);
@@ -181,7 +183,7 @@ TEST(SchedulerSimulation, EveryStreamIsTheOneItWouldHaveBeenAlone) {
     total.preemptions += stats.preemptions;
     total.prefix_cache_hits += stats.prefix_cache_hits;
   }
-  // The workload must have reached what it is there to reach.
+  // The runs must have had enough steps, preemptions and cache hits to test them.
   EXPECT_GT(total.steps, 100'000);
   EXPECT_GT(total.preemptions, 200);
   EXPECT_GT(total.prefix_cache_hits, 10'000);
@@ -230,7 +232,7 @@ TEST(SchedulerSimulation, OneSeedIsOneRun) {
   EXPECT_NE(one.digest(), two.digest());
 }
 
-// The simulated cluster itself must notice: plans that are wrong on purpose.
+// Tests of the simulated cluster: it must reject plans that are wrong.
 class SimulatedClusterTest : public ::testing::Test {
  protected:
   SimulatedClusterTest()
@@ -265,7 +267,7 @@ TEST_F(SimulatedClusterTest, NoticesAReadOfWhatWasNeverWritten) {
 }
 TEST_F(SimulatedClusterTest, NoticesAnotherSequencesPast) {
   EXPECT_TRUE(Execute({Chunk(1, 0, {1, 2, 3}, {0})}).ok());
-  EXPECT_TRUE(Execute({Chunk(2, 0, {9}, {0})}).ok());  // overwrites the start
+  EXPECT_TRUE(Execute({Chunk(2, 0, {9}, {0})}).ok());  // overwrites the first sequence's start
   EXPECT_FALSE(Execute({Chunk(1, 3, {4}, {0})}).ok());
 }
 TEST_F(SimulatedClusterTest, NoticesOutputInAPrompt) {

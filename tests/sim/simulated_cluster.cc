@@ -34,8 +34,8 @@ bool SimulatedCluster::Expands(const model::SequencePlan& plan, int32_t position
   return limits_.prefill_attention == model::PrefillAttention::kExpanded && position < plan.prompt_size;
 }
 
-// Checks a plan without the contents of the cache: limits, ids, and that no sequence writes to a page that
-// another sequence has.
+// Checks the parts of a plan that do not depend on the content of the cache: limits, ids, and that no
+// sequence writes to a page of another sequence.
 absl::Status SimulatedCluster::CheckPlan(const model::StepPlan& plan) const {
   if (plan.step <= last_step_) return absl::InternalError("steps must count up");
   if (plan.sequences.empty()) return absl::InternalError("an empty plan");
@@ -76,7 +76,7 @@ absl::Status SimulatedCluster::CheckPlan(const model::StepPlan& plan) const {
   return absl::OkStatus();
 }
 
-// Reads positions [0, num_computed) as attention does, and checks that they are one unbroken history.
+// Reads positions [0, num_computed) as attention does, and checks that they are one history without gaps.
 absl::Status SimulatedCluster::Read(const model::SequencePlan& plan, std::vector<TokenId>& tokens,
                                     uint64_t& history) const {
   for (int32_t position = 0; position < plan.num_computed; ++position) {

@@ -1,5 +1,5 @@
-// Executes plans over a model of the paged KV cache that records what was written to each slot. Reports every
-// plan that reads or writes a slot that it must not, or that is beyond the limits.
+// Executes plans over a model of the paged KV cache that records the write to each slot. Reports every plan
+// that exceeds the limits, or reads or writes a slot that it must not.
 #pragma once
 
 #include <map>
@@ -16,16 +16,16 @@ class SimulatedCluster final : public StepExecutor {
  public:
   explicit SimulatedCluster(const SchedulerLimits& limits);
 
-  // To be called for each request: token counts are then compared with the prompt's and the output's own.
+  // Call it for each request. Token counts are then checked separately for the prompt and the output.
   void Expect(SequenceId sequence, int32_t prompt_size) { prompt_sizes_[sequence] = prompt_size; }
 
-  // Internal, naming the sequence, when the plan breaks a rule.
+  // Returns Internal, with the sequence's name, when the plan breaks a rule.
   absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) override;
 
-  // New ranks take the place of the old ones: every slot is empty again.
+  // Replaces the ranks by new ones: every slot is empty again.
   void Replace() { slots_.assign(slots_.size(), {}); }
 
-  // A fold over every field of every plan so far: equal runs have equal digests.
+  // A digest of every field of every plan so far. Equal runs have equal digests.
   uint64_t digest() const { return digest_; }
 
  private:
@@ -33,15 +33,15 @@ class SimulatedCluster final : public StepExecutor {
     bool written = false;
     int32_t position = 0;
     TokenId token = 0;
-    uint64_t history = 0;   // of all tokens up to and with this one
-    bool expanded = false;  // the form in which it was computed
+    uint64_t history = 0;   // the hash of all tokens up to this one, inclusive
+    bool expanded = false;  // the form of attention in which the position was computed
   };
 
   absl::Status CheckPlan(const model::StepPlan& plan) const;
   absl::Status Read(const model::SequencePlan& plan, std::vector<TokenId>& tokens, uint64_t& history) const;
   absl::Status CheckCounts(const model::SequencePlan& plan, const std::vector<TokenId>& tokens) const;
   absl::StatusOr<model::SequenceResult> Run(const model::SequencePlan& plan);
-  // Whether the position is to be computed in the expanded form of attention.
+  // True if the position must be computed in the expanded form of attention.
   bool Expands(const model::SequencePlan& plan, int32_t position) const;
   size_t SlotOf(const model::SequencePlan& plan, int32_t position) const;
   void Digest(const model::StepPlan& plan);

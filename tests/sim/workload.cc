@@ -36,8 +36,8 @@ SchedulerLimits RandomLimits(std::mt19937_64& random) {
   limits.max_sequences = Draw(random, 1, 24);
   limits.max_context = OneIn(random, 2) ? 100'000 : Draw(random, 40, 600);
   if (OneIn(random, 2)) limits.prefill_attention = model::PrefillAttention::kExpanded;
-  // Messages from which token counts of many sequences must be kept out. The largest request fits alone:
-  // 2,560 positions take 52 KB, the chunks of 4 dp groups 10 KB.
+  // Such a message has no room for the token counts of many sequences. The largest request fits alone: 2,560
+  // positions take 52 KB, the chunks of 4 dp groups 10 KB.
   if (OneIn(random, 3)) limits.max_message_bytes = 64'000 + Draw(random, 0, 4'000);
   return limits;
 }
@@ -46,7 +46,7 @@ Request RandomRequest(const SchedulerLimits& limits, std::mt19937_64& random) {
   Request request;
   const int32_t room = std::min(limits.max_context, limits.blocks_per_dp_rank * kPageTokens);
   const int32_t size = Draw(random, 1, OneIn(random, 3) ? room - 1 : std::min(room - 1, 150));
-  // One of three shared texts up to some point, then its own.
+  // The prompt begins with part of one of three shared texts, and continues with random tokens.
   const int32_t shared = OneIn(random, 3) ? 0 : Draw(random, 0, size);
   const auto text = static_cast<TokenId>(Draw(random, 0, 2));
   for (int32_t i = 0; i < size; ++i) {

@@ -1,4 +1,4 @@
-// Random requests from a seed, and the output that each must have.
+// Random requests from a seed, and the output that each of them must have.
 #pragma once
 
 #include <random>
@@ -9,18 +9,19 @@
 
 namespace deeprack::coordinator::sim {
 
-// The simulated model: a history of tokens is folded into one number, and the next token is drawn from it.
+// The simulated model. The history of tokens is hashed to one number, and the next token is drawn from that
+// number.
 inline constexpr uint64_t kEmptyHistory = 0x9e3779b97f4a7c15;
 uint64_t Extend(uint64_t history, TokenId token);
 TokenId NextToken(uint64_t history, uint64_t seed);
 
 inline constexpr TokenId kVocabulary = 50;
 
-// Pools from tight to ample, few or many step tokens, one to four groups, messages from tight to ample.
+// Random limits: tight to ample pools, few or many step tokens, one to four groups, tight to ample messages.
 SchedulerLimits RandomLimits(std::mt19937_64& random);
 
-// Many requests begin with the same text. Some stop early, some ask for log-probabilities or penalties, some
-// compute the prompt only. All can run under the limits.
+// A random request that can run under the limits. Many requests begin with the same text. Some stop early,
+// some have log-probabilities or penalties, some compute only the prompt.
 Request RandomRequest(const SchedulerLimits& limits, std::mt19937_64& random);
 
 struct ExpectedOutput {
@@ -28,7 +29,7 @@ struct ExpectedOutput {
   FinishReason finish = FinishReason::kNone;
 };
 
-// The output of the request when it runs alone: from its definition, without a scheduler.
+// The output of the request when it runs alone: computed from its definition, without a scheduler.
 ExpectedOutput RunAlone(const SchedulerLimits& limits, const Request& request);
 
 }  // namespace deeprack::coordinator::sim

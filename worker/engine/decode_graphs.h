@@ -29,7 +29,7 @@ class DecodeGraphs {
   // first call runs `queue` without recording, which loads kernels; the second records; later ones replay.
   absl::Status Run(int64_t bucket, const std::function<absl::Status()>& queue);
 
-  // Deletes all recordings. They hold addresses of a world, and must go with it.
+  // Deletes all recordings. They contain addresses of a world, so they must be deleted with the world.
   void Forget() { graphs_.clear(); }
 
  private:

@@ -68,7 +68,7 @@ class RankEngine final : public Engine {
   const model::ModelConfig& config() const override { return spec_.config; }
 
  private:
-  // Needs parts_.seams.
+  // parts_.seams must exist.
   void BeginEpoch(int64_t blocks) {
     decoder_.emplace(PartsOfDecoder());
     checker_.emplace(spec_.config.vocab_size, spec_.layout, options_.epoch, spec_.limits, blocks);
@@ -96,7 +96,7 @@ class RankEngine final : public Engine {
   }
 
   bool last_stage() const { return spec_.is_last_stage(); }
-  // Rows up to which decode steps run from recordings.
+  // The most rows of a decode step that runs from a recording.
   int64_t most_recorded_rows() const {
     if (!options_.decode_graphs || !device_->records_graphs()) return 0;
     return std::min(decoder_->max_logit_rows(), decoder_->most_recorded_rows());
@@ -114,28 +114,28 @@ class RankEngine final : public Engine {
 
   EngineOptions options_;
   const sizing::RankSpec spec_;
-  const Digest files_;     // of the checkpoint
-  const RankNeeds needs_;  // before any memory was taken
+  const Digest files_;     // digest of the checkpoint's files
+  const RankNeeds needs_;  // counted before any memory was taken
   const model::RankCoordinates at_;
-  const std::shared_ptr<Device> device_;  // outlives what follows
-  Communicator* world_;                   // null: alone
+  const std::shared_ptr<Device> device_;  // destroyed after the members below
+  Communicator* world_;                   // null: this rank is alone
   const AttentionPlanner planner_;
   EngineParts parts_;
-  std::optional<Decoder> decoder_;  // of the epoch
+  std::optional<Decoder> decoder_;  // made anew for each epoch
   Sampler sampler_;
   DecodeGraphs graphs_;
-  LogitsObserver* const observer_;      // null: none
-  std::optional<PlanChecker> checker_;  // of the epoch
+  LogitsObserver* const observer_;      // null: no observer
+  std::optional<PlanChecker> checker_;  // made anew for each epoch
   EngineMemory memory_;
-  absl::Status broken_;  // not ok: no step can run, and why
+  absl::Status broken_;  // not OK: the reason why no step can run
 
-  // Of the current step, or the last one.
+  // The members below belong to the step under way or to the last step.
   Batch batch_;
   std::vector<ScoreRequest> scores_;
   std::vector<SampleRequest> samples_;
-  std::vector<int32_t> score_end_of_chunk_;  // number of scores up to and including this chunk
-  std::vector<int32_t> sample_of_chunk_;     // -1: none
-  std::vector<float> shown_logits_;          // of a card's memory
+  std::vector<int32_t> score_end_of_chunk_;  // entry c: the number of scores up to and including chunk c
+  std::vector<int32_t> sample_of_chunk_;     // entry c: the index of chunk c's sample; -1: none
+  std::vector<float> shown_logits_;          // a copy of a card's logits in host memory
 };
 
 bool RankEngine::Suits(const EngineOptions& options) const {
@@ -160,8 +160,8 @@ std::array<std::span<const std::byte>, 3> MemoryOf(const EngineParts& parts) {
           bytes(parts.workspace_arena.data(), parts.workspace_arena.capacity())};
 }
 
-// On a machine, pages that were never written are not held yet, and pages mapped from a file belong to the
-// page cache.
+// On a device that shares the host's memory, pages that were never written are not held yet, and pages mapped
+// from a file belong to the page cache.
 int64_t RankEngine::HeldBytes() const {
   if (device_->shares_host_memory()) return ResidentBytes(MemoryOf(parts_));
   return memory_.weight_bytes + memory_.kv_bytes + memory_.workspace_bytes;
@@ -237,10 +237,12 @@ absl::Status RankEngine::Run(const model::StepPlan& plan, model::StepResult& res
   return answers() && observer_ != nullptr ? ShowLogits() : absl::OkStatus();
 }
 
-// A step of decodes. The model runs from a recording; the draws, which differ from step to step, do not.
+// Runs a step of decodes. The model runs from a recording. The draws differ from step to step, so they are
+// not recorded.
 absl::Status RankEngine::RunDecodes(int64_t bucket) {
   const auto logits = [&] { return decoder_->Logits(sampler_.sample_rows(), bucket).status(); };
-  const bool alone = options_.layout.tp == 1;  // with more ranks the communicator gathers the logits
+  // With several ranks the communicator gathers the logits, outside the recording.
+  const bool alone = options_.layout.tp == 1;
   DR_RETURN_IF_ERROR(graphs_.Run(bucket, [&]() -> absl::Status {
     DR_RETURN_IF_ERROR(decoder_->Forward(batch_));
     return alone ? logits() : absl::OkStatus();
@@ -269,8 +271,8 @@ void RankEngine::ListRequests(const model::StepPlan& plan) {
   }
 }
 
-// Scores in parts as large as the logits' buffer, then all draws in one part, whose logits stay in the buffer
-// for the observer.
+// Computes the scores in parts that fit the logits' buffer, then all draws in one part. The logits of the
+// draws stay in the buffer for the observer.
 absl::Status RankEngine::ComputeLogits() {
   const int64_t scores = std::ssize(scores_);
   for (int64_t first = 0; first < scores; first += decoder_->max_logit_rows()) {

@@ -34,12 +34,12 @@ struct EngineOptions {
   std::optional<DType> kv_cache = {};  // kBF16, kF32 or kF8E4M3; nullopt: as `compute`
   model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
   model::PrefillAttention prefill_attention = model::PrefillAttention::kExpanded;
-  int64_t kv_bytes = 0;  // of the KV cache; 0: a share of the device's free memory
+  int64_t kv_bytes = 0;  // size of the KV cache; 0: a share of the device's free memory
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;
   int32_t max_sequences = model::kDefaultMaxSequences;
   int32_t max_context = 0;  // 0: max_position_embeddings
   int threads = 1;          // host threads of the rank
-  PackedOptions packed;     // of the worker's machine
+  PackedOptions packed;     // a setting of the worker's machine
   // Runs decode steps from recordings, if the device records and the ranks, if there are several, exchange
   // through each other's memory alone (Seams::most_recorded_rows). Off until `make gpu-check` has passed on a
   // card.
@@ -54,19 +54,20 @@ struct EngineMemory {
   int32_t kv_blocks = 0;
   int64_t weight_bytes = 0;
   int64_t kv_bytes = 0;
-  int64_t workspace_bytes = 0;  // all but weights and pages
+  int64_t workspace_bytes = 0;  // all memory except weights and pages
 };
 
 class Engine {
  public:
   using Progress = std::function<void(int64_t bytes_done, int64_t bytes_total)>;
 
-  // Reads this rank's slices of the checkpoint and takes all memory it will ever need, on `device`. `world`
-  // exchanges that device's memory, has layout.world_size() members, this one at `rank`, and may be null if
-  // that is 1. It is split into the groups of the layout (collective: all ranks create their engines
-  // together; after that, loading meets nobody). `observer`, which may be null, outlives the engine. Errors:
-  // NotFound, InvalidArgument, DataLoss (a damaged checkpoint), ResourceExhausted (the memory does not
-  // suffice, with the numbers), FailedPrecondition (another rank cannot load).
+  // Reads this rank's slices of the checkpoint and takes all memory that the rank will ever need, on
+  // `device`. `world` exchanges that device's memory and has layout.world_size() members; this rank is member
+  // `rank`. `world` may be null if the layout has one rank. `world` is split into the groups of the layout,
+  // so all ranks call Create together; the rest of the load exchanges nothing with other ranks. `observer`,
+  // which may be null, outlives the engine. Errors: NotFound, InvalidArgument, DataLoss (a damaged
+  // checkpoint), ResourceExhausted (the memory does not suffice; the message has the numbers),
+  // FailedPrecondition (another rank cannot load).
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options,
                                                         std::shared_ptr<Device> device, Communicator* world,
                                                         const Progress& progress,

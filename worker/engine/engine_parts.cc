@@ -13,7 +13,7 @@
 namespace deeprack::worker {
 namespace {
 
-// Fills the buffers that no step writes.
+// Fills the constant buffers: no step writes them.
 absl::Status FillConstants(const model::ModelConfig& config, int64_t max_context, Device& device,
                            const Workspace& workspace) {
   const size_t angles = static_cast<size_t>(max_context * (config.qk_rope_head_dim / 2));
@@ -39,7 +39,8 @@ absl::StatusOr<kernels::Scratch> CutScratch(const sizing::RankFootprint& bytes, 
                           .data_bytes = bytes.scratch_data};
 }
 
-// Without an area the ranks use the communicator: not an error.
+// Makes this rank's peer area. Without an area the ranks exchange through the communicator, which is not an
+// error.
 std::optional<PeerArea> MakePeerArea(const PeerPlaces& places, Device& device) {
   if (places.places == 0) return std::nullopt;
   auto area = PeerArea::Create(device, places);

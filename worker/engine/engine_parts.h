@@ -27,7 +27,7 @@ struct EngineParts {
   Arena workspace_arena;
   Workspace workspace;
   Arena scratch_arena;
-  kernels::Scratch scratch;  // in scratch_arena
+  kernels::Scratch scratch;  // memory in scratch_arena
   StepMemory step;
 };
 

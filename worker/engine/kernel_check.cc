@@ -8,7 +8,7 @@
 namespace deeprack::worker {
 
 absl::Status CheckKernels(const model::ModelConfig& config, const kernels::KernelSet& kernels) {
-  // KernelNeeds and the table of operations agree.
+  // KernelNeeds and the table of operations must agree.
   DR_CHECK(kernels.sums_among_peers == (kernels.peer_sum != nullptr));
   DR_CHECK(kernels.exchanges_among_peers == (kernels.peer_exchange != nullptr));
   if (!config.has_latent_attention() && kernels.gqa_attention == nullptr) {

@@ -8,9 +8,9 @@
 namespace deeprack::worker {
 
 struct SampledLogits {
-  int64_t sequence_index = 0;  // in the plan
-  std::span<const float>
-      logits;  // [vocab_size], after the sequence's last position, before sampling changes them
+  int64_t sequence_index = 0;  // index in the plan
+  // [vocab_size], after the sequence's last position, before sampling changes them.
+  std::span<const float> logits;
 };
 
 class LogitsObserver {

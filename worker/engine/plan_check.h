@@ -1,5 +1,5 @@
-// Checks a step plan before the engine changes anything or meets another rank. Every rank checks the whole
-// plan, so all ranks come to the same verdict.
+// Checks a step plan before the engine changes anything or exchanges data with another rank. Every rank
+// checks the whole plan, so all ranks get the same result.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +32,8 @@ class PlanChecker {
   const Epoch epoch_;
   const model::StepLimits limits_;
   const int64_t blocks_;
-  std::vector<int32_t>
-      writer_;  // [dp, blocks]: index in the plan of the sequence that writes a page, -1: none
+  // [dp, blocks]: the index in the plan of the sequence that writes a page; -1: none.
+  std::vector<int32_t> writer_;
 };
 
 }  // namespace deeprack::worker

@@ -49,7 +49,7 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
   return absl::OkStatus();
 }
 
-// For each layer with experts.
+// Returns one entry for each layer with experts.
 std::vector<TravellingRows> RowsOfLayers(const sizing::RankSpec& spec, const sizing::WeightManifest& manifest,
                                          const kernels::KernelSet& kernels) {
   std::vector<TravellingRows> rows;

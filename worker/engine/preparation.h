@@ -1,5 +1,5 @@
-// A rank by itself, before it meets the other ranks: checks that it can read the model, and counts the memory
-// that it will take.
+// The work of a rank before it exchanges data with the other ranks: it checks that it can read the model, and
+// counts the memory that it will take.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ struct Preparation {
   sizing::WeightManifest manifest;
   sizing::RankFootprint bytes;
   RankNeeds needs;
-  TravellingRows travelling_rows;  // of the first layer with experts
+  TravellingRows travelling_rows;  // the form of the first layer with experts
   AttentionPlanner planner;
 };
 

@@ -17,7 +17,7 @@ struct Readiness {
   sizing::RankMemory memory;
 };
 
-// Checks that each machine, or card, has the memory that its ranks are about to take.
+// Checks that each machine or card has the memory that its ranks will take.
 absl::Status CheckMemories(const std::vector<sizing::RankMemory>& ranks, int64_t blocks) {
   for (const sizing::RankMemory& rank : ranks) {
     int64_t needed = 0;
@@ -62,7 +62,7 @@ absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, const RankNeeds& ne
   std::vector<Readiness> all = {mine};
   if (world != nullptr) {
     auto gathered = GatherValues(mine, *world, device);
-    DR_RETURN_IF_ERROR(own);  // the cause, not the failed call that follows from it
+    DR_RETURN_IF_ERROR(own);  // `own` is the cause of the failed call, so `own` is returned first
     DR_RETURN_IF_ERROR(gathered.status());
     all = *std::move(gathered);
   }

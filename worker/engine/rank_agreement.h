@@ -18,7 +18,7 @@ struct RowsToExperts {
   Digest form = {};   // digest of the TravellingRows of all its layers
 };
 
-// What one rank brings to the agreement.
+// The values that one rank gives for the agreement.
 struct RankNeeds {
   sizing::RankMemory memory;
   int64_t most_blocks = 0;  // pages that the rank takes at most; equal on all ranks
@@ -29,8 +29,8 @@ struct RankNeeds {
 // exchanges the device's memory. `own` is this rank's readiness. Errors: `own` on this rank, and
 // FailedPrecondition with the rank's name on all others; FailedPrecondition if two ranks of a stage send rows
 // in different forms, which the other's kernels would not read; ResourceExhausted, with the numbers of the
-// tightest rank, if the number of pages would be 0. Memory is agreed on before any of it is taken, so that
-// loading needs no further meeting.
+// tightest rank, if the number of pages would be 0. The ranks agree before any of them takes memory, so the
+// load after it needs no exchange between ranks.
 absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, const RankNeeds& needs, Communicator* world,
                                     Device& device);
 

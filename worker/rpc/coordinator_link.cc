@@ -17,8 +17,8 @@ namespace deeprack::worker {
 namespace {
 
 constexpr auto kHeartbeatEvery = std::chrono::milliseconds(100);
-constexpr auto kGoodbyeWithin =
-    std::chrono::seconds(1);  // for the coordinator to end the stream after Goodbye
+// The time that the coordinator has to end the stream after Goodbye.
+constexpr auto kGoodbyeWithin = std::chrono::seconds(1);
 
 class StreamLink final : public CoordinatorLink {
  public:
@@ -40,7 +40,7 @@ class StreamLink final : public CoordinatorLink {
     hello->set_backend(identity.backend);
     hello->set_card(identity.card);
     hello->set_nccl(identity.nccl);
-    stream_->Write(first);  // a failure shows in the reader
+    stream_->Write(first);  // if the write fails, the reader gets the reason
     reader_ = std::thread([this] { ReadUntilEnd(); });
     writer_ = std::thread([this] { SendHeartbeats(); });
   }
@@ -73,7 +73,7 @@ class StreamLink final : public CoordinatorLink {
       message.mutable_heartbeat()->set_busy(pulse.busy);
       const bool sent = stream_->Write(message);
       lock.lock();
-      if (!sent) return;  // the reader learns why
+      if (!sent) return;  // the reader gets the reason
       changed_.wait_for(lock, kHeartbeatEvery, [this] { return leaving_ || ended_; });
     }
     if (ended_) return;

@@ -36,9 +36,10 @@ struct Pulse {
 class CoordinatorLink {
  public:
   // Waits up to connect_timeout for the coordinator to listen, then sends Hello. Unavailable: no coordinator
-  // listens there. `pulse` is called several times a second. `on_end` is called at most once, and never after
-  // Leave, with the reason: Unavailable (the coordinator went away), Aborted (the worker's epoch is over, and
-  // its world of ranks with it), or the status with which the coordinator refused the worker.
+  // listens there. `pulse` is called several times a second. `on_end` is called at most once, with the
+  // reason, and never after Leave. The reasons: Unavailable (the coordinator went away), Aborted (the
+  // worker's epoch is over, and with it its world of ranks), or the status with which the coordinator refused
+  // the worker.
   static absl::StatusOr<std::unique_ptr<CoordinatorLink>> Attach(
       const std::string& coordinator, const std::optional<ClusterTls>& tls, const WorkerIdentity& identity,
       absl::Duration connect_timeout, std::function<Pulse()> pulse, std::function<void(absl::Status)> on_end);

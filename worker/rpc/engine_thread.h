@@ -25,8 +25,8 @@ struct WorldRequest {
   Rank rank = 0;
   int size = 1;
   std::string nccl_world;  // the secret of NewNcclWorldId; empty: the launcher's world
-  absl::Duration timeout;  // of every collective call
-  int threads = 1;         // of the host, for this rank
+  absl::Duration timeout;  // timeout of every collective call
+  int threads = 1;         // threads of the host for this rank
 };
 
 // JoinWorld joins a world of ranks, CreateEngine makes an engine in it. The engine thread calls both,
@@ -54,17 +54,17 @@ class EngineThread {
   // engine thread is ending. FailedPrecondition: no model is loaded, or the plan is of another epoch.
   void Execute(model::StepPlan plan, ExecuteDone done);
 
-  // Breaks the worlds of `epoch` and of all earlier epochs for good: collective calls under way end soon,
-  // later ones at once. From any thread. With MPI, no later epoch can be entered after this.
+  // Breaks the worlds of `epoch` and of all earlier epochs. Their collective calls under way end soon, and
+  // their later calls end at once. From any thread. With MPI, no later epoch can be entered after this.
   void Abort(Epoch epoch);
 
   uint64_t steps_finished() const { return steps_finished_; }
-  bool busy() const { return steps_pending_ > 0; }  // steps are queued or under way
+  bool busy() const { return steps_pending_ > 0; }  // true: steps are queued or under way
 
  private:
   struct Task {
     std::function<void()> run;
-    std::function<void()> refuse;  // instead of run, when the thread ends first
+    std::function<void()> refuse;  // called instead of run, when the thread ends first
   };
 
   void Post(Task task);
@@ -85,8 +85,9 @@ class EngineThread {
   std::deque<Task> tasks_;
   bool ending_ = false;
   std::optional<Epoch> aborted_;         // the latest aborted epoch; all earlier ones are aborted too
-  std::shared_ptr<Communicator> world_;  // of epoch_; written by the thread only, under mutex_
-  std::optional<Epoch> epoch_;           // of the last load; written by the thread only, under mutex_
+  std::shared_ptr<Communicator> world_;  // the world of epoch_; written by the thread only, under mutex_
+  // The epoch of the last load; written by the thread only, under mutex_.
+  std::optional<Epoch> epoch_;
 
   // Used by the thread only.
   std::shared_ptr<Communicator> engine_world_;  // the engine has its groups: destroyed after the engine

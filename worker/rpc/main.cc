@@ -1,5 +1,5 @@
-// deeprack-worker: one rank. Started by mpirun (or alone, for a layout of one rank); the coordinator tells it
-// the rest.
+// deeprack-worker: one rank. mpirun starts it; for a layout of one rank it can be started alone. The
+// coordinator sends the model, the layout and the limits.
 #include <pthread.h>
 #include <signal.h>
 
@@ -31,8 +31,8 @@ namespace {
 using namespace deeprack;
 using namespace deeprack::worker;
 
-// An engine in the middle of a load or a step cannot be interrupted; after this long the process ends without
-// it.
+// An engine in a load or a step cannot be interrupted. The process ends without waiting longer than this for
+// the engine.
 constexpr auto kEndWithin = std::chrono::seconds(5);
 
 int FromLauncher(const char* variable, int otherwise) {
@@ -41,13 +41,13 @@ int FromLauncher(const char* variable, int otherwise) {
   return text != nullptr && absl::SimpleAtoi(text, &value) && value >= 0 ? value : otherwise;
 }
 
-// The host's cores shared out over this launch's ranks on it.
+// This rank's share of the host's cores, which all ranks of this launch on this host divide.
 int DefaultThreads() {
   const int ranks_here = std::max(1, FromLauncher("OMPI_COMM_WORLD_LOCAL_SIZE", 1));
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / ranks_here);
 }
 
-// SIGTERM and SIGINT are blocked in every thread and taken by one that waits for them.
+// Blocks SIGTERM and SIGINT in every thread. One thread waits for them (StopOnSignal).
 sigset_t BlockEndingSignals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -58,8 +58,8 @@ sigset_t BlockEndingSignals() {
   return signals;
 }
 
-// From now on a signal ends `node`; none when it is null. The thread that waits for signals is started once,
-// for the process's life.
+// From now on a signal ends `node`. With null, signals do nothing. The first call starts the thread that
+// waits for signals, which lives as long as the process.
 void StopOnSignal(const sigset_t& signals, WorkerNode* node) {
   static std::mutex mutex;
   static WorkerNode* running = nullptr;

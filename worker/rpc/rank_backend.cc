@@ -22,7 +22,7 @@ namespace {
 
 using Joined = absl::StatusOr<std::unique_ptr<Communicator>>;
 
-// The world that the launcher made, or a world of one: host memory.
+// Joins the launcher's world, or makes a world of one rank. The world exchanges host memory.
 Joined JoinLaunched(const LaunchWorld& launch, absl::Duration timeout) {
   if (launch.size > 1) return JoinMpiWorld(timeout);
   return std::move(MakeLocalWorld(1, timeout).front());
@@ -43,7 +43,7 @@ RankBackend OnCpu(const BackendChoice& choice) {
           .join = [launch = choice.launch](
                       const WorldRequest& world) { return JoinLaunched(launch, world.timeout); },
           .create =
-              // The process's processors, while none of its threads is bound yet.
+              // Read here, before any thread of the process is bound to processors.
           [choice, allowed = kernels::AllowedProcessors()](const EngineOptions& options, Communicator* world,
                                                            const Engine::Progress& progress) {
             return Engine::Create(options, CpuOf(choice, allowed, options.threads), world, progress);
@@ -66,8 +66,8 @@ absl::StatusOr<RankBackend> OnCard(const BackendChoice& choice) {
         index);
   }
 
-  // Joining opens the card, whose memory the world exchanges, and the engine then takes it over; an engine
-  // that joins again has it open. All on the engine's thread.
+  // Joining opens the card, because the world exchanges the card's memory. The engine then owns the open
+  // card. When an engine joins again, its card is open already. All of this runs on the engine's thread.
   auto open = std::make_shared<std::weak_ptr<Device>>();
   const LaunchWorld launch = choice.launch;
   return RankBackend{

@@ -25,7 +25,7 @@ struct BackendChoice {
   LaunchWorld launch;
   int local_rank = 0;  // among this launch's local_ranks on this machine
   int local_ranks = 1;
-  bool bind_threads = true;    // and memory: MakePlacedCpuDevice
+  bool bind_threads = true;    // binds threads and memory: MakePlacedCpuDevice
   bool decode_graphs = false;  // EngineOptions', on a card
   // For developers: kernels that suit the card and have not passed `make gpu-check` on one.
   bool unverified_kernels = false;

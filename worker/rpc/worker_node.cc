@@ -31,7 +31,7 @@ std::string HostName() {
   return name;
 }
 
-// The address of the service. `listen` as in WorkerNodeOptions.
+// The address at which the service listens. `listen` is as in WorkerNodeOptions.
 absl::StatusOr<HostPort> ListenAddress(const std::string& listen, const HostPort& coordinator) {
   if (!listen.empty()) return ParseHostPort(listen);
   if (IsLoopback(coordinator.host)) return HostPort{"127.0.0.1", 0};
@@ -51,7 +51,7 @@ class Node final : public WorkerNode {
     engine_->Abort(std::numeric_limits<Epoch>::max());
     if (link_ != nullptr) link_->Leave(reason_.empty() ? "the worker is ending" : reason_);
     if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kShutdownWithin);
-    engine_.reset();  // after the server: its handlers use the engine thread
+    engine_.reset();  // after the server, because the server's handlers use the engine thread
   }
 
   absl::Status Serve(const WorkerNodeOptions& options) {

@@ -23,29 +23,30 @@ struct WorkerNodeOptions {
   std::optional<ClusterTls> tls;  // needed when one of the two addresses is not loopback
   std::string backend = "cpu";
   std::string card;                                        // as in WorkerIdentity
-  std::function<absl::StatusOr<std::string>()> new_world;  // of WorkerService's events; empty: no NCCL
+  std::function<absl::StatusOr<std::string>()> new_world;  // WorkerService's event new_world; empty: no NCCL
   int launch_rank = -1;                                    // -1: no launcher
   int launch_world = 1;
-  int threads = 1;  // of the engine, when the coordinator asks for 0
+  int threads = 1;  // threads of the engine when the coordinator asks for 0
   absl::Duration connect_timeout = absl::Seconds(30);
 };
 
 class WorkerNode {
  public:
-  // Serves, then attaches to the coordinator. InvalidArgument (no address), FailedPrecondition
-  // (open to the network without tls), Unavailable (the address cannot be bound; no coordinator).
+  // Serves, then attaches to the coordinator. Errors: InvalidArgument (no address), FailedPrecondition (the
+  // address is open to the network and tls is missing), Unavailable (the address cannot be bound; no
+  // coordinator).
   static absl::StatusOr<std::unique_ptr<WorkerNode>> Start(const WorkerNodeOptions& options, JoinWorld join,
                                                            CreateEngine create);
   virtual ~WorkerNode() = default;  // leaves the cluster; waits for the engine thread to end
 
-  // Blocks until there is a reason to end. OK: the coordinator or RequestStop asked for it. Otherwise the
-  // error. A load that failed ends the wait when the coordinator ends the stream.
+  // Blocks until the worker must end. Returns OK if the coordinator or RequestStop asked for the end,
+  // otherwise the error. After a load that failed, the wait ends when the coordinator ends the stream.
   virtual absl::Status WaitUntilEnd() = 0;
 
-  // From any thread.
+  // Can be called from any thread.
   virtual void RequestStop(const std::string& reason) = 0;
 
-  // The status of the last Load; OK before the first. It decides this program's exit code.
+  // The status of the last Load; OK before the first. The program's exit code depends on it.
   virtual absl::Status load_status() const = 0;
 };
 

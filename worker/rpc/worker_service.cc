@@ -12,12 +12,12 @@
 namespace deeprack::worker {
 namespace {
 
-// Streams the progress of one load, at most every kReportEvery. Deletes itself.
+// Streams the progress of one load: at most one message every kReportEvery. Deletes itself.
 class LoadReactor final : public grpc::ServerWriteReactor<cluster::LoadProgress> {
  public:
   LoadReactor(EngineThread* engine, Epoch epoch) : engine_(engine), epoch_(epoch) {}
 
-  // Both on the engine thread.
+  // Report and End are called on the engine thread.
   void Report(int64_t bytes_done, int64_t bytes_total) {
     const auto now = std::chrono::steady_clock::now();
     std::lock_guard lock(mutex_);
@@ -49,7 +49,7 @@ class LoadReactor final : public grpc::ServerWriteReactor<cluster::LoadProgress>
  private:
   static constexpr auto kReportEvery = std::chrono::milliseconds(100);
 
-  // Without the lock: gRPC may delete this before the call returns.
+  // Call this without holding mutex_: gRPC may delete this object before the call returns.
   void FinishNow() {
     if (ending_->ok()) {
       StartWriteAndFinish(&last_message_, {}, *ending_);
@@ -77,8 +77,8 @@ class LoadReactor final : public grpc::ServerWriteReactor<cluster::LoadProgress>
   std::chrono::steady_clock::time_point last_report_{};
 };
 
-// One step. The coordinator cancels the call when another rank is lost: then this rank's wait for the lost
-// rank must end too.
+// One step. When another rank is lost, the coordinator cancels the call. Abort then ends this rank's wait for
+// the lost rank.
 class StepReactor final : public grpc::ServerUnaryReactor {
  public:
   StepReactor(EngineThread* engine, Epoch epoch) : engine_(engine), epoch_(epoch) {}

@@ -7,7 +7,7 @@
 namespace deeprack::kernels {
 namespace {
 
-constexpr int kOldestMajor = 8;  // bf16 in hardware
+constexpr int kOldestMajor = 8;  // the first major version with bf16 in hardware
 
 constexpr SpecialKernel kSpecial[] = {
     {"sm90 fp8 product", kOperationFp8Product, 9, 0},

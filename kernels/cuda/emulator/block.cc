@@ -17,15 +17,17 @@ constexpr unsigned kWarp = 32;
 
 enum class Wait : uint8_t { kNone, kBlock, kWarp, kCondition, kDone };
 
-// A fiber is made once and runs one thread of one block after another. It is entered by swapcontext, which
-// sets up its stack; from then on _setjmp and _longjmp switch, which make no system calls.
+// A fiber is made once and runs one thread of one block after another. swapcontext enters a fiber the first
+// time, because it sets up the fiber's stack. After that, _setjmp and _longjmp switch fibers, because they
+// make no system calls.
 struct Fiber {
   jmp_buf place;
   bool entered = false;
   std::unique_ptr<char[]> stack = std::make_unique<char[]>(kStackBytes);
   Wait wait = Wait::kNone;
-  uint64_t slot = 0;                             // the bytes that it publishes to its warp
-  const std::function<bool()>* ready = nullptr;  // the condition that it waits for in state kCondition
+  uint64_t slot = 0;  // the bytes that the thread publishes to its warp
+  // The condition that the thread waits for in state kCondition.
+  const std::function<bool()>* ready = nullptr;
 };
 
 struct Block {
@@ -120,7 +122,7 @@ void RunBlock() {
     if (block.beside && block.beside()) continue;
     bool done = true;
     for (unsigned t = 0; t < block.threads; ++t) done &= block.fibers[t]->wait == Wait::kDone;
-    DR_CHECK(done);  // otherwise: threads wait at barriers that the others will never reach
+    DR_CHECK(done);  // otherwise threads wait at barriers that the others will never reach
     return;
   }
 }

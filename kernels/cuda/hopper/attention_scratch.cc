@@ -29,7 +29,7 @@ int64_t ScratchOfAttention(const MlaShape& most, int multiprocessors) {
   if (sm90::WhyNotMla(most.heads, most.latent_dim, most.rope_dim) != nullptr) return 0;
   const int64_t columns = sm90::ChooseMlaTile(most.heads, most.rows).columns();
   int64_t bytes = 0;
-  // The bound does not grow with every row.
+  // The bound is not monotonic in the rows, so every number of rows up to the most is tried.
   for (int64_t rows = 1; rows <= most.rows; ++rows) {
     MlaShape shape = most;
     shape.rows = rows;

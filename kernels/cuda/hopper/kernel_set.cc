@@ -50,8 +50,8 @@ KernelSet CardKernels(const KernelChoice& choice) {
     set.head_linear = hopper::HeadLinear;
     set.grouped_linear = hopper::GroupedLinear;
   }
-  // peer_add_rms_norm contains the Hopper norm, so its bits agree with add_rms_norm only if that is Hopper's
-  // too.
+  // peer_add_rms_norm contains the Hopper norm. Its bits agree with add_rms_norm only if add_rms_norm is the
+  // Hopper norm too.
   if (set.peer_sum != nullptr && set.add_rms_norm == hopper::AddRmsNorm)
     set.peer_add_rms_norm = hopper::PeerAddRmsNorm;
   return set;

@@ -1,4 +1,4 @@
-// What the Hopper kernels need (KernelNeeds). Pure functions, without a card.
+// The needs of the Hopper kernels (KernelNeeds). Pure functions, without a card.
 #pragma once
 
 #include <cstdint>

@@ -10,8 +10,8 @@ namespace {
 
 using sm90::GemmConfig;
 
-// From this number of rows on, parts of K are not summed in parallel (gemm_schedule.h), so more rows need no
-// more scratch.
+// From this number of rows on, no parts of K are summed in parallel (gemm_schedule.h). So a product with more
+// rows needs no more scratch.
 constexpr int64_t kMostSplitRows = 256;
 
 }  // namespace

@@ -136,7 +136,7 @@ bool Multiply(GemmArgs gemm, const Source& source, const Execution& execution) {
   return true;
 }
 
-// `gate_up`: as in Source.
+// `gate_up` is the rows whose SwiGLU is x, as in Source.
 bool MultiplyDense(const LinearArgs& args, const Matrix& gate_up, const Execution& execution) {
   return Multiply({.weight = AsGroups(&args.weight, 1), .out = args.out},
                   {.x = args.x,

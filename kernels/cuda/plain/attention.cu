@@ -1,6 +1,7 @@
-// Rotary embedding, cache writes and MLA attention over pages, plain: one block for each query row and head walks the pages in
-// order with an online softmax. A position's scores and sums depend only on its own row: batch-invariant.
-// Bytes: every page once for each row and head (the Hopper kernel shares it among heads).
+// Rotary embedding, cache writes and MLA attention over pages, plain. In the attention, one block for each
+// query row and head walks the pages in order with an online softmax. The scores and sums of a row depend
+// only on that row, so results do not depend on the batch. Bytes: every page once for each row and head (the
+// Hopper kernel reads a page once for all heads).
 #include "base/check.h"
 #include "base/e4m3.h"
 #include "base/fp8_kv_page.h"
@@ -50,7 +51,7 @@ __global__ void Fp8KvWriteKernel(KvWriteArgs args) {
   if (slot < 0) return;
   const L* latent = args.latent.row<L>(blockIdx.x);
   const K* rope = args.rope_key.row<K>(blockIdx.x);
-  float largest = 0;  // NaN is never larger
+  float largest = 0;  // a NaN is never the largest
   for (int64_t i = threadIdx.x; i < page.latent_dim; i += kThreads) {
     const float magnitude = fabsf(ToFloat(latent[i]));
     largest = magnitude > largest ? magnitude : largest;
@@ -68,7 +69,7 @@ __global__ void Fp8KvWriteKernel(KvWriteArgs args) {
   if (threadIdx.x == 0) *reinterpret_cast<float*>(cache + page.ScaleAt(slot)) = PowerOfTwo(exponent);
 }
 
-// blockIdx.x: query row, blockIdx.y: head.
+// blockIdx.x is the query row, blockIdx.y the head.
 template <class Q, class C, class O>
 __global__ void MlaAttentionKernel(MlaAttentionArgs args) {
   __shared__ float query[kMaxKeyDim];

@@ -53,7 +53,7 @@ struct PageRows {
   __device__ float operator()(int s, int64_t i) const { return ToFloat(first[s * stride + i]); }
 };
 
-// Adds the first `count` positions of a page. Holds barriers; every thread of the block must call it.
+// Adds the first `count` positions of a page. Has barriers, so every thread of the block must call it.
 template <class Keys, class Values>
 __device__ void AttendPage(const float* query, int64_t key_dim, const Keys& keys, int64_t value_dim,
                            const Values& values, int count, float scale, Attended& attended) {

@@ -1,4 +1,4 @@
-// The exchange of rows between ranks that hold different experts.
+// The exchange of rows between ranks that hold different experts, plain.
 #include "base/check.h"
 #include "kernels/cuda/plain/device.h"
 #include "kernels/cuda/plain/operations.h"
@@ -9,7 +9,8 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kMaxRanks = 1024;
 
-// The index of `group` in a token's ascending list of groups; -1: the token does not go to the group.
+// The index of `group` in the ascending list of the groups that the token goes to; -1: the token does not go
+// to `group`.
 __device__ inline int PlaceInList(const int32_t* ids, int64_t top_k, int64_t group_experts, int64_t group) {
   bool goes = false;
   int below = 0;
@@ -26,7 +27,8 @@ __device__ inline int PlaceInList(const int32_t* ids, int64_t top_k, int64_t gro
   return goes ? below : -1;
 }
 
-// One block. Thread r counts the rows for rank r; when all counts are known, thread r places its rows in token order.
+// One block. Thread r counts the rows for rank r. When all counts are known, thread r gives its rows their
+// places, in token order.
 __global__ void PlanDispatchKernel(PlanDispatchArgs args) {
   __shared__ int first_place[kMaxRanks + 1];
   for (int64_t i = threadIdx.x; i < args.m * args.fanout; i += kMaxRanks) args.index[i] = -1;
@@ -56,7 +58,8 @@ __global__ void PlanDispatchKernel(PlanDispatchArgs args) {
   }
 }
 
-// blockIdx.x: token, blockIdx.y: one of the ranks it goes to. T: an activation's bits.
+// blockIdx.x is the token, blockIdx.y one of the ranks that the token goes to. T has the size of an
+// activation.
 template <class T>
 __global__ void PackDispatchKernel(PackDispatchArgs args) {
   const int64_t token = blockIdx.x;
@@ -73,7 +76,7 @@ __global__ void PackDispatchKernel(PackDispatchArgs args) {
   }
 }
 
-// blockIdx.x: received row.
+// blockIdx.x is the received row.
 __global__ void UnpackDispatchKernel(UnpackDispatchArgs args) {
   const int64_t row = blockIdx.x;
   if (args.slots > 0 && row % args.slots >= args.rows_from[row / args.slots]) {

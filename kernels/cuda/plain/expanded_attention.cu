@@ -1,7 +1,8 @@
-// Latent attention with expanded keys and values, plain. The positions of one sequence are taken in spans: a launch expands a
-// span into the scratch memory, one block for each position and head, and a launch takes the sequence's rows to it, one block
-// for each row and head. Sums are made in the CPU kernels' order, so the bits are those of the CPU's generic table.
-// Bytes: a span's keys and values once for each row.
+// Latent attention with expanded keys and values, plain. The positions of a sequence are taken in spans. One
+// launch expands a span into the scratch memory, with one block for each position and head. A second launch
+// lets the sequence's rows attend to the span, with one block for each row and head. Sums are made in the
+// order of the CPU kernels, so the bits are those of the CPU's generic table. Bytes: a span's keys and values
+// once for each row.
 #include "base/check.h"
 #include "kernels/cuda/plain/latent_page.h"
 #include "kernels/cuda/plain/device.h"
@@ -13,13 +14,13 @@ namespace {
 
 constexpr int64_t kSpan = kExpandedSpan;
 
-// One sequence and one span of it.
+// A span of one sequence.
 struct Span {
   int64_t sequence;
-  int64_t begin, count;  // positions
+  int64_t begin, count;  // positions of the sequence
 };
 
-// blockIdx.x: position of the span, blockIdx.y: head.
+// blockIdx.x is the position in the span, blockIdx.y the head.
 template <class W, class C, class X>
 __global__ void ExpandKernel(ExpandedAttentionArgs args, Span span, X* expanded) {
   __shared__ float latent[kMaxKeyDim];
@@ -49,13 +50,14 @@ __global__ void ExpandKernel(ExpandedAttentionArgs args, Span span, X* expanded)
   }
 }
 
-// blockIdx.x: row of the sequence's chunk, blockIdx.y: head.
+// blockIdx.x is the row in the sequence's chunk, blockIdx.y the head.
 template <class X, class O>
 __global__ void AttendSpanKernel(ExpandedAttentionArgs args, Span span, const X* expanded, float* all_sums, float* all_stats) {
   __shared__ float query[kMaxKeyDim];
   const ExpandedShape& shape = args.shape;
   const AttentionSequence& sequence = args.sequences[span.sequence];
-  const int64_t seen = sequence.first_position + blockIdx.x + 1 - span.begin;  // of the span, and what follows it
+  // The number of positions from the span's begin on that the row attends to. It can exceed the span.
+  const int64_t seen = sequence.first_position + blockIdx.x + 1 - span.begin;
   if (seen <= 0) return;
   const int64_t row = sequence.first_row + blockIdx.x;
   const int64_t head = blockIdx.y;
@@ -81,7 +83,7 @@ __global__ void AttendSpanKernel(ExpandedAttentionArgs args, Span span, const X*
   if (seen <= span.count) {
     return StoreAttended(attended, shape.value_dim, args.out.row<O>(row) + head * shape.value_dim);
   }
-  __syncthreads();  // everyone has read the statistics
+  __syncthreads();  // all threads have read the statistics
   if (thread == 0) {
     stats[0] = attended.maximum;
     stats[1] = attended.weight;
@@ -89,7 +91,7 @@ __global__ void AttendSpanKernel(ExpandedAttentionArgs args, Span span, const X*
   for (int i = 0; thread + i * kAttentionThreads < shape.value_dim; ++i) sums[thread + i * kAttentionThreads] = attended.sums[i];
 }
 
-// Calls f with values of the types of weights, cache, queries and results.
+// Calls f with values of the types of the weights, the cache, the queries and the results.
 template <class F>
 void Dispatch(const ExpandedAttentionArgs& args, F f) {
   DispatchActivation(args.key_weights[0].type, [&](auto w) {

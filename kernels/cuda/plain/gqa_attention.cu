@@ -1,5 +1,6 @@
-// Grouped-query attention over pages, plain: one block for each query row and head walks the pages in order with an online
-// softmax. Bytes: every page of a key-value head once for each row and head of its group.
+// Grouped-query attention over pages, plain. One block for each query row and head walks the pages in order
+// with an online softmax. Bytes: every page of a key-value head once for each row and for each head of its
+// group.
 #include "base/check.h"
 #include "kernels/cuda/plain/attention_page.h"
 #include "kernels/cuda/plain/device.h"
@@ -8,7 +9,7 @@
 namespace deeprack::kernels::plain {
 namespace {
 
-// blockIdx.x: query row, blockIdx.y: head.
+// blockIdx.x is the query row, blockIdx.y the head.
 template <class Q, class C, class O>
 __global__ void GqaAttentionKernel(GqaAttentionArgs args) {
   __shared__ float query[kMaxValueDim];

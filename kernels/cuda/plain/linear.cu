@@ -1,7 +1,9 @@
-// Matrix products, plain. blockIdx.x: tile of rows, blockIdx.y: tile of outputs. A thread owns one output feature of kRows rows and walks k in order, as the CPU kernels do: the
-// same fused multiply-adds in the same order, so the results are bitwise the CPU's. Activations pass through shared memory
-// a block of 128 at a time; a panel's 16 values of one k are read by 16 neighbouring threads. int4 in tiles: packed_weight.h says how it is summed.
-// Bytes: the weights once for every kRows rows. Trusted, not fast: the Hopper kernels are judged against it.
+// Matrix products, plain. They are made for trust and not for speed: the Hopper kernels are compared with
+// them. blockIdx.x is the tile of rows, blockIdx.y the tile of outputs. A thread computes one output feature
+// of kRows rows and walks k in order. It makes the same fused multiply-adds in the same order as the CPU
+// kernels, so the results are bitwise the CPU's. Activations pass through shared memory in blocks of 128. In
+// a panel, 16 neighbouring threads read the 16 values of one k. packed_weight.h says how int4 in tiles is
+// summed. Bytes: the weights once for every kRows rows.
 #include <type_traits>
 
 #include "base/check.h"
@@ -17,13 +19,13 @@ constexpr int kThreads = 128;  // outputs per block
 constexpr int kRows = 4;       // rows of x per block
 constexpr int kTile = kScaleBlock;
 
-// A type for int4 in tiles, used only here.
+// Stands for int4 in tiles as a type. Used only in this file.
 struct Int4 {};
 
 template <class W>
 inline constexpr bool kIsScaled = std::is_same_v<W, fp8_e4m3> || std::is_same_v<W, Int4>;
 
-// Row n of a weight in any layout. `block` counts blocks of 128 columns as the scales do.
+// Row n of a weight in any layout. `block` is the index of a block of 128 columns, as for the scales.
 template <class W>
 struct WeightRow {
   const PackedWeight& weight;
@@ -69,7 +71,8 @@ __device__ const PackedWeight* OnDevice(const Args& args) {
   return args.device_weights != nullptr ? args.device_weights : args.weights;
 }
 
-// kThreads features of up to kRows rows: x_row(r) gives the first input of the tile's row r, out_row(r) its outputs.
+// Computes kThreads features of up to kRows rows. x_row(r) returns the first input of the tile's row r,
+// out_row(r) the first output.
 template <class W, class X, class O, class XRow, class ORow>
 __device__ void Product(const PackedWeight& weight, int rows, XRow x_row, ORow out_row) {
   __shared__ float tile[kRows][kTile];
@@ -83,7 +86,7 @@ __device__ void Product(const PackedWeight& weight, int rows, XRow x_row, ORow o
     const int64_t begin = b * kTile < first ? 0 : b * kTile - first;
     const int64_t end = (b + 1) * kTile - first < weight.k ? (b + 1) * kTile - first : weight.k;
     const int width = static_cast<int>(end - begin);
-    __syncthreads();  // the last tile has been read
+    __syncthreads();  // all threads have read the last tile
     for (int i = threadIdx.x; i < rows * width; i += kThreads) {
       const X* row = x_row(i / width);
       tile[i / width][i % width] = ToFloat(row[begin + i % width]);
@@ -121,7 +124,7 @@ __global__ void LinearKernel(LinearArgs args) {
       [&](int r) { return static_cast<O*>(args.out.data) + (first + r) * args.out.stride; });
 }
 
-// blockIdx.x: (head, tile of rows).
+// blockIdx.x is head * row_tiles + the tile of rows.
 template <class W, class X, class O>
 __global__ void HeadLinearKernel(HeadLinearArgs args, int64_t row_tiles) {
   const int64_t head = blockIdx.x / row_tiles;
@@ -136,8 +139,8 @@ __global__ void HeadLinearKernel(HeadLinearArgs args, int64_t row_tiles) {
       [&](int r) { return static_cast<O*>(args.out.data) + (first + r) * args.out.stride + head * weight.n; });
 }
 
-// blockIdx.x: a tile of rows, counted through all experts; blocks past the last tile do nothing: only the device knows how
-// many rows each expert has.
+// blockIdx.x is a tile of rows, counted through all experts. Only the device knows the number of rows of each
+// expert, so the grid has a block for every possible tile, and blocks past the last tile do nothing.
 template <class W, class X, class O>
 __global__ void GroupedLinearKernel(GroupedLinearArgs args) {
   int64_t tile = blockIdx.x;
@@ -160,10 +163,10 @@ __global__ void GroupedLinearKernel(GroupedLinearArgs args) {
       [&](int r) { return static_cast<O*>(args.out.data) + (first + r) * args.out.stride; });
 }
 
-// Calls f<W, X, O>() with the C++ types of weight, input and output.
+// Calls f with values of the C++ types of the weight, the input and the output.
 template <class F>
 void DispatchTypes(DType weight, DType x, DType out, F&& f) {
-  DR_CHECK(SizeOf(weight) > 0 || weight == DType::kInt4G128);  // other block formats are expanded at load
+  DR_CHECK(SizeOf(weight) > 0 || weight == DType::kInt4G128);  // loading expands the other block formats
   DispatchActivation(x, [&](auto x_value) {
     DispatchActivation(out, [&](auto out_value) {
       if (weight == DType::kF8E4M3) {
@@ -203,7 +206,7 @@ void HeadLinear(const HeadLinearArgs& args, const Execution& execution) {
 
 void GroupedLinear(const GroupedLinearArgs& args, const Execution& execution) {
   if (args.out.rows == 0 || args.experts == 0) return;
-  // The most tiles: every expert may have one tile that is not full.
+  // The largest possible number of tiles: every expert with rows can have one tile that is not full.
   const int64_t experts_with_rows = args.experts < args.out.rows ? args.experts : args.out.rows;
   const dim3 grid((args.out.rows - experts_with_rows) / kRows + experts_with_rows, FeatureTiles(args.weights[0]));
   DispatchTypes(args.weights[0].type, args.x.type, args.out.type, [&](auto w, auto x, auto o) {

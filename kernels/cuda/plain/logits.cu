@@ -1,4 +1,4 @@
-// Adjusting logits, and log-probabilities without a sort, plain: one block a row.
+// Adjusts logits, and computes log-probabilities without a sort, plain. One block for each row.
 #include "kernels/cuda/plain/logits_row.h"
 #include "kernels/cuda/plain/operations.h"
 
@@ -29,7 +29,8 @@ __global__ void AdjustLogitsKernel(AdjustLogitsArgs args) {
   }
 }
 
-// log of the sum of exponentials, on every thread. Threads and groups of threads add in order. Holds barriers.
+// The logarithm of the sum of exponentials, returned to every thread. Threads, and groups of threads, add in
+// order. Has barriers.
 __device__ inline double LogSum(const float* logits, int64_t vocab) {
   __shared__ double sums[kMaxRowThreads];
   const int threads = static_cast<int>(blockDim.x);
@@ -50,15 +51,16 @@ __device__ inline double LogSum(const float* logits, int64_t vocab) {
 
 struct Place {
   float logit;
-  int id;  // -1: none
+  int id;  // -1: there is no place
 };
 
-// Whether a stands before b in order of logits, the larger first and the lower id first among equals.
+// True if a comes before b: the larger logit is first, and among equal logits the lower id.
 __device__ inline bool Before(const Place& a, const Place& b) {
   return a.id >= 0 && (b.id < 0 || a.logit > b.logit || (a.logit == b.logit && a.id < b.id));
 }
 
-// The first in that order that stands after `last` (id -1: the first of all), on every thread. Holds barriers.
+// The first place after `last` in this order, returned to every thread. With last.id -1 it is the first place
+// of all. Has barriers.
 __device__ inline Place NextLargest(const float* logits, int64_t vocab, const Place& last) {
   __shared__ Place places[kMaxRowThreads];
   const int threads = static_cast<int>(blockDim.x);
@@ -69,7 +71,7 @@ __device__ inline Place NextLargest(const float* logits, int64_t vocab, const Pl
     const bool is_number = place.logit == place.logit;
     if (is_number && (last.id < 0 || Before(last, place)) && Before(place, best)) best = place;
   }
-  __syncthreads();  // the last call's readers are done
+  __syncthreads();  // all threads have read the result of the last call
   places[thread] = best;
   __syncthreads();
   if (thread < kRowGroups) {
@@ -82,7 +84,7 @@ __device__ inline Place NextLargest(const float* logits, int64_t vocab, const Pl
   return best;
 }
 
-// blockIdx.x: scored row.
+// blockIdx.x is the scored row.
 __global__ void LogprobsKernel(LogprobsArgs args) {
   const ScoredRow scored = args.rows[blockIdx.x];
   const float* logits = args.logits.row<float>(scored.row);

@@ -1,4 +1,4 @@
-// Routing, and the sum of the experts' outputs, plain.
+// The choice of experts, the grouping of rows by expert, and the sum of the experts' outputs, plain.
 #include "base/check.h"
 #include "kernels/cuda/plain/device.h"
 #include "kernels/cuda/plain/operations.h"
@@ -10,18 +10,19 @@ constexpr int kThreads = 256;
 constexpr int kMaxExperts = 1024;
 constexpr int kMaxGroups = 64;
 
-// Whether a goes before b; NaN goes last.
+// True if a comes before b: the larger value is first, and NaN is last.
 __device__ inline bool Above(float a, float b) { return a > b || (b != b && a == a); }
 
-// The index of the largest of those values[0, count) that are not taken, the lowest among equals, on every thread; takes
-// it. There is always one left. Holds barriers; every thread of the block must call it.
+// Returns to every thread the index of the largest of the values[0, count) that are not taken (among equals
+// the lowest index), and marks it as taken. At least one value must be left. Has barriers, so every thread of
+// the block must call it.
 __device__ inline int TakeBest(const float* values, bool* taken, int count) {
-  __shared__ int best[kThreads];  // -1: none
+  __shared__ int best[kThreads];  // -1: this thread has no value
   int index = -1;
   for (int i = threadIdx.x; i < count; i += kThreads) {
     if (!taken[i] && (index < 0 || Above(values[i], values[index]))) index = i;
   }
-  __syncthreads();  // the last call's readers are done
+  __syncthreads();  // all threads have read the result of the last call
   best[threadIdx.x] = index;
   __syncthreads();
   for (int half = kThreads / 2; half > 0; half /= 2) {
@@ -40,7 +41,7 @@ __device__ inline int TakeBest(const float* values, bool* taken, int count) {
   return taking;
 }
 
-// One block a token.
+// blockIdx.x is the token.
 __global__ void GateKernel(GateArgs args) {
   __shared__ float scores[kMaxExperts];
   __shared__ float biased[kMaxExperts];
@@ -76,7 +77,7 @@ __global__ void GateKernel(GateArgs args) {
   }
   __syncthreads();
   for (int64_t i = 0; i < args.topk_group; ++i) TakeBest(groups, group_taken, n_group);
-  // Experts outside the chosen groups count as taken.
+  // Experts outside the chosen groups are marked as taken.
   for (int e = threadIdx.x; e < experts; e += kThreads) taken[e] = !group_taken[e / group_size];
   __syncthreads();
 
@@ -94,7 +95,8 @@ __global__ void GateKernel(GateArgs args) {
   }
 }
 
-// One block. Thread e counts expert e, thread 0 sums the counts, thread e places its pairs: in token order, no atomics.
+// One block. Thread e counts the pairs of expert e, thread 0 sums the counts, and thread e gives its pairs
+// their rows, in token order. No atomics.
 __global__ void GroupByExpertKernel(GroupByExpertArgs args) {
   const int64_t pairs = args.m * args.top_k;
   for (int64_t p = threadIdx.x; p < pairs; p += kMaxExperts) args.pair_to_row[p] = -1;

@@ -1,4 +1,5 @@
-// What the plain kernels need, and the division of their scratch memory. Pure functions, without a card.
+// The needs of the plain kernels (KernelNeeds), and the division of their scratch memory. Pure functions,
+// without a card.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Operations that touch each element of a row once: embedding, norms, residual addition, SwiGLU, copies. One block a row;
-// bytes to move are the rows themselves.
+// Operations that touch each element of a row once, plain: embedding, norms, residual addition, SwiGLU,
+// copies. One block for each row. Bytes: the rows themselves.
 #include "kernels/cuda/plain/device.h"
 #include "kernels/cuda/plain/operations.h"
 
@@ -18,14 +18,15 @@ __global__ void EmbeddingKernel(EmbeddingArgs args) {
   for (int64_t i = threadIdx.x; i < args.out.cols; i += kThreads) to[i] = FromFloat<O>(here ? ToFloat(from[i]) : 0.0f);
 }
 
-// 1 / sqrt(mean(x^2) + eps) of a row, on every thread. Partial sum p adds columns p, p + 64, ... in order; then halves are
-// folded onto each other: the CPU's order. Holds barriers.
+// 1 / sqrt(mean(x^2) + eps) of a row, returned to every thread. Partial sum p adds the columns p, p + 64, ...
+// in order. Then the upper half of the partial sums is added to the lower half until one sum is left. This is
+// the CPU's order. Has barriers.
 template <class T>
 __device__ float InverseRms(const T* x, int64_t cols, float eps) {
   constexpr int kPartials = 64;
   __shared__ float partial[kPartials];
   const int p = static_cast<int>(threadIdx.x);
-  __syncthreads();  // what other threads wrote of x is there
+  __syncthreads();  // all threads have written their columns of x
   if (p < kPartials) {
     float sum = 0;
     for (int64_t i = p; i < cols; i += kPartials) {
@@ -85,7 +86,7 @@ __global__ void SwiGluKernel(SwiGluArgs args) {
   }
 }
 
-// T: an element's bits.
+// T has the size of an element.
 template <class T>
 __global__ void CopyRowsKernel(CopyRowsArgs args) {
   const T* from = args.x.row<T>(args.index != nullptr ? args.index[blockIdx.x] : static_cast<int64_t>(blockIdx.x));

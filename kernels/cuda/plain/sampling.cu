@@ -1,8 +1,9 @@
-// Drawing tokens without a sort, plain: one block a row. The tokens in order of weight, the likelier first and the lower id first
-// among equals, are never laid out; a place in that order is found by its running mass, digit by digit of the weight's bits
-// (30: weights are in [0, 1]), from histograms of whole numbers. So the sums are exact and the tokens are the CPU's.
-// Bytes: the row's logits once a pass, from the second pass on out of the L2 cache; 5 passes to draw, 4 more each for top-k and
-// top-p, 1 for min-p.
+// Draws tokens without a sort, plain. One block for each row. The order of weight is: the likelier token
+// first, and among equals the lower id. The tokens are never stored in this order. A place in the order is
+// found by its running mass, one digit of the weight's bits after the other (30 bits, because weights are in
+// [0, 1]), from histograms of whole numbers. So the sums are exact, and the drawn tokens are the CPU's.
+// Bytes: the row's logits once for each pass, from the second pass on out of the L2 cache. A draw takes 5
+// passes; top-k and top-p take 4 more each, min-p takes 1.
 #include "kernels/cuda/plain/logits_row.h"
 #include "kernels/cuda/plain/operations.h"
 #include "kernels/draw/mass.h"
@@ -14,9 +15,9 @@ constexpr int kDigits = 3;
 constexpr int kDigitBits = 10;
 constexpr int kBins = 1 << kDigitBits;
 
-using Sum = unsigned long long;  // a Mass, spelled as atomicAdd wants it
+using Sum = unsigned long long;  // a Mass in the type that atomicAdd takes
 
-// A row as the draw sees it.
+// A row's weights for the draw.
 struct Weights {
   const float* logits;
   int64_t vocab;
@@ -25,21 +26,22 @@ struct Weights {
 
   __device__ float At(int64_t i) const {
     const float weight = Exp((logits[i] - largest) * inverse);
-    return weight > 0 ? weight : 0.0f;  // NaN weighs nothing
+    return weight > 0 ? weight : 0.0f;  // a NaN has weight 0
   }
 };
 
-// The end of a run of tokens in order of weight: all above `bits`, and the first `ties` of those with exactly these bits.
+// The end of a run of tokens in order of weight. The run has all tokens above `bits` and the first `ties`
+// tokens with exactly these bits.
 struct Prefix {
   uint32_t bits;
   Sum ties;
 };
 
-// value(i) summed over all i, on every thread. Holds barriers.
+// The sum of value(i) over all i, returned to every thread. Has barriers.
 template <class Value>
 __device__ Sum SumOver(int64_t count, Value value) {
   __shared__ Sum total;
-  __syncthreads();  // the last call's readers are done
+  __syncthreads();  // all threads have read the result of the last call
   if (threadIdx.x == 0) total = 0;
   __syncthreads();
   Sum mine = 0;
@@ -49,7 +51,8 @@ __device__ Sum SumOver(int64_t count, Value value) {
   return total;
 }
 
-// The first i at which value(0) + ... + value(i) exceeds `target`, on every thread; the sum of all must. Holds barriers.
+// The first i at which value(0) + ... + value(i) exceeds `target`, returned to every thread. The sum of all
+// values must exceed `target`. Has barriers.
 template <class Value>
 __device__ int64_t FirstBeyond(int64_t count, Sum target, Value value) {
   __shared__ Sum sums[kMaxRowThreads];
@@ -61,7 +64,7 @@ __device__ int64_t FirstBeyond(int64_t count, Sum target, Value value) {
   const int64_t end = begin + each < count ? begin + each : count;
   Sum mine = 0;
   for (int64_t i = begin; i < end; ++i) mine += value(i);
-  __syncthreads();  // the last call's readers are done
+  __syncthreads();  // all threads have read the result of the last call
   sums[thread] = mine;
   __syncthreads();
   if (thread == 0) {
@@ -83,8 +86,9 @@ __device__ int64_t FirstBeyond(int64_t count, Sum target, Value value) {
   return found;
 }
 
-// The shortest run of tokens, in order of weight, whose values add up to at least `needed` > 0; those of all must. A token of
-// weight bits b has value(b), the same for equals. On every thread. Holds barriers.
+// The shortest run of tokens, in order of weight, whose values add up to at least `needed` > 0. The values of
+// all tokens must add up to at least `needed`. A token with weight bits b has value(b). Returned to every
+// thread. Has barriers.
 template <class Value>
 __device__ Prefix ShortestPrefix(const Weights& weights, Sum needed, Value value) {
   __shared__ Sum bins[kBins];
@@ -92,10 +96,10 @@ __device__ Prefix ShortestPrefix(const Weights& weights, Sum needed, Value value
   __shared__ uint32_t chosen;
   __shared__ Sum still_needed;
   const int thread = static_cast<int>(threadIdx.x);
-  uint32_t high = 0;  // the digits that are settled
+  uint32_t high = 0;  // the digits that are known so far
   for (int digit = kDigits - 1; digit >= 0; --digit) {
     const int shift = digit * kDigitBits;
-    __syncthreads();  // the last digit's readers are done
+    __syncthreads();  // all threads have read the result of the last digit
     for (int b = thread; b < kBins; b += blockDim.x) bins[b] = 0;
     __syncthreads();
     for (int64_t i = thread; i < weights.vocab; i += blockDim.x) {
@@ -130,7 +134,7 @@ __device__ Prefix ShortestPrefix(const Weights& weights, Sum needed, Value value
 
 __device__ inline Sum MassOfBits(uint32_t bits) { return MassOf(std::bit_cast<float>(bits)); }
 
-// The mass of a run in order of weight. Holds barriers.
+// The mass of a run in order of weight. Has barriers.
 __device__ inline Sum MassOfPrefix(const Weights& weights, const Prefix& prefix) {
   return prefix.ties * MassOfBits(prefix.bits) + SumOver(weights.vocab, [&](int64_t i) -> Sum {
            const uint32_t bits = std::bit_cast<uint32_t>(weights.At(i));
@@ -138,7 +142,8 @@ __device__ inline Sum MassOfPrefix(const Weights& weights, const Prefix& prefix)
          });
 }
 
-// What top_k, top_p and min_p leave of `total`: each keeps a run from the likeliest token on, so the shortest counts.
+// The part of `total` that top_k, top_p and min_p keep. Each of them keeps a run that begins at the likeliest
+// token, so the shortest run is kept.
 __device__ inline Sum KeptMass(const Weights& weights, const Draw& draw, Sum total) {
   Sum kept = total;
   if (draw.top_k > 0) {
@@ -174,7 +179,8 @@ __global__ void SampleKernel(SampleArgs args) {
   int64_t token = 0;
   if (total == 0) {
     const auto is_largest = [&](int64_t i) -> Sum { return logits[i] == largest; };
-    if (SumOver(vocab, is_largest) > 0) token = FirstBeyond(vocab, 0, is_largest);  // otherwise all are NaN
+    // If no logit is the largest, all are NaN.
+    if (SumOver(vocab, is_largest) > 0) token = FirstBeyond(vocab, 0, is_largest);
   } else if ((draw.top_k <= 0 || draw.top_k >= vocab) && draw.top_p >= 1 && draw.min_p <= 0) {
     token = FirstBeyond(vocab, DrawnMass(draw.seed, draw.position, total),
                         [&](int64_t i) -> Sum { return MassOf(weights.At(i)); });

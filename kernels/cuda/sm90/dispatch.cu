@@ -16,7 +16,8 @@ struct Place {
   int below = 0;  // groups that the token goes to, below this one
   int all = 0;
 
-  // 32 groups at a time, a bit each: local memory is slow, and a bit counts a group once.
+  // The loop takes 32 groups at a time, one bit for each. Local memory would be slow. A bit counts a group
+  // once.
   __device__ Place(const PlanDispatchArgs& args, int64_t token, uint32_t group) {
     const auto groups = static_cast<uint32_t>(args.ranks / args.group_ranks);
     const auto group_experts = static_cast<uint32_t>(args.group_experts);
@@ -36,8 +37,8 @@ struct Place {
   }
 };
 
-// A block a rank. It counts the rows of the ranks before its own and places its own in token order; block p
-// also marks those tokens that have no p-th row.
+// One block for each rank. The block counts the rows of the ranks before its own and gives its own rows their
+// places, in token order. Block p also marks the tokens that have no p-th row.
 __global__ void PlanDispatchKernel(PlanDispatchArgs args) {
   BeginKernel();
   const int64_t rank = blockIdx.x, member = rank % args.group_ranks;
@@ -59,7 +60,7 @@ __global__ void PlanDispatchKernel(PlanDispatchArgs args) {
   for (int64_t begin = 0; begin < args.m; begin += kThreads) {
     const int64_t t = begin + threadIdx.x;
     const bool exists = t < args.m;
-    // A thread without a token looks at the last one, and takes no row.
+    // A thread without a token looks at the last token and takes no row.
     const Place place(args, exists ? t : args.m - 1, group);
     const bool goes = exists && place.goes;
     const int earlier = rows;
@@ -80,11 +81,11 @@ __device__ inline void CopyRun(void* to, const void* from, int64_t bytes) {
 
 struct PackLaunch {
   PackDispatchArgs args;
-  int64_t row_bytes;  // of x
+  int64_t row_bytes;  // bytes of a row of x
   int64_t stride_bytes;
 };
 
-// blockIdx.x: token, blockIdx.y: one of the ranks it goes to.
+// blockIdx.x is the token, blockIdx.y one of the ranks that the token goes to.
 __global__ void PackDispatchKernel(PackLaunch launch) {
   BeginKernel();
   const PackDispatchArgs& args = launch.args;
@@ -101,7 +102,7 @@ __global__ void PackDispatchKernel(PackLaunch launch) {
     const int64_t source = args.rounded.first + token;
     activation_bytes = row.bytes;
     CopyRun(to, args.rounded.memory + source * all.stride, row.scales);
-    // Scales, then sums: in both places they follow each other.
+    // The sums follow the scales, both in the rounded rows and in the sent row.
     const auto* from = reinterpret_cast<const float*>(args.rounded.memory + all.scales);
     auto* scales = reinterpret_cast<float*>(to + row.scales);
     for (int64_t b = threadIdx.x; b < (row.bytes - row.scales) / 4; b += kThreads)

@@ -15,7 +15,7 @@ int64_t GroupRows(const GemmArgs& args) {
   return args.rows_per_group > 0 ? args.rows_per_group : args.x.rows;
 }
 
-// The type of x that a weight is multiplied with.
+// The type that the rows of x have in products with this weight.
 DType InputType(const RowWeight& weight) {
   const bool e4m3 = weight.type == DType::kF8E4M3 ||
                     (weight.type == DType::kInt4G128 && weight.int4_layout == WeightLayout::kTilesForE4M3);

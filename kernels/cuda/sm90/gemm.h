@@ -38,8 +38,8 @@ struct Rows {
   int64_t stride = 0;             // elements from row to row; times the type's size a multiple of 16
   const float* scales = nullptr;  // kF8E4M3: [ceil(k / 128)][scale_stride]
   int64_t scale_stride = 0;       // >= rows, multiple of 4
-  const float* sums =
-      nullptr;  // for int4 weights: scale times the sum of each 128 values, laid out as scales
+  // For int4 weights: scale times the sum of each 128 values, in the layout of `scales`.
+  const float* sums = nullptr;
 };
 
 // Which rows of x each group of the weight multiplies.

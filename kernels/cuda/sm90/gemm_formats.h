@@ -45,7 +45,7 @@ struct E4M3Format : RowTiles<128> {
         launch.weight_scales + unit.group * launch.weight_scale_stride + int64_t{panel} * launch.k_blocks * 2;
 #pragma unroll
     for (int i = 0; i < kTokens / 2; ++i) sums[i] = 0.0f;
-    float lane_low = 0.0f, lane_high = 0.0f;  // of block range.begin + 32 * j + lane
+    float lane_low = 0.0f, lane_high = 0.0f;  // the scales of block range.begin + 32 * j + lane
     for (int b = range.begin; b < range.end; ++b) {
       const int within = (b - range.begin) % kWarp;
       if (within == 0 && b + lane < range.end) {

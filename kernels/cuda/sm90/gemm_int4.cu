@@ -24,11 +24,12 @@ struct Int4Format : Int4Tiles {
       const uint8_t* const tile = shared.weight(ring.stage);
       const float low = reinterpret_cast<const float*>(tile)[row],
                   high = reinterpret_cast<const float*>(tile)[row + 8];
-      // 128 + zero, twice, as bf16: 0x4300 is 128, and there the last bit is 1.
+      // The bf16 value 128 + zero, in both halves of a word: 0x4300 is 128, and the last bit of a bf16 in
+      // [128, 256) has the value 1.
       const uint32_t zeros[2] = {(0x4300u + tile[kInt4ZeroOffset + row]) * 0x10001u,
                                  (0x4300u + tile[kInt4ZeroOffset + row + 8]) * 0x10001u};
-      // 128 tokens are taken 64 at a time, and the operands of the first half are dead before those of the second half
-      // are made: there are not enough registers for more.
+      // 128 tokens are taken 64 at a time. The registers of the first half's operands are free again before
+      // the second half's operands are made: there are not enough registers for both.
       constexpr int kPart = kTokens < 64 ? kTokens : 64;
 #pragma unroll
       for (int first = 0; first < kTokens; first += kPart) {

@@ -28,7 +28,7 @@ struct Int4E4M3Format : Int4Tiles {
     for (int b = range.begin; b < range.end; ++b) {
       Wait(shared.full(ring.stage), ring.parity);
       const uint8_t* const tile = shared.weight(ring.stage);
-      float scale[2], shift[2];  // of rows `row` and row + 8
+      float scale[2], shift[2];  // for the rows `row` and row + 8
       uint32_t a[4][4];
 #pragma unroll
       for (int high = 0; high < 2; ++high) {
@@ -43,7 +43,8 @@ struct Int4E4M3Format : Int4Tiles {
       }
       const float* const x_scales = shared.scales(ring.stage) + lane % 4 * 2;
       const float* const x_sums = shared.sums(ring.stage) + lane % 4 * 2;
-      constexpr int kPart = kTokens < 64 ? kTokens : 64;  // too few registers for the products of 128
+      // There are not enough registers for the products of 128 tokens.
+      constexpr int kPart = kTokens < 64 ? kTokens : 64;
 #pragma unroll
       for (int first = 0; first < kTokens; first += kPart) {
         const uint64_t x =

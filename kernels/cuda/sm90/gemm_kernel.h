@@ -12,8 +12,8 @@ inline constexpr int kMathThreads = kMathWarpgroups * kWarpgroup;
 inline constexpr int kGemmThreads = kWarpgroup + kMathThreads;
 inline constexpr int kMathWarps = kMathThreads / kWarp;
 inline constexpr int kChunk = 32;  // tokens that a warp transposes at a time
-inline constexpr int kTurnPitch =
-    20;  // floats from token to token: 16 features, padded against bank conflicts
+// Floats from token to token: 16 features, padded against bank conflicts.
+inline constexpr int kTurnPitch = 20;
 inline constexpr uint32_t kTurnBytes = kMathWarps * kChunk * kTurnPitch * sizeof(float);
 
 // The kernel's argument, made by the host from GemmArgs.

@@ -14,14 +14,14 @@ namespace deeprack::kernels::sm90 {
 // tiles of up to 64 tokens, different blocks sum the parts and the last block to finish adds them. In tiles
 // of 128 tokens, one block sums the parts one after the other.
 struct GemmConfig {
-  int tokens = 8;  // in a tile: 8, 16, 32, 64 or 128
+  int tokens = 8;  // tokens of a tile: 8, 16, 32, 64 or 128
   int splits = 1;
   bool parallel = false;  // the parts are units of their own
   std::string ToString() const;
 };
 
-inline constexpr int kStreamingMultiprocessors =
-    132;  // of an H100 or H200 SXM; splits are chosen for this number on every card
+// The multiprocessors of an H100 or H200 SXM. Splits are chosen for this number on every card.
+inline constexpr int kStreamingMultiprocessors = 132;
 inline constexpr int kMaxSplits = 16;
 inline constexpr int kMaxGroups = 512;
 
@@ -46,7 +46,7 @@ constexpr BlockRange SplitRange(int k_blocks, int splits, int split) {
 
 struct GemmUnit {
   int group, feature_tile, split, token_tile;
-  int token_tiles;  // of the group
+  int token_tiles;  // token tiles of the group
 };
 
 // Finds units by number. Numbers ascend by group; within a group, the token tiles of the same weights are

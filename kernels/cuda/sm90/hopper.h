@@ -38,7 +38,7 @@ __device__ inline void FenceBarrierInit() {
 __device__ inline void Arrive(Barrier& barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(SharedAddress(&barrier)) : "memory");
 }
-// Arrives, and adds `bytes` bytes of copies to what the phase waits for.
+// Arrives. The phase then also waits for copies of `bytes` bytes.
 __device__ inline void ArriveExpectBytes(Barrier& barrier, uint32_t bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(SharedAddress(&barrier)),
                "r"(bytes)
@@ -122,7 +122,7 @@ template <class T>
 __device__ inline T Shuffle(T value, int lane) {
   return __shfl_sync(0xffffffffu, value, lane);
 }
-// Bit l: whether it holds on lane l.
+// Bit l is `here` of lane l.
 __device__ inline uint32_t Ballot(bool here) { return __ballot_sync(0xffffffffu, here); }
 __device__ inline int CountBits(uint32_t bits) { return __popc(bits); }
 __device__ inline bool AnyInWarp(bool here) { return __any_sync(0xffffffffu, here); }

@@ -28,9 +28,9 @@ struct MlaFp8Step {
 template <int kColumns>
 struct MlaFp8Math {
   int half, warp, lane;  // half: the warpgroup; warp: in it
-  int thread;            // of both warpgroups
+  int thread;            // index in both warpgroups together
   int token, dimension;
-  float weight_sums[kColumns / 8];  // of columns sum_column(i), over four tokens of each page
+  float weight_sums[kColumns / 8];  // sums of the columns sum_column(i), over four tokens of each page
   float out[4][kColumns / 2];
 
   __device__ int score_column(int i) const { return i / 2 * 8 + lane % 4 * 2 + i % 2; }
@@ -87,7 +87,7 @@ __device__ inline void ScoreFp8(const MlaFp8Shared<kColumns>& shared, int stage,
 // shared-memory bank twice. The values are taken in the same order (LoadValues).
 constexpr int WeightByte(int t) { return t % 8 / 2 * 4 + t % 2 + t / 8 * 2; }
 
-// Softmax of the step, weights to shared memory. Holds three barriers.
+// Softmax of the step, weights to shared memory. Has three barriers.
 template <int kColumns>
 __device__ inline void WeighFp8(const MlaLaunch& launch, const MlaFp8Shared<kColumns>& shared,
                                 MlaFp8Math<kColumns>& math, const MlaFp8Step<kColumns>& step,

@@ -8,7 +8,8 @@
 
 namespace deeprack::kernels::sm90 {
 
-inline constexpr int kPanels = (kLatent + kRope) / 64;  // of 64 values, 128 bytes, of a token's cache entry
+// Panels of 64 values (128 bytes) of a token's cache entry.
+inline constexpr int kPanels = (kLatent + kRope) / 64;
 inline constexpr uint32_t kPanelBytes = kPageTokens * kSwizzleBytes;
 
 // Shared memory: barriers, some small exchanges, the queries, the weights, a ring of panels. A page is 9
@@ -130,8 +131,8 @@ __device__ inline void Weigh(const MlaLaunch& launch, const MlaShared<kColumns>&
     const float high = s[2 * i + 1] == -INFINITY ? 0.0f : Exp2(s[2 * i + 1] - best);
     math.weight_sums[i] = math.weight_sums[i] * shrink + (low + high);
     const uint32_t row = static_cast<uint32_t>(column) * kSwizzleBytes;
-    uint8_t* const weights =
-        shared.weights();  // a multiple of 1024: swizzling offsets is swizzling addresses
+    // A multiple of 1024, so swizzling offsets is the same as swizzling addresses.
+    uint8_t* const weights = shared.weights();
     const uint32_t two = TwoBF16(low, high);
     *reinterpret_cast<uint16_t*>(weights + Swizzle128(row + static_cast<uint32_t>(math.token) * 2)) =
         static_cast<uint16_t>(two);
@@ -204,7 +205,7 @@ __device__ inline void AttendPage(const MlaLaunch& launch, const MlaShared<kColu
 #pragma unroll
   for (int t = 0; t < 4; ++t) KeepInPlace(math.out[t]);
   if (math.lane == 0) {
-    if (math.half == 0) Arrive(shared.empty(first_stage));  // the rope's panel: both halves are done with it
+    if (math.half == 0) Arrive(shared.empty(first_stage));  // both halves have read the rope's panel
     for (int t = 0; t < 4; ++t) Arrive(shared.empty((first_stage + 1 + math.half * 4 + t) % Shared::kStages));
   }
 }
@@ -267,8 +268,8 @@ __device__ inline void FinishPart(const MlaLaunch& launch, const MlaShared<kColu
     }
     math.folded[i] = {fold.largest, sum};
   }
-  SyncNamed(1, kMlaMathThreads);  // the exchanges have been read before anything is written there again
-  // Eight threads of each warp hold the same columns; those of the first warp and row write them down.
+  SyncNamed(1, kMlaMathThreads);  // all threads have read the exchanges, so they may be overwritten
+  // Eight threads of each warp hold the same columns. The threads of the first warp and row write them.
   if (math.half == 0 && math.warp == 0 && math.lane < 4) {
 #pragma unroll
     for (int i = 0; i < kColumns / 4; ++i) {

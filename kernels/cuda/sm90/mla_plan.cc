@@ -33,8 +33,8 @@ MlaPlan PlanMla(int64_t heads, const AttentionSequence* sequences, int64_t num_s
   int64_t most_rows = 1;
   for (int64_t s = 0; s < num_sequences; ++s) most_rows = std::max<int64_t>(most_rows, sequences[s].rows);
   MlaPlan plan{.tile = ChooseMlaTile(heads, most_rows)};
-  // First the tiles of the first heads, one item each; then those that are too long are cut, and all are
-  // repeated for the other heads.
+  // First come the tiles of the first heads, one item each. Then tiles that are too long are cut, and all
+  // items are repeated for the other heads.
   std::vector<MlaItem> tiles;
   int64_t all_pages = 0;
   const auto head_tiles = static_cast<int32_t>(heads) / plan.tile.heads;
@@ -81,8 +81,8 @@ MlaPlan PlanMla(int64_t heads, const AttentionSequence* sequences, int64_t num_s
 }
 
 MlaPlanBounds BoundMlaPlan(int64_t heads, int64_t rows, int64_t sequences, int64_t max_context) {
-  // A tile that is not full ends a chunk or precedes one of two changes of the part size. Every tile has at
-  // least one token.
+  // A tile that is not full ends a chunk, or precedes one of the two changes of the part size. Every tile has
+  // at least one token.
   const int64_t head_tiles = std::max<int64_t>(1, heads / kMostColumns);
   const int64_t tiles = std::min(rows, rows / ChooseMlaTile(heads, rows).tokens + 3 * sequences) * head_tiles;
   int64_t parts = 1;

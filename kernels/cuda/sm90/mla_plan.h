@@ -21,7 +21,7 @@ namespace deeprack::kernels::sm90 {
 struct MlaItem {
   const BlockId* block_table;  // on the device
   int32_t row;
-  int32_t tokens;  // of the tile
+  int32_t tokens;  // tokens of the tile
   int32_t head_begin;
   int32_t visible;  // positions that the tile's first token sees; each later token sees one more
   int32_t page_begin, page_end;
@@ -36,8 +36,8 @@ struct MlaMerge {
 };
 
 struct MlaTile {
-  int heads = 0;   // of a tile
-  int tokens = 0;  // of a tile; heads * tokens is 16, 32 or 64
+  int heads = 0;   // heads of a tile
+  int tokens = 0;  // tokens of a tile; heads * tokens is 16, 32 or 64
   int columns() const { return heads * tokens; }
 };
 

@@ -6,10 +6,10 @@
 namespace deeprack::kernels::sm90 {
 namespace {
 
-constexpr int kGatherRows = 4;  // of a block: a warp each
+constexpr int kGatherRows = 4;  // rows of a block; one warp takes one row
 constexpr float kLog2E = 1.44269504f;
 
-// Pieces of 16 bytes, bf16.
+// Copies pieces of 16 bytes of bf16.
 __global__ void GatherEntriesKernel(MlaGatherArgs args) {
   BeginKernel();
   const int64_t row = int64_t{blockIdx.x} * kGatherRows + threadIdx.x / kWarp;
@@ -53,11 +53,11 @@ __global__ void GatherEntriesKernel(MlaGatherArgs args) {
   }
 }
 
-constexpr int kKvBTile = 32;  // of a matrix that is transposed or copied, rows and columns
+constexpr int kKvBTile = 32;  // rows and columns of a tile of a matrix that is transposed or copied
 constexpr int kKvBThreads = 256;
 
-// blockIdx.x: tile of the head's [256, 512]: keys, whose source lies transposed, then values; blockIdx.y:
-// head.
+// blockIdx.x is the tile of the head's [256, 512]: first the keys, whose source is transposed, then the
+// values. blockIdx.y is the head.
 __global__ void KvBKernel(MlaKvBArgs args) {
   __shared__ bf16 tile[kKvBTile][kKvBTile + 1];
   BeginKernel();

@@ -49,7 +49,7 @@ void MlaKvB(const MlaKvBArgs& args, const Execution& execution);
 struct MlaGatherArgs {
   const void* cache = nullptr;           // bf16 [tokens, 576], or the pages of an fp8 cache (mla.h)
   bool fp8 = false;                      // values are exact in bf16 for scales from 2^-32 to 2^32
-  const BlockId* block_table = nullptr;  // of the span's pages
+  const BlockId* block_table = nullptr;  // pages of the span
   int64_t tokens = 0;
   Matrix latent;  // bf16 [n, 512]; 16-byte aligned, stride a multiple of 8
   Matrix rope;    // bf16 [n, 64]; aligned as latent
@@ -81,7 +81,7 @@ struct MlaPrefillArgs {
   float scale = 1.0f;
   const MlaPrefillItem* items = nullptr;  // on the device
   int64_t num_items = 0;
-  bool first = true, last = true;  // whether this is the first and the last span
+  bool first = true, last = true;  // true: this is the first span, the last span
   float* sums = nullptr;           // [m, heads, 128]: sums of values, kept between spans
   float* stats = nullptr;          // [m, heads, 2]: largest score, sum of weights
   Matrix out;                      // kBF16 or kF32 [m, heads * 128], even strides; written with the last span

@@ -75,7 +75,7 @@ __device__ inline void LoadPrefill(const PrefillLaunch& launch, const PrefillSha
 // accumulators, value i belongs to row + 8 * (i / 2 % 2).
 struct PrefillMath {
   int half, warp, lane;
-  int row;  // of the tile
+  int row;  // row of the tile
   float scores[kPrefillTile / 2];
   float out[kHeadValue / 2];
   float largest[2], sums[2];
@@ -219,7 +219,7 @@ __device__ inline void FinishPrefill(const PrefillLaunch& launch, PrefillMath& m
       fold = FoldFactors(before.f[0], fold.largest);
       sum = fmaf(sum, fold.part, before.f[1] * fold.before);
     }
-    __syncwarp();  // the four lanes of a row have read what one of them writes
+    __syncwarp();  // the four lanes of a row have read the stats that one of them overwrites
     if (!real) continue;
     if (!launch.last && math.lane % 4 == 0) *stats = {fold.largest, sum};
     const float inverse = 1.0f / sum;

@@ -1,5 +1,5 @@
-// The exchange of rows between peers. Block (i, r) sends row i to rank r, meets the block of rank r that sends row i,
-// and copies that row to `receive`. Every row carries its sender's count of rows.
+// The exchange of rows between peers. Block (i, r) sends row i to rank r, waits for the block of rank r that
+// sends row i, and copies that row to `receive`. Every row has its sender's count of rows.
 #include "base/check.h"
 #include "kernels/cuda/sm90/peer_meeting.h"
 #include "kernels/cuda/sm90/peers.h"

@@ -1,4 +1,4 @@
-// Sums over peers. A block takes a row and meets the same block of every rank.
+// Sums over peers. Each block computes one row together with the same block of every rank.
 #include "base/check.h"
 #include "kernels/cuda/sm90/norm_quantise.h"
 #include "kernels/cuda/sm90/peer_meeting.h"

@@ -24,7 +24,7 @@ struct QuantisedRows {
 struct QuantiseArgs {
   Matrix x;  // kBF16 or kF32
   const int32_t* row_index = nullptr;
-  int64_t rows = 0;  // of out
+  int64_t rows = 0;  // rows of out
   const int32_t* row_count = nullptr;
   QuantisedRows out;
 };
@@ -66,7 +66,7 @@ struct GatherQuantisedArgs {
   QuantisedRows x;
   int64_t cols = 0;
   const int32_t* row_index = nullptr;
-  int64_t rows = 0;  // of out
+  int64_t rows = 0;  // rows of out
   const int32_t* row_count = nullptr;
   QuantisedRows out;
   int64_t x_scale_row = 1;  // distance of the scales, and sums, of neighbouring rows of x, in floats

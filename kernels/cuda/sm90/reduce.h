@@ -43,8 +43,8 @@ __device__ inline float BlockMax(float value) {
   return best;
 }
 
-// How many threads of the block before this one have `mine`; all that have it are added to `count`. Holds two
-// barriers.
+// Returns the number of threads of the block before this one that have `mine`, and adds the number of all
+// threads that have `mine` to `count`. Has two barriers.
 template <int kThreads>
 __device__ inline int PlaceAmong(bool mine, int& count) {
   __shared__ int of_warps[kThreads / kWarp];

@@ -8,8 +8,8 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// True when (value a, index i) comes before (value b, index j): the larger value first (ties: the lower index), NaN
-// last.
+// True when (value a, index i) comes before (value b, index j): the larger value first (ties: the lower
+// index), NaN last.
 __device__ inline bool Before(float a, int i, float b, int j) {
   if (a > b || (b != b && a == a)) return true;
   if (b > a || (a != a && b == b)) return false;
@@ -29,7 +29,7 @@ __device__ inline int FirstOfWarp(float value, int index) {
   return index;
 }
 
-// A warp takes a token; lane l holds experts [l * kPerLane, (l + 1) * kPerLane).
+// One warp for each token. Lane l holds the experts [l * kPerLane, (l + 1) * kPerLane).
 template <int kPerLane>
 __global__ void GateKernel(GateArgs args) {
   BeginKernel();
@@ -44,7 +44,7 @@ __global__ void GateKernel(GateArgs args) {
     return;
   }
   float scores[kPerLane], biased[kPerLane];
-  // The lane's two best, as those of its group.
+  // The two best values of the lane's experts, then of the lane's group.
   float best = -INFINITY, second = -INFINITY;
 #pragma unroll
   for (int i = 0; i < kPerLane; ++i) {
@@ -62,15 +62,15 @@ __global__ void GateKernel(GateArgs args) {
   }
   const float of_group = lanes_of_group * kPerLane > 1 ? best + second : best;
   const int group = lane / lanes_of_group;
-  bool open = false;  // the lane's experts may be chosen
+  bool open = false;  // true: the lane's experts may be chosen
   bool taken = false;
   for (int64_t g = 0; g < args.topk_group; ++g) {
     const int chosen = FirstOfWarp(of_group, taken ? -1 : group);
     if (chosen == group) open = taken = true;
   }
 
-  uint32_t chosen_here = open ? 0u : ~0u;  // a bit for each of the lane's experts
-  float sum = 0.0f, score = 0.0f;          // score: of the choice that this lane writes
+  uint32_t chosen_here = open ? 0u : ~0u;  // one bit for each of the lane's experts
+  float sum = 0.0f, score = 0.0f;          // score: the score of the choice that this lane writes
   int id = 0;
   for (int64_t c = 0; c < args.top_k; ++c) {
     float value = 0.0f;
@@ -105,7 +105,8 @@ __global__ void GateKernel(GateArgs args) {
   }
 }
 
-// A block an expert: it counts the pairs of the experts before its own and places its own.
+// One block for each expert. The block counts the pairs of the experts before its own and gives its own pairs
+// their rows.
 __global__ void GroupByExpertKernel(GroupByExpertArgs args) {
   BeginKernel();
   const int64_t pairs = args.m * args.top_k;
@@ -155,7 +156,7 @@ __device__ inline void AddEight(float (&sums)[8], const float* from, float weigh
   }
 }
 
-// blockIdx.x: token; a thread 8 columns.
+// blockIdx.x is the token. A thread takes 8 columns.
 template <class Y, class O>
 __global__ void CombineKernel(CombineArgs args) {
   BeginKernel();

@@ -1,5 +1,5 @@
-// docs/API.md has a table under each heading of request_fields.h, with the same fields and uses, and no
-// other.
+// docs/API.md has a table under each heading of request_fields.h. The table has exactly the fields of
+// request_fields.h, with the same uses.
 #include <map>
 #include <string>
 

@@ -1,4 +1,4 @@
-// A whole coordinator for tests, without a cluster: real HTTP, endpoints, scheduler; scripted workers.
+// A coordinator for tests, without a cluster: real HTTP, endpoints and scheduler, and scripted workers.
 #pragma once
 
 #include <functional>
@@ -22,7 +22,7 @@ struct ApiServerOptions {
   int32_t max_sequences = 16;
   HttpOptions http;
   EventQueueLimits events;
-  std::function<HttpHandler(HttpHandler)> around;  // the handler to serve with instead
+  std::function<HttpHandler(HttpHandler)> around;  // wraps the handler that is served
 };
 
 class ApiServer {
@@ -39,7 +39,7 @@ class ApiServer {
     server_ = *HttpServer::Start(options.http, std::move(handler), HttpErrorBody);
   }
 
-  // As the coordinator does it: end the streams, stop the threads, and only then the loop.
+  // Ends in the coordinator's order: first the streams, then the threads, then the loop.
   ~ApiServer() {
     executor_.Allow(-1);
     if (loop_) loop_->Fail(absl::CancelledError("the server is stopping"));

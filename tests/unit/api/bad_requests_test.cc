@@ -1,4 +1,4 @@
-// What must be refused, with the status, the field, and words that help.
+// Requests that must be refused, with the status, the field, and a message that helps.
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -12,7 +12,7 @@ using ::testing::HasSubstr;
 struct BadRequestCase {
   std::string body;
   int status;
-  std::string param;  // empty: null
+  std::string param;  // empty: the error's param is null
   std::string words;
 };
 

@@ -24,7 +24,7 @@ std::string ChatBody(const std::string& more = "") {
          (more.empty() ? more : ", " + more) + "}";
 }
 
-// The data of each event; comments left out.
+// Returns the data of each event, without comments.
 std::vector<std::string> Events(const std::string& body) {
   std::vector<std::string> events;
   for (const auto& block : absl::StrSplit(body, "\n\n", absl::SkipEmpty())) {
@@ -56,7 +56,7 @@ TEST_F(EndpointsTest, ChatAnswersWithReasoningAndContent) {
   EXPECT_EQ(choice["finish_reason"], "stop");
   const Json& usage = body["usage"];
   EXPECT_EQ(usage["prompt_tokens"], 1 + 1 + 12 + 1 + 1 + 1);
-  EXPECT_EQ(usage["completion_tokens"], 8 + 1 + 2 + 1 + 1);  // the end token counts
+  EXPECT_EQ(usage["completion_tokens"], 8 + 1 + 2 + 1 + 1);  // the end token counts too
   EXPECT_EQ(usage["completion_tokens_details"]["reasoning_tokens"], 9);
   EXPECT_EQ(usage["prompt_cache_miss_tokens"], usage["prompt_tokens"]);
 }
@@ -151,7 +151,7 @@ TEST_F(EndpointsTest, CompletionEchoAndLogprobs) {
   EXPECT_EQ(logprobs["text_offset"], Json::array({0, 0, 1, 2, 2, 3, 4}));
   EXPECT_TRUE(logprobs["token_logprobs"][0].is_null());
   EXPECT_FLOAT_EQ(logprobs["token_logprobs"][1], -105.0f / 16);
-  EXPECT_EQ(logprobs["top_logprobs"][1].size(), 2u);  // the likeliest, and the token itself
+  EXPECT_EQ(logprobs["top_logprobs"][1].size(), 2u);  // the likeliest token, and the token itself
 }
 
 TEST_F(EndpointsTest, LogprobsNameTokensByIdOnRequest) {
@@ -254,7 +254,7 @@ TEST_F(EndpointsTest, ALostClientFreesItsSequences) {
     absl::SleepFor(absl::Milliseconds(1));
   }
   EXPECT_THAT(server_.Get("/metrics").body, HasSubstr(aborted));
-  server_.executor().Allow(-1);  // the step under way ends, and with it the sequences
+  server_.executor().Allow(-1);  // the step under way ends, and the sequences with it
   EXPECT_TRUE(server_.BecomesIdle());
 }
 
@@ -303,7 +303,7 @@ TEST(Endpoints, ALossIsAPauseForStreamsAnd503ForNewRequests) {
   ApiServer server;
   server.BecomeReady();
   const std::string asked = ChatBody(R"("stream": true, "stream_options": {"include_usage": true})");
-  const auto data = [](const HttpReply& reply) {  // of all events, without their ids and times
+  const auto data = [](const HttpReply& reply) {  // the data of all events, without their ids and times
     std::string text;
     for (absl::string_view line : absl::StrSplit(reply.body, '\n')) {
       if (!absl::ConsumePrefix(&line, "data: ") || line == "[DONE]") continue;
@@ -321,7 +321,8 @@ TEST(Endpoints, ALossIsAPauseForStreamsAnd503ForNewRequests) {
   while (server.loop().Stats().running == 0) absl::SleepFor(absl::Milliseconds(1));
   const absl::Status lost = absl::UnavailableError("rank 1 was lost");
   std::thread loss([&] { server.loop().Suspend(lost); });
-  for (int status = 0; status != 503;) {  // those that come before it hang up again
+  // Requests before the suspension are accepted; their clients hang up.
+  for (int status = 0; status != 503;) {
     HttpClient early(server.port());
     early.SendRequest("POST", kChat, ChatBody(R"("stream": true)"));
     status = early.ReadHead().status;

@@ -34,7 +34,7 @@ TEST(EventQueue, GivesALongQueueInBatches) {
   EventQueue queue({});
   for (size_t i = 0; i <= EventQueue::kBatch; ++i) queue.Push(0, Token(static_cast<TokenId>(i)));
   EXPECT_TRUE(queue.Take().more);
-  EXPECT_EQ(queue.Push(0, Token(0)), Pushed::kQueued);  // the reader comes back by itself
+  EXPECT_EQ(queue.Push(0, Token(0)), Pushed::kQueued);  // the reader returns without being woken
   const EventQueue::Taken rest = queue.Take();
   EXPECT_EQ(rest.entries.size(), 2u);
   EXPECT_FALSE(rest.more);
@@ -47,7 +47,7 @@ TEST(EventQueue, TooManyEventsOverflow) {
   const EventQueue::Taken taken = queue.Take();
   EXPECT_TRUE(taken.overflowed);
   EXPECT_TRUE(taken.entries.empty());
-  EXPECT_EQ(queue.Push(0, Token(4)), Pushed::kFull);  // for good: events are missing
+  EXPECT_EQ(queue.Push(0, Token(4)), Pushed::kFull);  // the queue stays full, because events are missing
 }
 
 TEST(EventQueue, TooManyBytesOverflowButTheFrontDoesNotCount) {

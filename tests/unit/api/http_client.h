@@ -1,4 +1,4 @@
-// A blocking HTTP client for tests, on plain sockets, that can misbehave.
+// A blocking HTTP client for tests, on plain sockets. It can break the protocol.
 #pragma once
 
 #include <arpa/inet.h>
@@ -62,7 +62,7 @@ class HttpClient {
     return true;
   }
 
-  // Status and headers of the next answer, without taking it.
+  // Returns the status and the headers of the next answer, and leaves the answer unread.
   HttpReply ReadHead() {
     HttpReply reply;
     if (!ReadUntil("\r\n\r\n")) return reply;
@@ -71,7 +71,7 @@ class HttpClient {
     return reply;
   }
 
-  // The next whole answer. Without a length or chunks it ends with the connection.
+  // Returns the next whole answer. An answer without a length and without chunks ends with the connection.
   HttpReply ReadReply() {
     HttpReply reply = ReadHead();
     input_.erase(0, reply.headers.size());
@@ -99,7 +99,7 @@ class HttpClient {
     return ReadReply();
   }
 
-  // True when the server has closed the connection, everything unread thrown away.
+  // Discards unread bytes and returns true when the server has closed the connection.
   bool WaitForClose() {
     while (ReadSome()) input_.clear();
     return true;

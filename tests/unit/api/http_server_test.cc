@@ -1,4 +1,4 @@
-// The HTTP core by itself, and clients that misbehave.
+// The HTTP core without endpoints, and clients that break the protocol.
 #include "coordinator/api/http_server.h"
 
 #include <atomic>
@@ -25,7 +25,7 @@ void Echo(HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
       {.content_type = "text/plain", .body = request.method + " " + request.path + " " + request.body});
 }
 
-// Waits for what another thread does.
+// Waits until another thread has made the condition true.
 bool Eventually(const std::function<bool()>& condition) {
   for (int i = 0; i < 10000; ++i) {
     if (condition()) return true;
@@ -115,7 +115,7 @@ TEST(HttpServer, StreamsInChunksAndWithout) {
   const HttpReply chunked = client.Request("GET", "/");
   EXPECT_TRUE(chunked.HasHeader("text/event-stream"));
   EXPECT_EQ(chunked.body, "data: 1\n\ndata: 2\n\n");
-  EXPECT_EQ(client.Request("GET", "/").body, chunked.body);  // the connection goes on
+  EXPECT_EQ(client.Request("GET", "/").body, chunked.body);  // the connection stays open
 
   HttpClient old(server->port());
   old.Send("GET / HTTP/1.0\r\n\r\n");
@@ -184,7 +184,8 @@ TEST(HttpServer, CutsAClientThatStopsReading) {
       {.write_timeout = absl::Milliseconds(50)}, [&](HttpRequest, std::shared_ptr<HttpExchange> exchange) {
         exchange->StartStream();
         exchange->OnDisconnect([&slow](Disconnect why) { slow = why == Disconnect::kSlowClient; });
-        exchange->Send(std::string(8 << 20, 'x'));  // one event: no queue limit applies
+        // One event is sent whatever its size: no queue limit applies.
+        exchange->Send(std::string(8 << 20, 'x'));
       });
   HttpClient client(server->port(), /*receive_buffer=*/4096);
   client.SendRequest("GET", "/");

@@ -1,4 +1,4 @@
-// Clients that read too slowly, a server that falls behind, and bodies that take long to read.
+// Clients that read too slowly, a server that cannot keep up, and bodies that take long to read.
 #include <string>
 #include <vector>
 
@@ -35,7 +35,7 @@ bool MetricsSay(const ApiServer& server, const std::string& line) {
   return false;
 }
 
-// A handler that answers GET /block when `release` opens, and holds its thread until then.
+// A handler whose GET /block holds its thread and answers when `release` opens.
 std::function<HttpHandler(HttpHandler)> WithBlock(Latch& blocked, Latch& release) {
   return [&blocked, &release](HttpHandler handler) -> HttpHandler {
     return [&blocked, &release, handler](HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
@@ -84,9 +84,10 @@ TEST(Overload, EventsThatNobodyTakesEndTheirRequest) {
   ASSERT_TRUE(stream.ReadUntil("reasoning_content"));
   HttpClient blocker(server.port());
   blocker.SendRequest("GET", "/block");
-  blocked.Wait();  // the only thread that serves connections
+  blocked.Wait();  // the only thread that serves connections is blocked
   server.executor().Allow(100);
-  EXPECT_TRUE(server.BecomesIdle());  // without that thread; 100 steps are less than the context's 512
+  // The loop needs no connection thread; 100 steps are less than the context's 512.
+  EXPECT_TRUE(server.BecomesIdle());
   release.Open();
   const std::string events = stream.ReadReply().body;
   const size_t last = events.rfind("data: ");

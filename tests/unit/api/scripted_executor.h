@@ -1,4 +1,4 @@
-// Workers for tests: every sequence says the same script, then ends.
+// Workers for tests. Every sequence generates the same script and then ends.
 #pragma once
 
 #include <condition_variable>
@@ -26,7 +26,7 @@ class ScriptedExecutor final : public StepExecutor {
     return result;
   }
 
-  // Steps wait from now on, until Allow or Fail; Allow(-1) lifts every limit.
+  // From now on steps wait, until Allow or Fail. Allow(-1) removes the limit.
   void Allow(int steps) {
     const std::lock_guard lock(mutex_);
     steps_allowed_ = steps;
@@ -46,7 +46,7 @@ class ScriptedExecutor final : public StepExecutor {
   }
 
  private:
-  // Token t has log-probability -(t+1)/16; the most likely ones are 0, 1, 2, ...
+  // Token t has log-probability -(t+1)/16. The most likely tokens are 0, 1, 2, ...
   static model::PositionLogprobs Logprobs(TokenId token, int top) {
     const auto entry = [](TokenId id) { return model::TokenLogprob{id, -static_cast<float>(id + 1) / 16}; };
     model::PositionLogprobs logprobs{.chosen = entry(token)};

@@ -5,7 +5,7 @@
 namespace deeprack::coordinator {
 namespace {
 
-// Feeds the text in pieces of every size; all must give the same.
+// Feeds the text in pieces of every size. All sizes must give the same result.
 std::string InPieces(const std::vector<std::string>& stop, const std::string& text, bool include,
                      bool* matched) {
   std::string whole;

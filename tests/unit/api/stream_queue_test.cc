@@ -46,7 +46,7 @@ TEST(StreamQueue, MoreThanTheSoftLimitMayWaitForTheGrace) {
 TEST(StreamQueue, AClientThatCatchesUpGetsANewGrace) {
   StreamQueue queue(kLimits);
   for (const char* piece : {"front", "123456", "78901"}) EXPECT_TRUE(queue.Push(piece, At(0)));
-  EXPECT_EQ(queue.Take(5), "front");  // "123456" is the front now, and not counted
+  EXPECT_EQ(queue.Take(5), "front");  // "123456" is now the front, which is not counted
   EXPECT_TRUE(queue.Push("abcdef", At(6)));
   EXPECT_TRUE(queue.Push("x", At(11)));
   EXPECT_FALSE(queue.Push("x", At(12)));

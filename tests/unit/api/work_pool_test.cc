@@ -27,7 +27,7 @@ TEST(WorkPool, RefusesMoreThanItsBytes) {
     running.Open();
     release.Wait();
   }));
-  running.Wait();  // work in progress counts
+  running.Wait();  // the bytes of work in progress count
   EXPECT_FALSE(pool.Submit(41, [] {}));
   Latch second;
   EXPECT_TRUE(pool.Submit(40, [&] { second.Open(); }));
@@ -47,7 +47,8 @@ TEST(WorkPool, StopDropsWhatWaits) {
   running.Wait();
   pool->Submit(1, [&ran, owned] { ran = true; });
   std::thread stopper([&] { pool->Stop(); });
-  while (owned.use_count() > 1) std::this_thread::yield();  // dropped before the work in progress ends
+  // Stop drops waiting work before the work in progress ends.
+  while (owned.use_count() > 1) std::this_thread::yield();
   release.Open();
   stopper.join();
   EXPECT_FALSE(ran);

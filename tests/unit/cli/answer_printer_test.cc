@@ -7,7 +7,7 @@
 namespace deeprack::cli {
 namespace {
 
-// What the printer writes for an answer in these pieces.
+// Returns the printer's output for an answer in these pieces.
 std::string Print(Style style, const std::vector<std::string>& reasoning,
                   const std::vector<std::string>& content) {
   char* text = nullptr;

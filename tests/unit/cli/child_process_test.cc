@@ -67,7 +67,7 @@ TEST(ChildProcess, SaysThatAProgramIsMissing) {
 TEST(ChildProcess, StopsWhenTold) {
   ChildProcess child = Shell("trap 'exit 3' TERM; echo up; while true; do sleep 0.01; done", true);
   char byte;
-  ASSERT_EQ(read(child.output(), &byte, 1), 1);  // the trap is set
+  ASSERT_EQ(read(child.output(), &byte, 1), 1);  // the child has set its trap
   EXPECT_EQ(child.Stop(seconds(20)), 3);
 }
 

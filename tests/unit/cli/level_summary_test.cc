@@ -19,7 +19,7 @@ RequestTimes Request(double sent, double first, double last, int64_t prompt, int
           .output_tokens = output};
 }
 
-// numpy.percentile([4, 1, 3, 2], [0, 50, 99, 100]) and of five values.
+// The expected values are numpy.percentile's.
 TEST(Percentile, IsNumpys) {
   EXPECT_DOUBLE_EQ(Percentile({4, 1, 3, 2}, 0), 1);
   EXPECT_DOUBLE_EQ(Percentile({4, 1, 3, 2}, 50), 2.5);
@@ -42,7 +42,7 @@ TEST(Summarise, OneRequest) {
 }
 
 TEST(Summarise, CountsTimeOfWaitingOnceHoweverManyWait) {
-  // Waits [0, 4], [1, 2] inside it, [3, 5] over its end, and [9, 10] on its own: 6 s in all.
+  // The waits are [0, 4], [1, 2] inside it, [3, 5] over its end, and [9, 10] apart from them: 6 s in all.
   const LevelSummary summary = Summarise(std::vector{Request(9, 10, 11, 60, 2), Request(0, 4, 12, 60, 2),
                                                      Request(1, 2, 12, 60, 2), Request(3, 5, 8, 60, 2)});
   EXPECT_DOUBLE_EQ(summary.prompt_rate, 240.0 / 6);

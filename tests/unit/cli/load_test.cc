@@ -24,7 +24,7 @@ TEST(RunLoad, KeepsAsManyRequestsUnderWayAsAskedFor) {
     seen.insert(request);
     most = std::max(most, ++running);
     changed.notify_all();
-    changed.wait(lock, [&] { return most == 3; });  // hangs unless three are under way at once
+    changed.wait(lock, [&] { return most == 3; });  // waits until three requests are under way at once
     --running;
     return RequestTimes{.output_tokens = request + 1};
   });

@@ -1,4 +1,4 @@
-// The pieces of `deeprack perplexity`, each against a value worked out by hand.
+// The parts of `deeprack perplexity`, each compared with a value computed by hand.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -23,7 +23,7 @@ TEST(CutWindows, AreWholeAndBeginWithBos) {
   EXPECT_TRUE(CutWindows(tokens, 12, 1).empty());
 }
 
-// llama.cpp: logits of positions [n_ctx / 2, n_ctx - 1) are scored, each for the token after it.
+// llama.cpp scores the logits of positions [n_ctx / 2, n_ctx - 1), each for the token at the next position.
 TEST(CutWindows, ScoresAsManyTokensAsLlamaCpp) {
   for (const int64_t context : {4, 5, 512}) {
     EXPECT_EQ(context - FirstScored(context), context - 1 - context / 2);
@@ -35,7 +35,7 @@ TEST(Mean, OfValuesAndItsError) {
   EXPECT_EQ(mean.standard_error(), 0);
   for (const double value : {1.0, 2.0, 3.0, 6.0}) mean.Add(value);
   EXPECT_DOUBLE_EQ(mean.value(), 3);
-  // Variance over the count: (4 + 1 + 0 + 9) / 4 = 3.5; its error: sqrt(3.5 / 3).
+  // The variance over the count is (4 + 1 + 0 + 9) / 4 = 3.5; the error of the mean is sqrt(3.5 / 3).
   EXPECT_DOUBLE_EQ(mean.standard_error(), std::sqrt(3.5 / 3));
 }
 
@@ -66,8 +66,8 @@ TEST(Divergence, OfWholeDistributions) {
 }
 
 TEST(Divergence, OfPartialListsTakesTheRestAsOneAndIsNoLarger) {
-  // Whole: reference 0.5 0.3 0.1 0.1, model 0.4 0.2 0.3 0.1. Each names its best two: only token 0 is in
-  // both.
+  // The whole distributions are 0.5 0.3 0.1 0.1 (reference) and 0.4 0.2 0.3 0.1 (model). Each list names the
+  // best two tokens, so only token 0 is in both lists.
   const ScoredToken reference = Scored({{0, 0.5}, {1, 0.3}}), model = Scored({{0, 0.4}, {2, 0.3}});
   const Divergence partial = DivergenceOf(reference, model, /*whole=*/false);
   EXPECT_NEAR(partial.kl, 0.5 * std::log(0.5 / 0.4) + 0.5 * std::log(0.5 / 0.6), 1e-6);

@@ -80,7 +80,7 @@ TEST(Plan, CountsTheCacheInItsType) {
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
 }
 
-// The worker sizes its memory by the same functions; a smaller step needs less of it.
+// The worker uses the same functions for its memory. A smaller step needs less memory.
 TEST(Plan, CountsTheWorkspaceOfTheStep) {
   Settings options;
   options.max_step_tokens = 100;
@@ -97,7 +97,7 @@ TEST(Plan, CountsTheWorkspaceOfTheStep) {
   EXPECT_THAT(*larger, testing::Not(testing::HasSubstr(" " + FormatBytes(static_cast<double>(bytes)) + " ")));
 }
 
-// By a byte.
+// The limit is exact to a byte.
 TEST(Plan, FitsOrSaysHowMuchIsMissing) {
   Settings options;
   options.backend = "cuda";
@@ -115,7 +115,8 @@ TEST(Plan, FitsOrSaysHowMuchIsMissing) {
   EXPECT_THAT(CheckFits(*PlanOf(config, options, all)).message(), testing::HasSubstr("less than one page"));
 }
 
-// Without --kv-bytes as a worker does: nine tenths, less what is taken, in whole pages.
+// Without --kv-bytes the cache gets what a worker gives it: nine tenths of the memory, less the memory that
+// is taken, in whole pages.
 TEST(Plan, TheRestOfTheDeviceIsCache) {
   Settings options;
   options.dp = 2;
@@ -126,12 +127,13 @@ TEST(Plan, TheRestOfTheDeviceIsCache) {
   const auto plan = PlanOf(config, options, memory);
   EXPECT_EQ(plan->Pages(), 7);
   EXPECT_TRUE(CheckFits(*plan).ok());
-  EXPECT_THAT(TableOf(config, options, memory).value(), testing::EndsWith(" 896\n"));  // both groups
+  // The tokens of both dp groups.
+  EXPECT_THAT(TableOf(config, options, memory).value(), testing::EndsWith(" 896\n"));
   EXPECT_EQ(PlanOf(config, options, memory - takes.page)->Pages(), 6);
   EXPECT_EQ(CheckFits(*PlanOf(config, options, takes.fixed())).code(), absl::StatusCode::kFailedPrecondition);
 }
 
-// R1 in fp8 on eight cards: not of 80 GB, well on those of 141.
+// R1 in fp8 on eight cards fits cards of 141 GB and does not fit cards of 80 GB.
 TEST(Plan, SaysWhatWouldFit) {
   Settings options;
   options.backend = "cuda";
@@ -147,7 +149,7 @@ TEST(Plan, SaysWhatWouldFit) {
   const auto large = PlanOf(config, options, int64_t{139} << 30);
   EXPECT_TRUE(CheckFits(*large).ok());
   EXPECT_GT(large->Pages() * kPageTokens, config.max_position_embeddings);
-  // A step's length decides where it is close.
+  // If the memory is almost enough, a shorter step is the advice.
   const int64_t fixed = large->ranks[0].fixed();
   EXPECT_THAT(what(fixed / 9 * 10 >> 30), testing::HasSubstr("--max-step-tokens 512"));
 }

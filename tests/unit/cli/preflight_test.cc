@@ -14,7 +14,7 @@ namespace {
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-// A small deepseek_v3: 6 heads, so that tp 4 does not divide them.
+// A small deepseek_v3. It has 6 heads, which tp 4 does not divide.
 constexpr char kConfig[] = R"({
   "architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3", "vocab_size": 96, "hidden_size": 48,
   "num_hidden_layers": 2, "num_attention_heads": 6, "num_key_value_heads": 6, "max_position_embeddings": 256,

@@ -1,5 +1,5 @@
-// An HTTP server that answers from a script: accepts one connection, reads the request, writes the pieces,
-// and closes (or stays silent until it goes).
+// An HTTP server that answers from a script. It accepts one connection, reads the request, writes the pieces,
+// and closes the connection (or stays silent until it is destroyed).
 #pragma once
 
 #include <atomic>

@@ -1,11 +1,11 @@
-// Certificates for tests, made by the script that people use.
+// Certificates for tests, made by the script that users run.
 #pragma once
 
 #include <string>
 
 namespace deeprack {
 
-// A new folder with ca.crt, ca.key, tls.crt and tls.key; removed when the program ends.
+// Makes a new folder with ca.crt, ca.key, tls.crt and tls.key. The folder is removed when the program ends.
 std::string MakeCertificates();
 
 }  // namespace deeprack

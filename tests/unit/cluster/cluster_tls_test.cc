@@ -1,4 +1,4 @@
-// Certificates that a handshake would refuse are refused before it, with the reason.
+// Certificates that a handshake would refuse are refused before the handshake, with the reason.
 #include "base/rpc/cluster_tls.h"
 
 #include <cstdlib>
@@ -22,7 +22,7 @@ void Copy(const std::string& from, const std::string& to) {
   std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
 }
 
-// Signs a new tls.crt and tls.key in `folder` by its authority, with these x509 extensions.
+// Signs a new tls.crt and tls.key in `folder` with the folder's authority and these x509 extensions.
 void Sign(const std::string& folder, const std::string& extensions, const std::string& dates = "-days 10") {
   Write(folder + "/extensions", extensions);
   const std::string command = "cd " + folder +

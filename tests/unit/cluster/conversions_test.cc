@@ -1,4 +1,4 @@
-// The coordinator's half and the worker's half of every message, against each other.
+// Each message of cluster.proto: the coordinator's conversion against the worker's conversion.
 #include "coordinator/dispatch/conversions.h"
 
 #include <functional>
@@ -59,8 +59,8 @@ Message OverTheWire(const Message& message) {
   return received;
 }
 
-// The scheduler's bounds on messages, against the messages themselves. The values are the ones that take
-// most.
+// Compares the scheduler's bounds on messages with real messages. The values are the ones that take the most
+// bytes.
 TEST(ConversionsTest, NoPlanAndNoResultIsLargerThanItsBound) {
   constexpr int32_t kMost = std::numeric_limits<int32_t>::max();
   for (const size_t size : {0, 1, 7, 1000}) {

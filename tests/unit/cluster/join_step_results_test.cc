@@ -72,7 +72,7 @@ TEST(JoinStepResultsTest, ATokenOutsideTheVocabularyNamesRankStepAndSequence) {
     model::SequenceResult answer = good;
     answer.token = bad;
     EXPECT_EQ(error(answer), name + "sampled token" + end);
-    answer.sampled = false;  // then the token is not read
+    answer.sampled = false;  // the token of a result without `sampled` is not read
     EXPECT_EQ(error(answer), "");
     answer = good;
     answer.logprobs.chosen.token = bad;

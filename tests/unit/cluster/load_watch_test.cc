@@ -13,7 +13,7 @@ constexpr absl::Duration kTimeout = absl::Seconds(120);
 
 class LoadWatchTest : public testing::Test {
  protected:
-  // A check a second, as the load makes several a second.
+  // Checks once a second.
   std::vector<Rank> After(int seconds) {
     std::vector<Rank> stalled;
     for (int i = 0; i < seconds && stalled.empty(); ++i) {

@@ -25,7 +25,7 @@ class MemberTableTest : public testing::Test {
     EXPECT_THAT(table_.CheckHealth(now_), IsEmpty());
   }
 
-  // Heartbeats of both members, a second apart, with a check after each.
+  // Sends heartbeats of both members once a second, with a check after each.
   std::vector<Loss> Live(int seconds, bool busy_0, bool busy_1, bool progress_1 = false) {
     std::vector<Loss> losses;
     for (int i = 0; i < seconds; ++i) {
@@ -84,7 +84,7 @@ TEST_F(MemberTableTest, ABrokenConnectionIsALossAtOnce) {
   const auto loss = table_.Lose(1, "its connection broke");
   ASSERT_TRUE(loss.has_value());
   EXPECT_EQ(ToString(*loss), "rank 0 (pid 40 on node) was lost: its connection broke");
-  EXPECT_THAT(Live(100, false, true), IsEmpty());  // what is lost is watched no more
+  EXPECT_THAT(Live(100, false, true), IsEmpty());  // a lost member is not watched
 }
 
 TEST_F(MemberTableTest, AnMpiWorldLeavesNobodyInTheNextEpoch) {
@@ -94,7 +94,7 @@ TEST_F(MemberTableTest, AnMpiWorldLeavesNobodyInTheNextEpoch) {
   EXPECT_THAT(table_.nodes(), IsEmpty());
   EXPECT_FALSE(table_.Heartbeat(0, 0, false, now_)) << "a survivor without a world";
   EXPECT_FALSE(table_.Lose(0, "it left").has_value()) << "nobody's loss";
-  // The same launch ranks come anew, under other numbers.
+  // The same launch ranks join again, under other member numbers.
   for (int rank : {0, 1}) {
     const auto member = table_.Join(
         {.launch_rank = rank, .launch_world = 2, .host = "node", .pid = 90 + rank, .backend = "cpu"}, now_);

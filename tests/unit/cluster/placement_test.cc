@@ -86,9 +86,9 @@ TEST(PlacementTest, CardsOfTheirOwnMeetOverNccl) {
   };
   const auto plane = [](std::vector<JoinedNode> nodes) { return ChooseDataPlane(nodes); };
   EXPECT_EQ(plane({with_card("a/1"), with_card("a/2"), with_card("b/1")}), DataPlane::kNccl);
-  EXPECT_EQ(plane({with_card("a/1"), with_card("a/1")}), DataPlane::kLauncher);  // one card for two
+  EXPECT_EQ(plane({with_card("a/1"), with_card("a/1")}), DataPlane::kLauncher);  // two ranks share one card
   EXPECT_EQ(plane({with_card("a/1"), with_card("a/2", false)}), DataPlane::kLauncher);
-  EXPECT_EQ(plane({with_card("a/1")}), DataPlane::kLauncher);  // alone
+  EXPECT_EQ(plane({with_card("a/1")}), DataPlane::kLauncher);  // one rank
   EXPECT_EQ(plane({Launched(0, 2), Launched(1, 2)}), DataPlane::kLauncher);
 }
 

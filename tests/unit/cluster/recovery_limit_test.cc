@@ -16,7 +16,7 @@ TEST(RecoveryLimitTest, AFewInARowAreBornAndOneMoreIsNot) {
     now += absl::Minutes(1);
     EXPECT_TRUE(limit.EpochEnded(now, kWhy).ok());
   }
-  const absl::Status end = limit.EpochEnded(now, kWhy);  // it did not even come to serve
+  const absl::Status end = limit.EpochEnded(now, kWhy);  // this epoch never served
   EXPECT_TRUE(absl::IsUnavailable(end));
   EXPECT_THAT(std::string(end.message()), testing::HasSubstr("6 times in a row"));
   EXPECT_THAT(std::string(end.message()), testing::HasSubstr("rank 1 was lost"));

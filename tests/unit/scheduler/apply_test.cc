@@ -1,4 +1,4 @@
-// Finishing, cancelling, prompt log-probabilities, and answers that do not fit the question.
+// Finishing, cancelling, prompt log-probabilities, and results that do not fit the plan.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -51,7 +51,7 @@ TEST(Finish, WithoutTokensWhenOnlyThePromptWasWanted) {
   request.prompt_logprobs = 2;
   ASSERT_TRUE(scheduler.Add(1, request).ok());
   const auto events = RunToEnd(scheduler).at(1);
-  ASSERT_EQ(events.size(), 3u);  // 256, 256, 88
+  ASSERT_EQ(events.size(), 3u);  // one for each chunk: 256, 256 and 88 tokens
   size_t entries = 0;
   for (const auto& event : events) {
     EXPECT_FALSE(event.has_token);

@@ -60,7 +60,7 @@ TEST(BlockPool, TellsHistoriesApart) {
   EXPECT_EQ(pool.Lookup("tenant", tokens).size(), 1u);
   EXPECT_TRUE(pool.Lookup("", tokens).empty()) << "another salt";
   EXPECT_TRUE(pool.Lookup("tenant", Tokens(kPageTokens, 1)).empty()) << "other tokens";
-  // The same 64 tokens as second page of a history are another content than as its first.
+  // The same 64 tokens have another content identity as the second page of a history than as its first page.
   const auto next = pool.Publish(pool.Allocate().value(), "tenant", page.content, tokens);
   EXPECT_NE(next.content, page.content);
 }
@@ -84,7 +84,7 @@ TEST(BlockPool, EvictsTheLeastRecentlyUsedPageAndForgetsIt) {
   const auto newer = pool.Publish(pool.Allocate().value(), "", kRootContent, new_tokens);
   pool.Release(newer.block);
   pool.Release(older.block);
-  pool.Reference(newer.block);  // used once more: now the other one is the older
+  pool.Reference(newer.block);  // newer is used once more, so older is now the least recently used
   pool.Release(newer.block);
   EXPECT_EQ(pool.Allocate(), older.block);
   EXPECT_TRUE(pool.Lookup("", old_tokens).empty());

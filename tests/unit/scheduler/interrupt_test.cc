@@ -17,7 +17,7 @@ TokenId ByPosition(const model::SequencePlan& plan) {
   return 1000 + plan.num_computed + static_cast<int32_t>(plan.token_ids.size());
 }
 
-// The ranks break in the midst of a step, and others take their place.
+// The ranks break in a step, and new ranks take their place.
 std::vector<TokenEvent> BreakStep(Scheduler& scheduler, Epoch epoch, int32_t blocks = 16) {
   EXPECT_TRUE(scheduler.Plan().has_value());
   std::vector<TokenEvent> events = scheduler.Interrupt(kLost);
@@ -55,7 +55,8 @@ TEST(Interrupt, EverySequenceIsReplayedInOrderOfArrivalUnderTheNewEpoch) {
   auto plan = scheduler.Plan();
   EXPECT_EQ(plan->epoch, 5u);
   EXPECT_GT(plan->step, broken->step);
-  EXPECT_THAT(Chunks(*plan), ElementsAre(Pair(1, 101), Pair(2, 101)));  // no page is found in a cache
+  // The caches of the new ranks are empty.
+  EXPECT_THAT(Chunks(*plan), ElementsAre(Pair(1, 101), Pair(2, 101)));
   EXPECT_FALSE(scheduler.Apply(Answer(*broken)).ok()) << "a late answer of the old epoch";
   for (; plan.has_value(); plan = scheduler.Plan()) take(*plan);
   EXPECT_THAT(output[1], ElementsAre(1100, 1101, 1102));
@@ -92,8 +93,8 @@ TEST(Interrupt, WhatThePrefixCacheGaveBeforeStaysTold) {
 
 TEST(Interrupt, WithFewerPagesTheLongEndAndTheOthersGoOn) {
   Scheduler scheduler(SmallLimits(), 1);
-  ASSERT_TRUE(scheduler.Add(1, MakeRequest(128, 100, 1)).ok());  // 129 tokens after a step
-  ASSERT_TRUE(scheduler.Add(2, MakeRequest(127, 100, 2)).ok());  // 128: exactly what two pages hold
+  ASSERT_TRUE(scheduler.Add(1, MakeRequest(128, 100, 1)).ok());  // has 129 tokens after one step
+  ASSERT_TRUE(scheduler.Add(2, MakeRequest(127, 100, 2)).ok());  // has 128 tokens then, which fill two pages
   ASSERT_TRUE(scheduler.Add(3, MakeRequest(100, 100, 3)).ok());
   EXPECT_THAT(NextStep(scheduler), ElementsAre(1, 2, 3));
   const auto events = BreakStep(scheduler, 2, /*blocks=*/2);
@@ -104,7 +105,7 @@ TEST(Interrupt, WithFewerPagesTheLongEndAndTheOthersGoOn) {
   EXPECT_EQ(events[1].sequence, 2u);
   EXPECT_EQ(events[1].finish, FinishReason::kLength);
   const auto rest = RunToEnd(scheduler);
-  EXPECT_EQ(rest.at(3).size(), 28u);  // up to 128
+  EXPECT_EQ(rest.at(3).size(), 28u);  // until the sequence has 128 tokens
   EXPECT_EQ(rest.at(3).back().finish, FinishReason::kLength);
 }
 
@@ -114,8 +115,8 @@ TEST(Interrupt, TwoBrokenStepsMakeSuspectsThatRunAlone) {
   EXPECT_THAT(BreakStep(scheduler, 2), IsEmpty());
   EXPECT_THAT(BreakStep(scheduler, 3), IsEmpty());
   ASSERT_TRUE(scheduler.Add(3, MakeRequest(10, 5)).ok());
-  EXPECT_THAT(NextStep(scheduler), ElementsAre(1));  // the prompt
-  EXPECT_THAT(NextStep(scheduler), ElementsAre(1));  // and a token decoded
+  EXPECT_THAT(NextStep(scheduler), ElementsAre(1));  // sequence 1 computes its prompt
+  EXPECT_THAT(NextStep(scheduler), ElementsAre(1));  // sequence 1 decodes a token
   EXPECT_THAT(NextStep(scheduler), ElementsAre(2));
   EXPECT_THAT(NextStep(scheduler), ElementsAre(2));
   EXPECT_THAT(NextStep(scheduler), ElementsAre(1, 2, 3));
@@ -128,7 +129,7 @@ TEST(Interrupt, WhoBreaksThreeStepsInARowEndsAndTheOthersGoOn) {
   for (SequenceId id = 1; id <= 3; ++id) ASSERT_TRUE(scheduler.Add(id, MakeRequest(10, 5)).ok());
   BreakStep(scheduler, 2);
   BreakStep(scheduler, 3);
-  NextStep(scheduler);  // 1 is well
+  NextStep(scheduler);  // sequence 1 does not break its step
   NextStep(scheduler);
   const auto events = BreakStep(scheduler, 4);
   ASSERT_EQ(events.size(), 1u);
@@ -161,7 +162,7 @@ TEST(Interrupt, ASuspectTakesThePagesItNeeds) {
   SchedulerLimits limits = SmallLimits();
   limits.blocks_per_dp_rank = 4;
   Scheduler scheduler(limits, 1);
-  ASSERT_TRUE(scheduler.Add(1, MakeRequest(120, 20, 1)).ok());  // each needs three pages in the end
+  ASSERT_TRUE(scheduler.Add(1, MakeRequest(120, 20, 1)).ok());  // each sequence needs three pages at its end
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(126, 20, 2)).ok());
   BreakStep(scheduler, 2, 4);
   BreakStep(scheduler, 3, 4);

@@ -35,11 +35,11 @@ int64_t ResultBytesOf(const model::StepPlan& plan) {
 SchedulerLimits TightMessage() {
   SchedulerLimits limits = SmallLimits();
   limits.blocks_per_dp_rank = 64;
-  limits.max_message_bytes = 16'000;  // of which chunks of 256 tokens take 1280
+  limits.max_message_bytes = 16'000;  // chunks of 256 tokens take 1,280 bytes of a plan
   return limits;
 }
 
-// Its token counts take 20 bytes for each of its distinct tokens.
+// A request whose token counts take 20 bytes for each of its distinct tokens.
 Request Penalized(int32_t size, int32_t max_tokens, TokenId first) {
   Request request = MakeRequest(size, max_tokens, first);
   request.sampling.frequency_penalty = 0.5f;
@@ -131,7 +131,7 @@ TEST(MessageSize, SequencesThatSampleWithLogprobsShareAResult) {
   Scheduler scheduler(limits, 1);
   for (SequenceId id = 1; id <= 8; ++id) {
     Request request = MakeRequest(10, 5, static_cast<TokenId>(id));
-    request.sampling.top_logprobs = 199;  // 2.6 KB: three of them fit half of a group's result
+    request.sampling.top_logprobs = 199;  // 2.6 KB: half of a group's result has room for three of them
     ASSERT_TRUE(scheduler.Add(id, request).ok());
   }
   EXPECT_EQ(scheduler.Plan()->sequences.size(), 6u);

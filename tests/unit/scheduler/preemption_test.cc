@@ -9,8 +9,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::Pair;
 
-// Two sequences of 100 tokens over four blocks: both run, and one more block each is too much when they reach
-// 129.
+// Four blocks for two sequences of 100 tokens. Both run. When they reach 129 tokens, each needs a third
+// block.
 Scheduler TightScheduler() {
   SchedulerLimits limits = SmallLimits();
   limits.blocks_per_dp_rank = 4;
@@ -26,7 +26,7 @@ TEST(Preemption, TheYoungestGivesWayAndReplaysItsOutput) {
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(100, 60, 1)).ok());
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(100, 60, 2)).ok());
   std::map<SequenceId, std::vector<TokenId>> output;
-  std::vector<std::pair<int32_t, size_t>> prefills;  // of sequence 2: start and size
+  std::vector<std::pair<int32_t, size_t>> prefills;  // the start and size of sequence 2's prefills
   while (auto plan = scheduler.Plan()) {
     for (const auto& sequence : plan->sequences) {
       if (sequence.sequence != 2 || sequence.token_ids.size() == 1) continue;
@@ -40,7 +40,7 @@ TEST(Preemption, TheYoungestGivesWayAndReplaysItsOutput) {
     EXPECT_LE(scheduler.Stats().blocks_used, 4);
   }
   EXPECT_EQ(scheduler.Stats().preemptions, 1);
-  // 129 tokens come back; the first page is still in the cache, the second was the first to be given away.
+  // 129 tokens are replayed. The first page is still in the cache; the second page was given away first.
   EXPECT_THAT(prefills, ElementsAre(Pair(0, 100), Pair(64, 65)));
   std::vector<TokenId> expected(60);
   std::iota(expected.begin(), expected.end(), 1100);
@@ -51,8 +51,8 @@ TEST(Preemption, TheYoungestGivesWayAndReplaysItsOutput) {
   EXPECT_EQ(scheduler.Stats().generation_tokens, 120);
 }
 
-// Where prompts are expanded, a replay computes its output again even if another sequence has it in its
-// prompt.
+// If prompts are expanded, a replay computes its output again, even if another sequence has the same tokens
+// in its prompt.
 TEST(Preemption, ReplaysFindNoOutputInPromptsThatAreExpanded) {
   for (const auto form : {model::PrefillAttention::kAbsorbed, model::PrefillAttention::kExpanded}) {
     SchedulerLimits limits = SmallLimits();
@@ -62,13 +62,14 @@ TEST(Preemption, ReplaysFindNoOutputInPromptsThatAreExpanded) {
     const auto rule = [](const model::SequencePlan& plan) {
       return static_cast<TokenId>(1000 * plan.sequence + plan.num_computed + plan.token_ids.size());
     };
-    // The prompt of 2 and what 2 will have said, in the prompt of 1, which takes all blocks in the end.
+    // The prompt of sequence 1 is the prompt of sequence 2 and the later output of sequence 2. In the end
+    // sequence 1 takes all blocks.
     Request quote = MakeRequest(100, 200, 3);
     for (TokenId token = 2100; token < 2160; ++token) quote.prompt.push_back(token);
     ASSERT_TRUE(scheduler.Add(1, quote).ok());
     ASSERT_TRUE(scheduler.Apply(Answer(scheduler.Plan().value(), rule)).ok());
     ASSERT_TRUE(scheduler.Add(2, MakeRequest(100, 100, 3)).ok());
-    std::vector<int32_t> prefills;  // of 2: where they begin
+    std::vector<int32_t> prefills;  // the starts of sequence 2's prefills
     while (auto plan = scheduler.Plan()) {
       for (const auto& sequence : plan->sequences) {
         EXPECT_EQ(sequence.prompt_size, sequence.sequence == 1 ? 160 : 100);
@@ -86,7 +87,7 @@ TEST(Preemption, ThePreemptedGoesBeforeLaterArrivals) {
   Scheduler scheduler = TightScheduler();
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(120, 40, 1)).ok());
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(100, 40, 2)).ok());
-  ASSERT_TRUE(scheduler.Add(3, MakeRequest(10, 1, 3)).ok());  // no block left for it
+  ASSERT_TRUE(scheduler.Add(3, MakeRequest(10, 1, 3)).ok());  // no block is left for sequence 3
   std::vector<SequenceId> finished;
   while (auto plan = scheduler.Plan()) {
     const auto events = scheduler.Apply(Answer(*plan)).value();
@@ -95,7 +96,7 @@ TEST(Preemption, ThePreemptedGoesBeforeLaterArrivals) {
     }
   }
   EXPECT_EQ(scheduler.Stats().preemptions, 1);
-  EXPECT_THAT(finished, ElementsAre(1, 3, 2));  // 3 is short; it was admitted together with 2's return
+  EXPECT_THAT(finished, ElementsAre(1, 3, 2));  // 3 is short, and was admitted when 2 returned
 }
 
 TEST(Preemption, PenaltyCountsTellPromptFromReplayedOutput) {

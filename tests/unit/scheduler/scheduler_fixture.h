@@ -1,4 +1,4 @@
-// What the scheduler's tests share: small limits, requests of a given length, and a model that answers by a
+// Shared by the scheduler's tests: small limits, requests of a given length, and a model that answers by a
 // rule.
 #pragma once
 
@@ -20,7 +20,7 @@ inline SchedulerLimits SmallLimits() {
           .blocks_per_dp_rank = 16};
 }
 
-// A prompt of `size` tokens; those of different `first` have nothing in common for the first 10,000.
+// A prompt of `size` tokens. Two prompts with different `first` share no token within their first 10,000.
 inline Request MakeRequest(int32_t size, int32_t max_tokens, TokenId first = 0) {
   Request request;
   request.prompt.resize(size);
@@ -29,8 +29,7 @@ inline Request MakeRequest(int32_t size, int32_t max_tokens, TokenId first = 0) 
   return request;
 }
 
-// Answers a plan: each sampled token is rule(sequence plan). A log-probability names its token and nothing
-// more.
+// Answers a plan. Each sampled token is rule(sequence plan). A log-probability has only its token.
 inline model::StepResult Answer(
     const model::StepPlan& plan,
     const std::function<TokenId(const model::SequencePlan&)>& rule = [](const auto&) { return 5; }) {
@@ -51,7 +50,7 @@ inline model::StepResult Answer(
   return result;
 }
 
-// Chunk length by sequence.
+// The chunk length of each sequence.
 inline std::map<SequenceId, int32_t> Chunks(const model::StepPlan& plan) {
   std::map<SequenceId, int32_t> chunks;
   for (const auto& sequence : plan.sequences)
@@ -59,7 +58,7 @@ inline std::map<SequenceId, int32_t> Chunks(const model::StepPlan& plan) {
   return chunks;
 }
 
-// Runs until nothing is left; all events by sequence.
+// Runs until no sequence is left. Returns all events by sequence.
 inline std::map<SequenceId, std::vector<TokenEvent>> RunToEnd(Scheduler& scheduler) {
   std::map<SequenceId, std::vector<TokenEvent>> events;
   while (auto plan = scheduler.Plan()) {

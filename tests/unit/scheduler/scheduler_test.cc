@@ -65,7 +65,7 @@ TEST(Scheduler, CutsALongPromptIntoChunksAndSamplesAfterTheLast) {
     starts.push_back(plan->sequences[0].num_computed);
     sizes.push_back(plan->sequences[0].token_ids.size());
     samples.push_back(plan->sequences[0].sample);
-    // The block table covers what is computed and no more.
+    // The block table covers exactly the computed positions.
     EXPECT_EQ(plan->sequences[0].block_table.size(),
               static_cast<size_t>(BlocksFor(starts.back() + sizes.back())));
     ASSERT_TRUE(scheduler.Apply(Answer(*plan)).ok());
@@ -112,8 +112,8 @@ TEST(Scheduler, NobodyOvertakesTheHeadOfTheQueue) {
   limits.blocks_per_dp_rank = 4;
   Scheduler scheduler(limits, 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(100, 5)).ok());     // 2 blocks
-  ASSERT_TRUE(scheduler.Add(2, MakeRequest(190, 1, 1)).ok());  // 3 blocks: must wait for 1
-  ASSERT_TRUE(scheduler.Add(3, MakeRequest(10, 1, 2)).ok());   // would fit
+  ASSERT_TRUE(scheduler.Add(2, MakeRequest(190, 1, 1)).ok());  // 3 blocks: must wait for sequence 1
+  ASSERT_TRUE(scheduler.Add(3, MakeRequest(10, 1, 2)).ok());   // would fit at once
   for (int step = 0; step < 5; ++step) {
     const auto plan = scheduler.Plan().value();
     EXPECT_EQ(plan.sequences.size(), 1u);
@@ -166,7 +166,7 @@ TEST(Scheduler, GoesWhereItsPrefixIsUnlessThatGroupIsTooFull) {
   limits.max_step_tokens = 1024;
   Scheduler scheduler(limits, 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(10, 100, 1)).ok());        // group 0
-  ASSERT_TRUE(scheduler.Add(2, MakeRequest(4 * 64 + 1, 1, 2)).ok());  // group 1; four pages stay cached there
+  ASSERT_TRUE(scheduler.Add(2, MakeRequest(4 * 64 + 1, 1, 2)).ok());  // group 1, where four pages stay cached
   ASSERT_TRUE(scheduler.Apply(Answer(scheduler.Plan().value())).ok());
   ASSERT_TRUE(scheduler.Add(3, MakeRequest(4 * 64 + 1, 100, 2)).ok());
   auto plan = scheduler.Plan().value();
@@ -174,7 +174,7 @@ TEST(Scheduler, GoesWhereItsPrefixIsUnlessThatGroupIsTooFull) {
   EXPECT_EQ(plan.sequences[1].dp_rank, 1);
   EXPECT_EQ(plan.sequences[1].num_computed, 256);
   ASSERT_TRUE(scheduler.Apply(Answer(plan)).ok());
-  // Fill group 1, so that the four pages do not outweigh its load.
+  // Fill group 1, so that its cached pages count less than its load.
   ASSERT_TRUE(scheduler.Add(4, MakeRequest(4 * 64, 100, 2)).ok());
   plan = scheduler.Plan().value();
   EXPECT_EQ(plan.sequences.back().sequence, 4u);
@@ -186,7 +186,8 @@ TEST(Scheduler, ReusesPromptAndOutputOfAnEarlierTurn) {
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(60, 10)).ok());
   RunToEnd(scheduler);
   Request next = MakeRequest(60, 4);
-  next.prompt.insert(next.prompt.end(), {5, 5, 5, 5, 5, 5});  // what was answered, and a new question
+  // The answer to the first request, and a new question.
+  next.prompt.insert(next.prompt.end(), {5, 5, 5, 5, 5, 5});
   ASSERT_TRUE(scheduler.Add(2, next).ok());
   const auto plan = scheduler.Plan().value();
   EXPECT_EQ(plan.sequences[0].num_computed, 64);
@@ -197,8 +198,8 @@ TEST(Scheduler, ReusesPromptAndOutputOfAnEarlierTurn) {
   EXPECT_EQ(scheduler.Stats().prefix_cache_queries, 60 + 66);
 }
 
-// The same where prompts are expanded: the output's page was computed in another form than a prompt's would
-// be.
+// As the test before, but with prompts that are expanded. The request finds only the prompt's page, because
+// the output's page was computed in another form than a prompt's page.
 TEST(Scheduler, OutputIsNoPrefixWherePromptsAreExpanded) {
   SchedulerLimits limits = SmallLimits();
   limits.prefill_attention = model::PrefillAttention::kExpanded;
@@ -206,7 +207,7 @@ TEST(Scheduler, OutputIsNoPrefixWherePromptsAreExpanded) {
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(100, 60)).ok());
   RunToEnd(scheduler);
   Request next = MakeRequest(100, 4);
-  next.prompt.insert(next.prompt.end(), 61, 5);  // what was answered, and a new question
+  next.prompt.insert(next.prompt.end(), 61, 5);  // the answer to the first request, and a new question
   ASSERT_TRUE(scheduler.Add(2, next).ok());
   const auto plan = scheduler.Plan().value();
   EXPECT_EQ(plan.sequences[0].prompt_size, 161);

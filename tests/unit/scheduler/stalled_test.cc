@@ -1,4 +1,5 @@
-// A scheduler that finds nothing to run: pages are taken away from it, as a fault of the block pool would.
+// A scheduler that can plan no sequence. The tests take pages away from it, as a fault of the block pool
+// would.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,7 +9,7 @@ namespace deeprack::coordinator {
 
 class SchedulerPeer {
  public:
-  // Takes free pages of dp group 0 for good.
+  // Takes free pages of dp group 0. The pages never come back.
   static void TakePages(Scheduler& scheduler, int pages) {
     for (int i = 0; i < pages; ++i) ASSERT_TRUE(scheduler.groups_[0].pool.Allocate().has_value());
   }
@@ -20,7 +21,7 @@ using ::testing::HasSubstr;
 
 TEST(StalledScheduler, TheRequestThatFindsNoPlaceEndsAndTheOthersGoOn) {
   Scheduler scheduler(SmallLimits(), 1);
-  SchedulerPeer::TakePages(scheduler, 14);  // of 16
+  SchedulerPeer::TakePages(scheduler, 14);  // 2 of 16 pages stay
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(300, 2, 1)).ok());
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(100, 2, 2)).ok());
   ASSERT_FALSE(scheduler.Plan().has_value());
@@ -47,7 +48,7 @@ TEST(StalledScheduler, ASuspectThatFindsNoPlaceEndsAndTheOthersGoOn) {
   }
   SchedulerPeer::TakePages(scheduler, 14);
   for (auto plan = scheduler.Plan(); plan.has_value(); plan = scheduler.Plan()) {
-    ASSERT_EQ(plan->sequences.front().sequence, 1u);  // it runs alone, to its end
+    ASSERT_EQ(plan->sequences.front().sequence, 1u);  // the suspect 1 runs alone until its end
     ASSERT_TRUE(scheduler.Apply(Answer(*plan)).ok());
   }
   ASSERT_FALSE(scheduler.idle());

@@ -15,7 +15,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Answers at once, or waits inside Execute while `hold` is set.
+// Answers at once. While `hold` is set, Execute waits.
 class HeldExecutor final : public StepExecutor {
  public:
   absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) override {
@@ -50,7 +50,7 @@ class HeldExecutor final : public StepExecutor {
   absl::Status error_;
 };
 
-// Collects one sequence's events and waits for the last.
+// Collects one sequence's events and waits for the last event.
 class Stream {
  public:
   EventSink sink() {
@@ -79,7 +79,7 @@ class Stream {
   bool finished_ = false;
 };
 
-// Room for a sequence that goes on for as long as a test can need.
+// Limits under which a sequence can run longer than any test.
 SchedulerLimits LongLimits() {
   SchedulerLimits limits = SmallLimits();
   limits.max_context = 6'000'000;
@@ -121,7 +121,7 @@ TEST_F(StepLoopTest, ServesManyThreads) {
         ASSERT_TRUE(id.ok());
         if (i % 5 == 4) loop_->Cancel(*id);
         tokens += static_cast<int64_t>(stream.WaitForEnd().size());
-        loop_->Cancel(*id);  // of a finished one: nothing
+        loop_->Cancel(*id);  // the sequence has ended, so this does nothing
       }
     });
   }
@@ -191,7 +191,7 @@ TEST_F(StepLoopTest, FailFromOutsideHoldsWhileAStepIsUnderWay) {
   loop_->Fail(absl::UnavailableError("worker 1 is gone"));
   EXPECT_EQ(loop_->health().message(), "worker 1 is gone");
   EXPECT_EQ(loop_->Submit(MakeRequest(10, 5), stream.sink()).status().code(), absl::StatusCode::kUnavailable);
-  executor_.LetGo();  // even with a good answer
+  executor_.LetGo();  // the step succeeds, but serving has ended
   const auto& events = stream.WaitForEnd();
   ASSERT_EQ(events.size(), 1u);
   EXPECT_EQ(events[0].error.message(), "worker 1 is gone");
@@ -204,7 +204,7 @@ TEST_F(StepLoopTest, TheFirstFailureIsTheOneReported) {
   EXPECT_EQ(loop_->health().message(), "first");
 }
 
-// Told when a step breaks, and for how long.
+// A loop that suspends after a broken step. The fixture keeps the reason.
 class RecoveringStepLoopTest : public StepLoopTest {
  protected:
   void StartRecovering(SchedulerLimits limits = SmallLimits()) {
@@ -262,7 +262,7 @@ TEST_F(RecoveringStepLoopTest, SuspendWaitsForTheStepAndKeepsItsTokens) {
   });
   absl::SleepFor(absl::Milliseconds(20));
   EXPECT_FALSE(suspended);
-  executor_.LetGo();  // its ranks have answered after all
+  executor_.LetGo();  // the ranks answered after all
   loss.join();
   EXPECT_EQ(loop_->Stats().generation_tokens, 1);
   loop_->Resume(2, &other_, 100);
@@ -288,7 +288,7 @@ TEST_F(RecoveringStepLoopTest, GivingUpEndsEveryStreamOnce) {
   loop_->Suspend(absl::UnavailableError("worker 1 is gone"));
   loop_->Fail(absl::UnavailableError("gave up"));
   EXPECT_EQ(stream.WaitForEnd().back().error.message(), "gave up");
-  loop_->Resume(2, &other_, 100);  // too late: nothing
+  loop_->Resume(2, &other_, 100);  // serving has ended, so this does nothing
   EXPECT_EQ(loop_->health().message(), "gave up");
 }
 

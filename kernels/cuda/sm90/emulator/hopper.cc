@@ -34,8 +34,8 @@ struct Card {
 
 thread_local Card card;
 
-// The word of an mbarrier: a mark that it was initialised, the phase's parity, arrivals expected and still
-// missing, bytes missing.
+// The fields of an mbarrier's word: the missing bytes, the arrivals that a phase expects, the missing
+// arrivals, the phase's parity, and a mark that the barrier was initialised.
 struct Word {
   int32_t bytes;
   uint32_t expected : 12, missing : 12, parity : 1, mark : 7;
@@ -46,7 +46,7 @@ constexpr uint32_t kMark = 0x55;
 Word Read(const uint64_t& word) {
   Word fields;
   std::memcpy(&fields, &word, sizeof(fields));
-  DR_CHECK(fields.mark == kMark);  // otherwise: no barrier was initialised here
+  DR_CHECK(fields.mark == kMark);  // otherwise no barrier was initialised at this address
   return fields;
 }
 
@@ -103,8 +103,7 @@ const float* E4M3Values() {
   return values.data();
 }
 
-// Row mn of an operand in shared memory, all its k. Swizzling moves pieces of 16 bytes: what lies within one
-// stays together.
+// Row mn of an operand in shared memory, with all its k. Swizzling moves whole pieces of 16 bytes.
 void ReadRow(const sm90::DescriptorFields& fields, bool bf16_type, bool mn_major, int mn, float (&row)[32]) {
   const int bytes = bf16_type ? 2 : 1, together = mn_major ? 1 : 16 / bytes, depth = 32 / bytes;
   for (int k = 0; k < depth; k += together) {
@@ -189,7 +188,7 @@ void Commit() {
 
 void WaitForProducts(int pending) {
   Thread& thread = CurrentThread();
-  DR_CHECK(thread.open.empty());  // products that were not committed are not waited for
+  DR_CHECK(thread.open.empty());  // the kernel must commit its products before it waits
   while (static_cast<int>(thread.groups.size()) > pending) {
     for (const Product& product : thread.groups.front()) Run(product);
     thread.groups.erase(thread.groups.begin());

@@ -1,13 +1,13 @@
 // sm_90a's copy engine, mbarriers and matrix products, run on the host for the tests of kernels/cuda/sm90.
-// Each function does what its namesake of kernels/cuda/sm90/hopper.h and wgmma.h states; shared memory is one
-// buffer, and an address its offset there.
+// Each function has the contract that its namesake in kernels/cuda/sm90/hopper.h and wgmma.h states. Shared
+// memory is one buffer, and an address is an offset in it.
 //
-// What is asynchronous on the card happens here at the earliest or at the latest moment that the card's rules
-// allow, as SetTiming says: a kernel that reuses a buffer too early fails in one, one that reads too early in
-// the other. A block starts with shared memory full of NaN. Failed checks: arrivals beyond a phase's count, a
-// copy to a misaligned or foreign address, barriers or copies or products left behind, waits that nothing
-// will end. Not emulated: proxy fences, registers limits, the rounding of the card's fp8 sums (here: fp32, k
-// ascending).
+// On the card, copies and products run asynchronously. Here they run at the earliest or at the latest moment
+// that the card's rules allow, as SetTiming says. A kernel that reuses a buffer too early fails with one
+// timing, a kernel that reads too early with the other. A block starts with shared memory full of NaN. Failed
+// checks: arrivals beyond a phase's count, a copy to a misaligned or foreign address, barriers or copies or
+// products left behind, waits that nothing will end. Not emulated: proxy fences, register limits, the
+// rounding of the card's fp8 sums (here: fp32, k ascending).
 #pragma once
 
 #include <atomic>
@@ -131,7 +131,7 @@ inline uint32_t PickBytes(uint32_t a, uint32_t b, uint32_t selector) {
     picked |= static_cast<uint32_t>(both >> (selector >> (4 * i) & 7) * 8 & 0xff) << (8 * i);
   return picked;
 }
-// Peers are other threads of the process, whose turn it may be.
+// Peers are other threads of the process. A wait for a peer calls Nanoseconds, which lets the peer run.
 inline void StoreForPeers(uint32_t* at, uint32_t value) {
   std::atomic_ref<uint32_t>(*at).store(value, std::memory_order_release);
 }

@@ -10,8 +10,8 @@ namespace deeprack::kernels::sm90 {
 inline constexpr int kWarp = 32;
 inline constexpr int kWarpgroup = 128;
 inline constexpr int kSwizzleBytes = 128;  // a row of a swizzled tile
-inline constexpr int kSwizzleAtom =
-    1024;  // 8 such rows: the pattern's period, and the alignment that tiles need
+// 8 rows of kSwizzleBytes: the pattern's period, and the alignment that tiles need.
+inline constexpr int kSwizzleAtom = 1024;
 inline constexpr uint32_t kSharedBytes = 232448;  // the most dynamic shared memory that a block may have
 
 // 128-byte swizzle: within 1024 bytes, the 16-byte chunk c of row r (128 bytes each) lies at chunk c ^ r. In
@@ -38,7 +38,7 @@ constexpr uint64_t MnMajor(uint32_t start, uint32_t panel_bytes) {
 // memory.
 constexpr uint64_t Advance(uint64_t descriptor, uint32_t bytes) { return descriptor + (bytes >> 4); }
 
-// What the fields of a descriptor say; for the host's emulation and for tests.
+// The fields of a descriptor. For the host's emulation and for tests.
 struct DescriptorFields {
   uint32_t start, leading, stride, base_offset, swizzle;
 };
