@@ -110,7 +110,7 @@ void Pack(const float* values, BlockQ8_0& block) {
   }
 }
 
-// The layouts below are those that base/block_formats.cc reads.
+// base/block_formats.cc reads the layouts that the functions below write.
 
 // Levels of two bits: byte 32 * half + i holds elements i, 32 + i, 64 + i, 96 + i of a half of 128.
 void PackTwoBits(const BlockFit& fit, int added, uint8_t (&qs)[64]) {

@@ -1,4 +1,4 @@
-// Writes folders of integers in groups and reads them back: the values are those that quantisation chose.
+// Writes folders of integers in groups and reads them back: the values equal the ones that quantisation chose.
 #include "checkpoint/group_quantized/compressed_tensors_writer.h"
 
 #include <filesystem>

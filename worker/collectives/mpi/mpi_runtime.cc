@@ -19,8 +19,8 @@ namespace {
 
 constexpr int kAlarmTag = 0;
 
-// A peer on another core usually answers within microseconds: so long the thread yields. Later it sleeps, so
-// that a peer that shares this core or computes for long gets the core.
+// A peer on another core usually answers within microseconds, and the thread yields for kYieldFor. Then the
+// thread sleeps, so that a peer that shares this core or computes for long gets the core.
 constexpr absl::Duration kYieldFor = absl::Microseconds(100);
 constexpr auto kSleep = std::chrono::microseconds(30);
 
