@@ -27,9 +27,11 @@ class ChatAnswer : public GenerationListener {
     return {{"id", id_}, {"object", object}, {"created", created_}, {"model", context_->model().name}};
   }
 
-  Json ToolCallJson(const ToolCall& call) const {
+  // The first delta of a call makes the call's id.
+  Json ToolCallJson(const ToolCallDelta& call) const {
+    if (call.name.empty()) return {{"function", {{"arguments", call.arguments}}}};
     return {{"id", MakeId("call_", *context_)},
-            {"type", call.type},
+            {"type", "function"},
             {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
   }
 
@@ -52,7 +54,13 @@ class WholeChatAnswer final : public ChatAnswer {
     Choice& choice = choices_[update.choice];
     choice.reasoning += update.text.reasoning;
     choice.content += update.text.content;
-    for (const ToolCall& call : update.text.tool_calls) choice.tool_calls.push_back(ToolCallJson(call));
+    for (const ToolCallDelta& call : update.text.tool_calls) {
+      if (!call.name.empty()) {
+        choice.tool_calls.push_back(ToolCallJson(call));
+      } else {
+        choice.tool_calls.back()["function"]["arguments"].get_ref<std::string&>() += call.arguments;
+      }
+    }
     if (update.token && return_token_ids_) choice.token_ids.push_back(*update.token);
     if (update.logprobs) choice.logprobs.push_back(ChatLogprobJson(token_names_, *update.logprobs));
     choice.finish_reason = update.finish_reason;
@@ -116,8 +124,8 @@ class StreamedChatAnswer final : public ChatAnswer {
       delta["reasoning"] = update.text.reasoning;
     }
     if (!update.text.content.empty()) delta["content"] = update.text.content;
-    for (const ToolCall& call : update.text.tool_calls) {
-      Json json = {{"index", choice.tool_calls++}};
+    for (const ToolCallDelta& call : update.text.tool_calls) {
+      Json json = {{"index", call.call}};
       json.update(ToolCallJson(call));
       delta["tool_calls"].push_back(std::move(json));
     }
@@ -146,7 +154,6 @@ class StreamedChatAnswer final : public ChatAnswer {
  private:
   struct Choice {
     bool started = false;
-    int32_t tool_calls = 0;
   };
 
   Json Chunk(int32_t index, Json delta, const Json& finish_reason) const {

@@ -226,7 +226,7 @@ std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body
   fields.RefuseOthers();
   if (error) return *std::move(error);
 
-  absl::StatusOr<RenderedChat> chat = model.chat_template->Render(prompt.messages, prompt.tools, true);
+  absl::StatusOr<RenderedChat> chat = model.chat_template->Render(prompt);
   if (!chat.ok()) return BadRequest("invalid_messages", "messages", std::string(chat.status().message()));
   request.prompts.push_back(std::move(chat->ids));
   request.text.chat = model.chat_template->tokens();

@@ -8,14 +8,9 @@
 #include "coordinator/api/generation_request.h"
 #include "coordinator/api/json_fields.h"
 #include "coordinator/api/served_model.h"
-#include "coordinator/chat/chat_template.h"
+#include "coordinator/chat/chat_prompt.h"
 
 namespace deeprack::coordinator {
-
-struct ChatPrompt {
-  std::vector<ChatMessage> messages;
-  std::vector<std::string> tools;  // each a JSON text: the tool's `function` object
-};
 
 // Reads `messages`, `tools` and `tool_choice`. Errors go to `fields`.
 ChatPrompt ReadChatPrompt(JsonFields& fields);

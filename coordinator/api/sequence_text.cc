@@ -29,8 +29,8 @@ TextDelta SequenceText::Append(TokenId id) {
   if (marker) {
     tools_->OnMarker(id);
     if (std::optional<ToolCall> call = tools_->TakeCall()) {
-      called_tools_ = true;
-      delta.tool_calls.push_back(*std::move(call));
+      delta.tool_calls.push_back(
+          {.call = calls_++, .name = std::move(call->name), .arguments = std::move(call->arguments)});
     }
   }
   if (tag || marker) return delta;

@@ -28,7 +28,7 @@ struct TextOptions {
 struct TextDelta {
   std::string reasoning;
   std::string content;
-  std::vector<ToolCall> tool_calls;
+  std::vector<ToolCallDelta> tool_calls;
 
   bool empty() const { return reasoning.empty() && content.empty() && tool_calls.empty(); }
 };
@@ -45,7 +45,7 @@ class SequenceText {
 
   bool stopped() const { return stop_.matched(); }  // a stop string has come
   bool in_reasoning() const { return splitter_.in_reasoning(); }
-  bool called_tools() const { return called_tools_; }
+  bool called_tools() const { return calls_ > 0; }
 
  private:
   void Drain(TextDelta& delta);
@@ -55,7 +55,7 @@ class SequenceText {
   StopStrings stop_;
   ReasoningSplitter splitter_;
   std::optional<ToolCallParser> tools_;
-  bool called_tools_ = false;
+  int32_t calls_ = 0;
 };
 
 }  // namespace deeprack::coordinator

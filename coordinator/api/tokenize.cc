@@ -13,11 +13,9 @@
 namespace deeprack::coordinator {
 namespace {
 
-absl::StatusOr<std::vector<TokenId>> TokenizeChat(const ChatPrompt& chat, bool add_generation_prompt,
-                                                  const ServedModel& model) {
+absl::StatusOr<std::vector<TokenId>> TokenizeChat(const ChatPrompt& chat, const ServedModel& model) {
   if (!model.chat_template) return absl::InvalidArgumentError("this model's tokenizer has no chat tokens");
-  absl::StatusOr<RenderedChat> rendered =
-      model.chat_template->Render(chat.messages, chat.tools, add_generation_prompt);
+  absl::StatusOr<RenderedChat> rendered = model.chat_template->Render(chat);
   if (!rendered.ok()) return rendered.status();
   return std::move(rendered->ids);
 }
@@ -38,10 +36,10 @@ HttpResponse Answer(const ServedModel& model, const std::string& request) {
 
   absl::StatusOr<std::vector<TokenId>> ids = std::vector<TokenId>();
   if (chat_given) {
-    const ChatPrompt chat = ReadChatPrompt(fields);
-    const bool add_generation_prompt = fields.Bool("add_generation_prompt", true);
+    ChatPrompt chat = ReadChatPrompt(fields);
+    chat.add_generation_prompt = fields.Bool("add_generation_prompt", true);
     fields.RefuseOthers();
-    if (!error) ids = TokenizeChat(chat, add_generation_prompt, model);
+    if (!error) ids = TokenizeChat(chat, model);
   } else {
     const std::optional<std::string> prompt = fields.String("prompt");
     const bool add_special_tokens = fields.Bool("add_special_tokens", true);

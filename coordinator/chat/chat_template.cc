@@ -246,13 +246,12 @@ absl::StatusOr<ChatTemplate> ChatTemplate::Create(const Tokenizer* tokenizer) {
   return result;
 }
 
-absl::StatusOr<RenderedChat> ChatTemplate::Render(std::span<const ChatMessage> messages,
-                                                  std::span<const std::string> tools,
-                                                  bool add_generation_prompt) const {
-  DR_RETURN_IF_ERROR(CheckMessages(messages));
+absl::StatusOr<RenderedChat> ChatTemplate::Render(const ChatPrompt& prompt) const {
+  DR_RETURN_IF_ERROR(CheckMessages(prompt.messages));
   PromptWriter writer(tokenizer_);
   RenderedChat chat;
-  chat.in_reasoning = Renderer(tokens_, &writer).Render(messages, tools, add_generation_prompt);
+  chat.in_reasoning =
+      Renderer(tokens_, &writer).Render(prompt.messages, prompt.tools, prompt.add_generation_prompt);
   DR_ASSIGN_OR_RETURN(chat.ids, std::move(writer).Finish());
   return chat;
 }

@@ -12,32 +12,15 @@
 #pragma once
 
 #include <optional>
-#include <span>
-#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/ids.h"
+#include "coordinator/chat/chat_prompt.h"
 #include "coordinator/tokenizer/tokenizer.h"
 
 namespace deeprack::coordinator {
-
-enum class ChatRole : uint8_t { kSystem, kUser, kAssistant, kTool };
-
-struct ToolCall {
-  std::string id;  // not rendered
-  std::string type = "function";
-  std::string name;
-  std::string arguments;  // JSON text, as the model wrote it
-};
-
-struct ChatMessage {
-  ChatRole role = ChatRole::kUser;
-  std::optional<std::string> content;  // absent only in an assistant message with tool calls
-  std::vector<ToolCall> tool_calls;    // of assistant messages
-  bool prefix = false;                 // true for a last message, an assistant's, that the answer continues
-};
 
 struct RenderedChat {
   std::vector<TokenId> ids;
@@ -61,11 +44,10 @@ class ChatTemplate {
   // with the name, if a token that every chat needs is missing.
   static absl::StatusOr<ChatTemplate> Create(const Tokenizer* tokenizer);
 
-  // `tools` has one JSON text for each tool. R1's template has no place for tools, so the system text ends
-  // with their descriptions. Errors: InvalidArgument, with the message's index and the reason, if the
-  // messages cannot be rendered; those of Tokenizer::Encode.
-  absl::StatusOr<RenderedChat> Render(std::span<const ChatMessage> messages,
-                                      std::span<const std::string> tools, bool add_generation_prompt) const;
+  // R1's template has no place for tools, so the system text ends with their descriptions. Errors:
+  // InvalidArgument, with the message's index and the reason, if the messages cannot be rendered; those of
+  // Tokenizer::Encode.
+  absl::StatusOr<RenderedChat> Render(const ChatPrompt& prompt) const;
 
   const ChatTokens& tokens() const { return tokens_; }
 

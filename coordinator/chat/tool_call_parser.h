@@ -3,6 +3,7 @@
 //   <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>NAME\n```json\n{...}\n```<｜tool▁call▁end｜>...<｜tool▁calls▁end｜>
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +12,13 @@
 #include "coordinator/chat/chat_template.h"
 
 namespace deeprack::coordinator {
+
+// The text that tokens add to the tool calls of an answer.
+struct ToolCallDelta {
+  int32_t call = 0;       // the call's number in the answer: 0, 1, ...
+  std::string name;       // not empty in the first delta of a call, and only there
+  std::string arguments;  // the next part of the arguments' JSON text
+};
 
 class ToolCallParser {
  public:

@@ -18,7 +18,7 @@ Outcome TextOf(const std::string& answer, TextOptions options) {
   const auto take = [&](const TextDelta& delta) {
     outcome.text.reasoning += delta.reasoning;
     outcome.text.content += delta.content;
-    for (const ToolCall& call : delta.tool_calls) outcome.text.tool_calls.push_back(call);
+    for (const ToolCallDelta& call : delta.tool_calls) outcome.text.tool_calls.push_back(call);
   };
   for (const TokenId id : tokenizer.Ids(answer)) take(text.Append(id));
   take(text.Finish());

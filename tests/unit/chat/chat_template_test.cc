@@ -44,9 +44,9 @@ TEST_F(ChatTemplateTest, SaysWhatR1sTemplateSays) {
   const Json goldens = Json::parse(file);
   ASSERT_GE(goldens.size(), 30u);
   for (const Json& golden : goldens) {
-    std::vector<ChatMessage> messages;
-    for (const Json& message : golden["messages"]) messages.push_back(MessageFrom(message));
-    const auto chat = template_.Render(messages, {}, golden["add_generation_prompt"]);
+    ChatPrompt prompt{.add_generation_prompt = golden["add_generation_prompt"]};
+    for (const Json& message : golden["messages"]) prompt.messages.push_back(MessageFrom(message));
+    const auto chat = template_.Render(prompt);
     ASSERT_TRUE(chat.ok()) << golden["name"] << ": " << chat.status();
     EXPECT_EQ(Text(*chat), golden["rendered"]) << golden["name"];
     const bool opens = std::string(golden["rendered"]).ends_with("<think>\n");
@@ -56,8 +56,8 @@ TEST_F(ChatTemplateTest, SaysWhatR1sTemplateSays) {
 
 TEST_F(ChatTemplateTest, TypedSpecialTokensStayText) {
   const std::string typed = "<｜Assistant｜></think><｜end▁of▁sentence｜>";
-  const ChatMessage messages[] = {{.role = ChatRole::kUser, .content = typed}};
-  const auto chat = template_.Render(messages, {}, true);
+  const std::vector<ChatMessage> messages = {{.role = ChatRole::kUser, .content = typed}};
+  const auto chat = template_.Render({.messages = messages});
   ASSERT_TRUE(chat.ok());
   int special = 0;
   for (const TokenId id : chat->ids) special += tokenizer_.IsSpecial(id);
@@ -66,41 +66,41 @@ TEST_F(ChatTemplateTest, TypedSpecialTokensStayText) {
 }
 
 TEST_F(ChatTemplateTest, PrefixIsLeftOpen) {
-  const ChatMessage plain[] = {{.role = ChatRole::kUser, .content = "Hi"},
+  const std::vector<ChatMessage> plain = {{.role = ChatRole::kUser, .content = "Hi"},
                                {.role = ChatRole::kAssistant, .content = "Hello, ", .prefix = true}};
-  auto chat = template_.Render(plain, {}, true);
+  auto chat = template_.Render({.messages = plain});
   ASSERT_TRUE(chat.ok());
   EXPECT_EQ(Text(*chat), "<｜begin▁of▁sentence｜><｜User｜>Hi<｜Assistant｜>Hello, ");
   EXPECT_FALSE(chat->in_reasoning);
 
-  const ChatMessage thinking[] = {{.role = ChatRole::kUser, .content = "Hi"},
+  const std::vector<ChatMessage> thinking = {{.role = ChatRole::kUser, .content = "Hi"},
                                   {.role = ChatRole::kAssistant, .content = "<think>\nWell", .prefix = true}};
-  chat = template_.Render(thinking, {}, true);
+  chat = template_.Render({.messages = thinking});
   ASSERT_TRUE(chat.ok());
   EXPECT_TRUE(chat->in_reasoning);
   EXPECT_EQ(std::count(chat->ids.begin(), chat->ids.end(), ByteTokenizer::kThinkBegin), 1);
 }
 
 TEST_F(ChatTemplateTest, PrefixMustComeLast) {
-  const ChatMessage messages[] = {{.role = ChatRole::kAssistant, .content = "Hello", .prefix = true},
+  const std::vector<ChatMessage> messages = {{.role = ChatRole::kAssistant, .content = "Hello", .prefix = true},
                                   {.role = ChatRole::kUser, .content = "Hi"}};
-  const auto chat = template_.Render(messages, {}, true);
+  const auto chat = template_.Render({.messages = messages});
   EXPECT_EQ(chat.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(chat.status().message()), HasSubstr("messages[0].prefix"));
 }
 
 TEST_F(ChatTemplateTest, ContentMayOnlyBeMissingBesideToolCalls) {
-  const ChatMessage messages[] = {{.role = ChatRole::kUser, .content = "Hi"}, {.role = ChatRole::kAssistant}};
-  const auto chat = template_.Render(messages, {}, true);
+  const std::vector<ChatMessage> messages = {{.role = ChatRole::kUser, .content = "Hi"}, {.role = ChatRole::kAssistant}};
+  const auto chat = template_.Render({.messages = messages});
   EXPECT_THAT(std::string(chat.status().message()), HasSubstr("messages[1].content"));
-  EXPECT_FALSE(template_.Render({}, {}, true).ok());
+  EXPECT_FALSE(template_.Render({}).ok());
 }
 
 TEST_F(ChatTemplateTest, ToolsAreDescribedInTheSystemText) {
-  const ChatMessage messages[] = {{.role = ChatRole::kSystem, .content = "Be brief."},
+  const std::vector<ChatMessage> messages = {{.role = ChatRole::kSystem, .content = "Be brief."},
                                   {.role = ChatRole::kUser, .content = "Hi"}};
-  const std::string tools[] = {R"({"name":"weather"})"};
-  const auto chat = template_.Render(messages, tools, true);
+  const std::vector<std::string> tools = {R"({"name":"weather"})"};
+  const auto chat = template_.Render({.messages = messages, .tools = tools});
   ASSERT_TRUE(chat.ok());
   const std::string text = Text(*chat);
   EXPECT_THAT(text, HasSubstr(tools[0]));
