@@ -243,6 +243,7 @@ absl::StatusOr<ChatTemplate> ChatTemplate::Create(const Tokenizer* tokenizer) {
   tokens.tool_outputs_end = tokenizer->TokenToId("<｜tool▁outputs▁end｜>");
   tokens.tool_output_begin = tokenizer->TokenToId("<｜tool▁output▁begin｜>");
   tokens.tool_output_end = tokenizer->TokenToId("<｜tool▁output▁end｜>");
+  result.reply_format_ = FindReplyFormat("<｜tool▁calls▁begin｜>```json", *tokenizer);
   return result;
 }
 
@@ -252,6 +253,10 @@ absl::StatusOr<RenderedChat> ChatTemplate::Render(const ChatPrompt& prompt) cons
   RenderedChat chat;
   chat.in_reasoning =
       Renderer(tokens_, &writer).Render(prompt.messages, prompt.tools, prompt.add_generation_prompt);
+  // After tool outputs the prompt opens no <think>, and R1 reasons all the same.
+  const bool after_tool = prompt.messages.back().role == ChatRole::kTool;
+  if (reply_format_.think_end && chat.in_reasoning) chat.reasoning = ReasoningStart::kOpenByPrompt;
+  if (reply_format_.think_end && after_tool) chat.reasoning = ReasoningStart::kUntilThinkEnd;
   DR_ASSIGN_OR_RETURN(chat.ids, std::move(writer).Finish());
   return chat;
 }

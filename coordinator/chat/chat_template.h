@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "base/ids.h"
 #include "coordinator/chat/chat_prompt.h"
+#include "coordinator/chat/reply_format.h"
 #include "coordinator/tokenizer/tokenizer.h"
 
 namespace deeprack::coordinator {
@@ -25,6 +26,7 @@ namespace deeprack::coordinator {
 struct RenderedChat {
   std::vector<TokenId> ids;
   bool in_reasoning = false;  // <think> is open at the end, so the answer begins with reasoning
+  ReasoningStart reasoning = ReasoningStart::kNone;  // how the reply begins
 };
 
 // Ids of the control tokens. Optional are those of R1's vocabulary that a distill's vocabulary may lack.
@@ -50,12 +52,14 @@ class ChatTemplate {
   absl::StatusOr<RenderedChat> Render(const ChatPrompt& prompt) const;
 
   const ChatTokens& tokens() const { return tokens_; }
+  const ReplyFormat& reply_format() const { return reply_format_; }
 
  private:
   explicit ChatTemplate(const Tokenizer* tokenizer) : tokenizer_(tokenizer) {}
 
   const Tokenizer* tokenizer_;
   ChatTokens tokens_;
+  ReplyFormat reply_format_;
 };
 
 }  // namespace deeprack::coordinator
