@@ -206,11 +206,22 @@ ChatPrompt ReadChatPrompt(JsonFields& fields) {
   return prompt;
 }
 
-std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body, const ServedModel& model) {
+std::optional<ApiError> RenderChat(const ChatPrompt& prompt, const ServedModel& model,
+                                   GenerationRequest& request) {
   if (!model.chat_template) {
     return BadRequest("no_chat_template", "",
                       "this model's tokenizer has no chat tokens; /v1/completions takes any prompt");
   }
+  absl::StatusOr<RenderedChat> chat = model.chat_template->Render(prompt);
+  if (!chat.ok()) return BadRequest("invalid_messages", "messages", std::string(chat.status().message()));
+  request.prompts.push_back(std::move(chat->ids));
+  request.text.chat = model.chat_template->tokens();
+  request.text.in_reasoning = chat->in_reasoning;
+  request.text.parse_tool_calls = !prompt.tools.empty();
+  return std::nullopt;
+}
+
+std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body, const ServedModel& model) {
   std::variant<Json, ApiError> parsed = ParseBody(body);
   if (ApiError* error = std::get_if<ApiError>(&parsed)) return *std::move(error);
   std::optional<ApiError> error;
@@ -226,12 +237,8 @@ std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body
   fields.RefuseOthers();
   if (error) return *std::move(error);
 
-  absl::StatusOr<RenderedChat> chat = model.chat_template->Render(prompt);
-  if (!chat.ok()) return BadRequest("invalid_messages", "messages", std::string(chat.status().message()));
-  request.prompts.push_back(std::move(chat->ids));
-  request.text.chat = model.chat_template->tokens();
-  request.text.in_reasoning = chat->in_reasoning;
-  request.text.parse_tool_calls = !prompt.tools.empty();
+  error = RenderChat(prompt, model, request);
+  if (error) return *std::move(error);
   SettleMaxTokens(fields, model, max_tokens, max_tokens_field, -1, request);
   if (error) return *std::move(error);
   return request;

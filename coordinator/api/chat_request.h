@@ -1,6 +1,7 @@
 // Reads the body of /v1/chat/completions as a GenerationRequest. Strict: see JsonFields.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -14,6 +15,11 @@ namespace deeprack::coordinator {
 
 // Reads `messages`, `tools` and `tool_choice`. Errors go to `fields`.
 ChatPrompt ReadChatPrompt(JsonFields& fields);
+
+// Renders `prompt` as the one prompt of `request`, and sets how the answer's text is read. Errors: 400 if the
+// model has no chat template or the template refuses the messages.
+std::optional<ApiError> RenderChat(const ChatPrompt& prompt, const ServedModel& model,
+                                   GenerationRequest& request);
 
 std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body, const ServedModel& model);
 

@@ -104,7 +104,8 @@ void Generation::OnEvent(int32_t index, const TokenEvent& event) {
     return;
   }
 
-  ChoiceUpdate update{.choice = index, .prompt_logprobs = event.prompt_logprobs};
+  ChoiceUpdate update{
+      .choice = index, .prompt_logprobs = event.prompt_logprobs, .cached_tokens = choice.cached_tokens};
   if (event.has_token) TakeToken(choice, event, update);
   const bool stopped = choice.text.stopped();
   if (stopped || event.finish != FinishReason::kNone) {
@@ -114,6 +115,7 @@ void Generation::OnEvent(int32_t index, const TokenEvent& event) {
     // A stop string may complete in text that was held back to the end.
     const bool stop = stopped || choice.text.stopped() || event.finish == FinishReason::kStop;
     update.finish_reason = !stop ? "length" : choice.text.called_tools() ? "tool_calls" : "stop";
+    update.stop_string = choice.text.stop_string();
     if (event.finish == FinishReason::kNone) loop_->Cancel(choice.sequence);
     FinishChoice(choice, index, update.finish_reason);
   }

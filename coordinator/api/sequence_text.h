@@ -44,6 +44,7 @@ class SequenceText {
   TextDelta Finish();
 
   bool stopped() const { return stop_.matched(); }  // a stop string has come
+  std::string stop_string() const { return stop_.match(); }
   bool in_reasoning() const { return splitter_.in_reasoning(); }
   bool called_tools() const { return calls_ > 0; }
 

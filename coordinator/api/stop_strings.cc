@@ -17,20 +17,19 @@ size_t PartialMatch(std::string_view text, std::string_view stop) {
 }  // namespace
 
 std::string StopStrings::Append(std::string_view text) {
-  if (matched_) return "";
+  if (matched()) return "";
   held_.append(text);
   // The earliest match. Of the matches that begin there, the shortest.
-  size_t first = held_.npos, length = 0;
-  for (const std::string& stop : strings_) {
-    const size_t at = held_.find(stop);
-    if (at < first || (at == first && at != held_.npos && stop.size() < length)) {
+  size_t first = held_.npos;
+  for (size_t i = 0; i < strings_.size(); ++i) {
+    const size_t at = held_.find(strings_[i]);
+    if (at < first || (at == first && matched_ && strings_[i].size() < strings_[*matched_].size())) {
       first = at;
-      length = stop.size();
+      matched_ = i;
     }
   }
-  if (first != held_.npos) {
-    matched_ = true;
-    held_.resize(include_ ? first + length : first);
+  if (matched_) {
+    held_.resize(include_ ? first + strings_[*matched_].size() : first);
     return std::exchange(held_, "");
   }
   size_t keep = 0;

@@ -2,6 +2,7 @@
 // be the beginning of a stop string is held back until the next piece decides.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,20 +15,22 @@ class StopStrings {
   explicit StopStrings(std::vector<std::string> strings, bool include = false)
       : strings_(std::move(strings)), include_(include) {}
 
-  // Takes the next piece, and returns the text that is certain. After a match, `matched` is true, and all
+  // Takes the next piece, and returns the text that is certain. After a match, matched() is true, and all
   // further text is dropped.
   std::string Append(std::string_view text);
 
   // The text has ended: returns the text that was held back.
   std::string Flush();
 
-  bool matched() const { return matched_; }
+  bool matched() const { return matched_.has_value(); }
+  // The stop string that was found; empty before a match.
+  std::string match() const { return matched_ ? strings_[*matched_] : ""; }
 
  private:
   std::vector<std::string> strings_;
   bool include_;
   std::string held_;
-  bool matched_ = false;
+  std::optional<size_t> matched_;  // which of strings_
 };
 
 }  // namespace deeprack::coordinator

@@ -59,5 +59,13 @@ TEST(StopStrings, WithoutStringsAllPasses) {
   EXPECT_EQ(strings.Flush(), "");
 }
 
+TEST(StopStrings, NamesTheMatch) {
+  StopStrings strings({"xy", "END", "ENDE", "D"});
+  EXPECT_EQ(strings.Append("one EN"), "one ");
+  EXPECT_EQ(strings.match(), "");
+  EXPECT_EQ(strings.Append("DE xy"), "");
+  EXPECT_EQ(strings.match(), "END");
+}
+
 }  // namespace
 }  // namespace deeprack::coordinator
