@@ -99,8 +99,8 @@ std::string MakeId(const std::string& prefix, ApiContext& context) {
   return absl::StrFormat("%s%016x%08x", prefix, context.Random(), static_cast<uint32_t>(context.Random()));
 }
 
-HttpResponse ErrorResponse(const ApiError& error) {
-  HttpResponse response{.status = error.status, .body = error.ToJson()};
+HttpResponse ErrorResponse(const ApiError& error, ErrorShape shape) {
+  HttpResponse response{.status = error.status, .body = error.ToJson(shape)};
   if (error.retry_after_seconds > 0) {
     response.headers.emplace_back("Retry-After", std::to_string(error.retry_after_seconds));
   }
@@ -109,7 +109,9 @@ HttpResponse ErrorResponse(const ApiError& error) {
 
 HttpResponse JsonResponse(const Json& json, int status) { return {.status = status, .body = Dump(json)}; }
 
-void RespondError(HttpExchange& exchange, const ApiError& error) { exchange.Respond(ErrorResponse(error)); }
+void RespondError(HttpExchange& exchange, const ApiError& error, ErrorShape shape) {
+  exchange.Respond(ErrorResponse(error, shape));
+}
 
 void SendUsage(HttpExchange& exchange, Json head, const Usage& usage) {
   head["choices"] = Json::array();

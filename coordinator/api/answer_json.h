@@ -57,9 +57,9 @@ std::string MakeId(const std::string& prefix, ApiContext& context);
 
 // A whole answer of JSON, and the answer to a request that failed.
 HttpResponse JsonResponse(const Json& json, int status = 200);
-HttpResponse ErrorResponse(const ApiError& error);
+HttpResponse ErrorResponse(const ApiError& error, ErrorShape shape = ErrorShape::kOpenAi);
 
-void RespondError(HttpExchange& exchange, const ApiError& error);
+void RespondError(HttpExchange& exchange, const ApiError& error, ErrorShape shape = ErrorShape::kOpenAi);
 void RespondJson(HttpExchange& exchange, const Json& json, int status = 200);
 
 // Sends a stream's event that has the usage and no choices.

@@ -6,11 +6,41 @@
 
 namespace deeprack::coordinator {
 
-std::string ApiError::ToJson() const {
-  nlohmann::ordered_json error = {{"message", message}, {"type", type}, {"param", nullptr}, {"code", code}};
-  if (!param.empty()) error["param"] = param;
-  return nlohmann::ordered_json{{"error", std::move(error)}}.dump(
-      -1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+const char* AnthropicType(int status) {
+  switch (status) {
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 404:
+      return "not_found_error";
+    case 413:
+      return "request_too_large";
+    case 429:
+      return "rate_limit_error";
+    case 503:
+      return "overloaded_error";
+    default:
+      return status < 500 ? "invalid_request_error" : "api_error";
+  }
+}
+
+}  // namespace
+
+std::string ApiError::ToJson(ErrorShape shape) const {
+  Json body;
+  if (shape == ErrorShape::kAnthropic) {
+    body = {{"type", "error"}, {"error", {{"type", AnthropicType(status)}, {"message", message}}}};
+  } else {
+    Json error = {{"message", message}, {"type", type}, {"param", nullptr}, {"code", code}};
+    if (!param.empty()) error["param"] = param;
+    body = {{"error", std::move(error)}};
+  }
+  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 ApiError InvalidValue(std::string param, std::string message) {

@@ -1,11 +1,18 @@
-// The error that a client receives: an HTTP status and OpenAI's error object.
+// The error that a client receives: an HTTP status and an error object.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
 
 namespace deeprack::coordinator {
+
+// Whose error object an answer has.
+enum class ErrorShape : uint8_t {
+  kOpenAi,     // {"error": {"message", "type", "param", "code"}}
+  kAnthropic,  // {"type": "error", "error": {"type", "message"}}; the type follows from the status
+};
 
 struct ApiError {
   int status = 400;
@@ -15,8 +22,7 @@ struct ApiError {
   std::string param;            // the field's path; empty: null
   int retry_after_seconds = 0;  // > 0: a Retry-After header
 
-  // {"error": {"message", "type", "param", "code"}}
-  std::string ToJson() const;
+  std::string ToJson(ErrorShape shape = ErrorShape::kOpenAi) const;
 };
 
 // 422: a field has the right type and a value out of range.

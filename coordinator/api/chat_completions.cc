@@ -23,13 +23,15 @@ void Answer(ApiContext& context, GenerationRequest request, const std::shared_pt
 
 }  // namespace
 
-std::function<void()> ChatCompletions(ApiContext& context, const std::string& body,
+std::function<void()> ChatCompletions(ApiContext& context, const ApiRequest& http,
                                       const std::shared_ptr<HttpExchange>& exchange) {
-  auto parsed =
-      std::make_shared<std::variant<GenerationRequest, ApiError>>(ParseChatRequest(body, context.model()));
-  return [&context, exchange, parsed] {
+  auto parsed = std::make_shared<std::variant<GenerationRequest, ApiError>>(
+      ParseChatRequest(http.body(), context.model()));
+  return [&context, exchange, parsed, caller = http.caller] {
     if (const ApiError* error = std::get_if<ApiError>(parsed.get())) return RespondError(*exchange, *error);
-    Answer(context, std::move(std::get<GenerationRequest>(*parsed)), exchange);
+    GenerationRequest& request = std::get<GenerationRequest>(*parsed);
+    request.caller = caller;
+    Answer(context, std::move(request), exchange);
   };
 }
 

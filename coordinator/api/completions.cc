@@ -23,13 +23,15 @@ void Answer(ApiContext& context, CompletionRequest request, const std::shared_pt
 
 }  // namespace
 
-std::function<void()> Completions(ApiContext& context, const std::string& body,
+std::function<void()> Completions(ApiContext& context, const ApiRequest& http,
                                   const std::shared_ptr<HttpExchange>& exchange) {
   auto parsed = std::make_shared<std::variant<CompletionRequest, ApiError>>(
-      ParseCompletionRequest(body, context.model()));
-  return [&context, exchange, parsed] {
+      ParseCompletionRequest(http.body(), context.model()));
+  return [&context, exchange, parsed, caller = http.caller] {
     if (const ApiError* error = std::get_if<ApiError>(parsed.get())) return RespondError(*exchange, *error);
-    Answer(context, std::move(std::get<CompletionRequest>(*parsed)), exchange);
+    CompletionRequest& request = std::get<CompletionRequest>(*parsed);
+    request.generation.caller = caller;
+    Answer(context, std::move(request), exchange);
   };
 }
 

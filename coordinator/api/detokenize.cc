@@ -31,9 +31,9 @@ HttpResponse Answer(const ServedModel& model, const std::string& body) {
 
 }  // namespace
 
-std::function<void()> Detokenize(ApiContext& context, const std::string& body,
+std::function<void()> Detokenize(ApiContext& context, const ApiRequest& request,
                                  const std::shared_ptr<HttpExchange>& exchange) {
-  return [exchange, response = Answer(context.model(), body)]() mutable {
+  return [exchange, response = Answer(context.model(), request.body())]() mutable {
     exchange->Respond(std::move(response));
   };
 }

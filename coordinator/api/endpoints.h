@@ -5,41 +5,53 @@
 #include <memory>
 #include <string>
 
+#include "coordinator/access/caller.h"
 #include "coordinator/api/api_context.h"
+#include "coordinator/api/api_error.h"
 #include "coordinator/api/http_server.h"
 
 namespace deeprack::coordinator {
 
-// A POST endpoint has two halves. The function reads the body: it parses JSON and tokenizes text, which takes
-// long for a large body, and may run on any thread. The function that it returns answers; it must run on the
-// exchange's executor.
-using PostEndpoint = std::function<void()> (*)(ApiContext& context, const std::string& body,
+// A request that the router has found an endpoint for.
+struct ApiRequest {
+  HttpRequest http;
+  std::string id;  // what {id} in the route's path stands for; empty for a path without
+  Caller caller;
+  ErrorShape errors = ErrorShape::kOpenAi;  // of this path's API
+
+  const std::string& body() const { return http.body; }
+};
+
+// An endpoint that reads a body has two halves. The function reads the body: it parses JSON and tokenizes
+// text, which takes long for a large body, and may run on any thread. `request` lives until the function
+// returns. The function that it returns answers; it must run on the exchange's executor.
+using BodyEndpoint = std::function<void()> (*)(ApiContext& context, const ApiRequest& request,
                                                const std::shared_ptr<HttpExchange>& exchange);
 
-std::function<void()> ChatCompletions(ApiContext&, const std::string&, const std::shared_ptr<HttpExchange>&);
-std::function<void()> Completions(ApiContext&, const std::string&, const std::shared_ptr<HttpExchange>&);
-std::function<void()> Tokenize(ApiContext&, const std::string&, const std::shared_ptr<HttpExchange>&);
-std::function<void()> Detokenize(ApiContext&, const std::string&, const std::shared_ptr<HttpExchange>&);
+std::function<void()> ChatCompletions(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+std::function<void()> Completions(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+std::function<void()> Tokenize(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+std::function<void()> Detokenize(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 
-// A GET endpoint answers at once, on the exchange's executor.
-using GetEndpoint = void (*)(ApiContext& context, const HttpRequest& request,
-                             const std::shared_ptr<HttpExchange>& exchange);
+// An endpoint without a body answers at once, on the exchange's executor.
+using DirectEndpoint = void (*)(ApiContext& context, const ApiRequest& request,
+                                const std::shared_ptr<HttpExchange>& exchange);
 
-void Models(ApiContext&, const HttpRequest&, const std::shared_ptr<HttpExchange>&);
-void Health(ApiContext&, const HttpRequest&, const std::shared_ptr<HttpExchange>&);
-void Ready(ApiContext&, const HttpRequest&, const std::shared_ptr<HttpExchange>&);
-void Version(ApiContext&, const HttpRequest&, const std::shared_ptr<HttpExchange>&);
-void Metrics(ApiContext&, const HttpRequest&, const std::shared_ptr<HttpExchange>&);
+void Models(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+void Health(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+void Ready(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+void Version(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+void Metrics(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 
 // Bodies up to this size are read on the thread that serves their connection. Larger ones are read by
 // HttpExchange::RunAside.
 inline constexpr size_t kMaxInlineBodyBytes = 64 << 10;
 
-// Routes by path and method. The bodies of 404 and 405 (with Allow) are OpenAI error objects. 429: too many
-// large bodies wait to be read. `context` outlives the handler.
+// Routes by path and method (routes.cc has the table). The bodies of 404 and 405 (with Allow) have the shape
+// of the path's API. 429: too many large bodies wait to be read. `context` outlives the handler.
 HttpHandler MakeRouter(ApiContext* context);
 
 // The body of an answer to a request that does not reach the handler.
-std::string HttpErrorBody(int status, const std::string& message);
+std::string HttpErrorBody(const HttpRefusal& refusal);
 
 }  // namespace deeprack::coordinator

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/access/caller.h"
 #include "coordinator/api/sequence_text.h"
 #include "coordinator/request/request.h"
 
@@ -16,6 +17,7 @@ struct GenerationRequest {
   int32_t n = 1;                              // answers to each prompt; choice = prompt * n + answer
   Request request;                            // common to all sequences; Generation fills in prompt and seed
   std::optional<int64_t> seed;  // answer i draws with seed + i; absent: each answer draws with a random seed
+  Caller caller;                // set by the endpoint, from ApiRequest
   TextOptions text;
   bool stream = false;
   bool include_usage = false;

@@ -4,7 +4,7 @@
 
 namespace deeprack::coordinator {
 
-void Health(ApiContext& context, const HttpRequest&, const std::shared_ptr<HttpExchange>& exchange) {
+void Health(ApiContext& context, const ApiRequest&, const std::shared_ptr<HttpExchange>& exchange) {
   const Readiness::Snapshot now = context.readiness().snapshot();
   const bool healthy = now.state != Readiness::State::kFailed;
   RespondJson(*exchange, {{"status", healthy ? "ok" : "failed"}, {"message", now.message}},

@@ -15,6 +15,7 @@
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "coordinator/api/stream_queue.h"
@@ -157,7 +158,7 @@ class Connection {
   net::awaitable<void> Refuse(int status, std::string message) {
     HttpResponse response;
     response.status = status;
-    response.body = shared_.error_body(status, message);
+    response.body = shared_.error_body({.status = status, .message = std::move(message), .path = path_});
     keep_alive_ = false;
     co_await Write(std::move(response));
   }
@@ -182,12 +183,14 @@ class Connection {
     parser.header_limit(shared_.options.max_header_bytes);
     parser.body_limit(shared_.options.max_body_bytes);
 
+    path_.clear();
     stream_.expires_after(Chrono(shared_.options.header_timeout));
     auto [header_error, header_bytes] = co_await http::async_read_header(stream_, buffer_, parser, kNoThrow);
     if (header_error) co_return co_await AnswerReadError(header_error);
     version_ = parser.get().version();
     keep_alive_ = parser.get().keep_alive();
     head_ = parser.get().method() == http::verb::head;
+    path_ = std::string(parser.get().target().substr(0, parser.get().target().find('?')));
     if (!HasKnownBodyLength(parser.get())) {
       co_await Refuse(400, "not an HTTP request: Transfer-Encoding must be chunked, once, in HTTP/1.1");
       co_return false;
@@ -224,8 +227,10 @@ class Connection {
     using net::experimental::awaitable_operators::operator||;
     HttpRequest plain;
     plain.method = std::string(request.method_string());
-    plain.path = std::string(request.target().substr(0, request.target().find('?')));
-    plain.content_type = std::string(request[http::field::content_type]);
+    plain.path = path_;
+    for (const auto& field : request) {
+      plain.headers.emplace_back(absl::AsciiStrToLower(std::string(field.name_string())), field.value());
+    }
     plain.body = std::move(request.body());
 
     auto exchange = std::make_shared<Exchange>(&stream_, shared_);
@@ -313,6 +318,7 @@ class Connection {
   unsigned version_ = 11;
   bool keep_alive_ = false;
   bool head_ = false;
+  std::string path_;  // of the request under way
 };
 
 }  // namespace

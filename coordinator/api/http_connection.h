@@ -18,7 +18,7 @@ namespace deeprack::coordinator {
 struct HttpShared {
   HttpOptions options;
   HttpHandler handler;
-  std::function<std::string(int status, const std::string& message)> error_body;
+  HttpErrorWriter error_body;
   std::unique_ptr<WorkPool> work;
   std::atomic<int> connections{0};
   std::atomic<int> answering{0};      // requests that have arrived and are not answered to the last byte

@@ -28,8 +28,7 @@ constexpr int kTurnedAwayAtOnce = 64;
 
 class Server final : public HttpServer {
  public:
-  Server(HttpOptions options, HttpHandler handler,
-         std::function<std::string(int, const std::string&)> error_body)
+  Server(HttpOptions options, HttpHandler handler, HttpErrorWriter error_body)
       : io_(options.threads), acceptor_(net::make_strand(io_)) {
     shared_.options = std::move(options);
     shared_.handler = std::move(handler);
@@ -120,9 +119,15 @@ class Server final : public HttpServer {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(
-    HttpOptions options, HttpHandler handler,
-    std::function<std::string(int status, const std::string& message)> error_body) {
+absl::string_view HttpRequest::Header(absl::string_view name) const {
+  for (const auto& [found, value] : headers) {
+    if (found == name) return value;
+  }
+  return {};
+}
+
+absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(HttpOptions options, HttpHandler handler,
+                                                              HttpErrorWriter error_body) {
   auto server = std::make_unique<Server>(std::move(options), std::move(handler), std::move(error_body));
   if (absl::Status status = server->Listen(); !status.ok()) return status;
   return server;

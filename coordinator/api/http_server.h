@@ -18,15 +18,26 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 namespace deeprack::coordinator {
 
 struct HttpRequest {
-  std::string method;  // "GET"
-  std::string path;    // without the query
-  std::string content_type;
+  std::string method;                                        // "GET"
+  std::string path;                                          // as the client wrote it, without the query
+  std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   std::string body;
+
+  // The value of the first header `name` (in lower case), or "".
+  absl::string_view Header(absl::string_view name) const;
+};
+
+// A request that does not reach the handler.
+struct HttpRefusal {
+  int status = 400;
+  std::string message;
+  std::string path;  // empty: the request ended before its path
 };
 
 struct HttpResponse {
@@ -94,15 +105,16 @@ struct HttpOptions {
 };
 
 using HttpHandler = std::function<void(HttpRequest, std::shared_ptr<HttpExchange>)>;
+// Makes the body of the answer to a refused request.
+using HttpErrorWriter = std::function<std::string(const HttpRefusal&)>;
 
 class HttpServer {
  public:
   // Binds, and serves at once on threads of the server's own. `error_body` makes the body of an answer to a
   // request that does not reach the handler (413, 431, 400, 503). Errors: AlreadyExists if the port is in
   // use, InvalidArgument if the host is no address of this machine, Unavailable if it cannot be listened on.
-  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(
-      HttpOptions options, HttpHandler handler,
-      std::function<std::string(int status, const std::string& message)> error_body);
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(HttpOptions options, HttpHandler handler,
+                                                           HttpErrorWriter error_body);
 
   virtual ~HttpServer() = default;  // closes the connections that are still open
 

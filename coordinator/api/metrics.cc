@@ -3,7 +3,7 @@
 
 namespace deeprack::coordinator {
 
-void Metrics(ApiContext& context, const HttpRequest&, const std::shared_ptr<HttpExchange>& exchange) {
+void Metrics(ApiContext& context, const ApiRequest&, const std::shared_ptr<HttpExchange>& exchange) {
   std::optional<ServingStats> stats;
   if (const StepLoop* loop = context.loop()) stats = loop->Stats();
   exchange->Respond(

@@ -1,12 +1,11 @@
 // GET /v1/models, and /v1/models/NAME
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "coordinator/api/answer_json.h"
 #include "coordinator/api/endpoints.h"
 
 namespace deeprack::coordinator {
 
-void Models(ApiContext& context, const HttpRequest& http, const std::shared_ptr<HttpExchange>& exchange) {
+void Models(ApiContext& context, const ApiRequest& request, const std::shared_ptr<HttpExchange>& exchange) {
   const ServedModel& model = context.model();
   Json card = {{"id", model.name},
                {"object", "model"},
@@ -14,8 +13,8 @@ void Models(ApiContext& context, const HttpRequest& http, const std::shared_ptr<
                {"owned_by", "deeprack"},
                {"max_model_len", model.max_context.load()}};
   if (model.dummy_weights) card["load_format"] = "dummy";  // answers are noise
-  absl::string_view name = http.path;
-  if (!absl::ConsumePrefix(&name, "/v1/models/")) {
+  const std::string& name = request.id;
+  if (name.empty()) {
     return RespondJson(*exchange, {{"object", "list"}, {"data", Json::array({card})}});
   }
   if (name == model.name) return RespondJson(*exchange, card);

@@ -3,7 +3,7 @@
 
 namespace deeprack::coordinator {
 
-void Ready(ApiContext& context, const HttpRequest&, const std::shared_ptr<HttpExchange>& exchange) {
+void Ready(ApiContext& context, const ApiRequest&, const std::shared_ptr<HttpExchange>& exchange) {
   const Readiness::Snapshot now = context.readiness().snapshot();
   exchange->Respond({.status = now.state == Readiness::State::kReady ? 200 : 503, .body = ToJson(now)});
 }

@@ -1,64 +1,59 @@
-#include <array>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
+#include "absl/strings/str_join.h"
 #include "coordinator/api/answer_json.h"
 #include "coordinator/api/api_error.h"
 #include "coordinator/api/endpoints.h"
+#include "coordinator/api/request_path.h"
+#include "coordinator/api/routes.h"
 #include "spdlog/spdlog.h"
 
 namespace deeprack::coordinator {
 namespace {
 
-struct Route {
-  absl::string_view path;
-  PostEndpoint post = nullptr;
-  GetEndpoint get = nullptr;  // also answers HEAD
-
-  absl::string_view method() const { return post != nullptr ? "POST" : "GET"; }
-};
-
-constexpr std::array<Route, 9> kRoutes = {{
-    {.path = "/v1/chat/completions", .post = ChatCompletions},
-    {.path = "/v1/completions", .post = Completions},
-    {.path = "/tokenize", .post = Tokenize},
-    {.path = "/detokenize", .post = Detokenize},
-    {.path = "/v1/models", .get = Models},
-    {.path = "/health", .get = Health},
-    {.path = "/ready", .get = Ready},
-    {.path = "/version", .get = Version},
-    {.path = "/metrics", .get = Metrics},
-}};
-
-constexpr absl::string_view kModelPrefix = "/v1/models/";
-
-void Route404(const HttpRequest& request, HttpExchange& exchange) {
-  RespondError(exchange, {.status = 404,
-                          .type = "not_found_error",
-                          .code = "unknown_route",
-                          .message = absl::StrCat("there is no ", request.path)});
+void RefusePath(const RouteMatch& match, const HttpRequest& request, HttpExchange& exchange) {
+  ApiError error{.status = 404, .type = "not_found_error"};
+  if (match.known_elsewhere) {
+    error.code = "unsupported_endpoint";
+    error.message = absl::StrCat("deeprack does not have ", request.path, "; it serves ", ServedPaths());
+  } else {
+    error.code = "unknown_route";
+    error.message = absl::StrCat("there is no ", request.path);
+  }
+  RespondError(exchange, error, match.errors);
 }
 
-void AnswerPost(ApiContext& context, PostEndpoint endpoint, std::string body,
-                const std::shared_ptr<HttpExchange>& exchange) {
-  if (body.size() <= kMaxInlineBodyBytes) return endpoint(context, body, exchange)();
-  const size_t bytes = body.size();
-  auto read = [&context, endpoint, exchange, body = std::move(body)] {
+void RefuseMethod(const RouteMatch& match, const HttpRequest& request, HttpExchange& exchange) {
+  const std::string allowed = absl::StrJoin(match.methods, ", ");
+  HttpResponse response =
+      ErrorResponse({.status = 405,
+                     .code = "method_not_allowed",
+                     .message = absl::StrCat(request.path, " takes ", allowed, ", not ", request.method)},
+                    match.errors);
+  response.headers.emplace_back("Allow", allowed);
+  exchange.Respond(std::move(response));
+}
+
+void ReadAndAnswer(ApiContext& context, BodyEndpoint endpoint, ApiRequest request,
+                   const std::shared_ptr<HttpExchange>& exchange) {
+  if (request.body().size() <= kMaxInlineBodyBytes) return endpoint(context, request, exchange)();
+  const size_t bytes = request.body().size();
+  const ErrorShape errors = request.errors;
+  auto read = [&context, endpoint, exchange, request = std::move(request)] {
     if (exchange->gone()) return;
     std::function<void()> answer;
     try {
-      answer = endpoint(context, body, exchange);
+      answer = endpoint(context, request, exchange);
     } catch (const std::exception&
                  error) {  // out of memory, or a bug: this request's fault ends this request alone
-      spdlog::error("a request body of {} bytes could not be read: {}", body.size(), error.what());
-      answer = [exchange] {
-        RespondError(*exchange, FromStatus(absl::InternalError("the request could not be read")));
+      spdlog::error("a request body of {} bytes could not be read: {}", request.body().size(), error.what());
+      answer = [exchange, errors = request.errors] {
+        RespondError(*exchange, FromStatus(absl::InternalError("the request could not be read")), errors);
       };
     }
     exchange->Post([exchange, answer = std::move(answer)] {
@@ -67,39 +62,36 @@ void AnswerPost(ApiContext& context, PostEndpoint endpoint, std::string body,
   };
   if (exchange->RunAside(bytes, std::move(read))) return;
   context.metrics().ObserveDropped(DropReason::kBodiesFull);
-  RespondError(*exchange, FromStatus(absl::ResourceExhaustedError(
-                              "too many large request bodies are waiting to be read; try again later")));
+  RespondError(*exchange,
+               FromStatus(absl::ResourceExhaustedError(
+                   "too many large request bodies are waiting to be read; try again later")),
+               errors);
 }
 
 }  // namespace
 
 HttpHandler MakeRouter(ApiContext* context) {
   return [context](HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
-    const absl::string_view path = absl::StartsWith(request.path, kModelPrefix)
-                                       ? kModelPrefix.substr(0, kModelPrefix.size() - 1)
-                                       : request.path;
-    for (const Route& route : kRoutes) {
-      if (route.path != path) continue;
-      if (route.post != nullptr && request.method == "POST") {
-        return AnswerPost(*context, route.post, std::move(request.body), exchange);
-      }
-      if (route.get != nullptr && (request.method == "GET" || request.method == "HEAD")) {
-        return route.get(*context, request, exchange);
-      }
-      const ApiError error{
-          .status = 405,
-          .code = "method_not_allowed",
-          .message = absl::StrCat(route.path, " takes ", route.method(), ", not ", request.method)};
-      return exchange->Respond(
-          {.status = 405, .body = error.ToJson(), .headers = {{"Allow", std::string(route.method())}}});
+    const std::optional<std::vector<std::string>> segments = PathSegments(request.path);
+    if (!segments) {
+      return RespondError(
+          *exchange,
+          BadRequest("malformed_request", "",
+                     "the path has a % without two hexadecimal digits, or bytes that are no text"));
     }
-    Route404(request, *exchange);
+    RouteMatch match = FindRoute(request.method, *segments);
+    if (match.methods.empty()) return RefusePath(match, request, *exchange);
+    if (match.route == nullptr) return RefuseMethod(match, request, *exchange);
+    const Route& route = *match.route;
+    ApiRequest found{.http = std::move(request), .id = std::move(match.id), .errors = match.errors};
+    if (route.direct != nullptr) return route.direct(*context, found, exchange);
+    ReadAndAnswer(*context, route.read, std::move(found), exchange);
   };
 }
 
-std::string HttpErrorBody(int status, const std::string& message) {
-  ApiError error{.status = status, .message = message};
-  switch (status) {
+std::string HttpErrorBody(const HttpRefusal& refusal) {
+  ApiError error{.status = refusal.status, .message = refusal.message};
+  switch (refusal.status) {
     case 413:
       error.code = "payload_too_large";
       break;
@@ -113,7 +105,8 @@ std::string HttpErrorBody(int status, const std::string& message) {
     default:
       error.code = "malformed_request";
   }
-  return error.ToJson();
+  const std::optional<std::vector<std::string>> segments = PathSegments(refusal.path);
+  return error.ToJson(segments ? FindRoute("POST", *segments).errors : ErrorShape::kOpenAi);
 }
 
 }  // namespace deeprack::coordinator

@@ -4,7 +4,7 @@
 
 namespace deeprack::coordinator {
 
-void Version(ApiContext&, const HttpRequest&, const std::shared_ptr<HttpExchange>& exchange) {
+void Version(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>& exchange) {
   RespondJson(*exchange, {{"version", DEEPRACK_VERSION}});
 }
 

@@ -31,7 +31,7 @@ ALLOWED_INSIDE = {
     "kernels/reference": {"kernels/api"},
     # HTTP -> text -> scheduler -> dispatch; membership decides nothing about requests.
     "coordinator": {"coordinator/*"},
-    "coordinator/api": {"coordinator/chat", "coordinator/dispatch", "coordinator/request", "coordinator/tokenizer"},
+    "coordinator/api": {"coordinator/access", "coordinator/chat", "coordinator/dispatch", "coordinator/request", "coordinator/tokenizer"},
     "coordinator/chat": {"coordinator/tokenizer"},
     "coordinator/dispatch": {"coordinator/request", "coordinator/scheduler"},
     "coordinator/membership": {"coordinator/placement"},

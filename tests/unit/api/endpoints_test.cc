@@ -225,7 +225,27 @@ TEST_F(EndpointsTest, ModelsVersionAndRoutes) {
   const HttpReply wrong = server_.Get(kChat);
   EXPECT_EQ(wrong.status, 405);
   EXPECT_TRUE(wrong.HasHeader("Allow: POST"));
-  EXPECT_EQ(Json::parse(server_.Post("/v1/embeddings", "{}").body)["error"]["type"], "not_found_error");
+}
+
+TEST_F(EndpointsTest, PathsMayBeWrittenInSeveralWays) {
+  for (const char* path :
+       {"/v1/models", "/models", "/v1/models/", "//v1//models", "/v1/mod%65ls", "/v1/models?a=b"}) {
+    EXPECT_EQ(Json::parse(server_.Get(path).body)["object"], "list") << path;
+  }
+  EXPECT_EQ(Json::parse(server_.Get("/models/byte%73/").body)["id"], "bytes");
+  EXPECT_EQ(server_.Post("/chat/completions", ChatBody()).status, 200);
+  EXPECT_THAT(Json::parse(server_.Get("/v1/models/org/name").body)["error"]["message"].get<std::string>(),
+              HasSubstr("\"org/name\""));
+  EXPECT_EQ(Json::parse(server_.Get("/%zz").body)["error"]["code"], "malformed_request");
+}
+
+TEST_F(EndpointsTest, PathsOfOtherServersAreTyped404s) {
+  const HttpReply reply = server_.Post("/v1/embeddings", "{}");
+  EXPECT_EQ(reply.status, 404);
+  const Json error = Json::parse(reply.body)["error"];
+  EXPECT_EQ(error["type"], "not_found_error");
+  EXPECT_EQ(error["code"], "unsupported_endpoint");
+  EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("/v1/chat/completions"));
 }
 
 TEST_F(EndpointsTest, MetricsCount) {

@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 
 std::unique_ptr<HttpServer> Start(HttpOptions options, HttpHandler handler) {
   return *HttpServer::Start(std::move(options), std::move(handler),
-                            [](int status, const std::string& message) { return message; });
+                            [](const HttpRefusal& refusal) { return refusal.message; });
 }
 
 void Echo(HttpRequest request, std::shared_ptr<HttpExchange> exchange) {

@@ -1,0 +1,71 @@
+#include "coordinator/api/routes.h"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <optional>
+
+#include "absl/strings/str_join.h"
+#include "coordinator/api/request_path.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+constexpr Route kRoutes[] = {
+    {.method = "POST", .path = "/v1/chat/completions", .read = ChatCompletions, .generates = true},
+    {.method = "POST", .path = "/v1/completions", .read = Completions, .generates = true},
+    {.method = "GET", .path = "/v1/models", .direct = Models},
+    {.method = "GET", .path = "/v1/models/{id*}", .direct = Models},
+    {.method = "POST", .path = "/tokenize", .read = Tokenize},
+    {.method = "POST", .path = "/detokenize", .read = Detokenize},
+    {.method = "GET", .path = "/health", .direct = Health},
+    {.method = "GET", .path = "/ready", .direct = Ready},
+    {.method = "GET", .path = "/version", .direct = Version},
+    {.method = "GET", .path = "/metrics", .direct = Metrics},
+};
+
+// The first segments, after /v1 or /v2, of paths that OpenAI's and vLLM's APIs have and deeprack does not.
+constexpr absl::string_view kElsewhere[] = {
+    "assistants", "audio",  "batches", "classify",    "containers",  "conversations", "embeddings",
+    "evals",      "files",  "images",  "fine_tuning", "invocations", "moderations",   "pooling",
+    "realtime",   "rerank", "score",   "threads",     "uploads",     "vector_stores", "videos",
+};
+
+bool IsKnownElsewhere(const std::vector<std::string>& segments) {
+  const size_t first = !segments.empty() && (segments[0] == "v1" || segments[0] == "v2") ? 1 : 0;
+  return segments.size() > first &&
+         std::find(std::begin(kElsewhere), std::end(kElsewhere), segments[first]) != std::end(kElsewhere);
+}
+
+bool Answers(const Route& route, absl::string_view method) {
+  return route.method == method || (route.method == "GET" && method == "HEAD");
+}
+
+}  // namespace
+
+RouteMatch FindRoute(absl::string_view method, const std::vector<std::string>& segments) {
+  RouteMatch match;
+  if (!segments.empty() && segments[0] == "anthropic") match.errors = ErrorShape::kAnthropic;
+  for (const Route& route : kRoutes) {
+    std::optional<std::string> id = MatchPath(route.path, segments);
+    if (!id) continue;
+    match.errors = route.errors;
+    match.methods.push_back(route.method);
+    if (!Answers(route, method)) continue;
+    match.route = &route;
+    match.id = *std::move(id);
+    return match;
+  }
+  match.known_elsewhere = match.methods.empty() && IsKnownElsewhere(segments);
+  return match;
+}
+
+std::string ServedPaths() {
+  std::vector<absl::string_view> paths;
+  for (const Route& route : kRoutes) {
+    if (std::find(paths.begin(), paths.end(), route.path) == paths.end()) paths.push_back(route.path);
+  }
+  return absl::StrJoin(paths, ", ");
+}
+
+}  // namespace deeprack::coordinator
