@@ -11,7 +11,7 @@ SOURCES = $(shell git ls-files '*.h' '*.cc' '*.cu' '*.cuh')
 export OMPI_MCA_btl_vader_single_copy_mechanism := none
 export OMPI_MCA_btl_base_warn_component_unused := 0
 
-.PHONY: help packages build demo serve build-tests test build-asan-ci test-asan-ci test-asan build-tsan test-tsan fuzz bench bench-slice gpu-check gpu-programs format lint clean
+.PHONY: help packages build demo serve build-tests test test-clients build-asan-ci test-asan-ci test-asan build-tsan test-tsan fuzz bench bench-slice gpu-check gpu-programs format lint clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -42,6 +42,10 @@ build-tests: packages build/build.ninja build/venv/ready
 test: build-tests  ## all tests: ctest, then pytest
 	@$(CTEST) --test-dir build
 	@$(PYTEST) tests -q -ra --durations=5
+
+test-clients: build build/venv/ready  ## the clients of docs/API.md, unmodified, against models whose answers are known (2 GB of Python packages)
+	@$(PYTEST) tests/clients -q
+	@tests/clients/run-clients
 
 test-asan: packages  ## all C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer (CI runs test-asan-ci)
 	@cmake --preset asan >/dev/null

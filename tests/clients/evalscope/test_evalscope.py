@@ -1,0 +1,18 @@
+"""`evalscope perf`: a load test of the chat endpoint."""
+import json
+import pathlib
+import subprocess
+import sys
+
+from scripted_servers import MODEL
+
+
+def test_perf(endless, tmp_path):
+    command = [str(pathlib.Path(sys.executable).parent / "evalscope"), "perf", "--url", endless.v1 + "/chat/completions",
+               "--api", "openai", "--model", MODEL, "--dataset", "random", "--tokenizer-path", str(endless.folder),
+               "--parallel", "4", "--number", "20", "--min-prompt-length", "32", "--max-prompt-length", "64",
+               "--max-tokens", "32", "--min-tokens", "32", "--stream", "--outputs-dir", str(tmp_path)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    summary = json.loads(next(tmp_path.rglob("benchmark_summary.json")).read_text())
+    assert summary["Succeed requests"] == 20 and summary["Failed requests"] == 0
