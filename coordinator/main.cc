@@ -53,6 +53,7 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadModel(const Settings& options, 
                           .max_logprobs = options.max_logprobs,
                           .use_generation_config = options.generation_config,
                           .dummy_weights = options.load_format == "dummy",
+                          .ignore_unknown_fields = options.unknown_fields == "ignore",
                           .created = absl::ToUnixSeconds(clock.Now())},
                          config);
 }

@@ -245,6 +245,13 @@ Rows HttpRows() {
        .section = kSection,
        .programs = kServe | kCoordinator,
        .help = "Take the defaults of sampling from the model's generation_config.json."},
+      {.name = "unknown-fields",
+       .field = &Settings::unknown_fields,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .choices = {"refuse", "ignore"},
+       .help = "Fields of a request's body that the API does not know. refuse: status 400. ignore: they change "
+               "nothing, and the metric deeprack:ignored_fields_total counts them."},
   };
 }
 

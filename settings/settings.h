@@ -42,6 +42,7 @@ struct Settings {
   double keep_alive_seconds = 10;
   std::string served_model_name;
   bool generation_config = true;
+  std::string unknown_fields = "refuse";
 
   std::string cluster_address = "127.0.0.1:0";
   std::string coordinator;

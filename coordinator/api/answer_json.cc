@@ -44,6 +44,8 @@ Json UsageJson(const Usage& usage) {
           {"prompt_cache_miss_tokens", usage.prompt_tokens - usage.cached_tokens}};
 }
 
+Json UsageSoFar(const ChoiceUpdate& update) { return update.usage ? UsageJson(*update.usage) : Json(); }
+
 // As OpenAI, writes bytes that are not whole characters as "bytes:\xc3": names of different tokens differ.
 std::string TokenNames::operator()(TokenId id) const {
   if (as_ids) return absl::StrCat("token_id:", id);

@@ -12,6 +12,9 @@ namespace deeprack::coordinator {
 // The object `usage`: OpenAI's counts with details, and DeepSeek's prompt_cache_{hit,miss}_tokens.
 Json UsageJson(const Usage& usage);
 
+// The `usage` of a stream's chunk with choices: null as OpenAI has it, or the usage so far if asked for.
+Json UsageSoFar(const ChoiceUpdate& update);
+
 // Names tokens in log-probabilities: by text, or as "token_id:7", which is different for every token.
 struct TokenNames {
   const Tokenizer* tokenizer;

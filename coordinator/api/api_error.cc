@@ -44,7 +44,7 @@ std::string ApiError::ToJson(ErrorShape shape) const {
 }
 
 ApiError InvalidValue(std::string param, std::string message) {
-  return {.status = 422, .code = "invalid_value", .message = std::move(message), .param = std::move(param)};
+  return {.status = 400, .code = "invalid_value", .message = std::move(message), .param = std::move(param)};
 }
 
 ApiError BadRequest(std::string code, std::string param, std::string message) {

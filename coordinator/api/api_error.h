@@ -25,7 +25,7 @@ struct ApiError {
   std::string ToJson(ErrorShape shape = ErrorShape::kOpenAi) const;
 };
 
-// 422: a field has the right type and a value out of range.
+// 400: a field has the right type and a value out of range.
 ApiError InvalidValue(std::string param, std::string message);
 // 400: a field is malformed or has the wrong type.
 ApiError BadRequest(std::string code, std::string param, std::string message);

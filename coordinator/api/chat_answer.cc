@@ -113,7 +113,7 @@ class StreamedChatAnswer final : public ChatAnswer {
   void OnUpdate(const ChoiceUpdate& update) override {
     Choice& choice = choices_[update.choice];
     if (!choice.started) {
-      Json first = Chunk(update.choice, {{"role", "assistant"}, {"content", ""}}, nullptr);
+      Json first = Chunk(update, {{"role", "assistant"}, {"content", ""}}, nullptr);
       if (return_token_ids_) first["prompt_token_ids"] = prompt_ids_;
       exchange_->Send(SseEvent(first));
       choice.started = true;
@@ -131,7 +131,7 @@ class StreamedChatAnswer final : public ChatAnswer {
     }
     const bool tells_token = update.token && (return_token_ids_ || update.logprobs);
     if (!delta.empty() || tells_token) {
-      Json chunk = Chunk(update.choice, std::move(delta), nullptr);
+      Json chunk = Chunk(update, std::move(delta), nullptr);
       Json& in_choice = chunk["choices"][0];
       if (update.logprobs) {
         in_choice["logprobs"] = {{"content", Json::array({ChatLogprobJson(token_names_, *update.logprobs)})}};
@@ -140,7 +140,7 @@ class StreamedChatAnswer final : public ChatAnswer {
       exchange_->Send(SseEvent(chunk));
     }
     if (!update.finish_reason.empty()) {
-      exchange_->Send(SseEvent(Chunk(update.choice, Json::object(), update.finish_reason)));
+      exchange_->Send(SseEvent(Chunk(update, Json::object(), update.finish_reason)));
     }
   }
 
@@ -156,13 +156,13 @@ class StreamedChatAnswer final : public ChatAnswer {
     bool started = false;
   };
 
-  Json Chunk(int32_t index, Json delta, const Json& finish_reason) const {
+  Json Chunk(const ChoiceUpdate& update, Json delta, const Json& finish_reason) const {
     Json chunk = Head("chat.completion.chunk");
-    chunk["choices"] = Json::array({{{"index", index},
+    chunk["choices"] = Json::array({{{"index", update.choice},
                                      {"delta", std::move(delta)},
                                      {"logprobs", nullptr},
                                      {"finish_reason", finish_reason}}});
-    if (include_usage_) chunk["usage"] = nullptr;  // as OpenAI: only the last chunk has the usage
+    if (include_usage_) chunk["usage"] = UsageSoFar(update);
     return chunk;
   }
 

@@ -1,8 +1,11 @@
 #include "coordinator/api/chat_request.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "coordinator/api/sampling_fields.h"
 
 namespace deeprack::coordinator {
@@ -12,67 +15,90 @@ constexpr size_t kMaxMessages = 4096;
 constexpr size_t kMaxContentParts = 1024;
 constexpr size_t kMaxTools = 128;
 constexpr size_t kMaxToolCalls = 128;
+constexpr size_t kMaxTemplateVariables = 64;
+constexpr size_t kMaxTemplateVariableBytes = 16384;
 
-// content: a string, or an array of {type: "text", text}. nullopt: absent or null.
-std::optional<std::string> ReadContent(JsonFields& fields) {
-  const Json* value = fields.Any("content");
-  if (value == nullptr) return std::nullopt;
-  if (value->is_string()) return value->get<std::string>();
-  const std::string path = fields.Path("content");
-  if (!value->is_array()) {
-    fields.Fail(
-        BadRequest("invalid_type", path,
-                   absl::StrCat(path, " must be a string or an array of parts, not ", value->type_name())));
-    return "";
-  }
-  const Json* parts = fields.Array("content", kMaxContentParts);
+// A part of a message's content, by its type.
+struct ContentPart {
   std::string text;
-  for (size_t i = 0; parts != nullptr && i < parts->size(); ++i) {
-    const Json& part = (*parts)[i];
-    const std::string part_path = absl::StrCat(path, "[", i, "]");
-    if (!part.is_object()) {
-      fields.Fail(BadRequest("invalid_type", part_path, absl::StrCat(part_path, " must be an object")));
-      return "";
-    }
-    std::optional<ApiError> error;
-    JsonFields inner(part, kContentPart, part_path + ".", &error);
-    const std::string type = inner.String("type").value_or("");
-    if (!error && type != "text") {
-      error = Unsupported(part_path + ".type",
-                          absl::StrCat(part_path, ".type is \"", type, "\"; this model reads only \"text\""));
-    }
-    const std::optional<std::string> piece = inner.String("text");
-    if (!error && !piece)
-      error = BadRequest("missing_field", part_path + ".text", part_path + ".text is missing");
-    inner.RefuseOthers();
-    if (error) {
-      fields.Fail(*std::move(error));
-      return "";
-    }
-    text += *piece;
+  bool reasoning = false;  // part of the thought, not of the content
+};
+
+ContentPart ReadContentPart(JsonFields& fields, const Json& part, const std::string& path) {
+  if (part.is_string()) return {part.get<std::string>()};
+  if (!part.is_object()) {
+    fields.Fail(BadRequest("invalid_type", path, path + " must be an object"));
+    return {};
   }
-  return text;
+  JsonFields inner(part, kContentPart, path + ".", fields);
+  const std::string type = inner.String("type").value_or("");
+  const bool is_text = type == "text" || type == "input_text" || type == "output_text";
+  const bool is_reasoning = type == "thinking" || type == "reasoning";
+  if (!is_text && !is_reasoning && type != "refusal") {
+    inner.Fail(Unsupported(path + ".type",
+                           absl::StrCat(path, ".type is \"", type, "\"; this model reads only \"text\"")));
+    return {};
+  }
+  // The text stands in a field named like the type, or in `text`.
+  std::optional<std::string> text;
+  if (type == "thinking") text = inner.String("thinking");
+  if (type == "refusal") text = inner.String("refusal");
+  if (!text) text = inner.String("text");
+  if (!text) inner.Fail(BadRequest("missing_field", path + ".text", path + ".text is missing"));
+  inner.RefuseOthers();
+  return {text.value_or(""), is_reasoning};
 }
 
-ToolCall ReadToolCall(const Json& value, const std::string& path, std::optional<ApiError>& error) {
-  ToolCall call;
-  if (!value.is_object()) {
-    if (!error) error = BadRequest("invalid_type", path, path + " must be an object");
-    return call;
+// content: a string, or an array of parts. Absent or null: message.content stays absent.
+void ReadContent(JsonFields& fields, ChatMessage& message) {
+  const Json* value = fields.Any("content");
+  if (value == nullptr) return;
+  if (value->is_string()) {
+    message.content = value->get<std::string>();
+    return;
   }
-  JsonFields fields(value, kToolCall, path + ".", &error);
-  call.id = fields.String("id").value_or("");
-  call.type = fields.String("type").value_or("function");
-  if (const Json* function = fields.Object("function")) {
-    JsonFields inner(*function, kToolCallFunction, path + ".function.", &error);
+  message.content.emplace();
+  const std::string path = fields.Path("content");
+  if (!value->is_array()) {
+    return fields.Fail(
+        BadRequest("invalid_type", path,
+                   absl::StrCat(path, " must be a string or an array of parts, not ", value->type_name())));
+  }
+  const Json* parts = fields.Array("content", kMaxContentParts);
+  for (size_t i = 0; parts != nullptr && i < parts->size() && !fields.failed(); ++i) {
+    const ContentPart part = ReadContentPart(fields, (*parts)[i], absl::StrCat(path, "[", i, "]"));
+    if (part.reasoning) {
+      message.reasoning = message.reasoning.value_or("") + part.text;
+    } else {
+      *message.content += part.text;
+    }
+  }
+}
+
+// `function` is an object with the call's name and arguments.
+void ReadCalledFunction(JsonFields& fields, const Json* function, const std::string& path, ToolCall& call) {
+  if (function != nullptr) {
+    JsonFields inner(*function, kToolCallFunction, path + ".", fields);
     call.name = inner.String("name").value_or("");
-    call.arguments = inner.String("arguments").value_or("");
+    const Json* arguments = inner.Any("arguments");
+    if (arguments != nullptr)
+      call.arguments = arguments->is_object() ? arguments->dump() : inner.String("arguments").value_or("");
     inner.RefuseOthers();
   }
-  fields.RefuseOthers();
-  if (!error && call.name.empty()) {
-    error = BadRequest("missing_field", path + ".function.name", path + ".function.name is missing");
+  if (call.name.empty()) fields.Fail(BadRequest("missing_field", path + ".name", path + ".name is missing"));
+}
+
+ToolCall ReadToolCall(JsonFields& message, const Json& value, const std::string& path) {
+  ToolCall call;
+  if (!value.is_object()) {
+    message.Fail(BadRequest("invalid_type", path, path + " must be an object"));
+    return call;
   }
+  JsonFields fields(value, kToolCall, path + ".", message);
+  call.id = fields.String("id").value_or("");
+  call.type = fields.String("type").value_or("function");
+  ReadCalledFunction(fields, fields.Object("function"), path + ".function", call);
+  fields.RefuseOthers();
   return call;
 }
 
@@ -80,7 +106,7 @@ std::optional<ChatRole> RoleNamed(std::string_view name) {
   if (name == "system" || name == "developer") return ChatRole::kSystem;
   if (name == "user") return ChatRole::kUser;
   if (name == "assistant") return ChatRole::kAssistant;
-  if (name == "tool") return ChatRole::kTool;
+  if (name == "tool" || name == "function") return ChatRole::kTool;
   return std::nullopt;
 }
 
@@ -89,37 +115,50 @@ const RequestObject& FieldsOf(std::optional<ChatRole> role) {
   return role == ChatRole::kTool ? kToolMessage : kMessage;
 }
 
-ChatMessage ReadMessage(const Json& value, const std::string& path, std::optional<ApiError>& error) {
+void ReadAssistant(JsonFields& fields, const std::string& path, ChatMessage& message) {
+  message.prefix = fields.Bool("prefix", false);
+  // Both names of the thought may be there, with the same text.
+  for (const char* name : {"reasoning", "reasoning_content"}) {
+    if (std::optional<std::string> thought = fields.String(name)) message.reasoning = std::move(thought);
+  }
+  const Json* calls = fields.Array("tool_calls", kMaxToolCalls);
+  for (size_t i = 0; calls != nullptr && i < calls->size() && !fields.failed(); ++i) {
+    message.tool_calls.push_back(
+        ReadToolCall(fields, (*calls)[i], absl::StrCat(path, ".tool_calls[", i, "]")));
+  }
+  if (const Json* call = fields.Object("function_call")) {
+    ReadCalledFunction(fields, call, path + ".function_call", message.tool_calls.emplace_back());
+  }
+  // An assistant that was cut while it thought, or that refused, has no content.
+  std::optional<std::string> refusal = fields.String("refusal");
+  if (!message.content && message.tool_calls.empty() && (refusal || message.reasoning)) {
+    message.content = refusal.value_or("");
+  }
+}
+
+ChatMessage ReadMessage(JsonFields& request, const Json& value, const std::string& path) {
   ChatMessage message;
   if (!value.is_object()) {
-    error =
-        BadRequest("invalid_type", path, absl::StrCat(path, " must be an object, not ", value.type_name()));
+    request.Fail(
+        BadRequest("invalid_type", path, absl::StrCat(path, " must be an object, not ", value.type_name())));
     return message;
   }
   const auto named = value.find("role");
   const std::optional<ChatRole> known = named != value.end() && named->is_string()
                                             ? RoleNamed(named->get_ref<const std::string&>())
                                             : std::nullopt;
-  JsonFields fields(value, FieldsOf(known), path + ".", &error);
+  JsonFields fields(value, FieldsOf(known), path + ".", request);
   const std::string role = fields.String("role").value_or("");
-  if (!error && !known) {
-    error = InvalidValue(
-        path + ".role",
-        absl::StrCat(path, ".role is \"", role, "\"; it must be system, developer, user, assistant or tool"));
+  if (!known) {
+    fields.Fail(InvalidValue(path + ".role",
+                             absl::StrCat(path, ".role is \"", role,
+                                          "\"; it must be system, developer, user, assistant or tool")));
   }
   message.role = known.value_or(ChatRole::kUser);
-  message.content = ReadContent(fields);
-  if (message.role == ChatRole::kAssistant) {
-    message.prefix = fields.Bool("prefix", false);
-    fields.String("reasoning_content");
-    fields.String("reasoning");
-    const Json* calls = fields.Array("tool_calls", kMaxToolCalls);
-    for (size_t i = 0; calls != nullptr && i < calls->size() && !error; ++i) {
-      message.tool_calls.push_back(
-          ReadToolCall((*calls)[i], absl::StrCat(path, ".tool_calls[", i, "]"), error));
-    }
-  }
-  if (message.role == ChatRole::kTool) fields.String("tool_call_id");
+  ReadContent(fields, message);
+  message.name = fields.String("name");
+  if (message.role == ChatRole::kAssistant) ReadAssistant(fields, path, message);
+  if (message.role == ChatRole::kTool) message.tool_call_id = fields.String("tool_call_id").value_or("");
   fields.RefuseOthers();
   return message;
 }
@@ -152,40 +191,105 @@ void ReadTools(JsonFields& fields, std::vector<std::string>& tools) {
 void ReadResponseFormat(JsonFields& fields) {
   const Json* format = fields.Object("response_format");
   if (format == nullptr) return;
-  std::optional<ApiError> error;
-  JsonFields inner(*format, kResponseFormat, "response_format.", &error);
+  JsonFields inner(*format, kResponseFormat, "response_format.", fields);
   const std::string type = inner.String("type").value_or("");
-  if (!error && type != "text") {
-    error = Unsupported("response_format.type", absl::StrCat("response_format.type \"", type,
-                                                             "\" is not supported: only \"text\" is"));
+  if (type != "text") {
+    inner.Fail(Unsupported("response_format.type", absl::StrCat("response_format.type \"", type,
+                                                                "\" is not supported: only \"text\" is")));
   }
   inner.RefuseOthers();
-  if (error) fields.Fail(*std::move(error));
 }
 
+// logprobs: a boolean, with the number of alternatives in top_logprobs; or, as /v1/completions has it, that
+// number.
 void ReadLogprobs(JsonFields& fields, const ServedModel& model, GenerationRequest& request) {
-  const bool logprobs = fields.Bool("logprobs", false);
-  const int64_t top = fields.Integer("top_logprobs", 0, 0, model.max_logprobs);
-  if (fields.Has("top_logprobs") && !logprobs) {
+  const Json* value = fields.Any("logprobs");
+  const bool is_number = value != nullptr && value->is_number();
+  const int64_t number = is_number ? fields.Integer("logprobs", 0, 0, model.max_logprobs) : 0;
+  const bool logprobs = is_number || fields.Bool("logprobs", false);
+  const int64_t top = fields.Integer("top_logprobs", number, 0, model.max_logprobs);
+  if (top > 0 && !logprobs) {
     fields.Fail(BadRequest("invalid_request", "top_logprobs", "top_logprobs needs logprobs: true"));
   }
   if (logprobs) request.request.sampling.top_logprobs = static_cast<int32_t>(top);
 }
 
-std::optional<int64_t> ReadMaxTokens(JsonFields& fields, std::string& name) {
-  constexpr int64_t kMost = int64_t{1} << 53;
-  std::optional<int64_t> asked;
-  for (const char* field : {"max_tokens", "max_completion_tokens"}) {
-    if (!fields.Has(field)) continue;
-    const int64_t value = fields.Integer(field, 1, 1, kMost);
-    if (asked && *asked != value) {
-      fields.Fail(
-          BadRequest("invalid_request", field, "max_tokens and max_completion_tokens contradict each other"));
-    }
-    asked = value;
-    name = field;
+// max_completion_tokens stands over max_tokens, as in vLLM.
+std::optional<int64_t> ReadChatMaxTokens(JsonFields& fields) {
+  const std::optional<int64_t> newer = ReadMaxTokens(fields, "max_completion_tokens", 1);
+  const std::optional<int64_t> older = ReadMaxTokens(fields, "max_tokens", 1);
+  return newer ? newer : older;
+}
+
+// A switch that templates know by two names.
+void SwitchThinking(Json& variables, bool on) {
+  variables["thinking"] = on;         // DeepSeek's templates
+  variables["enable_thinking"] = on;  // Qwen's templates
+}
+
+// thinking: DeepSeek's {"type": "enabled"}, or a boolean.
+void ReadThinking(JsonFields& fields, Json& variables) {
+  const Json* value = fields.Any("thinking");
+  if (value == nullptr) return;
+  if (value->is_boolean()) return SwitchThinking(variables, value->get<bool>());
+  const Json* object = fields.Object("thinking");
+  if (object == nullptr) return;
+  JsonFields inner(*object, kThinking, "thinking.", fields);
+  const std::optional<std::string> type = inner.String("type");
+  if (type == "enabled" || type == "disabled") {
+    SwitchThinking(variables, type == "enabled");
+  } else if (type != "auto" && type != "adaptive") {  // these two leave the choice to the server
+    inner.Fail(InvalidValue("thinking.type", absl::StrCat("thinking.type is \"", type.value_or(""),
+                                                          "\"; it must be enabled, disabled or auto")));
   }
-  return asked;
+  inner.RefuseOthers();
+}
+
+void ReadReasoningEffort(JsonFields& fields, Json& variables) {
+  const std::optional<std::string> effort = fields.String("reasoning_effort");
+  if (!effort) return;
+  constexpr const char* kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
+  if (std::find(std::begin(kEfforts), std::end(kEfforts), *effort) == std::end(kEfforts)) {
+    return fields.Fail(InvalidValue("reasoning_effort",
+                                    absl::StrCat("reasoning_effort is \"", *effort, "\"; it must be one of ",
+                                                 absl::StrJoin(kEfforts, ", "))));
+  }
+  variables["reasoning_effort"] = *effort;
+  if (*effort == "none") SwitchThinking(variables, false);
+}
+
+// The variables that the request sets in the template. The more special field stands over the more general
+// one.
+std::string ReadTemplateVariables(JsonFields& fields) {
+  Json variables = Json::object();
+  ReadReasoningEffort(fields, variables);
+  ReadThinking(fields, variables);
+  if (fields.Has("enable_thinking")) SwitchThinking(variables, fields.Bool("enable_thinking", true));
+  if (const Json* given = fields.Object("chat_template_kwargs")) {
+    if (given->size() > kMaxTemplateVariables || given->dump().size() > kMaxTemplateVariableBytes) {
+      fields.Fail(InvalidValue("chat_template_kwargs",
+                               absl::StrCat("chat_template_kwargs may have ", kMaxTemplateVariables,
+                                            " variables and ", kMaxTemplateVariableBytes, " bytes of JSON")));
+    } else {
+      variables.update(*given);
+    }
+  }
+  return variables.dump();
+}
+
+void ReadPromptEnd(JsonFields& fields, ChatPrompt& prompt) {
+  prompt.continue_final_message = fields.Bool("continue_final_message", false);
+  prompt.add_generation_prompt = fields.Bool("add_generation_prompt", !prompt.continue_final_message);
+  if (!prompt.continue_final_message || prompt.messages.empty()) return;
+  if (prompt.add_generation_prompt) {
+    fields.Fail(BadRequest("invalid_request", "continue_final_message",
+                           "continue_final_message and add_generation_prompt contradict each other"));
+  } else if (prompt.messages.back().role != ChatRole::kAssistant) {
+    fields.Fail(BadRequest("invalid_request", "continue_final_message",
+                           "continue_final_message needs a last message of the assistant"));
+  } else {
+    prompt.messages.back().prefix = true;
+  }
 }
 
 }  // namespace
@@ -197,12 +301,12 @@ ChatPrompt ReadChatPrompt(JsonFields& fields) {
     fields.Fail(BadRequest("missing_field", "messages", "messages is missing"));
     return prompt;
   }
-  std::optional<ApiError> error;
-  for (size_t i = 0; i < messages->size() && !error; ++i) {
-    prompt.messages.push_back(ReadMessage((*messages)[i], absl::StrCat("messages[", i, "]"), error));
+  for (size_t i = 0; i < messages->size() && !fields.failed(); ++i) {
+    prompt.messages.push_back(ReadMessage(fields, (*messages)[i], absl::StrCat("messages[", i, "]")));
   }
-  if (error) fields.Fail(*std::move(error));
   ReadTools(fields, prompt.tools);
+  ReadPromptEnd(fields, prompt);
+  prompt.template_kwargs = ReadTemplateVariables(fields);
   return prompt;
 }
 
@@ -225,21 +329,23 @@ std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body
   std::variant<Json, ApiError> parsed = ParseBody(body);
   if (ApiError* error = std::get_if<ApiError>(&parsed)) return *std::move(error);
   std::optional<ApiError> error;
-  JsonFields fields(std::get<Json>(parsed), kChatRequest, "", &error);
+  UnknownFields unknown{.ignore = model.ignore_unknown_fields};
+  JsonFields fields(std::get<Json>(parsed), kChatRequest, "", &error, &unknown);
 
   GenerationRequest request;
   const ChatPrompt prompt = ReadChatPrompt(fields);
   ReadSharedFields(fields, model, request);
   ReadResponseFormat(fields);
   ReadLogprobs(fields, model, request);
-  std::string max_tokens_field = "max_tokens";
-  const std::optional<int64_t> max_tokens = ReadMaxTokens(fields, max_tokens_field);
+  const std::optional<int64_t> max_tokens = ReadChatMaxTokens(fields);
+  request.one_tool_call = !fields.Bool("parallel_tool_calls", true);
   fields.RefuseOthers();
+  request.ignored_fields = unknown.ignored;
   if (error) return *std::move(error);
 
   error = RenderChat(prompt, model, request);
   if (error) return *std::move(error);
-  SettleMaxTokens(fields, model, max_tokens, max_tokens_field, -1, request);
+  SettleMaxTokens(fields, model, max_tokens, kNoLimit, request);
   if (error) return *std::move(error);
   return request;
 }

@@ -13,7 +13,8 @@
 
 namespace deeprack::coordinator {
 
-// Reads `messages`, `tools` and `tool_choice`. Errors go to `fields`.
+// Reads `messages`, `tools`, `tool_choice` and the fields that set the template's variables or the prompt's
+// end. Errors go to `fields`.
 ChatPrompt ReadChatPrompt(JsonFields& fields);
 
 // Renders `prompt` as the one prompt of `request`, and sets how the answer's text is read. Errors: 400 if the

@@ -134,7 +134,7 @@ class StreamedCompletion final : public CompletionAnswer {
     }
     Json chunk = Head();
     chunk["choices"] = Json::array({std::move(choice)});
-    if (include_usage_) chunk["usage"] = nullptr;
+    if (include_usage_) chunk["usage"] = UsageSoFar(update);
     exchange_->Send(SseEvent(chunk));
   }
 

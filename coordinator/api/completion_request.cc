@@ -68,6 +68,15 @@ void ReadPrompt(JsonFields& fields, bool add_special_tokens, const ServedModel& 
   }
 }
 
+// The number of likely tokens at each position. -1: no log-probabilities. true asks for the token's own, as
+// 0.
+int32_t ReadLogprobs(JsonFields& fields, const ServedModel& model) {
+  const Json* value = fields.Any("logprobs");
+  if (value == nullptr) return -1;
+  if (value->is_boolean()) return value->get<bool>() ? 0 : -1;
+  return static_cast<int32_t>(fields.Integer("logprobs", -1, 0, model.max_logprobs));
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<TokenId>> EncodePrompt(std::string_view text, bool add_special_tokens,
@@ -101,30 +110,28 @@ std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_vie
   std::variant<Json, ApiError> parsed = ParseBody(body);
   if (ApiError* error = std::get_if<ApiError>(&parsed)) return *std::move(error);
   std::optional<ApiError> error;
-  JsonFields fields(std::get<Json>(parsed), kCompletionRequest, "", &error);
+  UnknownFields unknown{.ignore = model.ignore_unknown_fields};
+  JsonFields fields(std::get<Json>(parsed), kCompletionRequest, "", &error, &unknown);
 
   CompletionRequest completion;
   GenerationRequest& request = completion.generation;
   ReadSharedFields(fields, model, request);
   completion.echo = fields.Bool("echo", false);
-  const bool wants_logprobs = fields.Has("logprobs");
-  const int32_t logprobs = static_cast<int32_t>(fields.Integer("logprobs", -1, 0, model.max_logprobs));
-  if (wants_logprobs) {
-    request.request.sampling.top_logprobs = logprobs;
-    if (completion.echo) request.request.prompt_logprobs = logprobs;
-  }
-  std::optional<int64_t> max_tokens;
-  if (fields.Has("max_tokens")) max_tokens = fields.Integer("max_tokens", 0, 0, int64_t{1} << 53);
+  request.request.sampling.top_logprobs = ReadLogprobs(fields, model);
+  if (completion.echo) request.request.prompt_logprobs = request.request.sampling.top_logprobs;
+  std::optional<int64_t> max_tokens = ReadMaxTokens(fields, "max_tokens", 0);
+  if (!max_tokens) max_tokens = ReadMaxTokens(fields, "n_predict", 0);
   const bool add_special_tokens = fields.Bool("add_special_tokens", true);
   if (!error) ReadPrompt(fields, add_special_tokens, model, completion);
   fields.RefuseOthers();
+  request.ignored_fields = unknown.ignored;
   if (error) return *std::move(error);
   if (request.choices() > kMaxChoices) {
     return InvalidValue(
         "n", absl::StrCat(request.prompts.size(), " prompts with n = ", request.n, " are ", request.choices(),
                           " answers; at most ", kMaxChoices, " are accepted"));
   }
-  SettleMaxTokens(fields, model, max_tokens, "max_tokens", kDefaultMaxTokens, request);
+  SettleMaxTokens(fields, model, max_tokens, kDefaultMaxTokens, request);
   if (error) return *std::move(error);
   return completion;
 }

@@ -1,4 +1,5 @@
-// POST /detokenize: {tokens} -> {prompt}, as in vLLM. Special tokens become text.
+// POST /detokenize: {tokens} -> {prompt}, as in vLLM. Special tokens become text, but with
+// skip_special_tokens.
 #include <optional>
 #include <utility>
 
@@ -11,12 +12,14 @@ namespace deeprack::coordinator {
 
 namespace {
 
-HttpResponse Answer(const ServedModel& model, const std::string& body) {
+HttpResponse Answer(ApiContext& context, const std::string& body) {
+  const ServedModel& model = context.model();
   constexpr size_t kMaxTokens = 1 << 20;
   const std::variant<Json, ApiError> parsed = ParseBody(body);
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return ErrorResponse(*error);
   std::optional<ApiError> error;
-  JsonFields fields(std::get<Json>(parsed), kDetokenizeRequest, "", &error);
+  UnknownFields unknown{.ignore = model.ignore_unknown_fields};
+  JsonFields fields(std::get<Json>(parsed), kDetokenizeRequest, "", &error, &unknown);
   ReadModelField(fields, model);
   std::optional<std::vector<TokenId>> ids;
   if (const Json* tokens = fields.Array("tokens", kMaxTokens)) {
@@ -24,16 +27,18 @@ HttpResponse Answer(const ServedModel& model, const std::string& body) {
   } else {
     fields.Fail(BadRequest("missing_field", "tokens", "tokens is missing"));
   }
+  const bool show_special = !fields.Bool("skip_special_tokens", false);
   fields.RefuseOthers();
   if (error) return ErrorResponse(*error);
-  return JsonResponse({{"prompt", model.tokenizer->Decode(*ids, /*show_special=*/true)}});
+  context.metrics().ObserveIgnoredFields(unknown.ignored);
+  return JsonResponse({{"prompt", model.tokenizer->Decode(*ids, show_special)}});
 }
 
 }  // namespace
 
 std::function<void()> Detokenize(ApiContext& context, const ApiRequest& request,
                                  const std::shared_ptr<HttpExchange>& exchange) {
-  return [exchange, response = Answer(context.model(), request.body())]() mutable {
+  return [exchange, response = Answer(context, request.body())]() mutable {
     exchange->Respond(std::move(response));
   };
 }

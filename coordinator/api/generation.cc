@@ -42,6 +42,7 @@ Generation::Generation(ApiContext* context, StepLoop* loop, GenerationRequest re
       arrival_(context->clock().Now()) {}
 
 std::optional<ApiError> Generation::Submit() {
+  context_->metrics().ObserveIgnoredFields(request_.ignored_fields);
   const uint64_t base_seed = request_.seed ? static_cast<uint64_t>(*request_.seed) : context_->Random();
   const auto self = shared_from_this();
   for (int32_t index = 0; index < request_.choices(); ++index) {
@@ -119,6 +120,7 @@ void Generation::OnEvent(int32_t index, const TokenEvent& event) {
     if (event.finish == FinishReason::kNone) loop_->Cancel(choice.sequence);
     FinishChoice(choice, index, update.finish_reason);
   }
+  if (request_.continuous_usage) update.usage = CountUsage();
   listener_->OnUpdate(update);
   if (unfinished_ > 0) return;
   listener_->OnFinished(CountUsage());
@@ -138,9 +140,13 @@ void Generation::TakeToken(Choice& choice, const TokenEvent& event, ChoiceUpdate
   if (choice.text.in_reasoning()) ++choice.reasoning_tokens;
   update.token = event.token;
   if (request_.request.sampling.top_logprobs >= 0) update.logprobs = event.logprobs;
-  // The token that ended the sequence is not part of the text.
-  if (event.finish != FinishReason::kStop || request_.text.show_special)
-    update.text = choice.text.Append(event.token);
+  // The token that ended the sequence is part of the text only on request.
+  const bool shown =
+      event.finish != FinishReason::kStop || request_.text.show_special || request_.text.include_stop;
+  if (shown) update.text = choice.text.Append(event.token);
+  if (request_.one_tool_call) {
+    std::erase_if(update.text.tool_calls, [](const ToolCallDelta& call) { return call.call > 0; });
+  }
 }
 
 void Generation::FinishChoice(Choice& choice, int32_t index, const std::string& reason) {

@@ -34,8 +34,9 @@ struct ChoiceUpdate {
   std::optional<model::PositionLogprobs> logprobs;       // of `token`, if asked for
   std::vector<model::PositionLogprobs> prompt_logprobs;  // of prompt tokens 1, 2, ..., in order
   std::string finish_reason;                             // not empty in the choice's last update
-  std::string stop_string;    // in the last update: the stop string that ended the choice; empty: none did
-  int64_t cached_tokens = 0;  // of the choice's prompt, found in the prefix cache so far
+  std::string stop_string;     // in the last update: the stop string that ended the choice; empty: none did
+  int64_t cached_tokens = 0;   // of the choice's prompt, found in the prefix cache so far
+  std::optional<Usage> usage;  // of the whole request so far, if GenerationRequest::continuous_usage
 };
 
 class GenerationListener {

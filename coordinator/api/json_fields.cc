@@ -1,5 +1,7 @@
 #include "coordinator/api/json_fields.h"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -39,6 +41,30 @@ std::string Reason(const std::exception& e) {
   const std::string_view what = e.what();
   const size_t end = what.find("] ");
   return std::string(end == what.npos ? what : what.substr(end + 2));
+}
+
+// 200 for 200.0: some clients write every number with a fraction. nullopt: not a float with a whole value.
+std::optional<Json> WholeNumber(const Json& value) {
+  if (!value.is_number_float()) return std::nullopt;
+  const double number = value.get<double>();
+  constexpr double kMostExact = 9007199254740992;  // 2^53
+  if (std::floor(number) != number || std::abs(number) > kMostExact) return std::nullopt;
+  return Json(static_cast<int64_t>(number));
+}
+
+// True if `value` is one of the field's `allowed` values. 1 and 1.0 are equal.
+bool Allows(const RequestField& field, const Json& value) {
+  const Json allowed = Json::parse(absl::StrCat("[", std::string(field.allowed), "]"));
+  return std::find(allowed.begin(), allowed.end(), value) != allowed.end();
+}
+
+// A value as messages show it.
+std::string Shorten(std::string text) {
+  constexpr size_t kMost = 60;
+  if (text.size() <= kMost) return text;
+  size_t end = kMost;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // whole characters
+  return text.substr(0, end) + "...";
 }
 
 }  // namespace
@@ -87,6 +113,8 @@ bool JsonFields::Bool(std::string_view name, bool absent) {
 int64_t JsonFields::Integer(std::string_view name, int64_t absent, int64_t min, int64_t max) {
   const Json* value = Any(name);
   if (value == nullptr) return absent;
+  const std::optional<Json> whole = WholeNumber(*value);
+  if (whole) value = &*whole;
   if (!value->is_number_integer()) {
     FailType(name, "an integer", *value);
     return absent;
@@ -156,18 +184,23 @@ void JsonFields::RefuseUnsupported(const FieldTable* table) {
   for (const RequestField& field : table->fields) {
     if (field.use != FieldUse::kRefused) continue;
     const Json* value = Any(field.name);
-    if (value == nullptr || *value == Json::parse(field.allowed)) continue;
-    Fail(Unsupported(Path(field.name),
-                     absl::StrCat(Path(field.name), " is not supported: ", std::string(field.why))));
+    if (value == nullptr || Allows(field, *value)) continue;
+    const std::string path = Path(field.name);
+    const std::string shown = field.allowed == "null" ? "" : absl::StrCat(" ", Shorten(value->dump()));
+    Fail(Unsupported(path, absl::StrCat(path, shown, " is not supported: ", std::string(field.why))));
   }
 }
 
 void JsonFields::RefuseOthers() {
   RefuseUnsupported(kind_.own);
   RefuseUnsupported(kind_.shared);
-  if (failed()) return;
+  if (failed() || kind_.unknown_are_labels) return;
   for (const auto& [name, value] : object_.items()) {
-    if (kind_.Find(name) != nullptr) continue;
+    if (value.is_null() || kind_.Find(name) != nullptr) continue;
+    if (unknown_ != nullptr && unknown_->ignore) {
+      ++unknown_->ignored;
+      continue;
+    }
     Fail(BadRequest("unknown_field", Path(name), absl::StrCat("unknown field ", Path(name))));
     return;
   }

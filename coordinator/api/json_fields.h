@@ -1,6 +1,6 @@
 // Strict reading of a request's JSON. A parser asks for every field by name, type and range; a field that is
-// not in the object's table is an error. The first error is kept, and reading goes on with defaults, so that
-// a parser checks for an error once, at the end.
+// not in the object's table is an error, unless the server ignores such fields. The first error is kept, and
+// reading goes on with defaults, so that a parser checks for an error once, at the end.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +21,27 @@ using Json = nlohmann::ordered_json;
 // invalid UTF-8, and nesting deeper than 64 levels.
 std::variant<Json, ApiError> ParseBody(std::string_view body);
 
+// The fields of a body that no table has.
+struct UnknownFields {
+  bool ignore = false;  // false: they are errors
+  int64_t ignored = 0;  // number of those that were ignored
+};
+
 class JsonFields {
  public:
   // `kind` lists the fields of `object`, which must be a JSON object and outlive this. `path` stands before a
-  // field's name in messages ("messages[2].").
-  JsonFields(const Json& object, const RequestObject& kind, std::string path, std::optional<ApiError>* error)
-      : object_(object), kind_(kind), path_(std::move(path)), error_(*error) {}
+  // field's name in messages ("messages[2]."). Without `unknown`, unknown fields are errors.
+  JsonFields(const Json& object, const RequestObject& kind, std::string path, std::optional<ApiError>* error,
+             UnknownFields* unknown = nullptr)
+      : object_(object), kind_(kind), path_(std::move(path)), error_(*error), unknown_(unknown) {}
+
+  // An object inside `parent`'s object: errors and ignored fields go where those of `parent` go.
+  JsonFields(const Json& object, const RequestObject& kind, std::string path, JsonFields& parent)
+      : object_(object),
+        kind_(kind),
+        path_(std::move(path)),
+        error_(parent.error_),
+        unknown_(parent.unknown_) {}
 
   // Each reads one field of `kind`. null counts as absent. The bounds are inclusive.
   const Json* Any(std::string_view name);
@@ -41,7 +56,8 @@ class JsonFields {
     return object_.contains(name) && !object_.at(std::string(name)).is_null();
   }
 
-  // Fails with the first field that `kind` refuses or does not have.
+  // Fails with the first field that `kind` refuses, then with the first that `kind` does not have, unless
+  // unknown fields are labels there or are ignored.
   void RefuseOthers();
 
   std::string Path(std::string_view name) const { return path_ + std::string(name); }
@@ -59,6 +75,7 @@ class JsonFields {
   const RequestObject& kind_;
   std::string path_;
   std::optional<ApiError>& error_;
+  UnknownFields* unknown_;
 };
 
 }  // namespace deeprack::coordinator

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
@@ -15,7 +16,7 @@ constexpr size_t kMaxStopTokens = 64;
 constexpr size_t kMaxLogitBias = 1024;
 constexpr int64_t kMaxAnswers = 32;
 constexpr size_t kMaxSaltBytes = 256;
-// The least values above zero that lose nothing as floats.
+// The least values that lose nothing as floats.
 constexpr double kLeastTopP = 1e-6;
 constexpr double kLeastRepetitionPenalty = 0.01;
 
@@ -37,7 +38,7 @@ void AddStopString(JsonFields& fields, const Json& value, const std::string& pat
 
 void ReadStop(JsonFields& fields, std::vector<std::string>& stop) {
   const Json* value = fields.Any("stop");
-  if (value == nullptr) return;
+  if (value == nullptr || *value == "") return;
   if (!value->is_array()) return AddStopString(fields, *value, fields.Path("stop"), stop);
   value = fields.Array("stop", kMaxStopStrings);
   for (size_t i = 0; value != nullptr && i < value->size(); ++i) {
@@ -89,7 +90,12 @@ void ReadLogitBias(JsonFields& fields, const ServedModel& model, model::Sampling
 
 void ReadSampling(JsonFields& fields, const ServedModel& model, model::SamplingParams& sampling) {
   sampling.temperature = static_cast<float>(fields.Number("temperature", model.defaults.temperature, 0, 2));
-  sampling.top_p = static_cast<float>(fields.Number("top_p", model.defaults.top_p, kLeastTopP, 1));
+  const double top_p = fields.Number("top_p", model.defaults.top_p, 0, 1);
+  if (top_p >= kLeastTopP) {
+    sampling.top_p = static_cast<float>(top_p);
+  } else {
+    sampling.temperature = 0;  // the set of tokens to draw from has only the most likely one
+  }
   sampling.top_k = static_cast<int32_t>(std::max<int64_t>(
       0, fields.Integer("top_k", model.defaults.top_k, -1, std::numeric_limits<int32_t>::max())));
   sampling.min_p = static_cast<float>(fields.Number("min_p", 0, 0, 1));
@@ -104,14 +110,13 @@ void ReadStreaming(JsonFields& fields, GenerationRequest& request) {
   request.stream = fields.Bool("stream", false);
   const Json* options = fields.Object("stream_options");
   if (options == nullptr) return;
-  if (!request.stream) {
-    return fields.Fail(BadRequest("invalid_request", "stream_options", "stream_options needs stream: true"));
-  }
-  std::optional<ApiError> error;
-  JsonFields inner(*options, kStreamOptions, "stream_options.", &error);
+  JsonFields inner(*options, kStreamOptions, "stream_options.", fields);
   request.include_usage = inner.Bool("include_usage", false);
+  request.continuous_usage = request.include_usage & inner.Bool("continuous_usage_stats", false);
   inner.RefuseOthers();
-  if (error) fields.Fail(*std::move(error));
+  if (request.include_usage && !request.stream) {
+    fields.Fail(BadRequest("invalid_request", "stream_options", "stream_options needs stream: true"));
+  }
 }
 
 }  // namespace
@@ -137,11 +142,18 @@ void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRe
         fields.Integer("seed", 0, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
   }
   ReadStop(fields, request.text.stop);
-  request.text.include_stop = fields.Bool("include_stop_str_in_output", false);
+  const bool no_stop_trim = fields.Bool("no_stop_trim", false);  // SGLang's name
+  request.text.include_stop = fields.Bool("include_stop_str_in_output", no_stop_trim);
   request.text.show_special = !fields.Bool("skip_special_tokens", true);
   // ignore_eos is about the model's eos tokens. The request's own stop_token_ids still stop the answer.
-  if (!fields.Bool("ignore_eos", false)) request.request.stop_token_ids = model.eos_token_ids;
+  // An end token beyond the vocabulary can never be drawn.
+  if (!fields.Bool("ignore_eos", false)) {
+    std::ranges::copy_if(model.eos_token_ids, std::back_inserter(request.request.stop_token_ids),
+                         [&](TokenId id) { return id < model.vocab_size; });
+  }
   ReadStopTokens(fields, model, request.request.stop_token_ids);
+  request.request.min_tokens = request.text.min_tokens =
+      static_cast<int32_t>(fields.Integer("min_tokens", 0, 0, std::numeric_limits<int32_t>::max()));
   request.return_token_ids = fields.Bool("return_token_ids", false);
   request.tokens_as_ids = fields.Bool("return_tokens_as_token_ids", false);
   request.request.cache_salt = fields.String("cache_salt").value_or("");
@@ -149,31 +161,40 @@ void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRe
     fields.Fail(
         InvalidValue("cache_salt", absl::StrCat("cache_salt has more than ", kMaxSaltBytes, " bytes")));
   }
-  fields.String("user");
+}
+
+std::optional<int64_t> ReadMaxTokens(JsonFields& fields, const char* name, int64_t least) {
+  if (!fields.Has(name)) return std::nullopt;
+  const int64_t value = fields.Integer(name, least, kNoLimit, std::numeric_limits<int64_t>::max());
+  if (value < least && value != kNoLimit) {
+    fields.Fail(InvalidValue(fields.Path(name),
+                             absl::StrCat(fields.Path(name), " is ", value, "; it must be at least ", least,
+                                          ", or -1 for no limit")));
+  }
+  return value;
 }
 
 void SettleMaxTokens(JsonFields& fields, const ServedModel& model, std::optional<int64_t> asked,
-                     const std::string& field, int64_t absent, GenerationRequest& request) {
+                     int64_t absent, GenerationRequest& request) {
   if (fields.failed()) return;
   size_t longest = 0;
   for (const std::vector<TokenId>& prompt : request.prompts) longest = std::max(longest, prompt.size());
   const int64_t context = model.max_context;
   const int64_t room = context - static_cast<int64_t>(longest);
-  const bool only_prompt = asked == 0;
+  const int64_t wanted = asked.value_or(absent);
+  const bool only_prompt = wanted == 0;
   if (room < (only_prompt ? 0 : 1)) {
     return fields.Fail(
         BadRequest("context_length_exceeded", "",
                    absl::StrCat("the prompt has ", longest, " tokens; the context holds ", context,
                                 ", of which the answer needs at least ", only_prompt ? 0 : 1)));
   }
-  if (asked && *asked > room) {
-    return fields.Fail(BadRequest("context_length_exceeded", field,
-                                  absl::StrCat("the prompt's ", longest, " tokens and ", field, " = ", *asked,
-                                               " do not fit into the context of ", context, " tokens; ",
-                                               field, " can be at most ", room)));
+  if (wanted != kNoLimit && request.request.min_tokens > wanted) {
+    return fields.Fail(
+        BadRequest("invalid_request", "min_tokens",
+                   absl::StrCat("min_tokens is ", request.request.min_tokens, ", max_tokens only ", wanted)));
   }
-  int64_t tokens = asked.value_or(absent >= 0 ? std::min(absent, room) : room);
-  request.request.max_tokens = static_cast<int32_t>(tokens);
+  request.request.max_tokens = static_cast<int32_t>(wanted == kNoLimit ? room : std::min(wanted, room));
 }
 
 }  // namespace deeprack::coordinator

@@ -14,10 +14,15 @@ void ReadModelField(JsonFields& fields, const ServedModel& model);
 // Reads the shared fields except max_tokens and logprobs, which the endpoints read differently.
 void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRequest& request);
 
-// Checks that every prompt fits into the context, and sets the request's max_tokens. `asked` is the value of
-// the field named `field`. Without `asked`, max_tokens is the room that the longest prompt leaves in the
-// context, and at most `absent` if that is not negative.
+// As many tokens as the context has room for.
+inline constexpr int64_t kNoLimit = -1;
+
+// Reads `name`, a limit of the answer's tokens: `least` or more, or kNoLimit. nullopt: absent.
+std::optional<int64_t> ReadMaxTokens(JsonFields& fields, const char* name, int64_t least);
+
+// Checks that every prompt fits into the context, and sets the request's max_tokens: the smaller of `asked`
+// and the room that the longest prompt leaves in the context. `absent` stands for an absent `asked`.
 void SettleMaxTokens(JsonFields& fields, const ServedModel& model, std::optional<int64_t> asked,
-                     const std::string& field, int64_t absent, GenerationRequest& request);
+                     int64_t absent, GenerationRequest& request);
 
 }  // namespace deeprack::coordinator

@@ -15,7 +15,8 @@ ReasoningSplitter MakeSplitter(const TextOptions& options) {
 SequenceText::SequenceText(const Tokenizer* tokenizer, const TextOptions& options)
     : detokenizer_(tokenizer, options.show_special),
       stop_(options.stop, options.include_stop),
-      splitter_(MakeSplitter(options)) {
+      splitter_(MakeSplitter(options)),
+      unstoppable_tokens_(options.min_tokens) {
   if (options.chat && options.parse_tool_calls) tools_.emplace(*options.chat);
 }
 
@@ -33,8 +34,11 @@ TextDelta SequenceText::Append(TokenId id) {
           {.call = calls_++, .name = std::move(call->name), .arguments = std::move(call->arguments)});
     }
   }
+  const bool unstoppable = unstoppable_tokens_ > 0;
+  if (unstoppable) --unstoppable_tokens_;
   if (tag || marker) return delta;
-  Give(stop_.Append(detokenizer_.Append(id)), delta);
+  const std::string text = detokenizer_.Append(id);
+  Give(unstoppable ? text : stop_.Append(text), delta);
   return delta;
 }
 

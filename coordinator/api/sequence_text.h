@@ -18,6 +18,7 @@ namespace deeprack::coordinator {
 struct TextOptions {
   std::vector<std::string> stop;
   bool include_stop = false;       // the stop string stays in the text
+  int32_t min_tokens = 0;          // stop strings are looked for in the text after so many tokens
   bool show_special = false;       // special tokens are part of the text
   std::optional<ChatTokens> chat;  // present: the answer to a chat, with reasoning
   bool in_reasoning = false;       // the prompt ends inside <think>
@@ -57,6 +58,7 @@ class SequenceText {
   ReasoningSplitter splitter_;
   std::optional<ToolCallParser> tools_;
   int32_t calls_ = 0;
+  int32_t unstoppable_tokens_;  // the next so many tokens are before min_tokens
 };
 
 }  // namespace deeprack::coordinator

@@ -27,6 +27,7 @@ struct ServedModel {
   std::optional<TokenId> bos_token_id;  // absent: text prompts do not begin with bos
   int32_t vocab_size = 0;               // the model's: ids are 0 to vocab_size - 1
   bool dummy_weights = false;           // answers are noise
+  bool ignore_unknown_fields = false;   // of requests; false: they are refused
   bool latent_attention = false;        // MLA; false: grouped-query attention
   std::atomic<int32_t> max_context{
       0};  // tokens of prompt and answer; lowered once, to what the KV cache holds
@@ -41,6 +42,7 @@ struct ServedModelOptions {
   int32_t max_logprobs = kDefaultMaxLogprobs;
   bool use_generation_config = true;
   bool dummy_weights = false;
+  bool ignore_unknown_fields = false;
   int64_t created = 0;
 };
 

@@ -99,6 +99,8 @@ ServingMetrics::ServingMetrics(const std::string& model_name)
                                      {DropReason::kBodiesFull, "bodies_full"}}) {
     drops_[reason] = &drops.Add({{"model_name", model_name}, {"reason", name}});
   }
+  ignored_fields_ = counter("deeprack:ignored_fields_total",
+                            "Unknown fields of accepted requests, ignored because of --unknown-fields.");
   losses_ =
       counter("deeprack:losses_total", "Times that a lost rank or a failed step paused or ended serving.");
   recoveries_ = counter("deeprack:recoveries_total", "Times that serving went on after a loss.");
@@ -134,6 +136,10 @@ void ServingMetrics::ObserveEnd(const std::string& reason, const SequenceTimes& 
 }
 
 void ServingMetrics::ObserveDropped(DropReason reason) { drops_.at(reason)->Increment(); }
+
+void ServingMetrics::ObserveIgnoredFields(int64_t fields) {
+  ignored_fields_->Increment(static_cast<double>(fields));
+}
 
 void ServingMetrics::ObserveLoss() { losses_->Increment(); }
 

@@ -45,6 +45,8 @@ class ServingMetrics {
                   int64_t generated_tokens);
 
   void ObserveDropped(DropReason reason);
+  // `fields` unknown fields of one request were ignored.
+  void ObserveIgnoredFields(int64_t fields);
 
   // ObserveLoss: serving pauses or ends. ObserveRecovery: serving goes on.
   void ObserveLoss();
@@ -67,6 +69,7 @@ class ServingMetrics {
   prometheus::Histogram* generation_tokens_;
   std::map<std::string, prometheus::Counter*> ends_;
   std::map<DropReason, prometheus::Counter*> drops_;
+  prometheus::Counter* ignored_fields_;
   prometheus::Counter* losses_;
   prometheus::Counter* recoveries_;
   prometheus::Counter* recovery_seconds_;

@@ -1,5 +1,6 @@
 // POST /tokenize: {prompt, add_special_tokens?, return_token_strs?} or
-// {messages, tools?, add_generation_prompt?, return_token_strs?}
+// {messages, tools?, add_generation_prompt?, continue_final_message?, chat_template_kwargs?,
+// return_token_strs?}
 // -> {count, max_model_len, tokens, token_strs}, as in vLLM.
 #include <optional>
 #include <utility>
@@ -20,7 +21,8 @@ absl::StatusOr<std::vector<TokenId>> TokenizeChat(const ChatPrompt& chat, const 
   return std::move(rendered->ids);
 }
 
-HttpResponse Answer(const ServedModel& model, const std::string& request) {
+HttpResponse Answer(ApiContext& context, const std::string& request) {
+  const ServedModel& model = context.model();
   std::variant<Json, ApiError> parsed = ParseBody(request);
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return ErrorResponse(*error);
   std::optional<ApiError> error;
@@ -30,14 +32,14 @@ HttpResponse Answer(const ServedModel& model, const std::string& request) {
     if (object.contains(form) && object[form].is_null()) object.erase(form);
   }
   const bool chat_given = object.contains("messages");
-  JsonFields fields(object, chat_given ? kTokenizeChat : kTokenizeText, "", &error);
+  UnknownFields unknown{.ignore = model.ignore_unknown_fields};
+  JsonFields fields(object, chat_given ? kTokenizeChat : kTokenizeText, "", &error, &unknown);
   ReadModelField(fields, model);
   const bool return_strings = fields.Bool("return_token_strs", false);
 
   absl::StatusOr<std::vector<TokenId>> ids = std::vector<TokenId>();
   if (chat_given) {
-    ChatPrompt chat = ReadChatPrompt(fields);
-    chat.add_generation_prompt = fields.Bool("add_generation_prompt", true);
+    const ChatPrompt chat = ReadChatPrompt(fields);
     fields.RefuseOthers();
     if (!error) ids = TokenizeChat(chat, model);
   } else {
@@ -49,6 +51,7 @@ HttpResponse Answer(const ServedModel& model, const std::string& request) {
   }
   if (error) return ErrorResponse(*error);
   if (!ids.ok()) return ErrorResponse(FromStatus(ids.status()));
+  context.metrics().ObserveIgnoredFields(unknown.ignored);
 
   Json body = {{"count", ids->size()},
                {"max_model_len", model.max_context.load()},
@@ -65,7 +68,7 @@ HttpResponse Answer(const ServedModel& model, const std::string& request) {
 
 std::function<void()> Tokenize(ApiContext& context, const ApiRequest& request,
                                const std::shared_ptr<HttpExchange>& exchange) {
-  return [exchange, response = Answer(context.model(), request.body())]() mutable {
+  return [exchange, response = Answer(context, request.body())]() mutable {
     exchange->Respond(std::move(response));
   };
 }

@@ -29,9 +29,12 @@ struct ChatMessage {
 
 struct ChatPrompt {
   std::vector<ChatMessage> messages;
-  std::vector<std::string> tools;      // each a JSON text: the tool's `function` object
-  bool add_generation_prompt = true;   // the prompt ends where the assistant's answer begins
-  std::string template_kwargs = "{}";  // JSON object: further variables of the template, such as {"thinking": true}
+  std::vector<std::string> tools;     // each a JSON text: the tool's `function` object
+  bool add_generation_prompt = true;  // the prompt ends where the assistant's answer begins
+  // The answer continues the last message, which is an assistant's and has `prefix`.
+  bool continue_final_message = false;
+  std::string template_kwargs =
+      "{}";  // JSON object: further variables of the template, such as {"thinking": true}
 };
 
 }  // namespace deeprack::coordinator

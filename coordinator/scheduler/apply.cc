@@ -90,7 +90,9 @@ TokenEvent Scheduler::ApplyTo(Sequence& sequence, const model::SequenceResult& r
     if (sequence.request.sampling.uses_penalties()) sequence.counter.AddOutput(result.token);
     ++totals_.generation_tokens;
     const std::vector<TokenId>& stops = sequence.request.stop_token_ids;
-    if (!sequence.request.ignore_eos && std::find(stops.begin(), stops.end(), result.token) != stops.end()) {
+    const bool may_stop =
+        !sequence.request.ignore_eos && sequence.output_size() > sequence.request.min_tokens;
+    if (may_stop && std::find(stops.begin(), stops.end(), result.token) != stops.end()) {
       event.finish = FinishReason::kStop;
       return event;
     }

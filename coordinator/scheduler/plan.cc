@@ -6,6 +6,26 @@
 #include "coordinator/scheduler/scheduler.h"
 
 namespace deeprack::coordinator {
+namespace {
+
+// A token with this bias is never drawn while a token without it can be. The bias is finite, so that sums,
+// penalties and temperatures give finite logits.
+constexpr float kForbidden = -1e30f;
+
+void ForbidTokens(const std::vector<TokenId>& tokens, model::SamplingParams& sampling) {
+  std::vector<std::pair<TokenId, float>>& biases = sampling.logit_bias;
+  for (const TokenId token : tokens) {
+    const auto same = [token](const auto& bias) { return bias.first == token; };
+    const auto found = std::find_if(biases.begin(), biases.end(), same);
+    if (found != biases.end()) {
+      found->second = kForbidden;
+    } else {
+      biases.emplace_back(token, kForbidden);
+    }
+  }
+}
+
+}  // namespace
 
 std::optional<model::StepPlan> Scheduler::Plan() {
   DR_CHECK(in_step_.empty() && !interrupted_);
@@ -84,7 +104,7 @@ void Scheduler::PreemptToFitMessage() {
 // An upper bound on the bytes of this sequence in the plan, without its chunk.
 int64_t Scheduler::PlanBytes(const Sequence& sequence) const {
   return model::MostSequencePlanBytes(BlocksFor(sequence.size()), sequence.counter.size(),
-                                      std::ssize(sequence.request.sampling.logit_bias));
+                                      sequence.request.most_biases());
 }
 
 // An upper bound on the result's bytes when every sequence of the group samples.
@@ -248,6 +268,8 @@ model::SequencePlan Scheduler::PlanOf(const Sequence& sequence) const {
   plan.block_table.assign(blocks.begin(), blocks.begin() + BlocksFor(end));
   plan.sample = end == sequence.size() && sequence.request.max_tokens > 0;
   plan.sampling = sequence.request.sampling;
+  if (plan.sample && sequence.below_min_tokens())
+    ForbidTokens(sequence.request.stop_token_ids, plan.sampling);
   if (plan.sample && plan.sampling.uses_penalties()) plan.token_counts = sequence.counter.counts();
   if (sequence.prompt_logprobs_due()) {
     plan.prompt_logprobs = sequence.request.prompt_logprobs;

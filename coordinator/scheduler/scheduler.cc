@@ -41,15 +41,14 @@ absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request)
         " pages of ", kPageTokens, " tokens): shorten the prompt, or start with more memory for it"));
   }
   const int64_t positions = std::min(limits.positions(), prompt + request.max_tokens);
-  const int64_t bytes =
-      model::MostSequencePlanBytes(BlocksFor(positions), request.sampling.uses_penalties() ? positions : 0,
-                                   std::ssize(request.sampling.logit_bias));
+  const int64_t bytes = model::MostSequencePlanBytes(
+      BlocksFor(positions), request.sampling.uses_penalties() ? positions : 0, request.most_biases());
   if (bytes > limits.plan_bytes_for_sequences()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the request takes up to ", bytes, " bytes of a step's plan, which has ",
-        limits.plan_bytes_for_sequences(), " for sequences (", positions, " tokens, ",
-        request.sampling.uses_penalties() ? "counted for penalties" : "no penalties", ", ",
-        request.sampling.logit_bias.size(), " logit biases): use a smaller max_tokens, or no penalties"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the request takes up to ", bytes, " bytes of a step's plan, which has ",
+                     limits.plan_bytes_for_sequences(), " for sequences (", positions, " tokens, ",
+                     request.sampling.uses_penalties() ? "counted for penalties" : "no penalties", ", ",
+                     request.most_biases(), " logit biases): use a smaller max_tokens, or no penalties"));
   }
   return model::CheckSampling(request.sampling);
 }

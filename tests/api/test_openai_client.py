@@ -129,12 +129,29 @@ def test_a_conversation_goes_on(cluster):
     assert again.usage.prompt_tokens > len(QUESTION)
 
 
+def test_labels_and_whole_answers_are_taken(cluster):
+    first = ask(cluster)
+    messages = [{**QUESTION[0], "name": "Ann"}, first.choices[0].message.model_dump(), {"role": "user", "content": "Why?"}]
+    again = ask(cluster, messages=messages, user="u", metadata={"k": "v"}, store=False, service_tier="default",
+                prompt_cache_key="k", safety_identifier="s", verbosity="low", reasoning_effort="low",
+                parallel_tool_calls=True, max_tokens=2)
+    assert again.usage.completion_tokens == 2
+
+
+def test_min_tokens_and_usage_of_each_chunk(cluster):
+    tokens = ask(cluster).usage.completion_tokens + 5  # the answer ended 5 tokens before
+    chunks = list(ask(cluster, stream=True, max_tokens=tokens, extra_body={"min_tokens": tokens},
+                      stream_options={"include_usage": True, "continuous_usage_stats": True}))
+    so_far = [chunk.usage.completion_tokens for chunk in chunks]
+    assert so_far == sorted(so_far) and so_far[-1] == tokens
+
+
 def test_errors_have_the_clients_types(cluster):
-    with pytest.raises(openai.BadRequestError, match="context"):
-        ask(cluster, max_tokens=10**9)
+    with pytest.raises(openai.BadRequestError, match="the context holds"):
+        ask(cluster, messages=[{"role": "user", "content": "1 + 2 " * 5000}])
     with pytest.raises(openai.NotFoundError, match="not served"):
         ask(cluster, model="gpt-4")
-    with pytest.raises(openai.UnprocessableEntityError, match="temperature"):
+    with pytest.raises(openai.BadRequestError, match="temperature"):
         ask(cluster, temperature=3)
     with pytest.raises(openai.BadRequestError, match="mystery"):
         ask(cluster, extra_body={"mystery": 1})

@@ -19,6 +19,15 @@ int32_t End(const model::SequencePlan& plan) {
   return plan.num_computed + static_cast<int32_t>(plan.token_ids.size());
 }
 
+// The tokens whose bias leaves them no chance.
+std::vector<TokenId> Forbidden(const model::SamplingParams& sampling) {
+  std::vector<TokenId> tokens;
+  for (const auto& [token, bias] : sampling.logit_bias) {
+    if (bias < -1e20f) tokens.push_back(token);
+  }
+  return tokens;
+}
+
 }  // namespace
 
 SimulatedCluster::SimulatedCluster(const SchedulerLimits& limits)
@@ -129,7 +138,7 @@ absl::StatusOr<model::SequenceResult> SimulatedCluster::Run(const model::Sequenc
     }
   }
   DR_RETURN_IF_ERROR(CheckCounts(plan, tokens));
-  if (plan.sample) result.token = NextToken(history, plan.sampling.seed);
+  if (plan.sample) result.token = NextToken(history, plan.sampling.seed, Forbidden(plan.sampling));
   return result;
 }
 

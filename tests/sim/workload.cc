@@ -24,8 +24,12 @@ uint64_t Extend(uint64_t history, TokenId token) {
   return Mix(history + 0x9e3779b97f4a7c15 * (1 + uint64_t(token)));
 }
 
-TokenId NextToken(uint64_t history, uint64_t seed) {
-  return static_cast<TokenId>(Mix(history ^ Mix(seed)) % kVocabulary);
+TokenId NextToken(uint64_t history, uint64_t seed, const std::vector<TokenId>& forbidden) {
+  auto token = static_cast<TokenId>(Mix(history ^ Mix(seed)) % kVocabulary);
+  while (std::find(forbidden.begin(), forbidden.end(), token) != forbidden.end()) {
+    token = (token + 1) % kVocabulary;
+  }
+  return token;
 }
 
 SchedulerLimits RandomLimits(std::mt19937_64& random) {
@@ -60,6 +64,7 @@ Request RandomRequest(const SchedulerLimits& limits, std::mt19937_64& random) {
   if (OneIn(random, 4)) request.prompt_logprobs = Draw(random, 0, 3);
   if (OneIn(random, 3)) request.cache_salt.assign(1, OneIn(random, 2) ? 'a' : 'b');
   request.sampling.seed = static_cast<uint64_t>(Draw(random, 0, 3));
+  if (OneIn(random, 3)) request.min_tokens = Draw(random, 0, request.max_tokens);
   return request;
 }
 
@@ -70,11 +75,13 @@ ExpectedOutput RunAlone(const SchedulerLimits& limits, const Request& request) {
   for (TokenId token : request.prompt) history = Extend(history, token);
   while (output.tokens.size() < static_cast<size_t>(request.max_tokens) &&
          request.prompt.size() + output.tokens.size() < room) {
-    const TokenId token = NextToken(history, request.sampling.seed);
+    const bool may_stop = output.tokens.size() >= static_cast<size_t>(request.min_tokens);
+    const TokenId token =
+        NextToken(history, request.sampling.seed, may_stop ? std::vector<TokenId>() : request.stop_token_ids);
     output.tokens.push_back(token);
     history = Extend(history, token);
     const auto& stops = request.stop_token_ids;
-    if (!request.ignore_eos && std::find(stops.begin(), stops.end(), token) != stops.end()) {
+    if (may_stop && !request.ignore_eos && std::find(stops.begin(), stops.end(), token) != stops.end()) {
       output.finish = FinishReason::kStop;
       break;
     }

@@ -13,7 +13,8 @@ namespace deeprack::coordinator::sim {
 // number.
 inline constexpr uint64_t kEmptyHistory = 0x9e3779b97f4a7c15;
 uint64_t Extend(uint64_t history, TokenId token);
-TokenId NextToken(uint64_t history, uint64_t seed);
+// `forbidden` are tokens that must not be drawn; they are fewer than kVocabulary.
+TokenId NextToken(uint64_t history, uint64_t seed, const std::vector<TokenId>& forbidden = {});
 
 inline constexpr TokenId kVocabulary = 50;
 

@@ -1,11 +1,16 @@
-// docs/API.md has a table under each heading of request_fields.h. The table has exactly the fields of
-// request_fields.h, with the same uses.
-#include <map>
+// docs/API.md has, under each heading of request_fields.h, the table that FieldTableText makes. With the
+// environment variable DEEPRACK_WRITE_PAGES, the test writes the tables into the page before it compares.
+#include <cstdlib>
+#include <fstream>
+#include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
+#include "coordinator/api/json_fields.h"
 #include "coordinator/api/request_fields.h"
 #include "coordinator/api/served_model.h"
 #include "gtest/gtest.h"
@@ -14,46 +19,58 @@
 namespace deeprack::coordinator {
 namespace {
 
-using Fields = std::map<std::string, std::string>;  // name -> first word of the column "use"
+std::string PagePath() { return InSourceTree("docs/API.md"); }
 
-const char* WordOf(FieldUse use) {
-  switch (use) {
-    case FieldUse::kHonoured:
-      return "honoured";
-    case FieldUse::kAccepted:
-      return "accepted";
-    case FieldUse::kRefused:
-      return "refused";
-  }
-  return "";
-}
-
-std::map<std::string, Fields> TablesOfPage() {
-  std::map<std::string, Fields> tables;
-  std::string heading;
-  for (absl::string_view line : absl::StrSplit(ReadTextFile(InSourceTree("docs/API.md")).value(), '\n')) {
-    if (absl::ConsumePrefix(&line, "### ")) {
-      heading = std::string(line);
-    } else if (absl::StartsWith(heading, "Fields of") && absl::ConsumePrefix(&line, "| `")) {
-      const std::vector<std::string> cells = absl::StrSplit(line, '|');
-      EXPECT_EQ(cells.size(), 6u) << line;
-      const std::string name = cells.front().substr(0, cells.front().find('`'));
-      const std::string use(absl::StripAsciiWhitespace(cells.at(4)));
-      const bool is_new = tables[heading].emplace(name, use.substr(0, use.find_first_of(",;: "))).second;
-      EXPECT_TRUE(is_new) << heading << ": " << name << " stands there twice";
+// The page with the lines of `table` under its heading in place of those that are there. Fails if the heading
+// is missing.
+std::string WithTable(const std::string& page, const FieldTable& table) {
+  std::vector<std::string> lines;
+  bool inside = false, found = false, replaced = false;
+  for (const absl::string_view line : absl::StrSplit(page, '\n')) {
+    if (absl::StartsWith(line, "#")) inside = line == "### " + std::string(table.heading);
+    found |= inside;
+    if (!inside || !absl::StartsWith(line, "|")) {
+      lines.emplace_back(line);
+    } else if (!std::exchange(replaced, true)) {
+      const std::string text = FieldTableText(table);
+      lines.push_back(text.substr(0, text.size() - 1));
     }
   }
-  return tables;
+  EXPECT_TRUE(found && replaced) << "docs/API.md has no table under ### " << table.heading;
+  return absl::StrJoin(lines, "\n");
 }
 
-TEST(ApiPage, HasTheFieldsThatTheParsersKnow) {
-  std::map<std::string, Fields> known;
+TEST(ApiPage, HasTheTablesOfTheFieldsThatTheParsersKnow) {
+  const std::string page = ReadTextFile(PagePath()).value();
+  std::string wanted = page;
+  for (const FieldTable* table : AllFieldTables()) wanted = WithTable(wanted, *table);
+  if (std::getenv("DEEPRACK_WRITE_PAGES") != nullptr) {
+    std::ofstream(PagePath(), std::ios::binary) << wanted;
+  } else {
+    EXPECT_TRUE(wanted == page)
+        << "write the tables: DEEPRACK_WRITE_PAGES=1 build/tests/api_test --gtest_filter='ApiPage.*'";
+  }
+}
+
+TEST(RequestFields, StandOnceInATableAndSayWhy) {
   for (const FieldTable* table : AllFieldTables()) {
+    std::set<std::string_view> names;
     for (const RequestField& field : table->fields) {
-      known[std::string(table->heading)].emplace(field.name, WordOf(field.use));
+      EXPECT_TRUE(names.insert(field.name).second)
+          << table->heading << ": " << field.name << " stands there twice";
+      EXPECT_TRUE(Json::accept("[" + std::string(field.allowed) + "]")) << field.name;
+      EXPECT_EQ(field.use == FieldUse::kRefused, !field.why.empty()) << field.name;
     }
   }
-  EXPECT_EQ(TablesOfPage(), known);
+}
+
+TEST(RequestFields, NoFieldIsInBothTablesOfARequest) {
+  for (const RequestObject* kind : {&kChatRequest, &kCompletionRequest, &kTokenizeChat, &kTokenizeText,
+                                    &kAssistantMessage, &kToolMessage}) {
+    for (const RequestField& field : kind->shared->fields) {
+      for (const RequestField& own : kind->own->fields) EXPECT_NE(own.name, field.name) << kind->own->heading;
+    }
+  }
 }
 
 }  // namespace

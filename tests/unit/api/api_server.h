@@ -16,6 +16,7 @@
 namespace deeprack::coordinator {
 
 struct ApiServerOptions {
+  bool ignore_unknown_fields = false;
   std::string script = "2 and 2\n</think>\n\n4";
   int32_t max_context = 512;
   int32_t max_waiting = 64;
@@ -28,7 +29,7 @@ struct ApiServerOptions {
 class ApiServer {
  public:
   explicit ApiServer(ApiServerOptions options = {})
-      : context_(MakeByteModel(options.max_context), &clock_, options.events),
+      : context_(MakeByteModel(options.max_context, options.ignore_unknown_fields), &clock_, options.events),
         executor_(ByteTokenizer().Ids(options.script)) {
     limits_ = {.max_sequences = options.max_sequences,
                .max_waiting = options.max_waiting,

@@ -9,7 +9,7 @@
 
 namespace deeprack::coordinator {
 
-inline std::shared_ptr<ServedModel> MakeByteModel(int32_t max_context = 512) {
+inline std::shared_ptr<ServedModel> MakeByteModel(int32_t max_context = 512, bool ignore_unknown_fields = false) {
   auto model = std::make_shared<ServedModel>();
   model->name = "bytes";
   auto tokenizer = std::make_unique<ByteTokenizer>();
@@ -21,6 +21,7 @@ inline std::shared_ptr<ServedModel> MakeByteModel(int32_t max_context = 512) {
   model->eos_token_ids = {ByteTokenizer::kEos};
   model->bos_token_id = ByteTokenizer::kBos;
   model->max_context = max_context;
+  model->ignore_unknown_fields = ignore_unknown_fields;
   return model;
 }
 

@@ -1,4 +1,4 @@
-// Workers for tests. Every sequence generates the same script and then ends.
+// Workers for tests. Every sequence generates the same script and then ends. A forbidden token becomes an x.
 #pragma once
 
 #include <condition_variable>
@@ -68,6 +68,9 @@ class ScriptedExecutor final : public StepExecutor {
     if (!plan.sample) return result;
     const size_t said = said_[plan.sequence]++;
     result.token = said < script_.size() ? script_[said] : ByteTokenizer::kEos;
+    for (const auto& [token, bias] : plan.sampling.logit_bias) {
+      if (token == result.token && bias < -1e20f) result.token = 'x';
+    }
     if (plan.sampling.top_logprobs >= 0) result.logprobs = Logprobs(result.token, plan.sampling.top_logprobs);
     return result;
   }

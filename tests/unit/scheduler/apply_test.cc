@@ -32,6 +32,41 @@ TEST(Finish, IgnoreEosGoesOnToMaxTokens) {
   EXPECT_EQ(events[6].finish, FinishReason::kLength);
 }
 
+// The stop tokens among the biased tokens, and their biases, while a sequence is below min_tokens.
+TEST(MinTokens, StopTokensAreForbiddenUntilThen) {
+  Scheduler scheduler(SmallLimits(), 1);
+  Request request = MakeRequest(10, 7);
+  request.stop_token_ids = {5, 8};
+  request.min_tokens = 2;
+  request.sampling.logit_bias = {{3, 1.0f}, {8, 2.0f}};
+  ASSERT_TRUE(scheduler.Add(1, request).ok());
+  using Biases = std::vector<std::pair<TokenId, float>>;
+  std::vector<Biases> seen;
+  std::vector<TokenEvent> events;
+  while (auto plan = scheduler.Plan()) {
+    seen.push_back(plan->sequences[0].sampling.logit_bias);
+    events.push_back(scheduler.Apply(Answer(*plan)).value().at(0));  // the model always says 5
+  }
+  const Biases forbidden = {{3, 1.0f}, {8, -1e30f}, {5, -1e30f}};
+  const Biases as_asked = {{3, 1.0f}, {8, 2.0f}};
+  EXPECT_THAT(seen, testing::ElementsAre(forbidden, forbidden, as_asked));
+  ASSERT_EQ(events.size(), 3u);  // a 5 below min_tokens does not end the sequence
+  EXPECT_EQ(events[1].finish, FinishReason::kNone);
+  EXPECT_EQ(events[2].finish, FinishReason::kStop);
+}
+
+TEST(MinTokens, ChunksThatDrawNoTokenForbidNone) {
+  Scheduler scheduler(SmallLimits(), 1);
+  Request request = MakeRequest(300, 1);
+  request.stop_token_ids = {5};
+  request.min_tokens = 1;
+  ASSERT_TRUE(scheduler.Add(1, request).ok());
+  const auto first = scheduler.Plan();
+  EXPECT_TRUE(first->sequences[0].sampling.logit_bias.empty());
+  ASSERT_TRUE(scheduler.Apply(Answer(*first)).ok());
+  EXPECT_EQ(scheduler.Plan()->sequences[0].sampling.logit_bias.size(), 1u);
+}
+
 TEST(Finish, AtTheEndOfTheContextOrOfTheCache) {
   for (int32_t blocks : {16, 1}) {
     SchedulerLimits limits = SmallLimits();
