@@ -11,9 +11,22 @@
 namespace deeprack::coordinator {
 namespace {
 
+constexpr ErrorShape kAnthropic = ErrorShape::kAnthropic;
+
 constexpr Route kRoutes[] = {
     {.method = "POST", .path = "/v1/chat/completions", .read = ChatCompletions, .generates = true},
     {.method = "POST", .path = "/v1/completions", .read = Completions, .generates = true},
+    {.method = "POST", .path = "/v1/messages", .read = Messages, .errors = kAnthropic, .generates = true},
+    {.method = "POST", .path = "/v1/messages/count_tokens", .read = CountMessageTokens, .errors = kAnthropic},
+    {.method = "POST",
+     .path = "/anthropic/v1/messages",
+     .read = Messages,
+     .errors = kAnthropic,
+     .generates = true},
+    {.method = "POST",
+     .path = "/anthropic/v1/messages/count_tokens",
+     .read = CountMessageTokens,
+     .errors = kAnthropic},
     {.method = "GET", .path = "/v1/models", .direct = Models},
     {.method = "GET", .path = "/v1/models/{id*}", .direct = Models},
     {.method = "POST", .path = "/tokenize", .read = Tokenize},

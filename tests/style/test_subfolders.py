@@ -32,6 +32,7 @@ ALLOWED_INSIDE = {
     # HTTP -> text -> scheduler -> dispatch; membership decides nothing about requests.
     "coordinator": {"coordinator/*"},
     "coordinator/api": {"coordinator/access", "coordinator/chat", "coordinator/dispatch", "coordinator/request", "coordinator/tokenizer"},
+    "coordinator/api/anthropic": {"coordinator/api", "coordinator/chat"},
     "coordinator/chat": {"coordinator/tokenizer"},
     "coordinator/dispatch": {"coordinator/request", "coordinator/scheduler"},
     "coordinator/membership": {"coordinator/placement"},

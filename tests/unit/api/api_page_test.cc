@@ -1,5 +1,6 @@
-// docs/API.md has, under each heading of request_fields.h, the table that FieldTableText makes. With the
-// environment variable DEEPRACK_WRITE_PAGES, the test writes the tables into the page before it compares.
+// docs/API.md has, under each heading of request_fields.h and of other folders' fields, the table that
+// FieldTableText makes. With the environment variable DEEPRACK_WRITE_PAGES, the test writes the tables into
+// the page before it compares.
 #include <cstdlib>
 #include <fstream>
 #include <set>
@@ -10,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "coordinator/api/anthropic/message_fields.h"
 #include "coordinator/api/json_fields.h"
 #include "coordinator/api/request_fields.h"
 #include "coordinator/api/served_model.h"
@@ -40,10 +42,19 @@ std::string WithTable(const std::string& page, const FieldTable& table) {
   return absl::StrJoin(lines, "\n");
 }
 
+// The tables of every API.
+std::vector<const FieldTable*> EveryTable() {
+  std::vector<const FieldTable*> all;
+  for (const auto& tables : {AllFieldTables(), anthropic::MessageFieldTables()}) {
+    all.insert(all.end(), tables.begin(), tables.end());
+  }
+  return all;
+}
+
 TEST(ApiPage, HasTheTablesOfTheFieldsThatTheParsersKnow) {
   const std::string page = ReadTextFile(PagePath()).value();
   std::string wanted = page;
-  for (const FieldTable* table : AllFieldTables()) wanted = WithTable(wanted, *table);
+  for (const FieldTable* table : EveryTable()) wanted = WithTable(wanted, *table);
   if (std::getenv("DEEPRACK_WRITE_PAGES") != nullptr) {
     std::ofstream(PagePath(), std::ios::binary) << wanted;
   } else {
@@ -53,7 +64,7 @@ TEST(ApiPage, HasTheTablesOfTheFieldsThatTheParsersKnow) {
 }
 
 TEST(RequestFields, StandOnceInATableAndSayWhy) {
-  for (const FieldTable* table : AllFieldTables()) {
+  for (const FieldTable* table : EveryTable()) {
     std::set<std::string_view> names;
     for (const RequestField& field : table->fields) {
       EXPECT_TRUE(names.insert(field.name).second)

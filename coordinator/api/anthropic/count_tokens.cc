@@ -1,0 +1,28 @@
+// POST /v1/messages/count_tokens: the prompt fields of /v1/messages -> {"input_tokens"}. Generates nothing,
+// and works before the model is loaded.
+#include <utility>
+
+#include "coordinator/api/answer_json.h"
+#include "coordinator/api/anthropic/messages_request.h"
+#include "coordinator/api/endpoints.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+HttpResponse Answer(const std::variant<int64_t, ApiError>& counted) {
+  if (const ApiError* error = std::get_if<ApiError>(&counted)) {
+    return ErrorResponse(*error, ErrorShape::kAnthropic);
+  }
+  return JsonResponse({{"input_tokens", std::get<int64_t>(counted)}});
+}
+
+}  // namespace
+
+std::function<void()> CountMessageTokens(ApiContext& context, const ApiRequest& http,
+                                         const std::shared_ptr<HttpExchange>& exchange) {
+  return [exchange, response = Answer(anthropic::CountPromptTokens(http.body(), context.model()))]() mutable {
+    exchange->Respond(std::move(response));
+  };
+}
+
+}  // namespace deeprack::coordinator

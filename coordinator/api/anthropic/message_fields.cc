@@ -1,0 +1,198 @@
+#include "coordinator/api/anthropic/message_fields.h"
+
+namespace deeprack::coordinator::anthropic {
+namespace {
+
+using View = std::string_view;
+
+constexpr RequestField Honoured(View name, View type, View absent = "none", View range = "", View note = "") {
+  return {.name = name, .type = type, .absent = absent, .range = range, .note = note};
+}
+
+constexpr RequestField Label(View name, View note = "") {
+  return {.name = name, .use = FieldUse::kAccepted, .note = note};
+}
+
+constexpr RequestField Refused(View name, View why, View allowed = "null") {
+  return {.name = name, .use = FieldUse::kRefused, .why = why, .allowed = allowed};
+}
+
+// Notes and reasons that several fields share.
+constexpr View kCached = "every prefix is cached";
+constexpr View kGrammars = "answers follow no grammar or schema in this version";
+constexpr View kNoConversations = "the server keeps no conversations";
+constexpr View kToolsets = "toolsets are Anthropic's";
+
+constexpr RequestField kPromptFields[] = {
+    Honoured("model", "string", "the served model", "the served model", "any other name is 404"),
+    Honoured("messages", "array of objects", "required", "1 to 100000 messages"),
+    Honoured("system", "string or array of text blocks", "none", "at most 4096 blocks"),
+    Honoured("tools", "array of objects", "none", "at most 1024"),
+    Honoured("tool_choice", "object", "`{\"type\": \"auto\"}`"),
+    Honoured("thinking", "object", "the template's own choice"),
+    Honoured("output_config", "object", "none"),
+    Honoured("context_management", "object", "none"),
+    Label("cache_control", kCached),
+    Label("user_profile_id"),
+    Label("anthropic_version"),
+    Label("anthropic_beta"),
+    Refused("speed", "there is one speed", "\"standard\""),
+    Refused("output_format", kGrammars),
+    Refused("mcp_servers", "the server calls no tools", "[]"),
+};
+
+constexpr RequestField kCreateFields[] = {
+    Honoured("max_tokens", "integer", "required", "at least 0", "cut to the rest of the context"),
+    Honoured("stop_sequences", "array of strings", "none", "at most 16 strings of 1 to 256 bytes"),
+    Honoured("temperature", "number", "the model's `generation_config.json`, else 1", "0 to 2",
+             "0 takes the most likely token"),
+    Honoured("top_p", "number", "the model's `generation_config.json`, else 1", "0 to 1",
+             "0 takes the most likely token"),
+    Honoured("top_k", "integer", "the model's `generation_config.json`, else 0", "-1 to 2147483647",
+             "0 and -1: all tokens"),
+    Honoured("stream", "boolean", "false"),
+    Label("metadata"),
+    Label("service_tier", "there is one tier"),
+    Label("inference_geo"),
+    Label("diagnostics"),
+    Label("billing_policy"),
+    Refused("container", "the server runs no code"),
+    Refused("compaction", kNoConversations),
+    Refused("thread", kNoConversations),
+};
+
+constexpr RequestField kMessageFields[] = {
+    Honoured("role", "string", "required", "`user`, `assistant`, `system`"),
+    Honoured("content", "string or array of blocks", "required", "at most 4096 blocks"),
+};
+
+constexpr RequestField kTextFields[] = {
+    Honoured("type", "string", "required", "`text`"),
+    Honoured("text", "string", "required", "", "special tokens in the text stay text"),
+    Label("cache_control", kCached),
+    Label("citations"),
+};
+
+constexpr RequestField kThinkingBlockFields[] = {
+    Honoured("type", "string", "required", "`thinking`"),
+    Honoured("thinking", "string", "required", "",
+             "the template keeps or drops past thoughts by its own rule"),
+    Label("signature", "signatures are not checked"),
+    Label("cache_control", kCached),
+};
+
+constexpr RequestField kRedactedThinkingFields[] = {
+    Honoured("type", "string", "required", "`redacted_thinking`"),
+    Label("data", "the block has no text for this model"),
+};
+
+constexpr RequestField kToolUseFields[] = {
+    Honoured("type", "string", "required", "`tool_use`"),
+    Honoured("id", "string", "required"),
+    Honoured("name", "string", "required", "not empty"),
+    Honoured("input", "object", "`{}`"),
+    Label("cache_control", kCached),
+    Label("caller"),
+    Refused("toolset_name", kToolsets),
+};
+
+constexpr RequestField kToolResultFields[] = {
+    Honoured("type", "string", "required", "`tool_result`"),
+    Honoured("tool_use_id", "string", "required"),
+    Honoured("content", "string or array of blocks", "empty",
+             "blocks of the types `text` and `tool_reference`"),
+    Honoured("is_error", "boolean", "false", "", "`Error: ` stands before the content"),
+    Label("cache_control", kCached),
+    Refused("toolset_name", kToolsets),
+};
+
+constexpr RequestField kToolReferenceFields[] = {
+    Honoured("type", "string", "required", "`tool_reference`"),
+    Honoured("tool_name", "string", "required", "", "the name is the text of the result"),
+    Label("cache_control", kCached),
+};
+
+constexpr RequestField kToolFields[] = {
+    Honoured("type", "string", "`custom`", "`custom`",
+             "tools of Anthropic's, such as `web_search_20250305`, are refused"),
+    Honoured("name", "string", "required", "not empty"),
+    Honoured("description", "string", "none"),
+    Honoured("input_schema", "object", "required"),
+    Label("cache_control", kCached),
+    Label("strict", "the arguments are what the model writes"),
+    Label("defer_loading", "the prompt describes every tool"),
+    Label("eager_input_streaming", "arguments come as they are written"),
+    Label("input_examples"),
+    Label("allowed_callers"),
+};
+
+constexpr RequestField kToolChoiceFields[] = {
+    Honoured("type", "string", "required", "`auto`, `none`", "`any` and `tool` are refused"),
+    Honoured("disable_parallel_tool_use", "boolean", "false", "",
+             "of several calls, the first is part of the answer"),
+};
+
+constexpr RequestField kThinkingFields[] = {
+    Honoured("type", "string", "required", "`enabled`, `disabled`, `adaptive`, `between_tools`",
+             "where the model's template has a variable `thinking` or `enable_thinking`: `disabled` makes it "
+             "false, the others true"),
+    Label("budget_tokens", "bound the answer with `max_tokens`"),
+    Label("display", "thoughts are always shown"),
+};
+
+constexpr RequestField kOutputConfigFields[] = {
+    Honoured("effort", "string", "none", "", "where the model's template has a variable `reasoning_effort`"),
+    Refused("format", kGrammars),
+    Label("task_budget", "bound the answer with `max_tokens`"),
+};
+
+constexpr RequestField kContextManagementFields[] = {
+    Honoured("edits", "array of objects", "none", "at most 64, of types `clear_thinking_...`",
+             "the template keeps or drops past thoughts by its own rule"),
+};
+
+constexpr FieldTable kPromptTable = {"Fields of both Messages endpoints", kPromptFields};
+constexpr FieldTable kCreateTable = {"Fields of /v1/messages alone", kCreateFields};
+constexpr FieldTable kMessageTable = {"Fields of a message in /v1/messages", kMessageFields};
+constexpr FieldTable kTextTable = {"Fields of a text block", kTextFields};
+constexpr FieldTable kThinkingBlockTable = {"Fields of a thinking block", kThinkingBlockFields};
+constexpr FieldTable kRedactedThinkingTable = {"Fields of a redacted_thinking block",
+                                               kRedactedThinkingFields};
+constexpr FieldTable kToolUseTable = {"Fields of a tool_use block", kToolUseFields};
+constexpr FieldTable kToolResultTable = {"Fields of a tool_result block", kToolResultFields};
+constexpr FieldTable kToolReferenceTable = {"Fields of a tool_reference block", kToolReferenceFields};
+constexpr FieldTable kToolTable = {"Fields of a tool in /v1/messages", kToolFields};
+constexpr FieldTable kToolChoiceTable = {"Fields of tool_choice in /v1/messages", kToolChoiceFields};
+constexpr FieldTable kThinkingTable = {"Fields of thinking in /v1/messages", kThinkingFields};
+constexpr FieldTable kOutputConfigTable = {"Fields of output_config in /v1/messages", kOutputConfigFields};
+constexpr FieldTable kContextManagementTable = {"Fields of context_management in /v1/messages",
+                                                kContextManagementFields};
+
+constexpr const FieldTable* kTables[] = {
+    &kPromptTable,       &kCreateTable,           &kMessageTable,
+    &kTextTable,         &kThinkingBlockTable,    &kRedactedThinkingTable,
+    &kToolUseTable,      &kToolResultTable,       &kToolReferenceTable,
+    &kToolTable,         &kToolChoiceTable,       &kThinkingTable,
+    &kOutputConfigTable, &kContextManagementTable};
+
+}  // namespace
+
+const RequestObject kMessagesRequest = {&kCreateTable, &kPromptTable};
+const RequestObject kCountTokensRequest = {&kPromptTable};
+// Clients send back whole messages, with the fields that their libraries add.
+const RequestObject kMessage = {&kMessageTable, nullptr, /*unknown_are_labels=*/true};
+const RequestObject kTextBlock = {&kTextTable, nullptr, /*unknown_are_labels=*/true};
+const RequestObject kThinkingBlock = {&kThinkingBlockTable, nullptr, /*unknown_are_labels=*/true};
+const RequestObject kRedactedThinkingBlock = {&kRedactedThinkingTable, nullptr, /*unknown_are_labels=*/true};
+const RequestObject kToolUseBlock = {&kToolUseTable, nullptr, /*unknown_are_labels=*/true};
+const RequestObject kToolResultBlock = {&kToolResultTable, nullptr, /*unknown_are_labels=*/true};
+const RequestObject kToolReferenceBlock = {&kToolReferenceTable, nullptr, /*unknown_are_labels=*/true};
+const RequestObject kTool = {&kToolTable};
+const RequestObject kToolChoice = {&kToolChoiceTable};
+const RequestObject kThinking = {&kThinkingTable};
+const RequestObject kOutputConfig = {&kOutputConfigTable};
+const RequestObject kContextManagement = {&kContextManagementTable};
+
+std::span<const FieldTable* const> MessageFieldTables() { return kTables; }
+
+}  // namespace deeprack::coordinator::anthropic
