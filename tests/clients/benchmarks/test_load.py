@@ -17,9 +17,11 @@ def run(*command, folder):
 
 
 def test_guidellm(endless, tmp_path):
-    run("guidellm", "benchmark", "--target", endless.url, "--model", MODEL, "--profile", "concurrent", "--rate", "4",
-        "--max-seconds", "20", "--data", "prompt_tokens=64,output_tokens=32", "--processor", endless.folder,
-        "--output-path", tmp_path / "report.json", "--disable-console-interactive", folder=tmp_path)
+    run("guidellm", "run", "--backend", f"kind=openai_http,target={endless.url},model={MODEL}",
+        "--profile", "kind=concurrent,streams=4", "--constraint", "kind=max_duration,seconds=20",
+        "--data", "kind=synthetic_text,prompt_tokens=64,output_tokens=32", "--tokenizer",
+        f"kind=huggingface_auto,model={endless.folder}", "--output", f"kind=json,path={tmp_path / 'report.json'}",
+        "--disable-console-interactive", folder=tmp_path)
     benchmark, = json.loads((tmp_path / "report.json").read_text())["benchmarks"]
     totals = benchmark["metrics"]["request_totals"]
     assert totals["successful"] > 10 and totals["errored"] == 0

@@ -15,4 +15,4 @@ def test_perf(endless, tmp_path):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     summary = json.loads(next(tmp_path.rglob("benchmark_summary.json")).read_text())
-    assert summary["Succeed requests"] == 20 and summary["Failed requests"] == 0
+    assert summary["Success Requests"] == 20 and summary["Failed Requests"] == 0
