@@ -58,12 +58,13 @@ def proxy(answers, tmp_path_factory):
     process = subprocess.Popen([sys.executable, "-m", "litellm.proxy.proxy_cli", "--config", str(config), "--port", str(port),
                                 "--host", "127.0.0.1"], stdout=log, stderr=log, cwd=folder)
     url = f"http://127.0.0.1:{port}"
-    for _ in range(600):
+    deadline = time.monotonic() + 300
+    while True:
         try:
             urllib.request.urlopen(url + "/health/liveliness", timeout=5)
             break
         except OSError:
-            assert process.poll() is None, (folder / "log").read_text()
+            assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
             time.sleep(0.2)
     yield url
     process.terminate()
