@@ -23,6 +23,7 @@ def client(answers):
 
 def test_models(client):
     assert [model.id for model in client.models.list()] == [MODEL]
+    assert client.models.retrieve(MODEL).id == MODEL
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("another/model")
 
