@@ -49,6 +49,7 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadModel(const Settings& options, 
   DR_RETURN_IF_ERROR(model::ValidateLayout(config, options.layout()));
   return LoadServedModel({.path = options.model,
                           .name = options.served_model_name,
+                          .chat_template = options.chat_template,
                           .max_context = options.max_context,
                           .max_logprobs = options.max_logprobs,
                           .use_generation_config = options.generation_config,

@@ -240,6 +240,12 @@ Rows HttpRows() {
        .section = kSection,
        .programs = kServe | kCoordinator,
        .help = "The model's name in the API. Without it: the name of the model's folder or file."},
+      {.name = "chat-template",
+       .field = &Settings::chat_template,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .help = "A file with a Jinja template that renders the messages of a chat. Without it: the model's own "
+               "template, and for DeepSeek R1's first template its corrected form."},
       {.name = "generation-config",
        .field = &Settings::generation_config,
        .section = kSection,

@@ -41,6 +41,7 @@ struct Settings {
   int32_t max_connections = 1024;
   double keep_alive_seconds = 10;
   std::string served_model_name;
+  std::string chat_template;
   bool generation_config = true;
   std::string unknown_fields = "refuse";
 

@@ -33,6 +33,33 @@ absl::StatusOr<bool> ReadAddBos(const std::string& model) {
   return found == config.end() || !found->is_boolean() || found->get<bool>();
 }
 
+// The file's text; empty if there is no such file.
+absl::StatusOr<std::string> ReadIfThere(const std::filesystem::path& path) {
+  absl::StatusOr<std::string> text = ReadTextFile(path.string());
+  if (absl::IsNotFound(text.status())) return std::string();
+  return text;
+}
+
+// The template that the user names, or the model's own. Special tokens are the model's in both cases.
+absl::StatusOr<ChatTemplateText> ReadChatTemplate(const std::string& model, const std::string& chosen_file) {
+  ChatTemplateText found;
+  if (model::IsGgufPath(model)) {
+    DR_ASSIGN_OR_RETURN(const model::GgufModel gguf, model::GgufModel::Open(model));
+    found = FindChatTemplate(gguf);
+  } else {
+    const std::filesystem::path folder = model;
+    DR_ASSIGN_OR_RETURN(const std::string config, ReadIfThere(folder / "tokenizer_config.json"));
+    DR_ASSIGN_OR_RETURN(const std::string jinja, ReadIfThere(folder / "chat_template.jinja"));
+    DR_ASSIGN_OR_RETURN(found, FindChatTemplate(config, jinja));
+  }
+  if (chosen_file.empty()) return found;
+  DR_ASSIGN_OR_RETURN(found.text, ReadTextFile(chosen_file));
+  found.with_tools.clear();
+  found.origin = chosen_file;
+  found.chosen_by_user = true;
+  return found;
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_bytes) {
@@ -58,7 +85,9 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOp
   served->name = options.name.empty() ? model::ModelNameOf(options.path) : options.name;
 
   DR_ASSIGN_OR_RETURN(served->tokenizer, Tokenizer::Load(options.path));
-  absl::StatusOr<ChatTemplate> chat = ChatTemplate::Create(served->tokenizer.get());
+  DR_ASSIGN_OR_RETURN(const ChatTemplateText chat_text, ReadChatTemplate(options.path, options.chat_template));
+  absl::StatusOr<ChatTemplate> chat = ChatTemplate::Create(served->tokenizer.get(), chat_text);
+  if (!chat.ok() && !absl::IsFailedPrecondition(chat.status())) return chat.status();
   if (chat.ok()) served->chat_template = *std::move(chat);
   DR_ASSIGN_OR_RETURN(const bool add_bos, ReadAddBos(options.path));
   if (add_bos) served->bos_token_id = static_cast<TokenId>(config.bos_token_id);

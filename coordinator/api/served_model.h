@@ -21,7 +21,7 @@ inline constexpr int32_t kDefaultMaxLogprobs = 20;  // as OpenAI
 struct ServedModel {
   std::string name;  // the id in /v1/models
   std::unique_ptr<const Tokenizer> tokenizer;
-  std::optional<ChatTemplate> chat_template;  // absent: the tokenizer has no chat tokens
+  std::optional<ChatTemplate> chat_template;  // absent: the model has no template and no tokens of R1's chats
   model::GenerationDefaults defaults;
   std::vector<TokenId> eos_token_ids;
   std::optional<TokenId> bos_token_id;  // absent: text prompts do not begin with bos
@@ -38,6 +38,7 @@ struct ServedModel {
 struct ServedModelOptions {
   std::string path;
   std::string name;         // empty: model::ModelNameOf
+  std::string chat_template;  // a file with a Jinja template; empty: the model's own template
   int32_t max_context = 0;  // 0: the config's max_position_embeddings
   int32_t max_logprobs = kDefaultMaxLogprobs;
   bool use_generation_config = true;
@@ -47,7 +48,7 @@ struct ServedModelOptions {
 };
 
 // `config` is the model's config.json, read before. Reads tokenizer.json, and if they are there
-// tokenizer_config.json and generation_config.json; from a GGUF, the metadata of the same meaning. Errors
+// tokenizer_config.json, chat_template.jinja and generation_config.json; from a GGUF, the metadata of the same meaning. Errors
 // name the file.
 absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOptions& options,
                                                              const model::ModelConfig& config);

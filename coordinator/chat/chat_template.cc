@@ -1,76 +1,19 @@
 #include "coordinator/chat/chat_template.h"
 
-#include <cstdint>
 #include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "coordinator/chat/builtin_template.h"
+#include "coordinator/chat/template_probe.h"
+#include "nlohmann/json.hpp"
 
 namespace deeprack::coordinator {
 namespace {
 
 constexpr std::string_view kThinkBegin = "<think>";
 constexpr std::string_view kThinkEnd = "</think>";
-
-// Collects the prompt's ids. The text between two control tokens is encoded at once, because BPE may merge
-// across its parts.
-class PromptWriter {
- public:
-  explicit PromptWriter(const Tokenizer* tokenizer) : tokenizer_(tokenizer) {}
-
-  void Text(std::string_view text) { pending_.append(text); }
-
-  void Control(TokenId id) {
-    Flush();
-    ids_.push_back(id);
-  }
-
-  // Appends the id if the vocabulary has the token, else its text.
-  void Control(const std::optional<TokenId>& id, std::string_view text) { id ? Control(*id) : Text(text); }
-
-  absl::StatusOr<std::vector<TokenId>> Finish() && {
-    Flush();
-    if (!status_.ok()) return status_;
-    return std::move(ids_);
-  }
-
- private:
-  void Flush() {
-    if (pending_.empty() || !status_.ok()) return;
-    absl::StatusOr<std::vector<TokenId>> ids = tokenizer_->Encode(pending_, /*allow_special=*/false);
-    pending_.clear();
-    if (!ids.ok()) {
-      status_ = ids.status();
-      return;
-    }
-    ids_.insert(ids_.end(), ids->begin(), ids->end());
-  }
-
-  const Tokenizer* tokenizer_;
-  std::string pending_;
-  std::vector<TokenId> ids_;
-  absl::Status status_;
-};
-
-std::string SystemText(std::span<const ChatMessage> messages, std::span<const std::string> tools) {
-  std::string text;
-  bool first = true;
-  for (const ChatMessage& message : messages) {
-    if (message.role != ChatRole::kSystem) continue;
-    if (!first) text += "\n\n";
-    text += *message.content;
-    first = false;
-  }
-  if (tools.empty()) return text;
-  if (!text.empty()) text += "\n\n";
-  text +=
-      "## Tools\n\nYou may call these functions. To call one, write a tool call: the function's name, then "
-      "its "
-      "arguments as a JSON object that fits the function's parameters.\n";
-  for (const std::string& tool : tools) absl::StrAppend(&text, "\n```json\n", tool, "\n```\n");
-  return text;
-}
 
 absl::Status CheckMessages(std::span<const ChatMessage> messages) {
   if (messages.empty())
@@ -92,173 +35,227 @@ absl::Status CheckMessages(std::span<const ChatMessage> messages) {
   return absl::OkStatus();
 }
 
-// Renders one conversation. The members after_tool_, calls_opened_ and outputs_opened_ are the template's
-// flags.
-class Renderer {
- public:
-  Renderer(const ChatTokens& tokens, PromptWriter* out) : tokens_(tokens), out_(*out) {}
+absl::Status CannotRender(const absl::Status& error) {
+  return absl::Status(error.code(),
+                      absl::StrCat("the chat template cannot render the messages: ", error.message()));
+}
 
-  // Returns true if <think> is open at the end.
-  bool Render(std::span<const ChatMessage> messages, std::span<const std::string> tools,
-              bool generation_prompt) {
-    out_.Control(tokens_.bos);
-    out_.Text(SystemText(messages, tools));
-    bool in_reasoning = false;
-    for (const ChatMessage& message : messages) {
-      switch (message.role) {
-        case ChatRole::kSystem:
-          break;
-        case ChatRole::kUser:
-          after_tool_ = false;
-          out_.Control(tokens_.user);
-          out_.Text(*message.content);
-          break;
-        case ChatRole::kAssistant:
-          if (message.prefix) {
-            return RenderPrefix(*message.content);
-          } else if (!message.tool_calls.empty()) {
-            RenderCalls(message);
-          } else {
-            RenderAnswer(*message.content);
-          }
-          break;
-        case ChatRole::kTool:
-          RenderToolOutput(*message.content);
-          break;
-      }
-    }
-    if (after_tool_) {
-      out_.Control(tokens_.tool_outputs_end, "<｜tool▁outputs▁end｜>");
-    } else if (generation_prompt) {
-      out_.Control(tokens_.assistant);
-      out_.Control(tokens_.think_begin, kThinkBegin);
-      out_.Text("\n");
-      in_reasoning = true;
-    }
-    return in_reasoning;
+// The text without white space at its end; true if `part`, written by the template, stands there.
+bool EndsWith(const jinja::Text& text, std::string_view part) {
+  const size_t end = jinja::Strip(text.bytes(), nullptr, false, true).end;
+  if (end < part.size() || std::string_view(text.bytes()).substr(end - part.size(), part.size()) != part)
+    return false;
+  for (const jinja::Text::Run& run : text.runs()) {
+    if (run.end > end - part.size()) return run.end >= end && run.origin == jinja::Origin::kTemplate;
   }
+  return false;
+}
 
- private:
-  void RenderAnswer(std::string_view content) {
-    if (after_tool_) {
-      out_.Control(tokens_.tool_outputs_end, "<｜tool▁outputs▁end｜>");
-      after_tool_ = false;
-    } else {
-      out_.Control(tokens_.assistant);
-      if (const size_t end = content.rfind(kThinkEnd); end != content.npos) {
-        content.remove_prefix(end + kThinkEnd.size());
-      }
-    }
-    out_.Text(content);
-    out_.Control(tokens_.eos);
+std::vector<ByteRange> TemplateRanges(const jinja::Text& text) {
+  std::vector<ByteRange> ranges;
+  size_t begin = 0;
+  for (const jinja::Text::Run& run : text.runs()) {
+    if (run.origin == jinja::Origin::kTemplate) ranges.push_back({begin, run.end});
+    begin = run.end;
   }
+  return ranges;
+}
 
-  // Renders the beginning of the answer. If it starts with <think>, its think tags become control tokens.
-  bool RenderPrefix(std::string_view content) {
-    if (after_tool_) {
-      out_.Control(tokens_.tool_outputs_end, "<｜tool▁outputs▁end｜>");
-    } else {
-      out_.Control(tokens_.assistant);
-    }
-    bool in_reasoning = false;
-    if (content.substr(0, kThinkBegin.size()) == kThinkBegin) {
-      content.remove_prefix(kThinkBegin.size());
-      out_.Control(tokens_.think_begin, kThinkBegin);
-      in_reasoning = true;
-      if (const size_t end = content.find(kThinkEnd); end != content.npos) {
-        out_.Text(content.substr(0, end));
-        out_.Control(tokens_.think_end, kThinkEnd);
-        content.remove_prefix(end + kThinkEnd.size());
-        in_reasoning = false;
-      }
-    }
-    out_.Text(content);
-    return in_reasoning;
+// The variables, with those that switch reasoning on, unless they are set.
+std::string WithThinking(const std::string& template_kwargs) {
+  auto variables = nlohmann::ordered_json::parse(template_kwargs, nullptr, /*allow_exceptions=*/false);
+  if (!variables.is_object()) return template_kwargs;
+  for (const char* name : {"thinking", "enable_thinking"}) {
+    if (!variables.contains(name)) variables[name] = true;
   }
+  return variables.dump();
+}
 
-  void RenderCalls(const ChatMessage& message) {
-    after_tool_ = false;
-    for (const ToolCall& call : message.tool_calls) {
-      if (!calls_opened_) {
-        out_.Control(tokens_.assistant);
-        if (message.content) out_.Text(*message.content);
-        out_.Control(tokens_.tool_calls_begin, "<｜tool▁calls▁begin｜>");
-        calls_opened_ = true;
-      } else {
-        out_.Text("\n");
-      }
-      out_.Control(tokens_.tool_call_begin, "<｜tool▁call▁begin｜>");
-      out_.Text(call.type);
-      out_.Control(tokens_.tool_sep, "<｜tool▁sep｜>");
-      out_.Text(absl::StrCat(call.name, "\n```json\n", call.arguments, "\n```"));
-      out_.Control(tokens_.tool_call_end, "<｜tool▁call▁end｜>");
-    }
-    out_.Control(tokens_.tool_calls_end, "<｜tool▁calls▁end｜>");
-    out_.Control(tokens_.eos);
-  }
-
-  void RenderToolOutput(std::string_view content) {
-    after_tool_ = true;
-    if (!outputs_opened_) out_.Control(tokens_.tool_outputs_begin, "<｜tool▁outputs▁begin｜>");
-    outputs_opened_ = true;
-    out_.Control(tokens_.tool_output_begin, "<｜tool▁output▁begin｜>");
-    out_.Text(content);
-    out_.Control(tokens_.tool_output_end, "<｜tool▁output▁end｜>");
-  }
-
-  const ChatTokens& tokens_;
-  PromptWriter& out_;
-  bool after_tool_ = false;
-  bool calls_opened_ = false;
-  bool outputs_opened_ = false;
-};
+void AppendTemplate(jinja::Text& text, std::string_view bytes) {
+  text.Append(bytes, jinja::Origin::kTemplate);
+}
 
 }  // namespace
 
 absl::StatusOr<ChatTemplate> ChatTemplate::Create(const Tokenizer* tokenizer) {
-  ChatTemplate result(tokenizer);
-  ChatTokens& tokens = result.tokens_;
-  const std::pair<const char*, TokenId*> required[] = {
-      {"<｜begin▁of▁sentence｜>", &tokens.bos},
-      {"<｜end▁of▁sentence｜>", &tokens.eos},
-      {"<｜User｜>", &tokens.user},
-      {"<｜Assistant｜>", &tokens.assistant},
-  };
-  for (const auto& [text, id] : required) {
-    const std::optional<TokenId> found = tokenizer->TokenToId(text);
-    if (!found) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the tokenizer has no token ", text, ": it is not one of DeepSeek R1's chat format"));
-    }
-    *id = *found;
+  for (const char* needed :
+       {"<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>"}) {
+    if (tokenizer->TokenToId(needed)) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("the tokenizer has no token ", needed, ": it is not one of DeepSeek R1's chat format"));
   }
-  tokens.think_begin = tokenizer->TokenToId(kThinkBegin);
-  tokens.think_end = tokenizer->TokenToId(kThinkEnd);
-  tokens.tool_calls_begin = tokenizer->TokenToId("<｜tool▁calls▁begin｜>");
-  tokens.tool_calls_end = tokenizer->TokenToId("<｜tool▁calls▁end｜>");
-  tokens.tool_call_begin = tokenizer->TokenToId("<｜tool▁call▁begin｜>");
-  tokens.tool_call_end = tokenizer->TokenToId("<｜tool▁call▁end｜>");
-  tokens.tool_sep = tokenizer->TokenToId("<｜tool▁sep｜>");
-  tokens.tool_outputs_begin = tokenizer->TokenToId("<｜tool▁outputs▁begin｜>");
-  tokens.tool_outputs_end = tokenizer->TokenToId("<｜tool▁outputs▁end｜>");
-  tokens.tool_output_begin = tokenizer->TokenToId("<｜tool▁output▁begin｜>");
-  tokens.tool_output_end = tokenizer->TokenToId("<｜tool▁output▁end｜>");
-  result.reply_format_ = FindReplyFormat("<｜tool▁calls▁begin｜>```json", *tokenizer);
-  return result;
+  ChatTemplateText builtin{.text = std::string(kBuiltinR1Template), .origin = "built-in"};
+  builtin.special_tokens = {{"bos_token", "<｜begin▁of▁sentence｜>"},
+                            {"eos_token", "<｜end▁of▁sentence｜>"},
+                            {"think_opening", "<think>\n"},
+                            {"output_separator", ""}};
+  return Create(tokenizer, builtin);
 }
 
-absl::StatusOr<RenderedChat> ChatTemplate::Render(const ChatPrompt& prompt) const {
+absl::StatusOr<ChatTemplate::Variant> ChatTemplate::MakeVariant(const std::string& text,
+                                                                const ChatTemplateText& found,
+                                                                bool* corrected) {
+  absl::StatusOr<jinja::Template> program = jinja::Template::Parse(text);
+  if (!program.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the chat template in ", found.origin, ": ", program.status().message()));
+  }
+  Variant variant{*std::move(program), CallArguments::kObject, found.special_tokens};
+  const R1Faults faults =
+      found.chosen_by_user ? R1Faults() : FindR1Faults(text, variant.program, found.special_tokens);
+  if (faults.found) {
+    DR_ASSIGN_OR_RETURN(variant.program, jinja::Template::Parse(kBuiltinR1Template));
+    variant.variables.emplace_back("think_opening", faults.think_opening);
+    variant.variables.emplace_back("output_separator", faults.output_separator);
+    *corrected = true;
+  }
+  variant.arguments = FindCallArguments(variant.program, variant.variables);
+  return variant;
+}
+
+absl::StatusOr<ChatTemplate> ChatTemplate::Create(const Tokenizer* tokenizer, const ChatTemplateText& text) {
+  if (text.text.empty()) return Create(tokenizer);
+  ChatTemplate made(tokenizer);
+  made.origin_ = text.origin;
+  for (const std::string* variant_text : {&text.text, &text.with_tools}) {
+    if (variant_text->empty()) continue;
+    DR_ASSIGN_OR_RETURN(Variant variant, MakeVariant(*variant_text, text, &made.is_corrected_));
+    made.variants_.push_back(std::move(variant));
+  }
+  const ReplyFormat& format = made.reply_format_ =
+      FindReplyFormat(text.with_tools.empty() ? text.text : text.with_tools, *tokenizer);
+  made.tokens_.think_begin = format.think_begin;
+  made.tokens_.think_end = format.think_end;
+  if (format.tool_calls == ToolCallForm::kDeepSeekR1) {
+    made.tokens_.tool_calls_begin = format.tool_calls_begin;
+    made.tokens_.tool_calls_end = format.tool_calls_end;
+    made.tokens_.tool_call_begin = format.tool_call_begin;
+    made.tokens_.tool_call_end = format.tool_call_end;
+    made.tokens_.tool_sep = format.tool_sep;
+  }
+  return made;
+}
+
+const ChatTemplate::Variant& ChatTemplate::VariantFor(const ChatPrompt& prompt) const {
+  return prompt.tools.empty() ? variants_.front() : variants_.back();
+}
+
+absl::StatusOr<jinja::Text> ChatTemplate::RenderMessages(const ChatPrompt& prompt, absl::Time now) const {
+  const Variant& variant = VariantFor(prompt);
+  DR_ASSIGN_OR_RETURN(const jinja::Dict variables,
+                      ChatVariables(prompt, variant.variables, variant.arguments));
+  absl::StatusOr<jinja::Text> text = variant.program.Render(variables, now);
+  if (!text.ok()) return CannotRender(text.status());
+  return text;
+}
+
+ReasoningStart ChatTemplate::StartAfter(const jinja::Text& text, const ChatPrompt& prompt,
+                                        absl::Time now) const {
+  if (!reply_format_.think_end) return ReasoningStart::kNone;
+  if (EndsWith(text, kThinkBegin)) return ReasoningStart::kOpenByPrompt;
+  if (EndsWith(text, kThinkEnd)) return ReasoningStart::kNone;
+  if (reply_format_.tool_calls != ToolCallForm::kDeepSeekR1 ||
+      prompt.messages.back().role != ChatRole::kTool) {
+    return ReasoningStart::kMayOpen;
+  }
+  // After outputs R1's prompt opens no <think>, and R1 reasons all the same.
+  const ChatPrompt question{.messages = {{.role = ChatRole::kUser, .content = "?"}},
+                            .template_kwargs = prompt.template_kwargs};
+  const absl::StatusOr<jinja::Text> opening = RenderMessages(question, now);
+  const bool reasons = opening.ok() && EndsWith(*opening, kThinkBegin);
+  return reasons ? ReasoningStart::kUntilThinkEnd : ReasoningStart::kMayOpen;
+}
+
+absl::StatusOr<ChatTemplate::Rendering> ChatTemplate::ContinueContent(const ChatPrompt& prompt,
+                                                                      absl::Time now) const {
+  // An empty beginning is found by a mark in its place.
+  constexpr std::string_view kMark = "deeprack-continues-here";
+  ChatPrompt whole = prompt;
+  whole.add_generation_prompt = false;
+  std::string& content = *whole.messages.back().content;
+  const jinja::Stripped inner = jinja::Strip(content, nullptr, true, true);
+  const bool is_empty = inner.begin == inner.end;
+  if (is_empty) content = kMark;
+  DR_ASSIGN_OR_RETURN(const jinja::Text text, RenderMessages(whole, now));
+
+  const std::string stripped = is_empty ? content : content.substr(inner.begin, inner.end - inner.begin);
+  const size_t begin = text.bytes().rfind(stripped);
+  if (begin == std::string::npos) {
+    return absl::InvalidArgumentError(
+        "the last message cannot be continued: the chat template changes its content or leaves it out");
+  }
+  // White space at the content's end stays if the template keeps it.
+  const std::string with_end = is_empty ? "" : content.substr(inner.begin);
+  const bool keeps_end = text.bytes().compare(begin, with_end.size(), with_end) == 0;
+  const size_t end = is_empty ? begin : begin + (keeps_end ? with_end.size() : stripped.size());
+  const bool opens = reply_format_.think_end && EndsWith(text.Slice(0, begin), kThinkBegin);
+  return Rendering{text.Slice(0, end), opens ? ReasoningStart::kOpenByPrompt : ReasoningStart::kNone};
+}
+
+absl::StatusOr<ChatTemplate::Rendering> ChatTemplate::ContinueReasoning(const ChatPrompt& prompt,
+                                                                        absl::Time now) const {
+  const ChatMessage& last = prompt.messages.back();
+  std::string_view content = *last.content;
+  const bool stands_apart = last.reasoning && !last.reasoning->empty();
+  std::string_view reasoning =
+      stands_apart ? std::string_view(*last.reasoning) : content.substr(kThinkBegin.size());
+  bool is_closed = stands_apart && !content.empty();
+  std::string_view closing = "\n</think>\n\n";
+  if (!stands_apart) {
+    const size_t end = reasoning.find(kThinkEnd);
+    is_closed = end != reasoning.npos;
+    closing = kThinkEnd;
+    content = is_closed ? reasoning.substr(end + kThinkEnd.size()) : std::string_view();
+    reasoning = reasoning.substr(0, end);
+  }
+  ChatPrompt before = prompt;
+  before.messages.pop_back();
+  before.add_generation_prompt = true;
+  before.template_kwargs = WithThinking(prompt.template_kwargs);
+  Rendering rendering;
+  DR_ASSIGN_OR_RETURN(rendering.text, RenderMessages(before, now));
+  if (!EndsWith(rendering.text, kThinkBegin)) AppendTemplate(rendering.text, "<think>\n");
+  if (rendering.text.bytes().ends_with('\n') && reasoning.starts_with('\n')) reasoning.remove_prefix(1);
+  rendering.text.Append(reasoning, jinja::Origin::kData);
+  if (is_closed) {
+    AppendTemplate(rendering.text, closing);
+    rendering.text.Append(content, jinja::Origin::kData);
+  }
+  rendering.reasoning = is_closed ? ReasoningStart::kNone : ReasoningStart::kOpenByPrompt;
+  return rendering;
+}
+
+absl::StatusOr<ChatTemplate::Rendering> ChatTemplate::RenderPrompt(const ChatPrompt& prompt,
+                                                                   absl::Time now) const {
   DR_RETURN_IF_ERROR(CheckMessages(prompt.messages));
-  PromptWriter writer(tokenizer_);
-  RenderedChat chat;
-  chat.in_reasoning =
-      Renderer(tokens_, &writer).Render(prompt.messages, prompt.tools, prompt.add_generation_prompt);
-  // After tool outputs the prompt opens no <think>, and R1 reasons all the same.
-  const bool after_tool = prompt.messages.back().role == ChatRole::kTool;
-  if (reply_format_.think_end && chat.in_reasoning) chat.reasoning = ReasoningStart::kOpenByPrompt;
-  if (reply_format_.think_end && after_tool) chat.reasoning = ReasoningStart::kUntilThinkEnd;
-  DR_ASSIGN_OR_RETURN(chat.ids, std::move(writer).Finish());
+  const ChatMessage& last = prompt.messages.back();
+  if (last.prefix) {
+    // continue_final_message is transformers' way: the template renders past reasoning, or drops it.
+    const bool has_reasoning = last.reasoning && !last.reasoning->empty() &&
+                               (!prompt.continue_final_message || last.content->empty());
+    const bool thinks = has_reasoning || last.content->starts_with(kThinkBegin);
+    if (thinks && reply_format_.think_end && prompt.messages.size() > 1)
+      return ContinueReasoning(prompt, now);
+    return ContinueContent(prompt, now);
+  }
+  Rendering rendering;
+  DR_ASSIGN_OR_RETURN(rendering.text, RenderMessages(prompt, now));
+  rendering.reasoning = StartAfter(rendering.text, prompt, now);
+  return rendering;
+}
+
+absl::StatusOr<RenderedChat> ChatTemplate::Render(const ChatPrompt& prompt, absl::Time now) const {
+  DR_ASSIGN_OR_RETURN(const Rendering rendering, RenderPrompt(prompt, now));
+  RenderedChat chat{.reasoning = rendering.reasoning};
+  chat.in_reasoning = rendering.reasoning == ReasoningStart::kOpenByPrompt;
+  DR_ASSIGN_OR_RETURN(chat.ids,
+                      tokenizer_->EncodeParts(rendering.text.bytes(), TemplateRanges(rendering.text)));
   return chat;
+}
+
+absl::StatusOr<std::string> ChatTemplate::RenderText(const ChatPrompt& prompt, absl::Time now) const {
+  DR_ASSIGN_OR_RETURN(const Rendering rendering, RenderPrompt(prompt, now));
+  return rendering.text.bytes();
 }
 
 }  // namespace deeprack::coordinator

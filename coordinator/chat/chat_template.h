@@ -1,23 +1,24 @@
-// DeepSeek R1's chat template in C++: messages in, token ids out. The result is that of the chat_template in
-// R1's tokenizer_config.json, with one deliberate difference: control tokens are placed by id, and the texts
-// of messages are encoded as plain text. So a special token that a user types stays text.
+// A model's chat template: messages in, token ids out. The template's Jinja text renders the messages, and
+// the rendered text is encoded at once. Special tokens are recognised only where the text comes from the
+// template, so a special token that a user types stays text.
 //
-//   <bos>system<｜User｜>question<｜Assistant｜>answer<eos><｜User｜>question<｜Assistant｜><think>\n
-//
-// As in R1's chat_template:
-// - System messages come first, joined.
-// - Past answers lose all text up to their last </think>.
-// - No generation prompt follows tool outputs: the model goes on after <｜tool▁outputs▁end｜>.
-// - The marker that opens a list of calls or outputs is written once in a conversation.
+// R1's first published template has faults in a second round of tools (builtin_template.h). Its corrected
+// form takes its place, unless the user chose the template. A model without a template, but with R1's control
+// tokens, is rendered with the corrected form, too.
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "base/ids.h"
 #include "coordinator/chat/chat_prompt.h"
+#include "coordinator/chat/chat_template_text.h"
+#include "coordinator/chat/jinja/template.h"
 #include "coordinator/chat/reply_format.h"
 #include "coordinator/tokenizer/tokenizer.h"
 
@@ -29,37 +30,64 @@ struct RenderedChat {
   ReasoningStart reasoning = ReasoningStart::kNone;  // how the reply begins
 };
 
-// Ids of the control tokens. Optional are those of R1's vocabulary that a distill's vocabulary may lack.
+// Ids of the control tokens. Optional are those of R1's vocabulary that another vocabulary may lack.
 struct ChatTokens {
-  TokenId bos = 0;
-  TokenId eos = 0;
-  TokenId user = 0;
-  TokenId assistant = 0;
   std::optional<TokenId> think_begin, think_end;
   std::optional<TokenId> tool_calls_begin, tool_calls_end, tool_call_begin, tool_call_end, tool_sep;
-  std::optional<TokenId> tool_outputs_begin, tool_outputs_end, tool_output_begin, tool_output_end;
 };
 
 class ChatTemplate {
  public:
-  // Finds the control tokens by their text. `tokenizer` outlives the template. Errors: FailedPrecondition,
-  // with the name, if a token that every chat needs is missing.
+  // `tokenizer` outlives the template. Errors: InvalidArgument, with origin and line, for a text that is no
+  // template; FailedPrecondition if there is no text and the vocabulary lacks R1's control tokens.
+  static absl::StatusOr<ChatTemplate> Create(const Tokenizer* tokenizer, const ChatTemplateText& text);
+
+  // The built-in template of R1. Errors: FailedPrecondition, with the name, if a token that every chat needs
+  // is missing.
   static absl::StatusOr<ChatTemplate> Create(const Tokenizer* tokenizer);
 
-  // R1's template has no place for tools, so the system text ends with their descriptions. Errors:
-  // InvalidArgument, with the message's index and the reason, if the messages cannot be rendered; those of
-  // Tokenizer::Encode.
-  absl::StatusOr<RenderedChat> Render(const ChatPrompt& prompt) const;
+  // `now` is what the template's strftime_now shows. Errors: InvalidArgument, with the message's index or the
+  // template's line and the reason, if the messages cannot be rendered; ResourceExhausted beyond the limits
+  // of a rendering; those of Tokenizer::Encode.
+  absl::StatusOr<RenderedChat> Render(const ChatPrompt& prompt, absl::Time now = absl::Now()) const;
+
+  // The text that Render encodes.
+  absl::StatusOr<std::string> RenderText(const ChatPrompt& prompt, absl::Time now = absl::Now()) const;
 
   const ChatTokens& tokens() const { return tokens_; }
   const ReplyFormat& reply_format() const { return reply_format_; }
+  bool is_corrected() const { return is_corrected_; }  // the built-in form takes the published one's place
+  const std::string& origin() const { return origin_; }
 
  private:
+  struct Variant {
+    jinja::Template program;
+    CallArguments arguments = CallArguments::kObject;
+    SpecialTokens variables;  // special tokens, and those of the built-in template
+  };
+  struct Rendering {
+    jinja::Text text;
+    ReasoningStart reasoning = ReasoningStart::kNone;
+  };
+
   explicit ChatTemplate(const Tokenizer* tokenizer) : tokenizer_(tokenizer) {}
 
+  static absl::StatusOr<Variant> MakeVariant(const std::string& text, const ChatTemplateText& found,
+                                             bool* corrected);
+  const Variant& VariantFor(const ChatPrompt& prompt) const;
+  absl::StatusOr<jinja::Text> RenderMessages(const ChatPrompt& prompt, absl::Time now) const;
+  absl::StatusOr<Rendering> RenderPrompt(const ChatPrompt& prompt, absl::Time now) const;
+  absl::StatusOr<Rendering> ContinueContent(const ChatPrompt& prompt, absl::Time now) const;
+  absl::StatusOr<Rendering> ContinueReasoning(const ChatPrompt& prompt, absl::Time now) const;
+  // How a reply begins after the text.
+  ReasoningStart StartAfter(const jinja::Text& text, const ChatPrompt& prompt, absl::Time now) const;
+
   const Tokenizer* tokenizer_;
+  std::vector<Variant> variants_;  // [0] for all prompts, [1] if present for those with tools
   ChatTokens tokens_;
   ReplyFormat reply_format_;
+  bool is_corrected_ = false;
+  std::string origin_;
 };
 
 }  // namespace deeprack::coordinator

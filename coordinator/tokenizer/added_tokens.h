@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,17 +20,25 @@ struct TextSpan {
   TokenId token = -1;
 };
 
+// Bytes [begin, end) of a text.
+struct ByteRange {
+  size_t begin = 0, end = 0;
+};
+
 // Thread-safe after the last Add. A search takes time proportional, at most, to the length of the text times
 // the length of the longest token.
 class AddedTokenMatcher {
  public:
-  // `control`: the token is ordinary text unless Split allows control tokens. `content` is not empty and was
+  // `control`: the token is ordinary text but where Split allows control tokens. `content` is not empty and was
   // not added before.
   void Add(std::string_view content, TokenId id, bool control);
 
-  // Appends the spans of `text` in order. A control token that is not allowed stays ordinary text. The search
-  // goes on behind that token, so tokens that overlap it are not found.
-  void Split(std::string_view text, bool allow_control, std::vector<TextSpan>* spans) const;
+  // Appends the spans of `text` in order. A control token is found if its bytes lie in one of the `control`
+  // ranges, which are in order and do not meet. Elsewhere the token stays ordinary text, and tokens that overlap
+  // it are not found, but for those that begin in the next range.
+  void Split(std::string_view text, std::span<const ByteRange> control, std::vector<TextSpan>* spans) const;
+
+  bool has_control() const { return has_control_; }  // a control token was added
 
  private:
   struct Node {
@@ -41,13 +50,20 @@ class AddedTokenMatcher {
     return uint64_t{node} << 8 | static_cast<uint8_t>(byte);
   }
 
-  // The node of the longest token that starts at text[at], with the token's length in *length. nullptr: no
-  // token starts there.
-  const Node* LongestAt(std::string_view text, size_t at, size_t* length) const;
+  struct Match {
+    TokenId token = -1;  // -1: a control token that is not allowed
+    size_t length = 0;   // 0: no token
+  };
+
+  // The longest token that starts at text[at]. Of control tokens only those are allowed that end at
+  // `control_end` or before; `at` stands outside the ranges if control_end == at, and then a longer control
+  // token hides the others.
+  Match LongestAt(std::string_view text, size_t at, size_t control_end) const;
 
   std::vector<Node> nodes_{1};  // a trie; the root is 0
   absl::flat_hash_map<uint64_t, uint32_t> edges_;
   std::array<bool, 256> starts_{};  // by byte: true if a token starts with the byte
+  bool has_control_ = false;
 };
 
 }  // namespace deeprack::coordinator

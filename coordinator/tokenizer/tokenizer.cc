@@ -4,6 +4,7 @@
 #include <unicode/normalizer2.h>
 #include <unicode/uniset.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -75,6 +76,16 @@ absl::StatusOr<std::string> ToNfc(std::string_view text) {
 // not mark <|User|>, <think> and the tool markers as special.
 bool IsControl(const AddedToken& token) { return token.special || token.content.starts_with('<'); }
 
+// The parts of `ranges` in bytes [begin, end), counted from `begin`.
+std::vector<ByteRange> Within(std::span<const ByteRange> ranges, size_t begin, size_t end) {
+  std::vector<ByteRange> parts;
+  for (const ByteRange& range : ranges) {
+    const ByteRange part{std::max(range.begin, begin), std::min(range.end, end)};
+    if (part.begin < part.end) parts.push_back({part.begin - begin, part.end - begin});
+  }
+  return parts;
+}
+
 class BpeTokenizer final : public Tokenizer {
  public:
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Make(TokenizerSpec spec) {
@@ -95,7 +106,8 @@ class BpeTokenizer final : public Tokenizer {
     return tokenizer;
   }
 
-  absl::StatusOr<std::vector<TokenId>> Encode(std::string_view text, bool allow_special) const override {
+  absl::StatusOr<std::vector<TokenId>> EncodeParts(std::string_view text,
+                                                   std::span<const ByteRange> special) const override {
     if (text.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max() / 4)) {
       return absl::InvalidArgumentError(absl::StrCat("text of ", text.size(), " bytes is too long"));
     }
@@ -105,18 +117,24 @@ class BpeTokenizer final : public Tokenizer {
     std::vector<TokenId> tokens;
     BytePairEncoder::Workspace workspace;
     std::vector<TextSpan> spans;
-    added_.Split(text, allow_special, &spans);
+    added_.Split(text, special, &spans);
     for (const TextSpan& span : spans) {
       if (span.token >= 0) {
         tokens.push_back(span.token);
         continue;
       }
-      std::string normalized;
+      Parts parts{std::string(), {}};
+      std::string_view ordinary = span.text;
+      if (added_normalized_.has_control()) {
+        const auto begin = static_cast<size_t>(span.text.data() - text.data());
+        parts.special = Within(special, begin, begin + span.text.size());
+      }
       if (nfc_) {
-        DR_ASSIGN_OR_RETURN(normalized, ToNfc(span.text));
+        DR_ASSIGN_OR_RETURN(parts, Normalize(span.text, std::move(parts.special)));
+        ordinary = parts.text;
       }
       std::vector<TextSpan> inner;
-      added_normalized_.Split(nfc_ ? normalized : span.text, allow_special, &inner);
+      added_normalized_.Split(ordinary, parts.special, &inner);
       for (const TextSpan& piece : inner) {
         if (piece.token >= 0) {
           tokens.push_back(piece.token);
@@ -156,6 +174,31 @@ class BpeTokenizer final : public Tokenizer {
     std::string bytes;
     bool special = false;
   };
+
+  // A text, and the parts of it where special tokens are allowed.
+  struct Parts {
+    std::string text;
+    std::vector<ByteRange> special;
+  };
+
+  // The text in NFC. If that changes the text, each part is normalised on its own.
+  static absl::StatusOr<Parts> Normalize(std::string_view text, std::vector<ByteRange> special) {
+    DR_ASSIGN_OR_RETURN(std::string whole, ToNfc(text));
+    if (special.empty() || whole == text) return Parts{std::move(whole), std::move(special)};
+    Parts parts;
+    size_t done = 0;
+    for (const ByteRange& range : special) {
+      DR_ASSIGN_OR_RETURN(const std::string before, ToNfc(text.substr(done, range.begin - done)));
+      DR_ASSIGN_OR_RETURN(const std::string inside, ToNfc(text.substr(range.begin, range.end - range.begin)));
+      parts.text += before;
+      parts.special.push_back({parts.text.size(), parts.text.size() + inside.size()});
+      parts.text += inside;
+      done = range.end;
+    }
+    DR_ASSIGN_OR_RETURN(const std::string rest, ToNfc(text.substr(done)));
+    parts.text += rest;
+    return parts;
+  }
 
   void FillEncoder(const TokenizerSpec& spec) {
     encoder_.SetByteTokens(spec.byte_tokens);

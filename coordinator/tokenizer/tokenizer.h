@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/ids.h"
+#include "coordinator/tokenizer/added_tokens.h"
 
 namespace deeprack::coordinator {
 
@@ -28,7 +29,15 @@ class Tokenizer {
   // Other added tokens always become their ids. Encode does not add bos. Errors: InvalidArgument if `text` is
   // not valid UTF-8, with the offset of the first invalid byte; ResourceExhausted if a regex of the file
   // exceeds its step limit.
-  virtual absl::StatusOr<std::vector<TokenId>> Encode(std::string_view text, bool allow_special) const = 0;
+  absl::StatusOr<std::vector<TokenId>> Encode(std::string_view text, bool allow_special) const {
+    const ByteRange all{0, text.size()};
+    return EncodeParts(text, {&all, allow_special ? size_t{1} : size_t{0}});
+  }
+
+  // Encodes the whole text at once. A special token becomes its id if its bytes lie in one of the `special`
+  // ranges, which are in order and do not meet; elsewhere it is ordinary text. Errors: as Encode.
+  virtual absl::StatusOr<std::vector<TokenId>> EncodeParts(std::string_view text,
+                                                           std::span<const ByteRange> special) const = 0;
 
   // The bytes of one token, which may be a part of a UTF-8 character. Empty for an id without a token, and
   // for a special token unless `show_special`.

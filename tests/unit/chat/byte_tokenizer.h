@@ -34,18 +34,23 @@ class ByteTokenizer final : public Tokenizer {
     for (int i = 0; i < 256; ++i) bytes_ += static_cast<char>(i);
   }
 
-  absl::StatusOr<std::vector<TokenId>> Encode(std::string_view text, bool allow_special) const override {
+  absl::StatusOr<std::vector<TokenId>> EncodeParts(std::string_view text,
+                                                   std::span<const ByteRange> special) const override {
     std::vector<TokenId> ids;
-    while (!text.empty()) {
+    for (size_t at = 0; at < text.size();) {
       size_t length = 1;
-      TokenId id = static_cast<unsigned char>(text.front());
-      for (size_t i = 0; allow_special && i < kSpecial.size(); ++i) {
-        if (text.substr(0, kSpecial[i].size()) != kSpecial[i]) continue;
-        length = kSpecial[i].size();
-        id = kBos + static_cast<TokenId>(i);
+      TokenId id = static_cast<unsigned char>(text[at]);
+      for (size_t i = 0; i < kSpecial.size(); ++i) {
+        const size_t end = at + kSpecial[i].size();
+        if (text.substr(at, kSpecial[i].size()) != kSpecial[i]) continue;
+        for (const ByteRange& range : special) {
+          if (range.begin > at || range.end < end) continue;
+          length = kSpecial[i].size();
+          id = kBos + static_cast<TokenId>(i);
+        }
       }
       ids.push_back(id);
-      text.remove_prefix(length);
+      at += length;
     }
     return ids;
   }

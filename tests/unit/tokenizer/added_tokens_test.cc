@@ -8,14 +8,19 @@ namespace {
 
 using ::testing::ElementsAre;
 
-std::vector<std::string> Spans(const AddedTokenMatcher& matcher, std::string_view text, bool allow_control) {
+std::vector<std::string> Spans(const AddedTokenMatcher& matcher, std::string_view text,
+                               std::vector<ByteRange> control) {
   std::vector<TextSpan> spans;
-  matcher.Split(text, allow_control, &spans);
+  matcher.Split(text, control, &spans);
   std::vector<std::string> shown;
   for (const TextSpan& span : spans) {
     shown.push_back((span.token < 0 ? "" : std::to_string(span.token) + ":") + std::string(span.text));
   }
   return shown;
+}
+
+std::vector<std::string> Spans(const AddedTokenMatcher& matcher, std::string_view text, bool allow_control) {
+  return Spans(matcher, text, allow_control ? std::vector<ByteRange>{{0, text.size()}} : std::vector<ByteRange>());
 }
 
 TEST(AddedTokens, LeftmostThenLongest) {
@@ -49,6 +54,24 @@ TEST(AddedTokens, NothingIsFoundInsideARefusedControlToken) {
   matcher.Add("<word>", 1, true);
   matcher.Add("word", 2, false);
   EXPECT_THAT(Spans(matcher, "<word>word", false), ElementsAre("<word>", "2:word"));
+}
+
+TEST(AddedTokens, ControlTokensLieWhollyInARange) {
+  AddedTokenMatcher matcher;
+  matcher.Add("<s>", 1, true);
+  matcher.Add("</s>", 2, true);
+  EXPECT_THAT(Spans(matcher, "<s><s></s><s>", {{3, 6}, {10, 13}}), ElementsAre("<s>", "1:<s>", "</s>", "1:<s>"));
+  EXPECT_THAT(Spans(matcher, "<s>", {{0, 2}}), ElementsAre("<s>"));
+  EXPECT_THAT(Spans(matcher, "<s>", {{1, 3}}), ElementsAre("<s>"));
+}
+
+TEST(AddedTokens, TextOutsideARangeHidesNoTokenInTheRange) {
+  AddedTokenMatcher matcher;
+  matcher.Add("a<s", 1, true);
+  matcher.Add("<s>", 2, true);
+  matcher.Add("<s>x", 3, true);
+  EXPECT_THAT(Spans(matcher, "a<s>", {{1, 4}}), ElementsAre("a", "2:<s>"));
+  EXPECT_THAT(Spans(matcher, "<s>x", {{0, 3}}), ElementsAre("2:<s>", "x"));
 }
 
 TEST(AddedTokens, EmptyTextHasNoSpans) {
