@@ -120,7 +120,8 @@ std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_vie
   request.request.sampling.top_logprobs = ReadLogprobs(fields, model);
   if (completion.echo) request.request.prompt_logprobs = request.request.sampling.top_logprobs;
   std::optional<int64_t> max_tokens = ReadMaxTokens(fields, "max_tokens", 0);
-  if (!max_tokens) max_tokens = ReadMaxTokens(fields, "n_predict", 0);
+  const std::optional<int64_t> n_predict = ReadMaxTokens(fields, "n_predict", 0);  // llama.cpp's name
+  if (!max_tokens) max_tokens = n_predict;
   const bool add_special_tokens = fields.Bool("add_special_tokens", true);
   if (!error) ReadPrompt(fields, add_special_tokens, model, completion);
   fields.RefuseOthers();
