@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -168,11 +169,13 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
   const LoadEvents events = {
       .progress = [this](int64_t done, int64_t total) { context_->readiness().SetLoading(done, total); },
       // A stalled worker still sends heartbeats, so membership does not notice the stall. Expel reports the
-      // loss through OnLoss, as every loss is reported.
+      // losses through OnLoss, as every loss is reported.
       .stalled =
-          [this, epoch = world.epoch](Rank rank, const std::string& why) {
-            membership_->Expel(epoch, rank,
-                               absl::StrCat(why, " (", FlagOf(&Settings::load_progress_timeout), ")"));
+          [this, epoch = world.epoch](std::map<Rank, std::string> why) {
+            for (auto& [rank, reason] : why) {
+              absl::StrAppend(&reason, " (", FlagOf(&Settings::load_progress_timeout), ")");
+            }
+            membership_->Expel(epoch, why);
           },
   };
   absl::StatusOr<LoadedModel> loaded = LoadModel(ranks_.pool.get(), load, clock_, events);

@@ -1,7 +1,8 @@
 #include "settings/hand_over.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
-#include "settings/resolve.h"
 #include "settings/setting.h"
 
 namespace deeprack {
@@ -28,6 +29,17 @@ std::vector<std::string> ArgumentsFor(Program program, const Settings& settings)
 std::vector<std::string> SettingVariables() {
   std::vector<std::string> variables = {kConfigVariable};
   for (const Setting& setting : SettingTable()) variables.push_back(VariableOf(setting.name));
+  return variables;
+}
+
+std::vector<std::string> VariablesOfOthers(Program program, const Environment& environment) {
+  std::vector<std::string> variables;
+  for (const Setting& setting : SettingTable()) {
+    if (setting.taken_by(program)) continue;
+    std::string variable = VariableOf(setting.name);
+    if (const auto text = environment(variable); text && !text->empty())
+      variables.push_back(std::move(variable));
+  }
   return variables;
 }
 

@@ -52,6 +52,12 @@ std::vector<std::string> WorkersCommand(const std::string& program, const Settin
     if (!settings.hosts.empty()) {
       command.push_back("--host");  // mpirun's
       command.push_back(HostsText(settings.hosts));
+      // Another machine's login may set variables of settings, which win over the worker's defaults.
+      command.push_back("env");
+      for (const std::string& variable : SettingVariables()) {
+        command.push_back("-u");
+        command.push_back(variable);
+      }
     }
   }
   for (std::string& part :

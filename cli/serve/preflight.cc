@@ -1,5 +1,6 @@
 #include "cli/serve/preflight.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
@@ -36,10 +37,6 @@ absl::Status CheckOptions(const Settings& options) {
     return absl::FailedPreconditionError(absl::StrCat("--hosts has room for ", FormatRanks(slots), "; ",
                                                       model::ToString(options.layout()), " has ", ranks));
   }
-  if (options.cluster_address == Settings().cluster_address) {
-    return absl::FailedPreconditionError(
-        "--hosts needs --cluster-address host:port: the address of this machine that the others can reach");
-  }
   return absl::OkStatus();
 }
 
@@ -53,10 +50,12 @@ absl::Status CheckClusterAddress(const Settings& options) {
   if (!address.ok()) {
     return absl::FailedPreconditionError(absl::StrCat("--cluster-address: ", address.status().message()));
   }
-  if (!options.hosts.empty() && IsWildcard(address->host)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("--cluster-address ", options.cluster_address,
-                     ": --hosts needs the address that the others can reach"));
+  const auto other = std::find_if(options.hosts.begin(), options.hosts.end(),
+                                  [](const HostSlots& host) { return !IsLoopback(host.host); });
+  if (other != options.hosts.end() && (IsWildcard(address->host) || IsLoopback(address->host))) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "--cluster-address ", options.cluster_address, ": --hosts names ", other->host,
+        ", so --cluster-address must be the address of this machine that the others can reach, host:port"));
   }
   return CheckProtected(*address, !options.cluster_tls.empty());
 }

@@ -16,6 +16,7 @@
 #include "cli/serve/programs.h"
 #include "cli/terminal/progress.h"
 #include "cli/terminal/terminal.h"
+#include "settings/hand_over.h"
 #include "settings/setting.h"
 
 namespace deeprack::cli {
@@ -74,6 +75,11 @@ int Serve(const Settings& options) {
   if (const absl::Status status = Preflight(options); !status.ok()) {
     Say(absl::StrCat("deeprack: ", status.message(), "\n"));
     return static_cast<int>(ExitCodeOf(status));
+  }
+  for (const std::string& variable : VariablesOfOthers(Program::kServe, FromEnvironment)) {
+    Say(absl::StrCat("deeprack: warning: ", variable,
+                     " is not used: `deeprack serve` does not take this setting, and ",
+                     "the programs that it starts do not see it\n"));
   }
   StopSignals signals;
   ServerProcesses server(options, &signals);

@@ -80,11 +80,11 @@ class Reports {
     watch_.Ended(rank);
   }
 
-  // Returns each stalled rank with the reason.
-  std::vector<std::pair<Rank, std::string>> Stalled() {
+  // Returns the stalled ranks with the reasons.
+  std::map<Rank, std::string> Stalled() {
     const std::lock_guard lock(mutex_);
-    std::vector<std::pair<Rank, std::string>> stalled;
-    for (const Rank rank : watch_.Stalled(clock_->Now())) stalled.emplace_back(rank, watch_.Describe(rank));
+    std::map<Rank, std::string> stalled;
+    for (const Rank rank : watch_.Stalled(clock_->Now())) stalled.emplace(rank, watch_.Describe(rank));
     return stalled;
   }
 
@@ -98,13 +98,10 @@ class Reports {
   LoadWatch watch_;
 };
 
-// Loses each stalled rank, which ends the load.
-void LoseStalled(const std::vector<std::pair<Rank, std::string>>& stalled, WorkerPool& pool,
-                 const LoadEvents& events) {
-  for (const auto& [rank, why] : stalled) {
-    if (events.stalled) events.stalled(rank, why);
-  }
+// Loses the stalled ranks, which ends the load.
+void LoseStalled(const std::map<Rank, std::string>& stalled, WorkerPool& pool, const LoadEvents& events) {
   if (stalled.empty()) return;
+  if (events.stalled) events.stalled(stalled);
   std::vector<std::string> names;
   for (const auto& [rank, why] : stalled)
     names.push_back(absl::StrCat(pool.NameOf(rank), " was lost: ", why));
@@ -141,13 +138,14 @@ absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& optio
     });
   }
   while (!calls.SettledWithin(kCheckEvery)) LoseStalled(reports.Stalled(), *pool, events);
+  calls.LetDeadlinesPass(options.collective_timeout / 4);
   absl::Status status = calls.Wait();
   if (absl::IsDeadlineExceeded(status) && !calls.unanswered().empty()) {
     // The deadline of a collective call passed. The ranks that did not take part in that call are stalled.
-    std::vector<std::pair<Rank, std::string>> absent;
+    std::map<Rank, std::string> absent;
     for (const Rank rank : calls.unanswered()) {
-      absent.emplace_back(rank, absl::StrCat("the other ranks waited for it in vain while they loaded (",
-                                             status.message(), ")"));
+      absent.emplace(rank, absl::StrCat("the other ranks waited for it in vain while they loaded (",
+                                        status.message(), ")"));
     }
     LoseStalled(absent, *pool, events);
     status = pool->health();

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,32 +14,30 @@
 #include "base/ids.h"
 #include "coordinator/dispatch/worker_pool.h"
 #include "model/layout/layout.h"
-#include "model/step/step_limits.h"
+#include "settings/settings.h"
 
 namespace deeprack::coordinator {
 
-// A rank reports nothing while it writes or verifies a packed file of its weights: 100 GB at 120 MB/s.
-inline constexpr absl::Duration kDefaultLoadProgressTimeout = absl::Minutes(15);
-
+// The defaults are those of the settings.
 struct LoadOptions {
   Epoch epoch = 1;
   model::Layout layout;
-  std::string model_path;                      // the path on the workers' machines
-  DType compute = DType::kBF16;                // kBF16 or kF32
-  std::string load_format = "auto";            // a name for model::LoadFormatOf
-  std::string kv_cache_type = "auto";          // a name for model::KvCacheTypeOf
-  std::string expert_exchange = "replicated";  // or all_to_all
-  std::string prefill_attention = "expanded";  // or absorbed
-  int64_t kv_bytes = 0;                        // per rank; 0: the worker chooses from its free memory
-  int32_t max_step_tokens = model::kDefaultMaxStepTokens;  // per dp group
-  int32_t max_context = 0;                                 // 0: the model's limit
-  int32_t max_sequences = model::kDefaultMaxSequences;     // per dp group
-  int32_t threads = 0;     // per rank; 0: the worker's share of its host's cores
-  bool over_nccl = false;  // ranks meet over NCCL, in a world that rank 0 opens
-  absl::Duration collective_timeout = absl::Seconds(60);
+  std::string model_path;                                        // the path on the workers' machines
+  DType compute = DType::kBF16;                                  // kBF16 or kF32
+  std::string load_format = Settings().load_format;              // a name for model::LoadFormatOf
+  std::string kv_cache_type = Settings().kv_cache_dtype;         // a name for model::KvCacheTypeOf
+  std::string expert_exchange = Settings().expert_exchange;      // replicated or all_to_all
+  std::string prefill_attention = Settings().prefill_attention;  // expanded or absorbed
+  int64_t kv_bytes = Settings().kv_bytes;  // per rank; 0: the worker chooses from its free memory
+  int32_t max_step_tokens = Settings().max_step_tokens;  // per dp group
+  int32_t max_context = Settings().max_context;          // 0: the model's limit
+  int32_t max_sequences = Settings().max_sequences;      // per dp group
+  int32_t threads = Settings().threads;  // per rank; 0: the worker's share of its host's cores
+  bool over_nccl = false;                // ranks meet over NCCL, in a world that rank 0 opens
+  absl::Duration collective_timeout = absl::Seconds(Settings().collective_timeout);
   // The longest time between two reports of a rank's progress. A rank reports every piece that it reads, so
   // the time limits one piece and not the load.
-  absl::Duration progress_timeout = kDefaultLoadProgressTimeout;
+  absl::Duration progress_timeout = absl::Seconds(Settings().load_progress_timeout);
 };
 
 // The memory of one rank after the load.
@@ -59,9 +58,10 @@ struct LoadEvents {
   // Bytes over all ranks. bytes_total grows until every rank has reported. Called from other threads, one
   // call at a time, a few times a second.
   std::function<void(int64_t bytes_done, int64_t bytes_total)> progress;
-  // A rank has made no progress for LoadOptions::progress_timeout, and is lost to this pool. Called on
-  // LoadModel's thread, once for each such rank, before LoadModel returns.
-  std::function<void(Rank, const std::string& why)> stalled;
+  // These ranks have made no progress for LoadOptions::progress_timeout, and are lost to this pool. why[r] is
+  // the reason for rank r. Called on LoadModel's thread before LoadModel returns, with all such ranks at
+  // once.
+  std::function<void(const std::map<Rank, std::string>& why)> stalled;
 };
 
 // Blocks until all ranks are done. An error has the code and the message of the rank nearest to the cause,

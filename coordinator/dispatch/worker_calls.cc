@@ -1,5 +1,6 @@
 #include "coordinator/dispatch/worker_calls.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -79,6 +80,14 @@ bool WorkerCalls::SettledWithin(absl::Duration timeout) {
   std::unique_lock lock(mutex_);
   return changed_.wait_for(lock, absl::ToChronoMilliseconds(timeout),
                            [this] { return failed_ || running_ == 0; });
+}
+
+void WorkerCalls::LetDeadlinesPass(absl::Duration time) {
+  std::unique_lock lock(mutex_);
+  const bool passed = std::any_of(calls_.begin(), calls_.end(),
+                                  [](const Call& call) { return absl::IsDeadlineExceeded(call.status); });
+  if (!passed) return;
+  changed_.wait_for(lock, absl::ToChronoMilliseconds(time), [this] { return running_ == 0; });
 }
 
 absl::Status WorkerCalls::Wait() {

@@ -26,6 +26,11 @@ class WorkerCalls {
   // Blocks up to `timeout`. True when all calls have ended or one has failed.
   bool SettledWithin(absl::Duration timeout);
 
+  // Call it before Wait. If a call failed because a deadline of its rank passed, blocks until every call has
+  // ended, up to `time`. Ranks enter an exchange at different times, so a rank that only waits for an absent
+  // one may reach its own deadline later.
+  void LetDeadlinesPass(absl::Duration time);
+
   // Blocks until every call has ended. After one fails, the others have a moment to fail by themselves, which
   // tells the cause from its consequences, and are then cancelled. Returns the error nearest to the cause,
   // with its rank's name.

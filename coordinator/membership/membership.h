@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -59,9 +60,10 @@ class Membership {
   // processes.
   void EndEpoch(Epoch epoch) { roster_.EndEpoch(epoch); }
 
-  // Loses the worker that is `rank` in `epoch`, although it sends heartbeats. Does nothing if another epoch
-  // is open.
-  void Expel(Epoch epoch, Rank rank, const std::string& why) { roster_.Expel(epoch, rank, why); }
+  // Loses the workers of these ranks of `epoch`, although they send heartbeats. why[r] is the reason for rank
+  // r. All of them are lost at once: the next epoch begins without them. Does nothing if another epoch is
+  // open.
+  void Expel(Epoch epoch, const std::map<Rank, std::string>& why) { roster_.Expel(epoch, why); }
 
   // Calls `on_loss` once for every worker that had joined and is lost, before this call or after it. The
   // calls come from threads of this object or from the thread that calls Expel. `on_loss` must not block.

@@ -57,7 +57,7 @@ class Roster final : public AttachHandler {
   // membership.h.
   absl::StatusOr<World> WaitForWorld(absl::Duration timeout);
   void EndEpoch(Epoch epoch);
-  void Expel(Epoch epoch, Rank rank, const std::string& why);
+  void Expel(Epoch epoch, const std::map<Rank, std::string>& why);
   void OnLoss(std::function<void(const Loss&)> on_loss);
   void ExpectDepartures();
   int joined() const;

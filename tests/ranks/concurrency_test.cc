@@ -2,15 +2,18 @@
 #include <array>
 #include <atomic>
 #include <future>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "coordinator/api/api_context.h"
 #include "coordinator/cluster.h"
 #include "coordinator/dispatch/load_model.h"
 #include "coordinator/dispatch/rank_step_executor.h"
+#include "coordinator/dispatch/worker_calls.h"
 #include "coordinator/membership/membership.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -226,15 +229,44 @@ TEST_F(ConcurrentCalls, ARankForWhichOthersWaitInVainIsNamedAndLost) {
   Start({{}, hangs, {}});
   options_.collective_timeout = absl::Milliseconds(300);
   std::vector<Rank> stalled;
-  const absl::Status status =
-      coordinator::LoadModel(pool_.get(), options_, &clock_,
-                             {.stalled = [&](Rank rank, const std::string&) { stalled.push_back(rank); }})
-          .status();
+  const absl::Status status = coordinator::LoadModel(pool_.get(), options_, &clock_,
+                                                     {.stalled =
+                                                          [&](const std::map<Rank, std::string>& why) {
+                                                            for (const auto& [rank, reason] : why)
+                                                              stalled.push_back(rank);
+                                                          }})
+                                  .status();
   let_go.set_value();
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("rank 1 (pid 1 on here) was lost: the other ranks waited for it in vain"));
   EXPECT_THAT(stalled, testing::ElementsAre(1));
+}
+
+// A rank that waited for an absent one, from a later time on than another rank did, answers by itself. (Wait
+// alone would cancel its call after 300 ms and take it for absent.)
+TEST_F(ConcurrentCalls, ARankWhoseDeadlinePassesLaterIsNotAbsent) {
+  class NoCall final : public coordinator::WorkerClient::Call {
+    void Cancel() override {}
+  };
+  Start({{}, {}});
+  coordinator::WorkerCalls calls(pool_.get());
+  std::vector<coordinator::WorkerClient::Done> ends;
+  for (const Rank rank : {0, 1}) {
+    calls.Start(rank, [&](coordinator::WorkerClient::Done done) {
+      ends.push_back(std::move(done));
+      return std::make_unique<NoCall>();
+    });
+  }
+  ends[0](absl::DeadlineExceededError("60 s have passed"));
+  std::thread later([&] {
+    absl::SleepFor(absl::Milliseconds(400));
+    ends[1](absl::DeadlineExceededError("60 s have passed"));
+  });
+  calls.LetDeadlinesPass(kPatience);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(calls.Wait()));
+  EXPECT_TRUE(calls.unanswered().empty());
+  later.join();
 }
 
 TEST_F(ConcurrentCalls, WorkersAreToldToStop) {

@@ -65,6 +65,21 @@ TEST_F(EpochsTest, ASurvivorKeepsItsWeightsBesideAReplacement) {
   EXPECT_EQ(replacement, 1);
 }
 
+// Both ranks make no progress. The next epoch begins without either of them.
+TEST_F(EpochsTest, RanksThatAreExpelledTogetherAreAllGone) {
+  std::atomic<int> loads = 0;
+  for (int rank : {0, 1}) ASSERT_TRUE(StartOnCard(rank, loads).ok());
+  cluster_.Connect();
+  cluster_.membership().Expel(7, {{0, "hangs"}});  // no such epoch
+  EXPECT_EQ(cluster_.membership().joined(), 2);
+  std::vector<Rank> lost;
+  cluster_.membership().OnLoss([&](const coordinator::Loss& loss) { lost.push_back(loss.rank); });
+  cluster_.membership().Expel(1, {{0, "hangs"}, {1, "hangs too"}});
+  EXPECT_EQ(cluster_.membership().joined(), 0);
+  EXPECT_THAT(cluster_.membership().missing(), ElementsAre(0, 1));
+  EXPECT_EQ(lost.size(), 1u);  // the first loss ends the epoch
+}
+
 TEST_F(EpochsTest, AFailedStepNeedsNoNewProcess) {
   std::atomic<int> loads = 0;
   for (int rank : {0, 1}) ASSERT_TRUE(StartOnCard(rank, loads).ok());

@@ -1,5 +1,6 @@
 // Joining, loading and stepping, and the failures of a rank in each of them.
 #include <future>
+#include <map>
 #include <thread>
 
 #include "gmock/gmock.h"
@@ -218,9 +219,11 @@ TEST(RanksTest, ARankThatHangsInItsReadsIsNamedAndLost) {
   std::vector<Rank> stalled;
   const absl::Status status = coordinator::LoadModel(&cluster.pool(), options, &clock,
                                                      {.stalled =
-                                                          [&](Rank rank, const std::string& why) {
-                                                            stalled.push_back(rank);
-                                                            cluster.membership().Expel(1, rank, why);
+                                                          [&](const std::map<Rank, std::string>& why) {
+                                                            for (const auto& [rank, reason] : why) {
+                                                              stalled.push_back(rank);
+                                                            }
+                                                            cluster.membership().Expel(1, why);
                                                           }})
                                   .status();
   let_go.set_value();

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_join.h"
+#include "settings/hand_over.h"
 
 namespace deeprack::cli {
 namespace {
@@ -64,7 +65,11 @@ TEST(Commands, OtherMachinesAreNamedToMpirun) {
   options.cluster_address = "head:0";
   const std::string line =
       absl::StrJoin(WorkersCommand("w", options, {.http = 1, .cluster = 4242}, false), " ");
-  EXPECT_THAT(line, HasSubstr("-n 4 --host a:2,b:2 w --coordinator head:4242"));
+  EXPECT_THAT(line, HasSubstr("-n 4 --host a:2,b:2 env -u DEEPRACK_CONFIG -u "));
+  EXPECT_THAT(line, HasSubstr(" w --coordinator head:4242"));
+  // What the other machine's login sets does not reach the rank.
+  for (const std::string& variable : SettingVariables())
+    EXPECT_THAT(line, HasSubstr(" -u " + variable + " "));
 }
 
 TEST(Commands, CertificatesReachEveryProcess) {

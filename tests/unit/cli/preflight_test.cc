@@ -89,8 +89,19 @@ TEST_F(PreflightTest, CountsTheHostsRanks) {
 }
 
 TEST_F(PreflightTest, HostsNeedAnAddressToCallBack) {
-  options_.hosts = {{"a", 1}};
-  ExpectEnd(ExitCode::kConfiguration, "--cluster-address");
+  options_.hosts = {{"localhost", 1}, {"a", 1}};
+  options_.tp = 2;
+  for (const char* unreachable : {"127.0.0.1:0", "localhost:7000", "[::1]:7000", "0.0.0.0:7000"}) {
+    options_.cluster_address = unreachable;
+    ExpectEnd(ExitCode::kConfiguration,
+              "--hosts names a, so --cluster-address must be the address of this machine");
+  }
+}
+
+TEST_F(PreflightTest, HostsThatAreThisMachineNeedNoOtherAddress) {
+  options_.hosts = {{"localhost", 1}, {"127.0.0.1", 1}};
+  options_.tp = 2;
+  ExpectEnd(ExitCode::kBadWeights, "model.safetensors");  // the addresses are right; there are no weights
 }
 
 TEST_F(PreflightTest, ClusterAddressesMustBeUsableAndProtected) {
@@ -100,7 +111,7 @@ TEST_F(PreflightTest, ClusterAddressesMustBeUsableAndProtected) {
   ExpectEnd(ExitCode::kConfiguration, "--cluster-tls");
   options_.hosts = {{"node1", 1}};
   options_.cluster_address = "0.0.0.0:7000";
-  ExpectEnd(ExitCode::kConfiguration, "the address that the others can reach");
+  ExpectEnd(ExitCode::kConfiguration, "the address of this machine that the others can reach");
   options_.cluster_tls = (folder_ / "none").string();
   ExpectEnd(ExitCode::kConfiguration, "none/ca.crt: cannot be read");
 }

@@ -62,5 +62,15 @@ TEST(SettingVariables, AreAllThatProgramsRead) {
   EXPECT_EQ(SettingVariables().size(), SettingTable().size() + 1);
 }
 
+TEST(VariablesOfOthers, AreThoseThatAreSetAndNotTaken) {
+  const Environment environment = [](const std::string& variable) -> std::optional<std::string> {
+    if (variable == "DEEPRACK_CARD" || variable == "DEEPRACK_TP") return "1";
+    if (variable == "DEEPRACK_LISTEN") return "";  // as unset
+    return std::nullopt;
+  };
+  EXPECT_THAT(VariablesOfOthers(Program::kServe, environment), testing::ElementsAre("DEEPRACK_CARD"));
+  EXPECT_THAT(VariablesOfOthers(Program::kWorker, environment), testing::ElementsAre("DEEPRACK_TP"));
+}
+
 }  // namespace
 }  // namespace deeprack
