@@ -99,6 +99,7 @@ absl::Status Cluster::BringUp() {
   DR_RETURN_IF_ERROR(ranks_.pool->health());
   loop_ = StepLoop::Start(limits, ranks_.epoch, ranks_.executor.get(), clock_,
                           [this](const absl::Status& why) { OnBroken(why); });
+  context_->metrics().SetCacheType(options_.kv_cache_dtype);
   context_->SetLoop(loop_.get());
   context_->readiness().SetReady();
   return absl::OkStatus();

@@ -39,7 +39,7 @@ int64_t SamplingInputBytes(const model::StepLimits& limits) {
 int64_t SamplingResultBytes(const model::StepLimits& limits) {
   const int64_t samples = std::min(limits.max_step_tokens, limits.max_sequences);
   const int64_t scored = limits.max_step_tokens + samples;
-  return StagedBytes<TokenId>(samples) + StagedBytes<float>(scored) +
+  return StagedBytes<TokenId>(samples) + StagedBytes<TokenId>(scored) + StagedBytes<float>(scored) +
          StagedBytes<TokenId>(scored * model::kMostTopLogprobs) +
          StagedBytes<float>(scored * model::kMostTopLogprobs);
 }

@@ -203,6 +203,7 @@ const KernelSet& TimedKernels(const KernelSet& inner, OperationTimes* times, std
   Wrap<&KernelSet::peer_sum>("peer_sum");
   Wrap<&KernelSet::peer_add_rms_norm>("peer_add_rms_norm");
   Wrap<&KernelSet::peer_exchange>("peer_exchange");
+  Wrap<&KernelSet::find_non_finite>("find_non_finite");
   Wrap<&KernelSet::adjust_logits>("adjust_logits");
   Wrap<&KernelSet::sample>("sample");
   Wrap<&KernelSet::logprobs>("logprobs");

@@ -10,10 +10,31 @@ namespace deeprack::coordinator {
 namespace {
 
 // The error of an accepted sequence. The client is not at fault, whatever the status's code is.
-ApiError FromServing(const absl::Status& status) {
+ApiError FromServing(const TokenEvent& event) {
+  const absl::Status& status = event.error;
   if (status.ok()) return FromStatus(absl::CancelledError("the sequence was cancelled"));
   if (absl::IsUnavailable(status) || absl::IsCancelled(status)) return FromStatus(status);
-  return FromStatus(absl::InternalError(status.message()));
+  ApiError error = FromStatus(absl::InternalError(status.message()));
+  if (event.non_finite) error.code = "non_finite_logits";
+  return error;
+}
+
+// A tokenizer may have more tokens than the model's embedding has rows: fine-tunes add tokens to the file.
+std::optional<ApiError> CheckTokenIds(const GenerationRequest& request, const ServedModel& model) {
+  for (size_t p = 0; p < request.prompts.size(); ++p) {
+    const std::vector<TokenId>& prompt = request.prompts[p];
+    const auto bad = std::find_if(prompt.begin(), prompt.end(),
+                                  [&](TokenId id) { return id < 0 || id >= model.vocab_size; });
+    if (bad == prompt.end()) continue;
+    return BadRequest(
+        "invalid_token_id", "",
+        absl::StrCat("token ", bad - prompt.begin(), " of ",
+                     request.prompts.size() > 1 ? absl::StrCat("prompt ", p) : "the prompt", " is '",
+                     model.tokenizer->Decode({&*bad, 1}, /*show_special=*/true), "' with id ", *bad,
+                     "; the model has ids 0 to ", model.vocab_size - 1,
+                     ". Its tokenizer has tokens that the model was not made for: leave this token out"));
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -21,6 +42,7 @@ ApiError FromServing(const absl::Status& status) {
 std::optional<ApiError> Generation::Start(ApiContext* context, GenerationRequest request,
                                           std::shared_ptr<HttpExchange> exchange,
                                           std::unique_ptr<GenerationListener> listener) {
+  if (std::optional<ApiError> error = CheckTokenIds(request, context->model())) return error;
   StepLoop* loop = context->loop();
   if (loop == nullptr) {
     return FromStatus(
@@ -99,9 +121,10 @@ void Generation::OnEvent(int32_t index, const TokenEvent& event) {
   if (listener_ == nullptr || choices_[index].finished) return;
   Choice& choice = choices_[index];
   choice.cached_tokens = std::max<int64_t>(choice.cached_tokens, event.cached_tokens);
+  choice.preemptions = event.preemptions;
   choice.times.first_scheduled = event.first_scheduled;
   if (event.finish == FinishReason::kError || event.finish == FinishReason::kCancelled) {
-    Fail(FromServing(event.error));
+    Fail(FromServing(event));
     return;
   }
 
@@ -154,8 +177,27 @@ void Generation::FinishChoice(Choice& choice, int32_t index, const std::string& 
   --unfinished_;
   choice.times.arrival = arrival_;
   choice.times.end = context_->clock().Now();
-  context_->metrics().ObserveEnd(
-      reason, choice.times, static_cast<int64_t>(request_.prompts[index / request_.n].size()), choice.tokens);
+  const int32_t prompt = index / request_.n;
+  context_->metrics().ObserveEnd({.reason = reason,
+                                  .times = choice.times,
+                                  .prompt_tokens = std::ssize(request_.prompts[prompt]),
+                                  .cached_tokens = choice.cached_tokens,
+                                  .generated_tokens = choice.tokens,
+                                  .max_tokens = request_.request.max_tokens,
+                                  .preemptions = choice.preemptions});
+  ObservePromptEnd(prompt);
+}
+
+// Once all answers to the prompt have ended.
+void Generation::ObservePromptEnd(int32_t prompt) {
+  int64_t most_generated = 0;
+  for (int32_t i = 0; i < request_.n; ++i) {
+    const size_t index = static_cast<size_t>(prompt) * request_.n + i;
+    if (index >= choices_.size()) break;  // not submitted
+    if (!choices_[index].finished) return;
+    most_generated = std::max(most_generated, choices_[index].tokens);
+  }
+  context_->metrics().ObservePromptEnd(request_.n, most_generated);
 }
 
 void Generation::OnDisconnect(Disconnect why) {

@@ -50,9 +50,9 @@ class GenerationListener {
 
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
-  // Submits all sequences, or none: on an error the sequences submitted before are cancelled, and the
-  // listener is never called. When the client disconnects, the unfinished sequences are cancelled. `context`
-  // outlives the generation.
+  // 400 if a prompt has a token id that the model has not. Submits all sequences, or none: on an error the
+  // sequences submitted before are cancelled, and the listener is never called. When the client disconnects,
+  // the unfinished sequences are cancelled. `context` outlives the generation.
   static std::optional<ApiError> Start(ApiContext* context, GenerationRequest request,
                                        std::shared_ptr<HttpExchange> exchange,
                                        std::unique_ptr<GenerationListener> listener);
@@ -66,6 +66,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     int64_t tokens = 0;
     int64_t reasoning_tokens = 0;
     int64_t cached_tokens = 0;
+    int64_t preemptions = 0;
     bool finished = false;
     SequenceTimes times;
     absl::Time last_token;
@@ -81,6 +82,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void OnEvent(int32_t index, const TokenEvent& event);
   void TakeToken(Choice& choice, const TokenEvent& event, ChoiceUpdate& update);
   void FinishChoice(Choice& choice, int32_t index, const std::string& reason);
+  void ObservePromptEnd(int32_t prompt);
   void OnDisconnect(Disconnect why);
   void Fail(const ApiError& error);
   void CancelUnfinished(const std::string& reason);

@@ -1,6 +1,7 @@
 #include "coordinator/api/serving_metrics.h"
 
 #include <algorithm>
+#include <limits>
 #include <sstream>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include <prometheus/text_serializer.h>
 
 #include "base/check.h"
+#include "base/ids.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -25,6 +27,9 @@ const std::vector<double> kRequestSeconds = {0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 
 const std::vector<double> kTokenCounts = {1,   2,    5,    10,   20,    50,    100,   200,
                                           500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
 
+const std::vector<double> kAnswers = {1, 2, 5, 10, 20};
+const std::vector<double> kPreemptions = {1, 2, 3, 4, 5, 10, 20};
+
 prometheus::MetricFamily Single(const std::string& model_name, std::string name, std::string help,
                                 prometheus::MetricType type, double value) {
   prometheus::ClientMetric metric;
@@ -32,6 +37,32 @@ prometheus::MetricFamily Single(const std::string& model_name, std::string name,
   metric.gauge.value = value;
   metric.counter.value = value;
   return {.name = std::move(name), .help = std::move(help), .type = type, .metric = {metric}};
+}
+
+prometheus::ClientMetric Labelled(const std::string& model_name, const char* label, const char* value,
+                                  double count) {
+  prometheus::ClientMetric metric;
+  metric.label = {{"model_name", model_name}, {label, value}};
+  metric.gauge.value = metric.counter.value = count;
+  return metric;
+}
+
+prometheus::MetricFamily OfSteps(const std::string& model_name, const StepTokens& steps) {
+  prometheus::ClientMetric metric;
+  metric.label.push_back({"model_name", model_name});
+  uint64_t count = 0;
+  for (size_t i = 0; i < steps.steps.size(); ++i) {
+    count += static_cast<uint64_t>(steps.steps[i]);
+    const double bound = i < StepTokens::kBounds.size() ? static_cast<double>(StepTokens::kBounds[i])
+                                                        : std::numeric_limits<double>::infinity();
+    metric.histogram.bucket.push_back({.cumulative_count = count, .upper_bound = bound});
+  }
+  metric.histogram.sample_count = count;
+  metric.histogram.sample_sum = static_cast<double>(steps.tokens);
+  return {.name = "vllm:iteration_tokens_total",
+          .help = "Tokens of a step: prompt tokens computed and tokens generated.",
+          .type = prometheus::MetricType::Histogram,
+          .metric = {metric}};
 }
 
 // A counter for each rank.
@@ -77,6 +108,19 @@ ServingMetrics::ServingMetrics(const std::string& model_name)
   prompt_tokens_ = histogram("vllm:request_prompt_tokens", "Prompt tokens of a sequence.", kTokenCounts);
   generation_tokens_ =
       histogram("vllm:request_generation_tokens", "Generated tokens of a sequence.", kTokenCounts);
+  inference_ = histogram("vllm:request_inference_time_seconds", "From a sequence's first step to its end.",
+                         kRequestSeconds);
+  computed_tokens_ =
+      histogram("vllm:request_prefill_kv_computed_tokens",
+                "Prompt tokens of a sequence that were not found in the prefix cache.", kTokenCounts);
+  max_tokens_ =
+      histogram("vllm:request_params_max_tokens", "Most tokens that a sequence may generate.", kTokenCounts);
+  preemptions_ =
+      histogram("vllm:request_num_preemptions",
+                "Times that a sequence was put back into the queue for lack of KV pages.", kPreemptions);
+  n_ = histogram("vllm:request_params_n", "Answers asked for to a prompt.", kAnswers);
+  most_generated_ = histogram("vllm:request_max_num_generation_tokens",
+                              "Generated tokens of a prompt's longest answer.", kTokenCounts);
   auto& ends = prometheus::BuildCounter()
                    .Name("vllm:request_success_total")
                    .Help("Sequences that ended, by reason; abort: the client left or was too slow.")
@@ -118,21 +162,55 @@ void ServingMetrics::ObserveInterToken(absl::Duration gap) {
   inter_token_->Observe(absl::ToDoubleSeconds(gap));
 }
 
-void ServingMetrics::ObserveEnd(const std::string& reason, const SequenceTimes& times, int64_t prompt_tokens,
-                                int64_t generated_tokens) {
-  const auto counter = ends_.find(reason);
+void ServingMetrics::ObserveEnd(const SequenceEnd& sequence) {
+  const SequenceTimes& times = sequence.times;
+  const auto counter = ends_.find(sequence.reason);
   DR_CHECK(counter != ends_.end());
   counter->second->Increment();
   end_to_end_->Observe(absl::ToDoubleSeconds(times.end - times.arrival));
   // A sequence that never ran was in the queue until its end.
   queue_->Observe(absl::ToDoubleSeconds(std::min(times.first_scheduled, times.end) - times.arrival));
-  prompt_tokens_->Observe(static_cast<double>(prompt_tokens));
-  generation_tokens_->Observe(static_cast<double>(generated_tokens));
-  if (generated_tokens == 0) return;
+  prompt_tokens_->Observe(static_cast<double>(sequence.prompt_tokens));
+  generation_tokens_->Observe(static_cast<double>(sequence.generated_tokens));
+  preemptions_->Observe(static_cast<double>(sequence.preemptions));
+  if (sequence.max_tokens > 0) max_tokens_->Observe(static_cast<double>(sequence.max_tokens));
+  if (times.first_scheduled <= times.end) {
+    inference_->Observe(absl::ToDoubleSeconds(times.end - times.first_scheduled));
+    computed_tokens_->Observe(static_cast<double>(sequence.prompt_tokens - sequence.cached_tokens));
+  }
+  if (sequence.generated_tokens == 0) return;
   const double decoding = absl::ToDoubleSeconds(times.end - times.first_token);
   prefill_->Observe(absl::ToDoubleSeconds(times.first_token - times.first_scheduled));
   decode_->Observe(decoding);
-  if (generated_tokens > 1) per_output_token_->Observe(decoding / static_cast<double>(generated_tokens - 1));
+  if (sequence.generated_tokens > 1) {
+    per_output_token_->Observe(decoding / static_cast<double>(sequence.generated_tokens - 1));
+  }
+}
+
+void ServingMetrics::ObservePromptEnd(int64_t n, int64_t most_generated) {
+  n_->Observe(static_cast<double>(n));
+  most_generated_->Observe(static_cast<double>(most_generated));
+}
+
+void ServingMetrics::SetCacheType(const std::string& type) {
+  const std::lock_guard lock(mutex_);
+  cache_type_ = type;
+}
+
+prometheus::MetricFamily ServingMetrics::CacheConfig(const ServingStats& stats,
+                                                     const std::string& type) const {
+  prometheus::ClientMetric metric;
+  metric.label = {{"model_name", model_name_},
+                  {"block_size", std::to_string(kPageTokens)},
+                  {"cache_dtype", type},
+                  {"enable_prefix_caching", "True"},
+                  {"kv_cache_size_tokens", std::to_string(stats.blocks_total * kPageTokens)},
+                  {"num_gpu_blocks", std::to_string(stats.blocks_total)}};
+  metric.gauge.value = 1;
+  return {.name = "vllm:cache_config_info",
+          .help = "The KV cache: tokens of a page, type, and pages of all dp groups.",
+          .type = prometheus::MetricType::Gauge,
+          .metric = {metric}};
 }
 
 void ServingMetrics::ObserveDropped(DropReason reason) { drops_.at(reason)->Increment(); }
@@ -161,6 +239,12 @@ std::string ServingMetrics::Render(const std::optional<ServingStats>& stats) con
     const double blocks = static_cast<double>(stats->blocks_total);
     gauge("vllm:num_requests_running", "Sequences that hold KV pages.", static_cast<double>(stats->running));
     gauge("vllm:num_requests_waiting", "Sequences in the queue.", static_cast<double>(stats->waiting));
+    families.push_back(
+        {.name = "vllm:num_requests_waiting_by_reason",
+         .help = "Sequences in the queue, by reason; capacity: no free KV pages, or a full step.",
+         .type = prometheus::MetricType::Gauge,
+         .metric = {Labelled(model_name_, "reason", "capacity", static_cast<double>(stats->waiting)),
+                    Labelled(model_name_, "reason", "deferred", 0)}});
     gauge("vllm:kv_cache_usage_perc", "Share of the KV pages in use; 1 is all.",
           blocks > 0 ? static_cast<double>(stats->blocks_used) / blocks : 0);
     total("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.",
@@ -168,10 +252,26 @@ std::string ServingMetrics::Render(const std::optional<ServingStats>& stats) con
     total("vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.",
           stats->prefix_cache_hits);
     total("vllm:prompt_tokens_total", "Prompt tokens computed or found.", stats->prompt_tokens);
+    const auto cached = static_cast<double>(stats->cached_prompt_tokens);
+    families.push_back(
+        {.name = "vllm:prompt_tokens_by_source_total",
+         .help =
+             "Prompt tokens, by source; local_compute: computed, local_cache_hit: found in the prefix cache.",
+         .type = prometheus::MetricType::Counter,
+         .metric = {Labelled(model_name_, "source", "local_compute",
+                             static_cast<double>(stats->prompt_tokens) - cached),
+                    Labelled(model_name_, "source", "local_cache_hit", cached)}});
+    total("vllm:prompt_tokens_cached_total", "Prompt tokens found in the prefix cache.",
+          stats->cached_prompt_tokens);
+    families.push_back(OfSteps(model_name_, stats->step_tokens));
     total("vllm:generation_tokens_total", "Tokens generated.", stats->generation_tokens);
     total("vllm:num_preemptions_total", "Sequences put back into the queue for lack of KV pages.",
           stats->preemptions);
-    total("deeprack:steps_total", "Steps executed.", stats->steps);
+    total("deeprack:steps_total", "Steps executed, those included that the ranks refused.", stats->steps);
+    total("deeprack:plans_refused_total", "Steps that the ranks refused before they computed anything.",
+          stats->plans_refused);
+    total("deeprack:non_finite_logits_total", "Sequences that ended because their logits were not finite.",
+          stats->non_finite_logits);
     families.push_back(OfRanks(model_name_, "deeprack:rank_step_seconds_total",
                                "Time of each rank inside steps.", stats->ranks,
                                &model::StepTimings::total_seconds));
@@ -179,6 +279,11 @@ std::string ServingMetrics::Render(const std::optional<ServingStats>& stats) con
                                "Time of each rank inside collectives, waiting for other ranks included.",
                                stats->ranks, &model::StepTimings::collective_seconds));
   }
+  const std::string cache_type = [this] {
+    const std::lock_guard lock(mutex_);
+    return cache_type_;
+  }();
+  if (stats && !cache_type.empty()) families.push_back(CacheConfig(*stats, cache_type));
   std::ostringstream text;
   prometheus::TextSerializer().Serialize(text, families);
   return text.str();

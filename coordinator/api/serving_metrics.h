@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -14,6 +15,7 @@ namespace prometheus {
 class Registry;
 class Counter;
 class Histogram;
+struct MetricFamily;
 }  // namespace prometheus
 
 namespace deeprack::coordinator {
@@ -24,6 +26,17 @@ struct SequenceTimes {
   absl::Time first_scheduled = absl::InfiniteFuture();
   absl::Time first_token = absl::InfiniteFuture();
   absl::Time end;
+};
+
+// One sequence at its end.
+struct SequenceEnd {
+  std::string reason;  // stop, length, tool_calls, abort or error
+  SequenceTimes times;
+  int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;  // of the prompt: found in the prefix cache
+  int64_t generated_tokens = 0;
+  int64_t max_tokens = 0;  // the limit of generated tokens
+  int64_t preemptions = 0;
 };
 
 // Why the server ended or refused a request that was in order.
@@ -40,9 +53,10 @@ class ServingMetrics {
 
   void ObserveFirstToken(absl::Duration since_arrival);
   void ObserveInterToken(absl::Duration gap);
-  // The end of a sequence. `reason` is stop, length, tool_calls, abort or error.
-  void ObserveEnd(const std::string& reason, const SequenceTimes& times, int64_t prompt_tokens,
-                  int64_t generated_tokens);
+  void ObserveEnd(const SequenceEnd& sequence);
+  // All answers to one prompt have ended. `n`: how many there were; `most_generated`: the tokens of the
+  // longest.
+  void ObservePromptEnd(int64_t n, int64_t most_generated);
 
   void ObserveDropped(DropReason reason);
   // `fields` unknown fields of one request were ignored.
@@ -52,11 +66,19 @@ class ServingMetrics {
   void ObserveLoss();
   void ObserveRecovery(absl::Duration since_loss);
 
+  // The type of the KV cache's entries, as --kv-cache-dtype names it. Until then no vllm:cache_config_info is
+  // rendered.
+  void SetCacheType(const std::string& type);
+
   // The Prometheus text format.
   std::string Render(const std::optional<ServingStats>& stats) const;
 
  private:
+  prometheus::MetricFamily CacheConfig(const ServingStats& stats, const std::string& type) const;
+
   std::string model_name_;
+  mutable std::mutex mutex_;
+  std::string cache_type_;  // guarded by mutex_
   std::unique_ptr<prometheus::Registry> registry_;
   prometheus::Histogram* first_token_;
   prometheus::Histogram* inter_token_;
@@ -67,6 +89,12 @@ class ServingMetrics {
   prometheus::Histogram* decode_;
   prometheus::Histogram* prompt_tokens_;
   prometheus::Histogram* generation_tokens_;
+  prometheus::Histogram* inference_;
+  prometheus::Histogram* computed_tokens_;
+  prometheus::Histogram* max_tokens_;
+  prometheus::Histogram* preemptions_;
+  prometheus::Histogram* n_;
+  prometheus::Histogram* most_generated_;
   std::map<std::string, prometheus::Counter*> ends_;
   std::map<DropReason, prometheus::Counter*> drops_;
   prometheus::Counter* ignored_fields_;

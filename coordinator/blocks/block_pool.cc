@@ -90,4 +90,12 @@ BlockPool::Page BlockPool::Publish(BlockId id, const std::string& salt, ContentI
   return {id, block.content};
 }
 
+void BlockPool::Forget(BlockId id) {
+  Block& block = blocks_[id];
+  DR_CHECK(block.references > 0);
+  if (block.content == kRootContent) return;
+  known_.erase(block.key);
+  block.content = kRootContent;
+}
+
 }  // namespace deeprack::coordinator

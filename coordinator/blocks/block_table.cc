@@ -46,6 +46,10 @@ void BlockTable::Publish(absl::Span<const TokenId> history) {
   }
 }
 
+void BlockTable::Forget() {
+  for (int32_t i = 0; i < published_; ++i) pool_->Forget(blocks_[i]);
+}
+
 void BlockTable::Clear() {
   for (; !blocks_.empty(); blocks_.pop_back()) pool_->Release(blocks_.back());
   published_ = 0;

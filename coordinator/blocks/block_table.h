@@ -34,6 +34,9 @@ class BlockTable {
   // Publishes the pages that have become full. `history`: the tokens of all computed positions.
   void Publish(absl::Span<const TokenId> history);
 
+  // Later sequences find none of this table's pages by content, nor pages after them. Call Clear next.
+  void Forget();
+
   // Gives every block back.
   void Clear();
 

@@ -31,6 +31,16 @@ model::PositionLogprobs LogprobsFromProto(const cluster::PositionLogprobs& messa
   return logprobs;
 }
 
+// A place that this version does not know becomes kUnknown.
+model::NonFiniteRow NonFiniteRowFromProto(const cluster::NonFiniteRow& message) {
+  using Place = model::NonFiniteRow::Place;
+  Place place = Place::kUnknown;
+  for (const Place known : {Place::kKvEntry, Place::kHiddenState, Place::kHead}) {
+    if (message.place() == static_cast<int32_t>(known)) place = known;
+  }
+  return {.position = message.position(), .token = message.token(), .place = place, .layer = message.layer()};
+}
+
 }  // namespace
 
 void StepPlanToProto(const model::StepPlan& plan, cluster::StepPlan* message) {
@@ -63,6 +73,9 @@ model::StepResult StepResultFromProto(const cluster::StepResult& message) {
       .step = message.step(),
       .timings = {message.total_seconds(), message.collective_seconds()},
   };
+  if (message.has_refusal()) {
+    result.refusal = {.sequence = message.refusal().sequence(), .reason = message.refusal().reason()};
+  }
   result.sequences.reserve(message.sequences_size());
   for (const cluster::SequenceResult& sequence : message.sequences()) {
     model::SequenceResult out{.sequence = sequence.sequence(),
@@ -73,6 +86,7 @@ model::StepResult StepResultFromProto(const cluster::StepResult& message) {
     for (const cluster::PositionLogprobs& position : sequence.prompt_logprobs()) {
       out.prompt_logprobs.push_back(LogprobsFromProto(position));
     }
+    if (sequence.has_non_finite()) out.non_finite = NonFiniteRowFromProto(sequence.non_finite());
     result.sequences.push_back(std::move(out));
   }
   return result;

@@ -19,6 +19,7 @@ class AnswerChecker {
       : rank_(rank), step_(step), vocab_size_(vocab_size) {}
 
   absl::Status Check(const model::SequencePlan& plan, const model::SequenceResult& answer) const {
+    if (answer.non_finite) return CheckNonFinite(plan, answer);
     if (answer.sampled) DR_RETURN_IF_ERROR(CheckToken(plan, "sampled token", answer.token));
     DR_RETURN_IF_ERROR(CheckLogprobs(plan, answer.logprobs, plan.sampling.top_logprobs));
     if (answer.prompt_logprobs.size() > plan.token_ids.size()) {
@@ -41,6 +42,18 @@ class AnswerChecker {
   absl::Status CheckToken(const model::SequencePlan& plan, const char* what, TokenId token) const {
     if (token >= 0 && token < vocab_size_) return absl::OkStatus();
     return Wrong(plan, what, " ", token, ", which is not in the vocabulary of ", vocab_size_);
+  }
+
+  absl::Status CheckNonFinite(const model::SequencePlan& plan, const model::SequenceResult& answer) const {
+    const int64_t place = int64_t{answer.non_finite->position} - plan.num_computed;
+    if (place < 0 || place >= std::ssize(plan.token_ids)) {
+      return Wrong(plan, "a row that is not finite at position ", answer.non_finite->position,
+                   ", which is not in the chunk");
+    }
+    if (answer.sampled || !answer.prompt_logprobs.empty()) {
+      return Wrong(plan, "a token or log-probabilities from a row that is not finite");
+    }
+    return CheckToken(plan, "an infinite or NaN logit of token", answer.non_finite->token);
   }
 
   absl::Status CheckLogprobs(const model::SequencePlan& plan, const model::PositionLogprobs& logprobs,
@@ -66,6 +79,28 @@ struct Answer {
   model::SequenceResult* result = nullptr;
 };
 
+// All ranks check the same plan in the same way. A rank that does not refuse the plan waits for the others in
+// an exchange, so different answers end the epoch.
+absl::StatusOr<model::StepResult> JoinRefusals(const model::StepPlan& plan,
+                                               const std::vector<model::StepResult>& by_rank) {
+  const auto refused = std::find_if(by_rank.begin(), by_rank.end(), [](const model::StepResult& result) {
+    return result.refusal.has_value();
+  });
+  const model::Refusal& refusal = *refused->refusal;
+  model::StepResult joined{.epoch = plan.epoch, .step = plan.step, .refusal = refusal};
+  for (size_t rank = 0; rank < by_rank.size(); ++rank) {
+    const model::StepResult& result = by_rank[rank];
+    if (result.refusal != refusal || !result.sequences.empty()) {
+      return absl::InternalError(absl::StrCat(
+          "rank ", refused - by_rank.begin(), " refused step ", plan.step, " (", refusal.reason,
+          "), but rank ", rank, " ",
+          result.refusal ? absl::StrCat("refused it for ", result.refusal->reason) : "executed it"));
+    }
+    joined.rank_timings.push_back(result.timings);
+  }
+  return joined;
+}
+
 }  // namespace
 
 absl::StatusOr<model::StepResult> JoinStepResults(const model::StepPlan& plan,
@@ -73,6 +108,7 @@ absl::StatusOr<model::StepResult> JoinStepResults(const model::StepPlan& plan,
                                                   int32_t vocab_size) {
   model::StepResult joined{.epoch = plan.epoch, .step = plan.step};
   std::unordered_map<SequenceId, Answer> answers;
+  bool refused = false;
   for (size_t rank = 0; rank < by_rank.size(); ++rank) {
     model::StepResult& result = by_rank[rank];
     if (result.epoch != plan.epoch || result.step != plan.step) {
@@ -80,6 +116,7 @@ absl::StatusOr<model::StepResult> JoinStepResults(const model::StepPlan& plan,
                                               result.epoch, " when asked for step ", plan.step, " of epoch ",
                                               plan.epoch));
     }
+    refused |= result.refusal.has_value();
     joined.rank_timings.push_back(result.timings);
     for (model::SequenceResult& sequence : result.sequences) {
       if (!answers.emplace(sequence.sequence, Answer{rank, &sequence}).second) {
@@ -88,6 +125,7 @@ absl::StatusOr<model::StepResult> JoinStepResults(const model::StepPlan& plan,
       }
     }
   }
+  if (refused) return JoinRefusals(plan, by_rank);
   joined.sequences.reserve(plan.sequences.size());
   for (const model::SequencePlan& sequence : plan.sequences) {
     const auto answer = answers.find(sequence.sequence);
@@ -97,6 +135,7 @@ absl::StatusOr<model::StepResult> JoinStepResults(const model::StepPlan& plan,
     }
     const auto [rank, result] = answer->second;
     DR_RETURN_IF_ERROR(AnswerChecker(rank, plan.step, vocab_size).Check(sequence, *result));
+    if (result->non_finite) result->non_finite->rank = static_cast<Rank>(rank);
     joined.sequences.push_back(std::move(*result));
     answers.erase(answer);
   }

@@ -260,6 +260,10 @@ absl::Status StepLoopThread::Step() {
   DR_RETURN_IF_ERROR(health());
   DR_ASSIGN_OR_RETURN(std::vector<TokenEvent> events, scheduler_.Apply(result));
   AddTimings(result.rank_timings);
+  for (const TokenEvent& event : events) {
+    if (event.finish != FinishReason::kError) continue;
+    spdlog::error("step {}: sequence {}: {}", plan->step, event.sequence, std::string(event.error.message()));
+  }
   DeliverAll(std::move(events));
   return absl::OkStatus();
 }

@@ -44,7 +44,9 @@ struct TokenEvent {
   std::vector<model::PositionLogprobs> prompt_logprobs;
   FinishReason finish = FinishReason::kNone;  // not kNone: this is the sequence's last event
   absl::Status error;                         // with kError
+  bool non_finite = false;                    // with kError: the logits were not finite
   int32_t cached_tokens = 0;                  // prompt tokens found in the prefix cache
+  int32_t preemptions = 0;                    // of the sequence so far
   // The start of its first step; InfiniteFuture: no step yet.
   absl::Time first_scheduled = absl::InfiniteFuture();
 };

@@ -10,9 +10,14 @@
 namespace deeprack::coordinator {
 
 absl::StatusOr<std::vector<TokenEvent>> Scheduler::Apply(const model::StepResult& result) {
+  DR_RETURN_IF_ERROR(CheckStep(result));
+  if (result.refusal) return EndRefused(*result.refusal);
   DR_RETURN_IF_ERROR(CheckResult(result));
   std::vector<TokenEvent> events;
   const std::vector<SequenceId> in_step = std::exchange(in_step_, {});
+  int64_t step_tokens = 0;
+  for (SequenceId id : in_step) step_tokens += at(id).chunk;
+  totals_.step_tokens.Add(step_tokens);
   for (size_t i = 0; i < in_step.size(); ++i) {
     Sequence& sequence = at(in_step[i]);
     TokenEvent event = ApplyTo(sequence, result.sequences[i]);
@@ -23,13 +28,46 @@ absl::StatusOr<std::vector<TokenEvent>> Scheduler::Apply(const model::StepResult
   return events;
 }
 
-// The result comes from other machines, so all of it is compared with the plan before any part is used.
-absl::Status Scheduler::CheckResult(const model::StepResult& result) const {
+// The ranks refused the plan before they changed anything. The sequence at fault ends; the others keep their
+// pages, and the next plan has their tokens again.
+absl::StatusOr<std::vector<TokenEvent>> Scheduler::EndRefused(const model::Refusal& refusal) {
+  if (std::find(in_step_.begin(), in_step_.end(), refusal.sequence) == in_step_.end()) {
+    return absl::InternalError(absl::StrCat("the ranks refused step ", next_step_ - 1, " for sequence ",
+                                            refusal.sequence,
+                                            ", which is not in the step: ", refusal.reason));
+  }
+  ++totals_.plans_refused;
+  std::vector<TokenEvent> events;
+  for (SequenceId id : std::exchange(in_step_, {})) {
+    Sequence& sequence = at(id);
+    sequence.chunk = 0;
+    TokenEvent event = EventOf(sequence);
+    if (sequence.cancelled) {
+      event.finish = FinishReason::kCancelled;
+    } else if (id == refusal.sequence) {
+      event.finish = FinishReason::kError;
+      event.error = absl::InternalError(absl::StrCat("the ranks refused to compute this request (",
+                                                     refusal.reason, "). This is a fault of the server"));
+    } else {
+      continue;
+    }
+    events.push_back(std::move(event));
+    Remove(id);
+  }
+  return events;
+}
+
+absl::Status Scheduler::CheckStep(const model::StepResult& result) const {
   if (in_step_.empty() || result.epoch != epoch_ || result.step != next_step_ - 1) {
     return absl::InternalError(absl::StrCat("a result of epoch ", result.epoch, ", step ", result.step,
                                             " came; that of epoch ", epoch_, ", step ", next_step_ - 1,
                                             in_step_.empty() ? " has been applied" : " was due"));
   }
+  return absl::OkStatus();
+}
+
+// The result comes from other machines, so all of it is compared with the plan before any part is used.
+absl::Status Scheduler::CheckResult(const model::StepResult& result) const {
   if (result.sequences.size() != in_step_.size()) {
     return absl::InternalError(absl::StrCat("step ", result.step, " was given ", in_step_.size(),
                                             " sequences; its result has ", result.sequences.size()));
@@ -42,6 +80,7 @@ absl::Status Scheduler::CheckResult(const model::StepResult& result) const {
                                               answer.sequence, "; sequence ", sequence.id,
                                               " stood there in the plan"));
     }
+    if (answer.non_finite) continue;
     const bool sampled =
         sequence.num_computed + sequence.chunk == sequence.size() && sequence.request.max_tokens > 0;
     if (answer.sampled != sampled) {
@@ -65,10 +104,14 @@ absl::Status Scheduler::CheckResult(const model::StepResult& result) const {
 }
 
 TokenEvent Scheduler::ApplyTo(Sequence& sequence, const model::SequenceResult& result) {
-  TokenEvent event{.sequence = sequence.id, .cached_tokens = sequence.cached_tokens};
+  TokenEvent event = EventOf(sequence);
   if (sequence.decoding()) {  // the sequence has replayed all positions that a broken step took from it
     sequence.broken_steps = 0;
     suspects_.erase(sequence.id);
+  }
+  if (result.non_finite) {
+    EndNonFinite(sequence, *result.non_finite, event);
+    return event;
   }
   const int32_t first_position = sequence.num_computed;
   sequence.num_computed += std::exchange(sequence.chunk, 0);
@@ -81,7 +124,10 @@ TokenEvent Scheduler::ApplyTo(Sequence& sequence, const model::SequenceResult& r
   TakePromptLogprobs(sequence, first_position, result, event);
   if (sequence.remaining() > 0) return event;
 
-  if (sequence.output_size() == 0) totals_.prompt_tokens += sequence.prompt_size;
+  if (sequence.output_size() == 0) {
+    totals_.prompt_tokens += sequence.prompt_size;
+    totals_.cached_prompt_tokens += sequence.cached_tokens;
+  }
   if (result.sampled) {
     event.has_token = true;
     event.token = result.token;
@@ -99,6 +145,21 @@ TokenEvent Scheduler::ApplyTo(Sequence& sequence, const model::SequenceResult& r
   }
   if (sequence.size() >= sequence.max_size) event.finish = FinishReason::kLength;
   return event;
+}
+
+// No later sequence may use this sequence's pages: one of them may hold the number that was not finite.
+void Scheduler::EndNonFinite(Sequence& sequence, const model::NonFiniteRow& row, TokenEvent& event) {
+  ++totals_.non_finite_logits;
+  sequence.chunk = 0;
+  sequence.blocks.Forget();
+  if (sequence.cancelled) {
+    event.finish = FinishReason::kCancelled;
+    return;
+  }
+  event.finish = FinishReason::kError;
+  event.non_finite = true;
+  event.error =
+      absl::InternalError(absl::StrCat("no token can be drawn for this request: ", model::Describe(row)));
 }
 
 // A replay after preemption has results for positions that were reported before. Those results are dropped.

@@ -31,7 +31,7 @@ void Scheduler::GiveUpStep(const absl::Status& why, std::vector<TokenEvent>& eve
   for (SequenceId id : in_step) {
     Sequence& sequence = at(id);
     sequence.chunk = 0;
-    TokenEvent event{.sequence = id, .cached_tokens = sequence.cached_tokens};
+    TokenEvent event = EventOf(sequence);
     if (++sequence.broken_steps >= kSuspect) suspects_.insert(id);
     if (sequence.cancelled) {
       event.finish = FinishReason::kCancelled;
@@ -70,7 +70,7 @@ std::optional<TokenEvent> Scheduler::FitAnew(Sequence& sequence) const {
   // more.
   const bool goes_on = sequence.output_size() > 0 || sequence.request.max_tokens > 0;
   if (sequence.size() + (goes_on ? 1 : 0) <= limit) return std::nullopt;
-  TokenEvent event{.sequence = sequence.id, .cached_tokens = sequence.cached_tokens};
+  TokenEvent event = EventOf(sequence);
   if (sequence.output_size() > 0 && sequence.size() == limit) {
     event.finish = FinishReason::kLength;
   } else {

@@ -203,6 +203,7 @@ void Scheduler::Preempt(Sequence& sequence) {
   PutBack(sequence);
   preempted_in_this_plan_ = true;
   ++totals_.preemptions;
+  ++sequence.preemptions;
 }
 
 // Moves a running sequence into the queue and frees its pages.

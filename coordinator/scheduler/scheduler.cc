@@ -92,8 +92,8 @@ std::optional<TokenEvent> Scheduler::Cancel(SequenceId id) {
     sequence.cancelled = true;
     return std::nullopt;
   }
-  TokenEvent event{
-      .sequence = id, .finish = FinishReason::kCancelled, .cached_tokens = sequence.cached_tokens};
+  TokenEvent event = EventOf(sequence);
+  event.finish = FinishReason::kCancelled;
   Remove(id);
   return event;
 }
@@ -101,10 +101,9 @@ std::optional<TokenEvent> Scheduler::Cancel(SequenceId id) {
 std::vector<TokenEvent> Scheduler::Abort(const absl::Status& why) {
   std::vector<TokenEvent> events;
   for (const auto& [id, sequence] : sequences_) {
-    events.push_back({.sequence = id,
-                      .finish = FinishReason::kError,
-                      .error = why,
-                      .cached_tokens = sequence->cached_tokens});
+    TokenEvent& event = events.emplace_back(EventOf(*sequence));
+    event.finish = FinishReason::kError;
+    event.error = why;
   }
   in_step_.clear();
   while (!sequences_.empty()) Remove(sequences_.begin()->first);
@@ -121,7 +120,8 @@ TokenEvent Scheduler::EndStalled() {
   for (const Group& group : groups_) {
     most_available = std::max<int64_t>(most_available, group.pool.available());
   }
-  TokenEvent event{.sequence = id, .finish = FinishReason::kError, .cached_tokens = sequence.cached_tokens};
+  TokenEvent event = EventOf(sequence);
+  event.finish = FinishReason::kError;
   event.error = absl::InternalError(absl::StrCat(
       "the scheduler found no step for this request: its ", sequence.size(), " tokens take ",
       BlocksFor(sequence.size()), " pages of the KV cache, and a dp group has at most ", most_available,

@@ -91,7 +91,9 @@ class Scheduler {
   TokenEvent EndStalled();
 
   // Applies the result of the last plan. Returns events in the plan's order; a sequence that only prefilled
-  // has none. Internal when the result does not belong to the plan; then nothing has changed.
+  // has none. A sequence whose logits are not finite ends (kError), and the prefix cache forgets its pages.
+  // If the ranks refused the plan, the sequence at fault ends (kError), and the others wait for the next plan
+  // as they are. Internal when the result does not belong to the plan; then nothing has changed.
   absl::StatusOr<std::vector<TokenEvent>> Apply(const model::StepResult& result);
 
   // The ranks are gone, and with them every page. A step that is under way is given up. All sequences wait
@@ -145,7 +147,10 @@ class Scheduler {
   model::SequencePlan PlanOf(const Sequence& sequence) const;
 
   // The parts of Apply (apply.cc).
+  absl::Status CheckStep(const model::StepResult& result) const;
   absl::Status CheckResult(const model::StepResult& result) const;
+  absl::StatusOr<std::vector<TokenEvent>> EndRefused(const model::Refusal& refusal);
+  void EndNonFinite(Sequence& sequence, const model::NonFiniteRow& row, TokenEvent& event);
   TokenEvent ApplyTo(Sequence& sequence, const model::SequenceResult& result);
   void TakePromptLogprobs(Sequence& sequence, int32_t first_position, const model::SequenceResult& result,
                           TokenEvent& event);

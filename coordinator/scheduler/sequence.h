@@ -29,7 +29,8 @@ struct Sequence {
 
   // Kept over preemptions.
   bool admitted_before = false;
-  int32_t cached_tokens = 0;        // prompt tokens found in the prefix cache at the first admission
+  int32_t cached_tokens = 0;  // prompt tokens found in the prefix cache at the first admission
+  int32_t preemptions = 0;
   int32_t next_prompt_logprob = 1;  // position of the first prompt token whose log-probability is still due
   int32_t broken_steps = 0;         // broken steps in which it took part since it last decoded a token
 
@@ -43,5 +44,11 @@ struct Sequence {
     return request.prompt_logprobs >= 0 && next_prompt_logprob < prompt_size;
   }
 };
+
+// An event without an outcome.
+inline TokenEvent EventOf(const Sequence& sequence) {
+  return {
+      .sequence = sequence.id, .cached_tokens = sequence.cached_tokens, .preemptions = sequence.preemptions};
+}
 
 }  // namespace deeprack::coordinator

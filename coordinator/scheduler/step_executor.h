@@ -11,7 +11,8 @@ class StepExecutor {
  public:
   virtual ~StepExecutor() = default;
   // Runs the plan on every rank and joins the answers: one result for each of plan.sequences, in the plan's
-  // order. Blocks. After an error the epoch is over; the message names the rank.
+  // order, or none if the ranks refused the plan (StepResult::refusal). Blocks. After an error the epoch is
+  // over; the message names the rank.
   virtual absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) = 0;
 };
 

@@ -70,6 +70,7 @@ struct KernelSet : KernelNeeds {
   void (*adjust_logits)(const AdjustLogitsArgs&, const Execution&) = nullptr;
   void (*sample)(const SampleArgs&, const Execution&) = nullptr;
   void (*logprobs)(const LogprobsArgs&, const Execution&) = nullptr;
+  void (*find_non_finite)(const FindNonFiniteArgs&, const Execution&) = nullptr;
 };
 
 // `operations` with `needs` filled in.

@@ -1,5 +1,5 @@
-// Draws tokens from rows of logits. Order: logit bias, penalties, temperature, top-k, top-p, min-p, draw. All
-// pointers, also those to tables of rows, are to memory of the device.
+// Draws tokens from rows of logits. Order: check of the raw logits, logit bias, penalties, temperature,
+// top-k, top-p, min-p, draw. All pointers, also those to tables of rows, are to memory of the device.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,13 @@
 #include "kernels/api/matrix.h"
 
 namespace deeprack::kernels {
+
+// Finds the rows with an infinity or a NaN. Only raw logits are checked: later steps may set logits to
+// -infinity.
+struct FindNonFiniteArgs {
+  Matrix logits;              // fp32 [m, vocab]
+  TokenId* tokens = nullptr;  // out [m]: the lowest token of the row whose logit is not finite; -1: none
+};
 
 struct LogitBias {
   TokenId token = 0;

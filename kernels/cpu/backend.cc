@@ -34,6 +34,7 @@ constexpr KernelSet kOperations = {
     .adjust_logits = AdjustLogits,
     .sample = Sample,
     .logprobs = Logprobs,
+    .find_non_finite = FindNonFinite,
 };
 
 }  // namespace

@@ -22,6 +22,7 @@ void ExpandedAttention(const ExpandedAttentionArgs& args, const Execution& execu
 void GqaAttention(const GqaAttentionArgs& args, const Execution& execution);
 void Gate(const GateArgs& args, const Execution& execution);
 void Combine(const CombineArgs& args, const Execution& execution);
+void FindNonFinite(const FindNonFiniteArgs& args, const Execution& execution);
 void Sample(const SampleArgs& args, const Execution& execution);
 void Logprobs(const LogprobsArgs& args, const Execution& execution);
 

@@ -1,5 +1,5 @@
-// Sampling and log probabilities: the passes over the whole vocabulary. Floor: one read of the logits, and
-// for sampling one write and one read of their exponentials, all in the L2 cache.
+// The check of logits, sampling and log probabilities: the passes over the whole vocabulary. Floor: one read
+// of the logits, and for sampling one write and one read of their exponentials, all in the L2 cache.
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/draw.h"
 #include "kernels/cpu/simd.h"
@@ -41,6 +41,28 @@ TokenId SampleRow(const float* logits, int64_t vocab, const Draw& draw) {
   return token >= 0 ? token : FirstWith(logits, vocab, largest);
 }
 
+bool IsFinite(float logit) { return (FloatToBits(logit) & 0x7f800000u) != 0x7f800000u; }
+
+// A block is checked by a sum, and searched only if the sum says so: x - x is 0 for a finite x and NaN
+// otherwise.
+TokenId FirstNonFinite(const float* logits, int64_t vocab) {
+  constexpr int64_t kBlock = 1024;
+  for (int64_t begin = 0; begin < vocab; begin += kBlock) {
+    const int64_t end = Lower(vocab, begin + kBlock);
+    F16 sum = Set1(0.0f);
+    int64_t i = begin;
+    for (; i + 16 <= end; i += 16) {
+      const F16 logit = Load(logits + i);
+      sum = Add(sum, Sub(logit, logit));
+    }
+    if (SumLanes(sum) != 0.0f) i = begin;  // true for NaN
+    for (; i < end; ++i) {
+      if (!IsFinite(logits[i])) return static_cast<TokenId>(i);
+    }
+  }
+  return -1;
+}
+
 // log of the sum of exponentials.
 double LogSum(const float* logits, int64_t vocab) {
   constexpr int64_t kBlock = 1024;  // summed in float by lanes; blocks are summed in double
@@ -62,6 +84,12 @@ double LogSum(const float* logits, int64_t vocab) {
 }
 
 }  // namespace
+
+void FindNonFinite(const FindNonFiniteArgs& args, const Execution& execution) {
+  ParallelFor(execution, args.logits.rows, [&args](int64_t row) {
+    args.tokens[row] = FirstNonFinite(args.logits.row<float>(row), args.logits.cols);
+  });
+}
 
 void Sample(const SampleArgs& args, const Execution& execution) {
   ParallelFor(execution, args.logits.rows, [&args](int64_t row) {

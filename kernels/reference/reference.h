@@ -41,6 +41,7 @@ void Gate(const GateArgs& args);
 void GroupByExpert(const GroupByExpertArgs& args);
 void Combine(const CombineArgs& args);
 void PlanDispatch(const PlanDispatchArgs& args);
+void FindNonFinite(const FindNonFiniteArgs& args);
 void AdjustLogits(const AdjustLogitsArgs& args);
 void Logprobs(const LogprobsArgs& args);
 

@@ -16,6 +16,15 @@ std::vector<TokenId> BestFirst(const float* logits, int64_t vocab) {
 
 }  // namespace
 
+void FindNonFinite(const FindNonFiniteArgs& args) {
+  for (int64_t row = 0; row < args.logits.rows; ++row) {
+    const float* logits = args.logits.row<float>(row);
+    const float* end = logits + args.logits.cols;
+    const float* found = std::find_if(logits, end, [](float logit) { return !std::isfinite(logit); });
+    args.tokens[row] = found == end ? -1 : static_cast<TokenId>(found - logits);
+  }
+}
+
 void AdjustLogits(const AdjustLogitsArgs& args) {
   for (int64_t row = 0; row < args.logits.rows; ++row) {
     const LogitAdjustment& adjustment = args.rows[row];

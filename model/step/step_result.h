@@ -3,9 +3,12 @@
 // ranks.
 #pragma once
 
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "base/ids.h"
+#include "model/step/non_finite_row.h"
 
 namespace deeprack::model {
 
@@ -30,7 +33,17 @@ struct SequenceResult {
   // If prompt_logprobs >= 0: entry i belongs to the token after chunk position i. No entry where the prompt
   // has ended.
   std::vector<PositionLogprobs> prompt_logprobs;
+  // A row of logits that this sequence needed is not finite. Then there is no token and no log-probability.
+  std::optional<NonFiniteRow> non_finite;
   bool operator==(const SequenceResult&) const = default;
+};
+
+// A rank refuses a plan before it changes anything or exchanges data with another rank. All ranks check the
+// same plan in the same way, so all refuse it alike, and the epoch goes on.
+struct Refusal {
+  SequenceId sequence = 0;  // the sequence at fault
+  std::string reason;       // names the value found and the values allowed
+  bool operator==(const Refusal&) const = default;
 };
 
 struct StepTimings {
@@ -42,6 +55,7 @@ struct StepResult {
   Epoch epoch = 0;
   StepId step = 0;
   std::vector<SequenceResult> sequences;
+  std::optional<Refusal> refusal;         // there: nothing was computed, and `sequences` is empty
   StepTimings timings;                    // of the rank that returns this result
   std::vector<StepTimings> rank_timings;  // [world], after joining: entry r is of rank r
 };

@@ -2,6 +2,7 @@
 // that passes names only tokens, pages and positions that the engine has.
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/check.h"
@@ -19,7 +20,6 @@ constexpr model::StepLimits kLimits = {.max_step_tokens = 96, .max_sequences = 4
 constexpr model::Layout kLayout = {.dp = 2};
 
 void CheckAccepted(const model::StepPlan& plan) {
-  DR_CHECK(plan.epoch == 1);
   std::vector<int64_t> tokens(kLayout.dp), sequences(kLayout.dp);
   for (const model::SequencePlan& sequence : plan.sequences) {
     DR_CHECK(sequence.dp_rank >= 0 && sequence.dp_rank < kLayout.dp);
@@ -46,13 +46,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!message.ParseFromArray(data, static_cast<int>(size))) return 0;
   const model::StepPlan plan = worker::StepPlanFromProto(message);
   worker::PlanChecker checker(kVocabulary, kLayout, /*epoch=*/1, kLimits, kBlocks);
-  const absl::Status status = checker.Check(plan);
-  if (status.ok()) {
+  DR_CHECK(checker.CheckEpoch(plan).ok() == (plan.epoch == 1));
+  const std::optional<model::Refusal> refusal = checker.Check(plan);
+  if (!refusal) {
     CheckAccepted(plan);
   } else {
-    DR_CHECK(absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status));
-    DR_CHECK(!status.message().empty());
+    DR_CHECK(!refusal->reason.empty());
+    DR_CHECK(std::any_of(plan.sequences.begin(), plan.sequences.end(),
+                         [&](const auto& sequence) { return sequence.sequence == refusal->sequence; }));
   }
-  DR_CHECK(checker.Check(plan) == status);  // a check does not change the checker
+  DR_CHECK(checker.Check(plan) == refusal);  // a check does not change the checker
   return 0;
 }

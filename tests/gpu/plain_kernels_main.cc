@@ -53,6 +53,7 @@ const KernelSet& WaitingKernels() {
       .adjust_logits = AndWait<AdjustLogitsArgs, plain::AdjustLogits>,
       .sample = AndWait<SampleArgs, plain::Sample>,
       .logprobs = AndWait<LogprobsArgs, plain::Logprobs>,
+      .find_non_finite = AndWait<FindNonFiniteArgs, plain::FindNonFinite>,
   };
   static const KernelSet set = WithNeeds({.scratch_bytes = plain::ScratchOf}, operations);
   return set;

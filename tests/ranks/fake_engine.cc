@@ -18,6 +18,11 @@ class FakeEngine final : public Engine {
 
   absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) override {
     DR_RETURN_IF_ERROR(behaviour_.on_step(plan));
+    if (std::optional<model::Refusal> refusal = behaviour_.refuse(plan)) {
+      model::StepResult refused{.epoch = plan.epoch, .step = plan.step};
+      refused.refusal = *std::move(refusal);
+      return refused;
+    }
     float sum = std::ldexp(1.0f, world_->rank());
     DR_RETURN_IF_ERROR(world_->AllReduceSum(&sum, 1, DType::kF32));
     model::StepResult result{.epoch = plan.epoch, .step = plan.step};

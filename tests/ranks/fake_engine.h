@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -19,6 +20,10 @@ struct FakeBehaviour {
   };
   std::function<absl::Status(const model::StepPlan&)> on_step = [](const model::StepPlan&) {
     return absl::OkStatus();
+  };
+  // Called at the start of a step. A refusal ends the step before the rank meets the others.
+  std::function<std::optional<model::Refusal>(const model::StepPlan&)> refuse = [](const model::StepPlan&) {
+    return std::nullopt;
   };
   // Called after the ranks have met in the load. A real rank reads its weights at this point.
   std::function<absl::Status()> on_read = [] { return absl::OkStatus(); };

@@ -188,6 +188,28 @@ TEST(RanksTest, AnErrorInAStepNamesItsRankNotThoseThatWaitedForIt) {
   EXPECT_EQ(cluster.executor().Execute(FakeCluster::Plan(2)).status(), result.status());  // the epoch is over
 }
 
+// What the engine's check of a plan does: the same answer on each rank, and no exchange.
+TEST(RanksTest, APlanThatAllRanksRefuseLeavesTheEpochAsItIs) {
+  FakeCluster cluster(3);
+  FakeBehaviour strict;
+  strict.refuse = [](const model::StepPlan& plan) -> std::optional<model::Refusal> {
+    if (plan.step != 2) return std::nullopt;
+    return model::Refusal{plan.sequences[1].sequence, "token 131 of 131"};
+  };
+  cluster.StartAllWorkers({strict, strict, strict});
+  cluster.Connect();
+  ASSERT_TRUE(cluster.Load().ok());
+  ASSERT_TRUE(cluster.executor().Execute(FakeCluster::Plan(1)).ok());
+  const auto refused = cluster.executor().Execute(FakeCluster::Plan(2));
+  ASSERT_TRUE(refused.ok()) << refused.status();
+  EXPECT_EQ(refused->refusal,
+            (model::Refusal{FakeCluster::Plan(2).sequences[1].sequence, "token 131 of 131"}));
+  EXPECT_TRUE(refused->sequences.empty());
+  const auto next = cluster.executor().Execute(FakeCluster::Plan(3));
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_EQ(next->sequences[0].token, 3007);  // all three ranks took part
+}
+
 TEST(RanksTest, ATokenOutsideTheVocabularyNamesItsRankAndEndsTheEpoch) {
   FakeCluster cluster(2);
   cluster.StartAllWorkers({});

@@ -1,6 +1,6 @@
 // Whole runs of the scheduler from a seed. Requests come and go, pools are tight, sequences are preempted and
-// cancelled within steps, ranks are lost between steps and within steps. In every run, each stream must equal
-// the stream that its request has when it runs alone.
+// cancelled within steps, ranks are lost between steps and within steps, plans are refused, numbers are not
+// finite. In every run, each stream must equal the stream that its request has when it runs alone.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -20,6 +20,7 @@ struct Stream {
   FinishReason finish = FinishReason::kNone;
   bool cancelled = false;  // the request was cancelled
   int broken_steps = 0;    // broken steps since the last decode
+  bool failed = false;     // a plan was refused for it, or its logits were not finite
 };
 
 constexpr int64_t kMostLosses = 60;
@@ -37,6 +38,9 @@ class Simulation {
   // This sequence breaks every step that computes it.
   void MakeDeadly(SequenceId id) { deadly_ = id; }
 
+  // On average one step of `steps` is refused, and one of as many has a row that is not finite.
+  void MakeFaulty(uint64_t steps) { steps_per_fault_ = steps; }
+
   void Run(int arrivals) {
     int idle_steps = 0;
     while (arrivals > 0 || !scheduler_.idle()) {
@@ -50,12 +54,17 @@ class Simulation {
         continue;
       }
       MaybeCancel();  // while the step is under way
+      if (IsFaulty()) {
+        Refuse(*plan);
+        continue;
+      }
       auto result = cluster_.Execute(*plan);
       ASSERT_TRUE(result.ok()) << result.status();
       if (Breaks(*plan)) {
         Lose();
         continue;
       }
+      if (IsFaulty()) SpoilNumbers(*plan, *result);
       auto events = scheduler_.Apply(*result);
       ASSERT_TRUE(events.ok()) << events.status();
       for (TokenEvent& event : *events) Take(std::move(event));
@@ -77,6 +86,12 @@ class Simulation {
         EXPECT_TRUE(std::equal(stream.tokens.begin(), stream.tokens.end(), expected.tokens.begin()));
         continue;
       }
+      if (stream.failed) {
+        EXPECT_TRUE(stream.finish == FinishReason::kError);
+        ASSERT_LT(stream.tokens.size(), std::max<size_t>(expected.tokens.size(), 1));
+        EXPECT_TRUE(std::equal(stream.tokens.begin(), stream.tokens.end(), expected.tokens.begin()));
+        continue;
+      }
       EXPECT_EQ(stream.finish, expected.finish);
       EXPECT_EQ(stream.tokens, expected.tokens);
       CheckPromptLogprobs(stream);
@@ -86,6 +101,7 @@ class Simulation {
   ServingStats stats() const { return scheduler_.Stats(); }
   uint64_t digest() const { return cluster_.digest(); }
   int64_t losses() const { return losses_; }
+  int64_t faults() const { return faults_; }
 
  private:
   // The number of losses is limited: a prompt that needs more steps than lie between two losses would never
@@ -120,6 +136,30 @@ class Simulation {
     MaybeCancel();  // while there are no ranks
     cluster_.Replace();
     for (TokenEvent& event : scheduler_.Resume(++epoch_, limits_.blocks_per_dp_rank)) Take(std::move(event));
+  }
+
+  bool IsFaulty() { return steps_per_fault_ > 0 && random_() % steps_per_fault_ == 0; }
+
+  SequenceId AnyOf(const model::StepPlan& plan) {
+    ++faults_;
+    const SequenceId id = plan.sequences[random_() % plan.sequences.size()].sequence;
+    streams_.at(id).failed = true;
+    return id;
+  }
+
+  // The ranks compute nothing.
+  void Refuse(const model::StepPlan& plan) {
+    auto events = scheduler_.Apply(
+        {.epoch = plan.epoch, .step = plan.step, .refusal = model::Refusal{AnyOf(plan), "no such token"}});
+    ASSERT_TRUE(events.ok()) << events.status();
+    for (TokenEvent& event : *events) Take(std::move(event));
+  }
+
+  void SpoilNumbers(const model::StepPlan& plan, model::StepResult& result) {
+    const SequenceId id = AnyOf(plan);
+    for (model::SequenceResult& answer : result.sequences) {
+      if (answer.sequence == id) answer = {.sequence = id, .non_finite = model::NonFiniteRow{}};
+    }
   }
 
   void Arrive() {
@@ -166,6 +206,8 @@ class Simulation {
   SequenceId deadly_ = 0;
   Epoch epoch_ = 1;
   int64_t losses_ = 0;
+  uint64_t steps_per_fault_ = 0;
+  int64_t faults_ = 0;
 };
 
 TEST(SchedulerSimulation, EveryStreamIsTheOneItWouldHaveBeenAlone) {
@@ -217,6 +259,23 @@ TEST(SchedulerSimulation, ADeadlyRequestHarmsOnlyItself) {
     EXPECT_LE(simulation.losses(), 3);
     if (testing::Test::HasFailure()) return;
   }
+}
+
+TEST(SchedulerSimulation, AFaultEndsOneStreamAndChangesNoOther) {
+  int64_t faults = 0;
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    Simulation simulation(seed, /*steps_per_loss=*/seed % 2 == 0 ? 60 : 0);
+    simulation.MakeFaulty(/*steps=*/40);
+    simulation.Run(/*arrivals=*/60);
+    simulation.CheckStreams();
+    EXPECT_EQ(simulation.stats().blocks_used, 0) << "blocks were lost";
+    EXPECT_EQ(simulation.stats().running + simulation.stats().waiting, 0);
+    EXPECT_EQ(simulation.stats().plans_refused + simulation.stats().non_finite_logits, simulation.faults());
+    if (testing::Test::HasFailure()) return;
+    faults += simulation.faults();
+  }
+  EXPECT_GT(faults, 1'000);
 }
 
 TEST(SchedulerSimulation, OneSeedIsOneRun) {

@@ -9,14 +9,17 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/ids.h"
 #include "base/status_macros.h"
 #include "checkpoint/checkpoint_reader.h"
+#include "spdlog/spdlog.h"
 #include "worker/decoder/decoder.h"
 #include "worker/decoder/matrix_view.h"
 #include "worker/device/cpu_device.h"
 #include "worker/device/huge_pages.h"
 #include "worker/engine/decode_graphs.h"
 #include "worker/engine/engine_parts.h"
+#include "worker/engine/fault_place.h"
 #include "worker/engine/plan_check.h"
 #include "worker/engine/preparation.h"
 #include "worker/engine/rank_agreement.h"
@@ -103,13 +106,17 @@ class RankEngine final : public Engine {
   }
   bool answers() const { return last_stage() && at_.tp_rank == 0; }
 
+  model::StepResult Refuse(const model::StepPlan& plan, const model::Refusal& refusal) const;
   absl::Status Run(const model::StepPlan& plan, model::StepResult& result);
   int64_t HeldBytes() const;
   // Lists the rows whose logits are needed: for scores of prompt tokens and for draws.
   void ListRequests(const model::StepPlan& plan);
   absl::Status ComputeLogits();
   absl::Status RunDecodes(int64_t bucket);
-  void Answer(const model::StepPlan& plan, model::StepResult& result);
+  absl::Status Answer(const model::StepPlan& plan, model::StepResult& result);
+  // Reports that the logits after the chunk's token i, of which `token` is the first, are not finite.
+  absl::Status ReportNonFinite(const model::SequencePlan& sequence, const Batch::Chunk& chunk, int32_t i,
+                               TokenId token, StepId step, model::SequenceResult& answer);
   absl::Status ShowLogits();
 
   EngineOptions options_;
@@ -194,7 +201,8 @@ absl::Status RankEngine::Rejoin(Epoch epoch, Communicator* world) {
 
 absl::StatusOr<model::StepResult> RankEngine::Execute(const model::StepPlan& plan) {
   if (!broken_.ok()) return broken_;
-  DR_RETURN_IF_ERROR(checker_->Check(plan));
+  DR_RETURN_IF_ERROR(checker_->CheckEpoch(plan));
+  if (const std::optional<model::Refusal> refusal = checker_->Check(plan)) return Refuse(plan, *refusal);
   const int64_t start_nanos = absl::GetCurrentTimeNanos();
   parts_.seams->TakeElapsed();
   model::StepResult result = {.epoch = plan.epoch, .step = plan.step, .sequences = {}, .timings = {}};
@@ -208,6 +216,16 @@ absl::StatusOr<model::StepResult> RankEngine::Execute(const model::StepPlan& pla
   result.timings.total_seconds = static_cast<double>(absl::GetCurrentTimeNanos() - start_nanos) * 1e-9;
   result.timings.collective_seconds = absl::ToDoubleSeconds(parts_.seams->TakeElapsed());
   return result;
+}
+
+model::StepResult RankEngine::Refuse(const model::StepPlan& plan, const model::Refusal& refusal) const {
+  spdlog::error("rank {} refuses step {}: {}", options_.rank, plan.step, refusal.reason);
+  return {.epoch = plan.epoch,
+          .step = plan.step,
+          .sequences = {},
+          .refusal = refusal,
+          .timings = {},
+          .rank_timings = {}};
 }
 
 // The host lays out all inputs and sends them in one copy. Then the device works alone, and the host waits
@@ -233,7 +251,7 @@ absl::Status RankEngine::Run(const model::StepPlan& plan, model::StepResult& res
   if (world_ != nullptr) DR_RETURN_IF_ERROR(world_->Await());
   DR_RETURN_IF_ERROR(device_->Synchronize());
   DR_RETURN_IF_ERROR(parts_.seams->Check());
-  if (answers()) Answer(plan, result);
+  if (answers()) DR_RETURN_IF_ERROR(Answer(plan, result));
   return answers() && observer_ != nullptr ? ShowLogits() : absl::OkStatus();
 }
 
@@ -285,21 +303,47 @@ absl::Status RankEngine::ComputeLogits() {
   return answers() ? sampler_.Sample(logits) : absl::OkStatus();
 }
 
-void RankEngine::Answer(const model::StepPlan& plan, model::StepResult& result) {
-  int32_t score = 0;
-  for (size_t i = 0; i < batch_.chunks.size(); ++i) {
-    const model::SequencePlan& sequence = plan.sequences[static_cast<size_t>(batch_.chunks[i].plan_index)];
+absl::Status RankEngine::Answer(const model::StepPlan& plan, model::StepResult& result) {
+  size_t score = 0;
+  for (size_t c = 0; c < batch_.chunks.size(); ++c) {
+    const Batch::Chunk& chunk = batch_.chunks[c];
+    const model::SequencePlan& sequence = plan.sequences[static_cast<size_t>(chunk.plan_index)];
     model::SequenceResult& answer = result.sequences.emplace_back();
     answer.sequence = sequence.sequence;
-    for (; score < score_end_of_chunk_[i]; ++score) {
-      answer.prompt_logprobs.push_back(sampler_.ScoreOf(static_cast<size_t>(score)));
+    const size_t first_score = score;
+    for (; score < static_cast<size_t>(score_end_of_chunk_[c]); ++score) {
+      if (const TokenId token = sampler_.NonFiniteOfScore(score); token >= 0 && !answer.non_finite) {
+        // Score i is of the chunk's token i: a chunk without a next token has no score after its last one.
+        DR_RETURN_IF_ERROR(ReportNonFinite(sequence, chunk, static_cast<int32_t>(score - first_score), token,
+                                           plan.step, answer));
+      }
+      if (!answer.non_finite) answer.prompt_logprobs.push_back(sampler_.ScoreOf(score));
     }
-    if (sample_of_chunk_[i] < 0) continue;
-    const size_t sample = static_cast<size_t>(sample_of_chunk_[i]);
+    if (sample_of_chunk_[c] < 0 || answer.non_finite) continue;
+    const auto sample = static_cast<size_t>(sample_of_chunk_[c]);
+    if (const TokenId token = sampler_.NonFiniteOf(sample); token >= 0) {
+      DR_RETURN_IF_ERROR(ReportNonFinite(sequence, chunk, chunk.rows - 1, token, plan.step, answer));
+      continue;
+    }
     answer.sampled = true;
     answer.token = sampler_.TokenOf(sample);
     answer.logprobs = sampler_.LogprobsOf(sample);
   }
+  return absl::OkStatus();
+}
+
+absl::Status RankEngine::ReportNonFinite(const model::SequencePlan& sequence, const Batch::Chunk& chunk,
+                                         int32_t i, TokenId token, StepId step,
+                                         model::SequenceResult& answer) {
+  model::NonFiniteRow row = {.position = sequence.num_computed + i, .token = token, .rank = options_.rank};
+  const int64_t page = sequence.block_table[static_cast<size_t>(row.position / kPageTokens)];
+  DR_RETURN_IF_ERROR(FindFaultPlace(*device_, spec_, parts_.cache,
+                                    RowsOf(parts_.workspace.residual, chunk.RowOf(i), 1),
+                                    page * kPageTokens + row.position % kPageTokens, row));
+  spdlog::error("step {}, sequence {}: {}", step, sequence.sequence, model::Describe(row));
+  answer.prompt_logprobs.clear();
+  answer.non_finite = row;
+  return absl::OkStatus();
 }
 
 absl::Status RankEngine::ShowLogits() {

@@ -92,9 +92,10 @@ class Engine {
   virtual absl::Status Rejoin(Epoch epoch, Communicator* world) = 0;
 
   // Runs one step. Collective: every rank gets the same plan. The plan is checked first: epoch, ids within
-  // the vocabulary, block tables within the cache, limits. Errors: InvalidArgument (a wrong plan; nothing has
-  // changed), FailedPrecondition (another epoch), Aborted or DeadlineExceeded (a peer was lost; the epoch is
-  // over).
+  // the vocabulary, block tables within the cache, limits. A wrong plan is refused (StepResult::refusal):
+  // nothing has changed, and the next step may follow. A row of logits that is not finite has no token
+  // (SequenceResult::non_finite); the other rows have theirs. Errors: FailedPrecondition (another epoch),
+  // Aborted or DeadlineExceeded (a peer was lost; the epoch is over).
   virtual absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) = 0;
 
   virtual const EngineMemory& memory() const = 0;

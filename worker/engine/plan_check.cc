@@ -11,12 +11,15 @@
 namespace deeprack::worker {
 namespace {
 
+using Fault = std::optional<model::Refusal>;
+
 template <class... Parts>
-absl::Status Wrong(const model::SequencePlan& sequence, const Parts&... parts) {
-  return absl::InvalidArgumentError(absl::StrCat("sequence ", sequence.sequence, ": ", parts...));
+model::Refusal Wrong(const model::SequencePlan& sequence, const Parts&... parts) {
+  return {.sequence = sequence.sequence,
+          .reason = absl::StrCat("sequence ", sequence.sequence, ": ", parts...)};
 }
 
-absl::Status CheckSampling(const model::SequencePlan& sequence, int64_t vocab_size) {
+Fault FaultOfSampling(const model::SequencePlan& sequence, int64_t vocab_size) {
   const model::SamplingParams& p = sequence.sampling;
   if (const absl::Status status = model::CheckSampling(p); !status.ok())
     return Wrong(sequence, status.message());
@@ -36,7 +39,7 @@ absl::Status CheckSampling(const model::SequencePlan& sequence, int64_t vocab_si
                    ") is outside the vocabulary of ", vocab_size, " or negative");
     }
   }
-  return absl::OkStatus();
+  return std::nullopt;
 }
 
 }  // namespace
@@ -50,31 +53,32 @@ PlanChecker::PlanChecker(int64_t vocab_size, const model::Layout& layout, Epoch 
       blocks_(blocks),
       writer_(static_cast<size_t>(layout.dp * blocks), -1) {}
 
-absl::Status PlanChecker::Check(const model::StepPlan& plan) {
-  if (plan.epoch != epoch_) {
-    return absl::FailedPreconditionError(absl::StrCat("step ", plan.step, " is of epoch ", plan.epoch,
-                                                      ", but this engine is of epoch ", epoch_));
-  }
+absl::Status PlanChecker::CheckEpoch(const model::StepPlan& plan) const {
+  if (plan.epoch == epoch_) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("step ", plan.step, " is of epoch ", plan.epoch,
+                                                    ", but this engine is of epoch ", epoch_));
+}
+
+Fault PlanChecker::Check(const model::StepPlan& plan) {
   absl::flat_hash_set<SequenceId> seen;
   std::vector<int64_t> tokens(static_cast<size_t>(dp_));
   std::vector<int64_t> sequences(static_cast<size_t>(dp_));
   for (const model::SequencePlan& sequence : plan.sequences) {
-    DR_RETURN_IF_ERROR(CheckSequence(sequence));
+    if (Fault fault = FaultOfSequence(sequence)) return fault;
     if (!seen.insert(sequence.sequence).second) return Wrong(sequence, "is twice in step ", plan.step);
-    tokens[sequence.dp_rank] += static_cast<int64_t>(sequence.token_ids.size());
-    sequences[sequence.dp_rank] += 1;
-  }
-  for (int32_t group = 0; group < dp_; ++group) {
+    const auto group = static_cast<size_t>(sequence.dp_rank);
+    tokens[group] += static_cast<int64_t>(sequence.token_ids.size());
+    sequences[group] += 1;
     if (tokens[group] > limits_.max_step_tokens || sequences[group] > limits_.max_sequences) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "step ", plan.step, ": dp group ", group, " has ", tokens[group], " tokens of ", sequences[group],
-          " sequences; a step takes ", limits_.max_step_tokens, " of ", limits_.max_sequences));
+      return Wrong(sequence, "with it dp group ", group, " has ", tokens[group], " tokens of ",
+                   sequences[group], " sequences in step ", plan.step, "; a step takes ",
+                   limits_.max_step_tokens, " of ", limits_.max_sequences);
     }
   }
-  return CheckPages(plan);
+  return FaultOfPages(plan);
 }
 
-absl::Status PlanChecker::CheckSequence(const model::SequencePlan& sequence) const {
+Fault PlanChecker::FaultOfSequence(const model::SequencePlan& sequence) const {
   if (sequence.dp_rank < 0 || sequence.dp_rank >= dp_) {
     return Wrong(sequence, "dp_rank ", sequence.dp_rank, " of ", dp_);
   }
@@ -106,10 +110,10 @@ absl::Status PlanChecker::CheckSequence(const model::SequencePlan& sequence) con
   if (sequence.next_prompt_token < -1 || sequence.next_prompt_token >= vocab_size_) {
     return Wrong(sequence, "next_prompt_token ", sequence.next_prompt_token, " of ", vocab_size_);
   }
-  return CheckSampling(sequence, vocab_size_);
+  return FaultOfSampling(sequence, vocab_size_);
 }
 
-absl::Status PlanChecker::CheckPages(const model::StepPlan& plan) {
+Fault PlanChecker::FaultOfPages(const model::StepPlan& plan) {
   std::fill(writer_.begin(), writer_.end(), -1);
   const auto writer_of = [&](const model::SequencePlan& sequence, int64_t page) -> int32_t& {
     return writer_[static_cast<size_t>(sequence.dp_rank * blocks_ +
@@ -135,7 +139,7 @@ absl::Status PlanChecker::CheckPages(const model::StepPlan& plan) {
       }
     }
   }
-  return absl::OkStatus();
+  return std::nullopt;
 }
 
 }  // namespace deeprack::worker

@@ -136,6 +136,10 @@ void StepResultToProto(const model::StepResult& result, cluster::StepResult* mes
   message->set_step(result.step);
   message->set_total_seconds(result.timings.total_seconds);
   message->set_collective_seconds(result.timings.collective_seconds);
+  if (result.refusal) {
+    message->mutable_refusal()->set_sequence(result.refusal->sequence);
+    message->mutable_refusal()->set_reason(result.refusal->reason);
+  }
   for (const model::SequenceResult& sequence : result.sequences) {
     cluster::SequenceResult* out = message->add_sequences();
     out->set_sequence(sequence.sequence);
@@ -144,6 +148,13 @@ void StepResultToProto(const model::StepResult& result, cluster::StepResult* mes
     LogprobsToProto(sequence.logprobs, out->mutable_logprobs());
     for (const model::PositionLogprobs& position : sequence.prompt_logprobs) {
       LogprobsToProto(position, out->add_prompt_logprobs());
+    }
+    if (sequence.non_finite) {
+      cluster::NonFiniteRow* row = out->mutable_non_finite();
+      row->set_position(sequence.non_finite->position);
+      row->set_token(sequence.non_finite->token);
+      row->set_place(static_cast<int32_t>(sequence.non_finite->place));
+      row->set_layer(sequence.non_finite->layer);
     }
   }
 }

@@ -57,6 +57,7 @@ void Sampler::Plan(std::span<const ScoreRequest> scores, std::span<const SampleR
     top += scored.num_top;
   }
   tokens_ = results_.Take<TokenId>(std::ssize(samples));
+  non_finite_ = results_.Take<TokenId>(num_scores_ + std::ssize(samples));
   logprobs_ = results_.Take<float>(entries);
   top_ids_ = results_.Take<TokenId>(top);
   top_logprobs_ = results_.Take<float>(top);
@@ -111,6 +112,7 @@ void Sampler::PlanSamples(std::span<const SampleRequest> samples, int64_t padded
 }
 
 void Sampler::Score(const Matrix& logits, int64_t first) {
+  kernels_.find_non_finite({.logits = logits, .tokens = non_finite_.device + first}, execution_);
   kernels_.logprobs({.logits = logits,
                      .rows = scored_rows_.device + first,
                      .m = logits.rows,
@@ -121,6 +123,9 @@ void Sampler::Score(const Matrix& logits, int64_t first) {
 }
 
 absl::Status Sampler::Sample(const Matrix& logits) {
+  if (logits.rows > 0) {
+    kernels_.find_non_finite({.logits = logits, .tokens = non_finite_.device + num_scores_}, execution_);
+  }
   if (first_adjusted_ > 0) {
     kernels_.sample(
         {.logits = Rows(logits, 0, first_adjusted_), .draws = draws_.device, .tokens = tokens_.device},

@@ -1,7 +1,8 @@
 // Computes the next tokens of sequences, and log-probabilities, from rows of logits.
 //
 // Calls of a step, in order: Plan prepares the kernels' inputs on the host; Score and Sample queue the
-// kernels; after `results` has been copied to the host, ScoreOf, TokenOf and LogprobsOf return the answers.
+// kernels; after `results` has been copied to the host, NonFiniteOf, TokenOf, LogprobsOf and their like
+// return the answers.
 #pragma once
 
 #include <cstdint>
@@ -56,6 +57,10 @@ class Sampler {
   // area at once.
   absl::Status Sample(const kernels::Matrix& logits);
 
+  // The lowest token whose raw logit is not finite; -1: all are finite. If not -1, the other answers of the
+  // request are noise.
+  TokenId NonFiniteOfScore(size_t score) const { return non_finite_.host[score]; }
+  TokenId NonFiniteOf(size_t sample) const { return non_finite_.host[num_scores_ + row_of_sample_[sample]]; }
   // Answers by the index of the request. Log-probabilities only as far as they were requested.
   model::PositionLogprobs ScoreOf(size_t score) const;
   TokenId TokenOf(size_t sample) const { return tokens_.host[row_of_sample_[sample]]; }
@@ -96,6 +101,7 @@ class Sampler {
   int64_t num_scores_ = 0;
   Staged<kernels::ScoredRow> scored_rows_;
   Staged<TokenId> tokens_;
+  Staged<TokenId> non_finite_;  // of the scores, then of the rows of the samples' logits
   Staged<float> logprobs_;
   Staged<TokenId> top_ids_;
   Staged<float> top_logprobs_;

@@ -1,4 +1,4 @@
-// Adjusts logits, and computes log-probabilities without a sort, plain. One block for each row.
+// Checks and adjusts logits, and computes log-probabilities without a sort, plain. One block for each row.
 #include "kernels/cuda/plain/logits_row.h"
 #include "kernels/cuda/plain/operations.h"
 
@@ -6,6 +6,31 @@ namespace deeprack::kernels::plain {
 namespace {
 
 constexpr int kThreads = 256;
+
+// Every thread looks for the first of its logits that is not finite; threads and groups of threads then take
+// the lowest token. The bits are tested, since a compiler may fold a test of the number.
+__global__ void FindNonFiniteKernel(FindNonFiniteArgs args) {
+  __shared__ int64_t lowest[kMaxRowThreads];
+  const float* logits = args.logits.row<float>(blockIdx.x);
+  const int64_t vocab = args.logits.cols;
+  const int threads = static_cast<int>(blockDim.x);
+  const int thread = static_cast<int>(threadIdx.x);
+  int64_t mine = vocab;  // none
+  for (int64_t i = thread; i < vocab && mine == vocab; i += threads) {
+    if ((std::bit_cast<uint32_t>(logits[i]) & 0x7f800000u) == 0x7f800000u) mine = i;
+  }
+  lowest[thread] = mine;
+  __syncthreads();
+  if (thread < kRowGroups) {
+    for (int t = thread + kRowGroups; t < threads; t += kRowGroups) {
+      lowest[thread] = lowest[t] < lowest[thread] ? lowest[t] : lowest[thread];
+    }
+  }
+  __syncthreads();
+  if (thread != 0) return;
+  for (int g = 0; g < kRowGroups; ++g) mine = lowest[g] < mine ? lowest[g] : mine;
+  args.tokens[blockIdx.x] = mine == vocab ? -1 : static_cast<TokenId>(mine);
+}
 
 __global__ void AdjustLogitsKernel(AdjustLogitsArgs args) {
   const LogitAdjustment adjustment = args.rows[blockIdx.x];
@@ -91,7 +116,8 @@ __global__ void LogprobsKernel(LogprobsArgs args) {
   const int64_t vocab = args.logits.cols;
   const TokenId token = scored.token >= 0 ? scored.token : args.drawn[scored.row];
   const double log_sum = LogSum(logits, vocab);
-  if (threadIdx.x == 0) args.logprobs[blockIdx.x] = static_cast<float>(static_cast<double>(logits[token]) - log_sum);
+  if (threadIdx.x == 0)
+    args.logprobs[blockIdx.x] = static_cast<float>(static_cast<double>(logits[token]) - log_sum);
   Place last = {0, -1};
   for (int i = 0; i < scored.num_top; ++i) {
     if (i == 0 || last.id >= 0) last = NextLargest(logits, vocab, last);
@@ -103,6 +129,12 @@ __global__ void LogprobsKernel(LogprobsArgs args) {
 }
 
 }  // namespace
+
+void FindNonFinite(const FindNonFiniteArgs& args, const Execution& execution) {
+  if (args.logits.rows == 0) return;
+  DR_LAUNCH(FindNonFiniteKernel, dim3(args.logits.rows), dim3(ThreadsForVocabulary(args.logits.cols)),
+            execution, args);
+}
 
 void AdjustLogits(const AdjustLogitsArgs& args, const Execution& execution) {
   if (args.logits.rows == 0) return;

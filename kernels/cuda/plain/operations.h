@@ -33,6 +33,7 @@ void CopyRows(const CopyRowsArgs& args, const Execution& execution);
 void PlanDispatch(const PlanDispatchArgs& args, const Execution& execution);
 void PackDispatch(const PackDispatchArgs& args, const Execution& execution);
 void UnpackDispatch(const UnpackDispatchArgs& args, const Execution& execution);
+void FindNonFinite(const FindNonFiniteArgs& args, const Execution& execution);
 void AdjustLogits(const AdjustLogitsArgs& args, const Execution& execution);
 void Sample(const SampleArgs& args, const Execution& execution);
 void Logprobs(const LogprobsArgs& args, const Execution& execution);

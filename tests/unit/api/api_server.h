@@ -21,6 +21,7 @@ struct ApiServerOptions {
   int32_t max_context = 512;
   int32_t max_waiting = 64;
   int32_t max_sequences = 16;
+  int32_t vocab_size = 0;  // of the model; 0: the tokenizer's
   HttpOptions http;
   EventQueueLimits events;
   std::function<HttpHandler(HttpHandler)> around;  // wraps the handler that is served
@@ -29,8 +30,7 @@ struct ApiServerOptions {
 class ApiServer {
  public:
   explicit ApiServer(ApiServerOptions options = {})
-      : context_(MakeByteModel(options.max_context, options.ignore_unknown_fields), &clock_, options.events),
-        executor_(ByteTokenizer().Ids(options.script)) {
+      : context_(ModelOf(options), &clock_, options.events), executor_(ByteTokenizer().Ids(options.script)) {
     limits_ = {.max_sequences = options.max_sequences,
                .max_waiting = options.max_waiting,
                .max_context = options.max_context,
@@ -75,6 +75,12 @@ class ApiServer {
   StepLoop& loop() { return *loop_; }
 
  private:
+  static std::shared_ptr<ServedModel> ModelOf(const ApiServerOptions& options) {
+    std::shared_ptr<ServedModel> model = MakeByteModel(options.max_context, options.ignore_unknown_fields);
+    if (options.vocab_size > 0) model->vocab_size = options.vocab_size;
+    return model;
+  }
+
   SystemClock clock_;
   ApiContext context_;
   ScriptedExecutor executor_;

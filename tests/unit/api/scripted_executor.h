@@ -2,6 +2,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -22,7 +23,14 @@ class ScriptedExecutor final : public StepExecutor {
     if (!failure_.ok()) return failure_;
     if (steps_allowed_ > 0) --steps_allowed_;
     model::StepResult result{.epoch = plan.epoch, .step = plan.step};
-    for (const model::SequencePlan& sequence : plan.sequences) result.sequences.push_back(Answer(sequence));
+    for (const model::SequencePlan& sequence : plan.sequences) {
+      if (sequence.token_ids.front() == refused_first_) {
+        result.sequences.clear();
+        result.refusal = model::Refusal{sequence.sequence, "token 7 of 7"};
+        return result;
+      }
+      result.sequences.push_back(Answer(sequence));
+    }
     return result;
   }
 
@@ -37,6 +45,18 @@ class ScriptedExecutor final : public StepExecutor {
     const std::lock_guard lock(mutex_);
     failure_ = std::move(why);
     wake_.notify_all();
+  }
+
+  // From now on the logits after a sequence's first `tokens` tokens are not finite.
+  void BreakNumbersAfter(size_t tokens) {
+    const std::lock_guard lock(mutex_);
+    finite_tokens_ = tokens;
+  }
+
+  // From now on plans with a chunk that begins with this token are refused.
+  void RefuseChunksFrom(TokenId first) {
+    const std::lock_guard lock(mutex_);
+    refused_first_ = first;
   }
 
   // The sampling parameters of the last sequence seen.
@@ -67,6 +87,10 @@ class ScriptedExecutor final : public StepExecutor {
     }
     if (!plan.sample) return result;
     const size_t said = said_[plan.sequence]++;
+    if (said >= finite_tokens_) {
+      const auto end = static_cast<int32_t>(plan.num_computed + plan.token_ids.size());
+      return {.sequence = plan.sequence, .non_finite = model::NonFiniteRow{.position = end - 1, .token = 3}};
+    }
     result.token = said < script_.size() ? script_[said] : ByteTokenizer::kEos;
     for (const auto& [token, bias] : plan.sampling.logit_bias) {
       if (token == result.token && bias < -1e20f) result.token = 'x';
@@ -80,6 +104,8 @@ class ScriptedExecutor final : public StepExecutor {
   std::condition_variable wake_;
   int steps_allowed_ = -1;
   absl::Status failure_;
+  size_t finite_tokens_ = SIZE_MAX;
+  TokenId refused_first_ = -1;
   std::map<SequenceId, size_t> said_;
   model::SamplingParams last_sampling_;
 };

@@ -98,6 +98,13 @@ TEST(ConversionsTest, NoPlanAndNoResultIsLargerThanItsBound) {
     model::SequenceResult answer = {
         .sequence = UINT64_MAX, .sampled = true, .token = kMost, .logprobs = position};
     answer.prompt_logprobs.assign(5, position);
+    const model::SequenceResult non_finite = {
+        .sequence = UINT64_MAX,
+        .non_finite = model::NonFiniteRow{
+            .position = kMost, .token = kMost, .place = model::NonFiniteRow::Place::kHead, .layer = kMost}};
+    cluster::StepResult ended;
+    worker::StepResultToProto({.sequences = {non_finite, non_finite}}, &ended);
+    EXPECT_LE(static_cast<int64_t>(ended.ByteSizeLong()), 2 * model::MostSequenceResultBytes(-1));
     cluster::StepResult result;
     worker::StepResultToProto({.sequences = {answer, answer}}, &result);
     EXPECT_LE(static_cast<int64_t>(result.ByteSizeLong()),
@@ -144,6 +151,30 @@ TEST(ConversionsTest, AStepResultArrivesAsItWasSent) {
     EXPECT_EQ(received.timings.total_seconds, result.timings.total_seconds);
     EXPECT_EQ(received.timings.collective_seconds, result.timings.collective_seconds);
   }
+}
+
+TEST(ConversionsTest, ARowThatIsNotFiniteArrivesAsItWasSent) {
+  using Place = model::NonFiniteRow::Place;
+  for (const Place place : {Place::kUnknown, Place::kKvEntry, Place::kHiddenState, Place::kHead}) {
+    const model::NonFiniteRow row = {.position = 17, .token = 5, .place = place, .layer = 60};
+    cluster::StepResult message;
+    worker::StepResultToProto({.sequences = {{.sequence = 1, .non_finite = row}, {.sequence = 2}}}, &message);
+    const model::StepResult received = coordinator::StepResultFromProto(OverTheWire(message));
+    EXPECT_EQ(received.sequences[0].non_finite, row);
+    EXPECT_EQ(received.sequences[1].non_finite, std::nullopt);
+    message.mutable_sequences(0)->mutable_non_finite()->set_place(77);
+    EXPECT_EQ(coordinator::StepResultFromProto(message).sequences[0].non_finite->place, Place::kUnknown);
+  }
+}
+
+TEST(ConversionsTest, ARefusalArrivesAsItWasSent) {
+  cluster::StepResult message;
+  worker::StepResultToProto({.epoch = 3, .step = 4, .refusal = model::Refusal{7, "token 131 of 131"}},
+                            &message);
+  const model::StepResult received = coordinator::StepResultFromProto(OverTheWire(message));
+  EXPECT_EQ(received.refusal, (model::Refusal{7, "token 131 of 131"}));
+  EXPECT_EQ(received.step, 4u);
+  EXPECT_EQ(coordinator::StepResultFromProto({}).refusal, std::nullopt);
 }
 
 cluster::LoadRequest GoodLoadRequest() {

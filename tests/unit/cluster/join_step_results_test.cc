@@ -95,6 +95,60 @@ TEST(JoinStepResultsTest, ATokenOutsideTheVocabularyNamesRankStepAndSequence) {
   EXPECT_THAT(error(answer), HasSubstr("4 prompt log-probabilities for a chunk of 3 tokens"));
 }
 
+model::StepResult RefusalOf(SequenceId sequence, const std::string& reason) {
+  return {.epoch = 1, .step = 7, .refusal = model::Refusal{sequence, reason}, .timings = {0.25, 0}};
+}
+
+TEST(JoinStepResultsTest, APlanThatAllRanksRefuseAlikeIsRefused) {
+  const auto joined = Join(PlanOf({1, 2}), {RefusalOf(2, "token 131"), RefusalOf(2, "token 131")});
+  ASSERT_TRUE(joined.ok()) << joined.status();
+  EXPECT_EQ(joined->refusal, (model::Refusal{2, "token 131"}));
+  EXPECT_TRUE(joined->sequences.empty());
+  EXPECT_EQ(joined->step, 7u);
+  ASSERT_EQ(joined->rank_timings.size(), 2u);
+  EXPECT_EQ(joined->rank_timings[1].total_seconds, 0.25);
+}
+
+TEST(JoinStepResultsTest, RanksThatDoNotRefuseAlikeAreAnError) {
+  const auto error = [](std::vector<model::StepResult> results) {
+    const auto joined = Join(PlanOf({1, 2}), std::move(results));
+    EXPECT_TRUE(absl::IsInternal(joined.status())) << joined.status();
+    return std::string(joined.status().message());
+  };
+  EXPECT_EQ(error({ResultOf({1, 2}), RefusalOf(2, "token 131")}),
+            "rank 1 refused step 7 (token 131), but rank 0 executed it");
+  EXPECT_EQ(error({RefusalOf(2, "token 131"), RefusalOf(1, "token 132")}),
+            "rank 0 refused step 7 (token 131), but rank 1 refused it for token 132");
+  model::StepResult both = RefusalOf(2, "token 131");
+  both.sequences = ResultOf({1}).sequences;
+  EXPECT_THAT(error({both, RefusalOf(2, "token 131")}), HasSubstr("rank 0 refused step 7"));
+}
+
+TEST(JoinStepResultsTest, ARowThatIsNotFiniteNamesTheRankThatDrew) {
+  model::StepPlan plan = PlanOf({1, 2});
+  plan.sequences[1] = {.sequence = 2, .num_computed = 40, .token_ids = {1, 2, 3}};
+  const auto join = [&](int32_t position, TokenId token, bool sampled) {
+    model::StepResult result{.epoch = 1, .step = 7};
+    result.sequences.push_back({.sequence = 2,
+                                .sampled = sampled,
+                                .non_finite = model::NonFiniteRow{.position = position, .token = token}});
+    return Join(plan, {ResultOf({1}), ResultOf({}), result});
+  };
+  const auto joined = join(42, 99, false);
+  ASSERT_TRUE(joined.ok()) << joined.status();
+  EXPECT_TRUE(joined->sequences[0].sampled);
+  EXPECT_EQ(joined->sequences[1].non_finite, (model::NonFiniteRow{.position = 42, .token = 99, .rank = 2}));
+  const auto error = [&](int32_t position, TokenId token, bool sampled) {
+    return std::string(join(position, token, sampled).status().message());
+  };
+  const std::string name = "rank 2 answered step 7 for sequence 2 with ";
+  EXPECT_EQ(error(39, 5, false), name + "a row that is not finite at position 39, which is not in the chunk");
+  EXPECT_EQ(error(43, 5, false), name + "a row that is not finite at position 43, which is not in the chunk");
+  EXPECT_EQ(error(42, 100, false),
+            name + "an infinite or NaN logit of token 100, which is not in the vocabulary of 100");
+  EXPECT_EQ(error(42, 5, true), name + "a token or log-probabilities from a row that is not finite");
+}
+
 TEST(JoinStepResultsTest, WhatDoesNotFitIsAnError) {
   const auto error = [](const model::StepPlan& plan, std::vector<model::StepResult> results) {
     const auto joined = Join(plan, std::move(results));

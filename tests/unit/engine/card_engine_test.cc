@@ -11,6 +11,7 @@
 #include "kernels/api/kernel_set.h"
 #include "tests/source_tree.h"
 #include "tests/unit/engine/card.h"
+#include "tests/unit/engine/poisoned_checkpoint.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/device/cpu_device.h"
@@ -88,6 +89,32 @@ struct Case {
   model::PrefillAttention prefill = model::PrefillAttention::kExpanded;
   std::optional<DType> kv_cache = {};
 };
+
+// The card finds the row, and the copies from its memory name the layer.
+TEST(CardNonFiniteTest, IsFoundAsOnTheCpu) {
+  using Place = model::NonFiniteRow::Place;
+  Sequence good = {.id = 1, .tokens = std::vector<TokenId>(10, 20), .blocks = {1}};
+  Sequence poisoned = {.id = 2, .tokens = std::vector<TokenId>(10, 21), .blocks = {2}};
+  poisoned.tokens[9] = kPoisonedToken;
+  const model::StepPlan plan = {.epoch = kEpoch, .sequences = {good.Chunk(0, 10), poisoned.Chunk(0, 10)}};
+  for (const auto& [norm, place, layer, cache] :
+       {std::tuple{"model.layers.1.input_layernorm.weight", Place::kKvEntry, 1, DType::kBF16},
+        {"model.layers.1.input_layernorm.weight", Place::kKvEntry, 1, DType::kF8E4M3},
+        {"model.norm.weight", Place::kHead, 1, DType::kBF16}}) {
+    EngineOptions options = TinyOptions(WritePoisonedCheckpoint(norm, {.layers = 2}), DType::kBF16);
+    options.max_step_tokens = 80;
+    options.kv_cache = cache;
+    const auto card = MakeRack(options, Card)->Execute(plan);
+    const auto cpu = MakeRack(options, Generic)->Execute(plan);
+    ASSERT_TRUE(card.ok() && cpu.ok()) << card.status() << cpu.status();
+    EXPECT_EQ((*card)[0], (*cpu)[0]);
+    EXPECT_TRUE((*card)[0].sampled);
+    EXPECT_FALSE((*card)[1].sampled);
+    const model::NonFiniteRow expected = {.position = 9, .token = 0, .place = place, .layer = layer};
+    EXPECT_EQ((*card)[1].non_finite, expected);
+    EXPECT_EQ((*cpu)[1].non_finite, expected);
+  }
+}
 
 class CardEngineTest : public ::testing::TestWithParam<Case> {};
 

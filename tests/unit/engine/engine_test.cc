@@ -236,7 +236,14 @@ TEST(EngineTest, ARefusedPlanChangesNothing) {
   EXPECT_EQ(rack->Execute(stale).status().code(), absl::StatusCode::kFailedPrecondition);
   model::StepPlan wrong = good;
   wrong.sequences[0].token_ids[3] = 131;
-  EXPECT_EQ(rack->Execute(wrong).status().code(), absl::StatusCode::kInvalidArgument);
+  for (Rank rank = 0; rank < 2; ++rank) {  // one after the other: a rank that refuses waits for no other
+    const auto refused = rack->engine(rank).Execute(wrong);
+    ASSERT_TRUE(refused.ok()) << refused.status();
+    ASSERT_TRUE(refused->refusal.has_value());
+    EXPECT_EQ(refused->refusal->sequence, 1u);
+    EXPECT_EQ(refused->refusal->reason, "sequence 1: token 131 of 131");
+    EXPECT_TRUE(refused->sequences.empty());
+  }
   EXPECT_EQ(rack->LogitsOf(good)[0], before);
 }
 

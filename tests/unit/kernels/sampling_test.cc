@@ -193,6 +193,41 @@ TEST_P(SamplingTest, WhatIsNoNumberIsNeverDrawn) {
   EXPECT_EQ(Draws({}, logits, 1)[0], 35);
 }
 
+TEST_P(SamplingTest, FindNonFiniteAgreesWithReference) {
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::nanf("");
+  Random random(57);
+  for (int64_t vocab : {1, 15, 16, 17, 1024, 1039, 5003, 20011}) {
+    // Row 0 is finite, with the largest numbers. The others have one or two values that are not.
+    const int64_t rows = 8, last = vocab - 1;
+    std::vector<float> logits = NormalValues(rows * vocab, random);
+    const auto at = [&](int64_t row, int64_t token) -> float& { return logits[row * vocab + token]; };
+    at(0, 0) = std::numeric_limits<float>::max();
+    at(0, last) = -std::numeric_limits<float>::max();
+    at(1, 0) = nan;
+    at(2, last) = inf;
+    at(3, last) = -inf;
+    at(4, vocab / 2) = inf, at(4, last) = nan;
+    at(5, vocab / 3) = -inf, at(5, vocab / 2) = inf;  // their sum is NaN, their order is kept
+    for (int64_t i = 0; i < vocab; ++i) at(6, i) = -nan;
+    at(7, last / 2) = 0.0f;
+    std::vector<TokenId> actual(rows, -9), expected(rows, -9);
+    kernels().find_non_finite({RowsOfLogits(logits, vocab), actual.data()}, execution());
+    reference::FindNonFinite({RowsOfLogits(logits, vocab), expected.data()});
+    EXPECT_EQ(actual, expected) << "a vocabulary of " << vocab;
+    EXPECT_EQ(actual[0], -1);
+    EXPECT_EQ(actual[3], last);
+    EXPECT_EQ(actual[4], vocab / 2);
+  }
+}
+
+TEST_P(SamplingTest, FindNonFiniteReadsOnlyItsRows) {
+  std::vector<float> logits(3 * 20, std::nanf(""));
+  for (int64_t i = 0; i < 17; ++i) logits[20 + i] = 1.0f;  // columns 17 to 19 are beyond the vocabulary
+  TokenId token = -9;
+  kernels().find_non_finite({{logits.data() + 20, DType::kF32, 1, 17, 20}, &token}, execution());
+  EXPECT_EQ(token, -1);
+}
+
 TEST_P(SamplingTest, AdjustLogitsAgreesWithReference) {
   Random random(54);
   const std::vector<float> logits = NormalValues(150, random);

@@ -7,7 +7,9 @@
 namespace deeprack::coordinator {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Pair;
 
 TEST(Finish, AtAStopTokenWhichIsStillReported) {
   Scheduler scheduler(SmallLimits(), 1);
@@ -152,6 +154,108 @@ TEST(Abort, GivesEveryoneOneErrorAlsoWithinAStep) {
   EXPECT_TRUE(scheduler.idle());
   EXPECT_EQ(scheduler.Stats().blocks_used, 0);
   EXPECT_FALSE(scheduler.Plan().has_value());
+}
+
+// The pages of the first sequence are forgotten, also those that it found in the cache.
+TEST(NonFinite, EndsItsSequenceAloneAndThePrefixCacheForgetsItsPages) {
+  Scheduler scheduler(SmallLimits(), 1);
+  ASSERT_TRUE(scheduler.Add(1, MakeRequest(130, 1, 1)).ok());
+  ASSERT_TRUE(scheduler.Add(2, MakeRequest(130, 1, 2)).ok());
+  RunToEnd(scheduler);
+  ASSERT_TRUE(scheduler.Add(3, MakeRequest(200, 5, 1)).ok());  // two pages found, a third is computed
+  ASSERT_TRUE(scheduler.Add(4, MakeRequest(130, 3, 2)).ok());
+  model::StepResult answer = Answer(scheduler.Plan().value());
+  answer.sequences[0].sampled = false;
+  answer.sequences[0].non_finite = {.position = 199, .token = 5, .rank = 3};
+  const auto events = scheduler.Apply(answer).value();
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[0].sequence, 3u);
+  EXPECT_EQ(events[0].finish, FinishReason::kError);
+  EXPECT_TRUE(events[0].non_finite);
+  EXPECT_FALSE(events[0].has_token);
+  EXPECT_EQ(events[0].cached_tokens, 128);
+  EXPECT_EQ(events[0].error.code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(events[0].error.message(),
+            "no token can be drawn for this request: rank 3: the logits after position 199 are not finite "
+            "(infinite "
+            "or NaN), first that of token 5");
+  EXPECT_EQ(events[1].sequence, 4u);
+  EXPECT_TRUE(events[1].has_token);
+  EXPECT_EQ(events[1].finish, FinishReason::kNone);
+  EXPECT_EQ(RunToEnd(scheduler).at(4).back().finish, FinishReason::kLength);
+  EXPECT_EQ(scheduler.Stats().non_finite_logits, 1);
+  EXPECT_EQ(scheduler.Stats().blocks_used, 0);
+
+  ASSERT_TRUE(scheduler.Add(5, MakeRequest(200, 1, 1)).ok());
+  ASSERT_TRUE(scheduler.Add(6, MakeRequest(130, 1, 2)).ok());
+  const auto later = RunToEnd(scheduler);
+  EXPECT_EQ(later.at(5).back().cached_tokens, 0);
+  EXPECT_EQ(later.at(6).back().cached_tokens, 128);
+}
+
+TEST(NonFinite, ACancelledSequenceIsCancelled) {
+  Scheduler scheduler(SmallLimits(), 1);
+  ASSERT_TRUE(scheduler.Add(1, MakeRequest(10, 5)).ok());
+  model::StepResult answer = Answer(scheduler.Plan().value());
+  answer.sequences[0].sampled = false;
+  answer.sequences[0].non_finite = {.position = 9};
+  EXPECT_FALSE(scheduler.Cancel(1).has_value());
+  const auto events = scheduler.Apply(answer).value();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].finish, FinishReason::kCancelled);
+  EXPECT_FALSE(events[0].non_finite);
+  EXPECT_TRUE(scheduler.idle());
+}
+
+model::StepResult Refuse(const model::StepPlan& plan, SequenceId sequence) {
+  return {.epoch = plan.epoch, .step = plan.step, .refusal = model::Refusal{sequence, "token 131 of 131"}};
+}
+
+TEST(RefusedPlan, EndsTheSequenceAtFaultAndTheOthersTakeTheNextStep) {
+  Scheduler scheduler(SmallLimits(), 1);
+  ASSERT_TRUE(scheduler.Add(1, MakeRequest(100, 3, 1)).ok());
+  ASSERT_TRUE(scheduler.Apply(Answer(scheduler.Plan().value())).ok());
+  ASSERT_TRUE(scheduler.Add(2, MakeRequest(70, 3, 2)).ok());
+  ASSERT_TRUE(scheduler.Add(3, MakeRequest(20, 3, 3)).ok());
+  ASSERT_TRUE(scheduler.Add(4, MakeRequest(20, 3, 4)).ok());
+  const auto plan = scheduler.Plan();
+  EXPECT_THAT(Chunks(*plan), ElementsAre(Pair(1, 1), Pair(2, 70), Pair(3, 20), Pair(4, 20)));
+  EXPECT_FALSE(scheduler.Cancel(4).has_value());
+  const auto events = scheduler.Apply(Refuse(*plan, 2)).value();
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[0].sequence, 2u);
+  EXPECT_EQ(events[0].finish, FinishReason::kError);
+  EXPECT_FALSE(events[0].non_finite);
+  EXPECT_THAT(std::string(events[0].error.message()),
+              HasSubstr("refused to compute this request (token 131 of 131)"));
+  EXPECT_EQ(events[1].sequence, 4u);
+  EXPECT_EQ(events[1].finish, FinishReason::kCancelled);
+  EXPECT_EQ(scheduler.Stats().plans_refused, 1);
+  EXPECT_EQ(scheduler.Stats().running, 2);
+  EXPECT_EQ(scheduler.Stats().blocks_used, 3);  // sequence 2's pages are free
+
+  // The same epoch goes on, with the same tokens in a later step.
+  const auto again = scheduler.Plan();
+  EXPECT_EQ(again->epoch, plan->epoch);
+  EXPECT_GT(again->step, plan->step);
+  EXPECT_THAT(Chunks(*again), ElementsAre(Pair(1, 1), Pair(3, 20)));
+  EXPECT_EQ(again->sequences[0], plan->sequences[0]);
+  ASSERT_TRUE(scheduler.Apply(Answer(*again)).ok());
+  const auto rest = RunToEnd(scheduler);
+  EXPECT_EQ(rest.at(1).back().finish, FinishReason::kLength);
+  EXPECT_EQ(rest.at(3).back().finish, FinishReason::kLength);
+  EXPECT_EQ(scheduler.Stats().blocks_used, 0);
+}
+
+TEST(RefusedPlan, OfASequenceThatIsNotInTheStepIsAnError) {
+  Scheduler scheduler(SmallLimits(), 1);
+  ASSERT_TRUE(scheduler.Add(1, MakeRequest(10, 3)).ok());
+  const auto plan = scheduler.Plan();
+  const auto events = scheduler.Apply(Refuse(*plan, 9));
+  EXPECT_EQ(events.status().code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(events.status().message()), HasSubstr("for sequence 9, which is not in the step"));
+  EXPECT_TRUE(scheduler.step_under_way());
+  EXPECT_EQ(scheduler.Stats().plans_refused, 0);
 }
 
 class WrongAnswer : public ::testing::Test {

@@ -53,6 +53,29 @@ TEST(BlockPool, FindsAPublishedPageAfterItsHolderIsGone) {
   EXPECT_EQ(pool.Lookup("", absl::MakeSpan(tokens).first(2 * kPageTokens - 1)).size(), 1u);
 }
 
+TEST(BlockPool, AForgottenPageIsFoundNoMoreNorThePagesAfterIt) {
+  BlockPool pool(4);
+  const auto tokens = Tokens(2 * kPageTokens);
+  const auto page = [&](int i) {
+    return absl::MakeSpan(tokens).subspan(size_t{kPageTokens} * i, kPageTokens);
+  };
+  const auto first = pool.Publish(pool.Allocate().value(), "", kRootContent, page(0));
+  const auto second = pool.Publish(pool.Allocate().value(), "", first.content, page(1));
+  pool.Reference(first.block);  // another holder
+  pool.Forget(first.block);
+  pool.Forget(first.block);  // again: nothing is left to forget
+  EXPECT_TRUE(pool.Lookup("", tokens).empty());
+  pool.Release(second.block);
+  pool.Release(first.block);
+  EXPECT_EQ(pool.references(first.block), 1);
+  pool.Release(first.block);
+  EXPECT_EQ(pool.available(), 4);
+  // The same content may be published anew. The old second page stays unknown.
+  const auto anew = pool.Publish(pool.Allocate().value(), "", kRootContent, page(0));
+  EXPECT_NE(anew.content, first.content);
+  EXPECT_EQ(pool.Lookup("", tokens).size(), 1u);
+}
+
 TEST(BlockPool, TellsHistoriesApart) {
   BlockPool pool(4);
   const auto tokens = Tokens(kPageTokens);
