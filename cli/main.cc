@@ -6,10 +6,12 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/exit_code.h"
 #include "cli/bench/bench.h"
 #include "cli/chat/chat.h"
 #include "cli/demo/demo.h"
+#include "cli/keys/keys.h"
 #include "cli/pack/pack.h"
 #include "cli/perplexity/perplexity.h"
 #include "cli/plan/plan.h"
@@ -199,6 +201,44 @@ struct QuantizeFlags {
   }
 };
 
+// deeprack keys add NAME, list, remove NAME
+struct KeysFlags {
+  std::string file, name, expires = "never";
+  CLI::App *add = nullptr, *list = nullptr, *remove = nullptr;
+
+  void AddTo(CLI::App& command) {
+    command.require_subcommand(1);
+    add = command.add_subcommand("add", "Make a key and print it once.");
+    list = command.add_subcommand("list", "Print the names of the keys.");
+    remove = command.add_subcommand("remove", "Remove a key. Servers refuse it within a second.");
+    for (CLI::App* action : {add, list, remove}) {
+      action->add_option("--file", file, "The file of keys, which `serve --api-keys` reads.")
+          ->envname(VariableOf("api-keys"))
+          ->required();
+    }
+    add->add_option("NAME", name, "Who uses the key.")->required();
+    add->add_option("--expires", expires,
+                    "When the key ends: 30d, 12h, 90m, a day such as 2027-01-31, or never.")
+        ->capture_default_str();
+    remove->add_option("NAME", name, "The key's name.")->required();
+  }
+
+  int Run() {
+    const absl::Time now = absl::Now();
+    absl::Status status;
+    if (*add) {
+      const auto end = ParseExpiry(expires, now);
+      if (!end.ok()) return UsageError(absl::StrCat("--expires ", end.status().message()));
+      status = AddKey(file, name, *end, now);
+    } else {
+      status = *list ? ListKeys(file, now) : RemoveKey(file, name);
+    }
+    if (status.ok()) return 0;
+    std::fprintf(stderr, "deeprack: %s\n", std::string(status.message()).c_str());
+    return static_cast<int>(ExitCodeOf(status));
+  }
+};
+
 int Main(int argc, char** argv) {
   CLI::App app("deeprack serves DeepSeek R1 from a rack of machines.", "deeprack");
   SetHelpLayout(app);
@@ -246,6 +286,10 @@ int Main(int argc, char** argv) {
   chat->add_option("--model", chat_options.model,
                    "The model's name. Without it: the first model that the server names.");
 
+  CLI::App* keys = app.add_subcommand("keys", "Make, list and remove the API keys of a server.");
+  KeysFlags keys_flags;
+  keys_flags.AddTo(*keys);
+
   CLI::App* demo = app.add_subcommand("demo", "what `make demo` runs")->group("");
   CLI::App* settings = app.add_subcommand("settings", "print docs/FLAGS.md")->group("");
   CLI::App* version = app.add_subcommand("version", "Print the version.");
@@ -266,6 +310,7 @@ int Main(int argc, char** argv) {
   if (*bench) return bench_flags.Run();
   if (*perplexity) return perplexity_flags.Run();
   if (*chat) return Chat(chat_options);
+  if (*keys) return keys_flags.Run();
   if (*demo) return Demo();
   if (*settings) std::fputs(FlagsPage().c_str(), stdout);
   if (*version) std::printf("deeprack %s\n", DEEPRACK_VERSION);

@@ -12,8 +12,11 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/exit_code.h"
+#include "base/fnv.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "coordinator/access/key_ring.h"
+#include "coordinator/api/cors.h"
 #include "coordinator/api/endpoints.h"
 #include "coordinator/api/served_model.h"
 #include "coordinator/cluster.h"
@@ -21,10 +24,14 @@
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"
 #include "settings/command_line.h"
+#include "settings/setting.h"
 #include "settings/settings.h"
 
 namespace deeprack::coordinator {
 namespace {
+
+constexpr absl::Duration kTick = absl::Milliseconds(50);
+constexpr absl::Duration kLookAtKeys = absl::Seconds(1);  // between two looks at the file of keys
 
 // Blocks the signals that end the program. They are blocked in this thread and in all threads that it starts
 // later.
@@ -44,19 +51,34 @@ int NextSignal(const sigset_t& signals, absl::Duration patience) {
   return signal > 0 ? signal : 0;
 }
 
+// Names what decides the answer to a request with a seed: program, layout, model and number formats.
+std::string Fingerprint(const Settings& options, const ServedModel& model) {
+  uint64_t hash = kFnvBegin;
+  for (const std::string& part : {model.name, options.compute, options.kv_cache_dtype, options.load_format,
+                                  options.prefill_attention}) {
+    hash = Fnv1a(std::string_view("\0", 1), Fnv1a(part, hash));
+  }
+  const model::Layout layout = options.layout();
+  return absl::StrCat("deeprack-", DEEPRACK_VERSION, "-tp", layout.tp, "-dp", layout.dp, "-ep", layout.ep,
+                      "-pp", layout.pp, "-", absl::Hex(static_cast<uint32_t>(hash), absl::kZeroPad8));
+}
+
 absl::StatusOr<std::shared_ptr<ServedModel>> LoadModel(const Settings& options, Clock& clock) {
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, model::LoadModelConfig(options.model));
   DR_RETURN_IF_ERROR(model::ValidateLayout(config, options.layout()));
-  return LoadServedModel({.path = options.model,
-                          .name = options.served_model_name,
-                          .chat_template = options.chat_template,
-                          .max_context = options.max_context,
-                          .max_logprobs = options.max_logprobs,
-                          .use_generation_config = options.generation_config,
-                          .dummy_weights = options.load_format == "dummy",
-                          .ignore_unknown_fields = options.unknown_fields == "ignore",
-                          .created = absl::ToUnixSeconds(clock.Now())},
-                         config);
+  DR_ASSIGN_OR_RETURN(std::shared_ptr<ServedModel> model,
+                      LoadServedModel({.path = options.model,
+                                       .names = options.served_model_name,
+                                       .chat_template = options.chat_template,
+                                       .max_context = options.max_context,
+                                       .max_logprobs = options.max_logprobs,
+                                       .use_generation_config = options.generation_config,
+                                       .dummy_weights = options.load_format == "dummy",
+                                       .ignore_unknown_fields = options.unknown_fields == "ignore",
+                                       .created = absl::ToUnixSeconds(clock.Now())},
+                                      config));
+  model->fingerprint = Fingerprint(options, *model);
+  return model;
 }
 
 std::string Url(const Settings& options, uint16_t port) {
@@ -64,12 +86,36 @@ std::string Url(const Settings& options, uint16_t port) {
   return absl::StrCat("http://", any ? "127.0.0.1" : options.host, ":", port);
 }
 
-HttpOptions HttpOptionsOf(const Settings& settings) {
-  return {.host = settings.host,
-          .port = static_cast<uint16_t>(settings.port),
-          .threads = settings.http_threads,
-          .max_connections = settings.max_connections,
-          .keep_alive_interval = absl::Seconds(settings.keep_alive_seconds)};
+absl::StatusOr<HttpOptions> HttpOptionsOf(const Settings& settings) {
+  absl::StatusOr<std::vector<std::string>> origins = ParseOrigins(settings.cors_origins);
+  if (!origins.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(FlagOf(&Settings::cors_origins), ": ", origins.status().message()));
+  }
+  return HttpOptions{.host = settings.host,
+                     .port = static_cast<uint16_t>(settings.port),
+                     .threads = settings.http_threads,
+                     .max_connections = settings.max_connections,
+                     .idle_timeout = absl::Seconds(settings.idle_seconds),
+                     .keep_alive_interval = absl::Seconds(settings.keep_alive_seconds),
+                     .cors_origins = *std::move(origins)};
+}
+
+// Lets the running requests finish, and refuses new ones. Ends early at a signal, or when the ranks can serve
+// no more.
+absl::Status Drain(const Settings& options, const sigset_t& signals, ApiContext& context, HttpServer& server,
+                   Cluster& cluster) {
+  context.readiness().SetDraining();
+  server.StopKeepAlive();
+  if (server.answering() > 0) spdlog::info("stopping: {} requests may finish", server.answering());
+  const absl::Time deadline = absl::Now() + absl::Seconds(options.drain_seconds);
+  absl::Status status;
+  while (status.ok() && server.answering() > 0 && absl::Now() < deadline &&
+         context.readiness().snapshot().state == Readiness::State::kReady &&
+         NextSignal(signals, kTick) == 0) {
+    status = cluster.Poll();
+  }
+  return status;
 }
 
 // Serves until a signal comes (OK) or until the cluster can serve no more (its error).
@@ -77,21 +123,35 @@ absl::Status Serve(const Settings& options, const sigset_t& signals) {
   SystemClock clock;
   DR_ASSIGN_OR_RETURN(std::shared_ptr<ServedModel> model, LoadModel(options, clock));
   ApiContext context(std::move(model), &clock);
+  std::unique_ptr<KeyRing> keys;
+  if (!options.api_keys.empty()) {
+    DR_ASSIGN_OR_RETURN(keys, KeyRing::Open(options.api_keys));
+  }
+  DR_ASSIGN_OR_RETURN(const HttpOptions http, HttpOptionsOf(options));
+  const RouterOptions routing = {.max_body_bytes = http.max_body_bytes,
+                                 .keys = keys.get(),
+                                 .metrics_need_key = options.metrics_key == "required"};
   DR_ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> server,
-                      HttpServer::Start(HttpOptionsOf(options), MakeRouter(&context), HttpErrorBody));
+                      HttpServer::Start(http, MakeRouter(&context, routing), HttpErrorBody));
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Cluster> cluster, Cluster::Start(options, &context, &clock));
   std::printf("{\"http\": %d, \"cluster\": %d}\n", server->port(), cluster->port());
   std::fflush(stdout);
 
   bool announced = false;
   absl::Status status;
-  while (status.ok() && NextSignal(signals, absl::Milliseconds(50)) == 0) {
+  absl::Time next_look = absl::Now() + kLookAtKeys;
+  while (status.ok() && NextSignal(signals, kTick) == 0) {
     status = cluster->Poll();
+    if (keys != nullptr && absl::Now() >= next_look) {
+      keys->Refresh();
+      next_look = absl::Now() + kLookAtKeys;
+    }
     if (!announced && context.readiness().snapshot().state == Readiness::State::kReady) {
       announced = true;
       spdlog::info("{} is ready at {}", context.model().name, Url(options, server->port()));
     }
   }
+  if (status.ok()) status = Drain(options, signals, context, *server, *cluster);
   // Streams get their last event first. Then the HTTP threads end. The objects that these threads use are
   // destroyed last.
   context.readiness().SetStopping();

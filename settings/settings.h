@@ -40,6 +40,11 @@ struct Settings {
   int32_t http_threads = 2;
   int32_t max_connections = 1024;
   double keep_alive_seconds = 10;
+  double idle_seconds = 75;
+  double drain_seconds = 30;
+  std::string cors_origins;
+  std::string api_keys;
+  std::string metrics_key = "required";
   std::string served_model_name;
   std::string chat_template;
   bool generation_config = true;

@@ -78,11 +78,12 @@ class Conversation {
 }  // namespace
 
 int Chat(const ChatOptions& options) {
-  const auto url = ParseUrl(options.url);
+  auto url = ParseUrl(options.url);
   if (!url.ok()) {
     Complain(url.status());
     return static_cast<int>(ExitCode::kUsage);
   }
+  url->key = KeyFromEnvironment();
   std::string model = options.model;
   if (model.empty()) {
     const auto first = FirstModel(*url);

@@ -46,6 +46,7 @@ class Connection {
     request.set(http::field::host, url_.authority());
     request.set(http::field::user_agent, "deeprack");
     request.set(http::field::connection, "close");
+    if (!url_.key.empty()) request.set(http::field::authorization, absl::StrCat("Bearer ", url_.key));
     request.prepare_payload();
     http::async_write(socket_, request, [this](ErrorCode result, size_t) { done_ = result; });
     return Await("sending", deadline);

@@ -1,5 +1,7 @@
 #include "cli/http/url.h"
 
+#include <cstdlib>
+
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -42,6 +44,11 @@ absl::StatusOr<Url> ParseUrl(absl::string_view text) {
     return bad("no port number");
   url.port = absl::StrCat(port);
   return url;
+}
+
+std::string KeyFromEnvironment() {
+  const char* key = std::getenv("DEEPRACK_API_KEY");
+  return key != nullptr ? key : "";
 }
 
 }  // namespace deeprack::cli

@@ -10,12 +10,12 @@
 #include "absl/time/clock.h"
 #include "base/exit_code.h"
 #include "base/status_macros.h"
-#include "cli/http/chat_stream.h"
 #include "cli/serve/commands.h"
 #include "cli/serve/preflight.h"
 #include "cli/serve/programs.h"
 #include "cli/terminal/progress.h"
 #include "cli/terminal/terminal.h"
+#include "model/files/model_files.h"
 #include "settings/hand_over.h"
 #include "settings/setting.h"
 
@@ -27,13 +27,20 @@ void Say(const std::string& text) {
   std::fflush(stderr);
 }
 
+std::string FirstServedName(const Settings& settings) {
+  const std::string& names = settings.served_model_name;
+  return names.empty() ? model::ModelNameOf(settings.model) : names.substr(0, names.find(','));
+}
+
 // The line that tells a person what to do next.
 void SayWhere(const ServerProcesses& server) {
   const std::string url = absl::StrCat("http://", server.url().authority());
-  const std::string model = FirstModel(server.url()).value_or("model");
+  const std::string model = FirstServedName(server.options());
+  const bool keys = !server.options().api_keys.empty();
   Say(absl::StrCat("deeprack: ready on ", url, " (", model::ToString(server.options().layout()),
-                   "); try\n  curl ", url,
-                   "/v1/chat/completions -H 'Content-Type: application/json' -d '{\"model\": \"", model,
+                   "); try\n  curl ", url, "/v1/chat/completions ",
+                   keys ? "-H \"Authorization: Bearer $DEEPRACK_API_KEY\" " : "",
+                   "-H 'Content-Type: application/json' -d '{\"model\": \"", model,
                    "\", \"messages\": [{\"role\": \"user\", \"content\": \"What is 17 + 25?\"}]}'\n"));
 }
 
@@ -41,8 +48,8 @@ void SayWhere(const ServerProcesses& server) {
 
 absl::StatusOr<Settings> LoadServeSettings(const Flags& flags, const std::string& config) {
   DR_ASSIGN_OR_RETURN(Settings settings, LoadSettings(Program::kServe, flags, config));
-  for (std::string* folder : {&settings.cluster_tls, &settings.packed}) {
-    if (!folder->empty()) *folder = std::filesystem::absolute(*folder).string();
+  for (std::string* path : {&settings.cluster_tls, &settings.packed, &settings.api_keys}) {
+    if (!path->empty()) *path = std::filesystem::absolute(*path).string();
   }
   if (settings.model.empty()) {
     DR_ASSIGN_OR_RETURN(settings.model, FindDemoModel());

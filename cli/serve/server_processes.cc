@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -96,7 +97,9 @@ std::optional<ServeEnd> ServerProcesses::ReadPorts() {
   if (!ports.ok()) return EndWith(ports.status());
   ports_ = *ports;
   const bool any = options_.host.empty() || options_.host == "0.0.0.0" || options_.host == "::";
-  url_ = {.host = any ? "127.0.0.1" : options_.host, .port = absl::StrCat(ports_.http)};
+  url_ = {.host = any ? "127.0.0.1" : options_.host,
+          .port = absl::StrCat(ports_.http),
+          .key = KeyFromEnvironment()};
   return std::nullopt;
 }
 
@@ -157,8 +160,24 @@ ServeEnd ServerProcesses::Failed(const std::string& message) {
   return end;
 }
 
+// The coordinator lets running requests finish. A second signal to this program ends them.
+void ServerProcesses::StopCoordinator() {
+  const int signals = signals_->count();
+  bool hurried = false;
+  coordinator_->Signal(SIGTERM);
+  absl::Time deadline = absl::Now() + absl::Seconds(options_.drain_seconds) + absl::FromChrono(kPatience);
+  while (!coordinator_->Poll().has_value() && absl::Now() < deadline) {
+    signals_->WaitFor(kTick);
+    if (hurried || signals_->count() == signals) continue;
+    hurried = true;
+    coordinator_->Signal(SIGTERM);
+    deadline = absl::Now() + absl::FromChrono(kPatience);
+  }
+  coordinator_->Stop(std::chrono::milliseconds(0));
+}
+
 void ServerProcesses::Stop() {
-  if (coordinator_.has_value()) coordinator_->Stop(kPatience);
+  if (coordinator_.has_value()) StopCoordinator();
   if (workers_.has_value()) {
     workers_->WaitFor(kWorkersLeave);
     workers_->Stop(kPatience);

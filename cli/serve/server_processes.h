@@ -40,8 +40,8 @@ class ServerProcesses {
   std::optional<ServeEnd> Watch(const std::function<bool()>& until,
                                 const std::function<void(const std::string&)>& tell);
 
-  // Stops the coordinator, which ends its streams and the workers, then the workers that are left. Safe to
-  // call twice.
+  // Stops the coordinator, which lets running requests finish for up to drain_seconds and ends the workers,
+  // then the workers that are left. A signal in the meantime ends the requests. Safe to call twice.
   void Stop();
 
   const Url& url() const { return url_; }
@@ -52,6 +52,7 @@ class ServerProcesses {
   std::optional<ServeEnd> StartCoordinator();
   std::optional<ServeEnd> StartWorkers();
   std::optional<ServeEnd> ReadPorts();
+  void StopCoordinator();
   // The end of serving after a signal, or when the coordinator or the workers have ended.
   std::optional<ServeEnd> CheckEnd();
   std::optional<ServeEnd> CheckCoordinator();

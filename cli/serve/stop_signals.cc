@@ -31,9 +31,9 @@ bool StopSignals::WaitFor(absl::Duration time) {
   pollfd wait{.fd = fd_, .events = POLLIN};
   if (poll(&wait, 1, static_cast<int>(absl::ToInt64Milliseconds(time))) > 0) {
     signalfd_siginfo info;
-    if (read(fd_, &info, sizeof(info)) == sizeof(info)) arrived_ = true;
+    if (read(fd_, &info, sizeof(info)) == sizeof(info)) ++count_;
   }
-  return arrived_;
+  return arrived();
 }
 
 }  // namespace deeprack::cli

@@ -19,12 +19,13 @@ class StopSignals {
   // Waits until a signal arrives or the time has passed. True: a signal has arrived, now or in an earlier
   // call.
   bool WaitFor(absl::Duration time);
-  bool arrived() const { return arrived_; }
+  bool arrived() const { return count_ > 0; }
+  int count() const { return count_; }  // of the signals that WaitFor has seen
 
  private:
   sigset_t previous_;
   int fd_ = -1;
-  bool arrived_ = false;
+  int count_ = 0;
 };
 
 }  // namespace deeprack::cli

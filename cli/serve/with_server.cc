@@ -64,8 +64,9 @@ int WithCluster(const Settings& options, const ServerWork& work) {
 }
 
 int WithServer(const std::string& url, const ServerWork& work) {
-  const auto parsed = ParseUrl(url);
+  auto parsed = ParseUrl(url);
   if (!parsed.ok()) return Fail(parsed.status());
+  parsed->key = KeyFromEnvironment();
   StopSignals signals;
   const WorkThread thread(work, *parsed);
   while (!thread.done()) {

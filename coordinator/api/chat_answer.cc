@@ -15,6 +15,7 @@ class ChatAnswer : public GenerationListener {
         exchange_(std::move(exchange)),
         id_(MakeId("chatcmpl-", *context)),
         created_(absl::ToUnixSeconds(context->clock().Now())),
+        model_(context->model().NameFor(request)),
         token_names_{context->model().tokenizer.get(), request.tokens_as_ids},
         return_token_ids_(request.return_token_ids),
         logprobs_(request.request.sampling.top_logprobs >= 0),
@@ -24,7 +25,11 @@ class ChatAnswer : public GenerationListener {
 
  protected:
   Json Head(const char* object) const {
-    return {{"id", id_}, {"object", object}, {"created", created_}, {"model", context_->model().name}};
+    return {{"id", id_},
+            {"object", object},
+            {"created", created_},
+            {"model", model_},
+            {"system_fingerprint", context_->model().fingerprint}};
   }
 
   // The first delta of a call makes the call's id.
@@ -39,6 +44,7 @@ class ChatAnswer : public GenerationListener {
   std::shared_ptr<HttpExchange> exchange_;
   std::string id_;
   int64_t created_;
+  std::string model_;
   TokenNames token_names_;
   bool return_token_ids_, logprobs_, include_usage_;
   std::vector<TokenId> prompt_ids_;

@@ -23,6 +23,7 @@ class CompletionAnswer : public GenerationListener {
         exchange_(std::move(exchange)),
         id_(MakeId("cmpl-", *context)),
         created_(absl::ToUnixSeconds(context->clock().Now())),
+        model_(context->model().NameFor(request.generation)),
         n_(request.generation.n),
         echo_(request.echo),
         return_token_ids_(request.generation.return_token_ids),
@@ -54,8 +55,11 @@ class CompletionAnswer : public GenerationListener {
   }
 
   Json Head() const {
-    return {
-        {"id", id_}, {"object", "text_completion"}, {"created", created_}, {"model", context_->model().name}};
+    return {{"id", id_},
+            {"object", "text_completion"},
+            {"created", created_},
+            {"model", model_},
+            {"system_fingerprint", context_->model().fingerprint}};
   }
 
   Json ChoiceJson(int32_t index, const Piece& piece, bool with_prompt_ids) {
@@ -77,6 +81,7 @@ class CompletionAnswer : public GenerationListener {
   std::shared_ptr<HttpExchange> exchange_;
   std::string id_;
   int64_t created_;
+  std::string model_;
   int32_t n_;
   bool echo_, return_token_ids_, include_usage_, prompt_logprobs_;
   std::vector<std::string> prompt_texts_;

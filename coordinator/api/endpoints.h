@@ -6,6 +6,7 @@
 #include <string>
 
 #include "coordinator/access/caller.h"
+#include "coordinator/access/key_ring.h"
 #include "coordinator/api/api_context.h"
 #include "coordinator/api/api_error.h"
 #include "coordinator/api/http_server.h"
@@ -33,6 +34,9 @@ std::function<void()> Completions(ApiContext&, const ApiRequest&, const std::sha
 std::function<void()> Messages(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 std::function<void()> CountMessageTokens(ApiContext&, const ApiRequest&,
                                          const std::shared_ptr<HttpExchange>&);
+std::function<void()> RenderChatPrompt(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+std::function<void()> RenderCompletionPrompts(ApiContext&, const ApiRequest&,
+                                              const std::shared_ptr<HttpExchange>&);
 std::function<void()> Tokenize(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 std::function<void()> Detokenize(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 
@@ -44,15 +48,24 @@ void Models(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&
 void Health(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 void Ready(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 void Version(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+void TokenizerInfo(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 void Metrics(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 
 // Bodies up to this size are read on the thread that serves their connection. Larger ones are read by
 // HttpExchange::RunAside.
 inline constexpr size_t kMaxInlineBodyBytes = 64 << 10;
 
-// Routes by path and method (routes.cc has the table). The bodies of 404 and 405 (with Allow) have the shape
-// of the path's API. 429: too many large bodies wait to be read. `context` outlives the handler.
-HttpHandler MakeRouter(ApiContext* context);
+struct RouterOptions {
+  size_t max_body_bytes = 8 << 20;  // of a compressed body, once it is decoded
+  const KeyRing* keys = nullptr;    // null: requests need no key; outlives the handler
+  bool metrics_need_key = true;
+};
+
+// Routes by path and method (routes.cc has the table). Errors have the shape of the path's API: 401 (with
+// WWW-Authenticate) without a valid key; 404; 405 (with Allow); 413 and 415 for a body that cannot be
+// decoded; 429 while too many large bodies wait to be read; 503 for a request that generates while the server
+// drains. `context` outlives the handler.
+HttpHandler MakeRouter(ApiContext* context, RouterOptions options = {});
 
 // The body of an answer to a request that does not reach the handler.
 std::string HttpErrorBody(const HttpRefusal& refusal);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/access/credentials.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -70,6 +71,7 @@ std::optional<ApiError> Generation::Submit() {
   for (int32_t index = 0; index < request_.choices(); ++index) {
     Request request = request_.request;
     request.prompt = request_.prompts[index / request_.n];
+    request.cache_salt = CacheSalt(request_.caller, request.cache_salt);
     request.sampling.seed = base_seed + static_cast<uint64_t>(request_.seed ? index % request_.n : index);
     choices_.emplace_back(context_->model().tokenizer.get(), request_.text);
     const absl::StatusOr<SequenceId> id = loop_->Submit(

@@ -18,6 +18,7 @@ struct GenerationRequest {
   Request request;                            // common to all sequences; Generation fills in prompt and seed
   std::optional<int64_t> seed;  // answer i draws with seed + i; absent: each answer draws with a random seed
   Caller caller;                // set by the endpoint, from ApiRequest
+  std::string model;            // the name that the model was asked for with; empty: with none
   TextOptions text;
   bool stream = false;
   bool include_usage = false;

@@ -1,13 +1,14 @@
 #include "coordinator/api/http_connection.h"
 
-#include <sys/socket.h>
+#include <poll.h>
 
+#include <array>
 #include <chrono>
 #include <optional>
+#include <utility>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
@@ -16,9 +17,13 @@
 #include <boost/beast/http.hpp>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "coordinator/api/stream_queue.h"
+#include "coordinator/api/cors.h"
+#include "coordinator/api/http_exchange.h"
+#include "coordinator/api/http_head.h"
+#include "spdlog/spdlog.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -30,118 +35,24 @@ using tcp = net::ip::tcp;
 
 constexpr auto kNoThrow = net::as_tuple(net::use_awaitable);
 
+// The bytes of a body that the connection holds besides the body itself.
+constexpr size_t kReadAhead = 64 << 10;
+
+// How often the connection asks whether a client that has sent more than its request is still there.
+constexpr auto kLookForClient = std::chrono::milliseconds(250);
+
 std::chrono::nanoseconds Chrono(absl::Duration duration) { return absl::ToChronoNanoseconds(duration); }
 
-// Bytes of a stream that one write takes: write_timeout is the time for so much progress.
-constexpr size_t kBytesPerWrite = 64 << 10;
-
-// False if the message's Transfer-Encoding is one that proxies may read differently: such a message could
-// hide another request in its body.
-bool HasKnownBodyLength(const http::request<http::string_body>& request) {
-  const auto count = request.count(http::field::transfer_encoding);
-  if (count == 0) return true;
-  return count == 1 && request.version() >= 11 &&
-         beast::iequals(request[http::field::transfer_encoding], "chunked");
+// True once the client has closed its side, whether or not bytes of it are unread.
+bool ClientHasLeft(int socket) {
+  pollfd state{.fd = socket, .events = POLLRDHUP};
+  return ::poll(&state, 1, 0) > 0;
 }
-
-// An answer that the handler makes and the connection's writer sends. Belongs to the connection's strand.
-class Exchange final : public HttpExchange {
- public:
-  Exchange(beast::tcp_stream* stream, HttpShared& shared)
-      : stream_(stream),
-        executor_(stream->get_executor()),
-        work_(shared.work.get()),
-        queue_({.soft_bytes = shared.options.stream_queue_bytes,
-                .hard_bytes = shared.options.stream_queue_hard_bytes,
-                .grace = shared.options.slow_client_grace,
-                .hard_grace = shared.options.stream_queue_hard_grace}),
-        wake_(executor_) {}
-
-  void Respond(HttpResponse response) override {
-    response_ = std::move(response);
-    wake_.cancel();
-  }
-
-  void StartStream() override {
-    streaming_ = true;
-    wake_.cancel();
-  }
-
-  void Send(std::string bytes) override {
-    if (closed_) return;
-    if (!queue_.Push(std::move(bytes), absl::Now())) {
-      slow_client_ = true;
-      stream_->close();  // ends the write under way
-      closed_ = true;
-    }
-    wake_.cancel();
-  }
-
-  void EndStream() override {
-    ended_ = true;
-    wake_.cancel();
-  }
-
-  void OnDisconnect(std::function<void(Disconnect)> callback) override {
-    on_disconnect_ = std::move(callback);
-  }
-
-  bool gone() const override { return closed_; }
-
-  void Post(std::function<void()> work) override { net::post(executor_, std::move(work)); }
-
-  bool RunAside(size_t bytes, std::function<void()> work) override {
-    return work_->Submit(bytes, std::move(work));
-  }
-
-  // The methods below are for the connection.
-
-  void MarkSlowClient() { slow_client_ = true; }
-
-  // No byte will be sent any more. `complete`: the whole answer was sent.
-  void Close(bool complete) {
-    closed_ = true;
-    const auto callback = std::exchange(on_disconnect_, nullptr);
-    if (!complete && callback) callback(slow_client_ ? Disconnect::kSlowClient : Disconnect::kClientLeft);
-  }
-
-  // Waits until there is something to write. False: `limit` passed first.
-  net::awaitable<bool> Wait(std::optional<absl::Duration> limit) {
-    while (!response_ && !(streaming_ && !started_) && queue_.empty() && !ended_ && !closed_) {
-      if (limit) {
-        wake_.expires_after(Chrono(*limit));
-      } else {
-        wake_.expires_at(net::steady_timer::time_point::max());
-      }
-      const auto [error] = co_await wake_.async_wait(kNoThrow);
-      if (!error) co_return false;
-    }
-    co_return true;
-  }
-
-  void MarkStarted() { started_ = true; }
-
-  std::string TakeQueued() { return queue_.Take(kBytesPerWrite); }
-
-  std::optional<HttpResponse>& response() { return response_; }
-  bool ended() const { return ended_ && queue_.empty(); }
-  bool closed() const { return closed_; }
-
- private:
-  beast::tcp_stream* stream_;  // not used once closed_
-  net::any_io_executor executor_;
-  WorkPool* work_;
-  StreamQueue queue_;
-  net::steady_timer wake_;
-  std::optional<HttpResponse> response_;
-  bool streaming_ = false, started_ = false, ended_ = false, slow_client_ = false;
-  std::atomic<bool> closed_{false};  // written on the strand
-  std::function<void(Disconnect)> on_disconnect_;
-};
 
 class Connection {
  public:
-  Connection(tcp::socket socket, HttpShared& shared) : stream_(std::move(socket)), shared_(shared) {
+  Connection(tcp::socket socket, HttpShared& shared)
+      : stream_(std::move(socket)), shared_(shared), buffer_(shared.options.max_header_bytes + kReadAhead) {
     // With a small kernel buffer, the server notices a client that does not read after a few hundred
     // kilobytes.
     beast::error_code ignored;
@@ -150,15 +61,20 @@ class Connection {
   }
 
   net::awaitable<void> Serve() {
-    bool goes_on = true;
-    while (goes_on && !shared_.stopping) goes_on = co_await ServeOne();
+    absl::Duration patience = shared_.options.header_timeout;
+    while (co_await ServeOne(patience)) {
+      if (shared_.stopping) break;
+      patience = shared_.options.idle_timeout;
+    }
     co_await Linger();
   }
 
+  // Answers a request that does not reach the handler. The connection closes after the answer.
   net::awaitable<void> Refuse(int status, std::string message) {
     HttpResponse response;
     response.status = status;
-    response.body = shared_.error_body({.status = status, .message = std::move(message), .path = path_});
+    response.body =
+        shared_.error_body({.status = status, .message = std::move(message), .path = request_.path});
     keep_alive_ = false;
     co_await Write(std::move(response));
   }
@@ -177,22 +93,21 @@ class Connection {
   }
 
  private:
-  // One request and its answer. False: close the connection.
-  net::awaitable<bool> ServeOne() {
+  // One request and its answer. `patience`: the time until the request begins. False: close the connection.
+  net::awaitable<bool> ServeOne(absl::Duration patience) {
+    request_ = {.id = shared_.ids.Make()};
+    cors_.clear();
+    if (!co_await ReadHead(patience)) co_return false;
+    const std::string raw(Buffered().substr(0, *HeadSize(Buffered())));
+
     http::request_parser<http::string_body> parser;
     parser.header_limit(shared_.options.max_header_bytes);
     parser.body_limit(shared_.options.max_body_bytes);
-
-    path_.clear();
-    stream_.expires_after(Chrono(shared_.options.header_timeout));
     auto [header_error, header_bytes] = co_await http::async_read_header(stream_, buffer_, parser, kNoThrow);
     if (header_error) co_return co_await AnswerReadError(header_error);
-    version_ = parser.get().version();
-    keep_alive_ = parser.get().keep_alive();
-    head_ = parser.get().method() == http::verb::head;
-    path_ = std::string(parser.get().target().substr(0, parser.get().target().find('?')));
-    if (!HasKnownBodyLength(parser.get())) {
-      co_await Refuse(400, "not an HTTP request: Transfer-Encoding must be chunked, once, in HTTP/1.1");
+    TakeHead(parser.get());
+    if (const std::optional<std::string> fault = FaultOfHead(raw, parser.get())) {
+      co_await Refuse(400, absl::StrCat("not an HTTP request: ", *fault));
       co_return false;
     }
 
@@ -205,7 +120,49 @@ class Connection {
     auto [body_error, body_bytes] = co_await http::async_read(stream_, buffer_, parser, kNoThrow);
     if (body_error) co_return co_await AnswerReadError(body_error);
     stream_.expires_never();
-    co_return co_await Answer(parser.release());
+    request_.body = std::move(parser.get().body());
+    co_return co_await Answer();
+  }
+
+  absl::string_view Buffered() const {
+    return {static_cast<const char*>(buffer_.data().data()), buffer_.size()};
+  }
+
+  // Reads until buffer_ begins with a whole head. False: the client has left or is too slow, or was refused.
+  net::awaitable<bool> ReadHead(absl::Duration patience) {
+    stream_.expires_after(Chrono(patience));
+    bool begun = false;
+    for (;;) {
+      buffer_.consume(EmptyLineBytes(Buffered()));
+      if (!Buffered().empty()) {
+        if (!begun) stream_.expires_after(Chrono(shared_.options.header_timeout));
+        begun = true;
+        if (!MayBeginRequest(Buffered())) {
+          co_await Refuse(400, "not an HTTP request: it does not begin with a method");
+          co_return false;
+        }
+        if (HeadSize(Buffered())) co_return true;
+      }
+      if (buffer_.size() > shared_.options.max_header_bytes) {
+        co_return co_await AnswerReadError(http::error::header_limit);
+      }
+      auto [error, n] = co_await stream_.async_read_some(buffer_.prepare(4096), kNoThrow);
+      if (error) co_return false;
+      buffer_.commit(n);
+    }
+  }
+
+  // Takes what the head says, without the body and what may follow the body.
+  void TakeHead(const http::request<http::string_body>& head) {
+    version_ = head.version();
+    keep_alive_ = head.keep_alive() && shared_.options.idle_timeout > absl::ZeroDuration();
+    request_.method = std::string(head.method_string());
+    request_.path = PathOfTarget({head.target().data(), head.target().size()});
+    for (const auto& field : head) {
+      request_.headers.emplace_back(absl::AsciiStrToLower(std::string(field.name_string())), field.value());
+    }
+    if (const auto id = request_.Header("x-request-id"); IsRequestId(id)) request_.id = std::string(id);
+    cors_ = CorsHeaders(shared_.options.cors_origins, request_);
   }
 
   net::awaitable<bool> AnswerReadError(beast::error_code error) {
@@ -223,47 +180,47 @@ class Connection {
     co_return false;  // refused, or closed, reset, too slow
   }
 
-  net::awaitable<bool> Answer(http::request<http::string_body> request) {
+  net::awaitable<bool> Answer() {
     using net::experimental::awaitable_operators::operator||;
-    HttpRequest plain;
-    plain.method = std::string(request.method_string());
-    plain.path = path_;
-    for (const auto& field : request) {
-      plain.headers.emplace_back(absl::AsciiStrToLower(std::string(field.name_string())), field.value());
+    const absl::Time begin = absl::Now();
+    bool complete = false;
+    if (std::optional<HttpResponse> preflight = AnswerPreflight(shared_.options.cors_origins, request_)) {
+      complete = co_await Write(*std::move(preflight));
+    } else {
+      auto exchange = std::make_shared<ConnectionExchange>(&stream_, shared_);
+      ++shared_.answering;
+      std::string body = std::exchange(request_.body, "");
+      HttpRequest request = request_;
+      request.body = std::move(body);
+      shared_.handler(std::move(request), exchange);
+      const auto outcome = co_await (WriteAnswer(*exchange) || WatchForDisconnect());
+      complete = outcome.index() == 0 && std::get<0>(outcome);
+      exchange->Close(complete);
+      --shared_.answering;
     }
-    plain.body = std::move(request.body());
-
-    auto exchange = std::make_shared<Exchange>(&stream_, shared_);
-    ++shared_.answering;
-    shared_.handler(std::move(plain), exchange);
-    const auto outcome = co_await (WriteAnswer(*exchange) || WatchForDisconnect());
-    const bool complete = outcome.index() == 0 && std::get<0>(outcome);
-    exchange->Close(complete);
-    --shared_.answering;
-    const bool next = complete && keep_alive_;
-    co_return next;
+    spdlog::info("{} {} {} {} ms{} request {}", request_.method,
+                 absl::CHexEscape(request_.path.substr(0, 256)), status_,
+                 absl::ToInt64Milliseconds(absl::Now() - begin), complete ? "" : " cut", request_.id);
+    co_return complete&& keep_alive_;
   }
 
   // Returns when the client has closed its side. Closes the socket then, which ends a write under way.
   net::awaitable<void> WatchForDisconnect() {
+    const int socket = stream_.socket().native_handle();
     for (;;) {
       const auto [error] = co_await stream_.socket().async_wait(tcp::socket::wait_read, kNoThrow);
       if (error) co_return;  // the answer is complete, or the socket was closed
-      char byte = 0;
-      const ssize_t n = ::recv(stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-      if (n > 0) {  // the next request is here already: the socket stays readable until it is read
-        net::steady_timer forever(stream_.get_executor(), net::steady_timer::time_point::max());
-        co_await forever.async_wait(kNoThrow);
-        co_return;
-      }
-      if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
-      stream_.close();
-      co_return;
+      if (ClientHasLeft(socket)) break;
+      // Bytes of the next request are here. The socket stays readable until they are read.
+      net::steady_timer pause(stream_.get_executor(), kLookForClient);
+      const auto [stopped] = co_await pause.async_wait(kNoThrow);
+      if (stopped || !stream_.socket().is_open()) co_return;
     }
+    stream_.close();
   }
 
   // False when the client was lost.
-  net::awaitable<bool> WriteAnswer(Exchange& exchange) {
+  net::awaitable<bool> WriteAnswer(ConnectionExchange& exchange) {
     co_await exchange.Wait(std::nullopt);
     if (exchange.response()) co_return co_await Write(std::move(*exchange.response()));
     exchange.MarkStarted();
@@ -272,16 +229,18 @@ class Connection {
     head.set(http::field::content_type, "text/event-stream; charset=utf-8");
     head.set(http::field::cache_control, "no-cache");
     head.set("X-Accel-Buffering", "no");  // proxies must pass events on at once
-    head.keep_alive(keep_alive_ && version_ >= 11);
     head.chunked(version_ >= 11);
-    keep_alive_ = head.keep_alive();
+    keep_alive_ = keep_alive_ && version_ >= 11;
+    SetCommonHeaders(head);
     http::response_serializer<http::empty_body> serializer(head);
     stream_.expires_after(Chrono(shared_.options.write_timeout));
     auto [error, n] = co_await http::async_write_header(stream_, serializer, kNoThrow);
     if (error) co_return false;
 
+    const absl::Duration interval = shared_.options.keep_alive_interval;
+    const auto comment_after = interval > absl::ZeroDuration() ? std::optional(interval) : std::nullopt;
     for (;;) {
-      const bool something = co_await exchange.Wait(shared_.options.keep_alive_interval);
+      const bool something = co_await exchange.Wait(comment_after);
       if (exchange.closed()) co_return false;
       std::string bytes = something ? exchange.TakeQueued() : ": keep-alive\n\n";
       const bool last = something && exchange.ended();
@@ -300,25 +259,38 @@ class Connection {
 
   net::awaitable<bool> Write(HttpResponse plain) {
     http::response<http::string_body> response(static_cast<http::status>(plain.status), version_);
-    response.set(http::field::content_type, plain.content_type);
+    if (!plain.content_type.empty()) response.set(http::field::content_type, plain.content_type);
     for (const auto& [name, value] : plain.headers) response.set(name, value);
-    response.keep_alive(keep_alive_);
+    SetCommonHeaders(response);
     response.body() = std::move(plain.body);
     response.prepare_payload();
-    if (head_) response.body().clear();  // the length stays
+    if (request_.method == "HEAD") response.body().clear();  // the length stays
     stream_.expires_after(Chrono(shared_.options.write_timeout));
     auto [error, n] = co_await http::async_write(stream_, response, kNoThrow);
     stream_.expires_never();
     co_return !error;
   }
 
+  // The headers that every answer has. Notes the status for the log.
+  template <typename Head>
+  void SetCommonHeaders(Head& head) {
+    keep_alive_ = keep_alive_ && !shared_.draining;
+    head.keep_alive(keep_alive_);
+    head.set(http::field::date,
+             absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", absl::Now(), absl::UTCTimeZone()));
+    head.set("x-request-id", request_.id);
+    for (const auto& [name, value] : cors_) head.set(name, value);
+    status_ = head.result_int();
+  }
+
   beast::tcp_stream stream_;
   HttpShared& shared_;
   beast::flat_buffer buffer_;
+  HttpRequest request_;                                    // under way, as far as it has been read
+  std::vector<std::pair<std::string, std::string>> cors_;  // headers of the answer to request_
   unsigned version_ = 11;
+  unsigned status_ = 0;  // of the answer to request_
   bool keep_alive_ = false;
-  bool head_ = false;
-  std::string path_;  // of the request under way
 };
 
 }  // namespace

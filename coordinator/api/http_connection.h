@@ -10,6 +10,7 @@
 #include <boost/asio/ip/tcp.hpp>
 
 #include "coordinator/api/http_server.h"
+#include "coordinator/api/request_id.h"
 #include "coordinator/api/work_pool.h"
 
 namespace deeprack::coordinator {
@@ -22,7 +23,9 @@ struct HttpShared {
   std::unique_ptr<WorkPool> work;
   std::atomic<int> connections{0};
   std::atomic<int> answering{0};      // requests that have arrived and are not answered to the last byte
+  std::atomic<bool> draining{false};  // every answer is the last of its connection
   std::atomic<bool> stopping{false};  // connections answer the request under way, then close
+  RequestIds ids;
 };
 
 // Serves requests one after another. The socket's executor is a strand.

@@ -69,6 +69,10 @@ class Server final : public HttpServer {
 
   uint16_t port() const override { return port_; }
 
+  void StopKeepAlive() override { shared_.draining = true; }
+
+  int answering() const override { return shared_.answering; }
+
   void Stop(absl::Duration grace) override {
     if (threads_.empty()) return;
     shared_.stopping = true;

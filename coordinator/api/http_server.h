@@ -24,8 +24,9 @@
 namespace deeprack::coordinator {
 
 struct HttpRequest {
-  std::string method;                                        // "GET"
-  std::string path;                                          // as the client wrote it, without the query
+  std::string id;  // the client's x-request-id, or one that the server has made; in the answer and in the log
+  std::string method;  // "GET"
+  std::string path;    // as the client wrote it, without the query; "" for OPTIONS *
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   std::string body;
 
@@ -42,7 +43,7 @@ struct HttpRefusal {
 
 struct HttpResponse {
   int status = 200;
-  std::string content_type = "application/json";
+  std::string content_type = "application/json";  // empty: neither type nor body
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
 };
@@ -97,11 +98,13 @@ struct HttpOptions {
   size_t stream_queue_hard_bytes = 512 << 10;  // may wait for a client for slow_client_grace
   absl::Duration stream_queue_hard_grace = absl::Milliseconds(250);  // more than that may wait
   absl::Duration slow_client_grace = absl::Seconds(5);               // StreamQueueLimits::grace
-  absl::Duration header_timeout =
-      absl::Seconds(15);  // from the moment a request may come to its headers' end
+  absl::Duration header_timeout = absl::Seconds(15);  // from a request's first byte to its headers' end
+  absl::Duration idle_timeout = absl::Seconds(75);  // from an answer to the next request; 0: no next request
   absl::Duration body_timeout = absl::Seconds(30);
   absl::Duration write_timeout = absl::Seconds(15);
-  absl::Duration keep_alive_interval = absl::Seconds(10);  // between comments in a stream without events
+  absl::Duration keep_alive_interval =
+      absl::Seconds(10);                  // between comments in a stream without events; 0: no comments
+  std::vector<std::string> cors_origins;  // CorsHeaders
 };
 
 using HttpHandler = std::function<void(HttpRequest, std::shared_ptr<HttpExchange>)>;
@@ -119,6 +122,12 @@ class HttpServer {
   virtual ~HttpServer() = default;  // closes the connections that are still open
 
   virtual uint16_t port() const = 0;
+
+  // From now on, each connection closes after its next answer.
+  virtual void StopKeepAlive() = 0;
+
+  // The requests that have arrived and are not answered to the last byte.
+  virtual int answering() const = 0;
 
   // Accepts no more connections, waits up to `grace` for the answers under way, then stops the threads.
   virtual void Stop(absl::Duration grace) = 0;

@@ -59,6 +59,8 @@ void Readiness::SetFailed(std::string why) {
   now_.message = std::move(why);
 }
 
+void Readiness::SetDraining() { draining_ = true; }
+
 void Readiness::SetStopping() {
   const std::lock_guard lock(mutex_);
   now_.state = State::kStopping;
@@ -67,7 +69,9 @@ void Readiness::SetStopping() {
 
 Readiness::Snapshot Readiness::snapshot() const {
   const std::lock_guard lock(mutex_);
-  return now_;
+  Snapshot snapshot = now_;
+  snapshot.draining = draining_;
+  return snapshot;
 }
 
 const char* Name(Readiness::State state) {
@@ -89,21 +93,23 @@ const char* Name(Readiness::State state) {
 }
 
 std::string ToJson(const Readiness::Snapshot& snapshot) {
-  const bool ready = snapshot.state == Readiness::State::kReady;
-  double fraction = ready ? 1.0 : 0.0;
-  if (!ready && snapshot.bytes_total > 0) {
+  const bool serves = snapshot.state == Readiness::State::kReady;
+  const bool ready = serves && !snapshot.draining;
+  double fraction = serves ? 1.0 : 0.0;
+  if (!serves && snapshot.bytes_total > 0) {
     fraction = std::clamp(
         static_cast<double>(snapshot.bytes_done) / static_cast<double>(snapshot.bytes_total), 0.0, 1.0);
   }
-  return nlohmann::ordered_json{{"ready", ready},
-                                {"state", Name(snapshot.state)},
-                                {"workers_joined", snapshot.workers_joined},
-                                {"workers_expected", snapshot.workers_expected},
-                                {"missing_ranks", snapshot.missing_ranks},
-                                {"bytes_done", snapshot.bytes_done},
-                                {"bytes_total", snapshot.bytes_total},
-                                {"fraction", fraction},
-                                {"message", snapshot.message}}
+  return nlohmann::ordered_json{
+      {"ready", ready},
+      {"state", serves && !ready ? "draining" : Name(snapshot.state)},
+      {"workers_joined", snapshot.workers_joined},
+      {"workers_expected", snapshot.workers_expected},
+      {"missing_ranks", snapshot.missing_ranks},
+      {"bytes_done", snapshot.bytes_done},
+      {"bytes_total", snapshot.bytes_total},
+      {"fraction", fraction},
+      {"message", serves && !ready ? "the server finishes its streams and then stops" : snapshot.message}}
       .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 

@@ -1,6 +1,7 @@
 // The state of the cluster, for /ready, /health and the endpoints that need a model. Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <string>
@@ -19,6 +20,7 @@ class Readiness {
     int32_t workers_joined = 0, workers_expected = 0;
     std::vector<Rank> missing_ranks;          // ranks whose worker has not joined
     int64_t bytes_done = 0, bytes_total = 0;  // of weights, over all ranks
+    bool draining = false;                    // SetDraining was called
     std::string message;                      // for people: why the cluster is not ready
   };
 
@@ -30,8 +32,11 @@ class Readiness {
   void SetRecovering(std::string why);
   // Serving has failed because of `why`. Only SetStopping changes the state after a failure.
   void SetFailed(std::string why);
+  // From now on, requests that generate are refused, and the server is not ready. Streams go on.
+  void SetDraining();
   void SetStopping();
 
+  bool draining() const { return draining_; }
   Snapshot snapshot() const;
 
  private:
@@ -42,14 +47,15 @@ class Readiness {
 
   mutable std::mutex mutex_;
   Snapshot now_;
+  std::atomic<bool> draining_ = false;
   std::string lost_;  // while recovering: the reason of the loss
 };
 
 // "waiting_for_workers", "loading", "ready", "recovering", "failed", "stopping"
 const char* Name(Readiness::State state);
 
-// The body of /ready, an object of ready, state, workers_joined, workers_expected, missing_ranks, bytes_done,
-// bytes_total, fraction, message.
+// The body of /ready. While a server that was ready drains, the state is "draining". An object of ready,
+// state, workers_joined, workers_expected, missing_ranks, bytes_done, bytes_total, fraction, message.
 std::string ToJson(const Readiness::Snapshot& snapshot);
 
 }  // namespace deeprack::coordinator

@@ -5,7 +5,8 @@ namespace deeprack::coordinator {
 
 void Ready(ApiContext& context, const ApiRequest&, const std::shared_ptr<HttpExchange>& exchange) {
   const Readiness::Snapshot now = context.readiness().snapshot();
-  exchange->Respond({.status = now.state == Readiness::State::kReady ? 200 : 503, .body = ToJson(now)});
+  const bool ready = now.state == Readiness::State::kReady && !now.draining;
+  exchange->Respond({.status = ready ? 200 : 503, .body = ToJson(now)});
 }
 
 }  // namespace deeprack::coordinator

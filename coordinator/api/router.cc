@@ -1,14 +1,17 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "coordinator/access/credentials.h"
 #include "coordinator/api/answer_json.h"
 #include "coordinator/api/api_error.h"
 #include "coordinator/api/endpoints.h"
+#include "coordinator/api/request_body.h"
 #include "coordinator/api/request_path.h"
 #include "coordinator/api/routes.h"
 #include "spdlog/spdlog.h"
@@ -39,16 +42,49 @@ void RefuseMethod(const RouteMatch& match, const HttpRequest& request, HttpExcha
   exchange.Respond(std::move(response));
 }
 
-void ReadAndAnswer(ApiContext& context, BodyEndpoint endpoint, ApiRequest request,
+bool NeedsKey(const Route& route, const RouterOptions& options) {
+  if (options.keys == nullptr) return false;
+  return route.key == KeyNeed::kAlways || (route.key == KeyNeed::kBySetting && options.metrics_need_key);
+}
+
+void RefuseCaller(absl::string_view key, ErrorShape errors, HttpExchange& exchange) {
+  const char* message = key.empty()
+                            ? "this server needs an API key; send it as \"Authorization: Bearer KEY\" or "
+                              "\"x-api-key: KEY\""
+                            : "the API key is not one of this server's keys, or it has expired";
+  HttpResponse response =
+      ErrorResponse({.status = 401, .code = "invalid_api_key", .message = message}, errors);
+  response.headers.emplace_back("WWW-Authenticate", "Bearer");
+  exchange.Respond(std::move(response));
+}
+
+// Decodes and reads the body. Returns what answers.
+std::function<void()> ReadBody(ApiContext& context, BodyEndpoint endpoint, size_t max_body_bytes,
+                               ApiRequest& request, const std::shared_ptr<HttpExchange>& exchange) {
+  if (IsCompressed(request.http)) {
+    if (const std::optional<ApiError> error = DecodeBody(request.http, max_body_bytes)) {
+      return [exchange, error = *error, errors = request.errors] { RespondError(*exchange, error, errors); };
+    }
+  }
+  return endpoint(context, request, exchange);
+}
+
+void ReadAndAnswer(ApiContext& context, BodyEndpoint endpoint, size_t max_body_bytes, ApiRequest request,
                    const std::shared_ptr<HttpExchange>& exchange) {
-  if (request.body().size() <= kMaxInlineBodyBytes) return endpoint(context, request, exchange)();
-  const size_t bytes = request.body().size();
   const ErrorShape errors = request.errors;
-  auto read = [&context, endpoint, exchange, request = std::move(request)] {
+  if (const std::optional<ApiError> error = FaultOfBodyHeaders(request.http)) {
+    return RespondError(*exchange, *error, errors);
+  }
+  const size_t bytes =
+      IsCompressed(request.http) ? MostDecodedBytes(request.http, max_body_bytes) : request.body().size();
+  if (bytes <= kMaxInlineBodyBytes) {
+    return ReadBody(context, endpoint, max_body_bytes, request, exchange)();
+  }
+  auto read = [&context, endpoint, max_body_bytes, exchange, request = std::move(request)]() mutable {
     if (exchange->gone()) return;
     std::function<void()> answer;
     try {
-      answer = endpoint(context, request, exchange);
+      answer = ReadBody(context, endpoint, max_body_bytes, request, exchange);
     } catch (const std::exception&
                  error) {  // out of memory, or a bug: this request's fault ends this request alone
       spdlog::error("a request body of {} bytes could not be read: {}", request.body().size(), error.what());
@@ -70,8 +106,8 @@ void ReadAndAnswer(ApiContext& context, BodyEndpoint endpoint, ApiRequest reques
 
 }  // namespace
 
-HttpHandler MakeRouter(ApiContext* context) {
-  return [context](HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
+HttpHandler MakeRouter(ApiContext* context, RouterOptions options) {
+  return [context, options](HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
     const std::optional<std::vector<std::string>> segments = PathSegments(request.path);
     if (!segments) {
       return RespondError(
@@ -84,8 +120,20 @@ HttpHandler MakeRouter(ApiContext* context) {
     if (match.route == nullptr) return RefuseMethod(match, request, *exchange);
     const Route& route = *match.route;
     ApiRequest found{.http = std::move(request), .id = std::move(match.id), .errors = match.errors};
+    if (NeedsKey(route, options)) {
+      const absl::string_view key =
+          KeyOfHeaders(found.http.Header("authorization"), found.http.Header("x-api-key"));
+      std::optional<Caller> caller = options.keys->Find(key, context->clock().Now());
+      if (!caller) return RefuseCaller(key, found.errors, *exchange);
+      found.caller = *std::move(caller);
+    }
+    if (route.generates && context->readiness().draining()) {
+      const ApiError error = FromStatus(
+          absl::UnavailableError("the server is stopping and takes no new requests; try another one"));
+      return RespondError(*exchange, error, found.errors);
+    }
     if (route.direct != nullptr) return route.direct(*context, found, exchange);
-    ReadAndAnswer(*context, route.read, std::move(found), exchange);
+    ReadAndAnswer(*context, route.read, options.max_body_bytes, std::move(found), exchange);
   };
 }
 

@@ -29,12 +29,15 @@ constexpr Route kRoutes[] = {
      .errors = kAnthropic},
     {.method = "GET", .path = "/v1/models", .direct = Models},
     {.method = "GET", .path = "/v1/models/{id*}", .direct = Models},
+    {.method = "POST", .path = "/v1/chat/completions/render", .read = RenderChatPrompt},
+    {.method = "POST", .path = "/v1/completions/render", .read = RenderCompletionPrompts},
+    {.method = "GET", .path = "/tokenizer_info", .direct = TokenizerInfo},
     {.method = "POST", .path = "/tokenize", .read = Tokenize},
     {.method = "POST", .path = "/detokenize", .read = Detokenize},
-    {.method = "GET", .path = "/health", .direct = Health},
-    {.method = "GET", .path = "/ready", .direct = Ready},
-    {.method = "GET", .path = "/version", .direct = Version},
-    {.method = "GET", .path = "/metrics", .direct = Metrics},
+    {.method = "GET", .path = "/health", .direct = Health, .key = KeyNeed::kNever},
+    {.method = "GET", .path = "/ready", .direct = Ready, .key = KeyNeed::kNever},
+    {.method = "GET", .path = "/version", .direct = Version, .key = KeyNeed::kNever},
+    {.method = "GET", .path = "/metrics", .direct = Metrics, .key = KeyNeed::kBySetting},
 };
 
 // The first segments, after /v1 or /v2, of paths that OpenAI's and vLLM's APIs have and deeprack does not.

@@ -1,6 +1,7 @@
 // The table of endpoints: methods, paths, and the shape of their errors.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,9 @@
 #include "coordinator/api/endpoints.h"
 
 namespace deeprack::coordinator {
+
+// When a request needs an API key, where the server has a file of keys.
+enum class KeyNeed : uint8_t { kAlways, kNever, kBySetting };
 
 // Exactly one of `read` and `direct` is set.
 struct Route {
@@ -17,6 +21,7 @@ struct Route {
   DirectEndpoint direct = nullptr;
   ErrorShape errors = ErrorShape::kOpenAi;
   bool generates = false;  // starts sequences: refused while the server drains
+  KeyNeed key = KeyNeed::kAlways;
 };
 
 struct RouteMatch {

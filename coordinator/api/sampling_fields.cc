@@ -121,19 +121,21 @@ void ReadStreaming(JsonFields& fields, GenerationRequest& request) {
 
 }  // namespace
 
-void ReadModelField(JsonFields& fields, const ServedModel& model) {
+std::string ReadModelField(JsonFields& fields, const ServedModel& model) {
   const std::optional<std::string> name = fields.String("model");
-  if (!name || *name == model.name) return;
+  if (!name) return "";
+  if (const std::string* found = model.FindName(*name)) return *found;
   ApiError error =
       BadRequest("model_not_found", "model",
                  absl::StrCat("the model \"", *name, "\" is not served here; \"", model.name, "\" is"));
   error.status = 404;
   error.type = "not_found_error";
   fields.Fail(std::move(error));
+  return "";
 }
 
 void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRequest& request) {
-  ReadModelField(fields, model);
+  request.model = ReadModelField(fields, model);
   ReadSampling(fields, model, request.request.sampling);
   ReadStreaming(fields, request);
   request.n = static_cast<int32_t>(fields.Integer("n", 1, 1, kMaxAnswers));

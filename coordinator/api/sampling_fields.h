@@ -8,8 +8,9 @@
 
 namespace deeprack::coordinator {
 
-// Fails with 404 if the request names a model that is not the served one.
-void ReadModelField(JsonFields& fields, const ServedModel& model);
+// The served name that the request asks for; empty if it names none. Fails with 404 if it names another
+// model.
+std::string ReadModelField(JsonFields& fields, const ServedModel& model);
 
 // Reads the shared fields except max_tokens and logprobs, which the endpoints read differently.
 void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRequest& request);

@@ -5,8 +5,12 @@
 #include <fstream>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "base/status_macros.h"
+#include "coordinator/api/tokenizer_config.h"
 #include "coordinator/tokenizer/gguf_tokenizer.h"
 #include "model/files/model_files.h"
 #include "model/gguf/gguf_model.h"
@@ -60,7 +64,21 @@ absl::StatusOr<ChatTemplateText> ReadChatTemplate(const std::string& model, cons
   return found;
 }
 
+// `text` without empty segments between slashes.
+std::string WithoutEmptySegments(absl::string_view text) {
+  return absl::StrJoin(absl::StrSplit(text, '/', absl::SkipEmpty()), "/");
+}
+
 }  // namespace
+
+const std::string* ServedModel::FindName(absl::string_view text) const {
+  const std::string wanted = WithoutEmptySegments(text);
+  if (WithoutEmptySegments(name) == wanted) return &name;
+  for (const std::string& further : further_names) {
+    if (WithoutEmptySegments(further) == wanted) return &further;
+  }
+  return nullptr;
+}
 
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_bytes) {
   std::error_code error;
@@ -82,10 +100,16 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOp
                                                              const model::ModelConfig& config) {
   auto served = std::make_shared<ServedModel>();
   served->created = options.created;
-  served->name = options.name.empty() ? model::ModelNameOf(options.path) : options.name;
+  served->path = options.path;
+  served->further_names = absl::StrSplit(options.names, ',', absl::SkipWhitespace());
+  for (std::string& name : served->further_names) absl::StripAsciiWhitespace(&name);
+  if (served->further_names.empty()) served->further_names.push_back(model::ModelNameOf(options.path));
+  served->name = served->further_names.front();
+  served->further_names.erase(served->further_names.begin());
 
   DR_ASSIGN_OR_RETURN(served->tokenizer, Tokenizer::Load(options.path));
-  DR_ASSIGN_OR_RETURN(const ChatTemplateText chat_text, ReadChatTemplate(options.path, options.chat_template));
+  DR_ASSIGN_OR_RETURN(const ChatTemplateText chat_text,
+                      ReadChatTemplate(options.path, options.chat_template));
   absl::StatusOr<ChatTemplate> chat = ChatTemplate::Create(served->tokenizer.get(), chat_text);
   if (!chat.ok() && !absl::IsFailedPrecondition(chat.status())) return chat.status();
   if (chat.ok()) served->chat_template = *std::move(chat);
@@ -99,6 +123,12 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOp
        served->defaults.eos_token_id.empty() ? config.eos_token_id : served->defaults.eos_token_id) {
     served->eos_token_ids.push_back(static_cast<TokenId>(id));
   }
+
+  DR_ASSIGN_OR_RETURN(
+      served->tokenizer_config,
+      ReadTokenizerConfig(
+          options.path, *served->tokenizer, served->bos_token_id,
+          served->eos_token_ids.empty() ? std::nullopt : std::optional(served->eos_token_ids.front())));
 
   served->vocab_size = static_cast<int32_t>(config.vocab_size);
   served->dummy_weights = options.dummy_weights;

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "coordinator/api/generation_request.h"
 #include "coordinator/chat/chat_template.h"
 #include "coordinator/tokenizer/tokenizer.h"
 #include "model/config/model_config.h"
@@ -19,7 +21,12 @@ namespace deeprack::coordinator {
 inline constexpr int32_t kDefaultMaxLogprobs = 20;  // as OpenAI
 
 struct ServedModel {
-  std::string name;  // the id in /v1/models
+  std::string name;                        // the first id in /v1/models
+  std::vector<std::string> further_names;  // the other ids
+  std::string path;                        // of the folder or file
+  std::string fingerprint =
+      "deeprack";                       // system_fingerprint: the same for the same program, model and layout
+  std::string tokenizer_config = "{}";  // ReadTokenizerConfig
   std::unique_ptr<const Tokenizer> tokenizer;
   std::optional<ChatTemplate> chat_template;  // absent: the model has no template and no tokens of R1's chats
   model::GenerationDefaults defaults;
@@ -33,13 +40,22 @@ struct ServedModel {
       0};  // tokens of prompt and answer; lowered once, to what the KV cache holds
   int32_t max_logprobs = kDefaultMaxLogprobs;  // most that a request may ask for at each position
   int64_t created = 0;                         // Unix seconds
+
+  // The name under which the model is asked for as `text`: `text` itself, but for slashes at the ends and
+  // doubled ones, which paths lose. Null: the model has no such name.
+  const std::string* FindName(absl::string_view text) const;
+
+  // The name that the answer to `request` has: the one that the request asked for.
+  const std::string& NameFor(const GenerationRequest& request) const {
+    return request.model.empty() ? name : request.model;
+  }
 };
 
 struct ServedModelOptions {
   std::string path;
-  std::string name;         // empty: model::ModelNameOf
+  std::string names;          // separated by commas; empty: model::ModelNameOf
   std::string chat_template;  // a file with a Jinja template; empty: the model's own template
-  int32_t max_context = 0;  // 0: the config's max_position_embeddings
+  int32_t max_context = 0;    // 0: the config's max_position_embeddings
   int32_t max_logprobs = kDefaultMaxLogprobs;
   bool use_generation_config = true;
   bool dummy_weights = false;
@@ -48,8 +64,8 @@ struct ServedModelOptions {
 };
 
 // `config` is the model's config.json, read before. Reads tokenizer.json, and if they are there
-// tokenizer_config.json, chat_template.jinja and generation_config.json; from a GGUF, the metadata of the same meaning. Errors
-// name the file.
+// tokenizer_config.json, chat_template.jinja and generation_config.json; from a GGUF, the metadata of the
+// same meaning. Errors name the file.
 absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOptions& options,
                                                              const model::ModelConfig& config);
 

@@ -73,10 +73,17 @@ def test_ranks_launched_again_take_the_streams_up(own_cluster):
     assert own_cluster.workers.returncode == 0, own_cluster.read_log()
 
 
-def test_stopping_ends_streams_and_workers(own_cluster):
+def test_one_signal_drains_and_a_second_ends_streams_and_workers(own_cluster):
     with own_cluster.connect() as connection:
         connection.sendall(STREAM)
         begun = connection.recv(65536).decode()
+        own_cluster.coordinator.send_signal(signal.SIGTERM)
+        assert eventually(lambda: json.loads(own_cluster.get("/ready")[1])["state"] == "draining", 5)
+        assert own_cluster.get("/ready")[0] == 503 and own_cluster.get("/health")[0] == 200
+        status, headers, text = own_cluster.request("/v1/completions", {"prompt": "1"})
+        assert status == 503 and int(headers["Retry-After"]) > 0 and headers["Connection"] == "close"
+        assert json.loads(text)["error"]["code"] == "not_ready"
+        begun += connection.recv(65536).decode()
         own_cluster.coordinator.send_signal(signal.SIGTERM)
         told = events(begun + read_all(connection))
     assert "stopping" in json.loads(told[-1])["error"]["message"]

@@ -1,5 +1,6 @@
 """Runs `deeprack` as a user does: the demo, a conversation from a pipe, and no processes left after a failure."""
 
+import json
 import os
 import pathlib
 import re
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 
@@ -80,11 +82,17 @@ def test_chat_without_a_server():
     assert "deeprack serve" in talk.stderr
 
 
-def test_sigterm_ends_everything_in_order():
+def test_sigterm_lets_a_stream_finish_and_ends_everything_in_order():
     with Serve("--tp", 2) as serve:
         children = processes_under(serve.process.pid)
         assert len(children) == 4, "coordinator, mpirun, two ranks"
-        serve.process.send_signal(signal.SIGTERM)
+        body = json.dumps({"prompt": "1 + 2 = ", "max_tokens": 300, "ignore_eos": True, "stream": True}).encode()
+        request = urllib.request.Request(serve.url + "/v1/completions", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as stream:
+            stream.readline()
+            serve.process.send_signal(signal.SIGTERM)
+            lines = stream.read().decode().split("\n\n")
+        assert lines[-2] == "data: [DONE]" and '"finish_reason":"length"' in lines[-3], lines[-3:]
         assert serve.process.wait(timeout=60) == 0, serve.read_log()
         assert wait_for_all_gone(children) == []
 

@@ -8,6 +8,7 @@ from include_graph import folder_of, project_edges, top_of
 # "folder/*" stands for the folder's subfolders.
 ALLOWED_INSIDE = {
     # Types and block formats stand alone; quantizers and the cluster's certificates build on them.
+    "base/keys": {"base"},
     "base/quantize": {"base"},
     "base/rpc": {"base"},
     # From the config to the tensors it implies, to the layout of ranks, to a rank's slices.

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "coordinator/api/api_context.h"
 #include "coordinator/api/endpoints.h"
@@ -21,8 +22,10 @@ struct ApiServerOptions {
   int32_t max_context = 512;
   int32_t max_waiting = 64;
   int32_t max_sequences = 16;
-  int32_t vocab_size = 0;  // of the model; 0: the tokenizer's
+  int32_t vocab_size = 0;                  // of the model; 0: the tokenizer's
+  std::vector<std::string> further_names;  // of the model
   HttpOptions http;
+  RouterOptions routing;
   EventQueueLimits events;
   std::function<HttpHandler(HttpHandler)> around;  // wraps the handler that is served
 };
@@ -35,7 +38,7 @@ class ApiServer {
                .max_waiting = options.max_waiting,
                .max_context = options.max_context,
                .blocks_per_dp_rank = 256};
-    HttpHandler handler = MakeRouter(&context_);
+    HttpHandler handler = MakeRouter(&context_, options.routing);
     if (options.around) handler = options.around(std::move(handler));
     server_ = *HttpServer::Start(options.http, std::move(handler), HttpErrorBody);
   }
@@ -78,6 +81,7 @@ class ApiServer {
   static std::shared_ptr<ServedModel> ModelOf(const ApiServerOptions& options) {
     std::shared_ptr<ServedModel> model = MakeByteModel(options.max_context, options.ignore_unknown_fields);
     if (options.vocab_size > 0) model->vocab_size = options.vocab_size;
+    model->further_names = options.further_names;
     return model;
   }
 

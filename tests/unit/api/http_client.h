@@ -75,6 +75,7 @@ class HttpClient {
   HttpReply ReadReply() {
     HttpReply reply = ReadHead();
     input_.erase(0, reply.headers.size());
+    if (reply.status == 204) return reply;  // no body, whatever the headers say
     if (const size_t at = reply.headers.find("Content-Length: "); at != reply.headers.npos) {
       size_t length = 0;
       (void)absl::SimpleAtoi(reply.headers.substr(at + 16, reply.headers.find("\r\n", at) - at - 16),
@@ -97,6 +98,13 @@ class HttpClient {
   HttpReply Request(const std::string& method, const std::string& path, const std::string& body = "") {
     SendRequest(method, path, body);
     return ReadReply();
+  }
+
+  // Everything that comes until the server closes the connection.
+  std::string ReadToEnd() {
+    while (ReadSome()) {
+    }
+    return std::exchange(input_, "");
   }
 
   // Discards unread bytes and returns true when the server has closed the connection.

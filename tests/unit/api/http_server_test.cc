@@ -39,7 +39,8 @@ TEST(HttpServer, AnswersSeveralRequestsOnOneConnection) {
   HttpClient client(server->port());
   EXPECT_EQ(client.Request("POST", "/a?b=c", "body").body, "POST /a body");
   EXPECT_EQ(client.Request("GET", "/d").body, "GET /d ");
-  ASSERT_TRUE(client.Send("GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n"));  // pipelined
+  ASSERT_TRUE(
+      client.Send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n"));  // pipelined
   EXPECT_EQ(client.ReadReply().body, "GET /1 ");
   EXPECT_EQ(client.ReadReply().body, "GET /2 ");
 }
@@ -53,19 +54,19 @@ TEST(HttpServer, RefusesWhatIsTooLarge) {
   EXPECT_EQ(HttpClient(server->port()).Request("GET", "/" + std::string(2000, 'x')).status, 431);
 
   HttpClient chunked(server->port());
-  chunked.Send("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" + std::string(2000, 'x') +
-               "\r\n0\r\n\r\n");
+  chunked.Send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" +
+               std::string(2000, 'x') + "\r\n0\r\n\r\n");
   EXPECT_EQ(chunked.ReadReply().status, 413);
 }
 
 TEST(HttpServer, RefusesWhatIsNoHttp) {
   const auto server = Start({}, Echo);
   for (const char* garbage :
-       {"\x16\x03\x01\x02\r\n\r\n", "GET\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+       {"\x16\x03\x01\x02\r\n\r\n", "GET\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n",
         "GET / HTTP/9.9\r\n\r\n",
-        "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: xchunked\r\n\r\nx",
-        "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: xchunked\r\n\r\nx",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"}) {
     HttpClient client(server->port());
     client.Send(garbage);
@@ -81,7 +82,7 @@ TEST(HttpServer, CutsSlowRequests) {
   no_headers.Send("GET / HTT");
   EXPECT_TRUE(no_headers.WaitForClose());
   HttpClient no_body(server->port());
-  no_body.Send("POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc");
+  no_body.Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
   EXPECT_TRUE(no_body.WaitForClose());
 }
 
