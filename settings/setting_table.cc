@@ -171,6 +171,14 @@ Rows LimitRows() {
        .high = model::kMostTopLogprobs,
        .unit = "tokens",
        .help = "The most likely tokens whose log-probabilities a request may ask for at each position."},
+      {.name = "reasoning-field",
+       .field = &Settings::reasoning_field,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .choices = {"reasoning_content", "reasoning", "both"},
+       .help =
+           "The field of a chat's messages and deltas that has the reasoning: DeepSeek's name, vLLM's name, "
+           "or both. Clients that read both names show the reasoning twice with both."},
       {.name = "kv-bytes",
        .field = &Settings::kv_bytes,
        .section = kSection,

@@ -33,6 +33,7 @@ struct Settings {
   int32_t max_sequences = model::kDefaultMaxSequences;
   int32_t max_waiting = 1024;
   int32_t max_logprobs = 20;
+  std::string reasoning_field = "reasoning_content";
   int64_t kv_bytes = 0;
 
   std::string host = "127.0.0.1";

@@ -27,7 +27,8 @@ void TakeEvent(const Json& event, const ChatListener& listener, ChatAnswer& answ
   const Json& choice = choices->front();
   if (!choice.is_object()) return;
   if (const auto delta = choice.find("delta"); delta != choice.end() && delta->is_object()) {
-    const std::string reasoning = TextAt(*delta, "reasoning_content");
+    std::string reasoning = TextAt(*delta, "reasoning_content");
+    if (reasoning.empty()) reasoning = TextAt(*delta, "reasoning");  // as the server's --reasoning-field says
     const std::string content = TextAt(*delta, "content");
     answer.reasoning += reasoning;
     answer.content += content;

@@ -15,16 +15,22 @@ constexpr float kLeastLogprob = -9999.0f;
 
 float Finite(float logprob) { return std::max(logprob, kLeastLogprob); }
 
-Json BytesJson(const Tokenizer& tokenizer, TokenId id) {
-  Json bytes = Json::array();
-  for (const unsigned char byte : tokenizer.TokenBytes(id, /*show_special=*/true)) bytes.push_back(byte);
-  return bytes;
+Json BytesJson(std::string_view bytes) {
+  Json json = Json::array();
+  for (const unsigned char byte : bytes) json.push_back(byte);
+  return json;
 }
 
-Json TokenLogprobJson(const TokenNames& names, const model::TokenLogprob& entry) {
-  return {{"token", names(entry.token)},
-          {"logprob", Finite(entry.logprob)},
-          {"bytes", BytesJson(*names.tokenizer, entry.token)}};
+// As OpenAI, writes bytes that are not whole characters as "bytes:\xc3": names of different tokens differ.
+std::string NameOfBytes(std::string_view bytes) {
+  if (!FirstInvalidUtf8(bytes)) return std::string(bytes);
+  std::string text = "bytes:";
+  for (const unsigned char byte : bytes) absl::StrAppendFormat(&text, "\\x%02x", byte);
+  return text;
+}
+
+Json LogprobJson(std::string name, float logprob, std::string_view bytes) {
+  return {{"token", std::move(name)}, {"logprob", Finite(logprob)}, {"bytes", BytesJson(bytes)}};
 }
 
 int64_t CountCharacters(std::string_view bytes) {
@@ -46,43 +52,78 @@ Json UsageJson(const Usage& usage) {
 
 Json UsageSoFar(const ChoiceUpdate& update) { return update.usage ? UsageJson(*update.usage) : Json(); }
 
-// As OpenAI, writes bytes that are not whole characters as "bytes:\xc3": names of different tokens differ.
 std::string TokenNames::operator()(TokenId id) const {
-  if (as_ids) return absl::StrCat("token_id:", id);
-  const std::string_view bytes = tokenizer->TokenBytes(id, /*show_special=*/true);
-  if (!FirstInvalidUtf8(bytes)) return std::string(bytes);
-  std::string text = "bytes:";
-  for (const unsigned char byte : bytes) absl::StrAppendFormat(&text, "\\x%02x", byte);
-  return text;
+  return Of(id, tokenizer->TokenBytes(id, /*show_special=*/true));
 }
 
-Json ChatLogprobJson(const TokenNames& names, const model::PositionLogprobs& position) {
-  Json entry = TokenLogprobJson(names, position.chosen);
-  entry["top_logprobs"] = Json::array();
-  for (const model::TokenLogprob& top : position.top)
-    entry["top_logprobs"].push_back(TokenLogprobJson(names, top));
+std::string TokenNames::Of(TokenId id, std::string_view text) const {
+  return as_ids ? absl::StrCat("token_id:", id) : NameOfBytes(text);
+}
+
+Json ChatLogprobJson(const TokenNames& names, const PlacedToken& token) {
+  const model::TokenLogprob& chosen = token.logprobs.chosen;
+  Json entry = LogprobJson(names.Of(chosen.token, token.text), chosen.logprob, token.text);
+  Json& top = entry["top_logprobs"] = Json::array();
+  for (const model::TokenLogprob& other : token.logprobs.top) {
+    top.push_back(LogprobJson(names(other.token), other.logprob,
+                              names.tokenizer->TokenBytes(other.token, /*show_special=*/true)));
+  }
   return entry;
 }
 
-void CompletionLogprobs::AddToken(TokenId id) {
-  tokens_.push_back(names_(id));
+void ChatLogprobs::Add(const std::vector<PlacedToken>& tokens) {
+  for (const PlacedToken& token : tokens) {
+    switch (token.place) {
+      case TokenPlace::kReasoning:
+        reasoning_.push_back(ChatLogprobJson(names_, token));
+        break;
+      case TokenPlace::kContent:
+        content_.push_back(ChatLogprobJson(names_, token));
+        break;
+      case TokenPlace::kToolCall:
+        tool_calls_.push_back(ChatLogprobJson(names_, token));
+        break;
+      case TokenPlace::kNoText:
+        break;
+    }
+  }
+}
+
+Json ChatLogprobs::Take() {
+  Json json = {{"content", std::exchange(content_, Json::array())}};
+  if (!reasoning_.empty()) json["reasoning_content"] = std::exchange(reasoning_, Json::array());
+  if (!tool_calls_.empty()) json["tool_calls"] = std::exchange(tool_calls_, Json::array());
+  return json;
+}
+
+void CompletionLogprobs::AddToken(std::string name, std::string_view text) {
+  tokens_.push_back(std::move(name));
   text_offsets_.push_back(offset_);
-  offset_ += CountCharacters(names_.tokenizer->TokenBytes(id, show_special_));
+  offset_ += CountCharacters(text);
 }
 
-void CompletionLogprobs::AddFirst(TokenId id) {
-  AddToken(id);
-  token_logprobs_.push_back(nullptr);
-  top_logprobs_.push_back(nullptr);
-}
-
-void CompletionLogprobs::Add(const model::PositionLogprobs& position) {
-  AddToken(position.chosen.token);
+void CompletionLogprobs::AddPosition(const model::PositionLogprobs& position) {
   token_logprobs_.push_back(Finite(position.chosen.logprob));
   Json top = Json::object();
   for (const model::TokenLogprob& entry : position.top) top[names_(entry.token)] = Finite(entry.logprob);
   top[names_(position.chosen.token)] = Finite(position.chosen.logprob);
   top_logprobs_.push_back(std::move(top));
+}
+
+void CompletionLogprobs::AddPrompt(TokenId id, std::string_view text,
+                                   const model::PositionLogprobs* position) {
+  AddToken(names_(id), text);
+  if (position != nullptr) return AddPosition(*position);
+  token_logprobs_.push_back(nullptr);
+  top_logprobs_.push_back(nullptr);
+}
+
+void CompletionLogprobs::Add(const std::vector<PlacedToken>& tokens) {
+  for (const PlacedToken& token : tokens) {
+    const TokenId id = token.logprobs.chosen.token;
+    AddToken(token.place == TokenPlace::kNoText ? names_(id) : names_.Of(id, token.text), token.text);
+    AddPosition(token.logprobs);
+  }
 }
 
 Json CompletionLogprobs::Take() {

@@ -20,30 +20,54 @@ struct TokenNames {
   const Tokenizer* tokenizer;
   bool as_ids = false;
   std::string operator()(TokenId id) const;
+  // The name of a token of which only `text` is shown.
+  std::string Of(TokenId id, std::string_view text) const;
 };
 
-// One entry of a chat choice's logprobs.content.
-Json ChatLogprobJson(const TokenNames& names, const model::PositionLogprobs& position);
+// One entry of a chat choice's logprobs. Of a token of which only a part is shown, the entry has that part as
+// its text.
+Json ChatLogprobJson(const TokenNames& names, const PlacedToken& token);
+
+// The object `logprobs` of a chat choice, filled token by token. `content` has the tokens of the content,
+// `reasoning_content` those of the reasoning, `tool_calls` those of names and arguments. Tags, markers and
+// end tokens are in none of them.
+class ChatLogprobs {
+ public:
+  explicit ChatLogprobs(const TokenNames& names) : names_(names) {}
+
+  void Add(const std::vector<PlacedToken>& tokens);
+
+  // The tokens that were added since the last Take. `content` is always there, the other lists if they have
+  // entries.
+  Json Take();
+
+  bool empty() const { return content_.empty() && reasoning_.empty() && tool_calls_.empty(); }
+
+ private:
+  TokenNames names_;
+  Json content_ = Json::array(), reasoning_ = Json::array(), tool_calls_ = Json::array();
+};
 
 // The object `logprobs` of /v1/completions: four arrays of the same length, filled token by token.
 class CompletionLogprobs {
  public:
-  CompletionLogprobs(const TokenNames& names, bool show_special)
-      : names_(names), show_special_(show_special) {}
+  explicit CompletionLogprobs(const TokenNames& names) : names_(names) {}
 
-  // The prompt's first token. Its log-probability is null: no token is before it.
-  void AddFirst(TokenId id);
-  void Add(const model::PositionLogprobs& position);
+  // A token of the prompt, which shows `text`. Without log-probabilities it is the prompt's first token: no
+  // token is before it.
+  void AddPrompt(TokenId id, std::string_view text, const model::PositionLogprobs* position);
+  // The generated tokens of a delta.
+  void Add(const std::vector<PlacedToken>& tokens);
 
   // The tokens that were added since the last Take; null if there are none. Offsets count from the first
   // token of the choice.
   Json Take();
 
  private:
-  void AddToken(TokenId id);
+  void AddToken(std::string name, std::string_view text);
+  void AddPosition(const model::PositionLogprobs& position);
 
   TokenNames names_;
-  bool show_special_;
   int64_t offset_ = 0;  // in characters of the choice's text
   Json tokens_ = Json::array(), token_logprobs_ = Json::array();
   Json top_logprobs_ = Json::array(), text_offsets_ = Json::array();

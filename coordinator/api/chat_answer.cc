@@ -17,6 +17,7 @@ class ChatAnswer : public GenerationListener {
         created_(absl::ToUnixSeconds(context->clock().Now())),
         model_(context->model().NameFor(request)),
         token_names_{context->model().tokenizer.get(), request.tokens_as_ids},
+        reasoning_field_(context->model().reasoning_field),
         return_token_ids_(request.return_token_ids),
         logprobs_(request.request.sampling.top_logprobs >= 0),
         include_usage_(request.include_usage) {
@@ -40,12 +41,20 @@ class ChatAnswer : public GenerationListener {
             {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
   }
 
+  // Adds the reasoning to a message or a delta.
+  void AddReasoning(const std::string& reasoning, Json& json) const {
+    if (reasoning.empty()) return;
+    if (reasoning_field_ != ReasoningField::kReasoning) json["reasoning_content"] = reasoning;
+    if (reasoning_field_ != ReasoningField::kReasoningContent) json["reasoning"] = reasoning;
+  }
+
   ApiContext* context_;
   std::shared_ptr<HttpExchange> exchange_;
   std::string id_;
   int64_t created_;
   std::string model_;
   TokenNames token_names_;
+  ReasoningField reasoning_field_;
   bool return_token_ids_, logprobs_, include_usage_;
   std::vector<TokenId> prompt_ids_;
 };
@@ -54,7 +63,8 @@ class WholeChatAnswer final : public ChatAnswer {
  public:
   WholeChatAnswer(ApiContext* context, const GenerationRequest& request,
                   std::shared_ptr<HttpExchange> exchange)
-      : ChatAnswer(context, request, std::move(exchange)), choices_(request.choices()) {}
+      : ChatAnswer(context, request, std::move(exchange)),
+        choices_(request.choices(), Choice(token_names_)) {}
 
   void OnUpdate(const ChoiceUpdate& update) override {
     Choice& choice = choices_[update.choice];
@@ -68,7 +78,7 @@ class WholeChatAnswer final : public ChatAnswer {
       }
     }
     if (update.token && return_token_ids_) choice.token_ids.push_back(*update.token);
-    if (update.logprobs) choice.logprobs.push_back(ChatLogprobJson(token_names_, *update.logprobs));
+    choice.logprobs.Add(update.text.tokens);
     choice.finish_reason = update.finish_reason;
   }
 
@@ -85,23 +95,23 @@ class WholeChatAnswer final : public ChatAnswer {
 
  private:
   struct Choice {
+    explicit Choice(const TokenNames& names) : logprobs(names) {}
+
     std::string reasoning, content, finish_reason;
-    Json tool_calls = Json::array(), logprobs = Json::array();
+    Json tool_calls = Json::array();
+    ChatLogprobs logprobs;
     std::vector<TokenId> token_ids;
   };
 
   Json ChoiceJson(size_t index, Choice& choice) const {
     Json message = {{"role", "assistant"}, {"content", choice.content}};
-    if (!choice.reasoning.empty()) {
-      message["reasoning_content"] = choice.reasoning;  // DeepSeek's name
-      message["reasoning"] = choice.reasoning;          // vLLM's name
-    }
+    AddReasoning(choice.reasoning, message);
     if (!choice.tool_calls.empty()) {
       if (choice.content.empty()) message["content"] = nullptr;
       message["tool_calls"] = std::move(choice.tool_calls);
     }
     Json json = {{"index", index}, {"message", std::move(message)}, {"logprobs", nullptr}};
-    if (logprobs_) json["logprobs"] = {{"content", std::move(choice.logprobs)}};
+    if (logprobs_) json["logprobs"] = choice.logprobs.Take();
     json["finish_reason"] = choice.finish_reason;
     if (return_token_ids_) json["token_ids"] = choice.token_ids;
     return json;
@@ -125,23 +135,19 @@ class StreamedChatAnswer final : public ChatAnswer {
       choice.started = true;
     }
     Json delta = Json::object();
-    if (!update.text.reasoning.empty()) {
-      delta["reasoning_content"] = update.text.reasoning;
-      delta["reasoning"] = update.text.reasoning;
-    }
+    AddReasoning(update.text.reasoning, delta);
     if (!update.text.content.empty()) delta["content"] = update.text.content;
     for (const ToolCallDelta& call : update.text.tool_calls) {
       Json json = {{"index", call.call}};
       json.update(ToolCallJson(call));
       delta["tool_calls"].push_back(std::move(json));
     }
-    const bool tells_token = update.token && (return_token_ids_ || update.logprobs);
-    if (!delta.empty() || tells_token) {
+    ChatLogprobs logprobs(token_names_);
+    logprobs.Add(update.text.tokens);
+    if (!delta.empty() || !logprobs.empty() || (update.token && return_token_ids_)) {
       Json chunk = Chunk(update, std::move(delta), nullptr);
       Json& in_choice = chunk["choices"][0];
-      if (update.logprobs) {
-        in_choice["logprobs"] = {{"content", Json::array({ChatLogprobJson(token_names_, *update.logprobs)})}};
-      }
+      if (!logprobs.empty()) in_choice["logprobs"] = logprobs.Take();
       if (return_token_ids_ && update.token) in_choice["token_ids"] = {*update.token};
       exchange_->Send(SseEvent(chunk));
     }

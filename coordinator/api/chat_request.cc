@@ -319,8 +319,8 @@ std::optional<ApiError> RenderChat(const ChatPrompt& prompt, const ServedModel& 
   absl::StatusOr<RenderedChat> chat = model.chat_template->Render(prompt);
   if (!chat.ok()) return BadRequest("invalid_messages", "messages", std::string(chat.status().message()));
   request.prompts.push_back(std::move(chat->ids));
-  request.text.chat = model.chat_template->tokens();
-  request.text.in_reasoning = chat->in_reasoning;
+  request.text.format = model.chat_template->reply_format();
+  request.text.reasoning = chat->reasoning;
   request.text.parse_tool_calls = !prompt.tools.empty();
   return std::nullopt;
 }

@@ -29,11 +29,13 @@ class CompletionAnswer : public GenerationListener {
         return_token_ids_(request.generation.return_token_ids),
         include_usage_(request.generation.include_usage),
         prompt_logprobs_(request.generation.request.prompt_logprobs >= 0),
+        show_special_(request.generation.text.show_special),
         prompt_texts_(request.prompt_texts),
+        given_as_text_(request.given_as_text),
         prompts_(request.generation.prompts) {
     const TokenNames names{context->model().tokenizer.get(), request.generation.tokens_as_ids};
-    const CompletionLogprobs empty(names, request.generation.text.show_special);
-    choices_.assign(request.generation.choices(), {empty, false});
+    const CompletionLogprobs empty(names);
+    choices_.assign(request.generation.choices(), {empty});
   }
 
  protected:
@@ -43,13 +45,15 @@ class CompletionAnswer : public GenerationListener {
     Choice& choice = choices_[update.choice];
     if (!std::exchange(choice.started, true) && echo_) {
       piece.text = prompt_texts_[update.choice / n_];
-      if (prompt_logprobs_) choice.logprobs.AddFirst(prompts_[update.choice / n_].front());
+      if (prompt_logprobs_) AddPromptToken(update.choice, nullptr);
     }
     if (echo_) {
-      for (const model::PositionLogprobs& position : update.prompt_logprobs) choice.logprobs.Add(position);
+      for (const model::PositionLogprobs& position : update.prompt_logprobs) {
+        AddPromptToken(update.choice, &position);
+      }
     }
     piece.text += update.text.content;
-    if (update.logprobs) choice.logprobs.Add(*update.logprobs);
+    choice.logprobs.Add(update.text.tokens);
     if (update.token && return_token_ids_) piece.token_ids.push_back(*update.token);
     return piece;
   }
@@ -83,15 +87,33 @@ class CompletionAnswer : public GenerationListener {
   int64_t created_;
   std::string model_;
   int32_t n_;
-  bool echo_, return_token_ids_, include_usage_, prompt_logprobs_;
+  bool echo_, return_token_ids_, include_usage_, prompt_logprobs_, show_special_;
   std::vector<std::string> prompt_texts_;
+  std::vector<bool> given_as_text_;
   std::vector<std::vector<TokenId>> prompts_;
 
  private:
   struct Choice {
     CompletionLogprobs logprobs;
-    bool started;
+    bool started = false;
+    size_t prompt_tokens = 0;  // of which the log-probabilities were added
   };
+
+  // Adds the next token of the choice's prompt, with the text that the echo shows of it. The echo of a text
+  // has its special tokens, but not the begin token that the server put in front.
+  void AddPromptToken(int32_t index, const model::PositionLogprobs* position) {
+    Choice& choice = choices_[index];
+    const size_t prompt = index / n_;
+    const size_t at = choice.prompt_tokens++;
+    if (at >= prompts_[prompt].size()) return;
+    const TokenId id = prompts_[prompt][at];
+    const bool is_text = given_as_text_[prompt];
+    std::string_view text = context_->model().tokenizer->TokenBytes(id, is_text || show_special_);
+    const bool put_in_front = is_text && at == 0 && id == context_->model().bos_token_id &&
+                              !prompt_texts_[prompt].starts_with(text);
+    choice.logprobs.AddPrompt(id, put_in_front ? std::string_view() : text, position);
+  }
+
   std::vector<Choice> choices_;
 };
 

@@ -22,7 +22,10 @@ void AddTextPrompt(JsonFields& fields, const Json& text, const std::string& path
     return fields.Fail(BadRequest("invalid_value", path, absl::StrCat(path, ": ", ids.status().message())));
   if (ids->empty())
     return fields.Fail(BadRequest("empty_prompt", path, path + " is empty: there is nothing to continue"));
-  if (request.echo) request.prompt_texts.push_back(text.get<std::string>());
+  if (request.echo) {
+    request.prompt_texts.push_back(text.get<std::string>());
+    request.given_as_text.push_back(true);
+  }
   request.generation.prompts.push_back(*std::move(ids));
 }
 
@@ -34,6 +37,7 @@ void AddTokenPrompt(JsonFields& fields, const Json& array, const std::string& pa
     return fields.Fail(BadRequest("empty_prompt", path, path + " is empty: there is nothing to continue"));
   if (request.echo) {
     request.prompt_texts.push_back(model.tokenizer->Decode(*ids, request.generation.text.show_special));
+    request.given_as_text.push_back(false);
   }
   request.generation.prompts.push_back(*std::move(ids));
 }

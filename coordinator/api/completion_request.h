@@ -16,6 +16,7 @@ struct CompletionRequest {
   GenerationRequest generation;
   bool echo = false;  // the answer begins with the prompt, and with its log-probabilities if asked for
   std::vector<std::string> prompt_texts;  // with echo, one for each prompt: the text given, or decoded ids
+  std::vector<bool> given_as_text;        // with echo, one for each prompt: the prompt is text, not token ids
 };
 
 std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_view body,

@@ -130,29 +130,23 @@ void Generation::OnEvent(int32_t index, const TokenEvent& event) {
     return;
   }
 
-  ChoiceUpdate update{
-      .choice = index, .prompt_logprobs = event.prompt_logprobs, .cached_tokens = choice.cached_tokens};
-  if (event.has_token) TakeToken(choice, event, update);
-  const bool stopped = choice.text.stopped();
-  if (stopped || event.finish != FinishReason::kNone) {
-    TextDelta rest = choice.text.Finish();
-    update.text.reasoning += rest.reasoning;
-    update.text.content += rest.content;
+  if (event.has_token) TakeToken(choice, event);
+  std::string finish_reason;
+  if (choice.text.stopped() || event.finish != FinishReason::kNone) {
+    choice.text.Finish();
     // A stop string may complete in text that was held back to the end.
-    const bool stop = stopped || choice.text.stopped() || event.finish == FinishReason::kStop;
-    update.finish_reason = !stop ? "length" : choice.text.called_tools() ? "tool_calls" : "stop";
-    update.stop_string = choice.text.stop_string();
+    const bool stop = choice.text.stopped() || event.finish == FinishReason::kStop;
+    finish_reason = !stop ? "length" : choice.text.last_call_whole() ? "tool_calls" : "stop";
     if (event.finish == FinishReason::kNone) loop_->Cancel(choice.sequence);
-    FinishChoice(choice, index, update.finish_reason);
+    FinishChoice(choice, index, finish_reason);
   }
-  if (request_.continuous_usage) update.usage = CountUsage();
-  listener_->OnUpdate(update);
+  Tell(choice, index, event, finish_reason);
   if (unfinished_ > 0) return;
   listener_->OnFinished(CountUsage());
   End();
 }
 
-void Generation::TakeToken(Choice& choice, const TokenEvent& event, ChoiceUpdate& update) {
+void Generation::TakeToken(Choice& choice, const TokenEvent& event) {
   const absl::Time now = context_->clock().Now();
   if (choice.tokens == 0) {
     choice.times.first_token = now;
@@ -162,15 +156,34 @@ void Generation::TakeToken(Choice& choice, const TokenEvent& event, ChoiceUpdate
   }
   choice.last_token = now;
   ++choice.tokens;
-  if (choice.text.in_reasoning()) ++choice.reasoning_tokens;
-  update.token = event.token;
-  if (request_.request.sampling.top_logprobs >= 0) update.logprobs = event.logprobs;
-  // The token that ended the sequence is part of the text only on request.
-  const bool shown =
-      event.finish != FinishReason::kStop || request_.text.show_special || request_.text.include_stop;
-  if (shown) update.text = choice.text.Append(event.token);
-  if (request_.one_tool_call) {
-    std::erase_if(update.text.tool_calls, [](const ToolCallDelta& call) { return call.call > 0; });
+  std::optional<model::PositionLogprobs> logprobs;
+  if (request_.request.sampling.top_logprobs >= 0) logprobs = event.logprobs;
+  if (event.finish == FinishReason::kStop) {
+    choice.text.AppendStopToken(event.token, std::move(logprobs));
+  } else {
+    choice.text.Append(event.token, std::move(logprobs));
+  }
+}
+
+void Generation::Tell(Choice& choice, int32_t index, const TokenEvent& event,
+                      const std::string& finish_reason) {
+  std::vector<TextDelta> deltas = choice.text.Take();
+  if (deltas.empty()) deltas.emplace_back();
+  for (size_t i = 0; i < deltas.size(); ++i) {
+    ChoiceUpdate update{.choice = index, .text = std::move(deltas[i]), .cached_tokens = choice.cached_tokens};
+    if (i == 0) {
+      if (event.has_token) update.token = event.token;
+      update.prompt_logprobs = event.prompt_logprobs;
+    }
+    if (i + 1 == deltas.size() && !finish_reason.empty()) {
+      update.finish_reason = finish_reason;
+      update.stop_string = choice.text.stop_string();
+    }
+    if (request_.one_tool_call) {
+      std::erase_if(update.text.tool_calls, [](const ToolCallDelta& call) { return call.call > 0; });
+    }
+    if (request_.continuous_usage) update.usage = CountUsage();
+    listener_->OnUpdate(update);
   }
 }
 
@@ -242,7 +255,7 @@ Usage Generation::CountUsage() const {
   }
   for (const Choice& choice : choices_) {
     usage.completion_tokens += choice.tokens;
-    usage.reasoning_tokens += choice.reasoning_tokens;
+    usage.reasoning_tokens += choice.text.reasoning_tokens();
   }
   return usage;
 }

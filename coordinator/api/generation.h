@@ -26,12 +26,12 @@ struct Usage {
   int64_t reasoning_tokens = 0;
 };
 
-// The change that one event makes to one choice.
+// A change to one choice. One token makes several updates if its text is shown in several deltas; the first
+// of them has the token.
 struct ChoiceUpdate {
   int32_t choice = 0;
-  TextDelta text;
+  TextDelta text;                                        // with log-probabilities, if they were asked for
   std::optional<TokenId> token;                          // generated; end tokens too
-  std::optional<model::PositionLogprobs> logprobs;       // of `token`, if asked for
   std::vector<model::PositionLogprobs> prompt_logprobs;  // of prompt tokens 1, 2, ..., in order
   std::string finish_reason;                             // not empty in the choice's last update
   std::string stop_string;     // in the last update: the stop string that ended the choice; empty: none did
@@ -64,7 +64,6 @@ class Generation : public std::enable_shared_from_this<Generation> {
     SequenceId sequence = 0;
     SequenceText text;
     int64_t tokens = 0;
-    int64_t reasoning_tokens = 0;
     int64_t cached_tokens = 0;
     int64_t preemptions = 0;
     bool finished = false;
@@ -80,7 +79,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void Receive(int32_t index, TokenEvent event);
   void TakeEvents();
   void OnEvent(int32_t index, const TokenEvent& event);
-  void TakeToken(Choice& choice, const TokenEvent& event, ChoiceUpdate& update);
+  void TakeToken(Choice& choice, const TokenEvent& event);
+  void Tell(Choice& choice, int32_t index, const TokenEvent& event, const std::string& finish_reason);
   void FinishChoice(Choice& choice, int32_t index, const std::string& reason);
   void ObservePromptEnd(int32_t prompt);
   void OnDisconnect(Disconnect why);

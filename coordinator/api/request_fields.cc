@@ -60,6 +60,8 @@ constexpr RequestField kGeneration[] = {
              "form"),
     Honoured("stop", "string or array of strings", "none", "at most 16 strings of 1 to 256 bytes"),
     Honoured("stop_token_ids", "array of token ids", "none", "at most 64"),
+    Honoured("stop_in_reasoning", "boolean", "false", "",
+             "stop strings are looked for in the reasoning, too"),
     Honoured("include_stop_str_in_output", "boolean", "false", "",
              "the stop string, or the stop token's text, stays in the text"),
     Honoured("no_stop_trim", "boolean", "false", "", "SGLang's name of `include_stop_str_in_output`"),
@@ -285,7 +287,9 @@ constexpr RequestField kAnyMessageFields[] = {
 };
 
 constexpr RequestField kAssistantFields[] = {
-    Honoured("prefix", "boolean", "false", "only in the last message", "the answer continues this text"),
+    Honoured(
+        "prefix", "boolean", "false", "only in the last message",
+        "the answer continues this text; with `reasoning_content` and no content, it continues that thought"),
     Honoured("tool_calls", "array of objects", "none", "at most 128"),
     Honoured("function_call", "object", "none", "", "one call, as `tool_calls[i].function`"),
     Honoured("reasoning_content", "string", "none", "", "where the model's template shows past reasoning"),

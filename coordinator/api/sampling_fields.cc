@@ -144,6 +144,7 @@ void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRe
         fields.Integer("seed", 0, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
   }
   ReadStop(fields, request.text.stop);
+  request.text.stop_in_reasoning = fields.Bool("stop_in_reasoning", false);
   const bool no_stop_trim = fields.Bool("no_stop_trim", false);  // SGLang's name
   request.text.include_stop = fields.Bool("include_stop_str_in_output", no_stop_trim);
   request.text.show_special = !fields.Bool("skip_special_tokens", true);

@@ -1,62 +1,107 @@
 #include "coordinator/api/sequence_text.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace deeprack::coordinator {
-namespace {
-
-ReasoningSplitter MakeSplitter(const TextOptions& options) {
-  if (!options.chat) return ReasoningSplitter(std::nullopt, std::nullopt, false);
-  return ReasoningSplitter(options.chat->think_begin, options.chat->think_end, options.in_reasoning);
-}
-
-}  // namespace
 
 SequenceText::SequenceText(const Tokenizer* tokenizer, const TextOptions& options)
-    : detokenizer_(tokenizer, options.show_special),
-      stop_(options.stop, options.include_stop),
-      splitter_(MakeSplitter(options)),
-      unstoppable_tokens_(options.min_tokens) {
-  if (options.chat && options.parse_tool_calls) tools_.emplace(*options.chat);
+    : tokenizer_(tokenizer),
+      options_(options),
+      detokenizer_(tokenizer, options.show_special),
+      parser_(options.format.value_or(ReplyFormat()), options.reasoning, options.parse_tool_calls),
+      stop_(options.stop, options.include_stop) {
+  if (!options.format || !options.format->think_end) return;
+  think_end_ = tokenizer->TokenBytes(*options.format->think_end, /*show_special=*/true);
 }
 
-TextDelta SequenceText::Append(TokenId id) {
-  TextDelta delta;
-  if (stopped()) return delta;
-  const bool tag = splitter_.IsTag(id);
-  const bool marker = tools_ && !splitter_.in_reasoning() && tools_->IsMarker(id);
-  if (tag || marker) Drain(delta);  // the text held back belongs to the part that ends here
-  splitter_.OnToken(id);
-  if (marker) {
-    tools_->OnMarker(id);
-    if (std::optional<ToolCall> call = tools_->TakeCall()) {
-      delta.tool_calls.push_back(
-          {.call = calls_++, .name = std::move(call->name), .arguments = std::move(call->arguments)});
+void SequenceText::Append(TokenId id, std::optional<model::PositionLogprobs> logprobs) {
+  if (stopped()) return;
+  may_stop_ = ++tokens_ > options_.min_tokens;
+  if (parser_.IsMarker(id)) {
+    TakeText(detokenizer_.Finish());  // the text held back belongs to the part that ends here
+    if (stopped()) return;
+    const std::string_view text = tokenizer_->TokenBytes(id, /*show_special=*/true);
+    writer_.AddToken(text, std::move(logprobs));
+    ReplyPieces pieces;
+    parser_.OnMarker(id, text, pieces);
+    Place(pieces);
+  } else {
+    writer_.AddToken(tokenizer_->TokenBytes(id, options_.show_special), std::move(logprobs));
+    TakeText(detokenizer_.Append(id));
+  }
+}
+
+void SequenceText::AppendStopToken(TokenId id, std::optional<model::PositionLogprobs> logprobs) {
+  if (stopped()) return;
+  if (options_.include_stop || (options_.show_special && tokenizer_->IsSpecial(id))) {
+    writer_.AddToken(tokenizer_->TokenBytes(id, options_.show_special), std::move(logprobs));
+    TakeText(detokenizer_.Append(id));
+  } else {
+    writer_.AddToken("", std::move(logprobs));
+  }
+}
+
+void SequenceText::Finish() {
+  if (stopped()) return;
+  TakeText(detokenizer_.Finish());
+  ReplyPieces pieces;
+  parser_.Finish(pieces);
+  Place(pieces);
+  PlaceHeld();
+}
+
+void SequenceText::TakeText(std::string_view text) {
+  ReplyPieces pieces;
+  parser_.OnText(text, pieces);
+  Place(pieces);
+}
+
+void SequenceText::Place(const ReplyPieces& pieces) {
+  for (const ReplyPiece& piece : pieces) {
+    if (stopped()) return;
+    const bool searched = piece.place == ReplyPlace::kContent ||
+                          (piece.place == ReplyPlace::kReasoning && options_.stop_in_reasoning);
+    if (searched) {
+      PlaceSearched(piece);
+      continue;
+    }
+    PlaceHeld();
+    if (piece.place == ReplyPlace::kMarker) {
+      PlaceMarker(piece);
+    } else {
+      writer_.Place(piece.place, piece.text, piece.shown);
     }
   }
-  const bool unstoppable = unstoppable_tokens_ > 0;
-  if (unstoppable) --unstoppable_tokens_;
-  if (tag || marker) return delta;
-  const std::string text = detokenizer_.Append(id);
-  Give(unstoppable ? text : stop_.Append(text), delta);
-  return delta;
 }
 
-TextDelta SequenceText::Finish() {
-  TextDelta delta;
-  Drain(delta);
-  return delta;
+void SequenceText::PlaceSearched(const ReplyPiece& piece) {
+  if (searched_ != piece.place) PlaceHeld();
+  searched_ = piece.place;
+  if (!may_stop_) return writer_.Place(piece.place, piece.text, piece.text);
+  const std::string certain = stop_.Append(piece.text);
+  writer_.Place(piece.place, certain, certain);
+  if (!stop_.matched()) return;
+  stopped_by_ = stop_.match();
+  writer_.Cut();
 }
 
-void SequenceText::Drain(TextDelta& delta) {
-  const std::string rest = stop_.Append(detokenizer_.Finish());
-  Give(rest + stop_.Flush(), delta);
+// A stop string does not reach across a marker, but it may be the marker.
+void SequenceText::PlaceMarker(const ReplyPiece& piece) {
+  if (!may_stop_ || std::ranges::find(options_.stop, piece.text) == options_.stop.end()) {
+    return writer_.Place(piece.place, piece.text, "");
+  }
+  if (options_.include_stop) {
+    const bool ends_reasoning = piece.text == think_end_;
+    writer_.Place(ends_reasoning ? ReplyPlace::kReasoning : ReplyPlace::kContent, piece.text, piece.text);
+  }
+  stopped_by_ = piece.text;
+  writer_.Cut();
 }
 
-void SequenceText::Give(std::string_view text, TextDelta& delta) {
-  if (text.empty()) return;
-  if (tools_ && !splitter_.in_reasoning() && tools_->Consume(text)) return;
-  (splitter_.in_reasoning() ? delta.reasoning : delta.content) += splitter_.Filter(text);
+void SequenceText::PlaceHeld() {
+  const std::string held = stop_.Flush();
+  writer_.Place(searched_, held, held);
 }
 
 }  // namespace deeprack::coordinator

@@ -1,37 +1,33 @@
 // Turns one sequence's tokens into the text that its client sees. Each token passes, in this order, through
-// detokenizing, stop strings, the split into reasoning and content, and tool calls. Text that a later token
-// may change is held back. Belongs to the connection's executor.
+// detokenizing, the split into reasoning, content and tool calls, and stop strings. Text that a later token
+// may change is held back. Each byte of a token's text is shown in one place, but for tags, markers, the text
+// that the reply's format writes around them, and the text from a stop on. Belongs to the connection's
+// executor.
 #pragma once
 
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "coordinator/api/delta_writer.h"
 #include "coordinator/api/stop_strings.h"
-#include "coordinator/chat/chat_template.h"
-#include "coordinator/chat/reasoning_splitter.h"
-#include "coordinator/chat/tool_call_parser.h"
+#include "coordinator/api/text_delta.h"
+#include "coordinator/chat/reply_format.h"
+#include "coordinator/chat/reply_parser.h"
 #include "coordinator/tokenizer/tokenizer.h"
 
 namespace deeprack::coordinator {
 
 struct TextOptions {
+  // Looked for in the content. One that is the text of a tag or marker stops at that tag or marker.
   std::vector<std::string> stop;
-  bool include_stop = false;       // the stop string stays in the text
-  int32_t min_tokens = 0;          // stop strings are looked for in the text after so many tokens
-  bool show_special = false;       // special tokens are part of the text
-  std::optional<ChatTokens> chat;  // present: the answer to a chat, with reasoning
-  bool in_reasoning = false;       // the prompt ends inside <think>
+  bool stop_in_reasoning = false;     // looked for in the reasoning, too
+  bool include_stop = false;          // the stop string, or the text of the stop token, stays in the text
+  int32_t min_tokens = 0;             // stop strings are looked for in the text after so many tokens
+  bool show_special = false;          // special tokens are part of the text
+  std::optional<ReplyFormat> format;  // present: the reply to a chat. Absent: all text is content
+  ReasoningStart reasoning = ReasoningStart::kNone;
   bool parse_tool_calls = false;
-};
-
-// The text that a token adds.
-struct TextDelta {
-  std::string reasoning;
-  std::string content;
-  std::vector<ToolCallDelta> tool_calls;
-
-  bool empty() const { return reasoning.empty() && content.empty() && tool_calls.empty(); }
 };
 
 class SequenceText {
@@ -39,26 +35,48 @@ class SequenceText {
   // `tokenizer` outlives this.
   SequenceText(const Tokenizer* tokenizer, const TextOptions& options);
 
-  TextDelta Append(TokenId id);
+  // Takes the next token. With `logprobs`, deltas have entries for the tokens of their text. After a stop
+  // string, tokens are dropped.
+  void Append(TokenId id, std::optional<model::PositionLogprobs> logprobs = {});
 
-  // The sequence has ended: gives the text that was held back.
-  TextDelta Finish();
+  // Takes the token at which the engine ended the sequence: an end token, or one of the request's stop
+  // tokens. Its text is shown with include_stop; that of a special token also needs show_special, which is
+  // enough.
+  void AppendStopToken(TokenId id, std::optional<model::PositionLogprobs> logprobs = {});
 
-  bool stopped() const { return stop_.matched(); }  // a stop string has come
-  std::string stop_string() const { return stop_.match(); }
-  bool in_reasoning() const { return splitter_.in_reasoning(); }
-  bool called_tools() const { return calls_ > 0; }
+  // The sequence has ended: the text that was held back is certain.
+  void Finish();
+
+  // The text that has become certain since the last call: no delta, one, or several.
+  std::vector<TextDelta> Take() { return writer_.Take(); }
+
+  bool stopped() const { return !stopped_by_.empty(); }  // a stop string has come
+  const std::string& stop_string() const { return stopped_by_; }
+
+  // True if the answer has a tool call, and the last one is whole.
+  bool last_call_whole() const { return parser_.last_call_whole(); }
+
+  // The tokens of which some text is reasoning.
+  int64_t reasoning_tokens() const { return writer_.reasoning_tokens(); }
 
  private:
-  void Drain(TextDelta& delta);
-  void Give(std::string_view text, TextDelta& delta);
+  void TakeText(std::string_view text);
+  void Place(const ReplyPieces& pieces);
+  void PlaceSearched(const ReplyPiece& piece);
+  void PlaceMarker(const ReplyPiece& piece);
+  void PlaceHeld();
 
+  const Tokenizer* tokenizer_;
+  const TextOptions options_;
   IncrementalDetokenizer detokenizer_;
+  ReplyParser parser_;
   StopStrings stop_;
-  ReasoningSplitter splitter_;
-  std::optional<ToolCallParser> tools_;
-  int32_t calls_ = 0;
-  int32_t unstoppable_tokens_;  // the next so many tokens are before min_tokens
+  ReplyPlace searched_ = ReplyPlace::kContent;  // the place of the text that stop_ holds back
+  DeltaWriter writer_;
+  int64_t tokens_ = 0;      // appended
+  bool may_stop_ = true;    // min_tokens have come
+  std::string think_end_;   // the tag's text
+  std::string stopped_by_;  // the stop string that has come
 };
 
 }  // namespace deeprack::coordinator

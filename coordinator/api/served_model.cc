@@ -80,6 +80,13 @@ const std::string* ServedModel::FindName(absl::string_view text) const {
   return nullptr;
 }
 
+std::optional<ReasoningField> ReasoningFieldNamed(std::string_view name) {
+  if (name == "reasoning_content") return ReasoningField::kReasoningContent;
+  if (name == "reasoning") return ReasoningField::kReasoning;
+  if (name == "both") return ReasoningField::kBoth;
+  return std::nullopt;
+}
+
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_bytes) {
   std::error_code error;
   const auto size = std::filesystem::file_size(path, error);
@@ -106,6 +113,7 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOp
   if (served->further_names.empty()) served->further_names.push_back(model::ModelNameOf(options.path));
   served->name = served->further_names.front();
   served->further_names.erase(served->further_names.begin());
+  served->reasoning_field = options.reasoning_field;
 
   DR_ASSIGN_OR_RETURN(served->tokenizer, Tokenizer::Load(options.path));
   DR_ASSIGN_OR_RETURN(const ChatTemplateText chat_text,

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -19,6 +20,16 @@
 namespace deeprack::coordinator {
 
 inline constexpr int32_t kDefaultMaxLogprobs = 20;  // as OpenAI
+
+// The name of the field that has a chat's reasoning.
+enum class ReasoningField : uint8_t {
+  kReasoningContent,  // DeepSeek's name
+  kReasoning,         // vLLM's name
+  kBoth,              // both names, each with the whole reasoning
+};
+
+// The field named "reasoning_content", "reasoning" or "both". nullopt: another name.
+std::optional<ReasoningField> ReasoningFieldNamed(std::string_view name);
 
 struct ServedModel {
   std::string name;                        // the first id in /v1/models
@@ -35,7 +46,8 @@ struct ServedModel {
   int32_t vocab_size = 0;               // the model's: ids are 0 to vocab_size - 1
   bool dummy_weights = false;           // answers are noise
   bool ignore_unknown_fields = false;   // of requests; false: they are refused
-  bool latent_attention = false;        // MLA; false: grouped-query attention
+  ReasoningField reasoning_field = ReasoningField::kReasoningContent;
+  bool latent_attention = false;  // MLA; false: grouped-query attention
   std::atomic<int32_t> max_context{
       0};  // tokens of prompt and answer; lowered once, to what the KV cache holds
   int32_t max_logprobs = kDefaultMaxLogprobs;  // most that a request may ask for at each position
@@ -57,6 +69,7 @@ struct ServedModelOptions {
   std::string chat_template;  // a file with a Jinja template; empty: the model's own template
   int32_t max_context = 0;    // 0: the config's max_position_embeddings
   int32_t max_logprobs = kDefaultMaxLogprobs;
+  ReasoningField reasoning_field = ReasoningField::kReasoningContent;
   bool use_generation_config = true;
   bool dummy_weights = false;
   bool ignore_unknown_fields = false;

@@ -3,33 +3,27 @@
 #include <algorithm>
 #include <utility>
 
+#include "coordinator/chat/partial_match.h"
+
 namespace deeprack::coordinator {
-namespace {
-
-// The length of the longest proper prefix of `stop` that `text` ends with.
-size_t PartialMatch(std::string_view text, std::string_view stop) {
-  for (size_t n = std::min(text.size(), stop.size() - 1); n > 0; --n) {
-    if (text.substr(text.size() - n) == stop.substr(0, n)) return n;
-  }
-  return 0;
-}
-
-}  // namespace
 
 std::string StopStrings::Append(std::string_view text) {
   if (matched()) return "";
   held_.append(text);
-  // The earliest match. Of the matches that begin there, the shortest.
-  size_t first = held_.npos;
+  // The match that ends first. Of the matches that end there, the longest. So the match does not depend on
+  // the pieces.
+  size_t first = held_.npos, end = held_.npos;
   for (size_t i = 0; i < strings_.size(); ++i) {
     const size_t at = held_.find(strings_[i]);
-    if (at < first || (at == first && matched_ && strings_[i].size() < strings_[*matched_].size())) {
-      first = at;
-      matched_ = i;
-    }
+    if (at == held_.npos) continue;
+    const size_t this_end = at + strings_[i].size();
+    if (this_end > end || (this_end == end && at >= first)) continue;
+    first = at;
+    end = this_end;
+    matched_ = i;
   }
   if (matched_) {
-    held_.resize(include_ ? first + strings_[*matched_].size() : first);
+    held_.resize(include_ ? end : first);
     return std::exchange(held_, "");
   }
   size_t keep = 0;

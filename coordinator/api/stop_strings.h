@@ -1,5 +1,5 @@
-// Finds the first stop string in a text that comes in pieces. A stop string may cross pieces: text that may
-// be the beginning of a stop string is held back until the next piece decides.
+// Finds the stop string that is complete first in a text that comes in pieces. A stop string may cross
+// pieces: text that may be the beginning of a stop string is held back until the next piece decides.
 #pragma once
 
 #include <optional>

@@ -1,49 +1,79 @@
-// Recognises R1's tool calls in the content of an answer, by token id:
+// Finds the tool calls in the content of a reply, in the form that a ReplyFormat names. Calls are given out
+// in parts while they come. Text that cannot be read as a call becomes content, verbatim, with its markers.
 //
-//   <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>NAME\n```json\n{...}\n```<｜tool▁call▁end｜>...<｜tool▁calls▁end｜>
+// Markers are found by token id. The Hermes form's markers are found by their text if the vocabulary lacks
+// them, however the text is cut into tokens. Blank text between the markers of calls belongs to the markers.
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/ids.h"
-#include "coordinator/chat/chat_template.h"
+#include "coordinator/chat/call_reader.h"
+#include "coordinator/chat/reply_format.h"
+#include "coordinator/chat/reply_piece.h"
 
 namespace deeprack::coordinator {
 
-// The text that tokens add to the tool calls of an answer.
-struct ToolCallDelta {
-  int32_t call = 0;       // the call's number in the answer: 0, 1, ...
-  std::string name;       // not empty in the first delta of a call, and only there
-  std::string arguments;  // the next part of the arguments' JSON text
-};
-
 class ToolCallParser {
  public:
-  explicit ToolCallParser(const ChatTokens& tokens) : tokens_(tokens) {}
+  explicit ToolCallParser(const ReplyFormat& format);
 
-  // True if the next token is a marker. A marker has no text.
+  // True if the next token is a marker.
   bool IsMarker(TokenId id) const;
 
-  // Takes each marker. Offer the text before the marker to Consume first.
-  void OnMarker(TokenId id);
+  // True if the token begins calls even in reasoning. DeepSeek's markers do; a model that reasons about the
+  // Hermes form may write its marker.
+  bool BeginsCalls(TokenId id) const {
+    return format_.tool_calls != ToolCallForm::kHermes &&
+           (id == format_.tool_calls_begin || id == format_.tool_call_begin);
+  }
 
-  // Takes text that belongs to a list of calls. False: the text is content.
-  bool Consume(std::string_view text);
+  // Takes a marker and the marker's text.
+  void OnMarker(TokenId id, std::string_view text, ReplyPieces& out);
 
-  // The call that the last marker completed; given out once. A call without a name or without fenced
-  // arguments is dropped.
-  std::optional<ToolCall> TakeCall();
+  // Takes text between markers.
+  void OnText(std::string_view text, ReplyPieces& out);
+
+  // The reply has ended: gives out the text that was held back. A call that has not ended is cut.
+  void Finish(ReplyPieces& out);
+
+  // True if the reply has a tool call, and the last one is whole.
+  bool last_call_whole() const { return last_call_whole_; }
 
  private:
-  enum class State : uint8_t { kContent, kBetweenCalls, kType, kBody };
+  enum class State : uint8_t {
+    kText,    // outside calls
+    kCall,    // inside a call
+    kUnread,  // inside a call that could not be read: the text is content
+  };
 
-  ChatTokens tokens_;
-  State state_ = State::kContent;
-  std::string type_, body_;
-  std::optional<ToolCall> completed_;
+  void PlainText(std::string_view text, ReplyPieces& out);
+  void TextWithMarkers(std::string_view text, ReplyPieces& out);
+  // Each takes text from the front of `text`. False: the rest of `text` must wait for more.
+  bool UntilCallBegin(std::string_view& text, ReplyPieces& out);
+  bool UntilCallEnd(std::string_view& text, ReplyPieces& out);
+  void BeginCall(std::string_view marker, ReplyPieces& out);
+  void EndCall(bool closed, std::string_view marker, ReplyPieces& out);
+  void InCall(std::string_view text, ReplyPieces& out);
+  void EndList(std::string_view marker, ReplyPieces& out);
+  // Gives out held_: as it is, or as content.
+  void GiveHeld(ReplyPieces& out);
+  void HeldIsContent(ReplyPieces& out);
+
+  ReplyFormat format_;
+  bool text_markers_;  // markers are found by their text
+  State state_ = State::kText;
+  std::unique_ptr<CallReader> reader_;  // in a call
+  ReplyPieces held_;                    // markers, blanks and a beginning call, until a name is read
+  std::string partial_;                 // text markers: text that may be the beginning of a marker
+  bool in_list_ = false;                // between the markers of a list of calls
+  bool list_held_ = false;              // the marker that opened the list is in held_
+  bool list_shown_ = false;             // the marker that opened the list became content
+  bool skip_blanks_ = false;            // blank text after a marker waits for what comes next
+  bool last_call_whole_ = false;
 };
 
 }  // namespace deeprack::coordinator

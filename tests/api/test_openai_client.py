@@ -62,12 +62,28 @@ def test_a_seed_repeats_an_answer(cluster):
 
 def test_logprobs(cluster):
     answer = ask(cluster, logprobs=True, top_logprobs=5, max_tokens=8)
-    entries = answer.choices[0].logprobs.content
+    logprobs = answer.choices[0].logprobs
+    assert logprobs.content == []  # all tokens are reasoning
+    entries = logprobs.reasoning_content
     assert len(entries) == answer.usage.completion_tokens
     for entry in entries:
-        best = [top.logprob for top in entry.top_logprobs]
+        best = [top["logprob"] for top in entry["top_logprobs"]]
         assert len(best) == 5 and best == sorted(best, reverse=True)
-        assert entry.logprob == best[0] <= 0  # greedy takes the most likely token
+        assert entry["logprob"] == best[0] <= 0  # greedy takes the most likely token
+
+
+def test_logprobs_join_to_the_text(cluster):
+    choice = ask(cluster, logprobs=True).choices[0]
+    assert choice.message.content
+    assert "".join(entry.token for entry in choice.logprobs.content) == choice.message.content
+    reasoning = "".join(entry["token"] for entry in choice.logprobs.reasoning_content)
+    assert reasoning == choice.message.reasoning_content
+
+
+def test_stop_strings_look_at_the_content(cluster):
+    whole, stopped = ask(cluster).choices[0], ask(cluster, stop=["\n\n"]).choices[0]
+    assert stopped.message.reasoning_content == whole.message.reasoning_content
+    assert stopped.message.content == whole.message.content.split("\n\n")[0] != ""
 
 
 def test_completions(cluster):

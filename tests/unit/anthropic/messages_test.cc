@@ -123,7 +123,7 @@ TEST_F(MessagesTest, AnswersWithThinkingAndText) {
   EXPECT_EQ(usage["cache_read_input_tokens"], 0);
   EXPECT_EQ(usage["cache_creation_input_tokens"], 0);
   EXPECT_EQ(usage["output_tokens"], 8 + 1 + 2 + 1 + 1);
-  EXPECT_EQ(usage["output_tokens_details"]["thinking_tokens"], 9);
+  EXPECT_EQ(usage["output_tokens_details"]["thinking_tokens"], 7);  // without the tag and its line breaks
 }
 
 TEST_F(MessagesTest, AStreamHasAnthropicsEventsAndTheSameMessage) {

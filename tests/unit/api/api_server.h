@@ -24,6 +24,7 @@ struct ApiServerOptions {
   int32_t max_sequences = 16;
   int32_t vocab_size = 0;                  // of the model; 0: the tokenizer's
   std::vector<std::string> further_names;  // of the model
+  ReasoningField reasoning_field = ReasoningField::kReasoningContent;
   HttpOptions http;
   RouterOptions routing;
   EventQueueLimits events;
@@ -79,7 +80,8 @@ class ApiServer {
 
  private:
   static std::shared_ptr<ServedModel> ModelOf(const ApiServerOptions& options) {
-    std::shared_ptr<ServedModel> model = MakeByteModel(options.max_context, options.ignore_unknown_fields);
+    std::shared_ptr<ServedModel> model =
+        MakeByteModel(options.max_context, options.ignore_unknown_fields, options.reasoning_field);
     if (options.vocab_size > 0) model->vocab_size = options.vocab_size;
     model->further_names = options.further_names;
     return model;

@@ -9,7 +9,9 @@
 
 namespace deeprack::coordinator {
 
-inline std::shared_ptr<ServedModel> MakeByteModel(int32_t max_context = 512, bool ignore_unknown_fields = false) {
+inline std::shared_ptr<ServedModel> MakeByteModel(
+    int32_t max_context = 512, bool ignore_unknown_fields = false,
+    ReasoningField reasoning_field = ReasoningField::kReasoningContent) {
   auto model = std::make_shared<ServedModel>();
   model->name = "bytes";
   auto tokenizer = std::make_unique<ByteTokenizer>();
@@ -22,6 +24,7 @@ inline std::shared_ptr<ServedModel> MakeByteModel(int32_t max_context = 512, boo
   model->bos_token_id = ByteTokenizer::kBos;
   model->max_context = max_context;
   model->ignore_unknown_fields = ignore_unknown_fields;
+  model->reasoning_field = reasoning_field;
   return model;
 }
 

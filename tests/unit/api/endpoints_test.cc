@@ -8,6 +8,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/unit/api/api_server.h"
+#include "tests/unit/api/endpoint_requests.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -15,24 +16,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Json = nlohmann::json;
-
-constexpr char kChat[] = "/v1/chat/completions";
-constexpr char kCompletions[] = "/v1/completions";
-
-std::string ChatBody(const std::string& more = "") {
-  return R"({"model": "bytes", "messages": [{"role": "user", "content": "What is 2+2?"}])" +
-         (more.empty() ? more : ", " + more) + "}";
-}
-
-// Returns the data of each event, without comments.
-std::vector<std::string> Events(const std::string& body) {
-  std::vector<std::string> events;
-  for (const auto& block : absl::StrSplit(body, "\n\n", absl::SkipEmpty())) {
-    const std::string event(block);
-    if (event.rfind("data: ", 0) == 0) events.push_back(event.substr(6));
-  }
-  return events;
-}
 
 class EndpointsTest : public testing::Test {
  protected:
@@ -52,12 +35,13 @@ TEST_F(EndpointsTest, ChatAnswersWithReasoningAndContent) {
   EXPECT_EQ(choice["message"]["role"], "assistant");
   EXPECT_EQ(choice["message"]["content"], "4");
   EXPECT_EQ(choice["message"]["reasoning_content"], "2 and 2");
-  EXPECT_EQ(choice["message"]["reasoning"], "2 and 2");
+  EXPECT_FALSE(choice["message"].contains("reasoning"));
   EXPECT_EQ(choice["finish_reason"], "stop");
   const Json& usage = body["usage"];
   EXPECT_EQ(usage["prompt_tokens"], 1 + 1 + 12 + 1 + 1 + 1);
   EXPECT_EQ(usage["completion_tokens"], 8 + 1 + 2 + 1 + 1);  // the end token counts too
-  EXPECT_EQ(usage["completion_tokens_details"]["reasoning_tokens"], 9);
+  EXPECT_EQ(usage["completion_tokens_details"]["reasoning_tokens"],
+            7);  // without the tag and its line breaks
   EXPECT_EQ(usage["prompt_cache_miss_tokens"], usage["prompt_tokens"]);
 }
 
@@ -104,7 +88,7 @@ TEST_F(EndpointsTest, DefaultsComeFromTheModelAndRequestsOverrideThem) {
 }
 
 TEST_F(EndpointsTest, SeveralAnswersAndStopStrings) {
-  const Json body = PostJson(kChat, ChatBody(R"("n": 3, "stop": "nd")"));
+  const Json body = PostJson(kChat, ChatBody(R"("n": 3, "stop": "nd", "stop_in_reasoning": true)"));
   ASSERT_EQ(body["choices"].size(), 3u);
   for (const Json& choice : body["choices"]) {
     EXPECT_EQ(choice["message"]["reasoning_content"], "2 a");
@@ -125,7 +109,8 @@ TEST_F(EndpointsTest, MaxTokensEndsWithLength) {
 
 TEST_F(EndpointsTest, ChatLogprobs) {
   const Json body = PostJson(kChat, ChatBody(R"("logprobs": true, "top_logprobs": 2, "max_tokens": 1)"));
-  const Json& entry = body["choices"][0]["logprobs"]["content"][0];
+  EXPECT_EQ(body["choices"][0]["logprobs"]["content"], Json::array());
+  const Json& entry = body["choices"][0]["logprobs"]["reasoning_content"][0];
   EXPECT_EQ(entry["token"], "2");
   EXPECT_EQ(entry["bytes"], Json::array({50}));
   EXPECT_FLOAT_EQ(entry["logprob"], -51.0f / 16);
@@ -163,7 +148,7 @@ TEST_F(EndpointsTest, LogprobsNameTokensByIdOnRequest) {
   EXPECT_TRUE(logprobs["top_logprobs"][1].contains("token_id:66"));
   const Json chat =
       PostJson(kChat, ChatBody(R"("logprobs": true, "max_tokens": 1, "return_tokens_as_token_ids": true)"));
-  EXPECT_EQ(chat["choices"][0]["logprobs"]["content"][0]["token"], "token_id:50");
+  EXPECT_EQ(chat["choices"][0]["logprobs"]["reasoning_content"][0]["token"], "token_id:50");
 }
 
 TEST_F(EndpointsTest, OnlyThePrompt) {

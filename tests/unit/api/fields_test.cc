@@ -201,7 +201,7 @@ TEST(MinTokens, NoEndTokenComesBefore) {
 
 TEST(MinTokens, NoStopStringComesBefore) {
   const auto reasoning = [](const char* more) {
-    return Choice(kChat, ChatBody(absl::StrCat(R"("stop": "nd", )", more)))["message"]["reasoning_content"];
+    return Choice(kChat, ChatBody(absl::StrCat(R"("stop": "nd", "stop_in_reasoning": true, )", more)))["message"]["reasoning_content"];
   };
   EXPECT_EQ(reasoning(R"("min_tokens": 3)"), "2 a");
   EXPECT_EQ(reasoning(R"("min_tokens": 5)"), "2 and 2");
@@ -218,7 +218,7 @@ TEST(Stop, TheStopTokensTextStaysOnRequest) {
 
 TEST(Logprobs, BothFormsAreTakenAtBothEndpoints) {
   const auto tops = [](const Json& choice) {
-    return choice["logprobs"]["content"][0]["top_logprobs"].size();
+    return choice["logprobs"]["reasoning_content"][0]["top_logprobs"].size();
   };
   EXPECT_EQ(tops(Choice(kChat, ChatBody(R"("logprobs": true, "max_tokens": 1)"))), 0u);
   EXPECT_EQ(tops(Choice(kChat, ChatBody(R"("logprobs": 3, "max_tokens": 1)"))), 3u);

@@ -1,0 +1,45 @@
+// Cuts a reply into pieces: reasoning, content, tool calls, and the tags and markers around them. Text whose
+// meaning a later token decides is held back.
+//
+// Reasoning ends at </think>. Where tool calls are read, a marker of DeepSeek's forms that begins calls ends the
+// reasoning, too. The Hermes form's marker is text in reasoning.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "coordinator/chat/reasoning_splitter.h"
+#include "coordinator/chat/reply_format.h"
+#include "coordinator/chat/reply_piece.h"
+#include "coordinator/chat/tool_call_parser.h"
+
+namespace deeprack::coordinator {
+
+class ReplyParser {
+ public:
+  // `read_calls`: look for tool calls, if the format has any.
+  ReplyParser(const ReplyFormat& format, ReasoningStart start, bool read_calls);
+
+  // True if the next token is a tag or a marker. Give the text before the token to OnText first.
+  bool IsMarker(TokenId id) const;
+
+  // Takes a tag or a marker, and its text.
+  void OnMarker(TokenId id, std::string_view text, ReplyPieces& out);
+
+  // Takes the text of one or more tokens that are neither.
+  void OnText(std::string_view text, ReplyPieces& out);
+
+  // The reply has ended: gives out the text that was held back.
+  void Finish(ReplyPieces& out);
+
+  bool in_reasoning() const { return reasoning_.in_reasoning(); }
+
+  // True if the reply has a tool call, and the last one is whole.
+  bool last_call_whole() const { return calls_ && calls_->last_call_whole(); }
+
+ private:
+  ReasoningSplitter reasoning_;
+  std::optional<ToolCallParser> calls_;
+};
+
+}  // namespace deeprack::coordinator
