@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "sizing/alignment.h"
-#include "sizing/workspace.h"
+#include "sizing/step_buffers.h"
 
 namespace deeprack::sizing {
 

@@ -6,7 +6,7 @@
 #include "sizing/attention_sizes.h"
 #include "sizing/kv_pages.h"
 #include "sizing/scratch_bounds.h"
-#include "sizing/workspace.h"
+#include "sizing/step_buffers.h"
 
 namespace deeprack::sizing {
 

@@ -29,9 +29,9 @@ std::optional<model::TensorKind> StackedBelow(model::TensorKind kind) {
   }
 }
 
-class Listing {
+class ManifestBuilder {
  public:
-  Listing(const RankSpec& spec, const WeightForms& forms) : spec_(spec), forms_(forms) {}
+  ManifestBuilder(const RankSpec& spec, const WeightForms& forms) : spec_(spec), forms_(forms) {}
 
   // `tensors` in the registry's order: up follows gate.
   void Add(const std::vector<model::TensorSpec>& tensors) {
@@ -191,7 +191,7 @@ bool FitsTiles(const PackedTensor& matrix) {
 WeightManifest ManifestOf(const RankSpec& spec, const WeightForms& forms) {
   DR_CHECK(spec.compute == DType::kBF16 || spec.compute == DType::kF32);
   const auto [first_layer, end_layer] = spec.layers();
-  Listing listing(spec, forms);
+  ManifestBuilder builder(spec, forms);
 
   std::vector<model::TensorSpec> after_layers;
   for (model::TensorSpec& tensor : model::TopTensors(spec.config)) {
@@ -199,23 +199,23 @@ WeightManifest ManifestOf(const RankSpec& spec, const WeightForms& forms) {
       after_layers.push_back(std::move(tensor));
       continue;
     }
-    if (spec.coordinates().pp_rank == 0) listing.Add({tensor});
+    if (spec.coordinates().pp_rank == 0) builder.Add({tensor});
     if (spec.config.tie_word_embeddings) after_layers.push_back(std::move(tensor));
   }
 
   for (int64_t layer = first_layer; layer < end_layer; ++layer) {
-    listing.Add(model::LayerTensors(spec.config, layer));
+    builder.Add(model::LayerTensors(spec.config, layer));
   }
 
   for (const model::TensorSpec& tensor : after_layers) {
     if (tensor.kind != model::TensorKind::kEmbedTokens) {
-      listing.Add({tensor});
+      builder.Add({tensor});
     } else if (spec.is_last_stage()) {
-      listing.AddMatrix(tensor, *model::SliceFor(spec.config, tensor, spec.layout, spec.rank),
+      builder.AddMatrix(tensor, *model::SliceFor(spec.config, tensor, spec.layout, spec.rank),
                         model::TensorKind::kLmHead);
     }
   }
-  return listing.Take();
+  return builder.Take();
 }
 
 absl::StatusOr<WeightManifest> ManifestOf(const RankSpec& spec, const checkpoint::CheckpointReader& reader,

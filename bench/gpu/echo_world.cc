@@ -78,7 +78,7 @@ class EchoWorld final : public Communicator {
 }  // namespace
 
 EchoShape EchoShapeOf(const model::ModelConfig& config, const model::Layout& layout,
-                      const worker::TravellingRows& rows) {
+                      const worker::DispatchRowForm& rows) {
   DR_CHECK(layout.tp == 1 && layout.pp == 1 && layout.ep == layout.dp && layout.ep <= kMostEchoRanks);
   EchoShape shape = {.ranks = layout.stage_size(),
                      .dispatch_row_bytes = rows.bytes,

@@ -9,7 +9,7 @@
 #include "model/config/model_config.h"
 #include "model/layout/layout.h"
 #include "worker/collectives/communicator.h"
-#include "worker/decoder/travelling_rows.h"
+#include "worker/decoder/dispatch_row_form.h"
 #include "worker/device/device.h"
 
 namespace deeprack::bench {
@@ -23,7 +23,7 @@ struct EchoShape {
 };
 // The layout's ranks are one stage of whole experts, tp 1.
 EchoShape EchoShapeOf(const model::ModelConfig& config, const model::Layout& layout,
-                      const worker::TravellingRows& rows);
+                      const worker::DispatchRowForm& rows);
 
 // The communicator of rank 0 of shape.ranks. A gather returns this rank's values for every rank. Once
 // *exchanging is true, steps run: gathers are of row counts (EchoCounts), and exchanges alternate

@@ -124,7 +124,7 @@ class EchoedRank final : public FullRank {
                 .decode_graphs = true};
     folder_.Write(json);
     DR_ASSIGN_OR_RETURN(const worker::Preparation preparation, worker::Prepare(options_, *device));
-    shape_ = EchoShapeOf(config, options_.layout, preparation.travelling_rows);
+    shape_ = EchoShapeOf(config, options_.layout, preparation.dispatch_row_form);
     device_ = std::make_shared<EchoDevice>(std::move(device), shape_);
     DR_RETURN_IF_ERROR(ChooseLayers(std::move(json), config));
     world_ = MakeEchoWorld(shape_, device_.get(), &exchanging_);

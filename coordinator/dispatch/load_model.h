@@ -41,7 +41,7 @@ struct LoadOptions {
 };
 
 // The memory of one rank after the load.
-struct RankMemory {
+struct LoadedRank {
   int32_t kv_blocks = 0;
   int64_t weight_bytes = 0;
   int64_t kv_bytes = 0;
@@ -50,7 +50,7 @@ struct RankMemory {
 
 struct LoadedModel {
   int32_t kv_blocks = 0;  // pages that every rank has: the least of all ranks
-  std::vector<RankMemory> ranks;
+  std::vector<LoadedRank> ranks;
 };
 
 // Callbacks of a load. Both are optional.

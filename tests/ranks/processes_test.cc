@@ -60,7 +60,7 @@ class ProcessesTest : public testing::Test {
     const auto loaded = coordinator::LoadModel(pool_.get(), options_, &clock_, {});
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     EXPECT_GE(loaded->kv_blocks, 4);
-    for (const coordinator::RankMemory& rank : loaded->ranks) EXPECT_GT(rank.weight_bytes, 0);
+    for (const coordinator::LoadedRank& rank : loaded->ranks) EXPECT_GT(rank.weight_bytes, 0);
   }
 
   int StopAll() {

@@ -84,7 +84,7 @@ std::byte* Decoder::NormedFor(const FeedForwardWeights& weights) const {
 std::byte* Decoder::NormedFor(const LayerWeights& layer) const {
   if (layer.dense) return NormedFor(*layer.dense);
   const bool travel =
-      parts_.expert_exchange == model::ExpertExchange::kAllToAll && RowsTo(*layer.moe).type == DType::kF8E4M3;
+      parts_.expert_exchange == model::ExpertExchange::kAllToAll && RowFormOf(*layer.moe).type == DType::kF8E4M3;
   if (travel) return ws_.normed_rounded;
   return layer.moe->shared ? NormedFor(*layer.moe->shared) : nullptr;
 }

@@ -21,7 +21,7 @@
 #include "model/layout/layout.h"
 #include "worker/decoder/batch.h"
 #include "worker/decoder/seams.h"
-#include "worker/decoder/travelling_rows.h"
+#include "worker/decoder/dispatch_row_form.h"
 #include "worker/decoder/workspace.h"
 #include "worker/kv_cache/kv_cache.h"
 #include "worker/weights/stage_weights.h"
@@ -106,7 +106,7 @@ class Decoder {
   void LocalExperts(const MoeWeights& moe, const Matrix& x, const Matrix& add, const Matrix& out);
 
   // The functions below are for exchange all_to_all. RowsTo: the form of rows sent to these experts.
-  TravellingRows RowsTo(const MoeWeights& moe) const;
+  DispatchRowForm RowFormOf(const MoeWeights& moe) const;
   // Fills workspace.dispatch_rows_to, dispatch_index and the send buffer. The send buffer has `slots` rows
   // for each rank; with slots == 0, the rows of each rank follow without gaps. Then SumsAmongPeers or
   // SumsByTheCommunicator brings the experts' sums to rows of workspace.returned.

@@ -87,7 +87,7 @@ void Decoder::SumsAmongPeers(const MoeWeights& moe, int64_t slots) {
                              .receive = ws_.dispatch_receive,
                              .rows_from = rows_from,
                              .slots = slots,
-                             .row_bytes = RowsTo(moe).bytes});
+                             .row_bytes = RowFormOf(moe).bytes});
   SumReceived(moe, slots * ranks, slots, rows_from);
   seams_.CombineAmongPeers({.send = ws_.expert_sums.data,
                             .rows_to = rows_from,
@@ -111,20 +111,20 @@ absl::StatusOr<Matrix> Decoder::SumsByTheCommunicator(const MoeWeights& moe) {
   const int64_t sent = std::accumulate(rows_to.begin(), rows_to.end(), int64_t{0});
   DR_CHECK(received <= ws_.expert_sums.rows);
   DR_RETURN_IF_ERROR(
-      seams_.MoeDispatch(ws_.dispatch_send, rows_to, ws_.dispatch_receive, rows_from, RowsTo(moe).bytes));
+      seams_.MoeDispatch(ws_.dispatch_send, rows_to, ws_.dispatch_receive, rows_from, RowFormOf(moe).bytes));
   SumReceived(moe, received);
   DR_RETURN_IF_ERROR(seams_.MoeCombine(ws_.expert_sums.data, rows_from, ws_.returned.data, rows_to,
                                        config_.hidden_size * static_cast<int64_t>(sizeof(float))));
   return FirstRows(ws_.returned, sent);
 }
 
-TravellingRows Decoder::RowsTo(const MoeWeights& moe) const {
-  return TravellingRowsTo(moe.gate_up.front(), std::ssize(moe.gate_up), config_, parts_.compute, kernels_);
+DispatchRowForm Decoder::RowFormOf(const MoeWeights& moe) const {
+  return DispatchRowFormOf(moe.gate_up.front(), std::ssize(moe.gate_up), config_, parts_.compute, kernels_);
 }
 
 void Decoder::Dispatch(const MoeWeights& moe, const Matrix& x, const kernels::RoundedRows& rounded,
                        int64_t slots) {
-  const TravellingRows rows = RowsTo(moe);
+  const DispatchRowForm rows = RowFormOf(moe);
   const int64_t top_k = config_.num_experts_per_tok;
   kernels_.plan_dispatch({.ids = ws_.expert_ids,
                           .m = x.rows,
@@ -151,7 +151,7 @@ void Decoder::Dispatch(const MoeWeights& moe, const Matrix& x, const kernels::Ro
 }
 
 void Decoder::SumReceived(const MoeWeights& moe, int64_t received, int64_t slots, const int64_t* rows_from) {
-  const TravellingRows rows = RowsTo(moe);
+  const DispatchRowForm rows = RowFormOf(moe);
   const int64_t step = ws_.normed.rows;
   for (int64_t begin = 0; begin < received; begin += step) {
     const int64_t count = std::min(step, received - begin);

@@ -1,11 +1,11 @@
-// The decoder's scratch memory: every buffer of a step, taken once, of the sizes in sizing/workspace.h.
+// The decoder's scratch memory: every buffer of a step, taken once, of the sizes in sizing/step_buffers.h.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "kernels/api/matrix.h"
-#include "sizing/workspace.h"
+#include "sizing/step_buffers.h"
 
 namespace deeprack::worker {
 
@@ -52,7 +52,7 @@ struct Workspace {
   kernels::Matrix expert_activated;   // compute [P, expert width]
   kernels::Matrix expert_out;         // fp32 [P, H]
 
-  // All-to-all experts. A row that is sent holds activations, expert ids and weights (travelling_rows.h); its
+  // All-to-all experts. A row that is sent holds activations, expert ids and weights (dispatch_row_form.h); its
   // activations take at most the bytes of H compute values. F: ranks that one token can be sent to; C: this
   // rank's share of T.
   int64_t dispatch_fanout = 0;            // F

@@ -50,23 +50,23 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
 }
 
 // Returns one entry for each layer with experts.
-std::vector<TravellingRows> RowsOfLayers(const sizing::RankSpec& spec, const sizing::WeightManifest& manifest,
+std::vector<DispatchRowForm> RowsOfLayers(const sizing::RankSpec& spec, const sizing::WeightManifest& manifest,
                                          const kernels::KernelSet& kernels) {
-  std::vector<TravellingRows> rows;
+  std::vector<DispatchRowForm> rows;
   if (spec.expert_exchange != model::ExpertExchange::kAllToAll) return rows;
   const int64_t experts = spec.config.n_routed_experts / spec.layout.ep;
   for (const sizing::PackedTensor& tensor : manifest.tensors) {
     if (tensor.kind != model::TensorKind::kExpertGate) continue;
     rows.push_back(
-        TravellingRowsTo({.type = tensor.type, .n = tensor.rows, .k = tensor.cols, .layout = tensor.layout},
+        DispatchRowFormOf({.type = tensor.type, .n = tensor.rows, .k = tensor.cols, .layout = tensor.layout},
                          experts, spec.config, spec.compute, kernels));
   }
   return rows;
 }
 
-Digest FormOf(const std::vector<TravellingRows>& layers) {
+Digest FormOf(const std::vector<DispatchRowForm>& layers) {
   DigestOfValues form;
-  for (const TravellingRows& rows : layers) {
+  for (const DispatchRowForm& rows : layers) {
     form.Add(static_cast<int64_t>(rows.type));
     form.Add(rows.bytes);
   }
@@ -107,8 +107,8 @@ absl::StatusOr<Preparation> Prepare(const EngineOptions& options, const Device& 
                                                .multiprocessors = device.execution().multiprocessors,
                                                .shares_host_memory = device.shares_host_memory()});
   preparation.planner = AttentionPlanner(kernels, spec);
-  const std::vector<TravellingRows> rows = RowsOfLayers(spec, preparation.manifest, kernels);
-  if (!rows.empty()) preparation.travelling_rows = rows.front();
+  const std::vector<DispatchRowForm> rows = RowsOfLayers(spec, preparation.manifest, kernels);
+  if (!rows.empty()) preparation.dispatch_row_form = rows.front();
   preparation.needs = {.memory = {.host = device.memory_identity(),
                                   .available_bytes = device.AvailableBytes(),
                                   .fixed_bytes = preparation.bytes.fixed(),

@@ -11,7 +11,7 @@
 #include "sizing/rank_spec.h"
 #include "sizing/weight_manifest.h"
 #include "worker/decoder/attention_planner.h"
-#include "worker/decoder/travelling_rows.h"
+#include "worker/decoder/dispatch_row_form.h"
 #include "worker/device/device.h"
 #include "worker/engine/engine.h"
 #include "worker/engine/rank_agreement.h"
@@ -27,7 +27,7 @@ struct Preparation {
   sizing::WeightManifest manifest;
   sizing::RankFootprint bytes;
   RankNeeds needs;
-  TravellingRows travelling_rows;  // the form of the first layer with experts
+  DispatchRowForm dispatch_row_form;  // the form of the first layer with experts
   AttentionPlanner planner;
 };
 

@@ -15,7 +15,7 @@ namespace deeprack::worker {
 // The form in which a rank sends rows to the experts of its stage's other ranks.
 struct RowsToExperts {
   int64_t stage = 0;  // its pp_rank
-  Digest form = {};   // digest of the TravellingRows of all its layers
+  Digest form = {};   // digest of the DispatchRowForm of all its layers
 };
 
 // The values that one rank gives for the agreement.

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_split.h"
 #include "cli/terminal/terminal.h"
-#include "sizing/workspace.h"
+#include "sizing/step_buffers.h"
 #include "tests/unit/model/r1_config.h"
 
 namespace deeprack::cli {

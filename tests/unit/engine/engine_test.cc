@@ -9,7 +9,7 @@
 
 #include "sizing/kv_pages.h"
 #include "sizing/step_areas.h"
-#include "sizing/workspace.h"
+#include "sizing/step_buffers.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "tests/unit/sizing/rank_tensors.h"

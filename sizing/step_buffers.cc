@@ -1,4 +1,4 @@
-#include "sizing/workspace.h"
+#include "sizing/step_buffers.h"
 
 #include <algorithm>
 #include <utility>
@@ -14,9 +14,9 @@ namespace {
 // Rows whose logits sampling changes at a time. Few requests need it, and a row is large.
 constexpr int64_t kMostAdjustedRows = 32;
 
-class Listing {
+class BufferList {
  public:
-  Listing(const RankSpec& spec, bool rounds)
+  BufferList(const RankSpec& spec, bool rounds)
       : spec_(spec),
         config_(spec.config),
         rounds_(rounds),
@@ -155,11 +155,11 @@ int64_t DispatchRowBytes(const model::ModelConfig& config, int64_t activation_by
 }
 
 std::vector<BufferShape> WorkspaceBuffers(const RankSpec& spec, const kernels::KernelNeeds& kernels) {
-  return Listing(spec, kernels.reads_rounded != nullptr).Take();
+  return BufferList(spec, kernels.reads_rounded != nullptr).Take();
 }
 
 int64_t WorkspaceBytes(const RankSpec& spec, const kernels::KernelNeeds& kernels) {
-  return Listing(spec, kernels.reads_rounded != nullptr).bytes();
+  return BufferList(spec, kernels.reads_rounded != nullptr).bytes();
 }
 
 }  // namespace deeprack::sizing

@@ -10,7 +10,7 @@
 
 namespace deeprack::worker {
 
-struct TravellingRows {
+struct DispatchRowForm {
   DType type = DType::kBF16;  // of the activations: the compute type, or kF8E4M3 (layout: RoundedRowLayoutOf)
   int64_t activation_bytes = 0;  // bytes from a row's beginning to its expert ids
   int64_t bytes = 0;             // bytes from one row to the next; 0: no rows are sent
@@ -18,7 +18,7 @@ struct TravellingRows {
 
 // The form of rows sent to ranks that hold `experts` experts each. `gate_up` is the weight of these experts'
 // first product. The form must be the same on all ranks of a stage.
-TravellingRows TravellingRowsTo(const kernels::PackedWeight& gate_up, int64_t experts,
+DispatchRowForm DispatchRowFormOf(const kernels::PackedWeight& gate_up, int64_t experts,
                                 const model::ModelConfig& config, DType compute,
                                 const kernels::KernelSet& kernels);
 
