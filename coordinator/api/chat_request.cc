@@ -110,7 +110,7 @@ std::optional<ChatRole> RoleNamed(std::string_view name) {
   return std::nullopt;
 }
 
-const RequestObject& FieldsOf(std::optional<ChatRole> role) {
+const RequestObject& FieldsOf(ChatRole role) {
   if (role == ChatRole::kAssistant) return kAssistantMessage;
   return role == ChatRole::kTool ? kToolMessage : kMessage;
 }
@@ -144,17 +144,18 @@ ChatMessage ReadMessage(JsonFields& request, const Json& value, const std::strin
     return message;
   }
   const auto named = value.find("role");
-  const std::optional<ChatRole> known = named != value.end() && named->is_string()
+  const std::optional<ChatRole> found = named != value.end() && named->is_string()
                                             ? RoleNamed(named->get_ref<const std::string&>())
                                             : std::nullopt;
-  JsonFields fields(value, FieldsOf(known), path + ".", request);
+  const bool known = found.has_value();
+  message.role = found.value_or(ChatRole::kUser);
+  JsonFields fields(value, FieldsOf(message.role), path + ".", request);
   const std::string role = fields.String("role").value_or("");
   if (!known) {
     fields.Fail(InvalidValue(path + ".role",
                              absl::StrCat(path, ".role is \"", role,
                                           "\"; it must be system, developer, user, assistant or tool")));
   }
-  message.role = known.value_or(ChatRole::kUser);
   ReadContent(fields, message);
   message.name = fields.String("name");
   if (message.role == ChatRole::kAssistant) ReadAssistant(fields, path, message);
