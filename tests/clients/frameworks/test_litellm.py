@@ -1,5 +1,6 @@
 """litellm: as a library, and as a proxy between the openai and anthropic clients and the server."""
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from scripted_servers import ANSWER, CITY, MODEL, REASONING, free_port
 
+KEY = "sk-1234"  # the proxy refuses to start without a key
 QUESTION = [{"role": "user", "content": "What is 12 + 30?"}]
 TOOL = {"type": "function", "function": {
     "name": "get_weather", "description": "The weather in a city",
@@ -56,7 +58,8 @@ def proxy(answers, tmp_path_factory):
         "model": f"openai/{MODEL}", "api_base": answers.v1, "api_key": "none"}}]}))
     log = open(folder / "log", "w+")
     process = subprocess.Popen([sys.executable, "-m", "litellm.proxy.proxy_cli", "--config", str(config), "--port", str(port),
-                                "--host", "127.0.0.1"], stdout=log, stderr=log, cwd=folder)
+                                "--host", "127.0.0.1"], stdout=log, stderr=log, cwd=folder,
+                               env={**os.environ, "LITELLM_MASTER_KEY": KEY, "LITELLM_LOCAL_MODEL_COST_MAP": "True"})
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 300
     while True:
@@ -72,13 +75,13 @@ def proxy(answers, tmp_path_factory):
 
 
 def test_proxy_for_openai(proxy):
-    client = openai.OpenAI(base_url=proxy + "/v1", api_key="none", max_retries=0)
+    client = openai.OpenAI(base_url=proxy + "/v1", api_key=KEY, max_retries=0)
     assert client.chat.completions.create(model="r1", messages=QUESTION).choices[0].message.content.strip() == ANSWER
     stream = client.chat.completions.create(model="r1", messages=QUESTION, stream=True)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices).strip() == ANSWER
 
 
 def test_proxy_for_anthropic(proxy):
-    client = anthropic.Anthropic(base_url=proxy, api_key="none", max_retries=0)
+    client = anthropic.Anthropic(base_url=proxy, api_key=KEY, max_retries=0)
     message = client.messages.create(model="r1", max_tokens=1000, messages=QUESTION)
     assert "".join(block.text for block in message.content if block.type == "text").strip() == ANSWER
