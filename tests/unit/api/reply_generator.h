@@ -31,8 +31,9 @@ class CutTokenizer final : public Tokenizer {
     return found->second;
   }
 
-  absl::StatusOr<std::vector<TokenId>> Encode(std::string_view text, bool allow_special) const override {
-    return bytes_.Encode(text, allow_special);
+  absl::StatusOr<std::vector<TokenId>> EncodeParts(std::string_view text,
+                                                   std::span<const ByteRange> special) const override {
+    return bytes_.EncodeParts(text, special);
   }
   std::string_view TokenBytes(TokenId id, bool show_special) const override {
     return id < kFirst ? bytes_.TokenBytes(id, show_special) : std::string_view(*texts_[id - kFirst]);
