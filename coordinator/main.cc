@@ -123,6 +123,12 @@ absl::Status Drain(const Settings& options, const sigset_t& signals, ApiContext&
 absl::Status Serve(const Settings& options, const sigset_t& signals) {
   SystemClock clock;
   DR_ASSIGN_OR_RETURN(std::shared_ptr<ServedModel> model, LoadModel(options, clock));
+  if (model->chat_template && model->chat_template->is_corrected()) {
+    spdlog::info(
+        "the chat template in {} leaves out markers in a second round of tools: its corrected form is used; "
+        "--chat-template with its text in a file uses it as it is",
+        model->chat_template->origin());
+  }
   ApiContext context(std::move(model), &clock);
   std::unique_ptr<KeyRing> keys;
   if (!options.api_keys.empty()) {

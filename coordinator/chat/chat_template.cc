@@ -36,8 +36,8 @@ absl::Status CheckMessages(std::span<const ChatMessage> messages) {
 }
 
 absl::Status CannotRender(const absl::Status& error) {
-  return absl::Status(error.code(),
-                      absl::StrCat("the chat template cannot render the messages: ", error.message()));
+  return absl::InvalidArgumentError(
+      absl::StrCat("the chat template cannot render the messages: ", error.message()));
 }
 
 // The text without white space at its end; true if `part`, written by the template, stands there.

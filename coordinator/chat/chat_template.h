@@ -47,8 +47,8 @@ class ChatTemplate {
   static absl::StatusOr<ChatTemplate> Create(const Tokenizer* tokenizer);
 
   // `now` is what the template's strftime_now shows. Errors: InvalidArgument, with the message's index or the
-  // template's line and the reason, if the messages cannot be rendered; ResourceExhausted beyond the limits
-  // of a rendering; those of Tokenizer::Encode.
+  // template's line and the reason, if the messages cannot be rendered, within the limits of a rendering too;
+  // those of Tokenizer::Encode.
   absl::StatusOr<RenderedChat> Render(const ChatPrompt& prompt, absl::Time now = absl::Now()) const;
 
   // The text that Render encodes.

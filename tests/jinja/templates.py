@@ -137,6 +137,7 @@ RENDERED = {
     "sum, min and max": "{{ list | sum }} {{ list | min }} {{ list | max }} {{ people | sum(attribute='x', start=1) if no else 0 }} {{ words | min }} {{ words | max }} {{ [] | sum }} {{ [1.5, 2] | sum }}",
     "format": "{{ '%s is %d' | format('x', 3) }} {{ '%s%%' % 5 }} {{ '%s, %s' % (1, [2]) }} {{ 'a' % () }}",
     "chains": "{{ words | map('upper') | unique | sort | join(', ') | lower | trim }} {{ (s | upper)[0:2] }} {{ 'a b'.split() | last | upper }}",
+    "html": "{{ 'a<'|safe + '<b>' }} {{ '<' + 'a'|safe }} {{ '<' ~ 'a<'|safe ~ d }} {{ ('<'|safe)[0] + '>' }} {{ ' <'|safe|trim + '<' }} {{ '<&\"' | e }} {{ '<'|e|e }}",
     "wordcount": "{{ ' a  b c\n' | wordcount }}",
     # Methods
     "strip": "[{{ blank.strip() }}] [{{ blank.lstrip() }}] [{{ blank.rstrip() }}] [{{ 'xyaxy'.strip('yx') }}] [{{ '\n\na\n'.lstrip('\n') }}] [{{ 'éaé'.strip('é') }}]",

@@ -29,6 +29,9 @@ std::vector<size_t> FindAll(std::string_view text, std::string_view part);
 // str.replace; count < 0: all.
 absl::StatusOr<Text> Replace(const Text& text, const Text& from, const Text& to, int64_t count);
 
+// The text as HTML: & < > " ' become entities, unless the text is HTML. Errors: ResourceExhausted.
+absl::StatusOr<Text> EscapeHtml(const Text& text);
+
 // str.splitlines.
 std::vector<Text> SplitLines(const Text& text);
 

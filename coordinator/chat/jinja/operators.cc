@@ -85,8 +85,11 @@ absl::StatusOr<Value> Repeat(const Value& value, int64_t count) {
   if (value.is_string()) {
     const Text& text = value.text();
     if (!text.empty() && times > kMaxTextBytes / text.size()) return TextTooLong();
-    Text repeated;
-    for (size_t i = 0; i < times && !text.empty(); ++i) repeated.Append(text);
+    Text repeated, chunk = text;  // `chunk` is the text 1, 2, 4, ... times
+    for (size_t left = times; left > 0 && !text.empty(); left /= 2) {
+      if (left % 2 == 1) repeated.Append(chunk);
+      if (left > 1) chunk.Append(Text(chunk));
+    }
     return Value::String(std::move(repeated));
   }
   const std::vector<Value>& items = value.sequence().items;
@@ -100,6 +103,11 @@ absl::StatusOr<Value> Repeat(const Value& value, int64_t count) {
 absl::StatusOr<Value> Join(const Value& a, const Value& b) {
   if (a.is_string()) {
     if (a.text().size() + b.text().size() > kMaxTextBytes) return TextTooLong();
+    if (a.text().is_html() != b.text().is_html()) {
+      DR_ASSIGN_OR_RETURN(Text left, EscapeHtml(a.text()));
+      DR_ASSIGN_OR_RETURN(Text right, EscapeHtml(b.text()));
+      return Join(Value::String(std::move(left)), Value::String(std::move(right)));
+    }
     Text joined = a.text();
     joined.Append(b.text());
     return Value::String(std::move(joined));

@@ -225,16 +225,18 @@ absl::StatusOr<Value> Round(const Value& value, const Arguments& given, Budget&)
   return absl::InvalidArgumentError("method must be common, ceil or floor");
 }
 
+absl::StatusOr<Value> Safe(const Value& value, const Arguments& given, Budget&) {
+  DR_RETURN_IF_ERROR(BoundArguments::Bind("safe", given, {}).status());
+  DR_ASSIGN_OR_RETURN(Text text, ToText(value));
+  text.set_html(true);
+  return Value::String(std::move(text));
+}
+
 absl::StatusOr<Value> Escape(const Value& value, const Arguments& given, Budget&) {
   DR_RETURN_IF_ERROR(BoundArguments::Bind("escape", given, {}).status());
-  DR_ASSIGN_OR_RETURN(Text text, ToText(value));
-  constexpr std::pair<std::string_view, std::string_view> kEntities[] = {
-      {"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&#34;"}, {"'", "&#39;"}};
-  for (const auto& [sign, entity] : kEntities) {
-    DR_ASSIGN_OR_RETURN(text, Replace(text, Text(std::string(sign), Origin::kTemplate),
-                                      Text(std::string(entity), Origin::kTemplate), -1));
-  }
-  return Value::String(std::move(text));
+  DR_ASSIGN_OR_RETURN(const Text text, ToText(value));
+  DR_ASSIGN_OR_RETURN(Text escaped, EscapeHtml(text));
+  return Value::String(std::move(escaped));
 }
 
 absl::StatusOr<Value> FormatFilter(const Value& value, const Arguments& given, Budget&) {
@@ -273,7 +275,7 @@ constexpr NamedFilter kFilters[] = {
     {"replace", ReplaceFilter},
     {"indent", Indent},
     {"string", AsString},
-    {"safe", AsString},
+    {"safe", Safe},
     {"int", AsInteger},
     {"float", AsFloat},
     {"abs", Abs},

@@ -348,6 +348,20 @@ absl::StatusOr<Text> Replace(const Text& text, const Text& from, const Text& to,
   return replaced;
 }
 
+absl::StatusOr<Text> EscapeHtml(const Text& text) {
+  Text escaped = text;
+  escaped.set_html(true);
+  if (text.is_html()) return escaped;
+  constexpr std::pair<const char*, const char*> kEntities[] = {
+      {"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&#34;"}, {"'", "&#39;"}};
+  for (const auto& [sign, entity] : kEntities) {
+    DR_ASSIGN_OR_RETURN(escaped,
+                        Replace(escaped, Text(sign, Origin::kTemplate), Text(entity, Origin::kTemplate), -1));
+  }
+  escaped.set_html(true);
+  return escaped;
+}
+
 std::vector<Text> SplitLines(const Text& text) {
   std::vector<Text> lines;
   const std::string& bytes = text.bytes();

@@ -3,8 +3,8 @@
 // %}, an immutable sandbox, and tojson by json.dumps without escapes for characters beyond ASCII.
 //
 // A template reaches nothing outside: no files, no environment, no code. Three things differ from jinja2: an
-// integer has 64 bits, `safe` and `escape` give plain text, and strings remember where they come from
-// (text.h).
+// integer has 64 bits, methods of HTML text do not escape their arguments, and strings remember where they
+// come from (text.h).
 #pragma once
 
 #include <cstdint>

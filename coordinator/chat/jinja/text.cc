@@ -14,6 +14,7 @@ Text::Text(std::string bytes, Origin origin) : bytes_(std::move(bytes)) {
 Text Text::Slice(size_t begin, size_t end) const {
   Text slice;
   slice.AppendSlice(*this, begin, end);
+  slice.is_html_ = is_html_;
   return slice;
 }
 

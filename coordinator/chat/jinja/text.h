@@ -34,6 +34,10 @@ class Text {
   // The runs in order. Neighbours have different origins; the last run ends at size().
   const std::vector<Run>& runs() const { return runs_; }
 
+  // True for HTML that `safe` or `escape` made: `+` escapes the other text. A slice of HTML is HTML.
+  bool is_html() const { return is_html_; }
+  void set_html(bool is_html) { is_html_ = is_html; }
+
   // Bytes [begin, end) of the text; begin <= end <= size().
   Text Slice(size_t begin, size_t end) const;
 
@@ -44,6 +48,7 @@ class Text {
  private:
   std::string bytes_;
   std::vector<Run> runs_;
+  bool is_html_ = false;
 };
 
 // Python counts characters where C++ counts bytes. `text` is valid UTF-8.
