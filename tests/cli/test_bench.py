@@ -49,9 +49,9 @@ def metric(url, name):
 
 
 def test_what_the_server_refuses_is_counted():
-    bench = run("bench", "--concurrency", "2", "--max-context", 80, "--prompt-tokens", 70, "--output-tokens", 64)
+    bench = run("bench", "--concurrency", "2", "--max-context", 80, "--prompt-tokens", 90, "--output-tokens", 64)
     assert bench.returncode == 78
-    assert "do not fit into the context of 80 tokens" in bench.stderr
+    assert "the prompt has 90 tokens; the context holds 80" in bench.stderr
 
 
 def test_failed_requests_are_shown():
