@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT
+from ranks_cluster import ROOT
 
 PAGE = (ROOT / "docs" / "API.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```sh\n(curl .*?)^```\n```(json|text) (\d+)\n(.*?)^```", PAGE, re.S | re.M)

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from conftest import MODEL, eventually, request_bytes
+from ranks_cluster import MODEL, eventually, request_bytes
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 MESSAGES = [{"role": "user", "content": "What is 1 + 2?"}]

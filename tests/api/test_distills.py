@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from conftest import ROOT, Cluster
+from ranks_cluster import ROOT, Cluster
 
 DEMO = ROOT / "demo" / "model"
 HIDDEN, HEADS, KV_HEADS, WIDTH, LAYERS = 32, 4, 2, 48, 2

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import BIN, MODEL, Cluster, eventually, request_bytes
+from ranks_cluster import BIN, MODEL, Cluster, eventually, request_bytes
 
 STREAM = request_bytes("/v1/completions", {"prompt": "1 + 2", "stream": True, "ignore_eos": True, "max_tokens": 1500})
 

@@ -2,7 +2,7 @@
 import openai
 import pytest
 
-from conftest import Cluster
+from ranks_cluster import Cluster
 
 QUESTION = [{"role": "user", "content": "What is 12 + 30?"}]
 

@@ -13,7 +13,7 @@ import urllib.request
 
 import pytest
 
-from conftest import eventually, request_bytes
+from ranks_cluster import eventually, request_bytes
 from processes import workers_under
 from serve_command import BIN, Serve
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from conftest import BIN, eventually
+from ranks_cluster import BIN, eventually
 from machines import TwoMachines
 from serve_command import Serve
 
