@@ -44,8 +44,11 @@ def answers(serve_script):
 
 @pytest.fixture(scope="session")
 def weather(serve_script):
-    """A model that calls get_weather(CITY). After the tool's output it thinks once more, as R1 does, and answers WEATHER."""
-    return serve_script(f"I ask the tool.</think>{tool_call('get_weather', CITY)}", f"The tool knows.</think>{WEATHER}{EOS}")
+    """A model that calls get_weather(CITY). After the tool's output it thinks once more, as R1 does, and answers WEATHER.
+
+    A script has one text after </think>, so the call itself ends the first thought.
+    """
+    return serve_script(f"I ask the tool.{tool_call('get_weather', CITY)}", f"The tool knows.</think>{WEATHER}{EOS}")
 
 
 @pytest.fixture(scope="session")
