@@ -23,8 +23,8 @@ std::variant<Json, ApiError> ParseBody(std::string_view body);
 
 // The fields of a body that no table has.
 struct UnknownFields {
-  bool ignore = false;  // false: they are errors
-  int64_t ignored = 0;  // number of those that were ignored
+  bool ignore = false;  // false: an unknown field is an error
+  int64_t ignored = 0;  // number of unknown fields that the parser has ignored
 };
 
 class JsonFields {

@@ -23,7 +23,7 @@ struct TextOptions {
   std::vector<std::string> stop;
   bool stop_in_reasoning = false;     // looked for in the reasoning, too
   bool include_stop = false;          // the stop string, or the text of the stop token, stays in the text
-  int32_t min_tokens = 0;             // stop strings are looked for in the text after so many tokens
+  int32_t min_tokens = 0;             // the text of the first min_tokens tokens is not searched for stop strings
   bool show_special = false;          // special tokens are part of the text
   std::optional<ReplyFormat> format;  // present: the reply to a chat. Absent: all text is content
   ReasoningStart reasoning = ReasoningStart::kNone;

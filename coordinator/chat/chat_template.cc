@@ -61,7 +61,7 @@ std::vector<ByteRange> TemplateRanges(const jinja::Text& text) {
   return ranges;
 }
 
-// The variables, with those that switch reasoning on, unless they are set.
+// Sets the variables `thinking` and `enable_thinking` to true, unless the request has set them.
 std::string WithThinking(const std::string& template_kwargs) {
   auto variables = nlohmann::ordered_json::parse(template_kwargs, nullptr, /*allow_exceptions=*/false);
   if (!variables.is_object()) return template_kwargs;

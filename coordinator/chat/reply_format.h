@@ -36,7 +36,7 @@ struct ReplyFormat {
   std::optional<TokenId> think_begin, think_end;
 
   ToolCallForm tool_calls = ToolCallForm::kNone;
-  // Present are those that the form names above.
+  // The markers of the form. A marker is absent if ToolCallForm shows the form without this marker.
   std::optional<TokenId> tool_calls_begin, tool_calls_end, tool_call_begin, tool_call_end, tool_sep;
 };
 

@@ -37,7 +37,7 @@ struct Sequence {
   int32_t size() const { return static_cast<int32_t>(tokens.size()); }
   int32_t remaining() const { return size() - num_computed; }
   int32_t output_size() const { return size() - prompt_size; }
-  // The next token is one of those that are no stop token.
+  // The answer has fewer tokens than min_tokens: the next token must not be a stop token.
   bool below_min_tokens() const { return output_size() < request.min_tokens; }
   bool decoding() const { return output_size() > 0 && remaining() == 1; }
   bool prompt_logprobs_due() const {

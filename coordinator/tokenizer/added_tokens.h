@@ -34,8 +34,8 @@ class AddedTokenMatcher {
   void Add(std::string_view content, TokenId id, bool control);
 
   // Appends the spans of `text` in order. A control token is found if its bytes lie in one of the `control`
-  // ranges, which are in order and do not meet. Elsewhere the token stays ordinary text, and tokens that overlap
-  // it are not found, but for those that begin in the next range.
+  // ranges, which are in order and do not meet. Elsewhere the control token stays ordinary text. Another
+  // token that overlaps this text is found only if the other token begins in the next range.
   void Split(std::string_view text, std::span<const ByteRange> control, std::vector<TextSpan>* spans) const;
 
   bool has_control() const { return has_control_; }  // a control token was added

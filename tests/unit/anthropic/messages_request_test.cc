@@ -1,4 +1,4 @@
-// Bodies of /v1/messages: the prompt that they make, and those that must be refused.
+// Bodies of /v1/messages: the prompt that a body makes, and the errors of bodies that the server refuses.
 #include "coordinator/api/anthropic/messages_request.h"
 
 #include <string>
