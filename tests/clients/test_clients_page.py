@@ -29,3 +29,7 @@ def test_versions():
     for name, version, *_ in rows:
         assert set(re.split(r", ", version)) <= pins.get(name, set()), f"docs/API.md names {name} {version}"
 
+
+def test_every_client_has_a_row():
+    tested = {name for file in ROOT.glob("tests/clients/*/requirements.txt") for name, _ in PIN.findall(file.read_text())}
+    assert tested - {"torch", "autogen-ext"} <= {row[0] for row in table_rows()}

@@ -72,6 +72,14 @@ def test_run_tools_in_a_stream(weather):
     assert [(event.name, event.arguments) for event in done] == [("get_weather", '{"city": "Paris"}')]
 
 
+def test_chat_logprobs(answers, client):
+    answer = client.chat.completions.create(model=MODEL, messages=QUESTION, logprobs=True, top_logprobs=2)
+    choice = answer.choices[0]
+    joined = b"".join(bytes(entry.bytes) for entry in choice.logprobs.content)
+    assert joined.decode() == choice.message.content
+    assert all(entry.logprob == pytest.approx(0, abs=1e-6) for entry in choice.logprobs.content)
+
+
 def test_completion_of_the_alphabet(client):
     answer = client.completions.create(model=MODEL, prompt="abc", max_tokens=5)
     assert answer.choices[0].text == "defgh" and answer.choices[0].finish_reason == "length"

@@ -1,6 +1,7 @@
 """litellm: as a library, and as a proxy between the openai and anthropic clients and the server."""
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from scripted_servers import ANSWER, CITY, MODEL, REASONING, free_port
 
-KEY = "sk-1234"  # the proxy refuses to start without a key
+KEY = "sk-" + secrets.token_hex(16)  # the proxy refuses to start without a key of its own
 QUESTION = [{"role": "user", "content": "What is 12 + 30?"}]
 TOOL = {"type": "function", "function": {
     "name": "get_weather", "description": "The weather in a city",
