@@ -18,6 +18,7 @@
 #include "coordinator/access/key_ring.h"
 #include "coordinator/api/cors.h"
 #include "coordinator/api/endpoints.h"
+#include "coordinator/api/responses/response_store.h"
 #include "coordinator/api/served_model.h"
 #include "coordinator/cluster.h"
 #include "model/config/model_config.h"
@@ -129,7 +130,12 @@ absl::Status Serve(const Settings& options, const sigset_t& signals) {
         "--chat-template with its text in a file uses it as it is",
         model->chat_template->origin());
   }
-  ApiContext context(std::move(model), &clock);
+  auto responses = std::make_shared<ResponseStore>(
+      ResponseStoreLimits{.responses = static_cast<size_t>(options.stored_responses),
+                          .bytes = static_cast<size_t>(options.stored_responses_bytes),
+                          .age = absl::Hours(options.stored_responses_hours)},
+      &clock);
+  ApiContext context(std::move(model), std::move(responses), &clock);
   std::unique_ptr<KeyRing> keys;
   if (!options.api_keys.empty()) {
     DR_ASSIGN_OR_RETURN(keys, KeyRing::Open(options.api_keys));

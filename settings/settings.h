@@ -46,6 +46,9 @@ struct Settings {
   std::string cors_origins;
   std::string api_keys;
   std::string metrics_key = "required";
+  int32_t stored_responses = 1024;
+  int64_t stored_responses_bytes = int64_t{256} << 20;
+  int32_t stored_responses_hours = 720;
   std::string served_model_name;
   std::string chat_template;
   bool generation_config = true;

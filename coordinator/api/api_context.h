@@ -17,11 +17,15 @@
 
 namespace deeprack::coordinator {
 
+class ResponseStore;  // coordinator/api/responses/response_store.h
+
 class ApiContext {
  public:
   // `clock` outlives this. Until SetLoop, requests that generate are refused. `event_limits` is for tests.
-  ApiContext(std::shared_ptr<ServedModel> model, Clock* clock, EventQueueLimits event_limits = {})
+  ApiContext(std::shared_ptr<ServedModel> model, std::shared_ptr<ResponseStore> responses, Clock* clock,
+             EventQueueLimits event_limits = {})
       : model_(std::move(model)),
+        responses_(std::move(responses)),
         metrics_(model_->name),
         clock_(clock),
         event_limits_(event_limits),
@@ -32,6 +36,7 @@ class ApiContext {
   void LimitContext(int32_t positions) {
     model_->max_context = std::min(model_->max_context.load(), positions);
   }
+  ResponseStore& responses() { return *responses_; }
   Readiness& readiness() { return readiness_; }
   ServingMetrics& metrics() { return metrics_; }
   Clock& clock() { return *clock_; }
@@ -49,6 +54,7 @@ class ApiContext {
 
  private:
   std::shared_ptr<ServedModel> model_;
+  std::shared_ptr<ResponseStore> responses_;
   Readiness readiness_;
   ServingMetrics metrics_;
   Clock* clock_;

@@ -37,6 +37,7 @@ std::function<void()> CountMessageTokens(ApiContext&, const ApiRequest&,
 std::function<void()> RenderChatPrompt(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 std::function<void()> RenderCompletionPrompts(ApiContext&, const ApiRequest&,
                                               const std::shared_ptr<HttpExchange>&);
+std::function<void()> Responses(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 std::function<void()> Tokenize(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 std::function<void()> Detokenize(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 
@@ -44,6 +45,10 @@ std::function<void()> Detokenize(ApiContext&, const ApiRequest&, const std::shar
 using DirectEndpoint = void (*)(ApiContext& context, const ApiRequest& request,
                                 const std::shared_ptr<HttpExchange>& exchange);
 
+void RetrieveResponse(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+void DeleteResponse(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+void ResponseInputItems(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+void CancelResponse(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 void Models(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 void Health(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 void Ready(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);

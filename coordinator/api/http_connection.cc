@@ -158,6 +158,8 @@ class Connection {
     keep_alive_ = head.keep_alive() && shared_.options.idle_timeout > absl::ZeroDuration();
     request_.method = std::string(head.method_string());
     request_.path = PathOfTarget({head.target().data(), head.target().size()});
+    const size_t query = head.target().find('?');
+    if (query != head.target().npos) request_.query = std::string(head.target().substr(query + 1));
     for (const auto& field : head) {
       request_.headers.emplace_back(absl::AsciiStrToLower(std::string(field.name_string())), field.value());
     }

@@ -27,6 +27,7 @@ struct HttpRequest {
   std::string id;  // the client's x-request-id, or one that the server has made; in the answer and in the log
   std::string method;  // "GET"
   std::string path;    // as the client wrote it, without the query; "" for OPTIONS *
+  std::string query;   // after the "?", as the client wrote it
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   std::string body;
 

@@ -183,6 +183,7 @@ void JsonFields::RefuseUnsupported(const FieldTable* table) {
   if (table == nullptr) return;
   for (const RequestField& field : table->fields) {
     if (field.use != FieldUse::kRefused) continue;
+    if (kind_.Find(field.name) != &field) continue;  // the own table stands over the shared one
     const Json* value = Any(field.name);
     if (value == nullptr || Allows(field, *value)) continue;
     const std::string path = Path(field.name);

@@ -1,6 +1,7 @@
 #include "coordinator/api/request_path.h"
 
 #include <span>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
@@ -65,6 +66,15 @@ std::optional<std::string> MatchPath(absl::string_view pattern, const std::vecto
   if (std::optional<std::string> id = MatchSegments(wanted, segments)) return id;
   if (wanted.empty() || wanted.front() != "v1") return std::nullopt;
   return MatchSegments(std::span(wanted).subspan(1), segments);
+}
+
+std::optional<std::string> QueryValue(absl::string_view query, absl::string_view name) {
+  for (const absl::string_view parameter : absl::StrSplit(query, '&')) {
+    const std::pair<absl::string_view, absl::string_view> parts =
+        absl::StrSplit(parameter, absl::MaxSplits('=', 1));
+    if (parts.first == name) return DecodePercent(parts.second);
+  }
+  return std::nullopt;
 }
 
 }  // namespace deeprack::coordinator

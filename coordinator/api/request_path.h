@@ -20,4 +20,8 @@ std::optional<std::vector<std::string>> PathSegments(absl::string_view path);
 // Nullopt: the path is another one.
 std::optional<std::string> MatchPath(absl::string_view pattern, const std::vector<std::string>& segments);
 
+// The value of the first parameter `name` of a query ("limit=2&after=a"), with its escapes decoded. Nullopt:
+// the query has no such parameter, or its escapes are malformed.
+std::optional<std::string> QueryValue(absl::string_view query, absl::string_view name);
+
 }  // namespace deeprack::coordinator

@@ -21,6 +21,7 @@
 #include "base/check.h"
 #include "coordinator/api/endpoints.h"
 #include "coordinator/api/http_connection.h"
+#include "coordinator/api/responses/response_store.h"
 #include "nlohmann/json.hpp"
 #include "spdlog/spdlog.h"
 #include "tests/unit/api/byte_model.h"
@@ -33,7 +34,8 @@ namespace http = boost::beast::http;
 
 HttpShared& Shared() {
   static SystemClock* const clock = new SystemClock();
-  static ApiContext* const context = new ApiContext(MakeByteModel(), clock);
+  static ApiContext* const context = 
+      new ApiContext(MakeByteModel(), std::make_shared<ResponseStore>(ResponseStoreLimits{}, clock), clock);
   static HttpShared* const shared = [] {
     spdlog::set_level(spdlog::level::off);
     auto* made = new HttpShared();

@@ -31,9 +31,10 @@ ALLOWED_INSIDE = {
     "kernels/packing": {"kernels/api", "kernels/cpu"},
     "kernels/reference": {"kernels/api"},
     # HTTP -> text -> scheduler -> dispatch; membership decides nothing about requests.
-    "coordinator": {"coordinator/*"},
+    "coordinator": {"coordinator/*", "coordinator/api/responses"},
     "coordinator/api": {"coordinator/access", "coordinator/chat", "coordinator/dispatch", "coordinator/request", "coordinator/tokenizer"},
     "coordinator/api/anthropic": {"coordinator/api", "coordinator/chat"},
+    "coordinator/api/responses": {"coordinator/api", "coordinator/chat"},
     "coordinator/chat": {"coordinator/chat/jinja", "coordinator/tokenizer"},
     "coordinator/chat/jinja": {"coordinator/tokenizer"},
     "coordinator/dispatch": {"coordinator/request", "coordinator/scheduler"},

@@ -14,6 +14,7 @@
 #include "coordinator/api/anthropic/message_fields.h"
 #include "coordinator/api/json_fields.h"
 #include "coordinator/api/request_fields.h"
+#include "coordinator/api/responses/responses_fields.h"
 #include "coordinator/api/served_model.h"
 #include "gtest/gtest.h"
 #include "tests/source_tree.h"
@@ -45,7 +46,7 @@ std::string WithTable(const std::string& page, const FieldTable& table) {
 // The tables of every API.
 std::vector<const FieldTable*> EveryTable() {
   std::vector<const FieldTable*> all;
-  for (const auto& tables : {AllFieldTables(), anthropic::MessageFieldTables()}) {
+  for (const auto& tables : {AllFieldTables(), anthropic::MessageFieldTables(), ResponsesFieldTables()}) {
     all.insert(all.end(), tables.begin(), tables.end());
   }
   return all;

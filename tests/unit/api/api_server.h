@@ -10,6 +10,7 @@
 #include "coordinator/api/api_context.h"
 #include "coordinator/api/endpoints.h"
 #include "coordinator/api/http_server.h"
+#include "coordinator/api/responses/response_store.h"
 #include "tests/unit/api/byte_model.h"
 #include "tests/unit/api/http_client.h"
 #include "tests/unit/api/scripted_executor.h"
@@ -28,13 +29,16 @@ struct ApiServerOptions {
   HttpOptions http;
   RouterOptions routing;
   EventQueueLimits events;
+  ResponseStoreLimits responses;
   std::function<HttpHandler(HttpHandler)> around;  // wraps the handler that is served
 };
 
 class ApiServer {
  public:
   explicit ApiServer(ApiServerOptions options = {})
-      : context_(ModelOf(options), &clock_, options.events), executor_(ByteTokenizer().Ids(options.script)) {
+      : context_(ModelOf(options), std::make_shared<ResponseStore>(options.responses, &clock_), &clock_,
+                 options.events),
+        executor_(ByteTokenizer().Ids(options.script)) {
     limits_ = {.max_sequences = options.max_sequences,
                .max_waiting = options.max_waiting,
                .max_context = options.max_context,

@@ -1,0 +1,86 @@
+// POST /v1/responses
+#include <exception>
+#include <utility>
+
+#include "coordinator/api/answer_json.h"
+#include "coordinator/api/endpoints.h"
+#include "coordinator/api/generation.h"
+#include "coordinator/api/responses/responses_answer.h"
+#include "coordinator/api/responses/responses_request.h"
+#include "spdlog/spdlog.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+using Parsed = std::variant<ResponsesRequest, ApiError>;
+
+void Answer(ApiContext& context, ResponsesRequest request, const std::shared_ptr<HttpExchange>& exchange) {
+  GenerationRequest generation = std::move(request.generation);
+  request.generation = {.caller = generation.caller, .model = generation.model};
+  const bool stream = generation.stream;
+  ResponseStream answer;
+  if (stream) {
+    answer = MakeResponseStream(&context, std::move(request), exchange);
+  } else {
+    answer.answer = MakeWholeResponse(&context, std::move(request), exchange);
+  }
+  const std::optional<ApiError> error =
+      Generation::Start(&context, std::move(generation), exchange, std::move(answer.answer));
+  if (error) return RespondError(*exchange, *error);
+  if (!stream) return;
+  exchange->StartStream();
+  exchange->Send(std::move(answer.opening));
+}
+
+void AnswerParsed(ApiContext& context, Parsed& parsed, const std::shared_ptr<HttpExchange>& exchange) {
+  if (const ApiError* error = std::get_if<ApiError>(&parsed)) return RespondError(*exchange, *error);
+  Answer(context, std::move(std::get<ResponsesRequest>(parsed)), exchange);
+}
+
+void Render(const ServedModel& model, Parsed& parsed) {
+  auto* request = std::get_if<ResponsesRequest>(&parsed);
+  if (request == nullptr) return;
+  if (std::optional<ApiError> error = MakePrompt(model, *request)) parsed = *std::move(error);
+}
+
+}  // namespace
+
+std::function<void()> Responses(ApiContext& context, const ApiRequest& request,
+                                const std::shared_ptr<HttpExchange>& exchange) {
+  const ResponsesContext reading = {
+      .model = context.model(),
+      .store = context.responses(),
+      .owner = request.caller.key,
+      .make_id = [&context](const std::string& prefix) { return MakeId(prefix, context); }};
+  auto parsed = std::make_shared<Parsed>(ReadResponsesRequest(request.body(), reading));
+  size_t stored_bytes = 0;
+  if (auto* read = std::get_if<ResponsesRequest>(parsed.get())) {
+    read->generation.caller = request.caller;
+    stored_bytes = ConversationBytes(read->conversation);
+  }
+  // A short body may continue a long conversation. Its prompt is made aside, as that of a large body is.
+  if (request.body().size() > kMaxInlineBodyBytes || stored_bytes <= kMaxInlineBodyBytes) {
+    Render(context.model(), *parsed);
+    return [&context, exchange, parsed] { AnswerParsed(context, *parsed, exchange); };
+  }
+  return [&context, exchange, parsed, stored_bytes] {
+    const bool taken = exchange->RunAside(stored_bytes, [&context, exchange, parsed, stored_bytes] {
+      if (exchange->gone()) return;
+      try {
+        Render(context.model(), *parsed);
+      } catch (const std::exception& error) {  // out of memory, or a bug: it ends this request alone
+        spdlog::error("a conversation of {} bytes could not be read: {}", stored_bytes, error.what());
+        *parsed = FromStatus(absl::InternalError("the conversation could not be read"));
+      }
+      exchange->Post([&context, exchange, parsed] {
+        if (!exchange->gone()) AnswerParsed(context, *parsed, exchange);
+      });
+    });
+    if (taken) return;
+    context.metrics().ObserveDropped(DropReason::kBodiesFull);
+    RespondError(*exchange, FromStatus(absl::ResourceExhaustedError(
+                                "too many long conversations are waiting to be read; try again later")));
+  };
+}
+
+}  // namespace deeprack::coordinator
