@@ -200,10 +200,14 @@ class Connection {
       exchange->Close(complete);
       --shared_.answering;
     }
-    spdlog::info("{} {} {} {} ms{} request {}", request_.method,
-                 absl::CHexEscape(request_.path.substr(0, 256)), status_,
-                 absl::ToInt64Milliseconds(absl::Now() - begin), complete ? "" : " cut", request_.id);
-    co_return complete&& keep_alive_;
+    // Probes and scrapers ask every second.
+    const auto level =
+        request_.method == "GET" || request_.method == "HEAD" ? spdlog::level::debug : spdlog::level::info;
+    spdlog::log(level, "{} {} {} {} ms{} request {}", request_.method,
+                absl::CHexEscape(request_.path.substr(0, 256)), status_,
+                absl::ToInt64Milliseconds(absl::Now() - begin), complete ? "" : " cut", request_.id);
+    const bool next = complete && keep_alive_;
+    co_return next;
   }
 
   // Returns when the client has closed its side. Closes the socket then, which ends a write under way.
