@@ -10,6 +10,7 @@
 
 #include "absl/time/clock.h"
 #include "coordinator/api/api_context.h"
+#include "coordinator/api/responses/response_store.h"
 #include "coordinator/cluster.h"
 #include "coordinator/dispatch/load_model.h"
 #include "coordinator/dispatch/rank_step_executor.h"
@@ -285,7 +286,9 @@ class ConcurrentRecovery : public testing::Test {
     model->name = "fake";
     model->vocab_size = kVocabulary;
     model->max_context = 4000;
-    context_ = std::make_unique<coordinator::ApiContext>(std::move(model), &clock_);
+    auto responses =
+        std::make_shared<coordinator::ResponseStore>(coordinator::ResponseStoreLimits{.responses = 0}, &clock_);
+    context_ = std::make_unique<coordinator::ApiContext>(std::move(model), std::move(responses), &clock_);
     options_.cluster_address = "";
     options_.model = "none";
     options_.tp = 2;
