@@ -144,8 +144,9 @@ absl::Status Serve(const Settings& options, const sigset_t& signals) {
   const RouterOptions routing = {.max_body_bytes = http.max_body_bytes,
                                  .keys = keys.get(),
                                  .metrics_need_key = options.metrics_key == "required"};
-  DR_ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> server,
-                      HttpServer::Start(http, MakeRouter(&context, routing), HttpErrorBody));
+  DR_ASSIGN_OR_RETURN(
+      std::unique_ptr<HttpServer> server,
+      HttpServer::Start(http, MakeRouter(&context, routing), HttpErrorBody, MakeKeyGate(&context, routing)));
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Cluster> cluster, Cluster::Start(options, &context, &clock));
   std::printf("{\"http\": %d, \"cluster\": %d}\n", server->port(), cluster->port());
   std::fflush(stdout);

@@ -1,6 +1,7 @@
 #include "base/keys/key_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
@@ -154,6 +156,23 @@ absl::StatusOr<KeyFile> ReadKeyFile(const std::string& path) {
   absl::StatusOr<KeyFile> keys = ParseKeyFile(text);
   if (!keys.ok()) return absl::InvalidArgumentError(absl::StrCat(path, ": ", keys.status().message()));
   return keys;
+}
+
+absl::StatusOr<KeyFileLock> KeyFileLock::Take(const std::string& path) {
+  const std::string name = path + ".lock";
+  const int fd = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return SystemError(name, errno);
+  KeyFileLock lock(fd);
+  while (flock(fd, LOCK_EX) != 0) {
+    if (errno != EINTR) return SystemError(name, errno);
+  }
+  return lock;
+}
+
+KeyFileLock::KeyFileLock(KeyFileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+KeyFileLock::~KeyFileLock() {
+  if (fd_ >= 0) close(fd_);
 }
 
 absl::Status WriteKeyFile(const std::string& path, const KeyFile& file) {

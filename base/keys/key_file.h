@@ -32,6 +32,23 @@ std::string KeyFileText(const KeyFile& file);
 // The message begins with the path.
 absl::StatusOr<KeyFile> ReadKeyFile(const std::string& path);
 
+// Keeps other processes and threads from changing a file of keys, until its end: hold one from the read to
+// the write. The lock is on the file PATH.lock, which stays.
+class KeyFileLock {
+ public:
+  // Waits until no other lock of this path is held. Errors: NotFound (no such folder), PermissionDenied,
+  // Unavailable.
+  static absl::StatusOr<KeyFileLock> Take(const std::string& path);
+
+  KeyFileLock(KeyFileLock&& other) noexcept;
+  KeyFileLock& operator=(KeyFileLock&&) = delete;
+  ~KeyFileLock();
+
+ private:
+  explicit KeyFileLock(int fd) : fd_(fd) {}
+  int fd_;  // -1: moved from
+};
+
 // Replaces the file in one step, so that a reader sees the old keys or the new ones. Only the owner may read
 // the file (mode 0600). Errors: PermissionDenied, Unavailable.
 absl::Status WriteKeyFile(const std::string& path, const KeyFile& file);

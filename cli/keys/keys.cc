@@ -53,6 +53,7 @@ absl::Status AddKey(const std::string& file, const std::string& name, absl::Time
     return absl::InvalidArgumentError(
         absl::StrCat("'", name, "' is no name of a key: 1 to 64 letters, digits, '.', '-' and '_'"));
   }
+  DR_ASSIGN_OR_RETURN(const KeyFileLock lock, KeyFileLock::Take(file));
   absl::StatusOr<KeyFile> keys = ReadKeyFile(file);
   if (absl::IsNotFound(keys.status())) keys = KeyFile{.salt = MakeKeySalt()};
   DR_RETURN_IF_ERROR(keys.status());
@@ -80,6 +81,7 @@ absl::Status ListKeys(const std::string& file, absl::Time now) {
 }
 
 absl::Status RemoveKey(const std::string& file, const std::string& name) {
+  DR_ASSIGN_OR_RETURN(const KeyFileLock lock, KeyFileLock::Take(file));
   DR_ASSIGN_OR_RETURN(KeyFile keys, ReadKeyFile(file));
   const auto removed =
       std::remove_if(keys.keys.begin(), keys.keys.end(), [&](const ApiKey& key) { return key.name == name; });

@@ -142,8 +142,8 @@ std::string MakeId(const std::string& prefix, ApiContext& context) {
   return absl::StrFormat("%s%016x%08x", prefix, context.Random(), static_cast<uint32_t>(context.Random()));
 }
 
-HttpResponse ErrorResponse(const ApiError& error, ErrorShape shape) {
-  HttpResponse response{.status = error.status, .body = error.ToJson(shape)};
+HttpResponse ErrorResponse(const ApiError& error, ErrorShape shape, absl::string_view request_id) {
+  HttpResponse response{.status = error.status, .body = error.ToJson(shape, request_id)};
   if (error.retry_after_seconds > 0) {
     response.headers.emplace_back("Retry-After", std::to_string(error.retry_after_seconds));
   }
@@ -153,7 +153,7 @@ HttpResponse ErrorResponse(const ApiError& error, ErrorShape shape) {
 HttpResponse JsonResponse(const Json& json, int status) { return {.status = status, .body = Dump(json)}; }
 
 void RespondError(HttpExchange& exchange, const ApiError& error, ErrorShape shape) {
-  exchange.Respond(ErrorResponse(error, shape));
+  exchange.Respond(ErrorResponse(error, shape, exchange.request_id()));
 }
 
 void SendUsage(HttpExchange& exchange, Json head, const Usage& usage) {

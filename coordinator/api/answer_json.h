@@ -84,7 +84,8 @@ std::string MakeId(const std::string& prefix, ApiContext& context);
 
 // A whole answer of JSON, and the answer to a request that failed.
 HttpResponse JsonResponse(const Json& json, int status = 200);
-HttpResponse ErrorResponse(const ApiError& error, ErrorShape shape = ErrorShape::kOpenAi);
+HttpResponse ErrorResponse(const ApiError& error, ErrorShape shape = ErrorShape::kOpenAi,
+                           absl::string_view request_id = {});
 
 void RespondError(HttpExchange& exchange, const ApiError& error, ErrorShape shape = ErrorShape::kOpenAi);
 void RespondJson(HttpExchange& exchange, const Json& json, int status = 200);

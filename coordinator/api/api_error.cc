@@ -31,10 +31,11 @@ const char* AnthropicType(int status) {
 
 }  // namespace
 
-std::string ApiError::ToJson(ErrorShape shape) const {
+std::string ApiError::ToJson(ErrorShape shape, absl::string_view request_id) const {
   Json body;
   if (shape == ErrorShape::kAnthropic) {
     body = {{"type", "error"}, {"error", {{"type", AnthropicType(status)}, {"message", message}}}};
+    if (!request_id.empty()) body["request_id"] = std::string(request_id);
   } else {
     Json error = {{"message", message}, {"type", type}, {"param", nullptr}, {"code", code}};
     if (!param.empty()) error["param"] = param;

@@ -5,13 +5,15 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 
 namespace deeprack::coordinator {
 
 // Whose error object an answer has.
 enum class ErrorShape : uint8_t {
-  kOpenAi,     // {"error": {"message", "type", "param", "code"}}
-  kAnthropic,  // {"type": "error", "error": {"type", "message"}}; the type follows from the status
+  kOpenAi,  // {"error": {"message", "type", "param", "code"}}
+  // {"type": "error", "error": {"type", "message"}, "request_id"}; the type follows from the status
+  kAnthropic,
 };
 
 struct ApiError {
@@ -22,7 +24,8 @@ struct ApiError {
   std::string param;            // the field's path; empty: null
   int retry_after_seconds = 0;  // > 0: a Retry-After header
 
-  std::string ToJson(ErrorShape shape = ErrorShape::kOpenAi) const;
+  // `request_id`: the id of the request that failed, for shapes that have it; empty: left out.
+  std::string ToJson(ErrorShape shape = ErrorShape::kOpenAi, absl::string_view request_id = {}) const;
 };
 
 // 400: a field has the right type and a value out of range.

@@ -339,7 +339,7 @@ std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body
   ReadResponseFormat(fields);
   ReadLogprobs(fields, model, request);
   const std::optional<int64_t> max_tokens = ReadChatMaxTokens(fields);
-  request.one_tool_call = !fields.Bool("parallel_tool_calls", true);
+  request.text.one_tool_call = !fields.Bool("parallel_tool_calls", true);
   fields.RefuseOthers();
   request.ignored_fields = unknown.ignored;
   if (error) return *std::move(error);

@@ -40,7 +40,7 @@ std::vector<std::pair<std::string, std::string>> CorsHeaders(const std::vector<s
   // The answer depends on the origin even where the origin is refused: caches must know.
   if (!IsAllowed(origins, origin)) return {{"Vary", "Origin"}};
   return {{"Access-Control-Allow-Origin", origin},
-          {"Access-Control-Expose-Headers", "x-request-id, retry-after"},
+          {"Access-Control-Expose-Headers", "x-request-id, request-id, retry-after"},
           {"Vary", "Origin"}};
 }
 

@@ -72,6 +72,10 @@ struct RouterOptions {
 // drains. `context` outlives the handler.
 HttpHandler MakeRouter(ApiContext* context, RouterOptions options = {});
 
+// Refuses a request without a valid key where its path needs one, with the router's 401. `context` outlives
+// the gate.
+HttpGate MakeKeyGate(ApiContext* context, RouterOptions options);
+
 // The body of an answer to a request that does not reach the handler.
 std::string HttpErrorBody(const HttpRefusal& refusal);
 

@@ -134,7 +134,7 @@ void Generation::OnEvent(int32_t index, const TokenEvent& event) {
   std::string finish_reason;
   if (choice.text.stopped() || event.finish != FinishReason::kNone) {
     choice.text.Finish();
-    // A stop string may complete in text that was held back to the end.
+    // A stop string, or the one tool call, may complete in text that was held back to the end.
     const bool stop = choice.text.stopped() || event.finish == FinishReason::kStop;
     finish_reason = !stop ? "length" : choice.text.last_call_whole() ? "tool_calls" : "stop";
     if (event.finish == FinishReason::kNone) loop_->Cancel(choice.sequence);
@@ -178,9 +178,6 @@ void Generation::Tell(Choice& choice, int32_t index, const TokenEvent& event,
     if (i + 1 == deltas.size() && !finish_reason.empty()) {
       update.finish_reason = finish_reason;
       update.stop_string = choice.text.stop_string();
-    }
-    if (request_.one_tool_call) {
-      std::erase_if(update.text.tool_calls, [](const ToolCallDelta& call) { return call.call > 0; });
     }
     if (request_.continuous_usage) update.usage = CountUsage();
     listener_->OnUpdate(update);

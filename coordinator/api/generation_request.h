@@ -24,7 +24,6 @@ struct GenerationRequest {
   bool include_usage = false;
   bool continuous_usage = false;  // streams: each chunk has the usage so far
   bool return_token_ids = false;
-  bool one_tool_call = false;  // of several tool calls, only the first is part of the answer
   int64_t ignored_fields = 0;  // unknown fields that the server was told to ignore
   bool tokens_as_ids = false;  // log-probabilities name tokens as "token_id:7"
 

@@ -73,8 +73,8 @@ class Connection {
   net::awaitable<void> Refuse(int status, std::string message) {
     HttpResponse response;
     response.status = status;
-    response.body =
-        shared_.error_body({.status = status, .message = std::move(message), .path = request_.path});
+    response.body = shared_.error_body(
+        {.status = status, .message = std::move(message), .path = request_.path, .id = request_.id});
     keep_alive_ = false;
     co_await Write(std::move(response));
   }
@@ -104,11 +104,21 @@ class Connection {
     parser.header_limit(shared_.options.max_header_bytes);
     parser.body_limit(shared_.options.max_body_bytes);
     auto [header_error, header_bytes] = co_await http::async_read_header(stream_, buffer_, parser, kNoThrow);
+    if (header_error == http::error::body_limit)
+      TakeHead(parser.get());  // a whole head, with a length too large
     if (header_error) co_return co_await AnswerReadError(header_error);
     TakeHead(parser.get());
     if (const std::optional<std::string> fault = FaultOfHead(raw, parser.get())) {
       co_await Refuse(400, absl::StrCat("not an HTTP request: ", *fault));
       co_return false;
+    }
+    if (!parser.is_done() && shared_.gate) {
+      if (std::optional<HttpResponse> refused = shared_.gate(request_)) {
+        keep_alive_ = false;
+        const absl::Time begin = absl::Now();
+        Log(begin, co_await Write(*std::move(refused)));
+        co_return false;
+      }
     }
 
     stream_.expires_after(Chrono(shared_.options.body_timeout));
@@ -189,7 +199,7 @@ class Connection {
     if (std::optional<HttpResponse> preflight = AnswerPreflight(shared_.options.cors_origins, request_)) {
       complete = co_await Write(*std::move(preflight));
     } else {
-      auto exchange = std::make_shared<ConnectionExchange>(&stream_, shared_);
+      auto exchange = std::make_shared<ConnectionExchange>(&stream_, shared_, request_.id);
       ++shared_.answering;
       std::string body = std::exchange(request_.body, "");
       HttpRequest request = request_;
@@ -200,14 +210,19 @@ class Connection {
       exchange->Close(complete);
       --shared_.answering;
     }
+    Log(begin, complete);
+    const bool next = complete && keep_alive_;
+    co_return next;
+  }
+
+  // `complete`: the client has the whole answer.
+  void Log(absl::Time begin, bool complete) const {
     // Probes and scrapers ask every second.
     const auto level =
         request_.method == "GET" || request_.method == "HEAD" ? spdlog::level::debug : spdlog::level::info;
     spdlog::log(level, "{} {} {} {} ms{} request {}", request_.method,
                 absl::CHexEscape(request_.path.substr(0, 256)), status_,
                 absl::ToInt64Milliseconds(absl::Now() - begin), complete ? "" : " cut", request_.id);
-    const bool next = complete && keep_alive_;
-    co_return next;
   }
 
   // Returns when the client has closed its side. Closes the socket then, which ends a write under way.
@@ -285,6 +300,7 @@ class Connection {
     head.set(http::field::date,
              absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", absl::Now(), absl::UTCTimeZone()));
     head.set("x-request-id", request_.id);
+    head.set("request-id", request_.id);  // Anthropic's name
     for (const auto& [name, value] : cors_) head.set(name, value);
     status_ = head.result_int();
   }

@@ -20,6 +20,7 @@ struct HttpShared {
   HttpOptions options;
   HttpHandler handler;
   HttpErrorWriter error_body;
+  HttpGate gate;  // may be empty
   std::unique_ptr<WorkPool> work;
   std::atomic<int> connections{0};
   std::atomic<int> answering{0};      // requests that have arrived and are not answered to the last byte

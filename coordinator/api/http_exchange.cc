@@ -18,8 +18,10 @@ constexpr size_t kBytesPerWrite = 64 << 10;
 
 }  // namespace
 
-ConnectionExchange::ConnectionExchange(boost::beast::tcp_stream* stream, HttpShared& shared)
-    : stream_(stream),
+ConnectionExchange::ConnectionExchange(boost::beast::tcp_stream* stream, HttpShared& shared,
+                                       std::string request_id)
+    : request_id_(std::move(request_id)),
+      stream_(stream),
       executor_(stream->get_executor()),
       work_(shared.work.get()),
       queue_({.soft_bytes = shared.options.stream_queue_bytes,

@@ -18,8 +18,9 @@ namespace deeprack::coordinator {
 
 class ConnectionExchange final : public HttpExchange {
  public:
-  ConnectionExchange(boost::beast::tcp_stream* stream, HttpShared& shared);
+  ConnectionExchange(boost::beast::tcp_stream* stream, HttpShared& shared, std::string request_id);
 
+  absl::string_view request_id() const override { return request_id_; }
   void Respond(HttpResponse response) override;
   void StartStream() override;
   void Send(std::string bytes) override;
@@ -49,6 +50,7 @@ class ConnectionExchange final : public HttpExchange {
   bool closed() const { return closed_; }
 
  private:
+  const std::string request_id_;
   boost::beast::tcp_stream* stream_;  // not used once closed_
   boost::asio::any_io_executor executor_;
   WorkPool* work_;

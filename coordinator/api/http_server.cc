@@ -28,11 +28,12 @@ constexpr int kTurnedAwayAtOnce = 64;
 
 class Server final : public HttpServer {
  public:
-  Server(HttpOptions options, HttpHandler handler, HttpErrorWriter error_body)
+  Server(HttpOptions options, HttpHandler handler, HttpErrorWriter error_body, HttpGate gate)
       : io_(options.threads), acceptor_(net::make_strand(io_)) {
     shared_.options = std::move(options);
     shared_.handler = std::move(handler);
     shared_.error_body = std::move(error_body);
+    shared_.gate = std::move(gate);
     shared_.work = std::make_unique<WorkPool>(shared_.options.work_threads, shared_.options.work_queue_bytes);
   }
 
@@ -131,8 +132,9 @@ absl::string_view HttpRequest::Header(absl::string_view name) const {
 }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(HttpOptions options, HttpHandler handler,
-                                                              HttpErrorWriter error_body) {
-  auto server = std::make_unique<Server>(std::move(options), std::move(handler), std::move(error_body));
+                                                              HttpErrorWriter error_body, HttpGate gate) {
+  auto server = std::make_unique<Server>(std::move(options), std::move(handler), std::move(error_body),
+                                         std::move(gate));
   if (absl::Status status = server->Listen(); !status.ok()) return status;
   return server;
 }

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,6 +41,7 @@ struct HttpRefusal {
   int status = 400;
   std::string message;
   std::string path;  // empty: the request ended before its path
+  std::string id;    // HttpRequest::id
 };
 
 struct HttpResponse {
@@ -56,12 +58,15 @@ enum class Disconnect : uint8_t {
 };
 
 // The answer to one request. The connection owns the exchange together with the code that still answers; all
-// of them let go of the exchange before the server is destroyed. Post, RunAside and gone may be called from
-// any thread; all other methods only on the connection's executor: in the handler, or in a function given to
-// Post.
+// of them let go of the exchange before the server is destroyed. Post, RunAside, gone and request_id may be
+// called from any thread; all other methods only on the connection's executor: in the handler, or in a
+// function given to Post.
 class HttpExchange {
  public:
   virtual ~HttpExchange() = default;
+
+  // HttpRequest::id of the request that this answers. Never changes.
+  virtual absl::string_view request_id() const = 0;
 
   // The whole answer. Called once, and not after StartStream.
   virtual void Respond(HttpResponse response) = 0;
@@ -109,16 +114,21 @@ struct HttpOptions {
 };
 
 using HttpHandler = std::function<void(HttpRequest, std::shared_ptr<HttpExchange>)>;
+// Looks at a request whose body has not been read: request.body is empty. Returns the answer to a request
+// that must not go on. The server then reads no body, answers, and closes the connection. A request without
+// a body reaches the handler in any case. May be called from several threads at once.
+using HttpGate = std::function<std::optional<HttpResponse>(const HttpRequest& request)>;
 // Makes the body of the answer to a refused request.
 using HttpErrorWriter = std::function<std::string(const HttpRefusal&)>;
 
 class HttpServer {
  public:
   // Binds, and serves at once on threads of the server's own. `error_body` makes the body of an answer to a
-  // request that does not reach the handler (413, 431, 400, 503). Errors: AlreadyExists if the port is in
-  // use, InvalidArgument if the host is no address of this machine, Unavailable if it cannot be listened on.
+  // request that does not reach the handler (413, 431, 400, 503). Without a `gate`, every body is read.
+  // Errors: AlreadyExists if the port is in use, InvalidArgument if the host is no address of this machine,
+  // Unavailable if it cannot be listened on.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(HttpOptions options, HttpHandler handler,
-                                                           HttpErrorWriter error_body);
+                                                           HttpErrorWriter error_body, HttpGate gate = {});
 
   virtual ~HttpServer() = default;  // closes the connections that are still open
 

@@ -199,7 +199,7 @@ constexpr RequestField kChat[] = {
         R"(`{"type": "function", "function": {"name", ...}}`; the template describes them to the model)"),
     Honoured("tool_choice", "string", "`\"auto\"`", "`\"auto\"` or `\"none\"`", "any other value is refused"),
     Honoured("parallel_tool_calls", "boolean", "true", "",
-             "false: only the first tool call is part of the answer"),
+             "false: the answer ends after its first tool call"),
     Honoured("max_completion_tokens", "integer", "as `max_tokens`", "at least 1, or -1",
              "stands over `max_tokens`"),
     Honoured("top_logprobs", "integer", "0", "0 to `--max-logprobs` (20)", "needs `logprobs`"),

@@ -37,7 +37,7 @@ void RefuseMethod(const RouteMatch& match, const HttpRequest& request, HttpExcha
       ErrorResponse({.status = 405,
                      .code = "method_not_allowed",
                      .message = absl::StrCat(request.path, " takes ", allowed, ", not ", request.method)},
-                    match.errors);
+                    match.errors, request.id);
   response.headers.emplace_back("Allow", allowed);
   exchange.Respond(std::move(response));
 }
@@ -47,15 +47,21 @@ bool NeedsKey(const Route& route, const RouterOptions& options) {
   return route.key == KeyNeed::kAlways || (route.key == KeyNeed::kBySetting && options.metrics_need_key);
 }
 
-void RefuseCaller(absl::string_view key, ErrorShape errors, HttpExchange& exchange) {
+// The caller whose key the headers have. nullopt: no valid key.
+std::optional<Caller> CallerOf(const HttpRequest& request, const KeyRing& keys, absl::Time now) {
+  return keys.Find(KeyOfHeaders(request.Header("authorization"), request.Header("x-api-key")), now);
+}
+
+HttpResponse RefusalOfCaller(const HttpRequest& request, ErrorShape errors) {
+  const absl::string_view key = KeyOfHeaders(request.Header("authorization"), request.Header("x-api-key"));
   const char* message = key.empty()
                             ? "this server needs an API key; send it as \"Authorization: Bearer KEY\" or "
                               "\"x-api-key: KEY\""
                             : "the API key is not one of this server's keys, or it has expired";
   HttpResponse response =
-      ErrorResponse({.status = 401, .code = "invalid_api_key", .message = message}, errors);
+      ErrorResponse({.status = 401, .code = "invalid_api_key", .message = message}, errors, request.id);
   response.headers.emplace_back("WWW-Authenticate", "Bearer");
-  exchange.Respond(std::move(response));
+  return response;
 }
 
 // Decodes and reads the body. Returns what answers.
@@ -121,10 +127,8 @@ HttpHandler MakeRouter(ApiContext* context, RouterOptions options) {
     const Route& route = *match.route;
     ApiRequest found{.http = std::move(request), .id = std::move(match.id), .errors = match.errors};
     if (NeedsKey(route, options)) {
-      const absl::string_view key =
-          KeyOfHeaders(found.http.Header("authorization"), found.http.Header("x-api-key"));
-      std::optional<Caller> caller = options.keys->Find(key, context->clock().Now());
-      if (!caller) return RefuseCaller(key, found.errors, *exchange);
+      std::optional<Caller> caller = CallerOf(found.http, *options.keys, context->clock().Now());
+      if (!caller) return exchange->Respond(RefusalOfCaller(found.http, found.errors));
       found.caller = *std::move(caller);
     }
     if (route.generates && context->readiness().draining()) {
@@ -134,6 +138,17 @@ HttpHandler MakeRouter(ApiContext* context, RouterOptions options) {
     }
     if (route.direct != nullptr) return route.direct(*context, found, exchange);
     ReadAndAnswer(*context, route.read, options.max_body_bytes, std::move(found), exchange);
+  };
+}
+
+HttpGate MakeKeyGate(ApiContext* context, RouterOptions options) {
+  return [context, options](const HttpRequest& request) -> std::optional<HttpResponse> {
+    const std::optional<std::vector<std::string>> segments = PathSegments(request.path);
+    if (!segments) return std::nullopt;  // the router refuses the path
+    const RouteMatch match = FindRoute(request.method, *segments);
+    if (match.route == nullptr || !NeedsKey(*match.route, options)) return std::nullopt;
+    if (CallerOf(request, *options.keys, context->clock().Now())) return std::nullopt;
+    return RefusalOfCaller(request, match.errors);
   };
 }
 
@@ -154,7 +169,7 @@ std::string HttpErrorBody(const HttpRefusal& refusal) {
       error.code = "malformed_request";
   }
   const std::optional<std::vector<std::string>> segments = PathSegments(refusal.path);
-  return error.ToJson(segments ? FindRoute("POST", *segments).errors : ErrorShape::kOpenAi);
+  return error.ToJson(segments ? FindRoute("POST", *segments).errors : ErrorShape::kOpenAi, refusal.id);
 }
 
 }  // namespace deeprack::coordinator

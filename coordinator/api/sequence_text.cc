@@ -9,7 +9,8 @@ SequenceText::SequenceText(const Tokenizer* tokenizer, const TextOptions& option
     : tokenizer_(tokenizer),
       options_(options),
       detokenizer_(tokenizer, options.show_special),
-      parser_(options.format.value_or(ReplyFormat()), options.reasoning, options.parse_tool_calls),
+      parser_(options.format.value_or(ReplyFormat()), options.reasoning, options.parse_tool_calls,
+              options.one_tool_call),
       stop_(options.stop, options.include_stop) {
   if (!options.format || !options.format->think_end) return;
   think_end_ = tokenizer->TokenBytes(*options.format->think_end, /*show_special=*/true);
@@ -21,6 +22,8 @@ void SequenceText::Append(TokenId id, std::optional<model::PositionLogprobs> log
   if (parser_.IsMarker(id)) {
     TakeText(detokenizer_.Finish());  // the text held back belongs to the part that ends here
     if (stopped()) return;
+  }
+  if (parser_.IsMarker(id)) {  // the text held back may make the token plain text
     const std::string_view text = tokenizer_->TokenBytes(id, /*show_special=*/true);
     writer_.AddToken(text, std::move(logprobs));
     ReplyPieces pieces;
@@ -59,7 +62,7 @@ void SequenceText::TakeText(std::string_view text) {
 
 void SequenceText::Place(const ReplyPieces& pieces) {
   for (const ReplyPiece& piece : pieces) {
-    if (stopped()) return;
+    if (!stopped_by_.empty()) return;
     const bool searched = piece.place == ReplyPlace::kContent ||
                           (piece.place == ReplyPlace::kReasoning && options_.stop_in_reasoning);
     if (searched) {
@@ -73,6 +76,9 @@ void SequenceText::Place(const ReplyPieces& pieces) {
       writer_.Place(piece.place, piece.text, piece.shown);
     }
   }
+  if (!parser_.ended()) return;
+  PlaceHeld();
+  writer_.Cut();
 }
 
 void SequenceText::PlaceSearched(const ReplyPiece& piece) {

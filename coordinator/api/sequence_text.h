@@ -21,13 +21,14 @@ namespace deeprack::coordinator {
 struct TextOptions {
   // Looked for in the content. One that is the text of a tag or marker stops at that tag or marker.
   std::vector<std::string> stop;
-  bool stop_in_reasoning = false;     // looked for in the reasoning, too
-  bool include_stop = false;          // the stop string, or the text of the stop token, stays in the text
-  int32_t min_tokens = 0;             // the text of the first min_tokens tokens is not searched for stop strings
-  bool show_special = false;          // special tokens are part of the text
+  bool stop_in_reasoning = false;  // looked for in the reasoning, too
+  bool include_stop = false;       // the stop string, or the text of the stop token, stays in the text
+  int32_t min_tokens = 0;          // the text of the first min_tokens tokens is not searched for stop strings
+  bool show_special = false;       // special tokens are part of the text
   std::optional<ReplyFormat> format;  // present: the reply to a chat. Absent: all text is content
   ReasoningStart reasoning = ReasoningStart::kNone;
   bool parse_tool_calls = false;
+  bool one_tool_call = false;  // the text ends with its first tool call
 };
 
 class SequenceText {
@@ -35,8 +36,8 @@ class SequenceText {
   // `tokenizer` outlives this.
   SequenceText(const Tokenizer* tokenizer, const TextOptions& options);
 
-  // Takes the next token. With `logprobs`, deltas have entries for the tokens of their text. After a stop
-  // string, tokens are dropped.
+  // Takes the next token. With `logprobs`, deltas have entries for the tokens of their text. Once stopped(),
+  // tokens are dropped.
   void Append(TokenId id, std::optional<model::PositionLogprobs> logprobs = {});
 
   // Takes the token at which the engine ended the sequence: an end token, or one of the request's stop
@@ -50,8 +51,9 @@ class SequenceText {
   // The text that has become certain since the last call: no delta, one, or several.
   std::vector<TextDelta> Take() { return writer_.Take(); }
 
-  bool stopped() const { return !stopped_by_.empty(); }  // a stop string has come
-  const std::string& stop_string() const { return stopped_by_; }
+  // A stop string has come, or the one tool call has ended.
+  bool stopped() const { return !stopped_by_.empty() || parser_.ended(); }
+  const std::string& stop_string() const { return stopped_by_; }  // empty: none has come
 
   // True if the answer has a tool call, and the last one is whole.
   bool last_call_whole() const { return parser_.last_call_whole(); }

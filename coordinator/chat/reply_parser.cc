@@ -2,9 +2,9 @@
 
 namespace deeprack::coordinator {
 
-ReplyParser::ReplyParser(const ReplyFormat& format, ReasoningStart start, bool read_calls)
+ReplyParser::ReplyParser(const ReplyFormat& format, ReasoningStart start, bool read_calls, bool one_call)
     : reasoning_(format, start) {
-  if (read_calls && format.tool_calls != ToolCallForm::kNone) calls_.emplace(format);
+  if (read_calls && format.tool_calls != ToolCallForm::kNone) calls_.emplace(format, one_call);
 }
 
 bool ReplyParser::IsMarker(TokenId id) const {

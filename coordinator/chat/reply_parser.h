@@ -1,8 +1,8 @@
 // Cuts a reply into pieces: reasoning, content, tool calls, and the tags and markers around them. Text whose
 // meaning a later token decides is held back.
 //
-// Reasoning ends at </think>. Where tool calls are read, a marker of DeepSeek's forms that begins calls ends the
-// reasoning, too. The Hermes form's marker is text in reasoning.
+// Reasoning ends at </think>. Where tool calls are read, a marker of DeepSeek's forms that begins calls ends
+// the reasoning, too. The Hermes form's marker is text in reasoning.
 #pragma once
 
 #include <optional>
@@ -17,13 +17,14 @@ namespace deeprack::coordinator {
 
 class ReplyParser {
  public:
-  // `read_calls`: look for tool calls, if the format has any.
-  ReplyParser(const ReplyFormat& format, ReasoningStart start, bool read_calls);
+  // `read_calls`: look for tool calls, if the format has any. `one_call`: the reply ends with its first call.
+  ReplyParser(const ReplyFormat& format, ReasoningStart start, bool read_calls, bool one_call = false);
 
-  // True if the next token is a tag or a marker. Give the text before the token to OnText first.
+  // True if the next token is a tag or a marker, after the text that OnText has been given. Ask again after
+  // OnText: text may turn the token into plain text.
   bool IsMarker(TokenId id) const;
 
-  // Takes a tag or a marker, and its text.
+  // Takes a token for which IsMarker is true, and its text.
   void OnMarker(TokenId id, std::string_view text, ReplyPieces& out);
 
   // Takes the text of one or more tokens that are neither.
@@ -36,6 +37,9 @@ class ReplyParser {
 
   // True if the reply has a tool call, and the last one is whole.
   bool last_call_whole() const { return calls_ && calls_->last_call_whole(); }
+
+  // True after the first call of a parser that was made for one call. Text that follows is not shown.
+  bool ended() const { return calls_ && calls_->ended(); }
 
  private:
   ReasoningSplitter reasoning_;

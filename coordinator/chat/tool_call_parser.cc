@@ -12,10 +12,13 @@ bool IsBlank(std::string_view text) { return text.find_first_not_of(" \t\r\n") =
 
 }  // namespace
 
-ToolCallParser::ToolCallParser(const ReplyFormat& format)
-    : format_(format), text_markers_(format.tool_calls == ToolCallForm::kHermes && !format.tool_call_begin) {}
+ToolCallParser::ToolCallParser(const ReplyFormat& format, bool one_call)
+    : format_(format),
+      one_call_(one_call),
+      text_markers_(format.tool_calls == ToolCallForm::kHermes && !format.tool_call_begin) {}
 
 bool ToolCallParser::IsMarker(TokenId id) const {
+  if (state_ == State::kEnded) return false;
   if (id == format_.tool_calls_begin) return state_ != State::kCall && !in_list_;
   if (id == format_.tool_call_begin) return true;
   if (id == format_.tool_calls_end) return in_list_;
@@ -31,6 +34,7 @@ void ToolCallParser::OnMarker(TokenId id, std::string_view text, ReplyPieces& ou
     list_shown_ = false;
   } else if (id == format_.tool_call_begin) {
     if (state_ == State::kCall) EndCall(/*closed=*/false, "", out);
+    if (state_ == State::kEnded) return out.Add(ReplyPlace::kMarker, text);
     BeginCall(text, out);
   } else if (id == format_.tool_calls_end) {
     EndList(text, out);
@@ -48,7 +52,9 @@ void ToolCallParser::OnMarker(TokenId id, std::string_view text, ReplyPieces& ou
 }
 
 void ToolCallParser::OnText(std::string_view text, ReplyPieces& out) {
-  if (text_markers_) {
+  if (state_ == State::kEnded) {
+    out.Add(ReplyPlace::kFrame, text);
+  } else if (text_markers_) {
     TextWithMarkers(text, out);
   } else if (state_ == State::kCall) {
     InCall(text, out);
@@ -58,6 +64,7 @@ void ToolCallParser::OnText(std::string_view text, ReplyPieces& out) {
 }
 
 void ToolCallParser::Finish(ReplyPieces& out) {
+  if (state_ == State::kEnded) return;
   if (state_ == State::kCall) {
     InCall(partial_, out);
   } else {
@@ -65,6 +72,7 @@ void ToolCallParser::Finish(ReplyPieces& out) {
   }
   partial_.clear();
   if (state_ == State::kCall) EndCall(/*closed=*/false, "", out);
+  state_ = State::kText;  // a call that the reply's end has cut ends nothing
   list_held_ ? HeldIsContent(out) : GiveHeld(out);
 }
 
@@ -86,6 +94,7 @@ void ToolCallParser::TextWithMarkers(std::string_view text, ReplyPieces& out) {
   partial_.clear();
   std::string_view rest = all;
   while (!rest.empty()) {
+    if (state_ == State::kEnded) return out.Add(ReplyPlace::kFrame, rest);
     const bool goes_on = state_ == State::kCall ? UntilCallEnd(rest, out) : UntilCallBegin(rest, out);
     if (goes_on) continue;
     partial_ = rest;
@@ -149,6 +158,7 @@ void ToolCallParser::EndCall(bool closed, std::string_view marker, ReplyPieces& 
   GiveHeld(out);
   out.Add(ReplyPlace::kMarker, marker);
   skip_blanks_ = true;
+  if (one_call_) state_ = State::kEnded;
 }
 
 void ToolCallParser::InCall(std::string_view text, ReplyPieces& out) {
@@ -163,6 +173,7 @@ void ToolCallParser::InCall(std::string_view text, ReplyPieces& out) {
 
 void ToolCallParser::EndList(std::string_view marker, ReplyPieces& out) {
   if (state_ == State::kCall) EndCall(/*closed=*/false, "", out);
+  if (state_ == State::kEnded) return out.Add(ReplyPlace::kMarker, marker);
   if (list_held_) HeldIsContent(out);
   if (list_shown_) {
     HeldIsContent(out);

@@ -19,7 +19,8 @@ namespace deeprack::coordinator {
 
 class ToolCallParser {
  public:
-  explicit ToolCallParser(const ReplyFormat& format);
+  // `one_call`: no text after the first call is shown.
+  explicit ToolCallParser(const ReplyFormat& format, bool one_call = false);
 
   // True if the next token is a marker.
   bool IsMarker(TokenId id) const;
@@ -43,11 +44,15 @@ class ToolCallParser {
   // True if the reply has a tool call, and the last one is whole.
   bool last_call_whole() const { return last_call_whole_; }
 
+  // True if the first call has ended, and the parser was made for one call.
+  bool ended() const { return state_ == State::kEnded; }
+
  private:
   enum class State : uint8_t {
     kText,    // outside calls
     kCall,    // inside a call
     kUnread,  // inside a call that could not be read: the text is content
+    kEnded,   // after the one call: the text is not shown
   };
 
   void PlainText(std::string_view text, ReplyPieces& out);
@@ -64,6 +69,7 @@ class ToolCallParser {
   void HeldIsContent(ReplyPieces& out);
 
   ReplyFormat format_;
+  bool one_call_;
   bool text_markers_;  // markers are found by their text
   State state_ = State::kText;
   std::unique_ptr<CallReader> reader_;  // in a call

@@ -9,9 +9,9 @@
 namespace deeprack::coordinator {
 namespace {
 
-HttpResponse Answer(const std::variant<int64_t, ApiError>& counted) {
+HttpResponse Answer(const std::variant<int64_t, ApiError>& counted, absl::string_view request_id) {
   if (const ApiError* error = std::get_if<ApiError>(&counted)) {
-    return ErrorResponse(*error, ErrorShape::kAnthropic);
+    return ErrorResponse(*error, ErrorShape::kAnthropic, request_id);
   }
   return JsonResponse({{"input_tokens", std::get<int64_t>(counted)}});
 }
@@ -20,9 +20,8 @@ HttpResponse Answer(const std::variant<int64_t, ApiError>& counted) {
 
 std::function<void()> CountMessageTokens(ApiContext& context, const ApiRequest& http,
                                          const std::shared_ptr<HttpExchange>& exchange) {
-  return [exchange, response = Answer(anthropic::CountPromptTokens(http.body(), context.model()))]() mutable {
-    exchange->Respond(std::move(response));
-  };
+  HttpResponse response = Answer(anthropic::CountPromptTokens(http.body(), context.model()), http.http.id);
+  return [exchange, response = std::move(response)]() mutable { exchange->Respond(std::move(response)); };
 }
 
 }  // namespace deeprack::coordinator

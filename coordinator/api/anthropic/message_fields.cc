@@ -129,7 +129,7 @@ constexpr RequestField kToolFields[] = {
 constexpr RequestField kToolChoiceFields[] = {
     Honoured("type", "string", "required", "`auto`, `none`", "`any` and `tool` are refused"),
     Honoured("disable_parallel_tool_use", "boolean", "false", "",
-             "of several calls, the first is part of the answer"),
+             "true: the answer ends after its first call"),
 };
 
 constexpr RequestField kThinkingFields[] = {

@@ -140,7 +140,8 @@ class StreamedMessage final : public MessageAnswer {
   }
 
   void OnFailed(const ApiError& error) override {
-    exchange_->Send(absl::StrCat("event: error\ndata: ", error.ToJson(ErrorShape::kAnthropic), "\n\n"));
+    const std::string json = error.ToJson(ErrorShape::kAnthropic, exchange_->request_id());
+    exchange_->Send(absl::StrCat("event: error\ndata: ", json, "\n\n"));
     exchange_->EndStream();
   }
 

@@ -64,7 +64,7 @@ std::variant<MessagesRequest, ApiError> ParseMessagesRequest(std::string_view bo
   MessagesRequest request;
   GenerationRequest& generation = request.generation;
   ReadModelField(fields, model);
-  const ChatPrompt prompt = ReadMessagesPrompt(fields, generation.one_tool_call);
+  const ChatPrompt prompt = ReadMessagesPrompt(fields, generation.text.one_tool_call);
   ReadSampling(fields, model, generation.request.sampling);
   ReadStopSequences(fields, generation.text.stop);
   generation.request.stop_token_ids = model.eos_token_ids;

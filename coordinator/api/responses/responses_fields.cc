@@ -41,7 +41,7 @@ constexpr RequestField kRequest[] = {
              "see [below](#fields-of-a-tool-of-v1responses)"),
     Honoured("tool_choice", "string", "`\"auto\"`", "`\"auto\"` or `\"none\"`", "any other value is refused"),
     Honoured("parallel_tool_calls", "boolean", "true", "",
-             "false: only the first tool call is part of the answer"),
+             "false: the answer ends after its first tool call"),
     Honoured("reasoning", "object", "none", "", "see [below](#fields-of-reasoning)"),
     Honoured("text", "object", "none", "", "see [below](#fields-of-text)"),
     Honoured(

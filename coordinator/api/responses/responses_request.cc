@@ -220,7 +220,7 @@ std::variant<ResponsesRequest, ApiError> ReadResponsesRequest(std::string_view b
   request.instructions = fields.String("instructions").value_or("");
   request.store = fields.Bool("store", true) && context.store.enabled();
   request.max_output_tokens = ReadMaxTokens(fields, "max_output_tokens", 1);
-  request.generation.one_tool_call = !fields.Bool("parallel_tool_calls", true);
+  request.generation.text.one_tool_call = !fields.Bool("parallel_tool_calls", true);
   ReadInclude(fields, model, request);
   const model::SamplingParams& sampling = request.generation.request.sampling;
 
@@ -232,7 +232,7 @@ std::variant<ResponsesRequest, ApiError> ReadResponsesRequest(std::string_view b
   echo["metadata"] = ReadMetadata(fields);
   echo["tools"] = ReadTools(fields, request.prompt);
   echo["tool_choice"] = ReadToolChoice(fields, request.prompt);
-  echo["parallel_tool_calls"] = !request.generation.one_tool_call;
+  echo["parallel_tool_calls"] = !request.generation.text.one_tool_call;
   echo["previous_response_id"] = ValueOf(fields, "previous_response_id");
   echo["reasoning"] = ReadReasoningOptions(fields, request.prompt);
   echo["text"] = ReadText(fields);

@@ -266,7 +266,7 @@ absl::StatusOr<Value> Interpreter::CallMacro(const Stmt& macro, const std::share
   std::copy(given.positional.begin(), given.positional.end(), values.begin());
   for (const auto& [name, value] : given.named) {
     const auto found = std::find_if(macro.parameters.begin(), macro.parameters.end(),
-                                    [&](const Parameter& parameter) { return parameter.name == name; });
+                                    [&name = name](const Parameter& parameter) { return parameter.name == name; });
     if (found == macro.parameters.end()) {
       return absl::InvalidArgumentError(
           absl::StrCat("macro '", macro.name, "' takes no keyword argument '", name, "'"));

@@ -1,4 +1,7 @@
 #include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include "base/keys/key_file.h"
 #include "cli/keys/keys.h"
@@ -48,6 +51,30 @@ TEST(Keys, AddPrintsTheKeyAndStoresItsHash) {
   EXPECT_TRUE(absl::IsNotFound(RemoveKey(path, "alice")));
   EXPECT_EQ(ReadKeyFile(path)->keys.size(), 1);
   EXPECT_TRUE(absl::IsNotFound(ListKeys(path + ".none", kNow)));
+}
+
+TEST(Keys, ThatAreMadeAtTheSameTimeAreAllStored) {
+  const std::string path = (std::filesystem::path(testing::TempDir()) / "keys_of_threads").string();
+  std::filesystem::remove(path);
+  constexpr int kThreads = 8, kKeys = 10;
+  testing::internal::CaptureStdout();
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([&path, thread] {
+      for (int key = 0; key < kKeys; ++key) {
+        const std::string name = "key-" + std::to_string(thread) + "-" + std::to_string(key);
+        EXPECT_TRUE(AddKey(path, name, absl::InfiniteFuture(), kNow).ok());
+        if (key % 2 == 1) {
+          EXPECT_TRUE(RemoveKey(path, name).ok());
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  testing::internal::GetCapturedStdout();
+  const auto file = ReadKeyFile(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(file->keys.size(), kThreads * kKeys / 2u);
 }
 
 }  // namespace

@@ -184,6 +184,38 @@ TEST_F(MessagesTest, AFailedStreamEndsWithAnErrorEvent) {
   EXPECT_EQ(events.back()["type"], "error");
   EXPECT_EQ(events.back()["error"]["type"], "overloaded_error");
   EXPECT_THAT(std::string(events.back()["error"]["message"]), HasSubstr("rank 1"));
+  EXPECT_TRUE(events.back()["request_id"].is_string());
+}
+
+TEST_F(MessagesTest, EveryAnswerHasTheRequestsId) {
+  const auto ask = [&](const std::string& method, const std::string& path, const std::string& body,
+                       const std::string& headers = "") {
+    HttpClient client(server_.port());
+    client.Send(absl::StrCat(method, " ", path, " HTTP/1.1\r\nHost: test\r\nx-request-id: mine-7\r\n",
+                             headers, "Content-Length: ", body.size(), "\r\n\r\n", body));
+    return client.ReadReply();
+  };
+  HttpClient large(server_.port());
+  large.Send(
+      "POST /v1/messages HTTP/1.1\r\nHost: test\r\nx-request-id: mine-7\r\nContent-Length: 99999999\r\n\r\n");
+  const HttpReply replies[] = {
+      large.ReadReply(),
+      ask("POST", kPath, Body()),
+      ask("POST", kPath, Body(R"("stream": true)")),
+      ask("POST", kPath, "{"),
+      ask("GET", kPath, ""),
+      ask("POST", kPath, Body(), "Content-Type: text/plain\r\n"),
+      ask("POST", kPath, Body(), "Content-Encoding: br\r\n"),
+      ask("POST", "/v1/messages/count_tokens", "{}"),
+      ask("POST", "/anthropic/v1/nothing", "{}"),
+  };
+  for (const HttpReply& reply : replies) {
+    EXPECT_TRUE(reply.HasHeader("\r\nrequest-id: mine-7\r\n")) << reply.headers;
+    EXPECT_TRUE(reply.HasHeader("\r\nx-request-id: mine-7\r\n")) << reply.headers;
+    if (reply.status == 200) continue;
+    EXPECT_EQ(Json::parse(reply.body)["request_id"], "mine-7") << reply.body;
+  }
+  EXPECT_EQ(std::ranges::count(replies, 200, &HttpReply::status), 2);
 }
 
 TEST_F(MessagesTest, PathsWithQueriesAndAPrefix) {

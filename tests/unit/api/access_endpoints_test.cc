@@ -80,6 +80,30 @@ TEST_F(KeysTest, GuardAllButProbes) {
   EXPECT_EQ(open.Get("/v1/models").status, 401);
 }
 
+// The client has sent only the head of its request.
+TEST_F(KeysTest, AreLookedAtBeforeTheBodyIsRead) {
+  ApiServer server(Options());
+  server.BecomeReady();
+  for (const char* rest : {"Content-Length: 1000000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n",
+                           "Content-Length: 9\r\nExpect: 100-continue\r\n\r\n"}) {
+    HttpClient client(server.port());
+    client.Send(absl::StrCat("POST /v1/messages HTTP/1.1\r\nHost: test\r\nx-api-key: no\r\n", rest));
+    const HttpReply reply = client.ReadReply();
+    EXPECT_EQ(reply.status, 401) << reply.headers;
+    EXPECT_EQ(Json::parse(reply.body)["error"]["type"], "authentication_error");
+    EXPECT_TRUE(reply.HasHeader("WWW-Authenticate: Bearer\r\n") && reply.HasHeader("Connection: close\r\n"))
+        << reply.headers;
+    EXPECT_TRUE(client.WaitForClose());
+  }
+  // Without a body the connection goes on. With a key, the body is read.
+  HttpClient client(server.port());
+  EXPECT_EQ(client.Request("GET", "/v1/models").status, 401);
+  client.Send(absl::StrCat("POST ", kChat, " HTTP/1.1\r\nHost: test\r\nx-api-key: key-of-bob\r\n",
+                           "Content-Length: ", std::string(kChatBody).size(),
+                           "\r\nExpect: 100-continue\r\n\r\n"));
+  ASSERT_TRUE(client.ReadUntil("100 Continue\r\n\r\n"));
+}
+
 TEST_F(KeysTest, DoNotShareCachedPrefixes) {
   ApiServer server(Options());
   server.BecomeReady();

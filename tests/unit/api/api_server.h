@@ -45,7 +45,8 @@ class ApiServer {
                .blocks_per_dp_rank = 256};
     HttpHandler handler = MakeRouter(&context_, options.routing);
     if (options.around) handler = options.around(std::move(handler));
-    server_ = *HttpServer::Start(options.http, std::move(handler), HttpErrorBody);
+    server_ = *HttpServer::Start(options.http, std::move(handler), HttpErrorBody,
+                                 MakeKeyGate(&context_, options.routing));
   }
 
   // Ends in the coordinator's order: first the streams, then the threads, then the loop.

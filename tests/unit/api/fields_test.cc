@@ -201,7 +201,8 @@ TEST(MinTokens, NoEndTokenComesBefore) {
 
 TEST(MinTokens, NoStopStringComesBefore) {
   const auto reasoning = [](const char* more) {
-    return Choice(kChat, ChatBody(absl::StrCat(R"("stop": "nd", "stop_in_reasoning": true, )", more)))["message"]["reasoning_content"];
+    return Choice(kChat, ChatBody(absl::StrCat(R"("stop": "nd", "stop_in_reasoning": true, )",
+                                               more)))["message"]["reasoning_content"];
   };
   EXPECT_EQ(reasoning(R"("min_tokens": 3)"), "2 a");
   EXPECT_EQ(reasoning(R"("min_tokens": 5)"), "2 and 2");
@@ -252,8 +253,9 @@ TEST(Tools, OnlyTheFirstCallIsGivenOnRequest) {
     return absl::StrCat("<｜tool▁call▁begin｜>function<｜tool▁sep｜>", name,
                         "\n```json\n{}\n```<｜tool▁call▁end｜>");
   };
-  ApiServer server({.script = absl::StrCat("</think><｜tool▁calls▁begin｜>", call("one"), "\n", call("two"),
-                                           "<｜tool▁calls▁end｜>")});
+  const std::string script =
+      absl::StrCat("</think><｜tool▁calls▁begin｜>", call("one"), "\n", call("two"), "<｜tool▁calls▁end｜>");
+  ApiServer server({.script = script});
   server.BecomeReady();
   const std::string tools = R"("tools": [{"type": "function", "function": {"name": "one"}}])";
   for (const auto& [more, calls] : {std::pair{"", 2u}, {R"(, "parallel_tool_calls": false)", 1u}}) {
@@ -262,7 +264,12 @@ TEST(Tools, OnlyTheFirstCallIsGivenOnRequest) {
     ASSERT_EQ(message["tool_calls"].size(), calls) << body;
     EXPECT_EQ(message["tool_calls"][0]["function"]["name"], "one");
     EXPECT_EQ(body["choices"][0]["finish_reason"], "tool_calls");
+    // The answer has ended with its first call: of what follows, no token was made.
+    const size_t tokens =
+        ByteTokenizer().Ids(calls == 1 ? script.substr(0, script.find("\n<")) : script).size();
+    EXPECT_EQ(body["usage"]["completion_tokens"], tokens + (calls == 1 ? 0 : 1));
   }
+  EXPECT_TRUE(server.BecomesIdle());
 }
 
 ChatPrompt Read(const std::string& body) {

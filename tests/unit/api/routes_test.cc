@@ -74,6 +74,8 @@ TEST(ApiError, HasTwoShapes) {
   EXPECT_EQ(nlohmann::json::parse(error.ToJson(ErrorShape::kAnthropic)),
             nlohmann::json::parse(R"({"type": "error",
                                       "error": {"type": "request_too_large", "message": "too large"}})"));
+  EXPECT_EQ(nlohmann::json::parse(error.ToJson(ErrorShape::kAnthropic, "r1"))["request_id"], "r1");
+  EXPECT_FALSE(nlohmann::json::parse(error.ToJson(ErrorShape::kOpenAi, "r1")).contains("request_id"));
 }
 
 TEST(ApiError, AnthropicTypesFollowFromTheStatus) {
@@ -92,8 +94,8 @@ TEST(ApiError, AnthropicTypesFollowFromTheStatus) {
 }
 
 TEST(HttpErrorBody, HasTheShapeOfThePathsApi) {
-  EXPECT_THAT(HttpErrorBody({.status = 413, .message = "m", .path = "/anthropic/v1/messages"}),
-              HasSubstr("request_too_large"));
+  EXPECT_THAT(HttpErrorBody({.status = 413, .message = "m", .path = "/anthropic/v1/messages", .id = "r1"}),
+              AllOf(HasSubstr("request_too_large"), HasSubstr(R"("request_id":"r1")")));
   EXPECT_THAT(HttpErrorBody({.status = 413, .message = "m", .path = "/v1/completions"}),
               HasSubstr("payload_too_large"));
   EXPECT_THAT(HttpErrorBody({.status = 400, .message = "m", .path = "/%"}), HasSubstr("malformed_request"));

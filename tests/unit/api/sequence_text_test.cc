@@ -179,6 +179,42 @@ TEST(SequenceText, AMarkerOfCallsEndsTheReasoning) {
   EXPECT_EQ(outcome.call, "f{}");
 }
 
+// A byte that begins no character is text, so the <think> behind it is text, too.
+TEST(SequenceText, AByteThatIsNoTextBeforeATag) {
+  for (const ToolCallForm form : {ToolCallForm::kNone, ToolCallForm::kDeepSeekR1}) {
+    const TextOptions options = {
+        .format = FormatOf(form), .reasoning = ReasoningStart::kMayOpen, .parse_tool_calls = true};
+    const Outcome outcome = TextOf({0xc3, ByteTokenizer::kThinkBegin, 'a'}, options);
+    EXPECT_EQ(outcome.content, "\uFFFDa");
+    EXPECT_EQ(outcome.reasoning, "");
+  }
+}
+
+TEST(SequenceText, EndsAfterItsOneToolCall) {
+  const std::string call =
+      "<｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{}\n```<｜tool▁call▁end｜>";
+  TextOptions options = Chat({"STOP"});
+  options.one_tool_call = true;
+  const ByteTokenizer tokenizer;
+  const std::vector<TokenId> first = tokenizer.Ids("</think>x<｜tool▁calls▁begin｜>" + call);
+  SequenceText text(&tokenizer, options);
+  for (const TokenId id : first) {
+    EXPECT_FALSE(text.stopped());
+    text.Append(id);
+  }
+  EXPECT_TRUE(text.stopped() && text.last_call_whole());
+  EXPECT_EQ(text.stop_string(), "");
+  const Outcome outcome = TextOf("</think>x<｜tool▁calls▁begin｜>" + call + call + "y", options);
+  EXPECT_EQ(outcome.call, "f{}");
+  EXPECT_EQ(outcome.content, "x");
+  // A call that the end of the reply cuts has not ended the reply.
+  const Outcome cut = TextOf("</think><｜tool▁calls▁begin｜>" + call.substr(0, call.find("{}") + 1), options);
+  EXPECT_EQ(cut.call, "f{");
+  EXPECT_FALSE(cut.stopped);
+  // A text that is no call is content, and ends nothing.
+  EXPECT_EQ(TextOf("</think><｜tool▁call▁begin｜>f<｜tool▁call▁end｜>" + call, options).call, "f{}");
+}
+
 TEST(SequenceText, OutsideAChatTagsAreSpecialTokens) {
   EXPECT_EQ(TextOf("a</think>b", {}).content, "ab");
   EXPECT_EQ(TextOf("a</think>b", {.show_special = true}).content, "a</think>b");
