@@ -1,6 +1,7 @@
 #include "coordinator/api/answer_json.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -75,7 +76,7 @@ void ChatLogprobs::Add(const std::vector<PlacedToken>& tokens) {
   for (const PlacedToken& token : tokens) {
     switch (token.place) {
       case TokenPlace::kReasoning:
-        reasoning_.push_back(ChatLogprobJson(names_, token));
+        if (with_reasoning_) reasoning_.push_back(ChatLogprobJson(names_, token));
         break;
       case TokenPlace::kContent:
         content_.push_back(ChatLogprobJson(names_, token));
@@ -132,6 +133,24 @@ Json CompletionLogprobs::Take() {
           {"token_logprobs", std::exchange(token_logprobs_, Json::array())},
           {"top_logprobs", std::exchange(top_logprobs_, Json::array())},
           {"text_offset", std::exchange(text_offsets_, Json::array())}};
+}
+
+void PromptLogprobs::Add(const std::vector<model::PositionLogprobs>& positions) {
+  for (const model::PositionLogprobs& position : positions) {
+    const size_t count = std::min(position.top.size(), static_cast<size_t>(number_));
+    const std::span top(position.top.data(), count);
+    const auto found = std::ranges::find(top, position.chosen.token, &model::TokenLogprob::token);
+    const Json rank = found == top.end() ? Json() : Json(found - top.begin() + 1);
+    Json entry = {{std::to_string(position.chosen.token), Entry(position.chosen, rank)}};
+    for (size_t i = 0; i < count; ++i) entry.emplace(std::to_string(top[i].token), Entry(top[i], i + 1));
+    entries_.push_back(std::move(entry));
+  }
+}
+
+Json PromptLogprobs::Entry(const model::TokenLogprob& token, const Json& rank) const {
+  return {{"logprob", Finite(token.logprob)},
+          {"rank", rank},
+          {"decoded_token", tokenizer_->Decode({&token.token, 1}, /*show_special=*/true)}};
 }
 
 std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "coordinator/api/generation.h"
@@ -33,7 +34,8 @@ Json ChatLogprobJson(const TokenNames& names, const PlacedToken& token);
 // end tokens are in none of them.
 class ChatLogprobs {
  public:
-  explicit ChatLogprobs(const TokenNames& names) : names_(names) {}
+  explicit ChatLogprobs(const TokenNames& names, bool with_reasoning = true)
+      : names_(names), with_reasoning_(with_reasoning) {}
 
   void Add(const std::vector<PlacedToken>& tokens);
 
@@ -45,6 +47,7 @@ class ChatLogprobs {
 
  private:
   TokenNames names_;
+  bool with_reasoning_;
   Json content_ = Json::array(), reasoning_ = Json::array(), tool_calls_ = Json::array();
 };
 
@@ -71,6 +74,28 @@ class CompletionLogprobs {
   int64_t offset_ = 0;  // in characters of the choice's text
   Json tokens_ = Json::array(), token_logprobs_ = Json::array();
   Json top_logprobs_ = Json::array(), text_offsets_ = Json::array();
+};
+
+// vLLM's `prompt_logprobs`, filled token by token: null for the prompt's first token, and for each further
+// one
+// {"ID": {"logprob", "rank", "decoded_token"}} with the token itself and the most likely ones. `rank` counts
+// from 1. It is null if the token is not among the most likely ones.
+class PromptLogprobs {
+ public:
+  // `number`: of most likely tokens at each token.
+  PromptLogprobs(const Tokenizer* tokenizer, int32_t number) : tokenizer_(tokenizer), number_(number) {}
+
+  // The next tokens of the prompt; the first call begins with the second token.
+  void Add(const std::vector<model::PositionLogprobs>& positions);
+
+  Json Take() { return std::exchange(entries_, Json::array()); }
+
+ private:
+  Json Entry(const model::TokenLogprob& token, const Json& rank) const;
+
+  const Tokenizer* tokenizer_;
+  int32_t number_;
+  Json entries_ = Json::array({nullptr});
 };
 
 // "data: {...}\n\n"

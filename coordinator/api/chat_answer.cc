@@ -20,7 +20,8 @@ class ChatAnswer : public GenerationListener {
         reasoning_field_(context->model().reasoning_field),
         return_token_ids_(request.return_token_ids),
         logprobs_(request.request.sampling.top_logprobs >= 0),
-        include_usage_(request.include_usage) {
+        include_usage_(request.include_usage),
+        include_reasoning_(request.include_reasoning) {
     if (return_token_ids_) prompt_ids_ = request.prompts.front();
   }
 
@@ -43,7 +44,7 @@ class ChatAnswer : public GenerationListener {
 
   // Adds the reasoning to a message or a delta.
   void AddReasoning(const std::string& reasoning, Json& json) const {
-    if (reasoning.empty()) return;
+    if (reasoning.empty() || !include_reasoning_) return;
     if (reasoning_field_ != ReasoningField::kReasoning) json["reasoning_content"] = reasoning;
     if (reasoning_field_ != ReasoningField::kReasoningContent) json["reasoning"] = reasoning;
   }
@@ -55,7 +56,7 @@ class ChatAnswer : public GenerationListener {
   std::string model_;
   TokenNames token_names_;
   ReasoningField reasoning_field_;
-  bool return_token_ids_, logprobs_, include_usage_;
+  bool return_token_ids_, logprobs_, include_usage_, include_reasoning_;
   std::vector<TokenId> prompt_ids_;
 };
 
@@ -64,7 +65,10 @@ class WholeChatAnswer final : public ChatAnswer {
   WholeChatAnswer(ApiContext* context, const GenerationRequest& request,
                   std::shared_ptr<HttpExchange> exchange)
       : ChatAnswer(context, request, std::move(exchange)),
-        choices_(request.choices(), Choice(token_names_)) {}
+        choices_(request.choices(), Choice(ChatLogprobs(token_names_, include_reasoning_))) {
+    if (request.prompt_logprobs >= 0)
+      prompt_logprobs_.emplace(context->model().tokenizer.get(), request.prompt_logprobs);
+  }
 
   void OnUpdate(const ChoiceUpdate& update) override {
     Choice& choice = choices_[update.choice];
@@ -78,6 +82,7 @@ class WholeChatAnswer final : public ChatAnswer {
       }
     }
     if (update.token && return_token_ids_) choice.token_ids.push_back(*update.token);
+    if (prompt_logprobs_ && update.choice == 0) prompt_logprobs_->Add(update.prompt_logprobs);
     choice.logprobs.Add(update.text.tokens);
     choice.finish_reason = update.finish_reason;
   }
@@ -85,6 +90,7 @@ class WholeChatAnswer final : public ChatAnswer {
   void OnFinished(const Usage& usage) override {
     Json body = Head("chat.completion");
     if (return_token_ids_) body["prompt_token_ids"] = prompt_ids_;
+    if (prompt_logprobs_) body["prompt_logprobs"] = prompt_logprobs_->Take();
     Json& choices = body["choices"] = Json::array();
     for (size_t i = 0; i < choices_.size(); ++i) choices.push_back(ChoiceJson(i, choices_[i]));
     body["usage"] = UsageJson(usage);
@@ -95,7 +101,7 @@ class WholeChatAnswer final : public ChatAnswer {
 
  private:
   struct Choice {
-    explicit Choice(const TokenNames& names) : logprobs(names) {}
+    explicit Choice(const ChatLogprobs& empty) : logprobs(empty) {}
 
     std::string reasoning, content, finish_reason;
     Json tool_calls = Json::array();
@@ -118,6 +124,7 @@ class WholeChatAnswer final : public ChatAnswer {
   }
 
   std::vector<Choice> choices_;
+  std::optional<PromptLogprobs> prompt_logprobs_;
 };
 
 class StreamedChatAnswer final : public ChatAnswer {
@@ -142,7 +149,7 @@ class StreamedChatAnswer final : public ChatAnswer {
       json.update(ToolCallJson(call));
       delta["tool_calls"].push_back(std::move(json));
     }
-    ChatLogprobs logprobs(token_names_);
+    ChatLogprobs logprobs(token_names_, include_reasoning_);
     logprobs.Add(update.text.tokens);
     if (!delta.empty() || !logprobs.empty() || (update.token && return_token_ids_)) {
       Json chunk = Chunk(update, std::move(delta), nullptr);

@@ -28,14 +28,16 @@ class CompletionAnswer : public GenerationListener {
         echo_(request.echo),
         return_token_ids_(request.generation.return_token_ids),
         include_usage_(request.generation.include_usage),
-        prompt_logprobs_(request.generation.request.prompt_logprobs >= 0),
+        top_logprobs_(request.generation.request.sampling.top_logprobs),
         show_special_(request.generation.text.show_special),
         prompt_texts_(request.prompt_texts),
         given_as_text_(request.given_as_text),
         prompts_(request.generation.prompts) {
     const TokenNames names{context->model().tokenizer.get(), request.generation.tokens_as_ids};
-    const CompletionLogprobs empty(names);
-    choices_.assign(request.generation.choices(), {empty});
+    Choice empty{CompletionLogprobs(names)};
+    if (request.generation.prompt_logprobs >= 0)
+      empty.prompt.emplace(names.tokenizer, request.generation.prompt_logprobs);
+    choices_.assign(request.generation.choices(), empty);
   }
 
  protected:
@@ -45,9 +47,10 @@ class CompletionAnswer : public GenerationListener {
     Choice& choice = choices_[update.choice];
     if (!std::exchange(choice.started, true) && echo_) {
       piece.text = prompt_texts_[update.choice / n_];
-      if (prompt_logprobs_) AddPromptToken(update.choice, nullptr);
+      if (top_logprobs_ >= 0) AddPromptToken(update.choice, nullptr);
     }
-    if (echo_) {
+    if (choice.prompt) choice.prompt->Add(update.prompt_logprobs);
+    if (echo_ && top_logprobs_ >= 0) {
       for (const model::PositionLogprobs& position : update.prompt_logprobs) {
         AddPromptToken(update.choice, &position);
       }
@@ -72,6 +75,7 @@ class CompletionAnswer : public GenerationListener {
                  {"logprobs", choices_[index].logprobs.Take()},
                  {"finish_reason", nullptr}};
     if (!piece.finish_reason.empty()) json["finish_reason"] = piece.finish_reason;
+    if (choices_[index].prompt) json["prompt_logprobs"] = choices_[index].prompt->Take();
     if (return_token_ids_) {
       if (with_prompt_ids) json["prompt_token_ids"] = prompts_[index / n_];
       json["token_ids"] = piece.token_ids;
@@ -87,7 +91,9 @@ class CompletionAnswer : public GenerationListener {
   int64_t created_;
   std::string model_;
   int32_t n_;
-  bool echo_, return_token_ids_, include_usage_, prompt_logprobs_, show_special_;
+  bool echo_, return_token_ids_, include_usage_;
+  int32_t top_logprobs_;  // -1: no log-probabilities
+  bool show_special_;
   std::vector<std::string> prompt_texts_;
   std::vector<bool> given_as_text_;
   std::vector<std::vector<TokenId>> prompts_;
@@ -95,6 +101,7 @@ class CompletionAnswer : public GenerationListener {
  private:
   struct Choice {
     CompletionLogprobs logprobs;
+    std::optional<PromptLogprobs> prompt;  // if the request asks for prompt_logprobs
     bool started = false;
     size_t prompt_tokens = 0;  // of which the log-probabilities were added
   };
@@ -111,7 +118,13 @@ class CompletionAnswer : public GenerationListener {
     std::string_view text = context_->model().tokenizer->TokenBytes(id, is_text || show_special_);
     const bool put_in_front = is_text && at == 0 && id == context_->model().bos_token_id &&
                               !prompt_texts_[prompt].starts_with(text);
-    choice.logprobs.AddPrompt(id, put_in_front ? std::string_view() : text, position);
+    const std::string_view shown = put_in_front ? std::string_view() : text;
+    if (position == nullptr || std::ssize(position->top) <= top_logprobs_) {
+      return choice.logprobs.AddPrompt(id, shown, position);
+    }
+    model::PositionLogprobs asked = *position;  // prompt_logprobs is larger than logprobs
+    asked.top.resize(static_cast<size_t>(top_logprobs_));
+    choice.logprobs.AddPrompt(id, shown, &asked);
   }
 
   std::vector<Choice> choices_;

@@ -123,6 +123,7 @@ std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_vie
   completion.echo = fields.Bool("echo", false);
   request.request.sampling.top_logprobs = ReadLogprobs(fields, model);
   if (completion.echo) request.request.prompt_logprobs = request.request.sampling.top_logprobs;
+  ReadPromptLogprobs(fields, model, request);
   std::optional<int64_t> max_tokens = ReadMaxTokens(fields, "max_tokens", 0);
   const std::optional<int64_t> n_predict = ReadMaxTokens(fields, "n_predict", 0);  // llama.cpp's name
   if (!max_tokens) max_tokens = n_predict;

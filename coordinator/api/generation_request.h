@@ -24,8 +24,10 @@ struct GenerationRequest {
   bool include_usage = false;
   bool continuous_usage = false;  // streams: each chunk has the usage so far
   bool return_token_ids = false;
-  int64_t ignored_fields = 0;  // unknown fields that the server was told to ignore
-  bool tokens_as_ids = false;  // log-probabilities name tokens as "token_id:7"
+  bool include_reasoning = true;  // false: the reasoning is made, and is no part of the answer
+  int32_t prompt_logprobs = -1;   // likely tokens at each token of the prompt that the answer has; -1: none
+  int64_t ignored_fields = 0;     // unknown fields that the server was told to ignore
+  bool tokens_as_ids = false;     // log-probabilities name tokens as "token_id:7"
 
   int32_t choices() const { return static_cast<int32_t>(prompts.size()) * n; }
 };

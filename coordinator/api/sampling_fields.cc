@@ -14,6 +14,9 @@ constexpr size_t kMaxStopStrings = 16;
 constexpr size_t kMaxStopBytes = 256;
 constexpr size_t kMaxStopTokens = 64;
 constexpr size_t kMaxLogitBias = 1024;
+// The bias of a token that is never drawn. The value is finite, so that sums and temperatures give finite
+// logits.
+constexpr float kNever = -1e30f;
 constexpr int64_t kMaxAnswers = 32;
 constexpr size_t kMaxSaltBytes = 256;
 // The least values that lose nothing as floats.
@@ -61,31 +64,67 @@ void ReadStopTokens(JsonFields& fields, const ServedModel& model, std::vector<To
   }
 }
 
+// `id` is the token's id, -1 if the request's text of the id, `shown`, is none.
+void AddLogitBias(JsonFields& fields, const ServedModel& model, int64_t id, const std::string& shown,
+                  const Json& value, const std::string& path, model::SamplingParams& sampling) {
+  if (id < 0 || id >= model.vocab_size) {
+    return fields.Fail(BadRequest("invalid_token_id", path,
+                                  absl::StrCat("logit_bias names token ", shown,
+                                               "; token ids are integers from 0 to ", model.vocab_size - 1)));
+  }
+  const bool never = value == false;  // as in llama.cpp
+  if (!never && !(value.is_number() && value.get<double>() >= -100 && value.get<double>() <= 100)) {
+    return fields.Fail(InvalidValue(
+        path, absl::StrCat(path, " is ", value.dump(), "; it must be a number from -100 to 100, or false")));
+  }
+  sampling.logit_bias.emplace_back(static_cast<TokenId>(id), never ? kNever : value.get<float>());
+}
+
+// OpenAI's {"5": 1.5}.
+void ReadBiasObject(JsonFields& fields, const ServedModel& model, const Json& biases,
+                    model::SamplingParams& sampling) {
+  for (const auto& [key, value] : biases.items()) {
+    TokenId id = -1;
+    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+    if (error != std::errc() || end != key.data() + key.size()) id = -1;
+    AddLogitBias(fields, model, id, key, value, absl::StrCat(fields.Path("logit_bias"), ".", key), sampling);
+  }
+}
+
+// llama.cpp's [[5, 1.5], [6, false]].
+void ReadBiasPairs(JsonFields& fields, const ServedModel& model, const Json& biases,
+                   model::SamplingParams& sampling) {
+  for (size_t i = 0; i < biases.size() && !fields.failed(); ++i) {
+    const Json& pair = biases[i];
+    const std::string path = absl::StrCat(fields.Path("logit_bias"), "[", i, "]");
+    if (!pair.is_array() || pair.size() != 2) {
+      return fields.Fail(
+          BadRequest("invalid_type", path, absl::StrCat(path, " must be a pair of a token id and a bias")));
+    }
+    const bool is_id = pair[0].is_number_integer() && pair[0] >= 0 && pair[0] < model.vocab_size;
+    AddLogitBias(fields, model, is_id ? pair[0].get<int64_t>() : -1, pair[0].dump(), pair[1],
+                 absl::StrCat(path, "[1]"), sampling);
+  }
+}
+
 void ReadLogitBias(JsonFields& fields, const ServedModel& model, model::SamplingParams& sampling) {
-  const Json* biases = fields.Object("logit_bias");
+  const Json* biases = fields.Any("logit_bias");
   if (biases == nullptr) return;
   if (biases->size() > kMaxLogitBias) {
     return fields.Fail(
         InvalidValue("logit_bias", absl::StrCat("logit_bias has ", biases->size(), " entries; at most ",
                                                 kMaxLogitBias, " are accepted")));
   }
-  for (const auto& [key, value] : biases->items()) {
-    const std::string path = absl::StrCat("logit_bias.", key);
-    TokenId id = -1;
-    const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-    if (error != std::errc() || end != key.data() + key.size() || id < 0 || id >= model.vocab_size) {
-      return fields.Fail(
-          BadRequest("invalid_token_id", path,
-                     absl::StrCat("logit_bias names token ", key, "; token ids are integers from 0 to ",
-                                  model.vocab_size - 1)));
-    }
-    if (!value.is_number() || !(value.get<double>() >= -100 && value.get<double>() <= 100)) {
-      return fields.Fail(InvalidValue(
-          path, absl::StrCat(path, " is ", value.dump(), "; it must be a number from -100 to 100")));
-    }
-    sampling.logit_bias.emplace_back(id, value.get<float>());
+  if (biases->is_array()) {
+    ReadBiasPairs(fields, model, *biases, sampling);
+  } else if (fields.Object("logit_bias") != nullptr) {
+    ReadBiasObject(fields, model, *biases, sampling);
   }
-  std::sort(sampling.logit_bias.begin(), sampling.logit_bias.end());
+  std::ranges::sort(sampling.logit_bias);
+  const auto same = [](const auto& a, const auto& b) { return a.first == b.first; };
+  const auto twice = std::ranges::adjacent_find(sampling.logit_bias, same);
+  if (twice == sampling.logit_bias.end()) return;
+  fields.Fail(InvalidValue("logit_bias", absl::StrCat("logit_bias names token ", twice->first, " twice")));
 }
 
 void ReadSampling(JsonFields& fields, const ServedModel& model, model::SamplingParams& sampling) {
@@ -139,6 +178,11 @@ void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRe
   ReadSampling(fields, model, request.request.sampling);
   ReadStreaming(fields, request);
   request.n = static_cast<int32_t>(fields.Integer("n", 1, 1, kMaxAnswers));
+  const int64_t best_of = fields.Integer("best_of", request.n, 0, std::numeric_limits<int64_t>::max());
+  if (best_of != request.n && best_of != 1) {
+    fields.Fail(Unsupported("best_of", absl::StrCat("best_of ", best_of, " with n = ", request.n,
+                                                    " is not supported: ask for n answers instead")));
+  }
   if (fields.Has("seed")) {
     request.seed =
         fields.Integer("seed", 0, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
@@ -163,6 +207,15 @@ void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRe
   if (request.request.cache_salt.size() > kMaxSaltBytes) {
     fields.Fail(
         InvalidValue("cache_salt", absl::StrCat("cache_salt has more than ", kMaxSaltBytes, " bytes")));
+  }
+}
+
+void ReadPromptLogprobs(JsonFields& fields, const ServedModel& model, GenerationRequest& request) {
+  request.prompt_logprobs =
+      static_cast<int32_t>(fields.Integer("prompt_logprobs", -1, 0, model.max_logprobs));
+  request.request.prompt_logprobs = std::max(request.request.prompt_logprobs, request.prompt_logprobs);
+  if (request.prompt_logprobs >= 0 && request.stream) {
+    fields.Fail(BadRequest("invalid_request", "prompt_logprobs", "prompt_logprobs needs stream: false"));
   }
 }
 
@@ -195,7 +248,8 @@ void SettleMaxTokens(JsonFields& fields, const ServedModel& model, std::optional
   if (wanted != kNoLimit && request.request.min_tokens > wanted) {
     return fields.Fail(
         BadRequest("invalid_request", "min_tokens",
-                   absl::StrCat("min_tokens is ", request.request.min_tokens, ", max_tokens only ", wanted)));
+                   absl::StrCat("min_tokens is ", request.request.min_tokens, ", max_tokens only ", wanted,
+                                asked ? "" : ", as the request has none: send max_tokens, too")));
   }
   request.request.max_tokens = static_cast<int32_t>(wanted == kNoLimit ? room : std::min(wanted, room));
 }

@@ -15,6 +15,9 @@ std::string ReadModelField(JsonFields& fields, const ServedModel& model);
 // Reads the shared fields except max_tokens and logprobs, which the endpoints read differently.
 void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRequest& request);
 
+// Reads prompt_logprobs. Read `stream` before.
+void ReadPromptLogprobs(JsonFields& fields, const ServedModel& model, GenerationRequest& request);
+
 // As many tokens as the context has room for.
 inline constexpr int64_t kNoLimit = -1;
 

@@ -69,6 +69,7 @@ ChatTemplateText FindChatTemplate(const model::GgufModel& gguf) {
   };
   found.text = text("tokenizer.chat_template");
   found.with_tools = text("tokenizer.chat_template.tool_use");
+  if (found.text.empty()) found.text = found.with_tools;
   found.origin = "tokenizer.chat_template";
   const model::GgufValue* tokens = gguf.Find("tokenizer.ggml.tokens");
   const auto texts = tokens == nullptr ? std::nullopt : tokens->Strings();

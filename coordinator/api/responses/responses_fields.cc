@@ -51,6 +51,8 @@ constexpr RequestField kRequest[] = {
     Honoured("top_logprobs", "integer", "0", "0 to `--max-logprobs` (20)",
              "with `include: [\"message.output_text.logprobs\"]`"),
 
+    Refused("prompt_logprobs", "a response has no place for the log-probabilities of its prompt"),
+
     Label("metadata", "object", "the response repeats it: at most 16 texts"),
     Label("safety_identifier", "string", kRepeated),
     Label("prompt_cache_key", "string", kRepeated),

@@ -89,6 +89,34 @@ INSTANTIATE_TEST_SUITE_P(
         BadRequestCase{WithMessages(R"("stop": 7)"), 400, "stop", "must be a string"},
         BadRequestCase{WithMessages(R"("logit_bias": {"9999": 1})"), 400, "logit_bias.9999", "from 0 to 270"},
         BadRequestCase{WithMessages(R"("logit_bias": {"5": 101})"), 400, "logit_bias.5", "-100 to 100"},
+        BadRequestCase{WithMessages(R"("logit_bias": {"5": true})"), 400, "logit_bias.5", "or false"},
+        BadRequestCase{WithMessages(R"("logit_bias": {"05": 1, "5": 1})"), 400, "logit_bias", "5 twice"},
+        BadRequestCase{WithMessages(R"("logit_bias": [[" a", 1]])"), 400, "logit_bias[0][1]", "token \" a\""},
+        BadRequestCase{WithMessages(R"("logit_bias": [[5, 1], [-1, 1]])"), 400, "logit_bias[1][1]",
+                       "token -1"},
+        BadRequestCase{WithMessages(R"("logit_bias": [[18446744073709551615, 1]])"), 400, "logit_bias[0][1]",
+                       "from 0 to 270"},
+        BadRequestCase{WithMessages(R"("logit_bias": [[5, 1], [5, 2]])"), 400, "logit_bias", "5 twice"},
+        BadRequestCase{WithMessages(R"("logit_bias": [[5]])"), 400, "logit_bias[0]", "a pair"},
+        BadRequestCase{WithMessages(R"("logit_bias": [5, 1])"), 400, "logit_bias[0]", "a pair"},
+        BadRequestCase{WithMessages(R"("logit_bias": "5")"), 400, "logit_bias", "an object"},
+        BadRequestCase{WithMessages(R"("prompt_logprobs": 21)"), 400, "prompt_logprobs", "from 0 to 20"},
+        BadRequestCase{WithMessages(R"("prompt_logprobs": 0, "stream": true)"), 400, "prompt_logprobs",
+                       "stream: false"},
+        BadRequestCase{WithMessages(R"("logprob_token_ids": [1])"), 400, "logprob_token_ids",
+                       "not supported"},
+        BadRequestCase{WithMessages(R"("separate_reasoning": false)"), 400, "separate_reasoning",
+                       "not supported"},
+        BadRequestCase{WithMessages(R"("return_progress": true)"), 400, "return_progress", "not supported"},
+        BadRequestCase{R"({"messages": null})", 400, "messages", "missing"},
+        BadRequestCase{R"({"messages": [{}]})", 400, "messages[0].role", "it must be system"},
+        BadRequestCase{R"({"messages": [{"role": 123}]})", 400, "messages[0].role", "a string"},
+        BadRequestCase{R"({"messages": [{"role": "system", "content": "test"}, {}]})", 400,
+                       "messages[1].role", "it must be system"},
+        BadRequestCase{R"({"messages": [{"role": "user", "content": "test"},
+                                        {"role": "assistant", "content": "test"},
+                                        {"role": "assistant", "content": "test"}]})",
+                       400, "messages[2]", "join the two"},
         BadRequestCase{WithMessages(R"("top_logprobs": 3)"), 400, "top_logprobs", "logprobs: true"},
         BadRequestCase{WithMessages(R"("logprobs": true, "top_logprobs": 21)"), 400, "top_logprobs",
                        "from 0 to 20"},
@@ -137,6 +165,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadRequestCase{WithPrompt(R"("logprobs": "all")"), 400, "logprobs", "must be an integer"},      //
         BadRequestCase{WithPrompt(R"("suffix": "x")"), 400, "suffix", "not supported"},                 //
         BadRequestCase{WithPrompt(R"("best_of": 2)"), 400, "best_of", "not supported"},                 //
+        BadRequestCase{WithPrompt(R"("best_of": 3, "n": 2)"), 400, "best_of", "with n = 2"},            //
+        BadRequestCase{WithPrompt(R"("min_tokens": 17)"), 400, "min_tokens", "only 16, as the request"},
         BadRequestCase{WithPrompt(R"("messages": [])"), 400, "messages", "unknown field"}));
 
 TEST(BadTokenize, IsRefused) {

@@ -2,6 +2,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "gmock/gmock.h"
@@ -137,6 +138,42 @@ TEST_F(EndpointsTest, CompletionEchoAndLogprobs) {
   EXPECT_TRUE(logprobs["token_logprobs"][0].is_null());
   EXPECT_FLOAT_EQ(logprobs["token_logprobs"][1], -105.0f / 16);
   EXPECT_EQ(logprobs["top_logprobs"][1].size(), 2u);  // the likeliest token, and the token itself
+}
+
+// Token t has log-probability -(t+1)/16, and the most likely tokens are a, b, ... (scripted_executor.h).
+TEST_F(EndpointsTest, PromptLogprobsHaveVllmsShape) {
+  const Json expected = Json::parse(R"([null,
+      {"66": {"logprob": -4.1875, "rank": null, "decoded_token": "B"},
+       "97": {"logprob": -6.125, "rank": 1, "decoded_token": "a"},
+       "98": {"logprob": -6.1875, "rank": 2, "decoded_token": "b"}},
+      {"98": {"logprob": -6.1875, "rank": 2, "decoded_token": "b"},
+       "97": {"logprob": -6.125, "rank": 1, "decoded_token": "a"}}])");
+  const std::string prompt = R"({"prompt": [65, 66, 98], "max_tokens": 1, "prompt_logprobs": )";
+  for (const char* n : {"1", "2"}) {
+    const Json body = PostJson(kCompletions, absl::StrCat(prompt, R"(2, "n": )", n, "}"));
+    for (const Json& choice : body["choices"]) {
+      EXPECT_EQ(Json::parse(choice["prompt_logprobs"].dump()), expected) << body;
+      EXPECT_TRUE(choice["logprobs"].is_null());
+      EXPECT_EQ(choice["text"], "2");
+    }
+  }
+  // The token itself, and no likely ones. The echo has as many as `logprobs` says.
+  const Json echoed =
+      PostJson(kCompletions, absl::StrCat(prompt, R"(0, "echo": true, "logprobs": 1})"))["choices"][0];
+  EXPECT_EQ(echoed["prompt_logprobs"][1].size(), 1u);
+  EXPECT_EQ(echoed["prompt_logprobs"][1]["66"]["rank"], Json());
+  EXPECT_EQ(echoed["logprobs"]["top_logprobs"][1].size(), 2u);
+  const Json fewer =
+      PostJson(kCompletions, absl::StrCat(prompt, R"(2, "echo": true, "logprobs": 0})"))["choices"][0];
+  EXPECT_EQ(fewer["logprobs"]["top_logprobs"][1].size(), 1u);
+  EXPECT_TRUE(PostJson(kCompletions, absl::StrCat(prompt, R"(2, "echo": true})"))["choices"][0]["logprobs"]
+                  .is_null());
+
+  const Json chat = PostJson(kChat, ChatBody(R"("prompt_logprobs": 1, "n": 2, "return_token_ids": true)"));
+  EXPECT_EQ(chat["prompt_logprobs"].size(), chat["prompt_token_ids"].size());
+  EXPECT_EQ(chat["prompt_logprobs"][0], Json());
+  EXPECT_EQ(chat["prompt_logprobs"][1].size(), 2u);
+  EXPECT_FALSE(PostJson(kChat, ChatBody("")).contains("prompt_logprobs"));
 }
 
 TEST_F(EndpointsTest, LogprobsNameTokensByIdOnRequest) {

@@ -272,6 +272,57 @@ TEST(Tools, OnlyTheFirstCallIsGivenOnRequest) {
   EXPECT_TRUE(server.BecomesIdle());
 }
 
+TEST(IncludeReasoning, LeavesTheReasoningOutOfTheAnswer) {
+  const std::string fields = R"("include_reasoning": false, "logprobs": true, "return_token_ids": true)";
+  const Json body = Ask(kChat, ChatBody(fields));
+  const Json& choice = body["choices"][0];
+  EXPECT_FALSE(choice["message"].contains("reasoning_content"));
+  EXPECT_EQ(choice["message"]["content"], "4");
+  EXPECT_FALSE(choice["logprobs"].contains("reasoning_content"));
+  EXPECT_EQ(choice["logprobs"]["content"].size(), 1u);
+  EXPECT_EQ(body["usage"]["completion_tokens_details"]["reasoning_tokens"], 7);
+  EXPECT_EQ(choice["token_ids"].size(), body["usage"]["completion_tokens"]);
+  EXPECT_EQ(Choice(kChat, ChatBody(R"("include_reasoning": true)"))["message"]["reasoning_content"],
+            "2 and 2");
+
+  std::string content;
+  for (const Json& event : Events(kChat, ChatBody(R"("include_reasoning": false, "stream": true)"))) {
+    const Json& delta = event["choices"][0]["delta"];
+    EXPECT_FALSE(delta.contains("reasoning_content")) << event;
+    EXPECT_TRUE(!delta.empty() || !event["choices"][0]["finish_reason"].is_null()) << event;
+    content += delta.value("content", "");
+  }
+  EXPECT_EQ(content, "4");
+}
+
+TEST(LogitBias, TakesPairs) {
+  // The answer's first token is '2'. A token that is forbidden becomes 'x' in the script.
+  for (const char* bias : {R"("logit_bias": [[50, false]])", R"("logit_bias": {"50": false})",
+                           R"("logit_bias": [[7, 1.5], [50, false]])"}) {
+    EXPECT_EQ(Choice(kCompletions, PromptBody(absl::StrCat(bias, R"(, "max_tokens": 2)")))["text"], "x ")
+        << bias;
+  }
+  EXPECT_EQ(Choice(kCompletions, PromptBody(R"("logit_bias": [[50, -100]], "max_tokens": 2)"))["text"], "2 ");
+  EXPECT_EQ(Choice(kCompletions, PromptBody(R"("logit_bias": [], "max_tokens": 1)"))["text"], "2");
+}
+
+TEST(BestOf, AsksForNothingIfItIsN) {
+  for (const char* fields :
+       {R"("best_of": 2, "n": 2)", R"("best_of": 1, "n": 2)", R"("best_of": null, "n": 2)"}) {
+    EXPECT_EQ(Ask(kCompletions, PromptBody(fields))["choices"].size(), 2u) << fields;
+  }
+}
+
+TEST(Messages, OfTheAssistantMayFollowOneAnother) {
+  const char* const bodies[] = {
+      R"({"messages": [{"role": "assistant", "content": "a"}]})",
+      R"({"messages": [{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"},
+                       {"role": "user", "content": "c"}]})",
+      R"({"messages": [{"role": "user", "content": "c"}, {"role": "assistant", "name": "x", "content": "a"},
+                       {"role": "assistant", "name": "y", "content": "b"}]})"};
+  for (const char* body : bodies) Ask(kChat, body);
+}
+
 ChatPrompt Read(const std::string& body) {
   const Json object = Json::parse(body);
   std::optional<ApiError> error;
@@ -314,7 +365,8 @@ TEST(Messages, PartsJoinAndThoughtsAreReasoning) {
                                         {"type": "output_text", "text": "c", "annotations": []},
                                         {"type": "refusal", "refusal": "no"}]},
       {"role": "assistant", "content": null, "reasoning_content": "cut"},
-      {"role": "assistant", "refusal": "never"}]})");
+      {"role": "assistant", "refusal": "never"},
+      {"role": "user", "content": "d"}]})");
   EXPECT_EQ(prompt.messages[0].content, "ab");
   EXPECT_EQ(prompt.messages[1].content, "cno");
   EXPECT_EQ(prompt.messages[1].reasoning, "t");

@@ -1,5 +1,6 @@
 #include "coordinator/chat/chat_template.h"
 
+#include <filesystem>
 #include <fstream>
 
 #include "gmock/gmock.h"
@@ -7,6 +8,7 @@
 #include "nlohmann/json.hpp"
 #include "tests/source_tree.h"
 #include "tests/unit/chat/byte_tokenizer.h"
+#include "tests/unit/gguf/gguf_bytes.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -66,15 +68,17 @@ TEST_F(ChatTemplateTest, TypedSpecialTokensStayText) {
 }
 
 TEST_F(ChatTemplateTest, PrefixIsLeftOpen) {
-  const std::vector<ChatMessage> plain = {{.role = ChatRole::kUser, .content = "Hi"},
-                               {.role = ChatRole::kAssistant, .content = "Hello, ", .prefix = true}};
+  const std::vector<ChatMessage> plain = {
+      {.role = ChatRole::kUser, .content = "Hi"},
+      {.role = ChatRole::kAssistant, .content = "Hello, ", .prefix = true}};
   auto chat = template_.Render({.messages = plain});
   ASSERT_TRUE(chat.ok());
   EXPECT_EQ(Text(*chat), "<｜begin▁of▁sentence｜><｜User｜>Hi<｜Assistant｜>Hello, ");
   EXPECT_FALSE(chat->in_reasoning);
 
-  const std::vector<ChatMessage> thinking = {{.role = ChatRole::kUser, .content = "Hi"},
-                                  {.role = ChatRole::kAssistant, .content = "<think>\nWell", .prefix = true}};
+  const std::vector<ChatMessage> thinking = {
+      {.role = ChatRole::kUser, .content = "Hi"},
+      {.role = ChatRole::kAssistant, .content = "<think>\nWell", .prefix = true}};
   chat = template_.Render({.messages = thinking});
   ASSERT_TRUE(chat.ok());
   EXPECT_TRUE(chat->in_reasoning);
@@ -82,15 +86,17 @@ TEST_F(ChatTemplateTest, PrefixIsLeftOpen) {
 }
 
 TEST_F(ChatTemplateTest, PrefixMustComeLast) {
-  const std::vector<ChatMessage> messages = {{.role = ChatRole::kAssistant, .content = "Hello", .prefix = true},
-                                  {.role = ChatRole::kUser, .content = "Hi"}};
+  const std::vector<ChatMessage> messages = {
+      {.role = ChatRole::kAssistant, .content = "Hello", .prefix = true},
+      {.role = ChatRole::kUser, .content = "Hi"}};
   const auto chat = template_.Render({.messages = messages});
   EXPECT_EQ(chat.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(chat.status().message()), HasSubstr("messages[0].prefix"));
 }
 
 TEST_F(ChatTemplateTest, ContentMayOnlyBeMissingBesideToolCalls) {
-  const std::vector<ChatMessage> messages = {{.role = ChatRole::kUser, .content = "Hi"}, {.role = ChatRole::kAssistant}};
+  const std::vector<ChatMessage> messages = {{.role = ChatRole::kUser, .content = "Hi"},
+                                             {.role = ChatRole::kAssistant}};
   const auto chat = template_.Render({.messages = messages});
   EXPECT_THAT(std::string(chat.status().message()), HasSubstr("messages[1].content"));
   EXPECT_FALSE(template_.Render({}).ok());
@@ -98,7 +104,7 @@ TEST_F(ChatTemplateTest, ContentMayOnlyBeMissingBesideToolCalls) {
 
 TEST_F(ChatTemplateTest, ToolsAreDescribedInTheSystemText) {
   const std::vector<ChatMessage> messages = {{.role = ChatRole::kSystem, .content = "Be brief."},
-                                  {.role = ChatRole::kUser, .content = "Hi"}};
+                                             {.role = ChatRole::kUser, .content = "Hi"}};
   const std::vector<std::string> tools = {R"({"name":"weather"})"};
   const auto chat = template_.Render({.messages = messages, .tools = tools});
   ASSERT_TRUE(chat.ok());
@@ -124,8 +130,8 @@ ChatMessage Call(std::optional<std::string> content = std::nullopt) {
 }
 
 TEST_F(ChatTemplateTest, EachRoundOfToolsHasItsMarkers) {
-  const ChatPrompt prompt{.messages = {User("a"), Call(), Output(), Call("<think>why</think>Once more."), Output(),
-                                       Assistant("21"), User("b"), Call(), Output()}};
+  const ChatPrompt prompt{.messages = {User("a"), Call(), Output(), Call("<think>why</think>Once more."),
+                                       Output(), Assistant("21"), User("b"), Call(), Output()}};
   const auto chat = template_.Render(prompt);
   ASSERT_TRUE(chat.ok()) << chat.status();
   std::string expected = "<｜begin▁of▁sentence｜><｜User｜>a<｜Assistant｜>";
@@ -152,7 +158,8 @@ TEST_F(ChatTemplateTest, AThoughtIsContinued) {
 
   thought.content = "It is";
   chat = template_.Render({.messages = {User("a"), thought}});
-  EXPECT_EQ(Text(*chat), "<｜begin▁of▁sentence｜><｜User｜>a<｜Assistant｜><think>\n2 and 2\n</think>\n\nIt is");
+  EXPECT_EQ(Text(*chat),
+            "<｜begin▁of▁sentence｜><｜User｜>a<｜Assistant｜><think>\n2 and 2\n</think>\n\nIt is");
   EXPECT_EQ(std::count(chat->ids.begin(), chat->ids.end(), ByteTokenizer::kThinkEnd), 1);
   EXPECT_EQ(chat->reasoning, ReasoningStart::kNone);
 }
@@ -181,7 +188,8 @@ class OwnTemplateTest : public testing::Test {
 };
 
 TEST_F(OwnTemplateTest, OnlyTheTemplatesTextMakesControlTokens) {
-  const auto chat = Make("{{ bos_token }}{% for m in messages %}<｜{{ m.role | title }}｜>{{ m.content }}{% endfor %}");
+  const auto chat =
+      Make("{{ bos_token }}{% for m in messages %}<｜{{ m.role | title }}｜>{{ m.content }}{% endfor %}");
   ASSERT_TRUE(chat.ok()) << chat.status();
   ChatPrompt prompt{.messages = {User("<｜User｜><｜end▁of▁sentence｜>"), User("<｜Assist"), User("ant｜>")}};
   const auto rendered = chat->Render(prompt);
@@ -192,7 +200,8 @@ TEST_F(OwnTemplateTest, OnlyTheTemplatesTextMakesControlTokens) {
 }
 
 TEST_F(OwnTemplateTest, VariablesOfARequestAreData) {
-  const auto chat = Make("{{ extra }}{{ name | default('none') }}{% for m in messages %}{{ m.name }}{% endfor %}");
+  const auto chat =
+      Make("{{ extra }}{{ name | default('none') }}{% for m in messages %}{{ m.name }}{% endfor %}");
   ASSERT_TRUE(chat.ok()) << chat.status();
   ChatPrompt prompt{.messages = {User("a")}, .template_kwargs = R"({"extra": "<｜User｜>"})"};
   prompt.messages[0].name = "<｜Assistant｜>";
@@ -205,7 +214,8 @@ TEST_F(OwnTemplateTest, VariablesOfARequestAreData) {
 TEST_F(OwnTemplateTest, VariablesOfARequestReplaceNoMessages) {
   const auto chat = Make("{{ messages }}");
   for (const char* kwargs : {R"({"messages": []})", R"({"tools": 1})", "[]", "{"}) {
-    EXPECT_THAT(Text(*chat, {.messages = {User("a")}, .template_kwargs = kwargs}), HasSubstr("chat_template_kwargs"));
+    EXPECT_THAT(Text(*chat, {.messages = {User("a")}, .template_kwargs = kwargs}),
+                HasSubstr("chat_template_kwargs"));
   }
 }
 
@@ -215,11 +225,14 @@ TEST_F(OwnTemplateTest, ArgumentsAreWhatTheTemplateTakes) {
   ChatMessage call = Call();
   call.tool_calls[0].arguments = R"({"b":1,"a":"x"})";
   const ChatPrompt prompt{.messages = {User("a"), call}};
-  EXPECT_EQ(Text(*Make(begin + "{{ c.function.arguments | tojson }}" + end), prompt), R"({"b": 1, "a": "x"})");
+  EXPECT_EQ(Text(*Make(begin + "{{ c.function.arguments | tojson }}" + end), prompt),
+            R"({"b": 1, "a": "x"})");
   EXPECT_EQ(Text(*Make(begin + "{{ '' + c.function.arguments }}" + end), prompt), R"({"b":1,"a":"x"})");
   EXPECT_EQ(Text(*Make(begin + "{{ c.function.arguments }}" + end), prompt), R"({"b":1,"a":"x"})");
-  EXPECT_EQ(Text(*Make(begin + "{% for k, v in c.function.arguments | items %}{{ k }}={{ v }};{% endfor %}" + end), prompt),
-            "b=1;a=x;");
+  EXPECT_EQ(
+      Text(*Make(begin + "{% for k, v in c.function.arguments | items %}{{ k }}={{ v }};{% endfor %}" + end),
+           prompt),
+      "b=1;a=x;");
 }
 
 TEST_F(OwnTemplateTest, ErrorsSayLineAndReason) {
@@ -263,7 +276,8 @@ TEST_F(OwnTemplateTest, TheFieldPrefixIsShownOnlyIfTheClientSetIt) {
 }
 
 // R1's published template in short: the markers are written once in a conversation.
-constexpr std::string_view kFaulty = R"({% set ns = namespace(first=false) %}{{ bos_token }}{% for m in messages %}
+constexpr std::string_view kFaulty =
+    R"({% set ns = namespace(first=false) %}{{ bos_token }}{% for m in messages %}
 {%- if m.role == 'user' %}{{ '<｜User｜>' + m.content }}{% endif %}
 {%- for c in m.tool_calls %}{{ '\n' if ns.first else '<｜Assistant｜><｜tool▁calls▁begin｜>' }}{% set ns.first = true %}
 {{- '<｜tool▁call▁begin｜>' + c.type + '<｜tool▁sep｜>' + c.function.name + '\n```json\n' + c.function.arguments + '\n```' }}
@@ -277,7 +291,8 @@ TEST_F(OwnTemplateTest, R1sFaultyTemplateIsCorrected) {
   ASSERT_TRUE(chat.ok()) << chat.status();
   EXPECT_TRUE(chat->is_corrected());
   EXPECT_EQ(chat->reply_format().tool_calls, ToolCallForm::kDeepSeekR1);
-  EXPECT_EQ(Text(*chat, {.messages = {User("a")}}), "<｜begin▁of▁sentence｜><｜User｜>a<｜Assistant｜><think>\n");
+  EXPECT_EQ(Text(*chat, {.messages = {User("a")}}),
+            "<｜begin▁of▁sentence｜><｜User｜>a<｜Assistant｜><think>\n");
   const std::string outputs = Text(*chat, {.messages = {User("a"), Call(), Output(), Output()}});
   EXPECT_THAT(outputs, HasSubstr("<｜tool▁output▁end｜>\n<｜tool▁output▁begin｜>"));
 
@@ -294,14 +309,17 @@ TEST_F(OwnTemplateTest, PromptsWithToolsMayHaveTheirTemplate) {
 }
 
 TEST(FindChatTemplateTest, ReadsTheFilesOfAFolder) {
-  const auto plain = FindChatTemplate(R"({"chat_template": "T", "bos_token": {"content": "<s>"}, "eos_token": "</s>",
-                                          "pad_token": null})", "");
+  const auto plain =
+      FindChatTemplate(R"({"chat_template": "T", "bos_token": {"content": "<s>"}, "eos_token": "</s>",
+                                          "pad_token": null})",
+                       "");
   ASSERT_TRUE(plain.ok());
   EXPECT_EQ(plain->text, "T");
   EXPECT_EQ(plain->special_tokens, (SpecialTokens{{"bos_token", "<s>"}, {"eos_token", "</s>"}}));
 
   const auto named = FindChatTemplate(
-      R"({"chat_template": [{"name": "default", "template": "D"}, {"name": "tool_use", "template": "U"}]})", "");
+      R"({"chat_template": [{"name": "default", "template": "D"}, {"name": "tool_use", "template": "U"}]})",
+      "");
   EXPECT_EQ(named->text, "D");
   EXPECT_EQ(named->with_tools, "U");
 
@@ -310,6 +328,39 @@ TEST(FindChatTemplateTest, ReadsTheFilesOfAFolder) {
   for (const char* config : {"[]", "{", R"({"chat_template": 1})", R"({"chat_template": [1]})"}) {
     EXPECT_FALSE(FindChatTemplate(config, "").ok()) << config;
   }
+}
+
+ChatTemplateText OfGguf(const std::vector<std::pair<std::string, std::string>>& keys) {
+  const std::string path = (std::filesystem::path(testing::TempDir()) / "chat_template.gguf").string();
+  model::GgufBytes bytes;
+  for (const auto& [name, value] : keys) bytes.Key(name, value);
+  bytes.Write(path);
+  const auto gguf = model::GgufModel::Open(path);
+  EXPECT_TRUE(gguf.ok()) << gguf.status();
+  return gguf.ok() ? FindChatTemplate(*gguf) : ChatTemplateText{};
+}
+
+TEST(FindChatTemplateTest, ReadsTheKeysOfAGguf) {
+  using model::Typed;
+  const ChatTemplateText both = OfGguf({{"tokenizer.chat_template", Typed("D")},
+                                        {"tokenizer.chat_template.tool_use", Typed("U")},
+                                        {"tokenizer.chat_template.rag", Typed("R")},
+                                        {"tokenizer.ggml.tokens", model::TypedStrings({"<s>", "</s>"})},
+                                        {"tokenizer.ggml.bos_token_id", Typed(uint32_t{0})},
+                                        {"tokenizer.ggml.eos_token_id", Typed(uint32_t{1})},
+                                        {"tokenizer.ggml.padding_token_id", Typed(uint32_t{2})}});
+  EXPECT_EQ(both.text, "D");
+  EXPECT_EQ(both.with_tools, "U");
+  EXPECT_EQ(both.origin, "tokenizer.chat_template");
+  EXPECT_EQ(both.special_tokens, (SpecialTokens{{"bos_token", "<s>"}, {"eos_token", "</s>"}}));
+
+  const ChatTemplateText plain = OfGguf({{"tokenizer.chat_template", Typed("D")}});
+  EXPECT_EQ(plain.text, "D");
+  EXPECT_EQ(plain.with_tools, "");
+  // The only template there is serves every prompt, as in tokenizer_config.json.
+  EXPECT_EQ(OfGguf({{"tokenizer.chat_template.tool_use", Typed("U")}}).text, "U");
+  EXPECT_EQ(OfGguf({{"general.name", Typed("n")}}).text, "");
+  EXPECT_EQ(OfGguf({{"tokenizer.chat_template", Typed(uint32_t{7})}}).text, "");
 }
 
 }  // namespace
