@@ -1,33 +1,17 @@
 // Fuzzes the body of a Messages request from an untrusted client. The body gives an error of the client's, or
 // a request within the bounds that the server promises. The first byte chooses the endpoint.
 #include <cstdint>
-#include <memory>
 #include <string_view>
 #include <variant>
 
 #include "base/check.h"
 #include "coordinator/api/anthropic/messages_request.h"
-#include "coordinator/api/served_model.h"
-#include "model/config/model_config.h"
-#include "tests/source_tree.h"
+#include "tests/fuzz/request_checks.h"
 
 namespace {
 
 using namespace deeprack;
 using namespace deeprack::coordinator;
-
-const ServedModel& Model() {
-  static const std::shared_ptr<ServedModel> model = [] {
-    const std::string folder = InSourceTree("demo/model");
-    const auto config = model::ParseModelConfig(ReadTextFile(folder + "/config.json").value());
-    return LoadServedModel({.path = folder}, *config).value();
-  }();
-  return *model;
-}
-
-void CheckError(const ApiError& error) {
-  DR_CHECK(error.status >= 400 && error.status < 500 && !error.message.empty());
-}
 
 void CheckGeneration(const GenerationRequest& request) {
   DR_CHECK(request.n == 1 && request.prompts.size() == 1);

@@ -8,16 +8,13 @@
 
 #include "base/check.h"
 #include "coordinator/api/responses/responses_request.h"
+#include "tests/fuzz/request_checks.h"
 #include "tests/unit/api/byte_model.h"
 
 namespace {
 
 using namespace deeprack;
 using namespace deeprack::coordinator;
-
-void CheckError(const ApiError& error) {
-  DR_CHECK(error.status >= 400 && error.status < 500 && !error.message.empty());
-}
 
 // A store with one response, "resp_1", whose items are "msg_1" and "msg_2".
 ResponseStore& Store() {
@@ -69,7 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const auto& item : request.conversation) body["input"].push_back(Json::parse(item->json));
   if (!request.instructions.empty()) body["instructions"] = request.instructions;
   if (!request.prompt.tools.empty()) return 0;  // the tools are part of the prompt
-  if (body["input"].size() > 4096) return 0;    // with those of resp_1, more than a request may send
+  if (body["input"].size() > 4096) return 0;    // with the items of resp_1, more than a request may send
   if (request.prompt.template_kwargs != "{}") return 0;
   const auto again = Read(body.dump());
   const auto* same = std::get_if<ResponsesRequest>(&again);

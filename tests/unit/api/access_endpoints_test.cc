@@ -10,6 +10,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/unit/api/api_server.h"
+#include "tests/unit/api/endpoint_requests.h"
 #include "tests/unit/api/gzip.h"
 
 namespace deeprack::coordinator {
@@ -18,8 +19,6 @@ namespace {
 using ::testing::HasSubstr;
 using Json = nlohmann::json;
 
-constexpr char kChat[] = "/v1/chat/completions";
-constexpr char kCompletions[] = "/v1/completions";
 constexpr char kChatBody[] = R"({"messages": [{"role": "user", "content": "What is 2+2?"}]})";
 
 // Sends `headers`, each with its line end, besides Host and Content-Length.

@@ -100,4 +100,14 @@ class ApiServer {
   std::unique_ptr<HttpServer> server_;
 };
 
+// One server for all tests of a program: ready, with default options.
+inline const ApiServer& Server() {
+  static ApiServer* const server = [] {
+    auto* made = new ApiServer();
+    made->BecomeReady();
+    return made;
+  }();
+  return *server;
+}
+
 }  // namespace deeprack::coordinator

@@ -28,15 +28,6 @@ void ExpectRefused(const HttpReply& reply, const BadRequestCase& c) {
   EXPECT_THAT(std::string(error["message"]), HasSubstr(c.words)) << c.body.substr(0, 200);
 }
 
-const ApiServer& Server() {
-  static ApiServer* const server = [] {
-    auto* made = new ApiServer();
-    made->BecomeReady();
-    return made;
-  }();
-  return *server;
-}
-
 std::string WithMessages(const std::string& more) {
   return R"({"messages": [{"role": "user", "content": "Hi"}], )" + more + "}";
 }

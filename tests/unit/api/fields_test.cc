@@ -1,4 +1,4 @@
-// What each kind of field does: those that change the answer, labels, and values that ask for nothing.
+// What each kind of field does: fields that change the answer, labels, and refused fields.
 #include <functional>
 #include <optional>
 #include <string>
@@ -14,29 +14,13 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/unit/api/api_server.h"
+#include "tests/unit/api/endpoint_requests.h"
 
 namespace deeprack::coordinator {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-constexpr char kChat[] = "/v1/chat/completions";
-constexpr char kCompletions[] = "/v1/completions";
-
-const ApiServer& Server() {
-  static ApiServer* const server = [] {
-    auto* made = new ApiServer();
-    made->BecomeReady();
-    return made;
-  }();
-  return *server;
-}
-
-std::string ChatBody(const std::string& more) {
-  return absl::StrCat(R"({"messages": [{"role": "user", "content": "2+2?"}])", more.empty() ? "" : ", ", more,
-                      "}");
-}
 
 std::string PromptBody(const std::string& more) {
   return absl::StrCat(R"({"prompt": "a")", more.empty() ? "" : ", ", more, "}");
@@ -410,7 +394,8 @@ struct ClientBody {
   std::string body;
 };
 
-// The bodies that clients send when nothing is configured, read from their sources.
+// Bodies in the shape in which clients write them when nothing is configured. tests/clients runs the clients
+// themselves.
 TEST(Clients, EachBodyIsTaken) {
   const ClientBody bodies[] = {
       {"guidellm 0.8 text", kCompletions,

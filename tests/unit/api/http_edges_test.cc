@@ -8,7 +8,6 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "coordinator/api/content_coding.h"
 #include "coordinator/api/cors.h"
 #include "coordinator/api/http_head.h"
@@ -18,31 +17,13 @@
 #include "gtest/gtest.h"
 #include "tests/unit/api/gzip.h"
 #include "tests/unit/api/http_client.h"
+#include "tests/unit/api/http_core.h"
 
 namespace deeprack::coordinator {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-std::unique_ptr<HttpServer> Start(HttpOptions options, HttpHandler handler) {
-  return *HttpServer::Start(std::move(options), std::move(handler),
-                            [](const HttpRefusal& refusal) { return refusal.message; });
-}
-
-void Echo(HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
-  exchange->Respond(
-      {.content_type = "text/plain", .body = request.method + " " + request.path + " " + request.body});
-}
-
-// Waits until another thread has made the condition true.
-bool Eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 10000; ++i) {
-    if (condition()) return true;
-    absl::SleepFor(absl::Milliseconds(1));
-  }
-  return false;
-}
 
 // What the server sends for `bytes` until it closes the connection.
 std::string AllAnswers(const HttpServer& server, const std::string& bytes) {

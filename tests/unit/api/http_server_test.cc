@@ -8,31 +8,13 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/unit/api/http_client.h"
+#include "tests/unit/api/http_core.h"
 #include "tests/unit/api/latch.h"
 
 namespace deeprack::coordinator {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::unique_ptr<HttpServer> Start(HttpOptions options, HttpHandler handler) {
-  return *HttpServer::Start(std::move(options), std::move(handler),
-                            [](const HttpRefusal& refusal) { return refusal.message; });
-}
-
-void Echo(HttpRequest request, std::shared_ptr<HttpExchange> exchange) {
-  exchange->Respond(
-      {.content_type = "text/plain", .body = request.method + " " + request.path + " " + request.body});
-}
-
-// Waits until another thread has made the condition true.
-bool Eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 10000; ++i) {
-    if (condition()) return true;
-    absl::SleepFor(absl::Milliseconds(1));
-  }
-  return false;
-}
 
 TEST(HttpServer, AnswersSeveralRequestsOnOneConnection) {
   const auto server = Start({}, Echo);

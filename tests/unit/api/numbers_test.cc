@@ -4,6 +4,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/unit/api/api_server.h"
+#include "tests/unit/api/endpoint_requests.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -11,8 +12,6 @@ namespace {
 using ::testing::HasSubstr;
 using Json = nlohmann::json;
 
-constexpr char kChat[] = "/v1/chat/completions";
-constexpr char kCompletions[] = "/v1/completions";
 constexpr char kHello[] = R"({"messages": [{"role": "user", "content": "Hello"}], "stream": false})";
 
 Json ErrorOf(const HttpReply& reply, int status) {
