@@ -122,17 +122,7 @@ absl::StatusOr<ChatTemplate> ChatTemplate::Create(const Tokenizer* tokenizer, co
     DR_ASSIGN_OR_RETURN(Variant variant, MakeVariant(*variant_text, text, &made.is_corrected_));
     made.variants_.push_back(std::move(variant));
   }
-  const ReplyFormat& format = made.reply_format_ =
-      FindReplyFormat(text.with_tools.empty() ? text.text : text.with_tools, *tokenizer);
-  made.tokens_.think_begin = format.think_begin;
-  made.tokens_.think_end = format.think_end;
-  if (format.tool_calls == ToolCallForm::kDeepSeekR1) {
-    made.tokens_.tool_calls_begin = format.tool_calls_begin;
-    made.tokens_.tool_calls_end = format.tool_calls_end;
-    made.tokens_.tool_call_begin = format.tool_call_begin;
-    made.tokens_.tool_call_end = format.tool_call_end;
-    made.tokens_.tool_sep = format.tool_sep;
-  }
+  made.reply_format_ = FindReplyFormat(text.with_tools.empty() ? text.text : text.with_tools, *tokenizer);
   return made;
 }
 
@@ -247,7 +237,6 @@ absl::StatusOr<ChatTemplate::Rendering> ChatTemplate::RenderPrompt(const ChatPro
 absl::StatusOr<RenderedChat> ChatTemplate::Render(const ChatPrompt& prompt, absl::Time now) const {
   DR_ASSIGN_OR_RETURN(const Rendering rendering, RenderPrompt(prompt, now));
   RenderedChat chat{.reasoning = rendering.reasoning};
-  chat.in_reasoning = rendering.reasoning == ReasoningStart::kOpenByPrompt;
   DR_ASSIGN_OR_RETURN(chat.ids,
                       tokenizer_->EncodeParts(rendering.text.bytes(), TemplateRanges(rendering.text)));
   return chat;

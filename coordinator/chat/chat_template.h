@@ -26,14 +26,7 @@ namespace deeprack::coordinator {
 
 struct RenderedChat {
   std::vector<TokenId> ids;
-  bool in_reasoning = false;  // <think> is open at the end, so the answer begins with reasoning
   ReasoningStart reasoning = ReasoningStart::kNone;  // how the reply begins
-};
-
-// Ids of the control tokens. Optional are those of R1's vocabulary that another vocabulary may lack.
-struct ChatTokens {
-  std::optional<TokenId> think_begin, think_end;
-  std::optional<TokenId> tool_calls_begin, tool_calls_end, tool_call_begin, tool_call_end, tool_sep;
 };
 
 class ChatTemplate {
@@ -47,14 +40,13 @@ class ChatTemplate {
   static absl::StatusOr<ChatTemplate> Create(const Tokenizer* tokenizer);
 
   // `now` is what the template's strftime_now shows. Errors: InvalidArgument, with the message's index or the
-  // template's line and the reason, if the messages cannot be rendered, within the limits of a rendering too;
-  // those of Tokenizer::Encode.
+  // template's line and the reason, if the messages cannot be rendered or exceed a limit of a rendering; the
+  // errors of Tokenizer::Encode.
   absl::StatusOr<RenderedChat> Render(const ChatPrompt& prompt, absl::Time now = absl::Now()) const;
 
   // The text that Render encodes.
   absl::StatusOr<std::string> RenderText(const ChatPrompt& prompt, absl::Time now = absl::Now()) const;
 
-  const ChatTokens& tokens() const { return tokens_; }
   const ReplyFormat& reply_format() const { return reply_format_; }
   bool is_corrected() const { return is_corrected_; }  // the built-in form takes the published one's place
   const std::string& origin() const { return origin_; }
@@ -63,7 +55,7 @@ class ChatTemplate {
   struct Variant {
     jinja::Template program;
     CallArguments arguments = CallArguments::kObject;
-    SpecialTokens variables;  // special tokens, and those of the built-in template
+    SpecialTokens variables;  // special tokens, and the variables of the built-in template
   };
   struct Rendering {
     jinja::Text text;
@@ -83,8 +75,7 @@ class ChatTemplate {
   ReasoningStart StartAfter(const jinja::Text& text, const ChatPrompt& prompt, absl::Time now) const;
 
   const Tokenizer* tokenizer_;
-  std::vector<Variant> variants_;  // [0] for all prompts, [1] if present for those with tools
-  ChatTokens tokens_;
+  std::vector<Variant> variants_;  // [0] for all prompts; [1], if present, for prompts with tools
   ReplyFormat reply_format_;
   bool is_corrected_ = false;
   std::string origin_;

@@ -10,8 +10,6 @@ namespace {
 constexpr absl::string_view kFenceMark = "```";
 constexpr size_t kMaxLanguageBytes = 16;
 
-bool IsBlank(char byte) { return absl::ascii_isspace(static_cast<unsigned char>(byte)); }
-
 absl::string_view Stripped(absl::string_view text) { return absl::StripAsciiWhitespace(text); }
 
 // "```", a language in letters, and a blank, with blanks before.
@@ -26,8 +24,8 @@ FenceMatch MatchFence(absl::string_view text) {
   }
   if (text.size() > kMaxLanguageBytes) return FenceMatch::kNone;
   for (const char byte : text) {
-    if (IsBlank(byte)) return FenceMatch::kWhole;
-    if (!absl::ascii_isalpha(static_cast<unsigned char>(byte))) return FenceMatch::kNone;
+    if (absl::ascii_isspace(byte)) return FenceMatch::kWhole;
+    if (!absl::ascii_isalpha(byte)) return FenceMatch::kNone;
   }
   return FenceMatch::kPart;
 }
@@ -157,7 +155,7 @@ bool DeepSeekCall::Fence(char byte, ReplyPieces& out) {
 }
 
 void DeepSeekCall::Argument(char byte, ReplyPieces& out) {
-  if (!extent_.in_string() && (IsBlank(byte) || (fenced_ && byte == '`'))) {
+  if (!extent_.in_string() && (absl::ascii_isspace(byte) || (fenced_ && byte == '`'))) {
     held_ += byte;  // blanks and a fence at the end are not part of the arguments
     return;
   }
@@ -175,7 +173,7 @@ void DeepSeekCall::Argument(char byte, ReplyPieces& out) {
 
 void DeepSeekCall::After(char byte, ReplyPieces& out) {
   held_ += byte;
-  if (IsBlank(byte) || byte == '`') return;
+  if (absl::ascii_isspace(byte) || byte == '`') return;
   out.Add(ReplyPlace::kContent, held_);
   held_.clear();
   stage_ = Stage::kContent;

@@ -8,8 +8,6 @@
 namespace deeprack::coordinator {
 namespace {
 
-bool IsBlank(char byte) { return absl::ascii_isspace(static_cast<unsigned char>(byte)); }
-
 // The text of a JSON string. nullopt: `json` is not a string.
 std::optional<std::string> StringOf(const std::string& json) {
   const auto value = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
@@ -52,7 +50,7 @@ bool HermesCall::Finish(bool closed, ReplyPieces& out) {
 bool HermesCall::Take(char byte, ReplyPieces& out) {
   if (stage_ == Stage::kInKey) return InKey(byte, out);
   if (stage_ == Stage::kValue) return Value(byte, out);
-  if (IsBlank(byte)) {
+  if (absl::ascii_isspace(byte)) {
     out.Add(ReplyPlace::kFrame, std::string_view(&byte, 1));
     return true;
   }
@@ -125,7 +123,7 @@ bool HermesCall::BeginValue(char byte, ReplyPieces& out) {
 
 bool HermesCall::Value(char byte, ReplyPieces& out) {
   // A number or a word ends before the byte that follows.
-  if (!bracketed_ && (IsBlank(byte) || byte == ',' || byte == '}')) {
+  if (!bracketed_ && (absl::ascii_isspace(byte) || byte == ',' || byte == '}')) {
     stage_ = Stage::kNext;
     return Take(byte, out);
   }

@@ -33,8 +33,6 @@ class ReplyParser {
   // The reply has ended: gives out the text that was held back.
   void Finish(ReplyPieces& out);
 
-  bool in_reasoning() const { return reasoning_.in_reasoning(); }
-
   // True if the reply has a tool call, and the last one is whole.
   bool last_call_whole() const { return calls_ && calls_->last_call_whole(); }
 

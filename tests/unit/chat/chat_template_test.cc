@@ -52,7 +52,7 @@ TEST_F(ChatTemplateTest, SaysWhatR1sTemplateSays) {
     ASSERT_TRUE(chat.ok()) << golden["name"] << ": " << chat.status();
     EXPECT_EQ(Text(*chat), golden["rendered"]) << golden["name"];
     const bool opens = std::string(golden["rendered"]).ends_with("<think>\n");
-    EXPECT_EQ(chat->in_reasoning, opens) << golden["name"];
+    EXPECT_EQ(chat->reasoning == ReasoningStart::kOpenByPrompt, opens) << golden["name"];
   }
 }
 
@@ -74,14 +74,14 @@ TEST_F(ChatTemplateTest, PrefixIsLeftOpen) {
   auto chat = template_.Render({.messages = plain});
   ASSERT_TRUE(chat.ok());
   EXPECT_EQ(Text(*chat), "<｜begin▁of▁sentence｜><｜User｜>Hi<｜Assistant｜>Hello, ");
-  EXPECT_FALSE(chat->in_reasoning);
+  EXPECT_EQ(chat->reasoning, ReasoningStart::kNone);
 
   const std::vector<ChatMessage> thinking = {
       {.role = ChatRole::kUser, .content = "Hi"},
       {.role = ChatRole::kAssistant, .content = "<think>\nWell", .prefix = true}};
   chat = template_.Render({.messages = thinking});
   ASSERT_TRUE(chat.ok());
-  EXPECT_TRUE(chat->in_reasoning);
+  EXPECT_EQ(chat->reasoning, ReasoningStart::kOpenByPrompt);
   EXPECT_EQ(std::count(chat->ids.begin(), chat->ids.end(), ByteTokenizer::kThinkBegin), 1);
 }
 
@@ -130,13 +130,18 @@ ChatMessage Call(std::optional<std::string> content = std::nullopt) {
 }
 
 TEST_F(ChatTemplateTest, EachRoundOfToolsHasItsMarkers) {
-  const ChatPrompt prompt{.messages = {User("a"), Call(), Output(), Call("<think>why</think>Once more."),
+  ChatPrompt prompt{.messages = {User("a"), Call(), Output(), Call("<think>why</think>Once more."),
                                        Output(), Assistant("21"), User("b"), Call(), Output()}};
-  const auto chat = template_.Render(prompt);
+  auto chat = template_.Render(prompt);
   ASSERT_TRUE(chat.ok()) << chat.status();
   std::string expected = "<｜begin▁of▁sentence｜><｜User｜>a<｜Assistant｜>";
   expected.append(kCall).append(kOutput).append("Once more.").append(kCall).append(kOutput);
   expected.append("21<｜end▁of▁sentence｜><｜User｜>b<｜Assistant｜>").append(kCall).append(kOutput);
+  EXPECT_EQ(Text(*chat), expected);
+
+  prompt.add_generation_prompt = false;  // after outputs nothing opens the answer in any case
+  chat = template_.Render(prompt);
+  ASSERT_TRUE(chat.ok()) << chat.status();
   EXPECT_EQ(Text(*chat), expected);
 }
 
