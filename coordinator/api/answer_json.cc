@@ -171,6 +171,12 @@ HttpResponse ErrorResponse(const ApiError& error, ErrorShape shape, absl::string
 
 HttpResponse JsonResponse(const Json& json, int status) { return {.status = status, .body = Dump(json)}; }
 
+std::function<void()> Answering(std::shared_ptr<HttpExchange> exchange, HttpResponse response) {
+  return [exchange = std::move(exchange), response = std::move(response)]() mutable {
+    exchange->Respond(std::move(response));
+  };
+}
+
 void RespondError(HttpExchange& exchange, const ApiError& error, ErrorShape shape) {
   exchange.Respond(ErrorResponse(error, shape, exchange.request_id()));
 }

@@ -1,6 +1,8 @@
 // The JSON that the answers of both generation endpoints have in common.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,17 +23,16 @@ struct TokenNames {
   const Tokenizer* tokenizer;
   bool as_ids = false;
   std::string operator()(TokenId id) const;
-  // The name of a token of which only `text` is shown.
+  // The name of a token whose shown part is `text`.
   std::string Of(TokenId id, std::string_view text) const;
 };
 
-// One entry of a chat choice's logprobs. Of a token of which only a part is shown, the entry has that part as
-// its text.
+// One entry of a chat choice's logprobs. The entry's text is the part of the token that is shown.
 Json ChatLogprobJson(const TokenNames& names, const PlacedToken& token);
 
 // The object `logprobs` of a chat choice, filled token by token. `content` has the tokens of the content,
-// `reasoning_content` those of the reasoning, `tool_calls` those of names and arguments. Tags, markers and
-// end tokens are in none of them.
+// `reasoning_content` the tokens of the reasoning, `tool_calls` the tokens of names and arguments. Tags,
+// markers and end tokens are in none of the lists.
 class ChatLogprobs {
  public:
   explicit ChatLogprobs(const TokenNames& names, bool with_reasoning = true)
@@ -111,6 +112,9 @@ std::string MakeId(const std::string& prefix, ApiContext& context);
 HttpResponse JsonResponse(const Json& json, int status = 200);
 HttpResponse ErrorResponse(const ApiError& error, ErrorShape shape = ErrorShape::kOpenAi,
                            absl::string_view request_id = {});
+
+// The second half of a BodyEndpoint whose answer is known.
+std::function<void()> Answering(std::shared_ptr<HttpExchange> exchange, HttpResponse response);
 
 void RespondError(HttpExchange& exchange, const ApiError& error, ErrorShape shape = ErrorShape::kOpenAi);
 void RespondJson(HttpExchange& exchange, const Json& json, int status = 200);

@@ -149,12 +149,11 @@ class StreamedChatAnswer final : public ChatAnswer {
       json.update(ToolCallJson(call));
       delta["tool_calls"].push_back(std::move(json));
     }
-    ChatLogprobs logprobs(token_names_, include_reasoning_);
-    logprobs.Add(update.text.tokens);
-    if (!delta.empty() || !logprobs.empty() || (update.token && return_token_ids_)) {
+    Json logprobs = LogprobsOf(update.text.tokens);
+    if (!delta.empty() || !logprobs.is_null() || (update.token && return_token_ids_)) {
       Json chunk = Chunk(update, std::move(delta), nullptr);
       Json& in_choice = chunk["choices"][0];
-      if (!logprobs.empty()) in_choice["logprobs"] = logprobs.Take();
+      in_choice["logprobs"] = std::move(logprobs);
       if (return_token_ids_ && update.token) in_choice["token_ids"] = {*update.token};
       exchange_->Send(SseEvent(chunk));
     }
@@ -174,6 +173,14 @@ class StreamedChatAnswer final : public ChatAnswer {
   struct Choice {
     bool started = false;
   };
+
+  // Null if no list of the object would have an entry, as for every token without log-probabilities.
+  Json LogprobsOf(const std::vector<PlacedToken>& tokens) const {
+    if (tokens.empty()) return nullptr;
+    ChatLogprobs logprobs(token_names_, include_reasoning_);
+    logprobs.Add(tokens);
+    return logprobs.empty() ? Json() : logprobs.Take();
+  }
 
   Json Chunk(const ChoiceUpdate& update, Json delta, const Json& finish_reason) const {
     Json chunk = Head("chat.completion.chunk");

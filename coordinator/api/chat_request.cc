@@ -1,11 +1,9 @@
 #include "coordinator/api/chat_request.h"
 
-#include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "coordinator/api/chat_fields.h"
 #include "coordinator/api/sampling_fields.h"
 
 namespace deeprack::coordinator {
@@ -26,10 +24,7 @@ struct ContentPart {
 
 ContentPart ReadContentPart(JsonFields& fields, const Json& part, const std::string& path) {
   if (part.is_string()) return {part.get<std::string>()};
-  if (!part.is_object()) {
-    fields.Fail(BadRequest("invalid_type", path, path + " must be an object"));
-    return {};
-  }
+  if (!fields.IsObject(part, path)) return {};
   JsonFields inner(part, kContentPart, path + ".", fields);
   const std::string type = inner.String("type").value_or("");
   const bool is_text = type == "text" || type == "input_text" || type == "output_text";
@@ -90,10 +85,7 @@ void ReadCalledFunction(JsonFields& fields, const Json* function, const std::str
 
 ToolCall ReadToolCall(JsonFields& message, const Json& value, const std::string& path) {
   ToolCall call;
-  if (!value.is_object()) {
-    message.Fail(BadRequest("invalid_type", path, path + " must be an object"));
-    return call;
-  }
+  if (!message.IsObject(value, path)) return call;
   JsonFields fields(value, kToolCall, path + ".", message);
   call.id = fields.String("id").value_or("");
   call.type = fields.String("type").value_or("function");
@@ -138,11 +130,7 @@ void ReadAssistant(JsonFields& fields, const std::string& path, ChatMessage& mes
 
 ChatMessage ReadMessage(JsonFields& request, const Json& value, const std::string& path) {
   ChatMessage message;
-  if (!value.is_object()) {
-    request.Fail(
-        BadRequest("invalid_type", path, absl::StrCat(path, " must be an object, not ", value.type_name())));
-    return message;
-  }
+  if (!request.IsObject(value, path)) return message;
   const auto named = value.find("role");
   const std::optional<ChatRole> found = named != value.end() && named->is_string()
                                             ? RoleNamed(named->get_ref<const std::string&>())
@@ -179,26 +167,6 @@ void ReadTools(JsonFields& fields, std::vector<std::string>& tools) {
     }
     tools.push_back(tool["function"].dump());
   }
-  if (const Json* choice = fields.Any("tool_choice")) {
-    if (*choice == "none") {
-      tools.clear();
-    } else if (*choice != "auto") {
-      fields.Fail(Unsupported("tool_choice", absl::StrCat("tool_choice ", choice->dump(),
-                                                          " is not supported: use \"auto\" or \"none\"")));
-    }
-  }
-}
-
-void ReadResponseFormat(JsonFields& fields) {
-  const Json* format = fields.Object("response_format");
-  if (format == nullptr) return;
-  JsonFields inner(*format, kResponseFormat, "response_format.", fields);
-  const std::string type = inner.String("type").value_or("");
-  if (type != "text") {
-    inner.Fail(Unsupported("response_format.type", absl::StrCat("response_format.type \"", type,
-                                                                "\" is not supported: only \"text\" is")));
-  }
-  inner.RefuseOthers();
 }
 
 // logprobs: a boolean, with the number of alternatives in top_logprobs; or, as /v1/completions has it, that
@@ -222,12 +190,6 @@ std::optional<int64_t> ReadChatMaxTokens(JsonFields& fields) {
   return newer ? newer : older;
 }
 
-// A switch that templates know by two names.
-void SwitchThinking(Json& variables, bool on) {
-  variables["thinking"] = on;         // DeepSeek's templates
-  variables["enable_thinking"] = on;  // Qwen's templates
-}
-
 // thinking: DeepSeek's {"type": "enabled"}, or a boolean.
 void ReadThinking(JsonFields& fields, Json& variables) {
   const Json* value = fields.Any("thinking");
@@ -246,24 +208,11 @@ void ReadThinking(JsonFields& fields, Json& variables) {
   inner.RefuseOthers();
 }
 
-void ReadReasoningEffort(JsonFields& fields, Json& variables) {
-  const std::optional<std::string> effort = fields.String("reasoning_effort");
-  if (!effort) return;
-  constexpr const char* kEfforts[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
-  if (std::find(std::begin(kEfforts), std::end(kEfforts), *effort) == std::end(kEfforts)) {
-    return fields.Fail(InvalidValue("reasoning_effort",
-                                    absl::StrCat("reasoning_effort is \"", *effort, "\"; it must be one of ",
-                                                 absl::StrJoin(kEfforts, ", "))));
-  }
-  variables["reasoning_effort"] = *effort;
-  if (*effort == "none") SwitchThinking(variables, false);
-}
-
 // The variables that the request sets in the template. The more special field stands over the more general
 // one.
 std::string ReadTemplateVariables(JsonFields& fields) {
   Json variables = Json::object();
-  ReadReasoningEffort(fields, variables);
+  ReadReasoningEffort(fields, "reasoning_effort", variables);
   ReadThinking(fields, variables);
   if (fields.Has("enable_thinking")) SwitchThinking(variables, fields.Bool("enable_thinking", true));
   if (const Json* given = fields.Object("chat_template_kwargs")) {
@@ -320,6 +269,7 @@ ChatPrompt ReadChatPrompt(JsonFields& fields) {
   }
   RefuseSecondAnswer(fields, prompt.messages);
   ReadTools(fields, prompt.tools);
+  ReadToolChoice(fields, prompt.tools);
   ReadPromptEnd(fields, prompt);
   prompt.template_kwargs = ReadTemplateVariables(fields);
   return prompt;
@@ -350,7 +300,7 @@ std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body
   GenerationRequest request;
   const ChatPrompt prompt = ReadChatPrompt(fields);
   ReadSharedFields(fields, model, request);
-  ReadResponseFormat(fields);
+  ReadTextFormat(fields, "response_format", kResponseFormat);
   ReadLogprobs(fields, model, request);
   ReadPromptLogprobs(fields, model, request);
   request.include_reasoning = fields.Bool("include_reasoning", true);
@@ -362,7 +312,7 @@ std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body
 
   error = RenderChat(prompt, model, request);
   if (error) return *std::move(error);
-  SettleMaxTokens(fields, model, max_tokens, kNoLimit, request);
+  error = SettleMaxTokens(model, max_tokens, kNoLimit, request);
   if (error) return *std::move(error);
   return request;
 }

@@ -103,7 +103,7 @@ class CompletionAnswer : public GenerationListener {
     CompletionLogprobs logprobs;
     std::optional<PromptLogprobs> prompt;  // if the request asks for prompt_logprobs
     bool started = false;
-    size_t prompt_tokens = 0;  // of which the log-probabilities were added
+    size_t prompt_tokens = 0;  // prompt tokens whose log-probabilities were added
   };
 
   // Adds the next token of the choice's prompt, with the text that the echo shows of it. The echo of a text

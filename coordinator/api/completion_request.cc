@@ -137,7 +137,7 @@ std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_vie
         "n", absl::StrCat(request.prompts.size(), " prompts with n = ", request.n, " are ", request.choices(),
                           " answers; at most ", kMaxChoices, " are accepted"));
   }
-  SettleMaxTokens(fields, model, max_tokens, kDefaultMaxTokens, request);
+  error = SettleMaxTokens(model, max_tokens, kDefaultMaxTokens, request);
   if (error) return *std::move(error);
   return completion;
 }

@@ -1,6 +1,6 @@
-// Gathers the text of a sequence's tokens into deltas, token by token. Tokens come first; the places of their
-// bytes are told later, in order. A token is given out when all its bytes have a place, so the text of one
-// token and its log-probability are in the same delta.
+// Gathers the text of a sequence's tokens into deltas, token by token. A token comes first; the places of its
+// bytes come later, in order. A token is given out when all its bytes have a place, so the text of one token
+// and the token's log-probability are in the same delta.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,8 @@ class DeltaWriter {
   void AddToken(std::string_view bytes, std::optional<model::PositionLogprobs> logprobs);
 
   // Places the next bytes. `text` is the text of tokens that were added: their bytes, with U+FFFD for bytes
-  // that are not UTF-8. It ends at the end of a character. `shown` is what the client sees: `text`, nothing,
-  // or another text.
+  // that are not UTF-8. `text` ends at the end of a character. `shown` is what the client sees: `text`,
+  // nothing, or another text.
   void Place(ReplyPlace place, std::string_view text, std::string_view shown);
 
   // A stop ended the text: the bytes that have no place are not shown.
@@ -32,7 +32,7 @@ class DeltaWriter {
   // The deltas since the last call: none, one, or several.
   std::vector<TextDelta> Take();
 
-  // The tokens given out of which some text is reasoning.
+  // The number of tokens given out that have text in the reasoning.
   int64_t reasoning_tokens() const { return reasoning_tokens_; }
 
  private:
@@ -58,8 +58,8 @@ class DeltaWriter {
   void Show(ReplyPlace place, std::string_view shown);
   TextDelta& Delta(int order);
 
-  std::deque<Token> tokens_;  // those with bytes that have no place, and tokens without bytes behind them
-  std::string bytes_;         // that have no place
+  std::deque<Token> tokens_;  // tokens that are not given out yet
+  std::string bytes_;         // the bytes of tokens_ that have no place yet
   std::vector<TextDelta> deltas_;
   int order_ = 0;  // of the last text in the last delta: reasoning 0, content 1, tool calls 2
   int32_t calls_ = 0;

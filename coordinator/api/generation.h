@@ -50,9 +50,9 @@ class GenerationListener {
 
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
-  // 400 if a prompt has a token id that the model has not. Submits all sequences, or none: on an error the
-  // sequences submitted before are cancelled, and the listener is never called. When the client disconnects,
-  // the unfinished sequences are cancelled. `context` outlives the generation.
+  // 400 if a prompt has a token id beyond the model's vocabulary. Submits all sequences, or none: on an error
+  // the sequences submitted before are cancelled, and the listener is never called. When the client
+  // disconnects, the unfinished sequences are cancelled. `context` outlives the generation.
   static std::optional<ApiError> Start(ApiContext* context, GenerationRequest request,
                                        std::shared_ptr<HttpExchange> exchange,
                                        std::unique_ptr<GenerationListener> listener);

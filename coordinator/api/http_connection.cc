@@ -162,7 +162,7 @@ class Connection {
     }
   }
 
-  // Takes what the head says, without the body and what may follow the body.
+  // Takes method, path, query, headers and id from the head, without the body.
   void TakeHead(const http::request<http::string_body>& head) {
     version_ = head.version();
     keep_alive_ = head.keep_alive() && shared_.options.idle_timeout > absl::ZeroDuration();

@@ -13,7 +13,7 @@ namespace {
 
 namespace net = boost::asio;
 
-// Bytes of a stream that one write takes: write_timeout is the time for so much progress.
+// Bytes of a stream that one write takes. write_timeout is the time that one write may take.
 constexpr size_t kBytesPerWrite = 64 << 10;
 
 }  // namespace

@@ -42,7 +42,7 @@ class ConnectionExchange final : public HttpExchange {
 
   void MarkStarted() { started_ = true; }
 
-  // The next bytes of the stream, at most those of one write.
+  // The next bytes of the stream: at most as many bytes as one write takes.
   std::string TakeQueued();
 
   std::optional<HttpResponse>& response() { return response_; }

@@ -1,6 +1,6 @@
 // The head of a request, from the request line to the empty line. The parser accepts more than a server
-// behind a proxy may accept: what two servers may read in two ways could hide a second request. Only the HTTP
-// core includes this header.
+// behind a proxy may accept: bytes that two servers read in two ways could hide a second request. Only the
+// HTTP core includes this header.
 #pragma once
 
 #include <cstddef>

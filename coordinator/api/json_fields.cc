@@ -1,9 +1,11 @@
 #include "coordinator/api/json_fields.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 
@@ -89,15 +91,33 @@ std::variant<Json, ApiError> ParseBody(std::string_view body) {
   }
 }
 
+Json DecimalJson(float value) {
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof(text), value).ptr;
+  double number = value;
+  (void)absl::SimpleAtod(absl::string_view(text, static_cast<size_t>(end - text)), &number);
+  return number;
+}
+
 void JsonFields::FailType(std::string_view name, const char* expected, const Json& found) {
   Fail(BadRequest("invalid_type", Path(name),
                   absl::StrCat(Path(name), " must be ", expected, ", not ", found.type_name())));
 }
 
-const Json* JsonFields::Any(std::string_view name) {
-  DR_CHECK(kind_.Find(name) != nullptr);
+const Json* JsonFields::Find(std::string_view name) const {
   const auto it = object_.find(name);
   return it == object_.end() || it->is_null() ? nullptr : &*it;
+}
+
+const Json* JsonFields::Any(std::string_view name) {
+  DR_CHECK(kind_.Find(name) != nullptr);
+  return Find(name);
+}
+
+bool JsonFields::IsObject(const Json& value, const std::string& path) {
+  if (value.is_object()) return true;
+  Fail(BadRequest("invalid_type", path, absl::StrCat(path, " must be an object, not ", value.type_name())));
+  return false;
 }
 
 bool JsonFields::Bool(std::string_view name, bool absent) {
@@ -154,6 +174,11 @@ std::optional<std::string> JsonFields::String(std::string_view name) {
   return value->get<std::string>();
 }
 
+std::string JsonFields::RequiredString(std::string_view name) {
+  if (!Has(name)) Fail(BadRequest("missing_field", Path(name), absl::StrCat(Path(name), " is missing")));
+  return String(name).value_or("");
+}
+
 const Json* JsonFields::Array(std::string_view name, size_t max_size) {
   const Json* value = Any(name);
   if (value == nullptr) return nullptr;
@@ -183,9 +208,9 @@ void JsonFields::RefuseUnsupported(const FieldTable* table) {
   if (table == nullptr) return;
   for (const RequestField& field : table->fields) {
     if (field.use != FieldUse::kRefused) continue;
-    if (kind_.Find(field.name) != &field) continue;  // the own table stands over the shared one
-    const Json* value = Any(field.name);
+    const Json* value = Find(field.name);  // most often absent, and a table has many fields
     if (value == nullptr || Allows(field, *value)) continue;
+    if (kind_.Find(field.name) != &field) continue;  // the own table stands over the shared one
     const std::string path = Path(field.name);
     const std::string shown = field.allowed == "null" ? "" : absl::StrCat(" ", Shorten(value->dump()));
     Fail(Unsupported(path, absl::StrCat(path, shown, " is not supported: ", std::string(field.why))));

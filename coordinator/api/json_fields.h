@@ -21,6 +21,9 @@ using Json = nlohmann::ordered_json;
 // invalid UTF-8, and nesting deeper than 64 levels.
 std::variant<Json, ApiError> ParseBody(std::string_view body);
 
+// The shortest number that stands for the same float: 0.1 for 0.1f, and not 0.10000000149.
+Json DecimalJson(float value);
+
 // The fields of a body that no table has.
 struct UnknownFields {
   bool ignore = false;  // false: an unknown field is an error
@@ -35,7 +38,8 @@ class JsonFields {
              UnknownFields* unknown = nullptr)
       : object_(object), kind_(kind), path_(std::move(path)), error_(*error), unknown_(unknown) {}
 
-  // An object inside `parent`'s object: errors and ignored fields go where those of `parent` go.
+  // An object inside `parent`'s object: errors and ignored fields go where the errors and ignored
+  // fields of `parent` go.
   JsonFields(const Json& object, const RequestObject& kind, std::string path, JsonFields& parent)
       : object_(object),
         kind_(kind),
@@ -52,9 +56,13 @@ class JsonFields {
   const Json* Array(std::string_view name, size_t max_size);
   const Json* Object(std::string_view name);
 
-  bool Has(std::string_view name) const {
-    return object_.contains(name) && !object_.at(std::string(name)).is_null();
-  }
+  // As String, and an absent field is an error.
+  std::string RequiredString(std::string_view name);
+
+  bool Has(std::string_view name) const { return Find(name) != nullptr; }
+
+  // False, and an error, unless `value`, which stands at `path` inside this object, is an object.
+  bool IsObject(const Json& value, const std::string& path);
 
   // Fails with the first field that `kind` refuses, then with the first that `kind` does not have, unless
   // unknown fields are labels there or are ignored.
@@ -67,6 +75,7 @@ class JsonFields {
   bool failed() const { return error_.has_value(); }
 
  private:
+  const Json* Find(std::string_view name) const;  // nullptr: absent or null
   void FailType(std::string_view name, const char* expected, const Json& found);
 
   void RefuseUnsupported(const FieldTable* table);

@@ -1,9 +1,7 @@
 // POST /v1/chat/completions/render and /v1/completions/render: the token ids and the sampling parameters that
 // a request stands for, as in vLLM. Nothing is generated.
-#include <charconv>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "coordinator/api/answer_json.h"
 #include "coordinator/api/chat_request.h"
 #include "coordinator/api/completion_request.h"
@@ -12,25 +10,16 @@
 namespace deeprack::coordinator {
 namespace {
 
-// The number that a client wrote: 0.1f is 0.1 and not 0.10000000149.
-double Shortest(float value) {
-  char text[32];
-  const auto end = std::to_chars(text, text + sizeof(text), value).ptr;
-  double number = value;
-  (void)absl::SimpleAtod(absl::string_view(text, static_cast<size_t>(end - text)), &number);
-  return number;
-}
-
 Json SamplingJson(const GenerationRequest& request) {
   const model::SamplingParams& sampling = request.request.sampling;
   Json json = {{"n", request.n},
-               {"temperature", Shortest(sampling.temperature)},
-               {"top_p", Shortest(sampling.top_p)},
+               {"temperature", DecimalJson(sampling.temperature)},
+               {"top_p", DecimalJson(sampling.top_p)},
                {"top_k", sampling.top_k},
-               {"min_p", Shortest(sampling.min_p)},
-               {"presence_penalty", Shortest(sampling.presence_penalty)},
-               {"frequency_penalty", Shortest(sampling.frequency_penalty)},
-               {"repetition_penalty", Shortest(sampling.repetition_penalty)},
+               {"min_p", DecimalJson(sampling.min_p)},
+               {"presence_penalty", DecimalJson(sampling.presence_penalty)},
+               {"frequency_penalty", DecimalJson(sampling.frequency_penalty)},
+               {"repetition_penalty", DecimalJson(sampling.repetition_penalty)},
                {"seed", nullptr},
                {"stop", request.text.stop},
                {"stop_token_ids", request.request.stop_token_ids},
@@ -81,16 +70,12 @@ HttpResponse AnswerCompletion(ApiContext& context, const std::string& body) {
 
 std::function<void()> RenderChatPrompt(ApiContext& context, const ApiRequest& request,
                                        const std::shared_ptr<HttpExchange>& exchange) {
-  return [exchange, response = AnswerChat(context, request.body())]() mutable {
-    exchange->Respond(std::move(response));
-  };
+  return Answering(exchange, AnswerChat(context, request.body()));
 }
 
 std::function<void()> RenderCompletionPrompts(ApiContext& context, const ApiRequest& request,
                                               const std::shared_ptr<HttpExchange>& exchange) {
-  return [exchange, response = AnswerCompletion(context, request.body())]() mutable {
-    exchange->Respond(std::move(response));
-  };
+  return Answering(exchange, AnswerCompletion(context, request.body()));
 }
 
 }  // namespace deeprack::coordinator

@@ -4,26 +4,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "coordinator/api/field_entries.h"
 
 namespace deeprack::coordinator {
 namespace {
 
 using View = std::string_view;
 
-constexpr RequestField Honoured(View name, View type, View absent = "none", View range = "", View note = "") {
-  return {.name = name, .type = type, .absent = absent, .range = range, .note = note};
-}
-
-constexpr RequestField Label(View name, View note = "") {
-  return {.name = name, .use = FieldUse::kAccepted, .note = note};
-}
-
-constexpr RequestField Refused(View name, View why, View allowed = "null") {
-  return {.name = name, .use = FieldUse::kRefused, .why = why, .allowed = allowed};
-}
-
 // Reasons that several fields share.
-constexpr View kGrammars = "answers follow no grammar or schema in this version";
 constexpr View kSamplers = "this server has no such sampler";
 constexpr View kOnlyText = "this model reads and writes only text";
 constexpr View kNotReported = "this server does not report it";
@@ -33,13 +21,10 @@ constexpr View kWithSampler = "part of a sampler that is off";
 constexpr View kNotStored = "nothing is stored";
 
 constexpr RequestField kGeneration[] = {
-    Honoured("model", "string", "the served model", "the served model", "any other name is 404"),
-    Honoured("temperature", "number", "the model's `generation_config.json`, else 1", "0 to 2",
-             "0 takes the most likely token"),
-    Honoured("top_p", "number", "the model's `generation_config.json`, else 1", "0 to 1",
-             "0 takes the most likely token"),
-    Honoured("top_k", "integer", "the model's `generation_config.json`, else 0", "-1 to 2147483647",
-             "0 and -1: all tokens"),
+    kModelField,
+    kTemperatureField,
+    kTopPField,
+    kTopKField,
     Honoured("min_p", "number", "0", "0 to 1"),
     Honoured("presence_penalty", "number", "0", "-2 to 2"),
     Honoured("frequency_penalty", "number", "0", "-2 to 2"),
@@ -281,7 +266,7 @@ constexpr RequestField kAnyMessageFields[] = {
     Honoured("role", "string", "required", "`system`, `developer`, `user`, `assistant`, `tool`, `function`",
              "`developer` means `system`, `function` means `tool`"),
     Honoured("content", "string or array of parts",
-             "required, but for an assistant's message with tool calls, reasoning or refusal",
+             "required, except in an assistant's message with tool calls, reasoning or refusal",
              "at most 1024 parts", "special tokens in the text stay text"),
     Honoured("name", "string", "none", "", "where the model's template has a place for names"),
     Label("id"),
@@ -315,7 +300,7 @@ constexpr RequestField kContentPartFields[] = {
     Honoured("type", "string", "required",
              "`text`, `input_text`, `output_text`, `refusal`, `thinking`, `reasoning`",
              "any other value is refused"),
-    Honoured("text", "string", "required, but for `refusal` and `thinking`"),
+    Honoured("text", "string", "required, except in parts of type `refusal` or `thinking`"),
     Honoured("refusal", "string", "none", "", "the text of a part of type `refusal`"),
     Honoured("thinking", "string", "none", "",
              "the text of a part of type `thinking`; it belongs to the reasoning"),
@@ -354,7 +339,7 @@ constexpr RequestField kThinkingFields[] = {
 };
 
 constexpr RequestField kTokenizeFields[] = {
-    Honoured("model", "string", "the served model", "the served model", "any other name is 404"),
+    kModelField,
     Honoured("return_token_strs", "boolean", "false"),
 };
 
@@ -381,7 +366,7 @@ constexpr RequestField kTokenizeChatFields[] = {
 };
 
 constexpr RequestField kDetokenizeFields[] = {
-    Honoured("model", "string", "the served model", "the served model", "any other name is 404"),
+    kModelField,
     Honoured("tokens", "array of token ids", "required", "at most 1048576"),
     Honoured("skip_special_tokens", "boolean", "false", "", "true: special tokens are no part of the text"),
 };
@@ -422,7 +407,7 @@ std::string UseText(const RequestField& field) {
     std::string word = "refused";
     if (field.allowed != "null") {
       const std::string allowed(field.allowed);
-      absl::StrAppend(&word, ", but for `", absl::StrReplaceAll(allowed, {{", ", "`, `"}}), "`");
+      absl::StrAppend(&word, " except `", absl::StrReplaceAll(allowed, {{", ", "`, `"}}), "`");
     }
     return absl::StrCat(word, ": ", std::string(field.why));
   }

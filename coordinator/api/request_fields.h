@@ -14,14 +14,14 @@ namespace deeprack::coordinator {
 enum class FieldUse : uint8_t {
   kHonoured,  // the field changes the answer
   kAccepted,  // a label: any value is accepted, and changes nothing in the answer
-  kRefused,   // every value is an error, but null and those of `allowed`
+  kRefused,   // every value is an error except null and the values of `allowed`
 };
 
 struct RequestField {
   std::string_view name;
   FieldUse use = FieldUse::kHonoured;
   std::string_view why = {};  // kRefused: the reason, for the error message
-  // kRefused: JSON values, with commas between them, that ask for what the server does anyway.
+  // kRefused: JSON values, with commas between them, that change nothing in the answer.
   std::string_view allowed = "null";
 
   // For the tables of docs/API.md.
@@ -36,7 +36,7 @@ struct FieldTable {
   std::span<const RequestField> fields;
 };
 
-// The fields of one JSON object: those of one table, or of two.
+// The fields of one JSON object: the fields of one table or of two tables.
 struct RequestObject {
   const FieldTable* own;
   const FieldTable* shared = nullptr;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <iterator>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
@@ -43,10 +42,7 @@ void ReadStop(JsonFields& fields, std::vector<std::string>& stop) {
   const Json* value = fields.Any("stop");
   if (value == nullptr || *value == "") return;
   if (!value->is_array()) return AddStopString(fields, *value, fields.Path("stop"), stop);
-  value = fields.Array("stop", kMaxStopStrings);
-  for (size_t i = 0; value != nullptr && i < value->size(); ++i) {
-    AddStopString(fields, (*value)[i], absl::StrCat(fields.Path("stop"), "[", i, "]"), stop);
-  }
+  ReadStopStrings(fields, "stop", stop);
 }
 
 void ReadStopTokens(JsonFields& fields, const ServedModel& model, std::vector<TokenId>& ids) {
@@ -128,15 +124,7 @@ void ReadLogitBias(JsonFields& fields, const ServedModel& model, model::Sampling
 }
 
 void ReadSampling(JsonFields& fields, const ServedModel& model, model::SamplingParams& sampling) {
-  sampling.temperature = static_cast<float>(fields.Number("temperature", model.defaults.temperature, 0, 2));
-  const double top_p = fields.Number("top_p", model.defaults.top_p, 0, 1);
-  if (top_p >= kLeastTopP) {
-    sampling.top_p = static_cast<float>(top_p);
-  } else {
-    sampling.temperature = 0;  // the set of tokens to draw from has only the most likely one
-  }
-  sampling.top_k = static_cast<int32_t>(std::max<int64_t>(
-      0, fields.Integer("top_k", model.defaults.top_k, -1, std::numeric_limits<int32_t>::max())));
+  ReadTokenChoice(fields, model, sampling);
   sampling.min_p = static_cast<float>(fields.Number("min_p", 0, 0, 1));
   sampling.presence_penalty = static_cast<float>(fields.Number("presence_penalty", 0, -2, 2));
   sampling.frequency_penalty = static_cast<float>(fields.Number("frequency_penalty", 0, -2, 2));
@@ -173,6 +161,25 @@ std::string ReadModelField(JsonFields& fields, const ServedModel& model) {
   return "";
 }
 
+void ReadTokenChoice(JsonFields& fields, const ServedModel& model, model::SamplingParams& sampling) {
+  sampling.temperature = static_cast<float>(fields.Number("temperature", model.defaults.temperature, 0, 2));
+  const double top_p = fields.Number("top_p", model.defaults.top_p, 0, 1);
+  if (top_p >= kLeastTopP) {
+    sampling.top_p = static_cast<float>(top_p);
+  } else {
+    sampling.temperature = 0;  // the set of tokens to draw from has only the most likely one
+  }
+  sampling.top_k = static_cast<int32_t>(std::max<int64_t>(
+      0, fields.Integer("top_k", model.defaults.top_k, -1, std::numeric_limits<int32_t>::max())));
+}
+
+void ReadStopStrings(JsonFields& fields, std::string_view name, std::vector<std::string>& stop) {
+  const Json* values = fields.Array(name, kMaxStopStrings);
+  for (size_t i = 0; values != nullptr && i < values->size(); ++i) {
+    AddStopString(fields, (*values)[i], absl::StrCat(fields.Path(name), "[", i, "]"), stop);
+  }
+}
+
 void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRequest& request) {
   request.model = ReadModelField(fields, model);
   ReadSampling(fields, model, request.request.sampling);
@@ -193,11 +200,7 @@ void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRe
   request.text.include_stop = fields.Bool("include_stop_str_in_output", no_stop_trim);
   request.text.show_special = !fields.Bool("skip_special_tokens", true);
   // ignore_eos is about the model's eos tokens. The request's own stop_token_ids still stop the answer.
-  // An end token beyond the vocabulary can never be drawn.
-  if (!fields.Bool("ignore_eos", false)) {
-    std::ranges::copy_if(model.eos_token_ids, std::back_inserter(request.request.stop_token_ids),
-                         [&](TokenId id) { return id < model.vocab_size; });
-  }
+  if (!fields.Bool("ignore_eos", false)) request.request.stop_token_ids = model.eos_token_ids;
   ReadStopTokens(fields, model, request.request.stop_token_ids);
   request.request.min_tokens = request.text.min_tokens =
       static_cast<int32_t>(fields.Integer("min_tokens", 0, 0, std::numeric_limits<int32_t>::max()));
@@ -230,9 +233,8 @@ std::optional<int64_t> ReadMaxTokens(JsonFields& fields, const char* name, int64
   return value;
 }
 
-void SettleMaxTokens(JsonFields& fields, const ServedModel& model, std::optional<int64_t> asked,
-                     int64_t absent, GenerationRequest& request) {
-  if (fields.failed()) return;
+std::optional<ApiError> SettleMaxTokens(const ServedModel& model, std::optional<int64_t> asked,
+                                        int64_t absent, GenerationRequest& request) {
   size_t longest = 0;
   for (const std::vector<TokenId>& prompt : request.prompts) longest = std::max(longest, prompt.size());
   const int64_t context = model.max_context;
@@ -240,18 +242,17 @@ void SettleMaxTokens(JsonFields& fields, const ServedModel& model, std::optional
   const int64_t wanted = asked.value_or(absent);
   const bool only_prompt = wanted == 0;
   if (room < (only_prompt ? 0 : 1)) {
-    return fields.Fail(
-        BadRequest("context_length_exceeded", "",
-                   absl::StrCat("the prompt has ", longest, " tokens; the context holds ", context,
-                                ", of which the answer needs at least ", only_prompt ? 0 : 1)));
+    return BadRequest("context_length_exceeded", "",
+                      absl::StrCat("the prompt has ", longest, " tokens; the context holds ", context,
+                                   ", of which the answer needs at least ", only_prompt ? 0 : 1));
   }
   if (wanted != kNoLimit && request.request.min_tokens > wanted) {
-    return fields.Fail(
-        BadRequest("invalid_request", "min_tokens",
-                   absl::StrCat("min_tokens is ", request.request.min_tokens, ", max_tokens only ", wanted,
-                                asked ? "" : ", as the request has none: send max_tokens, too")));
+    return BadRequest("invalid_request", "min_tokens",
+                      absl::StrCat("min_tokens is ", request.request.min_tokens, ", max_tokens only ", wanted,
+                                   asked ? "" : ", as the request has none: send max_tokens, too"));
   }
   request.request.max_tokens = static_cast<int32_t>(wanted == kNoLimit ? room : std::min(wanted, room));
+  return std::nullopt;
 }
 
 }  // namespace deeprack::coordinator

@@ -1,5 +1,4 @@
-// Reads the fields that /v1/chat/completions and /v1/completions share: sampling, stopping, streaming,
-// limits.
+// Reads the fields that the generation endpoints share: sampling, stopping, streaming, limits.
 #pragma once
 
 #include "coordinator/api/generation_request.h"
@@ -12,7 +11,14 @@ namespace deeprack::coordinator {
 // model.
 std::string ReadModelField(JsonFields& fields, const ServedModel& model);
 
-// Reads the shared fields except max_tokens and logprobs, which the endpoints read differently.
+// Reads `temperature`, `top_p` and `top_k`.
+void ReadTokenChoice(JsonFields& fields, const ServedModel& model, model::SamplingParams& sampling);
+
+// Reads the field `name`, an array of stop strings.
+void ReadStopStrings(JsonFields& fields, std::string_view name, std::vector<std::string>& stop);
+
+// Reads the fields that OpenAI's endpoints share, except max_tokens and logprobs, which the endpoints read
+// differently.
 void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRequest& request);
 
 // Reads prompt_logprobs. Read `stream` before.
@@ -24,9 +30,10 @@ inline constexpr int64_t kNoLimit = -1;
 // Reads `name`, a limit of the answer's tokens: `least` or more, or kNoLimit. nullopt: absent.
 std::optional<int64_t> ReadMaxTokens(JsonFields& fields, const char* name, int64_t least);
 
-// Checks that every prompt fits into the context, and sets the request's max_tokens: the smaller of `asked`
-// and the room that the longest prompt leaves in the context. `absent` stands for an absent `asked`.
-void SettleMaxTokens(JsonFields& fields, const ServedModel& model, std::optional<int64_t> asked,
-                     int64_t absent, GenerationRequest& request);
+// Sets the request's max_tokens: the smaller of `asked` and the room that the longest prompt leaves in the
+// context. `absent` stands for an absent `asked`. Errors: 400 if a prompt does not fit into the context, or
+// if the request's min_tokens is larger than `asked`.
+std::optional<ApiError> SettleMaxTokens(const ServedModel& model, std::optional<int64_t> asked,
+                                        int64_t absent, GenerationRequest& request);
 
 }  // namespace deeprack::coordinator

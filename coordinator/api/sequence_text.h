@@ -1,8 +1,8 @@
 // Turns one sequence's tokens into the text that its client sees. Each token passes, in this order, through
 // detokenizing, the split into reasoning, content and tool calls, and stop strings. Text that a later token
-// may change is held back. Each byte of a token's text is shown in one place, but for tags, markers, the text
-// that the reply's format writes around them, and the text from a stop on. Belongs to the connection's
-// executor.
+// may change is held back. Each byte of a token's text is shown in one place, except tags, markers, the text
+// that the reply's format writes around tags and markers, and the text from a stop on. Belongs to the
+// connection's executor.
 #pragma once
 
 #include <optional>
@@ -19,7 +19,7 @@
 namespace deeprack::coordinator {
 
 struct TextOptions {
-  // Looked for in the content. One that is the text of a tag or marker stops at that tag or marker.
+  // Looked for in the content. A stop string that is the text of a tag or marker stops at the tag or marker.
   std::vector<std::string> stop;
   bool stop_in_reasoning = false;  // looked for in the reasoning, too
   bool include_stop = false;       // the stop string, or the text of the stop token, stays in the text
@@ -40,9 +40,9 @@ class SequenceText {
   // tokens are dropped.
   void Append(TokenId id, std::optional<model::PositionLogprobs> logprobs = {});
 
-  // Takes the token at which the engine ended the sequence: an end token, or one of the request's stop
-  // tokens. Its text is shown with include_stop; that of a special token also needs show_special, which is
-  // enough.
+  // Takes the token at which the engine ended the sequence: an end token, or a stop token of the request.
+  // The token's text is shown with include_stop. The text of a special token is shown with
+  // show_special.
   void AppendStopToken(TokenId id, std::optional<model::PositionLogprobs> logprobs = {});
 
   // The sequence has ended: the text that was held back is certain.
@@ -58,7 +58,7 @@ class SequenceText {
   // True if the answer has a tool call, and the last one is whole.
   bool last_call_whole() const { return parser_.last_call_whole(); }
 
-  // The tokens of which some text is reasoning.
+  // The number of tokens that have text in the reasoning.
   int64_t reasoning_tokens() const { return writer_.reasoning_tokens(); }
 
  private:

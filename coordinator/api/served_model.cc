@@ -37,13 +37,6 @@ absl::StatusOr<bool> ReadAddBos(const std::string& model) {
   return found == config.end() || !found->is_boolean() || found->get<bool>();
 }
 
-// The file's text; empty if there is no such file.
-absl::StatusOr<std::string> ReadIfThere(const std::filesystem::path& path) {
-  absl::StatusOr<std::string> text = ReadTextFile(path.string());
-  if (absl::IsNotFound(text.status())) return std::string();
-  return text;
-}
-
 // The template that the user names, or the model's own. Special tokens are the model's in both cases.
 absl::StatusOr<ChatTemplateText> ReadChatTemplate(const std::string& model, const std::string& chosen_file) {
   ChatTemplateText found;
@@ -52,8 +45,10 @@ absl::StatusOr<ChatTemplateText> ReadChatTemplate(const std::string& model, cons
     found = FindChatTemplate(gguf);
   } else {
     const std::filesystem::path folder = model;
-    DR_ASSIGN_OR_RETURN(const std::string config, ReadIfThere(folder / "tokenizer_config.json"));
-    DR_ASSIGN_OR_RETURN(const std::string jinja, ReadIfThere(folder / "chat_template.jinja"));
+    DR_ASSIGN_OR_RETURN(const std::string config,
+                        ReadTextFileIfThere((folder / "tokenizer_config.json").string()));
+    DR_ASSIGN_OR_RETURN(const std::string jinja,
+                        ReadTextFileIfThere((folder / "chat_template.jinja").string()));
     DR_ASSIGN_OR_RETURN(found, FindChatTemplate(config, jinja));
   }
   if (chosen_file.empty()) return found;
@@ -103,6 +98,12 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_byt
   return text;
 }
 
+absl::StatusOr<std::string> ReadTextFileIfThere(const std::string& path, size_t max_bytes) {
+  absl::StatusOr<std::string> text = ReadTextFile(path, max_bytes);
+  if (absl::IsNotFound(text.status())) return std::string();
+  return text;
+}
+
 absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOptions& options,
                                                              const model::ModelConfig& config) {
   auto served = std::make_shared<ServedModel>();
@@ -129,7 +130,8 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOp
   }
   for (const int64_t id :
        served->defaults.eos_token_id.empty() ? config.eos_token_id : served->defaults.eos_token_id) {
-    served->eos_token_ids.push_back(static_cast<TokenId>(id));
+    // An end token beyond the vocabulary can never be drawn.
+    if (id >= 0 && id < config.vocab_size) served->eos_token_ids.push_back(static_cast<TokenId>(id));
   }
 
   DR_ASSIGN_OR_RETURN(

@@ -41,7 +41,7 @@ struct ServedModel {
   std::unique_ptr<const Tokenizer> tokenizer;
   std::optional<ChatTemplate> chat_template;  // absent: the model has no template and no tokens of R1's chats
   model::GenerationDefaults defaults;
-  std::vector<TokenId> eos_token_ids;
+  std::vector<TokenId> eos_token_ids;   // below vocab_size
   std::optional<TokenId> bos_token_id;  // absent: text prompts do not begin with bos
   int32_t vocab_size = 0;               // the model's: ids are 0 to vocab_size - 1
   bool dummy_weights = false;           // answers are noise
@@ -53,8 +53,8 @@ struct ServedModel {
   int32_t max_logprobs = kDefaultMaxLogprobs;  // most that a request may ask for at each position
   int64_t created = 0;                         // Unix seconds
 
-  // The name under which the model is asked for as `text`: `text` itself, but for slashes at the ends and
-  // doubled ones, which paths lose. Null: the model has no such name.
+  // The model's name that equals `text` when slashes at the ends and doubled slashes, which paths lose, do
+  // not count. Null: the model has no such name.
   const std::string* FindName(absl::string_view text) const;
 
   // The name that the answer to `request` has: the one that the request asked for.
@@ -84,5 +84,7 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOp
 
 // The file's bytes. Errors: NotFound; InvalidArgument if the file is larger than `max_bytes`.
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_bytes = 64 << 20);
+// As ReadTextFile; empty if there is no such file.
+absl::StatusOr<std::string> ReadTextFileIfThere(const std::string& path, size_t max_bytes = 64 << 20);
 
 }  // namespace deeprack::coordinator

@@ -25,7 +25,7 @@ enum class TokenPlace : uint8_t {
   kNoText,    // a token without text, such as an end token
 };
 
-// A generated token of which a part is shown, or which has no text.
+// A generated token that has text in one place, or no text.
 struct PlacedToken {
   TokenPlace place = TokenPlace::kContent;
   std::string text;  // the token's bytes that are shown in this place; perhaps a part of a UTF-8 character
@@ -37,9 +37,9 @@ struct TextDelta {
   std::string reasoning;
   std::string content;
   std::vector<ToolCallDelta> tool_calls;
-  // With log-probabilities: the tokens of this delta's text, in order. The texts of those in kContent,
-  // joined, are `content`, and likewise for kReasoning. (Bytes that are not UTF-8 are U+FFFD in the joined
-  // text.)
+  // With log-probabilities: the tokens of this delta's text, in order. The texts of the tokens in kContent,
+  // joined, are `content`; the texts of the tokens in kReasoning, joined, are `reasoning`. (Bytes that are
+  // not UTF-8 are U+FFFD in the joined text.)
   std::vector<PlacedToken> tokens;
 
   bool empty() const { return reasoning.empty() && content.empty() && tool_calls.empty(); }

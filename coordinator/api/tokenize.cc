@@ -68,9 +68,7 @@ HttpResponse Answer(ApiContext& context, const std::string& request) {
 
 std::function<void()> Tokenize(ApiContext& context, const ApiRequest& request,
                                const std::shared_ptr<HttpExchange>& exchange) {
-  return [exchange, response = Answer(context, request.body())]() mutable {
-    exchange->Respond(std::move(response));
-  };
+  return Answering(exchange, Answer(context, request.body()));
 }
 
 }  // namespace deeprack::coordinator

@@ -28,23 +28,18 @@ void FlattenTokens(Json& value) {
   for (Json& part : value) FlattenTokens(part);
 }
 
-// The file's text, or "" if it is not there.
-absl::StatusOr<std::string> TextOrNone(const std::string& folder, const char* name) {
-  absl::StatusOr<std::string> text =
-      ReadTextFile((std::filesystem::path(folder) / name).string(), kMostBytes);
-  if (absl::IsNotFound(text.status())) return "";
-  return text;
-}
-
 absl::StatusOr<Json> ReadFolder(const std::string& folder) {
-  DR_ASSIGN_OR_RETURN(const std::string text, TextOrNone(folder, "tokenizer_config.json"));
+  const std::filesystem::path files = folder;
+  DR_ASSIGN_OR_RETURN(const std::string text,
+                      ReadTextFileIfThere((files / "tokenizer_config.json").string(), kMostBytes));
   std::variant<Json, ApiError> parsed = ParseBody(text.empty() ? "{}" : text);
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) {
     return absl::InvalidArgumentError(absl::StrCat(folder, "/tokenizer_config.json: ", error->message));
   }
   Json config = std::get<Json>(std::move(parsed));
   FlattenTokens(config);
-  DR_ASSIGN_OR_RETURN(const std::string chat_template, TextOrNone(folder, "chat_template.jinja"));
+  DR_ASSIGN_OR_RETURN(const std::string chat_template,
+                      ReadTextFileIfThere((files / "chat_template.jinja").string(), kMostBytes));
   if (!chat_template.empty()) config["chat_template"] = chat_template;
   return config;
 }

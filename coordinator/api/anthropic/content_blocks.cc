@@ -1,7 +1,6 @@
 #include "coordinator/api/anthropic/content_blocks.h"
 
 #include <string_view>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -12,18 +11,10 @@ namespace {
 
 constexpr size_t kMaxBlocks = 4096;
 
-std::string Required(JsonFields& fields, const char* name) {
-  std::optional<std::string> value = fields.String(name);
-  if (!value) {
-    fields.Fail(BadRequest("missing_field", fields.Path(name), fields.Path(name) + " is missing"));
-  }
-  return std::move(value).value_or("");
-}
-
 std::string ReadText(const Json& block, const std::string& path, JsonFields& outer) {
   JsonFields fields(block, kTextBlock, path + ".", outer);
   fields.String("type");
-  std::string text = Required(fields, "text");
+  std::string text = fields.RequiredString("text");
   fields.RefuseOthers();
   return text;
 }
@@ -32,7 +23,7 @@ std::string ReadThinking(const Json& block, const std::string& path, JsonFields&
   JsonFields fields(block, kThinkingBlock, path + ".", outer);
   fields.String("type");
   fields.String("signature");
-  std::string thought = Required(fields, "thinking");
+  std::string thought = fields.RequiredString("thinking");
   fields.RefuseOthers();
   return thought;
 }
@@ -48,8 +39,8 @@ ToolCall ReadToolUse(const Json& block, const std::string& path, JsonFields& out
   JsonFields fields(block, kToolUseBlock, path + ".", outer);
   fields.String("type");
   ToolCall call;
-  call.id = Required(fields, "id");
-  call.name = Required(fields, "name");
+  call.id = fields.RequiredString("id");
+  call.name = fields.RequiredString("name");
   const Json* input = fields.Object("input");
   call.arguments = input == nullptr ? "{}" : input->dump();
   fields.RefuseOthers();
@@ -64,7 +55,7 @@ ToolCall ReadToolUse(const Json& block, const std::string& path, JsonFields& out
 std::string ReadToolReference(const Json& block, const std::string& path, JsonFields& outer) {
   JsonFields fields(block, kToolReferenceBlock, path + ".", outer);
   fields.String("type");
-  std::string name = Required(fields, "tool_name");
+  std::string name = fields.RequiredString("tool_name");
   fields.RefuseOthers();
   return name;
 }
@@ -103,7 +94,7 @@ ToolResult ReadToolResult(const Json& block, const std::string& path, JsonFields
   JsonFields fields(block, kToolResultBlock, path + ".", outer);
   fields.String("type");
   ToolResult result;
-  result.tool_use_id = Required(fields, "tool_use_id");
+  result.tool_use_id = fields.RequiredString("tool_use_id");
   std::vector<std::string> pieces;
   if (const Json* content = fields.Any("content"); content != nullptr && content->is_string()) {
     pieces.push_back(content->get<std::string>());

@@ -1,11 +1,11 @@
-// Turns the messages of a Messages request into those of a chat prompt.
+// Turns the messages of a Messages request into the messages of a chat prompt.
 //
 // - A user's tool_result blocks become tool messages, in the order of the calls that they answer. The text of
 //   the same message follows as a user's message.
 // - Messages of one role in a row become one message: many templates demand that the roles alternate.
 // - A system message within the conversation joins the message before it, and after an assistant's message it
-//   becomes a user's message. So the prompt of a longer conversation begins with that of the shorter one, and
-//   the prefix cache serves it. In front of all messages it joins the system text.
+//   becomes a user's message. So the prompt of a longer conversation begins with the prompt of the shorter
+//   one, which the prefix cache then serves. In front of all messages a system message joins the system text.
 #pragma once
 
 #include <map>
@@ -25,7 +25,7 @@ class Conversation {
   // True if the last message is an assistant's, whose text the answer continues.
   bool ends_with_assistant() const;
 
-  // Marks such a last message as the answer's beginning. An empty one is dropped.
+  // Marks a last message of the assistant as the answer's beginning. An empty last message is dropped.
   std::vector<ChatMessage> Finish() &&;
 
  private:

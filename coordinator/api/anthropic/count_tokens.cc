@@ -1,7 +1,5 @@
 // POST /v1/messages/count_tokens: the prompt fields of /v1/messages -> {"input_tokens"}. Generates nothing,
 // and works before the model is loaded.
-#include <utility>
-
 #include "coordinator/api/answer_json.h"
 #include "coordinator/api/anthropic/messages_request.h"
 #include "coordinator/api/endpoints.h"
@@ -20,8 +18,7 @@ HttpResponse Answer(const std::variant<int64_t, ApiError>& counted, absl::string
 
 std::function<void()> CountMessageTokens(ApiContext& context, const ApiRequest& http,
                                          const std::shared_ptr<HttpExchange>& exchange) {
-  HttpResponse response = Answer(anthropic::CountPromptTokens(http.body(), context.model()), http.http.id);
-  return [exchange, response = std::move(response)]() mutable { exchange->Respond(std::move(response)); };
+  return Answering(exchange, Answer(anthropic::CountPromptTokens(http.body(), context.model()), http.http.id));
 }
 
 }  // namespace deeprack::coordinator

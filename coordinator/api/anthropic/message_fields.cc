@@ -1,30 +1,19 @@
 #include "coordinator/api/anthropic/message_fields.h"
 
+#include "coordinator/api/field_entries.h"
+
 namespace deeprack::coordinator::anthropic {
 namespace {
 
 using View = std::string_view;
 
-constexpr RequestField Honoured(View name, View type, View absent = "none", View range = "", View note = "") {
-  return {.name = name, .type = type, .absent = absent, .range = range, .note = note};
-}
-
-constexpr RequestField Label(View name, View note = "") {
-  return {.name = name, .use = FieldUse::kAccepted, .note = note};
-}
-
-constexpr RequestField Refused(View name, View why, View allowed = "null") {
-  return {.name = name, .use = FieldUse::kRefused, .why = why, .allowed = allowed};
-}
-
 // Notes and reasons that several fields share.
 constexpr View kCached = "every prefix is cached";
-constexpr View kGrammars = "answers follow no grammar or schema in this version";
 constexpr View kNoConversations = "the server keeps no conversations";
 constexpr View kToolsets = "toolsets are Anthropic's";
 
 constexpr RequestField kPromptFields[] = {
-    Honoured("model", "string", "the served model", "the served model", "any other name is 404"),
+    kModelField,
     Honoured("messages", "array of objects", "required", "1 to 100000 messages"),
     Honoured("system", "string or array of text blocks", "none", "at most 4096 blocks"),
     Honoured("tools", "array of objects", "none", "at most 1024"),
@@ -44,12 +33,9 @@ constexpr RequestField kPromptFields[] = {
 constexpr RequestField kCreateFields[] = {
     Honoured("max_tokens", "integer", "required", "at least 0", "cut to the rest of the context"),
     Honoured("stop_sequences", "array of strings", "none", "at most 16 strings of 1 to 256 bytes"),
-    Honoured("temperature", "number", "the model's `generation_config.json`, else 1", "0 to 2",
-             "0 takes the most likely token"),
-    Honoured("top_p", "number", "the model's `generation_config.json`, else 1", "0 to 1",
-             "0 takes the most likely token"),
-    Honoured("top_k", "integer", "the model's `generation_config.json`, else 0", "-1 to 2147483647",
-             "0 and -1: all tokens"),
+    kTemperatureField,
+    kTopPField,
+    kTopKField,
     Honoured("stream", "boolean", "false"),
     Label("metadata"),
     Label("service_tier", "there is one tier"),
@@ -119,7 +105,7 @@ constexpr RequestField kToolFields[] = {
     Honoured("description", "string", "none"),
     Honoured("input_schema", "object", "required"),
     Label("cache_control", kCached),
-    Label("strict", "the arguments are what the model writes"),
+    Label("strict", "nothing changes the arguments that the model writes"),
     Label("defer_loading", "the prompt describes every tool"),
     Label("eager_input_streaming", "arguments come as they are written"),
     Label("input_examples"),

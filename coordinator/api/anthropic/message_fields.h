@@ -1,4 +1,5 @@
-// The fields of the requests of Anthropic's Messages API, as request_fields.h has those of OpenAI's.
+// The fields that a body of Anthropic's Messages API may have. docs/API.md has a table of the same fields
+// under each heading; tests/unit/api/api_page_test.cc compares.
 #pragma once
 
 #include "coordinator/api/request_fields.h"
@@ -12,7 +13,7 @@ extern const RequestObject kTextBlock, kThinkingBlock, kRedactedThinkingBlock, k
 extern const RequestObject kToolReferenceBlock;
 extern const RequestObject kTool, kToolChoice, kThinking, kOutputConfig, kContextManagement;
 
-// Every table once.
+// Every table of the Messages API, once.
 std::span<const FieldTable* const> MessageFieldTables();
 
 }  // namespace deeprack::coordinator::anthropic

@@ -19,7 +19,7 @@ std::unique_ptr<GenerationListener> MakeStreamedMessage(ApiContext* context, con
                                                         std::shared_ptr<HttpExchange> exchange);
 
 // The input of a tool_use block. Arguments that are no JSON object become {"INVALID_JSON": arguments}, the
-// form in which Anthropic's clients hand such arguments on. No arguments are {}.
+// form that Anthropic's clients know. No arguments are {}.
 Json ToolInput(const std::string& arguments);
 
 }  // namespace deeprack::coordinator::anthropic

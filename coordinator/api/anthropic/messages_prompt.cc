@@ -9,6 +9,7 @@
 #include "coordinator/api/anthropic/content_blocks.h"
 #include "coordinator/api/anthropic/conversation.h"
 #include "coordinator/api/anthropic/message_fields.h"
+#include "coordinator/api/chat_fields.h"
 
 namespace deeprack::coordinator::anthropic {
 namespace {
@@ -18,10 +19,7 @@ constexpr size_t kMaxTools = 1024;
 constexpr size_t kMaxEdits = 64;
 
 void ReadMessage(const Json& value, const std::string& path, JsonFields& outer, Conversation& conversation) {
-  if (!value.is_object()) {
-    return outer.Fail(
-        BadRequest("invalid_type", path, absl::StrCat(path, " must be an object, not ", value.type_name())));
-  }
+  if (!outer.IsObject(value, path)) return;
   JsonFields fields(value, kMessage, path + ".", outer);
   const std::string role = fields.String("role").value_or("");
   if (role == "user") {
@@ -59,10 +57,7 @@ std::vector<ChatMessage> ReadMessages(JsonFields& fields) {
 
 // A tool of the client as the object `function` of OpenAI's API, which templates know.
 std::string ReadTool(const Json& value, const std::string& path, JsonFields& outer) {
-  if (!value.is_object()) {
-    outer.Fail(BadRequest("invalid_type", path, path + " must be an object"));
-    return "";
-  }
+  if (!outer.IsObject(value, path)) return "";
   if (const auto type = value.find("type"); type != value.end() && !type->is_null() && *type != "custom") {
     outer.Fail(Unsupported(path + ".type",
                            absl::StrCat(path, ".type is ", type->dump(),
@@ -110,7 +105,6 @@ void ReadToolChoice(JsonFields& fields, std::vector<std::string>& tools, bool& o
   inner.RefuseOthers();
 }
 
-// Templates know the switch by two names. A template without a switch ignores the variables.
 void ReadThinkingSwitch(JsonFields& fields, Json& variables) {
   const Json* thinking = fields.Object("thinking");
   if (thinking == nullptr) return;
@@ -121,7 +115,7 @@ void ReadThinkingSwitch(JsonFields& fields, Json& variables) {
                             absl::StrCat("thinking.type is \"", type,
                                          "\"; it must be enabled, disabled, adaptive or between_tools")));
   }
-  for (const char* name : {"thinking", "enable_thinking"}) variables[name] = type != "disabled";
+  SwitchThinking(variables, type != "disabled");
   inner.RefuseOthers();
 }
 

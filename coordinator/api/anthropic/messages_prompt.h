@@ -1,4 +1,4 @@
-// Reads the fields of a Messages request that make the prompt.
+// Reads the fields of a Messages request that the prompt is made of.
 #pragma once
 
 #include "coordinator/api/json_fields.h"

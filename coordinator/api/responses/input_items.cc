@@ -15,18 +15,9 @@ constexpr size_t kMaxItems = 4096;
 constexpr size_t kMaxParts = 1024;
 constexpr size_t kMaxIdBytes = 256;
 
-std::string ReadRequired(JsonFields& fields, std::string_view name) {
-  const std::optional<std::string> value = fields.String(name);
-  if (!value) {
-    fields.Fail(
-        BadRequest("missing_field", fields.Path(name), absl::StrCat(fields.Path(name), " is missing")));
-  }
-  return value.value_or("");
-}
-
 // A required text with at least one byte.
 std::string ReadName(JsonFields& fields, std::string_view name) {
-  std::string value = ReadRequired(fields, name);
+  std::string value = fields.RequiredString(name);
   if (value.empty()) {
     fields.Fail(BadRequest("invalid_value", fields.Path(name), absl::StrCat(fields.Path(name), " is empty")));
   }
@@ -71,18 +62,14 @@ bool IsTextType(std::string_view type) {
 }
 
 Json ReadPart(JsonFields& item, const Json& value, const std::string& path, const PartForm& form) {
-  if (!value.is_object()) {
-    item.Fail(
-        BadRequest("invalid_type", path, absl::StrCat(path, " must be an object, not ", value.type_name())));
-    return {};
-  }
+  if (!item.IsObject(value, path)) return {};
   JsonFields fields(value, kTextPart, path + ".", item);
   const std::string type = fields.String("type").value_or("");
   Json part;
   if (type == "refusal" && form.takes_refusals) {
-    part = {{"type", "refusal"}, {"refusal", ReadRequired(fields, "refusal")}};
+    part = {{"type", "refusal"}, {"refusal", fields.RequiredString("refusal")}};
   } else if (IsTextType(type)) {
-    part = {{"type", form.text_type}, {"text", ReadRequired(fields, "text")}};
+    part = {{"type", form.text_type}, {"text", fields.RequiredString("text")}};
     if (form.takes_refusals) part["annotations"] = Json::array();
   } else {
     item.Fail(Unsupported(
@@ -150,7 +137,7 @@ Json ReadFunctionCall(JsonFields& request, const Json& value, const std::string&
                {"type", "function_call"},
                {"call_id", ReadName(fields, "call_id")},
                {"name", ReadName(fields, "name")},
-               {"arguments", ReadRequired(fields, "arguments")},
+               {"arguments", fields.RequiredString("arguments")},
                {"status", ReadStatus(fields)}};
   fields.RefuseOthers();
   return item;
@@ -194,10 +181,7 @@ class InputReader {
       : request_(request), source_(source), conversation_(conversation) {}
 
   void Read(const Json& value, const std::string& path) {
-    if (!value.is_object()) {
-      return request_.Fail(BadRequest("invalid_type", path,
-                                      absl::StrCat(path, " must be an object, not ", value.type_name())));
-    }
+    if (!request_.IsObject(value, path)) return;
     const std::string type = TypeOf(value);
     if (type == "item_reference") return ReadReference(value, path);
     Json item;

@@ -29,7 +29,7 @@ using Conversation = std::vector<std::shared_ptr<const ConversationItem>>;
 
 struct StoredResponse {
   std::string json;     // the response object
-  Conversation input;   // the items that the prompt was made of, those of earlier responses first
+  Conversation input;   // the items of the prompt, items of earlier responses first
   Conversation output;  // the items that the model made
 };
 

@@ -1,22 +1,11 @@
 #include "coordinator/api/responses/responses_fields.h"
 
+#include "coordinator/api/field_entries.h"
+
 namespace deeprack::coordinator {
 namespace {
 
 using View = std::string_view;
-
-constexpr RequestField Honoured(View name, View type, View absent = "none", View range = "", View note = "") {
-  return {.name = name, .type = type, .absent = absent, .range = range, .note = note};
-}
-
-// A label whose type is checked.
-constexpr RequestField Label(View name, View type, View note = "") {
-  return {.name = name, .use = FieldUse::kAccepted, .type = type, .note = note};
-}
-
-constexpr RequestField Refused(View name, View why, View allowed = "null") {
-  return {.name = name, .use = FieldUse::kRefused, .why = why, .allowed = allowed};
-}
 
 // Notes and reasons that several fields share.
 constexpr View kRepeated = "the response repeats it";
@@ -53,12 +42,12 @@ constexpr RequestField kRequest[] = {
 
     Refused("prompt_logprobs", "a response has no place for the log-probabilities of its prompt"),
 
-    Label("metadata", "object", "the response repeats it: at most 16 texts"),
-    Label("safety_identifier", "string", kRepeated),
-    Label("prompt_cache_key", "string", kRepeated),
-    Label("prompt_cache_retention", "string", kRepeated),
-    Label("prompt_cache_options", "object", "pages stay as long as there is room"),
-    Label("max_tool_calls", "integer", "counts calls of built-in tools, and there are none"),
+    TypedLabel("metadata", "object", "the response repeats it: at most 16 texts"),
+    TypedLabel("safety_identifier", "string", kRepeated),
+    TypedLabel("prompt_cache_key", "string", kRepeated),
+    TypedLabel("prompt_cache_retention", "string", kRepeated),
+    TypedLabel("prompt_cache_options", "object", "pages stay as long as there is room"),
+    TypedLabel("max_tool_calls", "integer", "counts calls of built-in tools, and there are none"),
 
     Refused("truncation", "a conversation beyond the context is an error", R"("disabled")"),
     Refused("background", kWaits, "false"),
@@ -127,7 +116,7 @@ constexpr RequestField kPartFields[] = {
         "type", "string", "required",
         "`input_text`, `output_text`, `text`, `reasoning_text`, `summary_text`; an assistant's: `refusal`",
         "any other value is refused"),
-    Honoured("text", "string", "required, but in a refusal"),
+    Honoured("text", "string", "required, except in a refusal"),
     Honoured("refusal", "string", "required in a refusal"),
 };
 
@@ -136,8 +125,8 @@ constexpr RequestField kToolFields[] = {
     Honoured("name", "string", "required"),
     Honoured("description", "string"),
     Honoured("parameters", "object"),
-    Label("strict", "boolean", "arguments follow no schema in this version"),
-    Label("output_schema", "any"),
+    TypedLabel("strict", "boolean", "arguments follow no schema in this version"),
+    TypedLabel("output_schema", "any"),
     Refused("allowed_callers", "only the model calls tools", R"(["direct"])"),
     Refused("async", kOneByOne, "false"),
     Refused("defer_loading", "every tool is part of the prompt", "false"),
@@ -146,15 +135,15 @@ constexpr RequestField kToolFields[] = {
 constexpr RequestField kReasoningOptionFields[] = {
     Honoured("effort", "string", "none", "`none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`",
              "as `reasoning_effort` of a chat"),
-    Label("summary", "string", "the whole reasoning is in the item"),
-    Label("generate_summary", "string", "the older name of `summary`"),
+    TypedLabel("summary", "string", "the whole reasoning is in the item"),
+    TypedLabel("generate_summary", "string", "the older name of `summary`"),
     Refused("context", "the chat template decides which past reasoning the model sees", R"("auto")"),
     Refused("mode", "the server has one", R"("standard")"),
 };
 
 constexpr RequestField kTextOptionFields[] = {
     Honoured("format", "object", "none", "", "see [below](#fields-of-textformat)"),
-    Label("verbosity", "string", kRepeated),
+    TypedLabel("verbosity", "string", kRepeated),
 };
 
 constexpr RequestField kTextFormatFields[] = {
@@ -183,7 +172,7 @@ constexpr const FieldTable* kTables[] = {
 
 // A field of the other generation endpoints means the same here, unless the own table has it.
 const RequestObject kResponsesRequest = {&kRequestTable, kChatRequest.shared};
-// Clients send items back with what some server or library added to them.
+// Clients send items back with fields that some server or library added.
 const RequestObject kMessageItem = {.own = &kMessageTable, .unknown_are_labels = true};
 const RequestObject kFunctionCallItem = {.own = &kFunctionCallTable, .unknown_are_labels = true};
 const RequestObject kFunctionOutputItem = {.own = &kFunctionOutputTable, .unknown_are_labels = true};

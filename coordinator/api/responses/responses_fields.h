@@ -13,7 +13,7 @@ extern const RequestObject kMessageItem, kFunctionCallItem, kFunctionOutputItem,
     kItemReference;
 extern const RequestObject kTextPart, kFunctionTool, kReasoningOptions, kTextOptions, kTextFormat;
 
-// Every table of these once.
+// Every table of /v1/responses, once.
 std::span<const FieldTable* const> ResponsesFieldTables();
 
 }  // namespace deeprack::coordinator

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "coordinator/api/chat_fields.h"
 #include "coordinator/api/chat_request.h"
 #include "coordinator/api/responses/conversation_chat.h"
 #include "coordinator/api/responses/responses_fields.h"
@@ -38,9 +38,6 @@ Json ValueOf(JsonFields& fields, std::string_view name) {
   return value == nullptr ? Json() : *value;
 }
 
-// A default as a decimal number: 0.6 and not 0.6000000238.
-Json Decimal(float value) { return Json::parse(absl::StrCat(value)); }
-
 Json ReadText(JsonFields& fields) {
   Json echo = {{"format", {{"type", "text"}}}, {"verbosity", "medium"}};
   const Json* text = fields.Object("text");
@@ -48,25 +45,13 @@ Json ReadText(JsonFields& fields) {
   JsonFields options(*text, kTextOptions, "text.", fields);
   if (const std::optional<std::string> verbosity = options.String("verbosity"))
     echo["verbosity"] = *verbosity;
-  if (const Json* format = options.Object("format")) {
-    JsonFields inner(*format, kTextFormat, "text.format.", options);
-    const std::string type = inner.String("type").value_or("");
-    if (type != "text") {
-      inner.Fail(Unsupported("text.format.type", absl::StrCat("text.format.type \"", type,
-                                                              "\" is not supported: only \"text\" is")));
-    }
-    inner.RefuseOthers();
-  }
+  ReadTextFormat(options, "format", kTextFormat);
   options.RefuseOthers();
   return echo;
 }
 
 Json ReadTool(JsonFields& request, const Json& value, const std::string& path, ChatPrompt& prompt) {
-  if (!value.is_object()) {
-    request.Fail(
-        BadRequest("invalid_type", path, absl::StrCat(path, " must be an object, not ", value.type_name())));
-    return {};
-  }
+  if (!request.IsObject(value, path)) return {};
   const Json type = value.value("type", Json());
   if (type != "function") {
     request.Fail(Unsupported(
@@ -105,36 +90,15 @@ Json ReadTools(JsonFields& fields, ChatPrompt& prompt) {
   return echo;
 }
 
-Json ReadToolChoice(JsonFields& fields, ChatPrompt& prompt) {
-  const Json* choice = fields.Any("tool_choice");
-  if (choice == nullptr || *choice == "auto") return "auto";
-  if (*choice == "none") {
-    prompt.tools.clear();
-  } else {
-    fields.Fail(Unsupported("tool_choice", absl::StrCat("tool_choice ", choice->dump(),
-                                                        " is not supported: use \"auto\" or \"none\"")));
-  }
-  return *choice;
-}
-
-constexpr std::array<const char*, 7> kEfforts = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
-
 Json ReadReasoningOptions(JsonFields& fields, ChatPrompt& prompt) {
   Json echo = {{"effort", nullptr}, {"summary", nullptr}};
   const Json* reasoning = fields.Object("reasoning");
   if (reasoning == nullptr) return echo;
   JsonFields inner(*reasoning, kReasoningOptions, "reasoning.", fields);
-  if (const std::optional<std::string> effort = inner.String("effort")) {
-    if (std::find(kEfforts.begin(), kEfforts.end(), *effort) == kEfforts.end()) {
-      inner.Fail(InvalidValue(
-          "reasoning.effort",
-          absl::StrCat("reasoning.effort is \"", *effort, "\"; it must be ", absl::StrJoin(kEfforts, ", "))));
-    }
-    echo["effort"] = *effort;
-    Json variables = {{"reasoning_effort", *effort}};
-    if (*effort == "none") variables.update({{"thinking", false}, {"enable_thinking", false}});
-    prompt.template_kwargs = variables.dump();
-  }
+  Json variables = Json::object();
+  ReadReasoningEffort(inner, "effort", variables);
+  echo["effort"] = ValueOf(inner, "effort");
+  prompt.template_kwargs = variables.dump();
   for (const char* field : {"summary", "generate_summary"}) {
     if (const std::optional<std::string> summary = inner.String(field)) echo["summary"] = *summary;
   }
@@ -231,15 +195,16 @@ std::variant<ResponsesRequest, ApiError> ReadResponsesRequest(std::string_view b
   echo["max_tool_calls"] = ValueOf(fields, "max_tool_calls");
   echo["metadata"] = ReadMetadata(fields);
   echo["tools"] = ReadTools(fields, request.prompt);
-  echo["tool_choice"] = ReadToolChoice(fields, request.prompt);
+  ReadToolChoice(fields, request.prompt.tools);
+  echo["tool_choice"] = fields.Has("tool_choice") ? ValueOf(fields, "tool_choice") : Json("auto");
   echo["parallel_tool_calls"] = !request.generation.text.one_tool_call;
   echo["previous_response_id"] = ValueOf(fields, "previous_response_id");
   echo["reasoning"] = ReadReasoningOptions(fields, request.prompt);
   echo["text"] = ReadText(fields);
   echo["temperature"] =
-      fields.Has("temperature") ? ValueOf(fields, "temperature") : Decimal(sampling.temperature);
-  echo["top_p"] = fields.Has("top_p") ? ValueOf(fields, "top_p") : Decimal(sampling.top_p);
-  echo["top_logprobs"] = fields.Integer("top_logprobs", 0, 0, model.max_logprobs);
+      fields.Has("temperature") ? ValueOf(fields, "temperature") : DecimalJson(sampling.temperature);
+  echo["top_p"] = fields.Has("top_p") ? ValueOf(fields, "top_p") : DecimalJson(sampling.top_p);
+  echo["top_logprobs"] = std::max(sampling.top_logprobs, 0);
   echo["truncation"] = "disabled";
   echo["background"] = false;
   echo["store"] = request.store;
@@ -271,10 +236,7 @@ std::optional<ApiError> MakePrompt(const ServedModel& model, ResponsesRequest& r
     if (error->param == "messages") error->param = "input";
     return error;
   }
-  const Json none = Json::object();
-  JsonFields fields(none, kResponsesRequest, "", &error);
-  SettleMaxTokens(fields, model, request.max_output_tokens, kNoLimit, generation);
-  return error;
+  return SettleMaxTokens(model, request.max_output_tokens, kNoLimit, generation);
 }
 
 size_t ConversationBytes(const Conversation& conversation) {

@@ -18,7 +18,7 @@ namespace deeprack::coordinator {
 
 struct ResponsesRequest {
   GenerationRequest generation;
-  Conversation conversation;  // the items of earlier responses, then those of the input
+  Conversation conversation;  // the items of earlier responses, then the items of the input
   ChatPrompt prompt;          // without messages until MakePrompt
   std::string instructions;   // empty: none
   std::optional<int64_t> max_output_tokens;

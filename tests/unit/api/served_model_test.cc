@@ -1,4 +1,4 @@
-// Which chat template a model is served with.
+// What a model is served with: its chat template and its end tokens.
 #include "coordinator/api/served_model.h"
 
 #include <filesystem>
@@ -61,6 +61,11 @@ TEST_F(ServedModelTest, ATemplateThatIsNoneIsAnErrorWithFileAndLine) {
   const std::string path = (folder_ / "mine.jinja").string();
   EXPECT_THAT(std::string(Load(path).status().message()), HasSubstr(path + ": line 2: "));
   EXPECT_EQ(Load((folder_ / "missing.jinja").string()).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(ServedModelTest, AnEndTokenBeyondTheVocabularyIsLeftOut) {
+  Write("generation_config.json", R"({"eos_token_id": [1000000, 1]})");
+  EXPECT_THAT((*Load())->eos_token_ids, ::testing::ElementsAre(1));
 }
 
 }  // namespace
