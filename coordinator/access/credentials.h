@@ -8,7 +8,8 @@
 
 namespace deeprack::coordinator {
 
-// The key of a request with these headers: that of "Authorization: Bearer KEY", else x-api-key. Empty: none.
+// The key of a request with these headers: the key in "Authorization: Bearer KEY", else x-api-key. Empty:
+// none.
 absl::string_view KeyOfHeaders(absl::string_view authorization, absl::string_view x_api_key);
 
 // The salt of the prefix cache for a request of `caller` with the client's own salt. Requests of different

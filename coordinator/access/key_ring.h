@@ -17,7 +17,7 @@ namespace deeprack::coordinator {
 
 class KeyRing {
  public:
-  // Errors: those of ReadKeyFile. A file without keys is accepted: every request is then refused.
+  // Errors: the errors of ReadKeyFile. A file without keys is accepted: every request is then refused.
   static absl::StatusOr<std::unique_ptr<KeyRing>> Open(const std::string& path);
 
   // Who sends a request with this key at `now`. Nullopt: no key is like it, or it has expired. Thread-safe.

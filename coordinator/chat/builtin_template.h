@@ -1,4 +1,4 @@
-// DeepSeek R1's chat template in Jinja, without the faults of the one that R1 was published with:
+// DeepSeek R1's chat template in Jinja, without the faults of R1's published template:
 // - Each list of calls and each list of outputs has its opening marker, in every round.
 // - The content of a message with tool calls stays, and loses its reasoning.
 // - An answer or call after outputs closes the list of outputs.

@@ -11,7 +11,7 @@
 
 namespace deeprack::coordinator {
 
-// bos_token, eos_token and the like, each with its text.
+// The names of special tokens (bos_token, eos_token, ...), each with the token's text.
 using SpecialTokens = std::vector<std::pair<std::string, std::string>>;
 
 // How a template takes the arguments of past tool calls.
@@ -20,9 +20,9 @@ enum class CallArguments : uint8_t {
   kText,    // as JSON text
 };
 
-// The variables messages, tools, documents, add_generation_prompt, the special tokens, and those of the
-// prompt's template_kwargs. Texts from the conversation are data; roles and special tokens count as the
-// template's own. Errors: InvalidArgument for template_kwargs that are no JSON object or name one of the
+// The variables messages, tools, documents, add_generation_prompt, the special tokens, and the variables
+// of the prompt's template_kwargs. Texts from the conversation are data; roles and special tokens count as
+// the template's own. Errors: InvalidArgument for template_kwargs that are no JSON object or name one of the
 // other variables, and for tools that are no JSON.
 absl::StatusOr<jinja::Dict> ChatVariables(const ChatPrompt& prompt, const SpecialTokens& special_tokens,
                                           CallArguments arguments);

@@ -22,7 +22,7 @@ enum class ReplyPlace : uint8_t {
 struct ReplyPiece {
   ReplyPlace place = ReplyPlace::kContent;
   std::string text;   // of the reply, verbatim
-  std::string shown;  // what the client sees of this piece; as `text`, but for names and arguments
+  std::string shown;  // the text that the client sees; equals `text` except in names and arguments
 };
 
 class ReplyPieces {

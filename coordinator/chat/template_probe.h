@@ -15,7 +15,7 @@ std::string ProbeText(const jinja::Template& chat_template, const ChatPrompt& pr
 // kObject if the template writes an object's arguments as JSON or one by one; kText if only JSON text works.
 CallArguments FindCallArguments(const jinja::Template& chat_template, const SpecialTokens& special_tokens);
 
-// What of R1's published template its corrected form keeps.
+// The parts of R1's published template that the corrected form keeps.
 struct R1Faults {
   bool found = false;            // the template drops markers in a second round of tools, as R1's first does
   std::string think_opening;     // what follows <｜Assistant｜> in a generation prompt

@@ -18,7 +18,7 @@
 
 namespace deeprack::coordinator {
 
-// The defaults are those of the settings.
+// The defaults equal the defaults of the settings.
 struct LoadOptions {
   Epoch epoch = 1;
   model::Layout layout;

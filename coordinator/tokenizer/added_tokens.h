@@ -29,7 +29,7 @@ struct ByteRange {
 // the length of the longest token.
 class AddedTokenMatcher {
  public:
-  // `control`: the token is ordinary text but where Split allows control tokens. `content` is not empty and was
+  // `control`: the token is ordinary text except where Split allows control tokens. `content` is not empty and was
   // not added before.
   void Add(std::string_view content, TokenId id, bool control);
 

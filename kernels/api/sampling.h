@@ -1,5 +1,5 @@
 // Draws tokens from rows of logits. Order: check of the raw logits, logit bias, penalties, temperature,
-// top-k, top-p, min-p, draw. All pointers, also those to tables of rows, are to memory of the device.
+// top-k, top-p, min-p, draw. All pointers point to memory of the device.
 #pragma once
 
 #include <cstdint>

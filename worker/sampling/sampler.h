@@ -1,7 +1,7 @@
 // Computes the next tokens of sequences, and log-probabilities, from rows of logits.
 //
 // Calls of a step, in order: Plan prepares the kernels' inputs on the host; Score and Sample queue the
-// kernels; after `results` has been copied to the host, NonFiniteOf, TokenOf, LogprobsOf and their like
+// kernels; after `results` has been copied to the host, NonFiniteOf, TokenOf and LogprobsOf
 // return the answers.
 #pragma once
 

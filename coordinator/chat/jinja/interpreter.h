@@ -82,7 +82,7 @@ class Interpreter {
   absl::StatusOr<Value> CallValue(const Value& function, const Expr& call);
   absl::StatusOr<Value> EvaluateFilter(const Expr& expression);
   absl::StatusOr<std::vector<Value>> EvaluateAll(const Expr& expression);
-  // The chain of filters of a filter block or a set block, applied to what the block writes.
+  // The chain of filters of a filter block or a set block, applied to the text that the block writes.
   absl::StatusOr<Value> EvaluateChain(const Expr& chain, Value written);
   absl::StatusOr<Arguments> EvaluateArguments(const Expr& call);
   Value Lookup(const std::string& name) const;
@@ -94,7 +94,7 @@ class Interpreter {
   Budget budget_;
   std::shared_ptr<Scope> scope_;
   Text* out_ = nullptr;
-  Value written_block_;  // what the innermost chain of filters begins with
+  Value written_block_;  // the value that the innermost chain of filters begins with
   Flow flow_ = Flow::kNext;
   int depth_ = 0;
   bool located_ = false;

@@ -1,4 +1,4 @@
-// The methods of values: 'text'.strip(), dict.items(), loop.index and their like.
+// The methods of values, such as 'text'.strip() and dict.items(), and the attributes of `loop`.
 #pragma once
 
 #include <optional>
@@ -17,7 +17,7 @@ std::optional<Value> Method(const Value& value, std::string_view name);
 // The method of a text. nullopt: none.
 std::optional<Value> StringMethod(const Value& value, std::string_view name);
 
-// loop.index and its like.
+// An attribute of `loop`, such as loop.index.
 absl::StatusOr<std::optional<Value>> LoopAttribute(const Value& loop, std::string_view name);
 
 // 'text %s %d' % values.

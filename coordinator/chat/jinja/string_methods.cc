@@ -26,7 +26,7 @@ absl::StatusOr<Value> StripMethod(const Text& self, const Arguments& given) {
 }
 
 // The words between white space; at most `limit` cuts, counted from the left or the right. The part that is
-// not cut keeps its white space, but for that at the cut.
+// not cut keeps its white space, except the white space at the cut.
 absl::StatusOr<std::vector<Value>> SplitAtSpace(const Text& self, int64_t limit, bool from_right) {
   const std::string& bytes = self.bytes();
   std::vector<Stripped> words;

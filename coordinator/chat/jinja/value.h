@@ -65,7 +65,7 @@ class Value {
   static Value Data(std::string bytes) { return String(Text(std::move(bytes), Origin::kData)); }
   static Value List(std::vector<Value> items);
   static Value Tuple(std::vector<Value> items);
-  // What map, select and their like give: always true, without length or items, iterated once.
+  // The result of map, select and other filters: always true, without length or items, iterated once.
   static Value Generator(std::vector<Value> items);
   static Value View(std::vector<Value> items);  // what dict.items() gives
   static Value Of(Dict dict);
@@ -145,7 +145,7 @@ struct Namespace {
 };
 
 // The variable `loop`. A loop with a condition tests each item when the item is needed, as jinja2 does,
-// because the body may change what the condition reads.
+// because the body may change the values that the condition reads.
 struct Loop {
   std::vector<Value> source;
   size_t next_in_source = 0;

@@ -156,7 +156,7 @@ TEST(Abort, GivesEveryoneOneErrorAlsoWithinAStep) {
   EXPECT_FALSE(scheduler.Plan().has_value());
 }
 
-// The pages of the first sequence are forgotten, also those that it found in the cache.
+// The pages of the first sequence are forgotten, also the pages that it found in the cache.
 TEST(NonFinite, EndsItsSequenceAloneAndThePrefixCacheForgetsItsPages) {
   Scheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(130, 1, 1)).ok());
