@@ -184,7 +184,7 @@ TEST(SequenceText, AByteThatIsNoTextBeforeATag) {
   for (const ToolCallForm form : {ToolCallForm::kNone, ToolCallForm::kDeepSeekR1}) {
     const TextOptions options = {
         .format = FormatOf(form), .reasoning = ReasoningStart::kMayOpen, .parse_tool_calls = true};
-    const Outcome outcome = TextOf({0xc3, ByteTokenizer::kThinkBegin, 'a'}, options);
+    const Outcome outcome = TextOf(std::vector<TokenId>{0xc3, ByteTokenizer::kThinkBegin, 'a'}, options);
     EXPECT_EQ(outcome.content, "\uFFFDa");
     EXPECT_EQ(outcome.reasoning, "");
   }
