@@ -91,6 +91,7 @@ TEST(ReplyProperty, NothingOfACutReplyVanishes) {
         IncrementalDetokenizer detokenizer(&tokenizer);
         ReplyPieces pieces;
         for (const TokenId id : ids) {
+          if (parser.IsMarker(id)) parser.OnText(detokenizer.Finish(), pieces);
           if (parser.IsMarker(id)) {
             parser.OnMarker(id, tokenizer.TokenBytes(id, /*show_special=*/true), pieces);
           } else {
