@@ -150,6 +150,7 @@ RENDERED = {
     "find": "{{ s.find('w') }} {{ s.find('x') }} {{ 'abab'.rfind('ab') }} {{ 'abab'.index('b') }} {{ 'abab'.count('ab') }} {{ 'é'.count('') }}",
     "join method": "{{ ', '.join(['a', 'b']) }} {{ ''.join('abc') }} {{ '-'.join(words | map('upper')) }}",
     "partition": "{{ 'a=b=c'.partition('=') }} {{ 'a=b=c'.rpartition('=') }} {{ 'a'.partition('=') }} {{ 'a'.rpartition('=') }} {{ 'abc'.removeprefix('a') }} {{ 'abc'.removesuffix('c') }}",
+    "is escaped": "{{ 'a' is escaped }} {{ ('<' | e) is escaped }} {{ ('a' | safe) is escaped }} {{ 1 is escaped }}",
     "is methods": "{{ '12'.isdigit() }} {{ '1a'.isdigit() }} {{ ''.isdigit() }} {{ 'ab'.isalpha() }} {{ ' \t'.isspace() }} {{ 'AB'.isupper() }} {{ 'Ab'.islower() }} {{ 'a1'.isalnum() }} {{ '½'.isnumeric() }} {{ '²'.isdigit() }} {{ '²'.isdecimal() }}",
     "format method": "{{ '{} {}'.format(1, 'a') }} {{ '{1}{0}{{x}}'.format('a', 'b') }} {{ '{a}'.format(a=none) }}",
     "dict methods": "{{ d.keys() | list }} {{ d.values() | list }} {{ d.get('a') }} {{ d.get('x') }} {{ d.get('x', 5) }} {% for k, v in {'x': 1}.items() %}{{ k }}{{ v }}{% endfor %} {{ d.copy() == d }}",
