@@ -1,4 +1,4 @@
-// The file of API keys. `deeprack keys` writes it, the coordinator reads it. A line each:
+// The file of API keys. `deeprack keys` writes the file, the coordinator reads the file. A line each:
 //   deeprack-keys 1
 //   salt 64_HEXADECIMAL_DIGITS
 //   key NAME 64_HEXADECIMAL_DIGITS CREATED EXPIRES

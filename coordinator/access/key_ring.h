@@ -20,12 +20,12 @@ class KeyRing {
   // Errors: the errors of ReadKeyFile. A file without keys is accepted: every request is then refused.
   static absl::StatusOr<std::unique_ptr<KeyRing>> Open(const std::string& path);
 
-  // Who sends a request with this key at `now`. Nullopt: no key is like it, or it has expired. Thread-safe.
+  // Who sends a request with this key at `now`. Nullopt: no such key, or the key has expired. Thread-safe.
   // The time does not depend on how much of a key is right.
   std::optional<Caller> Find(absl::string_view key, absl::Time now) const;
 
   // Reads the file again if it has changed. On an error the keys stay as they are, and the log has the error
-  // once. Reads a small file, so it is for a thread that may wait.
+  // once. Reads a small file: for a thread that may wait.
   void Refresh();
 
  private:

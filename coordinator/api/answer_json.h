@@ -57,8 +57,8 @@ class CompletionLogprobs {
  public:
   explicit CompletionLogprobs(const TokenNames& names) : names_(names) {}
 
-  // A token of the prompt, which shows `text`. Without log-probabilities it is the prompt's first token: no
-  // token is before it.
+  // A token of the prompt, which shows `text`. `position` is null for the prompt's first token: no
+  // token is before the first.
   void AddPrompt(TokenId id, std::string_view text, const model::PositionLogprobs* position);
   // The generated tokens of a delta.
   void Add(const std::vector<PlacedToken>& tokens);

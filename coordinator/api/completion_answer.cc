@@ -106,7 +106,7 @@ class CompletionAnswer : public GenerationListener {
     size_t prompt_tokens = 0;  // prompt tokens whose log-probabilities were added
   };
 
-  // Adds the next token of the choice's prompt, with the text that the echo shows of it. The echo of a text
+  // Adds the next token of the choice's prompt, with the text that the echo shows. The echo of a text
   // has its special tokens, but not the begin token that the server put in front.
   void AddPromptToken(int32_t index, const model::PositionLogprobs* position) {
     Choice& choice = choices_[index];

@@ -7,7 +7,7 @@
 
 namespace deeprack::coordinator {
 
-// The served name that the request asks for; empty if it names none. Fails with 404 if it names another
+// The served name that the request asks for; empty if the request names none. Fails with 404 for another
 // model.
 std::string ReadModelField(JsonFields& fields, const ServedModel& model);
 

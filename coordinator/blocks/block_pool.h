@@ -56,8 +56,8 @@ class BlockPool {
   // page from here on.
   Page Publish(BlockId block, const std::string& salt, ContentId parent, absl::Span<const TokenId> tokens);
 
-  // A held block's content is not to be used again. Its holders keep the block; no later sequence finds it,
-  // nor the pages after it.
+  // A held block's content is not to be used again. Its holders keep the block; no later sequence finds the
+  // block, nor the pages after it.
   void Forget(BlockId block);
 
   int32_t size() const { return static_cast<int32_t>(blocks_.size()); }

@@ -1,4 +1,4 @@
-// Splits a reply into reasoning and what follows it: everything up to </think> is reasoning.
+// Splits a reply into reasoning and the text after the reasoning: everything up to </think> is reasoning.
 //
 // The tags are found by token id, so "</think>" in the letters of other tokens is text. These line breaks
 // belong to the tags, as R1's form writes them, and are not shown: one after a <think> of the reply, one

@@ -3,9 +3,10 @@
 // - A user's tool_result blocks become tool messages, in the order of the calls that they answer. The text of
 //   the same message follows as a user's message.
 // - Messages of one role in a row become one message: many templates demand that the roles alternate.
-// - A system message within the conversation joins the message before it, and after an assistant's message it
-//   becomes a user's message. So the prompt of a longer conversation begins with the prompt of the shorter
-//   one, which the prefix cache then serves. In front of all messages a system message joins the system text.
+// - A system message within the conversation joins the message before. After an assistant's message the
+//   system message becomes a user's message. So the prompt of a longer conversation begins with the prompt of
+//   the shorter one, which the prefix cache then serves. In front of all messages a system message joins the
+//   system text.
 #pragma once
 
 #include <map>

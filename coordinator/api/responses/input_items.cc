@@ -44,7 +44,7 @@ std::string ReadStatus(JsonFields& fields) {
   return status;
 }
 
-// What a content part may be at one place, and the type that the item has it under.
+// The content parts that one place takes, and the type that the item gives to texts there.
 struct PartForm {
   const char* text_type;
   bool takes_refusals = false;

@@ -83,7 +83,8 @@ std::string JsonEscape(char32_t character, bool ensure_ascii) {
   return "";
 }
 
-// Appends `text`, each character that has an escape replaced by it. An escape has its character's origin.
+// Appends `text`, with escapes in place of the characters that have an escape. An escape has its character's
+// origin.
 template <typename Escape>
 void AppendEscaped(const Text& text, const Escape& escape, Text& out) {
   size_t run = 0, done = 0;
