@@ -1,5 +1,5 @@
-// Arithmetic on sizes that come from a file, the network or a user. CheckedAdd, CheckedMul and CheckedProduct
-// return nullopt on overflow.
+// Arithmetic on sizes that come from a file, the network or a user. CheckedMul and CheckedProduct return
+// nullopt on overflow.
 #pragma once
 
 #include <cstdint>
@@ -7,12 +7,6 @@
 #include <span>
 
 namespace deeprack {
-
-constexpr std::optional<int64_t> CheckedAdd(int64_t a, int64_t b) {
-  int64_t sum = 0;
-  if (__builtin_add_overflow(a, b, &sum)) return std::nullopt;
-  return sum;
-}
 
 constexpr std::optional<int64_t> CheckedMul(int64_t a, int64_t b) {
   int64_t product = 0;
