@@ -25,6 +25,7 @@ std::optional<TokenPlace> PlaceOf(ReplyPlace place) {
       return TokenPlace::kToolCall;
     case ReplyPlace::kMarker:
     case ReplyPlace::kFrame:
+    case ReplyPlace::kCallWhole:
       return std::nullopt;
   }
   return std::nullopt;
@@ -143,6 +144,7 @@ void DeltaWriter::Show(ReplyPlace place, std::string_view shown) {
     }
     case ReplyPlace::kMarker:
     case ReplyPlace::kFrame:
+    case ReplyPlace::kCallWhole:
       return;
   }
 }

@@ -70,7 +70,10 @@ void SequenceText::Place(const ReplyPieces& pieces) {
       continue;
     }
     PlaceHeld();
-    if (piece.place == ReplyPlace::kMarker) {
+    if (piece.place == ReplyPlace::kCallName) last_call_whole_ = false;
+    if (piece.place == ReplyPlace::kCallWhole) {
+      last_call_whole_ = true;
+    } else if (piece.place == ReplyPlace::kMarker) {
       PlaceMarker(piece);
     } else {
       writer_.Place(piece.place, piece.text, piece.shown);

@@ -55,8 +55,8 @@ class SequenceText {
   bool stopped() const { return !stopped_by_.empty() || parser_.ended(); }
   const std::string& stop_string() const { return stopped_by_; }  // empty: none has come
 
-  // True if the answer has a tool call, and the last one is whole.
-  bool last_call_whole() const { return parser_.last_call_whole(); }
+  // True if the answer has a tool call, and the last one is whole. Text behind a stop string does not count.
+  bool last_call_whole() const { return last_call_whole_; }
 
   // The number of tokens that have text in the reasoning.
   int64_t reasoning_tokens() const { return writer_.reasoning_tokens(); }
@@ -75,8 +75,9 @@ class SequenceText {
   StopStrings stop_;
   ReplyPlace searched_ = ReplyPlace::kContent;  // the place of the text that stop_ holds back
   DeltaWriter writer_;
-  int64_t tokens_ = 0;      // appended
-  bool may_stop_ = true;    // min_tokens have come
+  int64_t tokens_ = 0;    // appended
+  bool may_stop_ = true;  // min_tokens have come
+  bool last_call_whole_ = false;
   std::string think_end_;   // the tag's text
   std::string stopped_by_;  // the stop string that has come
 };

@@ -33,9 +33,6 @@ class ReplyParser {
   // The reply has ended: gives out the text that was held back.
   void Finish(ReplyPieces& out);
 
-  // True if the reply has a tool call, and the last one is whole.
-  bool last_call_whole() const { return calls_ && calls_->last_call_whole(); }
-
   // True after the first call of a parser that was made for one call. Text that follows is not shown.
   bool ended() const { return calls_ && calls_->ended(); }
 

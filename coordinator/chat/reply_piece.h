@@ -17,6 +17,7 @@ enum class ReplyPlace : uint8_t {
   kCallArguments,  // belongs to the last tool call
   kMarker,         // one whole tag or marker, such as </think>; not shown
   kFrame,          // text that the format writes around tags, names and arguments; not shown
+  kCallWhole,      // no text: the last tool call has ended, and is whole
 };
 
 struct ReplyPiece {
@@ -33,10 +34,10 @@ class ReplyPieces {
     Add(place, text, hidden ? std::string_view() : text);
   }
 
-  // Appends a piece. An empty piece is left out. A marker, and a piece that is shown as another text, stay
-  // pieces of their own.
+  // Appends a piece. A piece without text is left out, except kCallWhole. A marker, and a piece that is shown
+  // as another text, stay pieces of their own.
   void Add(ReplyPlace place, std::string_view text, std::string_view shown) {
-    if (text.empty() && shown.empty()) return;
+    if (text.empty() && shown.empty() && place != ReplyPlace::kCallWhole) return;
     if (!pieces_.empty() && pieces_.back().place == place && Extends(place, text, shown) &&
         Extends(place, pieces_.back().text, pieces_.back().shown)) {
       pieces_.back().text += text;

@@ -154,8 +154,8 @@ void ToolCallParser::EndCall(bool closed, std::string_view marker, ReplyPieces& 
     skip_blanks_ = false;
     return;
   }
-  last_call_whole_ = reader_->whole();
   GiveHeld(out);
+  if (reader_->whole()) out.Add(ReplyPlace::kCallWhole, "");
   out.Add(ReplyPlace::kMarker, marker);
   skip_blanks_ = true;
   if (one_call_) state_ = State::kEnded;

@@ -41,9 +41,6 @@ class ToolCallParser {
   // The reply has ended: gives out the text that was held back. A call that has not ended is cut.
   void Finish(ReplyPieces& out);
 
-  // True if the reply has a tool call, and the last one is whole.
-  bool last_call_whole() const { return last_call_whole_; }
-
   // True if the first call has ended, and the parser was made for one call.
   bool ended() const { return state_ == State::kEnded; }
 
@@ -79,7 +76,6 @@ class ToolCallParser {
   bool list_held_ = false;              // the marker that opened the list is in held_
   bool list_shown_ = false;             // the marker that opened the list became content
   bool skip_blanks_ = false;            // blank text after a marker waits for what comes next
-  bool last_call_whole_ = false;
 };
 
 }  // namespace deeprack::coordinator

@@ -2,6 +2,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/unit/api/reply_generator.h"
 #include "tests/unit/chat/reply_forms.h"
 
 namespace deeprack::coordinator {
@@ -213,6 +214,26 @@ TEST(SequenceText, EndsAfterItsOneToolCall) {
   EXPECT_FALSE(cut.stopped);
   // A text that is no call is content, and ends nothing.
   EXPECT_EQ(TextOf("</think><｜tool▁call▁begin｜>f<｜tool▁call▁end｜>" + call, options).call, "f{}");
+}
+
+// Text behind a stop string closes no call, even if a token has both.
+TEST(SequenceText, ACallThatClosesBehindAStopStringIsNotWhole) {
+  TextOptions options = Chat({"STOP"});
+  options.format = FormatOf(ToolCallForm::kHermes);
+  options.reasoning = ReasoningStart::kNone;
+  CutTokenizer tokenizer;
+  const auto whole = [&](const std::vector<std::string>& cut) {
+    SequenceText text(&tokenizer, options);
+    for (const std::string& token : cut) text.Append(tokenizer.IdOf(token));
+    text.Finish();
+    return std::pair(text.stop_string(), text.last_call_whole());
+  };
+  const std::string call = "<tool_call>{\"name\": \"f\", \"arguments\": 1}</tool_call>";
+  const std::string damaged = "<tool_call>{\"name\": \"f\", \"arguments\": 1 oh ";
+  EXPECT_EQ(whole({damaged, "STOP</tool_call>"}), std::pair(std::string("STOP"), false));
+  EXPECT_EQ(whole({damaged, "STOP", "</tool_call>"}), std::pair(std::string("STOP"), false));
+  EXPECT_EQ(whole({call + damaged, "STOP</tool_call>"}), std::pair(std::string("STOP"), false));
+  EXPECT_EQ(whole({call, "STOP" + damaged}), std::pair(std::string("STOP"), true));
 }
 
 TEST(SequenceText, OutsideAChatTagsAreSpecialTokens) {

@@ -35,11 +35,15 @@ Parsed Parse(ToolCallForm form, const std::string& answer) {
     parser.IsMarker(id) ? parser.OnMarker(id, text, pieces) : parser.OnText(text, pieces);
   }
   parser.Finish(pieces);
-  Parsed parsed{.whole = parser.last_call_whole()};
+  Parsed parsed;
   for (const ReplyPiece& piece : pieces) {
     parsed.text += piece.text;
     if (piece.place == ReplyPlace::kContent) parsed.content += piece.shown;
-    if (piece.place == ReplyPlace::kCallName) parsed.calls.emplace_back(piece.shown, "");
+    if (piece.place == ReplyPlace::kCallName) {
+      parsed.calls.emplace_back(piece.shown, "");
+      parsed.whole = false;
+    }
+    if (piece.place == ReplyPlace::kCallWhole) parsed.whole = true;
     if (piece.place == ReplyPlace::kCallArguments) parsed.calls.back().second += piece.shown;
   }
   EXPECT_EQ(parsed.text, answer);
