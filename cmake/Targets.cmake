@@ -2,7 +2,7 @@
 # deeprack_program(NAME SOURCES main.cc DEPS target ...)    a program in build/bin
 #
 # deeprack_test(NAME SOURCES a_test.cc ... DEPS target ... [PROCESSES n ...] [MPI] [ALONE] [TIMEOUT s]
-#               [SANITIZERS address thread] [SANITIZED_FILTER filter])
+#               [SANITIZERS address thread] [SANITIZED_FILTER filter] [THREAD_FILTER filter])
 #     A GoogleTest program in build/tests, and the ctest NAME that runs the program.
 #     PROCESSES          mpirun starts the program with n ranks. Each further n is one more ctest, NAME_n.
 #     MPI                The test starts programs that use OpenMPI. PROCESSES implies MPI and ALONE.
@@ -10,6 +10,7 @@
 #     TIMEOUT            Seconds until ctest ends the test; 120 by default. Builds with sanitizers take five times that.
 #     SANITIZERS         The sanitizers under which CI runs the test; see below.
 #     SANITIZED_FILTER   The cases that CI runs under sanitizers, where all cases would take too long.
+#     THREAD_FILTER      The same for ThreadSanitizer, in place of SANITIZED_FILTER.
 #
 # deeprack_test_run(NAME PROGRAM [ARGS a ...] [PROCESSES n] [MPI] [ALONE] [TIMEOUT s])
 #     One more ctest, NAME, of the test program PROGRAM, with the arguments ARGS.
@@ -81,7 +82,7 @@ function(deeprack_test name)
   if(NOT DEEPRACK_TESTS)
     return()
   endif()
-  cmake_parse_arguments(ARG "ALONE;MPI" "TIMEOUT;SANITIZED_FILTER" "SOURCES;DEPS;PROCESSES;SANITIZERS" ${ARGN})
+  cmake_parse_arguments(ARG "ALONE;MPI" "TIMEOUT;SANITIZED_FILTER;THREAD_FILTER" "SOURCES;DEPS;PROCESSES;SANITIZERS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE deeprack_flags ${ARG_DEPS} source_tree GTest::gtest GTest::gmock)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
@@ -99,6 +100,9 @@ function(deeprack_test name)
   endforeach()
 
   set(sanitized ${name})
+  if(DEEPRACK_SANITIZE MATCHES thread AND ARG_THREAD_FILTER)
+    set(ARG_SANITIZED_FILTER ${ARG_THREAD_FILTER})
+  endif()
   if(DEEPRACK_SANITIZE AND ARG_SANITIZED_FILTER)
     # By hand, every case runs once: label "part" keeps this ctest out.
     set(sanitized ${name}_part)
