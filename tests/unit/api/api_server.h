@@ -11,6 +11,7 @@
 #include "coordinator/api/endpoints.h"
 #include "coordinator/api/http_server.h"
 #include "coordinator/api/responses/response_store.h"
+#include "gtest/gtest.h"
 #include "tests/unit/api/byte_model.h"
 #include "tests/unit/api/http_client.h"
 #include "tests/unit/api/scripted_executor.h"
@@ -100,14 +101,24 @@ class ApiServer {
   std::unique_ptr<HttpServer> server_;
 };
 
-// One server for all tests of a program: ready, with default options.
+// One server for all tests of a program: ready, with default options. GoogleTest ends the server before main
+// returns, because the server's threads write to the log, and the log ends with the program's static objects.
 inline const ApiServer& Server() {
-  static ApiServer* const server = [] {
-    auto* made = new ApiServer();
-    made->BecomeReady();
+  class SharedServer : public testing::Environment {
+   public:
+    SharedServer() : server_(std::make_unique<ApiServer>()) { server_->BecomeReady(); }
+    void TearDown() override { server_.reset(); }
+    const ApiServer& server() const { return *server_; }
+
+   private:
+    std::unique_ptr<ApiServer> server_;
+  };
+  static const SharedServer* const shared = [] {
+    auto* made = new SharedServer();
+    testing::AddGlobalTestEnvironment(made);  // GoogleTest deletes `made`
     return made;
   }();
-  return *server;
+  return shared->server();
 }
 
 }  // namespace deeprack::coordinator
