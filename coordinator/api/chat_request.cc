@@ -227,19 +227,6 @@ std::string ReadTemplateVariables(JsonFields& fields) {
   return variables.dump();
 }
 
-// A last message of the assistant is the beginning of the answer, or has been answered. Two of them are a
-// mistake, as in llama.cpp. Several agents that answer in turn have names, and a call is no whole answer.
-void RefuseSecondAnswer(JsonFields& fields, const std::vector<ChatMessage>& messages) {
-  const auto is_answer = [](const ChatMessage& message) {
-    return message.role == ChatRole::kAssistant && !message.name && message.tool_calls.empty();
-  };
-  const size_t count = messages.size();
-  if (count < 2 || !is_answer(messages[count - 1]) || !is_answer(messages[count - 2])) return;
-  const std::string path = absl::StrCat("messages[", count - 1, "]");
-  fields.Fail(BadRequest("invalid_messages", path,
-                         absl::StrCat(path, " is the assistant's, as is the message before: join the two")));
-}
-
 void ReadPromptEnd(JsonFields& fields, ChatPrompt& prompt) {
   prompt.continue_final_message = fields.Bool("continue_final_message", false);
   prompt.add_generation_prompt = fields.Bool("add_generation_prompt", !prompt.continue_final_message);
@@ -267,7 +254,6 @@ ChatPrompt ReadChatPrompt(JsonFields& fields) {
   for (size_t i = 0; i < messages->size() && !fields.failed(); ++i) {
     prompt.messages.push_back(ReadMessage(fields, (*messages)[i], absl::StrCat("messages[", i, "]")));
   }
-  RefuseSecondAnswer(fields, prompt.messages);
   ReadTools(fields, prompt.tools);
   ReadToolChoice(fields, prompt.tools);
   ReadPromptEnd(fields, prompt);

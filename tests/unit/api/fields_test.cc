@@ -300,6 +300,8 @@ TEST(BestOf, AsksForNothingIfItIsN) {
 TEST(Messages, OfTheAssistantMayFollowOneAnother) {
   const char* const bodies[] = {
       R"({"messages": [{"role": "assistant", "content": "a"}]})",
+      R"({"messages": [{"role": "user", "content": "c"}, {"role": "assistant", "content": "a"},
+                       {"role": "assistant", "content": "b"}]})",
       R"({"messages": [{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"},
                        {"role": "user", "content": "c"}]})",
       R"({"messages": [{"role": "user", "content": "c"}, {"role": "assistant", "name": "x", "content": "a"},
