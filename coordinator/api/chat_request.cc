@@ -277,11 +277,8 @@ std::optional<ApiError> RenderChat(const ChatPrompt& prompt, const ServedModel& 
 }
 
 std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body, const ServedModel& model) {
-  std::variant<Json, ApiError> parsed = ParseBody(body);
-  if (ApiError* error = std::get_if<ApiError>(&parsed)) return *std::move(error);
-  std::optional<ApiError> error;
-  UnknownFields unknown{.ignore = model.ignore_unknown_fields};
-  JsonFields fields(std::get<Json>(parsed), kChatRequest, "", &error, &unknown);
+  BodyReader reader(body, kChatRequest, model.ignore_unknown_fields);
+  JsonFields& fields = reader.fields();
 
   GenerationRequest request;
   const ChatPrompt prompt = ReadChatPrompt(fields);
@@ -293,12 +290,11 @@ std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body
   const std::optional<int64_t> max_tokens = ReadChatMaxTokens(fields);
   request.text.one_tool_call = !fields.Bool("parallel_tool_calls", true);
   fields.RefuseOthers();
-  request.ignored_fields = unknown.ignored;
-  if (error) return *std::move(error);
+  request.ignored_fields = reader.ignored();
+  if (reader.error()) return *reader.error();
 
-  error = RenderChat(prompt, model, request);
-  if (error) return *std::move(error);
-  error = SettleMaxTokens(model, max_tokens, kNoLimit, request);
+  std::optional<ApiError> error = RenderChat(prompt, model, request);
+  if (!error) error = SettleMaxTokens(model, max_tokens, kNoLimit, request);
   if (error) return *std::move(error);
   return request;
 }

@@ -111,11 +111,8 @@ std::optional<std::vector<TokenId>> ReadTokenIds(JsonFields& fields, const Json&
 
 std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_view body,
                                                                  const ServedModel& model) {
-  std::variant<Json, ApiError> parsed = ParseBody(body);
-  if (ApiError* error = std::get_if<ApiError>(&parsed)) return *std::move(error);
-  std::optional<ApiError> error;
-  UnknownFields unknown{.ignore = model.ignore_unknown_fields};
-  JsonFields fields(std::get<Json>(parsed), kCompletionRequest, "", &error, &unknown);
+  BodyReader reader(body, kCompletionRequest, model.ignore_unknown_fields);
+  JsonFields& fields = reader.fields();
 
   CompletionRequest completion;
   GenerationRequest& request = completion.generation;
@@ -128,16 +125,16 @@ std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_vie
   const std::optional<int64_t> n_predict = ReadMaxTokens(fields, "n_predict", 0);  // llama.cpp's name
   if (!max_tokens) max_tokens = n_predict;
   const bool add_special_tokens = fields.Bool("add_special_tokens", true);
-  if (!error) ReadPrompt(fields, add_special_tokens, model, completion);
+  if (!reader.error()) ReadPrompt(fields, add_special_tokens, model, completion);
   fields.RefuseOthers();
-  request.ignored_fields = unknown.ignored;
-  if (error) return *std::move(error);
+  request.ignored_fields = reader.ignored();
+  if (reader.error()) return *reader.error();
   if (request.choices() > kMaxChoices) {
     return InvalidValue(
         "n", absl::StrCat(request.prompts.size(), " prompts with n = ", request.n, " are ", request.choices(),
                           " answers; at most ", kMaxChoices, " are accepted"));
   }
-  error = SettleMaxTokens(model, max_tokens, kDefaultMaxTokens, request);
+  std::optional<ApiError> error = SettleMaxTokens(model, max_tokens, kDefaultMaxTokens, request);
   if (error) return *std::move(error);
   return completion;
 }

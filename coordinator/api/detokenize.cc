@@ -15,11 +15,8 @@ namespace {
 HttpResponse Answer(ApiContext& context, const std::string& body) {
   const ServedModel& model = context.model();
   constexpr size_t kMaxTokens = 1 << 20;
-  const std::variant<Json, ApiError> parsed = ParseBody(body);
-  if (const ApiError* error = std::get_if<ApiError>(&parsed)) return ErrorResponse(*error);
-  std::optional<ApiError> error;
-  UnknownFields unknown{.ignore = model.ignore_unknown_fields};
-  JsonFields fields(std::get<Json>(parsed), kDetokenizeRequest, "", &error, &unknown);
+  BodyReader reader(body, kDetokenizeRequest, model.ignore_unknown_fields);
+  JsonFields& fields = reader.fields();
   ReadModelField(fields, model);
   std::optional<std::vector<TokenId>> ids;
   if (const Json* tokens = fields.Array("tokens", kMaxTokens)) {
@@ -29,8 +26,8 @@ HttpResponse Answer(ApiContext& context, const std::string& body) {
   }
   const bool show_special = !fields.Bool("skip_special_tokens", false);
   fields.RefuseOthers();
-  if (error) return ErrorResponse(*error);
-  context.metrics().ObserveIgnoredFields(unknown.ignored);
+  if (reader.error()) return ErrorResponse(*reader.error());
+  context.metrics().ObserveIgnoredFields(reader.ignored());
   return JsonResponse({{"prompt", model.tokenizer->Decode(*ids, show_special)}});
 }
 

@@ -91,6 +91,18 @@ std::variant<Json, ApiError> ParseBody(std::string_view body) {
   }
 }
 
+BodyReader::BodyReader(std::string_view body, const RequestObject& kind, bool ignore_unknown)
+    : object_(Json::object()),
+      unknown_{.ignore = ignore_unknown},
+      fields_(object_, kind, "", &error_, &unknown_) {
+  std::variant<Json, ApiError> parsed = ParseBody(body);
+  if (ApiError* error = std::get_if<ApiError>(&parsed)) {
+    error_ = std::move(*error);
+  } else {
+    object_ = std::move(std::get<Json>(parsed));
+  }
+}
+
 Json DecimalJson(float value) {
   char text[32];
   const auto end = std::to_chars(text, text + sizeof(text), value).ptr;

@@ -87,4 +87,22 @@ class JsonFields {
   UnknownFields* unknown_;
 };
 
+// Reads a request's whole body, an object of `kind`. A body that ParseBody refuses fails with ParseBody's
+// error, and has no fields.
+class BodyReader {
+ public:
+  BodyReader(std::string_view body, const RequestObject& kind, bool ignore_unknown);
+  BodyReader(const BodyReader&) = delete;
+
+  JsonFields& fields() { return fields_; }
+  const std::optional<ApiError>& error() const { return error_; }
+  int64_t ignored() const { return unknown_.ignored; }  // number of unknown fields
+
+ private:
+  Json object_;
+  std::optional<ApiError> error_;
+  UnknownFields unknown_;
+  JsonFields fields_;
+};
+
 }  // namespace deeprack::coordinator

@@ -52,6 +52,7 @@ HttpResponse AnswerChat(ApiContext& context, const std::string& body) {
   const auto parsed = ParseChatRequest(body, context.model());
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return ErrorResponse(*error);
   const auto& request = std::get<GenerationRequest>(parsed);
+  context.metrics().ObserveIgnoredFields(request.ignored_fields);
   return JsonResponse(RenderedJson(context, request, request.prompts.front(), "chatcmpl-"));
 }
 
@@ -59,6 +60,7 @@ HttpResponse AnswerCompletion(ApiContext& context, const std::string& body) {
   const auto parsed = ParseCompletionRequest(body, context.model());
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return ErrorResponse(*error);
   const GenerationRequest& request = std::get<CompletionRequest>(parsed).generation;
+  context.metrics().ObserveIgnoredFields(request.ignored_fields);
   Json list = Json::array();
   for (const std::vector<TokenId>& ids : request.prompts) {
     list.push_back(RenderedJson(context, request, ids, "cmpl-"));

@@ -1,4 +1,3 @@
-#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -11,10 +10,10 @@
 #include "coordinator/api/answer_json.h"
 #include "coordinator/api/api_error.h"
 #include "coordinator/api/endpoints.h"
+#include "coordinator/api/read_aside.h"
 #include "coordinator/api/request_body.h"
 #include "coordinator/api/request_path.h"
 #include "coordinator/api/routes.h"
-#include "spdlog/spdlog.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -86,28 +85,10 @@ void ReadAndAnswer(ApiContext& context, BodyEndpoint endpoint, size_t max_body_b
   if (bytes <= kMaxInlineBodyBytes) {
     return ReadBody(context, endpoint, max_body_bytes, request, exchange)();
   }
-  auto read = [&context, endpoint, max_body_bytes, exchange, request = std::move(request)]() mutable {
-    if (exchange->gone()) return;
-    std::function<void()> answer;
-    try {
-      answer = ReadBody(context, endpoint, max_body_bytes, request, exchange);
-    } catch (const std::exception&
-                 error) {  // out of memory, or a bug: this request's fault ends this request alone
-      spdlog::error("a request body of {} bytes could not be read: {}", request.body().size(), error.what());
-      answer = [exchange, errors = request.errors] {
-        RespondError(*exchange, FromStatus(absl::InternalError("the request could not be read")), errors);
-      };
-    }
-    exchange->Post([exchange, answer = std::move(answer)] {
-      if (!exchange->gone()) answer();
-    });
-  };
-  if (exchange->RunAside(bytes, std::move(read))) return;
-  context.metrics().ObserveDropped(DropReason::kBodiesFull);
-  RespondError(*exchange,
-               FromStatus(absl::ResourceExhaustedError(
-                   "too many large request bodies are waiting to be read; try again later")),
-               errors);
+  ReadAside(context, exchange, errors, bytes, "large request bodies",
+            [&context, endpoint, max_body_bytes, exchange, request = std::move(request)]() mutable {
+              return ReadBody(context, endpoint, max_body_bytes, request, exchange);
+            });
 }
 
 }  // namespace

@@ -32,9 +32,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (const auto* request = std::get_if<anthropic::MessagesRequest>(&parsed))
       CheckGeneration(request->generation);
   } else {
-    const auto counted = anthropic::CountPromptTokens(body, Model());
+    const auto counted = anthropic::ParseCountTokensRequest(body, Model());
     if (const auto* error = std::get_if<ApiError>(&counted)) CheckError(*error);
-    if (const auto* tokens = std::get_if<int64_t>(&counted)) DR_CHECK(*tokens >= 0);
+    if (const auto* request = std::get_if<GenerationRequest>(&counted))
+      DR_CHECK(request->prompts.size() == 1);
   }
   return 0;
 }

@@ -46,28 +46,10 @@ FuzzedReply ReadInput(std::string_view data) {
 
 // The tokens of a text with control tokens.
 std::vector<TokenId> Cut(std::string_view text, std::string_view sizes, CutTokenizer& tokenizer) {
-  std::vector<TokenId> ids;
-  std::string plain;
   size_t turn = 0;
-  const auto flush = [&] {
-    for (size_t at = 0; at < plain.size();) {
-      const size_t size =
-          sizes.empty() ? 1 : 1 + static_cast<unsigned char>(sizes[turn++ % sizes.size()] - 'a') % 32;
-      ids.push_back(tokenizer.IdOf(plain.substr(at, size)));
-      at += size;
-    }
-    plain.clear();
-  };
-  for (const TokenId id : ByteTokenizer().Ids(text)) {
-    if (id < 256) {
-      plain += static_cast<char>(id);
-    } else {
-      flush();
-      ids.push_back(id);
-    }
-  }
-  flush();
-  return ids;
+  return CutReply(text, tokenizer, [&]() -> size_t {
+    return sizes.empty() ? 1 : 1 + static_cast<unsigned char>(sizes[turn++ % sizes.size()] - 'a') % 32;
+  });
 }
 
 // The texts of all pieces are the text of the reply.

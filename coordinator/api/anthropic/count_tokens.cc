@@ -7,18 +7,21 @@
 namespace deeprack::coordinator {
 namespace {
 
-HttpResponse Answer(const std::variant<int64_t, ApiError>& counted, absl::string_view request_id) {
-  if (const ApiError* error = std::get_if<ApiError>(&counted)) {
-    return ErrorResponse(*error, ErrorShape::kAnthropic, request_id);
+HttpResponse Answer(ApiContext& context, const HttpRequest& http) {
+  const auto parsed = anthropic::ParseCountTokensRequest(http.body, context.model());
+  if (const ApiError* error = std::get_if<ApiError>(&parsed)) {
+    return ErrorResponse(*error, ErrorShape::kAnthropic, http.id);
   }
-  return JsonResponse({{"input_tokens", std::get<int64_t>(counted)}});
+  const auto& request = std::get<GenerationRequest>(parsed);
+  context.metrics().ObserveIgnoredFields(request.ignored_fields);
+  return JsonResponse({{"input_tokens", request.prompts.front().size()}});
 }
 
 }  // namespace
 
 std::function<void()> CountMessageTokens(ApiContext& context, const ApiRequest& http,
                                          const std::shared_ptr<HttpExchange>& exchange) {
-  return Answering(exchange, Answer(anthropic::CountPromptTokens(http.body(), context.model()), http.http.id));
+  return Answering(exchange, Answer(context, http.http));
 }
 
 }  // namespace deeprack::coordinator

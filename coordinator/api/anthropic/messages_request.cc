@@ -12,11 +12,8 @@
 namespace deeprack::coordinator::anthropic {
 std::variant<MessagesRequest, ApiError> ParseMessagesRequest(std::string_view body,
                                                              const ServedModel& model) {
-  std::variant<Json, ApiError> parsed = ParseBody(body);
-  if (ApiError* error = std::get_if<ApiError>(&parsed)) return *std::move(error);
-  std::optional<ApiError> error;
-  UnknownFields unknown{.ignore = model.ignore_unknown_fields};
-  JsonFields fields(std::get<Json>(parsed), kMessagesRequest, "", &error, &unknown);
+  BodyReader reader(body, kMessagesRequest, model.ignore_unknown_fields);
+  JsonFields& fields = reader.fields();
 
   MessagesRequest request;
   GenerationRequest& generation = request.generation;
@@ -31,32 +28,28 @@ std::variant<MessagesRequest, ApiError> ParseMessagesRequest(std::string_view bo
   }
   const int64_t max_tokens = fields.Integer("max_tokens", 1, 0, std::numeric_limits<int64_t>::max());
   fields.RefuseOthers();
-  generation.ignored_fields = unknown.ignored;
-  if (error) return *std::move(error);
+  generation.ignored_fields = reader.ignored();
+  if (reader.error()) return *reader.error();
 
-  error = RenderChat(prompt, model, generation);
-  if (error) return *std::move(error);
-  error = SettleMaxTokens(model, max_tokens, kNoLimit, generation);
+  std::optional<ApiError> error = RenderChat(prompt, model, generation);
+  if (!error) error = SettleMaxTokens(model, max_tokens, kNoLimit, generation);
   if (error) return *std::move(error);
   request.cut_to_room = generation.request.max_tokens < max_tokens;
   return request;
 }
 
-std::variant<int64_t, ApiError> CountPromptTokens(std::string_view body, const ServedModel& model) {
-  std::variant<Json, ApiError> parsed = ParseBody(body);
-  if (ApiError* error = std::get_if<ApiError>(&parsed)) return *std::move(error);
-  std::optional<ApiError> error;
-  UnknownFields unknown{.ignore = model.ignore_unknown_fields};
-  JsonFields fields(std::get<Json>(parsed), kCountTokensRequest, "", &error, &unknown);
+std::variant<GenerationRequest, ApiError> ParseCountTokensRequest(std::string_view body,
+                                                                  const ServedModel& model) {
+  BodyReader reader(body, kCountTokensRequest, model.ignore_unknown_fields);
+  JsonFields& fields = reader.fields();
   ReadModelField(fields, model);
-  bool one_tool_call = false;
-  const ChatPrompt prompt = ReadMessagesPrompt(fields, one_tool_call);
-  fields.RefuseOthers();
-  if (error) return *std::move(error);
   GenerationRequest generation;
-  error = RenderChat(prompt, model, generation);
-  if (error) return *std::move(error);
-  return static_cast<int64_t>(generation.prompts.front().size());
+  const ChatPrompt prompt = ReadMessagesPrompt(fields, generation.text.one_tool_call);
+  fields.RefuseOthers();
+  generation.ignored_fields = reader.ignored();
+  if (reader.error()) return *reader.error();
+  if (std::optional<ApiError> error = RenderChat(prompt, model, generation)) return *std::move(error);
+  return generation;
 }
 
 }  // namespace deeprack::coordinator::anthropic

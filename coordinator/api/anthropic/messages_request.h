@@ -1,7 +1,6 @@
 // Reads the bodies of /v1/messages and /v1/messages/count_tokens.
 #pragma once
 
-#include <cstdint>
 #include <string_view>
 #include <variant>
 
@@ -18,7 +17,8 @@ struct MessagesRequest {
 
 std::variant<MessagesRequest, ApiError> ParseMessagesRequest(std::string_view body, const ServedModel& model);
 
-// The number of tokens of the prompt that /v1/messages would make of the same fields.
-std::variant<int64_t, ApiError> CountPromptTokens(std::string_view body, const ServedModel& model);
+// A request with the one prompt that /v1/messages would make of the same fields.
+std::variant<GenerationRequest, ApiError> ParseCountTokensRequest(std::string_view body,
+                                                                  const ServedModel& model);
 
 }  // namespace deeprack::coordinator::anthropic

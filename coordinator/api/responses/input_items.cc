@@ -61,6 +61,13 @@ bool IsTextType(std::string_view type) {
   return std::find(kTypes.begin(), kTypes.end(), type) != kTypes.end();
 }
 
+// A part with a text, which is a string.
+Json TextPart(const PartForm& form, Json text) {
+  Json part = {{"type", form.text_type}, {"text", std::move(text)}};
+  if (form.takes_refusals) part["annotations"] = Json::array();
+  return part;
+}
+
 Json ReadPart(JsonFields& item, const Json& value, const std::string& path, const PartForm& form) {
   if (!item.IsObject(value, path)) return {};
   JsonFields fields(value, kTextPart, path + ".", item);
@@ -69,8 +76,7 @@ Json ReadPart(JsonFields& item, const Json& value, const std::string& path, cons
   if (type == "refusal" && form.takes_refusals) {
     part = {{"type", "refusal"}, {"refusal", fields.RequiredString("refusal")}};
   } else if (IsTextType(type)) {
-    part = {{"type", form.text_type}, {"text", fields.RequiredString("text")}};
-    if (form.takes_refusals) part["annotations"] = Json::array();
+    part = TextPart(form, fields.RequiredString("text"));
   } else {
     item.Fail(Unsupported(
         path + ".type", absl::StrCat(path, ".type is \"", type, "\"; this model reads only texts, such as \"",
@@ -117,9 +123,7 @@ Json ReadMessage(JsonFields& request, const Json& value, const std::string& path
   const PartForm& form = role == "assistant" ? kAnswerPart : kInputPart;
   Json content = ReadTextOrParts(fields, "content", form);
   if (content.is_string()) {
-    Json part = {{"type", form.text_type}, {"text", std::move(content)}};
-    if (form.takes_refusals) part["annotations"] = Json::array();
-    content = Json::array({std::move(part)});
+    content = Json::array({TextPart(form, std::move(content))});
   }
   Json item = {{"id", ReadId(fields, source, "msg_")},
                {"type", "message"},

@@ -1,13 +1,12 @@
 // POST /v1/responses
-#include <exception>
 #include <utility>
 
 #include "coordinator/api/answer_json.h"
 #include "coordinator/api/endpoints.h"
 #include "coordinator/api/generation.h"
+#include "coordinator/api/read_aside.h"
 #include "coordinator/api/responses/responses_answer.h"
 #include "coordinator/api/responses/responses_request.h"
-#include "spdlog/spdlog.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -64,22 +63,11 @@ std::function<void()> Responses(ApiContext& context, const ApiRequest& request,
     return [&context, exchange, parsed] { AnswerParsed(context, *parsed, exchange); };
   }
   return [&context, exchange, parsed, stored_bytes] {
-    const bool taken = exchange->RunAside(stored_bytes, [&context, exchange, parsed, stored_bytes] {
-      if (exchange->gone()) return;
-      try {
-        Render(context.model(), *parsed);
-      } catch (const std::exception& error) {  // out of memory, or a bug: it ends this request alone
-        spdlog::error("a conversation of {} bytes could not be read: {}", stored_bytes, error.what());
-        *parsed = FromStatus(absl::InternalError("the conversation could not be read"));
-      }
-      exchange->Post([&context, exchange, parsed] {
-        if (!exchange->gone()) AnswerParsed(context, *parsed, exchange);
-      });
-    });
-    if (taken) return;
-    context.metrics().ObserveDropped(DropReason::kBodiesFull);
-    RespondError(*exchange, FromStatus(absl::ResourceExhaustedError(
-                                "too many long conversations are waiting to be read; try again later")));
+    ReadAside(context, exchange, ErrorShape::kOpenAi, stored_bytes, "long conversations",
+              [&context, exchange, parsed]() -> std::function<void()> {
+                Render(context.model(), *parsed);
+                return [&context, exchange, parsed] { AnswerParsed(context, *parsed, exchange); };
+              });
   };
 }
 

@@ -82,10 +82,13 @@ class ResponseAnswer : public GenerationListener {
     return response;
   }
 
-  // A client may name the response as soon as it has the last event: call this before the event is sent.
-  void Store(const Json& response) {
-    if (!store_) return;
-    StoredResponse stored{.json = Dump(response), .input = std::move(conversation_)};
+  // True if the request asks for Store.
+  bool stores() const { return store_; }
+
+  // Stores the response object, `json`. A client may name the response as soon as it has the last event: call
+  // this before the event is sent.
+  void Store(std::string json) {
+    StoredResponse stored{.json = std::move(json), .input = std::move(conversation_)};
     for (const Json& item : output_.items()) {
       stored.output.push_back(std::make_shared<const ConversationItem>(
           ConversationItem{.id = item.at("id").get<std::string>(), .json = Dump(item)}));
@@ -115,9 +118,9 @@ class WholeResponse final : public ResponseAnswer {
       : ResponseAnswer(context, std::move(request), std::move(exchange), nullptr) {}
 
   void OnFinished(const Usage& usage) override {
-    const Json response = FinishedResponse(usage);
-    Store(response);
-    RespondJson(*exchange_, response);
+    HttpResponse response = JsonResponse(FinishedResponse(usage));
+    if (stores()) Store(response.body);
+    exchange_->Respond(std::move(response));
   }
 
   void OnFailed(const ApiError& error) override { RespondError(*exchange_, error); }
@@ -147,7 +150,7 @@ class StreamedResponse final : public ResponseAnswer {
   }
 
   void End(const Json& response) {
-    Store(response);
+    if (stores()) Store(Dump(response));
     exchange_->Send(Event(absl::StrCat("response.", response.at("status").get_ref<const std::string&>()),
                           {{"response", response}}));
     exchange_->EndStream();

@@ -172,11 +172,8 @@ void ReadConversation(JsonFields& fields, const ResponsesContext& context, Respo
 std::variant<ResponsesRequest, ApiError> ReadResponsesRequest(std::string_view body,
                                                               const ResponsesContext& context) {
   const ServedModel& model = context.model;
-  std::variant<Json, ApiError> parsed = ParseBody(body);
-  if (ApiError* error = std::get_if<ApiError>(&parsed)) return *std::move(error);
-  std::optional<ApiError> error;
-  UnknownFields unknown{.ignore = model.ignore_unknown_fields};
-  JsonFields fields(std::get<Json>(parsed), kResponsesRequest, "", &error, &unknown);
+  BodyReader reader(body, kResponsesRequest, model.ignore_unknown_fields);
+  JsonFields& fields = reader.fields();
 
   ResponsesRequest request;
   ReadSharedFields(fields, model, request.generation);
@@ -216,8 +213,8 @@ std::variant<ResponsesRequest, ApiError> ReadResponsesRequest(std::string_view b
   }
   fields.Object("prompt_cache_options");
   fields.RefuseOthers();
-  request.generation.ignored_fields = unknown.ignored;
-  if (error) return *std::move(error);
+  request.generation.ignored_fields = reader.ignored();
+  if (reader.error()) return *reader.error();
   return request;
 }
 

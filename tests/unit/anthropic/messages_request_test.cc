@@ -227,12 +227,12 @@ TEST(MessagesRequest, ClaudeCodesBodyIsTaken) {
 
 TEST(MessagesRequest, CountsThePromptThatItWouldMake) {
   const std::string fields = R"("system": "Be brief.", "tools": [{"name": "f", "input_schema": {}}])";
-  const auto counted = CountPromptTokens(WithMessages(kUser, fields), Model());
-  ASSERT_TRUE(std::holds_alternative<int64_t>(counted));
+  const auto counted = ParseCountTokensRequest(WithMessages(kUser, fields), Model());
+  ASSERT_TRUE(std::holds_alternative<GenerationRequest>(counted));
   const MessagesRequest request = Parsed(WithMessages(kUser, fields + R"(, "max_tokens": 1)"));
-  EXPECT_EQ(std::get<int64_t>(counted), request.generation.prompts.front().size());
+  EXPECT_EQ(std::get<GenerationRequest>(counted).prompts, request.generation.prompts);
   EXPECT_TRUE(std::holds_alternative<ApiError>(
-      CountPromptTokens(WithMessages(kUser, R"("stop_sequences": [])"), Model())));
+      ParseCountTokensRequest(WithMessages(kUser, R"("stop_sequences": [])"), Model())));
 }
 
 struct Refusal {

@@ -79,6 +79,15 @@ class ApiServer {
     return false;
   }
 
+  // Waits until a line of the metrics contains `text`.
+  bool MetricsSay(const std::string& text) const {
+    for (int i = 0; i < 10000; ++i) {
+      if (Get("/metrics").body.find(text) != std::string::npos) return true;
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    return false;
+  }
+
   uint16_t port() const { return server_->port(); }
   ApiContext& context() { return context_; }
   ScriptedExecutor& executor() { return executor_; }

@@ -144,9 +144,12 @@ TEST(Fields, UnknownOnesAreIgnoredAndCountedOnRequest) {
   EXPECT_EQ(server.Post(kCompletions, PromptBody(R"("mystery": 1)")).status, 200);
   EXPECT_EQ(server.Post("/tokenize", PromptBody(R"("mystery": 1)")).status, 200);
   EXPECT_EQ(server.Post("/detokenize", R"({"tokens": [65], "mystery": 1})").status, 200);
+  EXPECT_EQ(server.Post("/v1/chat/completions/render", ChatBody(R"("mystery": 1)")).status, 200);
+  EXPECT_EQ(server.Post("/v1/completions/render", PromptBody(R"("mystery": 1)")).status, 200);
+  EXPECT_EQ(server.Post("/v1/messages/count_tokens", ChatBody(R"("mystery": 1)")).status, 200);
   EXPECT_EQ(server.Post(kCompletions, PromptBody(R"("mystery": 1, "suffix": "x")")).status, 400);
   EXPECT_THAT(server.Get("/metrics").body,
-              HasSubstr("deeprack:ignored_fields_total{model_name=\"bytes\"} 5"));
+              HasSubstr("deeprack:ignored_fields_total{model_name=\"bytes\"} 8"));
 }
 
 TEST(Sampling, ATopPOfZeroTakesTheLikeliestToken) {

@@ -27,14 +27,6 @@ std::string Dropped(const std::string& reason, int count) {
                       "\n");
 }
 
-bool MetricsSay(const ApiServer& server, const std::string& line) {
-  for (int i = 0; i < 10000; ++i) {
-    if (server.Get("/metrics").body.find(line) != std::string::npos) return true;
-    absl::SleepFor(absl::Milliseconds(1));
-  }
-  return false;
-}
-
 // A handler whose GET /block holds its thread and answers when `release` opens.
 std::function<HttpHandler(HttpHandler)> WithBlock(Latch& blocked, Latch& release) {
   return [&blocked, &release](HttpHandler handler) -> HttpHandler {
@@ -58,10 +50,10 @@ TEST(Overload, AClientThatDoesNotReadIsCutFreedAndCounted) {
   HttpClient client(server.port(), /*receive_buffer=*/4096);
   client.SendRequest("POST", kChat,
                      ChatBody(R"("ignore_eos": true, "n": 4, "logprobs": true, "top_logprobs": 20)"));
-  EXPECT_TRUE(MetricsSay(server, Dropped("slow_client", 1)));
+  EXPECT_TRUE(server.MetricsSay(Dropped("slow_client", 1)));
   EXPECT_TRUE(server.BecomesIdle());
   EXPECT_TRUE(
-      MetricsSay(server, "vllm:request_success_total{finished_reason=\"abort\",model_name=\"bytes\"} 4"));
+      server.MetricsSay("vllm:request_success_total{finished_reason=\"abort\",model_name=\"bytes\"} 4"));
 }
 
 TEST(Overload, AClientThatLeavesIsNotCountedAsSlow) {
@@ -72,7 +64,7 @@ TEST(Overload, AClientThatLeavesIsNotCountedAsSlow) {
   client.SendRequest("POST", kChat, ChatBody(R"("ignore_eos": true)"));
   ASSERT_TRUE(client.ReadUntil("reasoning_content"));
   client.Close();
-  EXPECT_TRUE(MetricsSay(server, "finished_reason=\"abort\",model_name=\"bytes\"} 1"));
+  EXPECT_TRUE(server.MetricsSay("finished_reason=\"abort\",model_name=\"bytes\"} 1"));
   EXPECT_THAT(server.Get("/metrics").body, HasSubstr(Dropped("slow_client", 0)));
 }
 
@@ -96,7 +88,7 @@ TEST(Overload, EventsThatNobodyTakesEndTheirRequest) {
   ASSERT_NE(last, std::string::npos);
   const Json error = Json::parse(events.substr(last + 6))["error"];
   EXPECT_EQ(error["code"], "overloaded");
-  EXPECT_TRUE(MetricsSay(server, Dropped("events_full", 1)));
+  EXPECT_TRUE(server.MetricsSay(Dropped("events_full", 1)));
   EXPECT_EQ(blocker.ReadReply().body, "released");
 }
 

@@ -65,6 +65,32 @@ struct KnownReply {
   std::string order;
 };
 
+// The tokens of a reply: its control tokens, and the text between them in tokens of `next_size()` bytes each.
+template <typename NextSize>
+std::vector<TokenId> CutReply(std::string_view text, CutTokenizer& tokenizer, NextSize next_size) {
+  std::vector<TokenId> ids;
+  std::string plain;
+  const auto flush = [&] {
+    for (size_t at = 0; at < plain.size();) {
+      const size_t size = std::min(plain.size() - at, static_cast<size_t>(next_size()));
+      ids.push_back(tokenizer.IdOf(plain.substr(at, size)));
+      at += size;
+    }
+    plain.clear();
+  };
+  const std::vector<TokenId> bytes = *tokenizer.Encode(text, /*allow_special=*/true);
+  for (const TokenId id : bytes) {
+    if (id < 256) {
+      plain += static_cast<char>(id);
+    } else {
+      flush();
+      ids.push_back(id);
+    }
+  }
+  flush();
+  return ids;
+}
+
 class ReplyGenerator {
  public:
   explicit ReplyGenerator(uint32_t seed) : random_(seed) {}
@@ -95,27 +121,7 @@ class ReplyGenerator {
   // The reply's tokens: control tokens, and the text between them cut anywhere, even inside characters.
   std::vector<TokenId> Cut(std::string_view text, CutTokenizer& tokenizer) {
     const size_t longest = 1 + Below(12);
-    std::vector<TokenId> ids;
-    std::string plain;
-    const auto flush = [&] {
-      for (size_t at = 0; at < plain.size();) {
-        const size_t length = std::min(plain.size() - at, 1 + Below(longest));
-        ids.push_back(tokenizer.IdOf(plain.substr(at, length)));
-        at += length;
-      }
-      plain.clear();
-    };
-    const std::vector<TokenId> bytes = *tokenizer.Encode(text, /*allow_special=*/true);
-    for (const TokenId id : bytes) {
-      if (id < 256) {
-        plain += static_cast<char>(id);
-      } else {
-        flush();
-        ids.push_back(id);
-      }
-    }
-    flush();
-    return ids;
+    return CutReply(text, tokenizer, [&] { return 1 + Below(longest); });
   }
 
   // Words with line breaks between them, brackets, quotes, and characters of several bytes.

@@ -243,11 +243,7 @@ TEST(Responses, AClientThatLeavesEndsItsSequence) {
   client.SendRequest("POST", kPath, Body(R"("stream": true)"));
   ASSERT_TRUE(client.ReadUntil("response.in_progress"));
   client.Close();
-  const std::string aborted = "finished_reason=\"abort\",model_name=\"bytes\"} 1";
-  for (int i = 0; i < 10000 && server.Get("/metrics").body.find(aborted) == std::string::npos; ++i) {
-    absl::SleepFor(absl::Milliseconds(1));
-  }
-  EXPECT_THAT(server.Get("/metrics").body, HasSubstr(aborted));
+  EXPECT_TRUE(server.MetricsSay("finished_reason=\"abort\",model_name=\"bytes\"} 1"));
   server.executor().Allow(-1);  // the step under way ends, and the sequence with it
   EXPECT_TRUE(server.BecomesIdle());
   EXPECT_EQ(server.context().responses().size(), 0u);
