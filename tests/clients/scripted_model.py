@@ -8,6 +8,9 @@ after token t are column t of lm_head, which is the table of the script.
   after a printable ASCII character     the next one; the first follows the last (logit 12, all others 0)
   after any other token                 the end token (logit 12, all others 0)
 
+At temperature 1, one token in 500 is not the one that the logit 12 stands for. So generation_config.json says that the model is not
+sampled: a request without a temperature has the known answer.
+
 The tokenizer has one token for each byte and no merges. Texts of users become bytes. The pieces of a script's text are tokens of
 their own, which no text encodes to: each occurs once, so that a script never crosses its own path. A script that does not end with
 the end token begins again. The chat format is R1's, by R1's control tokens.
@@ -130,7 +133,7 @@ class ScriptedModel:
                           "vocab": self.ids, "merges": []}}
 
     def write(self, folder, context=131072):
-        """Writes config.json, tokenizer.json, tokenizer_config.json and model.safetensors."""
+        """Writes config.json, generation_config.json, tokenizer.json, tokenizer_config.json and model.safetensors."""
         folder, size = pathlib.Path(folder), len(self.ids)
         folder.mkdir(parents=True, exist_ok=True)
         config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "rms_norm_eps": 1e-9,
@@ -141,7 +144,8 @@ class ScriptedModel:
         tokenizer_config = {"add_bos_token": True, "add_eos_token": False, "bos_token": BOS, "eos_token": EOS, "pad_token": EOS,
                             "model_max_length": context, "clean_up_tokenization_spaces": False,
                             "tokenizer_class": "PreTrainedTokenizerFast"}
-        for file, value in (("config", config), ("tokenizer", self.tokenizer()), ("tokenizer_config", tokenizer_config)):
+        for file, value in (("config", config), ("generation_config", {"do_sample": False}), ("tokenizer", self.tokenizer()),
+                            ("tokenizer_config", tokenizer_config)):
             (folder / f"{file}.json").write_text(json.dumps(value, ensure_ascii=False))
         write_bf16(folder / "model.safetensors", self._tensors(size))
         return folder
