@@ -38,6 +38,7 @@ PLANNED = {
     "r1-dummy-weights": (r1(), "139G", "tp=8 dp=1 ep=8 pp=1, bf16 compute, fp8 KV cache, 8 ranks on cards", 4 * 163840),
 }
 STARTED = {"demo"}
+KUSTOMIZATION = "kustomization"  # makes a ConfigMap of the others
 
 
 def settings_of(name):
@@ -47,7 +48,12 @@ def settings_of(name):
 
 
 def test_every_file_is_tested():
-    assert {file.stem for file in CONFIGS.iterdir()} == set(PLANNED) | STARTED
+    assert {file.stem for file in CONFIGS.iterdir()} == set(PLANNED) | STARTED | {KUSTOMIZATION}
+
+
+def test_kubernetes_gets_every_file():
+    named = re.findall(r"^ +- (\S+)\.yaml$", (CONFIGS / f"{KUSTOMIZATION}.yaml").read_text(), re.M)
+    assert sorted(named) == sorted(set(PLANNED) | STARTED)
 
 
 def test_the_demo_is_served():
