@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from image_files import FILES
+from image_files import files
 from manifests import ROOT, settings_table
 
 UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))
@@ -52,7 +52,7 @@ def command_of(unit):
 def test_a_unit_runs_a_program_with_known_flags(path):
     unit = read_unit(path)
     words = command_of(unit)
-    assert words[0] in FILES, "the image and bare metal have the programs at the same place"
+    assert words[0] in files(), "the image and bare metal have the programs at the same place"
     check_flags(words)
     service = unit["Service"]
     assert service["User"] == "deeprack" and service["NoNewPrivileges"] == "true" and service["ProtectSystem"] == "strict"

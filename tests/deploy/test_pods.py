@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from image_files import FILES, FOLDERS, IMAGE_TAGS
-from manifests import (OVERLAYS, ROOT, container, containers, environment, flag_value, kserve, number, of_kind, only, overlay,
+from image_files import IMAGE_TAGS, files, folders
+from manifests import (COMPONENTS, OVERLAYS, ROOT, container, containers, environment, flag_value, kserve, number, of_kind, only, overlay,
                        pod_templates, probes, quantity, settings_table)
 
 SETS = [*OVERLAYS, "kserve"]
@@ -71,14 +71,14 @@ def test_programs_files_and_folders_are_in_the_image(name):
     for where, _, pod in pods(name):
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
         for one in containers(pod):
-            assert f"/usr/local/bin/{one['command'][0]}" in FILES, where
+            assert f"/usr/local/bin/{one['command'][0]}" in files(), where
             mounts = {mount["mountPath"]: mount for mount in one["volumeMounts"]}
             for path, mount in mounts.items():
-                assert path in FOLDERS | {"/dev/shm", "/tmp"}, f"{where}: the image has no {path}"
+                assert path in folders() | {"/dev/shm", "/tmp"}, f"{where}: the image has no {path}"
                 assert mount["name"] in volumes and (mount.get("readOnly") or "emptyDir" in volumes[mount["name"]]), f"{where}: {path}"
             for variable, value in environment(one).items():
                 if value.startswith("/") and not value.startswith(("/mnt/models", "/models")):
-                    there = value in FILES or value in FOLDERS or any(value == f"{path}/keys" for path in mounts)
+                    there = value in files() or value in folders() or any(value == f"{path}/keys" for path in mounts)
                     assert there, f"{where}: {variable}={value} is neither in the image nor mounted"
         assert {mount["name"] for one in containers(pod) for mount in one["volumeMounts"]} == set(volumes), where
 
@@ -120,7 +120,7 @@ def test_the_weights_are_where_the_config_says(name):
             model = values.get("DEEPRACK_MODEL") or in_file.group(1)
             weights = next((volume for volume in pod["volumes"] if volume["name"] == "weights"), None)
             if name == "cpu-demo":
-                assert f"{model}/config.json" in FILES
+                assert f"{model}/config.json" in files()
             elif name != "kserve":
                 assert model.startswith("/models/") and "emptyDir" not in weights, where
 
@@ -201,6 +201,12 @@ def test_worker_takes_the_settings(name, deeprack_bin):
     end = subprocess.run([deeprack_bin / "deeprack-worker", "--listen", "0.0.0.0:7001", "--card", "0"], env=environment(one),
                          capture_output=True, text=True, timeout=30)
     assert end.returncode == 78 and "/etc/deeprack/tls/ca.crt: cannot be read" in end.stderr, end.stderr
+
+
+def test_the_page_has_every_folder():
+    page = (ROOT / "docs/DEPLOY.md").read_text()
+    for name in [f"overlays/{one}" for one in OVERLAYS] + [f"components/{one}" for one in COMPONENTS]:
+        assert f"`{name}`" in page or f"`deploy/kubernetes/{name}`" in page, name
 
 
 def test_sizes_are_read():
