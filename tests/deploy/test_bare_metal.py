@@ -106,7 +106,7 @@ def run_script(tmp_path, script, arguments, wait_for, **environment):
         while not all((tmp_path / f"log.{one}").exists() for one in wait_for):
             assert batch.poll() is None
         batch.send_signal(signal.SIGTERM)
-        assert batch.wait(timeout=30) == 0
+        assert batch.wait(timeout=120) == 0
     finally:
         batch.kill()
     return log.read_text().splitlines()

@@ -36,7 +36,7 @@ exec chroot --userspec=10001:10001 "$root" env -i PATH=/usr/local/sbin:/usr/loca
 class ImageRoot:
     def __init__(self, folder):
         self.folder = folder
-        made = subprocess.run([ROOT / "deploy/image/make-root", BIN, folder], capture_output=True, text=True, timeout=600)
+        made = subprocess.run(["timeout", "1200", ROOT / "deploy/image/make-root", BIN, folder], capture_output=True, text=True)
         assert made.returncode == 0, made.stderr
         needed = subprocess.run(["ldd", BIN / "deeprack-worker"], capture_output=True, text=True).stdout
         found = re.search(r"libnccl\.so\.2 => (\S+)", needed)

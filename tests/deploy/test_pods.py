@@ -190,7 +190,7 @@ def test_coordinator_takes_the_settings(name, deeprack_bin):
             continue
         values = environment(one)
         values["DEEPRACK_CONFIG"] = str(ROOT / "configs" / values["DEEPRACK_CONFIG"].rpartition("/")[2])
-        end = subprocess.run([deeprack_bin / "deeprack-coordinator"], env=values, capture_output=True, text=True, timeout=30)
+        end = subprocess.run([deeprack_bin / "deeprack-coordinator"], env=values, capture_output=True, text=True, timeout=120)
         assert end.returncode == 78 and re.fullmatch(r"deeprack-coordinator: /models/\S+: .*\n", end.stderr), end.stderr
 
 
@@ -199,7 +199,7 @@ def test_worker_takes_the_settings(name, deeprack_bin):
     """The program itself reads each value. It stops at the first thing that is missing here: the certificates."""
     one = only(only([pod for where, _, pod in pods(name) if where.startswith("LeaderWorkerSet")])["containers"])
     end = subprocess.run([deeprack_bin / "deeprack-worker", "--listen", "0.0.0.0:7001", "--card", "0"], env=environment(one),
-                         capture_output=True, text=True, timeout=30)
+                         capture_output=True, text=True, timeout=120)
     assert end.returncode == 78 and "/etc/deeprack/tls/ca.crt: cannot be read" in end.stderr, end.stderr
 
 

@@ -54,7 +54,7 @@ def starts(tmp_path):
 
 
 def eventually(condition):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -62,7 +62,7 @@ def eventually(condition):
 
 def end(process):
     process.send_signal(signal.SIGTERM)
-    error = process.communicate(timeout=30)[1]
+    error = process.communicate(timeout=120)[1]
     return process.returncode, error
 
 
@@ -100,7 +100,7 @@ def test_a_rank_that_ends_starts_again_alone(start, tmp_path):
 @pytest.mark.parametrize("code", ["64", "65", "78"])
 def test_what_no_new_start_changes_ends_all(start, tmp_path, code):
     process = start("--ranks", "2", codes=code)
-    assert process.wait(timeout=30) == int(code)
+    assert process.wait(timeout=120) == int(code)
     assert len(starts(tmp_path)) <= 2
     eventually(lambda: ends_with_its_group(process))
 
@@ -116,5 +116,5 @@ def test_a_rank_that_does_not_hear_sigterm_is_killed(start, tmp_path):
                                        ("--ranks", "2", "--first-port", "65535"), ("--ranks", "1", "--steady", "0")])
 def test_wrong_arguments_are_told(start, arguments):
     process = start(*arguments)
-    error = process.communicate(timeout=30)[1]
+    error = process.communicate(timeout=120)[1]
     assert process.returncode == 64 and "deeprack-run-ranks --ranks N" in error and len(error.splitlines()) == 2
