@@ -17,6 +17,9 @@ pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(HWLOC REQUIRED IMPORTED_TARGET hwloc)
 find_package(prometheus-cpp CONFIG REQUIRED COMPONENTS core)
 find_package(MPI REQUIRED COMPONENTS CXX)
+# The target of Debian's GlooConfig.cmake lacks the build types of this project.
+find_library(GLOO_LIBRARY gloo REQUIRED)
+find_path(GLOO_INCLUDE_DIR gloo/config.h REQUIRED)
 
 if(DEEPRACK_TESTS)
   find_package(GTest REQUIRED)

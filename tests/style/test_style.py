@@ -7,10 +7,11 @@ import pytest
 from include_graph import ALLOWED, ROOT, find_cycle, folder_of, includes, project_edges, sources, top_of, tracked
 
 MAX_LINES = 500
-# The only folders that may include generated protocol headers, MPI, NCCL and CUDA.
+# The only folders that may include generated protocol headers, MPI, gloo, NCCL and CUDA.
 PROTO_FOLDERS = ("coordinator/dispatch", "coordinator/membership", "coordinator/api", "worker/rpc")
 RESTRICTED = {
     r"mpi\.h": ("worker/collectives/mpi",),
+    r"gloo/.*": ("worker/collectives/gloo",),
     r"nccl\.h": ("worker/collectives/nccl",),
     r"hwloc\.h": ("worker/topology",),
     r"cuda(_runtime|_runtime_api|_bf16|_fp8)?\.h|cublasLt\.h": ("worker/device", "worker/collectives/nccl", "kernels/cuda"),

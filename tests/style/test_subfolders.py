@@ -42,6 +42,7 @@ ALLOWED_INSIDE = {
     "coordinator/scheduler": {"coordinator/blocks", "coordinator/request"},
     # rpc -> engine -> decoder and sampling -> collectives, weights and cache -> device.
     "worker/collectives": {"worker/device"},
+    "worker/collectives/gloo": {"worker/collectives"},
     "worker/collectives/local": {"worker/collectives"},
     "worker/collectives/mpi": {"worker/collectives"},
     "worker/collectives/nccl": {"worker/collectives", "worker/device"},

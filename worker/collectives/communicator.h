@@ -1,7 +1,7 @@
 // A group of ranks that exchange buffers. The decoder gets one for each of its groups.
 //
-// Contract of every implementation (local: threads; mpi: processes; nccl: GPUs; staged: GPUs through host
-// memory):
+// Contract of every implementation (local: threads; mpi and gloo: processes; nccl: GPUs; staged: GPUs through
+// host memory):
 //  - All members of the group make the same calls in the same order with matching sizes. Each member uses one
 //    thread.
 //  - Every call ends within timeout() of its start: with OK, DeadlineExceeded or Aborted. After an error the
@@ -11,7 +11,7 @@
 //  - Sums are deterministic: each element is added in rank order 0, 1, ... in fp32 and rounded once to the
 //    buffer's type, for every size of the buffer and every division into messages. So logits are bitwise the
 //    same in any batch.
-//  - Buffers are host memory for local and mpi, device memory for nccl and staged.
+//  - Buffers are host memory for local, mpi and gloo, device memory for nccl and staged.
 #pragma once
 
 #include <cstddef>

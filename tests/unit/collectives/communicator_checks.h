@@ -1,5 +1,5 @@
 // Checks of the communicator's contract. All ranks of a group run the same check at once. local_world_test.cc
-// (threads) and mpi_world_test.cc (processes) call all of them.
+// (threads), mpi_world_test.cc (processes) and gloo_world_test.cc (threads with sockets) call all of them.
 #pragma once
 
 #include "base/dtype.h"

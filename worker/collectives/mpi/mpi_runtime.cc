@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <set>
@@ -12,12 +13,14 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/status_macros.h"
 #include "worker/collectives/mpi/mpi_world.h"
 
 namespace deeprack::worker {
 namespace {
 
 constexpr int kAlarmTag = 0;
+constexpr int64_t kMaxMessageBytes = int64_t{1} << 30;  // longer messages go in parts
 
 // A peer on another core usually answers within microseconds, and the thread yields for kYieldFor. Then the
 // thread sleeps, so that a peer that shares this core or computes for long gets the core.
@@ -126,32 +129,40 @@ void MpiRuntime::Break(const std::string& why) {
   BreakLocked(why, /*tell_peers=*/true);
 }
 
-void MpiRuntime::TakeTags(int first) { next_tag_ = first + kTagsPerGroup; }
-
-absl::Status MpiRuntime::StartSend(const void* data, int64_t bytes, int to, int tag, Transfer* transfer) {
+absl::Status MpiRuntime::StartSend(const void* data, int64_t bytes, int to, int tag) {
+  const char* from = static_cast<const char*>(data);
   std::lock_guard lock(mutex_);
-  if (broken_) return BrokenStatusLocked();
-  transfer->bytes = bytes;
-  transfer->peer = to;
-  transfer->receives = false;
-  return Check(
-      MPI_Isend(data, static_cast<int>(bytes), MPI_BYTE, to, tag, MPI_COMM_WORLD, &transfer->request),
-      "MPI_Isend");
+  while (bytes > 0) {
+    if (broken_) return BrokenStatusLocked();
+    const int64_t part = std::min(bytes, kMaxMessageBytes);
+    Transfer& transfer = transfers_.emplace_back(Transfer{.bytes = part, .peer = to});
+    DR_RETURN_IF_ERROR(
+        Check(MPI_Isend(from, static_cast<int>(part), MPI_BYTE, to, tag, MPI_COMM_WORLD, &transfer.request),
+              "MPI_Isend"));
+    from += part;
+    bytes -= part;
+  }
+  return absl::OkStatus();
 }
 
-absl::Status MpiRuntime::StartReceive(void* data, int64_t bytes, int from, int tag, Transfer* transfer) {
+absl::Status MpiRuntime::StartReceive(void* data, int64_t bytes, int from, int tag) {
+  char* to = static_cast<char*>(data);
   std::lock_guard lock(mutex_);
-  if (broken_) return BrokenStatusLocked();
-  transfer->bytes = bytes;
-  transfer->peer = from;
-  transfer->receives = true;
-  return Check(
-      MPI_Irecv(data, static_cast<int>(bytes), MPI_BYTE, from, tag, MPI_COMM_WORLD, &transfer->request),
-      "MPI_Irecv");
+  while (bytes > 0) {
+    if (broken_) return BrokenStatusLocked();
+    const int64_t part = std::min(bytes, kMaxMessageBytes);
+    Transfer& transfer = transfers_.emplace_back(Transfer{.bytes = part, .peer = from, .receives = true});
+    DR_RETURN_IF_ERROR(
+        Check(MPI_Irecv(to, static_cast<int>(part), MPI_BYTE, from, tag, MPI_COMM_WORLD, &transfer.request),
+              "MPI_Irecv"));
+    to += part;
+    bytes -= part;
+  }
+  return absl::OkStatus();
 }
 
-void MpiRuntime::AbandonLocked(std::span<Transfer> transfers) {
-  for (Transfer& transfer : transfers) {
+void MpiRuntime::AbandonLocked() {
+  for (Transfer& transfer : transfers_) {
     if (transfer.request == MPI_REQUEST_NULL) continue;
     if (transfer.receives) MPI_Cancel(&transfer.request);
     int done = 0;
@@ -162,17 +173,24 @@ void MpiRuntime::AbandonLocked(std::span<Transfer> transfers) {
   }
 }
 
-absl::Status MpiRuntime::Finish(std::span<Transfer> transfers, std::chrono::steady_clock::time_point start,
-                                absl::Duration timeout, const char* what) {
-  size_t pending = transfers.size();
+absl::Status MpiRuntime::Finish(std::chrono::steady_clock::time_point start, absl::Duration timeout,
+                                const char* what) {
+  const absl::Status finished = FinishTransfers(start, timeout, what);
+  transfers_.clear();
+  return finished;
+}
+
+absl::Status MpiRuntime::FinishTransfers(std::chrono::steady_clock::time_point start, absl::Duration timeout,
+                                         const char* what) {
+  size_t pending = transfers_.size();
   while (true) {
     const absl::Duration waited = absl::FromChrono(std::chrono::steady_clock::now() - start);
     {
       std::lock_guard lock(mutex_);
       absl::Status failure = broken_ ? BrokenStatusLocked() : absl::OkStatus();
       pending = 0;
-      for (size_t i = 0; failure.ok() && i < transfers.size(); ++i) {
-        Transfer& transfer = transfers[i];
+      for (size_t i = 0; failure.ok() && i < transfers_.size(); ++i) {
+        Transfer& transfer = transfers_[i];
         if (transfer.request == MPI_REQUEST_NULL) continue;
         int done = 0;
         MPI_Status status;
@@ -200,7 +218,7 @@ absl::Status MpiRuntime::Finish(std::span<Transfer> transfers, std::chrono::stea
       }
       if (failure.ok() && waited > timeout) {
         std::set<int> peers;
-        for (const Transfer& transfer : transfers) {
+        for (const Transfer& transfer : transfers_) {
           if (transfer.request != MPI_REQUEST_NULL) peers.insert(transfer.peer);
         }
         failure = absl::DeadlineExceededError(
@@ -209,7 +227,7 @@ absl::Status MpiRuntime::Finish(std::span<Transfer> transfers, std::chrono::stea
         BreakLocked(std::string(failure.message()), /*tell_peers=*/true);
       }
       if (!failure.ok()) {
-        AbandonLocked(transfers);
+        AbandonLocked();
         return failure;
       }
     }
