@@ -144,6 +144,7 @@ void Cluster::UseRanks(const World& world) {
 absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
   std::vector<JoinedNode> nodes;
   for (const Member& member : world.members) nodes.push_back(member.node);
+  const DataPlane plane = ChooseDataPlane(nodes);
   const LoadOptions load = {.epoch = world.epoch,
                             .layout = options_.layout(),
                             .model_path = std::filesystem::absolute(options_.model).string(),
@@ -157,11 +158,16 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
                             .max_context = context_->model().max_context,
                             .max_sequences = options_.max_sequences,
                             .threads = options_.threads,
-                            .over_nccl = ChooseDataPlane(nodes) == DataPlane::kNccl,
+                            .over_nccl = plane == DataPlane::kNccl,
+                            .over_gloo = plane == DataPlane::kGloo,
                             .collective_timeout = absl::Seconds(options_.collective_timeout),
                             .progress_timeout = absl::Seconds(options_.load_progress_timeout)};
   spdlog::info("all {} workers have joined epoch {} ({}{}); loading {}", nodes.size(), world.epoch,
-               nodes.front().backend, load.over_nccl ? ", over NCCL" : "", load.model_path);
+               nodes.front().backend,
+               load.over_nccl   ? ", over NCCL"
+               : load.over_gloo ? ", over gloo"
+                                : "",
+               load.model_path);
   if (load.load_format == "dummy") {
     spdlog::warn("the weights are dummies ({} dummy): answers are noise, for trials only",
                  FlagOf(&Settings::load_format));

@@ -40,15 +40,6 @@ class StopCall final : public UnaryCall {
   cluster::StopReply reply_;
 };
 
-class NewWorldCall final : public UnaryCall {
- public:
-  using UnaryCall::UnaryCall;
-  const cluster::NewWorldRequest* request() const { return &request_; }
-
- private:
-  const cluster::NewWorldRequest request_;
-};
-
 // Reads one rank's progress until the load ends.
 class LoadCall final : public WorkerClient::Call, private grpc::ClientReadReactor<cluster::LoadProgress> {
  public:
@@ -85,9 +76,10 @@ class GrpcWorkerClient final : public WorkerClient {
   explicit GrpcWorkerClient(const std::shared_ptr<grpc::Channel>& channel)
       : stub_(cluster::Worker::NewStub(channel)) {}
 
-  std::unique_ptr<Call> NewWorld(absl::Duration timeout, cluster::NewWorldReply* reply, Done done) override {
-    auto call = std::make_unique<NewWorldCall>(timeout);
-    stub_->async()->NewWorld(call->context(), call->request(), reply, WithStatus(std::move(done)));
+  std::unique_ptr<Call> NewWorld(const cluster::NewWorldRequest& request, absl::Duration timeout,
+                                 cluster::NewWorldReply* reply, Done done) override {
+    auto call = std::make_unique<UnaryCall>(timeout);
+    stub_->async()->NewWorld(call->context(), &request, reply, WithStatus(std::move(done)));
     return call;
   }
 

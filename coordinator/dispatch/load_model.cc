@@ -1,11 +1,9 @@
 #include "coordinator/dispatch/load_model.h"
 
 #include <algorithm>
-#include <condition_variable>
 #include <limits>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,30 +15,49 @@
 namespace deeprack::coordinator {
 namespace {
 
-// The longest time that rank 0 takes to open a world: its driver and NCCL start.
+// The longest time that a rank takes to open a world. Over NCCL its driver and NCCL start.
 constexpr absl::Duration kNewWorldWithin = absl::Seconds(60);
 
 constexpr absl::Duration kCheckEvery = absl::Milliseconds(50);
 
-absl::StatusOr<std::string> NewWorld(WorkerPool& pool) {
-  cluster::NewWorldReply reply;
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::optional<absl::Status> ended;
-  const auto call = pool.client(0).NewWorld(kNewWorldWithin, &reply, [&](const absl::Status& status) {
-    const std::lock_guard lock(mutex);
-    ended = status;
-    changed.notify_all();
-  });
-  std::unique_lock lock(mutex);
-  changed.wait(lock, [&] { return ended.has_value(); });
-  if (!ended->ok()) return absl::Status(ended->code(), absl::StrCat(pool.NameOf(0), ": ", ended->message()));
-  return reply.id();
+// What the ranks need in Load to meet each other.
+struct NewWorld {
+  std::string nccl;
+  std::vector<std::string> gloo;
+};
+
+// Has the first `openers` ranks open a world. Returns their answers.
+absl::StatusOr<std::vector<std::string>> OpenWorld(WorkerPool* pool, const char* over, Epoch epoch,
+                                                   int openers) {
+  std::vector<cluster::NewWorldRequest> requests(openers);  // the calls use these until they end
+  std::vector<cluster::NewWorldReply> replies(openers);
+  WorkerCalls calls(pool);
+  for (Rank rank = 0; rank < pool->size(); ++rank) {
+    if (rank >= openers) {
+      calls.Start(rank, [](const WorkerClient::Done& done) {
+        done(absl::OkStatus());
+        return nullptr;
+      });
+      continue;
+    }
+    requests[rank].set_over(over);
+    requests[rank].set_epoch(epoch);
+    requests[rank].set_rank(rank);
+    requests[rank].set_size(pool->size());
+    calls.Start(rank, [&](WorkerClient::Done done) {
+      return pool->client(rank).NewWorld(requests[rank], kNewWorldWithin, &replies[rank], std::move(done));
+    });
+  }
+  DR_RETURN_IF_ERROR(calls.Wait());
+  std::vector<std::string> answers;
+  for (cluster::NewWorldReply& reply : replies) answers.push_back(std::move(*reply.mutable_id()));
+  return answers;
 }
 
-cluster::LoadRequest RequestFor(const LoadOptions& options, const std::string& nccl_world, Rank rank) {
+cluster::LoadRequest RequestFor(const LoadOptions& options, const NewWorld& world, Rank rank) {
   cluster::LoadRequest request;
-  request.set_nccl_world(nccl_world);
+  request.set_nccl_world(world.nccl);
+  request.mutable_gloo_world()->Assign(world.gloo.begin(), world.gloo.end());
   request.set_epoch(options.epoch);
   request.set_rank(rank);
   request.mutable_layout()->set_tp(options.layout.tp);
@@ -118,12 +135,15 @@ absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& optio
                                                    " workers are there"));
   }
   DR_RETURN_IF_ERROR(pool->health());
-  std::string nccl_world;
+  NewWorld world;
   if (options.over_nccl) {
-    DR_ASSIGN_OR_RETURN(nccl_world, NewWorld(*pool));
+    DR_ASSIGN_OR_RETURN(std::vector<std::string> ids, OpenWorld(pool, "nccl", options.epoch, 1));
+    world.nccl = std::move(ids.front());
+  } else if (options.over_gloo) {
+    DR_ASSIGN_OR_RETURN(world.gloo, OpenWorld(pool, "gloo", options.epoch, pool->size()));
   }
   std::vector<cluster::LoadRequest> requests;  // the calls read the requests until they end
-  for (Rank rank = 0; rank < pool->size(); ++rank) requests.push_back(RequestFor(options, nccl_world, rank));
+  for (Rank rank = 0; rank < pool->size(); ++rank) requests.push_back(RequestFor(options, world, rank));
   Reports reports(pool->size(), options.progress_timeout, clock, events);
   WorkerCalls calls(pool);
   for (Rank rank = 0; rank < pool->size(); ++rank) {

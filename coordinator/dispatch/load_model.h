@@ -34,6 +34,7 @@ struct LoadOptions {
   int32_t max_sequences = Settings().max_sequences;      // per dp group
   int32_t threads = Settings().threads;  // per rank; 0: the worker's share of its host's cores
   bool over_nccl = false;                // ranks meet over NCCL, in a world that rank 0 opens
+  bool over_gloo = false;                // ranks meet over gloo, in a world of which each rank opens its end
   absl::Duration collective_timeout = absl::Seconds(Settings().collective_timeout);
   // The longest time between two reports of a rank's progress. A rank reports every piece that it reads, so
   // the time limits one piece and not the load.

@@ -29,8 +29,8 @@ class WorkerClient {
   virtual ~WorkerClient() = default;
 
   // The methods of cluster.proto's service Worker. Requests and replies outlive their calls.
-  virtual std::unique_ptr<Call> NewWorld(absl::Duration timeout, cluster::NewWorldReply* reply,
-                                         Done done) = 0;
+  virtual std::unique_ptr<Call> NewWorld(const cluster::NewWorldRequest& request, absl::Duration timeout,
+                                         cluster::NewWorldReply* reply, Done done) = 0;
   // `progress` is called for one message after the other, and before `done`.
   virtual std::unique_ptr<Call> Load(const cluster::LoadRequest& request, OnProgress progress, Done done) = 0;
   virtual std::unique_ptr<Call> ExecuteStep(const cluster::StepPlan& plan, cluster::StepResult* result,

@@ -104,7 +104,8 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
                                                     .address = address,
                                                     .backend = hello.backend(),
                                                     .card = hello.card(),
-                                                    .nccl = hello.nccl()},
+                                                    .nccl = hello.nccl(),
+                                                    .gloo = hello.gloo()},
                                                    this);
     if (!member.ok()) return member.status();
     member_ = *member;

@@ -67,11 +67,16 @@ absl::Status CheckJoin(const model::Layout& layout, std::span<const JoinedNode> 
 }
 
 DataPlane ChooseDataPlane(std::span<const JoinedNode> joined) {
+  if (joined.size() < 2) return DataPlane::kLauncher;
   std::set<std::string> cards;
-  for (const JoinedNode& node : joined) {
-    if (!node.nccl || node.card.empty() || !cards.insert(node.card).second) return DataPlane::kLauncher;
+  if (std::ranges::all_of(joined, [&](const JoinedNode& node) {
+        return node.nccl && !node.card.empty() && cards.insert(node.card).second;
+      })) {
+    return DataPlane::kNccl;
   }
-  return joined.size() > 1 ? DataPlane::kNccl : DataPlane::kLauncher;
+  const bool gloo =
+      std::ranges::all_of(joined, [](const JoinedNode& node) { return node.gloo && node.launch_rank < 0; });
+  return gloo ? DataPlane::kGloo : DataPlane::kLauncher;
 }
 
 std::string DescribeMissing(const model::Layout& layout, std::span<const JoinedNode> joined) {
@@ -88,7 +93,7 @@ std::string DescribeMissing(const model::Layout& layout, std::span<const JoinedN
 }
 
 bool CanMeetAgain(std::span<const JoinedNode> joined) {
-  return joined.size() == 1 || ChooseDataPlane(joined) == DataPlane::kNccl;
+  return joined.size() == 1 || ChooseDataPlane(joined) != DataPlane::kLauncher;
 }
 
 std::vector<Rank> MissingRanks(const model::Layout& layout, std::span<const JoinedNode> joined) {

@@ -23,6 +23,7 @@ struct JoinedNode {
   std::string backend;  // cpu, cuda
   std::string card;     // the card's name among the cards of all machines; empty: no card
   bool nccl = false;    // true: it can meet its peers over NCCL
+  bool gloo = false;    // true: it can meet its peers over gloo
   Rank kept_rank = -1;  // its rank in the epoch before; -1: it joined in this epoch
 };
 
@@ -38,14 +39,16 @@ absl::StatusOr<std::vector<Rank>> AssignRanks(const model::Layout& layout,
                                               std::span<const JoinedNode> joined);
 
 // How the ranks exchange data. kLauncher: in mpirun's world, or in a world of one. kNccl: cards over NCCL.
-enum class DataPlane { kLauncher, kNccl };
+// kGloo: host memory over gloo.
+enum class DataPlane { kLauncher, kNccl, kGloo };
 
 // kNccl when there are several ranks, each can use NCCL, and each has its own card. NCCL does not serve two
-// ranks on one card.
+// ranks on one card. kGloo when there are several other ranks, each can use gloo, and no launcher started
+// them.
 DataPlane ChooseDataPlane(std::span<const JoinedNode> joined);
 
-// True when these ranks can form a new world without new processes: over NCCL, or as a single rank. An MPI
-// world that broke stays broken.
+// True when these ranks can form a new world without new processes: over NCCL or gloo, or as a single rank.
+// An MPI world that broke stays broken.
 bool CanMeetAgain(std::span<const JoinedNode> joined);
 
 // The ranks without a worker, in ascending order.

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "gtest/gtest.h"
 #include "worker/collectives/local/local_world.h"
 
@@ -28,7 +30,8 @@ FakeCluster::~FakeCluster() {
 worker::WorkerNodeOptions FakeCluster::WorkerOptions(int rank) const {
   return {.coordinator = "127.0.0.1:" + std::to_string(membership_->port()),
           .tls = tls_,
-          .new_world = [rank] { return "opened by " + std::to_string(rank); },
+          .nccl = true,
+          .new_world = [rank](const worker::WorldOpening&) { return "opened by " + std::to_string(rank); },
           .launch_rank = rank,
           .launch_world = layout_.world_size(),
           .connect_timeout = kPatience};
@@ -48,7 +51,8 @@ absl::Status FakeCluster::StartWorker(const worker::WorkerNodeOptions& options,
       [this,
        rank](const worker::WorldRequest& request) -> absl::StatusOr<std::unique_ptr<worker::Communicator>> {
         const std::lock_guard lock(mutex_);
-        nccl_worlds_.push_back(std::to_string(request.rank) + ": " + request.nccl_world);
+        meetings_.push_back(absl::StrCat(request.rank, ": ", request.meeting.nccl_world,
+                                         absl::StrJoin(request.meeting.gloo_world, ", ")));
         if (world_[rank] == nullptr) return absl::AbortedError("this rank has joined its world before");
         return std::move(world_[rank]);
       },

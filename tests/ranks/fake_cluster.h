@@ -54,10 +54,10 @@ class FakeCluster {
 
   static model::StepPlan Plan(StepId step, Epoch epoch = 1);
 
-  // The secret with which each rank joined its world: "rank: secret".
-  std::vector<std::string> nccl_worlds() {
+  // How each rank met the others: "rank: secret of NCCL", or "rank: addresses of gloo".
+  std::vector<std::string> meetings() {
     const std::lock_guard lock(mutex_);
-    return nccl_worlds_;
+    return meetings_;
   }
 
  private:
@@ -71,7 +71,7 @@ class FakeCluster {
   // One world of ranks for all loads. Each node gets a member when it joins.
   std::vector<std::unique_ptr<worker::Communicator>> world_;
   std::mutex mutex_;
-  std::vector<std::string> nccl_worlds_;  // guarded by mutex_
+  std::vector<std::string> meetings_;  // guarded by mutex_
   std::vector<std::unique_ptr<worker::WorkerNode>> nodes_;
 };
 

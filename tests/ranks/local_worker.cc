@@ -18,7 +18,7 @@ std::string LocalWorlds::Open() {
 
 absl::StatusOr<std::unique_ptr<worker::Communicator>> LocalWorlds::Join(const worker::WorldRequest& request) {
   const std::lock_guard lock(mutex_);
-  auto& world = worlds_[request.nccl_world];
+  auto& world = worlds_[request.meeting.nccl_world];
   if (world.empty()) world = worker::MakeLocalWorld(request.size, request.timeout);
   if (world[request.rank] == nullptr) return absl::AbortedError("this rank has joined its world before");
   return std::move(world[request.rank]);
@@ -85,8 +85,8 @@ class LocalWorker::Client final : public WorkerClient {
  public:
   explicit Client(std::shared_ptr<Process> process) : process_(std::move(process)) {}
 
-  std::unique_ptr<WorkerClient::Call> NewWorld(absl::Duration, cluster::NewWorldReply* reply,
-                                               Done done) override {
+  std::unique_ptr<WorkerClient::Call> NewWorld(const cluster::NewWorldRequest&, absl::Duration,
+                                               cluster::NewWorldReply* reply, Done done) override {
     const auto call = process_->Start(std::move(done));
     if (call != nullptr) call->End(absl::OkStatus(), [&] { reply->set_id(process_->worlds->Open()); });
     return Handle(call, 0);
@@ -102,7 +102,8 @@ class LocalWorker::Client final : public WorkerClient {
       return Handle(call, 0);
     }
     process_->engine->Load(
-        *std::move(options), request.nccl_world(), absl::Milliseconds(request.collective_timeout_ms()),
+        *std::move(options), worker::MeetingFromProto(request),
+        absl::Milliseconds(request.collective_timeout_ms()),
         [call, progress](int64_t bytes_done, int64_t bytes_total) {
           cluster::LoadProgress message;
           message.set_bytes_done(bytes_done);

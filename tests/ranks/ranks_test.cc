@@ -84,8 +84,23 @@ TEST(RanksTest, TheSecretOfAnNcclWorldIsRankZerosOnEveryRank) {
   SystemClock clock;
   const auto loaded = coordinator::LoadModel(&cluster.pool(), options, &clock, {});
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  EXPECT_THAT(cluster.nccl_worlds(),
+  EXPECT_THAT(cluster.meetings(),
               testing::UnorderedElementsAre("0: opened by 0", "1: opened by 0", "2: opened by 0"));
+}
+
+TEST(RanksTest, TheEndsOfAGlooWorldAreKnownToEveryRank) {
+  FakeCluster cluster(2);
+  cluster.StartAllWorkers({});
+  cluster.Connect();
+  coordinator::LoadOptions options;
+  options.layout = cluster.layout();
+  options.model_path = "none";
+  options.over_gloo = true;
+  SystemClock clock;
+  const auto loaded = coordinator::LoadModel(&cluster.pool(), options, &clock, {});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(cluster.meetings(),
+              testing::UnorderedElementsAre("0: opened by 0, opened by 1", "1: opened by 0, opened by 1"));
 }
 
 TEST(RanksTest, TooFewWorkersAreCountedAndNamed) {

@@ -122,6 +122,11 @@ absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest&
   return options;
 }
 
+Meeting MeetingFromProto(const cluster::LoadRequest& request) {
+  return {.nccl_world = request.nccl_world(),
+          .gloo_world = {request.gloo_world().begin(), request.gloo_world().end()}};
+}
+
 model::StepPlan StepPlanFromProto(const cluster::StepPlan& message) {
   model::StepPlan plan{.epoch = message.epoch(), .step = message.step()};
   plan.sequences.reserve(message.sequences_size());

@@ -7,11 +7,15 @@
 #include "model/step/step_result.h"
 #include "proto/cluster.pb.h"
 #include "worker/engine/engine.h"
+#include "worker/rpc/engine_thread.h"
 
 namespace deeprack::worker {
 
 // InvalidArgument for a compute type, expert exchange, layout or limit that this worker does not know.
 absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest& request);
+
+// Checks nothing: the worlds check what they get.
+Meeting MeetingFromProto(const cluster::LoadRequest& request);
 
 // Checks nothing: the engine checks plans (worker/engine/plan_check.h).
 model::StepPlan StepPlanFromProto(const cluster::StepPlan& message);

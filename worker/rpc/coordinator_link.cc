@@ -40,6 +40,7 @@ class StreamLink final : public CoordinatorLink {
     hello->set_backend(identity.backend);
     hello->set_card(identity.card);
     hello->set_nccl(identity.nccl);
+    hello->set_gloo(identity.gloo);
     stream_->Write(first);  // if the write fails, the reader gets the reason
     reader_ = std::thread([this] { ReadUntilEnd(); });
     writer_ = std::thread([this] { SendHeartbeats(); });

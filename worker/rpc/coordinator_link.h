@@ -26,6 +26,7 @@ struct WorkerIdentity {
   std::string backend;
   std::string card;
   bool nccl = false;
+  bool gloo = false;
 };
 
 struct Pulse {

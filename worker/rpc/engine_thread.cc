@@ -59,13 +59,15 @@ void EngineThread::Run() {
   engine_world_.reset();
 }
 
-void EngineThread::Load(EngineOptions options, const std::string& nccl_world,
-                        absl::Duration collective_timeout, Engine::Progress progress, LoadDone done) {
-  const WorldRequest world = {.rank = options.rank,
+void EngineThread::Load(EngineOptions options, Meeting meeting, absl::Duration collective_timeout,
+                        Engine::Progress progress, LoadDone done) {
+  const WorldRequest world = {.epoch = options.epoch,
+                              .rank = options.rank,
                               .size = options.layout.world_size(),
-                              .nccl_world = nccl_world,
+                              .meeting = std::move(meeting),
                               .timeout = collective_timeout,
-                              .threads = options.threads};
+                              .threads = options.threads,
+                              .given_up = [this, epoch = options.epoch] { return IsAborted(epoch); }};
   Post({.run = [this, options = std::move(options), world, progress = std::move(progress),
                 done] { done(LoadNow(options, world, progress)); },
         .refuse = [done] { done(Ending()); }});
@@ -90,6 +92,11 @@ void EngineThread::Abort(Epoch epoch) {
     if (epoch_ && *epoch_ <= epoch) world = world_;
   }
   if (world != nullptr) world->Abort();
+}
+
+bool EngineThread::IsAborted(Epoch epoch) {
+  std::lock_guard lock(mutex_);
+  return aborted_ && *aborted_ >= epoch;
 }
 
 absl::Status EngineThread::Enter(std::shared_ptr<Communicator> world) {

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -20,13 +21,21 @@
 
 namespace deeprack::worker {
 
+// How the ranks of a load meet. With neither, they meet in the launcher's world.
+struct Meeting {
+  std::string nccl_world;               // the secret of NewNcclWorldId
+  std::vector<std::string> gloo_world;  // the addresses of all ranks' ends (OpenGlooWorld)
+};
+
 // The world of ranks that a load joins.
 struct WorldRequest {
+  Epoch epoch = 0;
   Rank rank = 0;
   int size = 1;
-  std::string nccl_world;  // the secret of NewNcclWorldId; empty: the launcher's world
-  absl::Duration timeout;  // timeout of every collective call
-  int threads = 1;         // threads of the host for this rank
+  Meeting meeting;
+  absl::Duration timeout;                                 // timeout of every collective call
+  int threads = 1;                                        // threads of the host for this rank
+  std::function<bool()> given_up = [] { return false; };  // true: the epoch was aborted. From any thread
 };
 
 // JoinWorld joins a world of ranks, CreateEngine makes an engine in it. The engine thread calls both,
@@ -47,7 +56,7 @@ class EngineThread {
   // (Engine::Suits), that engine joins the new world instead and reads nothing. `progress` and `done` are
   // called on the engine thread, `done` exactly once. FailedPrecondition: this worker has been in that epoch
   // or a later one.
-  void Load(EngineOptions options, const std::string& nccl_world, absl::Duration collective_timeout,
+  void Load(EngineOptions options, Meeting meeting, absl::Duration collective_timeout,
             Engine::Progress progress, LoadDone done);
 
   // Queues a step. `done` is called exactly once: on the engine thread, or on the calling thread when the
@@ -72,6 +81,7 @@ class EngineThread {
   absl::StatusOr<EngineMemory> LoadNow(const EngineOptions& options, const WorldRequest& world,
                                        const Engine::Progress& progress);
   absl::StatusOr<model::StepResult> ExecuteNow(const model::StepPlan& plan);
+  bool IsAborted(Epoch epoch);
   // Sets the world of the load under way. Aborted: its epoch was aborted.
   absl::Status Enter(std::shared_ptr<Communicator> world);
 

@@ -1,4 +1,4 @@
-// deeprack-worker: one rank. mpirun starts it; for a layout of one rank it can be started alone. The
+// deeprack-worker: one rank. mpirun starts it with the others, or each is started by itself. The
 // coordinator sends the model, the layout and the limits.
 #include <pthread.h>
 #include <signal.h>
@@ -89,6 +89,8 @@ int Run(const BackendChoice& choice, WorkerNodeOptions options, const PackedOpti
   }
   options.backend = backend->name;
   options.card = backend->card;
+  options.nccl = backend->nccl;
+  options.gloo = backend->gloo;
   options.new_world = backend->new_world;
   const CreateEngine create = [&](const EngineOptions& asked, Communicator* world,
                                   const Engine::Progress& progress) {
@@ -125,10 +127,9 @@ int Run(const BackendChoice& choice, WorkerNodeOptions options, const PackedOpti
 int main(int argc, char** argv) {
   const sigset_t signals = BlockEndingSignals();
   Settings settings;
-  const ProgramText text = {
-      .name = "deeprack-worker",
-      .description = "One rank of a deeprack cluster. mpirun starts one process for each rank.",
-      .version = DEEPRACK_VERSION};
+  const ProgramText text = {.name = "deeprack-worker",
+                            .description = "One rank of a deeprack cluster. Start one process for each rank.",
+                            .version = DEEPRACK_VERSION};
   if (const auto code = ReadCommandLine(Program::kWorker, text, argc, argv, settings)) return *code;
 
   const LaunchWorld launch = DetectLaunchWorld();
@@ -137,6 +138,8 @@ int main(int argc, char** argv) {
       .backend = settings.backend,
       .card = settings.card,
       .launch = launch,
+      .listen = settings.listen,
+      .coordinator = settings.coordinator,
       .local_rank = local_rank,
       .local_ranks = std::max(FromLauncher("OMPI_COMM_WORLD_LOCAL_SIZE", 1), local_rank + 1),
       .bind_threads = settings.bind_threads,

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "worker/collectives/mpi/mpi_world.h"
 #include "worker/rpc/engine_thread.h"
+#include "worker/rpc/worker_service.h"
 
 namespace deeprack::worker {
 
@@ -16,13 +17,17 @@ struct RankBackend {
   std::string card;  // as in WorkerIdentity
   JoinWorld join;
   CreateEngine create;
-  std::function<absl::StatusOr<std::string>()> new_world;  // makes a secret of NCCL; empty: no NCCL
+  bool nccl = false;        // as in WorkerIdentity
+  bool gloo = false;        // as in WorkerIdentity
+  NewWorldMaker new_world;  // empty: the rank meets others in its launcher's world only
 };
 
 struct BackendChoice {
   std::string backend = "auto";  // auto: cuda where there is a card, else cpu
   int card = -1;                 // -1: the launcher's rank on this machine, modulo its cards
   LaunchWorld launch;
+  // As in WorkerNodeOptions. A rank without a launcher meets others at MeetingHost of these two.
+  std::string listen, coordinator;
   int local_rank = 0;  // among this launch's local_ranks on this machine
   int local_ranks = 1;
   bool bind_threads = true;    // binds threads and memory: MakePlacedCpuDevice

@@ -18,7 +18,6 @@
 #include "model/step/message_size.h"
 #include "spdlog/spdlog.h"
 #include "worker/rpc/coordinator_link.h"
-#include "worker/rpc/worker_service.h"
 
 namespace deeprack::worker {
 namespace {
@@ -85,7 +84,8 @@ class Node final : public WorkerNode {
                                   .pid = getpid(),
                                   .backend = options.backend,
                                   .card = options.card,
-                                  .nccl = options.new_world != nullptr};
+                                  .nccl = options.nccl,
+                                  .gloo = options.gloo};
     DR_ASSIGN_OR_RETURN(link_,
                         CoordinatorLink::Attach(
                             options.coordinator, options.tls, identity, options.connect_timeout,

@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "base/rpc/cluster_tls.h"
 #include "worker/rpc/engine_thread.h"
+#include "worker/rpc/worker_service.h"
 
 namespace deeprack::worker {
 
@@ -22,9 +23,11 @@ struct WorkerNodeOptions {
   std::string listen;
   std::optional<ClusterTls> tls;  // needed when one of the two addresses is not loopback
   std::string backend = "cpu";
-  std::string card;                                        // as in WorkerIdentity
-  std::function<absl::StatusOr<std::string>()> new_world;  // WorkerService's event new_world; empty: no NCCL
-  int launch_rank = -1;                                    // -1: no launcher
+  std::string card;         // as in WorkerIdentity
+  bool nccl = false;        // as in WorkerIdentity
+  bool gloo = false;        // as in WorkerIdentity
+  NewWorldMaker new_world;  // WorkerService's event new_world
+  int launch_rank = -1;     // -1: no launcher
   int launch_world = 1;
   int threads = 1;  // threads of the engine when the coordinator asks for 0
   absl::Duration connect_timeout = absl::Seconds(30);

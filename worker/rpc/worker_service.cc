@@ -96,12 +96,16 @@ WorkerService::WorkerService(EngineThread* engine, int default_threads, Events e
     : engine_(engine), default_threads_(default_threads), events_(std::move(events)) {}
 
 grpc::ServerUnaryReactor* WorkerService::NewWorld(grpc::CallbackServerContext* context,
-                                                  const cluster::NewWorldRequest*,
+                                                  const cluster::NewWorldRequest* request,
                                                   cluster::NewWorldReply* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   absl::StatusOr<std::string> id =
-      events_.new_world ? events_.new_world()
-                        : absl::FailedPreconditionError("this worker does not meet others over NCCL");
+      events_.new_world
+          ? events_.new_world({.over = request->over(),
+                               .epoch = request->epoch(),
+                               .rank = request->rank(),
+                               .size = request->size()})
+          : absl::FailedPreconditionError("this worker meets others in its launcher's world only");
   if (id.ok()) response->set_id(*std::move(id));
   reactor->Finish(ToGrpc(id.status()));
   return reactor;
@@ -119,7 +123,7 @@ grpc::ServerWriteReactor<cluster::LoadProgress>* WorkerService::Load(grpc::Callb
   if (options->threads == 0) options->threads = default_threads_;
   spdlog::info("loading {} as rank {} of {}", options->model_path, options->rank, ToString(options->layout));
   engine_->Load(
-      *std::move(options), request->nccl_world(), absl::Milliseconds(request->collective_timeout_ms()),
+      *std::move(options), MeetingFromProto(*request), absl::Milliseconds(request->collective_timeout_ms()),
       [reactor](int64_t done, int64_t total) { reactor->Report(done, total); },
       [this, reactor](absl::StatusOr<EngineMemory> loaded) {
         events_.on_loaded(loaded.status());

@@ -11,13 +11,23 @@
 
 namespace deeprack::worker {
 
+// What a worker prepares for a new world of ranks: the fields of NewWorldRequest.
+struct WorldOpening {
+  std::string over;
+  Epoch epoch = 0;
+  Rank rank = 0;
+  int size = 1;
+};
+using NewWorldMaker = std::function<absl::StatusOr<std::string>(const WorldOpening&)>;
+
 class WorkerService final : public cluster::Worker::CallbackService {
  public:
   struct Events {
     std::function<void(const absl::Status&)> on_loaded;  // the end of each Load
     std::function<void(std::string reason)> on_stop;     // the coordinator asks this process to end
-    // Makes the secret of a world over NCCL. Empty: this worker cannot use NCCL.
-    std::function<absl::StatusOr<std::string>()> new_world;
+    // Prepares a world of ranks and returns the id of NewWorldReply. Empty: this worker meets no others but
+    // in its launcher's world.
+    NewWorldMaker new_world;
   };
 
   // `engine` outlives the service. default_threads: for requests with 0 threads.

@@ -78,6 +78,10 @@ TEST(PlacementTest, WhoCanMeetAgain) {
   a.card = "a";
   b.card = "b";
   EXPECT_TRUE(CanMeetAgain(std::vector<JoinedNode>{a, b}));
+  JoinedNode c = Lone(3), d = Lone(4);
+  EXPECT_FALSE(CanMeetAgain(std::vector<JoinedNode>{c, d}));
+  c.gloo = d.gloo = true;
+  EXPECT_TRUE(CanMeetAgain(std::vector<JoinedNode>{c, d}));
 }
 
 TEST(PlacementTest, CardsOfTheirOwnMeetOverNccl) {
@@ -90,6 +94,25 @@ TEST(PlacementTest, CardsOfTheirOwnMeetOverNccl) {
   EXPECT_EQ(plane({with_card("a/1"), with_card("a/2", false)}), DataPlane::kLauncher);
   EXPECT_EQ(plane({with_card("a/1")}), DataPlane::kLauncher);  // one rank
   EXPECT_EQ(plane({Launched(0, 2), Launched(1, 2)}), DataPlane::kLauncher);
+}
+
+TEST(PlacementTest, RanksWithoutALauncherMeetOverGloo) {
+  const auto with_gloo = [](JoinedNode node) {
+    node.gloo = true;
+    return node;
+  };
+  const auto plane = [](std::vector<JoinedNode> nodes) { return ChooseDataPlane(nodes); };
+  EXPECT_EQ(plane({with_gloo(Lone(1)), with_gloo(Lone(2))}), DataPlane::kGloo);
+  EXPECT_EQ(plane({with_gloo(Lone(1))}), DataPlane::kLauncher);  // one rank
+  EXPECT_EQ(plane({with_gloo(Lone(1)), Lone(2)}), DataPlane::kLauncher);
+  EXPECT_EQ(plane({with_gloo(Launched(0, 2)), with_gloo(Launched(1, 2))}), DataPlane::kLauncher);
+  // Cards prefer NCCL, and share a card over gloo.
+  JoinedNode a = with_gloo(Lone(1)), b = with_gloo(Lone(2));
+  a.nccl = b.nccl = true;
+  a.card = b.card = "node/1";
+  EXPECT_EQ(plane({a, b}), DataPlane::kGloo);
+  b.card = "node/2";
+  EXPECT_EQ(plane({a, b}), DataPlane::kNccl);
 }
 
 }  // namespace

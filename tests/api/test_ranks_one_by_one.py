@@ -1,0 +1,80 @@
+"""CPU ranks that are started one by one, without mpirun: they meet over gloo."""
+
+import re
+import subprocess
+
+import pytest
+
+from ranks_cluster import eventually
+from serve_command import BIN, Serve
+from test_layouts import QUESTIONS, answers_of_one_rank
+from test_recovery import body, metric, ready, run_streams
+
+
+class OneByOne:
+    """`deeprack serve --workers external`; the test starts and kills its workers."""
+
+    def __init__(self, ranks, *flags):
+        self.ranks = ranks
+        self.server = Serve("--workers", "external", *flags)
+        told = eventually(lambda: re.search(r"start each with\n\s+deeprack-worker (.*)", self.server.read_log()))
+        # Two ranks on one machine do not know each other, and would be bound to the same processors.
+        self.command = [str(BIN / "deeprack-worker"), *told.group(1).split(), "--threads", "1", "--no-bind-threads"]
+        self.workers = []
+
+    def start_worker(self):
+        self.workers.append(subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stderr=self.server.log))
+
+    def kill_worker(self):
+        self.workers[-1].kill()
+        self.workers.pop().wait()
+
+    def __enter__(self):
+        for _ in range(self.ranks):
+            self.start_worker()
+        self.server.__enter__()
+        return self
+
+    def __exit__(self, *_):
+        self.server.__exit__()
+        self.exit_codes = [worker.wait(timeout=30) for worker in self.workers]
+
+
+@pytest.mark.parametrize("flags", [
+    ("--tp", 2),
+    ("--dp", 2, "--expert-exchange", "all_to_all"),
+    ("--tp", 2, "--ep", 1),
+    ("--pp", 2),
+], ids=lambda flags: " ".join(map(str, flags)))
+def test_the_text_is_that_of_one_process(flags):
+    with OneByOne(2, *flags) as ranks:
+        texts = []
+        for question in QUESTIONS:
+            asked = {"messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 400}
+            choice = ranks.server.post("/v1/chat/completions", asked)["choices"][0]
+            texts.append((choice["message"].get("reasoning_content"), choice["message"]["content"], choice["finish_reason"]))
+    assert texts == answers_of_one_rank()
+    assert ranks.server.exit_code == 0, ranks.server.read_log()
+    assert ranks.exit_codes == [0, 0]
+
+
+def test_a_killed_rank_comes_back_and_the_others_keep_their_weights():
+    requests = [body(index) for index in range(4)]
+    with OneByOne(2, "--tp", 2) as ranks:
+        server = ranks.server
+        undisturbed = run_streams(server, requests)
+
+        def disturb(_):
+            for loss in (1, 2):
+                ranks.kill_worker()
+                assert eventually(lambda: ready(server)["state"] == "recovering", 2), "not noticed"
+                assert eventually(lambda: len(ready(server)["missing_ranks"]) == 1, 5), ready(server)
+                ranks.start_worker()
+                assert eventually(lambda: metric(server, "deeprack:recoveries_total") >= loss, 60), server.read_log()
+
+        assert run_streams(server, requests, disturb) == undisturbed
+        assert ranks.workers[0].poll() is None, "the rank that was not killed has ended"
+        log = server.read_log()
+        assert "keeps its weights for epoch 2" in log and "keeps its weights for epoch 3" in log, log
+    assert ranks.server.exit_code == 0, ranks.server.read_log()
+    assert ranks.exit_codes == [0, 0]
