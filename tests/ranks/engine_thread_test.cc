@@ -22,7 +22,7 @@ class EngineThreadTest : public ::testing::Test {
     options.epoch = epoch;
     options.rank = rank;
     thread_.Load(
-        options, "", absl::Seconds(60), [this](int64_t, int64_t) { ++loads_; },
+        options, Meeting(), absl::Seconds(60), [this](int64_t, int64_t) { ++loads_; },
         [&](absl::StatusOr<EngineMemory> memory) { done.set_value(std::move(memory)); });
     return done.get_future().get();
   }
