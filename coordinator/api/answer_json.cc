@@ -16,12 +16,6 @@ constexpr float kLeastLogprob = -9999.0f;
 
 float Finite(float logprob) { return std::max(logprob, kLeastLogprob); }
 
-Json BytesJson(std::string_view bytes) {
-  Json json = Json::array();
-  for (const unsigned char byte : bytes) json.push_back(byte);
-  return json;
-}
-
 // As OpenAI, writes bytes that are not whole characters as "bytes:\xc3": names of different tokens differ.
 std::string NameOfBytes(std::string_view bytes) {
   if (!FirstInvalidUtf8(bytes)) return std::string(bytes);
@@ -41,6 +35,12 @@ int64_t CountCharacters(std::string_view bytes) {
 
 }  // namespace
 
+Json BytesJson(std::string_view bytes) {
+  Json json = Json::array();
+  for (const unsigned char byte : bytes) json.push_back(byte);
+  return json;
+}
+
 Json UsageJson(const Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.completion_tokens},
@@ -49,6 +49,10 @@ Json UsageJson(const Usage& usage) {
           {"completion_tokens_details", {{"reasoning_tokens", usage.reasoning_tokens}}},
           {"prompt_cache_hit_tokens", usage.cached_tokens},
           {"prompt_cache_miss_tokens", usage.prompt_tokens - usage.cached_tokens}};
+}
+
+Json InputTokensJson(const GenerationRequest& request) {
+  return {{"object", "response.input_tokens"}, {"input_tokens", request.prompts.front().size()}};
 }
 
 Json UsageSoFar(const ChoiceUpdate& update) { return update.usage ? UsageJson(*update.usage) : Json(); }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,8 +13,14 @@
 
 namespace deeprack::coordinator {
 
+// An array with the values of the bytes, 0 to 255.
+Json BytesJson(std::string_view bytes);
+
 // The object `usage`: OpenAI's counts with details, and DeepSeek's prompt_cache_{hit,miss}_tokens.
 Json UsageJson(const Usage& usage);
+
+// OpenAI's count of the tokens of the request's one prompt: {object, input_tokens}.
+Json InputTokensJson(const GenerationRequest& request);
 
 // The `usage` of a stream's chunk with choices: null as OpenAI has it, or the usage so far if asked for.
 Json UsageSoFar(const ChoiceUpdate& update);

@@ -242,6 +242,15 @@ void ReadPromptEnd(JsonFields& fields, ChatPrompt& prompt) {
   }
 }
 
+ApiError NoChatTemplate() {
+  return BadRequest("no_chat_template", "",
+                    "this model's tokenizer has no chat tokens; /v1/completions takes any prompt");
+}
+
+ApiError InvalidMessages(const absl::Status& status) {
+  return BadRequest("invalid_messages", "messages", std::string(status.message()));
+}
+
 }  // namespace
 
 ChatPrompt ReadChatPrompt(JsonFields& fields) {
@@ -263,12 +272,9 @@ ChatPrompt ReadChatPrompt(JsonFields& fields) {
 
 std::optional<ApiError> RenderChat(const ChatPrompt& prompt, const ServedModel& model,
                                    GenerationRequest& request) {
-  if (!model.chat_template) {
-    return BadRequest("no_chat_template", "",
-                      "this model's tokenizer has no chat tokens; /v1/completions takes any prompt");
-  }
+  if (!model.chat_template) return NoChatTemplate();
   absl::StatusOr<RenderedChat> chat = model.chat_template->Render(prompt);
-  if (!chat.ok()) return BadRequest("invalid_messages", "messages", std::string(chat.status().message()));
+  if (!chat.ok()) return InvalidMessages(chat.status());
   request.prompts.push_back(std::move(chat->ids));
   request.text.format = model.chat_template->reply_format();
   request.text.reasoning = chat->reasoning;
@@ -276,27 +282,41 @@ std::optional<ApiError> RenderChat(const ChatPrompt& prompt, const ServedModel& 
   return std::nullopt;
 }
 
-std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body, const ServedModel& model) {
+std::variant<std::string, ApiError> RenderChatText(const ChatPrompt& prompt, const ServedModel& model) {
+  if (!model.chat_template) return NoChatTemplate();
+  absl::StatusOr<std::string> text = model.chat_template->RenderText(prompt);
+  if (!text.ok()) return InvalidMessages(text.status());
+  return *std::move(text);
+}
+
+std::variant<UnrenderedChat, ApiError> ReadChatRequest(std::string_view body, const ServedModel& model) {
   BodyReader reader(body, kChatRequest, model.ignore_unknown_fields);
   JsonFields& fields = reader.fields();
 
-  GenerationRequest request;
-  const ChatPrompt prompt = ReadChatPrompt(fields);
+  UnrenderedChat chat;
+  GenerationRequest& request = chat.request;
+  chat.prompt = ReadChatPrompt(fields);
   ReadSharedFields(fields, model, request);
   ReadTextFormat(fields, "response_format", kResponseFormat);
   ReadLogprobs(fields, model, request);
   ReadPromptLogprobs(fields, model, request);
   request.include_reasoning = fields.Bool("include_reasoning", true);
-  const std::optional<int64_t> max_tokens = ReadChatMaxTokens(fields);
+  chat.max_tokens = ReadChatMaxTokens(fields);
   request.text.one_tool_call = !fields.Bool("parallel_tool_calls", true);
   fields.RefuseOthers();
   request.ignored_fields = reader.ignored();
   if (reader.error()) return *reader.error();
+  return chat;
+}
 
-  std::optional<ApiError> error = RenderChat(prompt, model, request);
-  if (!error) error = SettleMaxTokens(model, max_tokens, kNoLimit, request);
+std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body, const ServedModel& model) {
+  std::variant<UnrenderedChat, ApiError> read = ReadChatRequest(body, model);
+  if (ApiError* error = std::get_if<ApiError>(&read)) return *std::move(error);
+  auto& chat = std::get<UnrenderedChat>(read);
+  std::optional<ApiError> error = RenderChat(chat.prompt, model, chat.request);
+  if (!error) error = SettleMaxTokens(model, chat.max_tokens, kNoLimit, chat.request);
   if (error) return *std::move(error);
-  return request;
+  return std::move(chat.request);
 }
 
 }  // namespace deeprack::coordinator

@@ -1,4 +1,4 @@
-// Reads the body of /v1/chat/completions as a GenerationRequest. Strict: see JsonFields.
+// Reads the body of /v1/chat/completions. Strict: see JsonFields.
 #pragma once
 
 #include <optional>
@@ -22,6 +22,19 @@ ChatPrompt ReadChatPrompt(JsonFields& fields);
 std::optional<ApiError> RenderChat(const ChatPrompt& prompt, const ServedModel& model,
                                    GenerationRequest& request);
 
+// The text whose tokens RenderChat makes. Errors: as RenderChat.
+std::variant<std::string, ApiError> RenderChatText(const ChatPrompt& prompt, const ServedModel& model);
+
+// A body of /v1/chat/completions that is read and checked, but whose prompt is not rendered.
+struct UnrenderedChat {
+  GenerationRequest request;  // without prompts
+  ChatPrompt prompt;
+  std::optional<int64_t> max_tokens;  // absent: the request names no limit
+};
+
+std::variant<UnrenderedChat, ApiError> ReadChatRequest(std::string_view body, const ServedModel& model);
+
+// ReadChatRequest, with the prompt rendered and the limit of the answer settled.
 std::variant<GenerationRequest, ApiError> ParseChatRequest(std::string_view body, const ServedModel& model);
 
 }  // namespace deeprack::coordinator

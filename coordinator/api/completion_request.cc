@@ -84,8 +84,8 @@ int32_t ReadLogprobs(JsonFields& fields, const ServedModel& model) {
 }  // namespace
 
 absl::StatusOr<std::vector<TokenId>> EncodePrompt(std::string_view text, bool add_special_tokens,
-                                                  const ServedModel& model) {
-  DR_ASSIGN_OR_RETURN(std::vector<TokenId> ids, model.tokenizer->Encode(text, /*allow_special=*/true));
+                                                  const ServedModel& model, bool parse_special) {
+  DR_ASSIGN_OR_RETURN(std::vector<TokenId> ids, model.tokenizer->Encode(text, parse_special));
   const std::optional<TokenId>& bos = model.bos_token_id;
   if (add_special_tokens && bos && (ids.empty() || ids.front() != *bos)) ids.insert(ids.begin(), *bos);
   return ids;

@@ -22,10 +22,10 @@ struct CompletionRequest {
 std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_view body,
                                                                  const ServedModel& model);
 
-// The ids of a text. Special tokens in the text become their ids. With `add_special_tokens`, the ids begin
-// with bos, once. Errors: those of Tokenizer::Encode.
+// The ids of a text. With `parse_special`, special tokens in the text become their ids. With
+// `add_special_tokens`, the ids begin with bos, once. Errors: those of Tokenizer::Encode.
 absl::StatusOr<std::vector<TokenId>> EncodePrompt(std::string_view text, bool add_special_tokens,
-                                                  const ServedModel& model);
+                                                  const ServedModel& model, bool parse_special = true);
 
 // Reads an array of token ids of the model. nullopt: an id is invalid, and `fields` has the error.
 std::optional<std::vector<TokenId>> ReadTokenIds(JsonFields& fields, const Json& array,

@@ -1,5 +1,5 @@
-// POST /detokenize: {tokens} -> {prompt}, as in vLLM. Special tokens become text, but with
-// skip_special_tokens.
+// POST /detokenize: {tokens} -> {prompt}, as in vLLM, and {content}, llama.cpp's name of the same text.
+// Special tokens become text, but with skip_special_tokens.
 #include <optional>
 #include <utility>
 
@@ -28,7 +28,8 @@ HttpResponse Answer(ApiContext& context, const std::string& body) {
   fields.RefuseOthers();
   if (reader.error()) return ErrorResponse(*reader.error());
   context.metrics().ObserveIgnoredFields(reader.ignored());
-  return JsonResponse({{"prompt", model.tokenizer->Decode(*ids, show_special)}});
+  const std::string text = model.tokenizer->Decode(*ids, show_special);
+  return JsonResponse({{"prompt", text}, {"content", text}});
 }
 
 }  // namespace

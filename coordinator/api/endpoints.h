@@ -38,6 +38,11 @@ std::function<void()> RenderChatPrompt(ApiContext&, const ApiRequest&, const std
 std::function<void()> RenderCompletionPrompts(ApiContext&, const ApiRequest&,
                                               const std::shared_ptr<HttpExchange>&);
 std::function<void()> Responses(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+std::function<void()> CountResponseTokens(ApiContext&, const ApiRequest&,
+                                          const std::shared_ptr<HttpExchange>&);
+std::function<void()> CountChatTokens(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+std::function<void()> ApplyTemplate(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+std::function<void()> Invocations(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 std::function<void()> Tokenize(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 std::function<void()> Detokenize(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 
@@ -50,6 +55,8 @@ void DeleteResponse(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpEx
 void ResponseInputItems(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 void CancelResponse(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 void Models(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+void ModelInfo(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+void Load(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 void Health(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 void Ready(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 void Version(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);

@@ -348,6 +348,15 @@ constexpr RequestField kTokenizeTextFields[] = {
     Honoured("add_special_tokens", "boolean", "true"),
 };
 
+// llama.cpp's names.
+constexpr RequestField kTokenizeContentFields[] = {
+    Honoured("content", "string", "required"),
+    Honoured("add_special", "boolean", "false", "", "the ids begin with the model's begin token"),
+    Honoured("parse_special", "boolean", "true", "", "special tokens in the text count as special tokens"),
+    Honoured("with_pieces", "boolean", "false", "",
+             "`tokens` has objects `{\"id\", \"piece\"}`; a piece that is not UTF-8 is an array of bytes"),
+};
+
 constexpr RequestField kTokenizeChatFields[] = {
     Honoured("messages", "array of objects", "required", "as in a chat"),
     Honoured("tools", "array of objects", "none", "at most 128"),
@@ -385,14 +394,17 @@ constexpr FieldTable kResponseFormatTable = {"Fields of response_format", kRespo
 constexpr FieldTable kThinkingTable = {"Fields of thinking", kThinkingFields};
 constexpr FieldTable kTokenizeTable = {"Fields of /tokenize", kTokenizeFields};
 constexpr FieldTable kTokenizeTextTable = {"Fields of /tokenize for a text", kTokenizeTextFields};
+constexpr FieldTable kTokenizeContentTable = {"Fields of /tokenize for a text, as llama.cpp names them",
+                                              kTokenizeContentFields};
 constexpr FieldTable kTokenizeChatTable = {"Fields of /tokenize for a chat", kTokenizeChatFields};
 constexpr FieldTable kDetokenizeTable = {"Fields of /detokenize", kDetokenizeFields};
 
 constexpr const FieldTable* kTables[] = {
-    &kGenerationTable,       &kChatTable,          &kCompletionTable,     &kMessageTable,
-    &kAssistantTable,        &kToolTable,          &kContentPartTable,    &kToolCallTable,
-    &kToolCallFunctionTable, &kStreamOptionsTable, &kResponseFormatTable, &kThinkingTable,
-    &kTokenizeTable,         &kTokenizeTextTable,  &kTokenizeChatTable,   &kDetokenizeTable,
+    &kGenerationTable,       &kChatTable,          &kCompletionTable,      &kMessageTable,
+    &kAssistantTable,        &kToolTable,          &kContentPartTable,     &kToolCallTable,
+    &kToolCallFunctionTable, &kStreamOptionsTable, &kResponseFormatTable,  &kThinkingTable,
+    &kTokenizeTable,         &kTokenizeTextTable,  &kTokenizeContentTable, &kTokenizeChatTable,
+    &kDetokenizeTable,
 };
 
 const RequestField* FindIn(const FieldTable* table, std::string_view name) {
@@ -421,6 +433,7 @@ std::string UseText(const RequestField& field) {
 const RequestObject kChatRequest = {&kChatTable, &kGenerationTable};
 const RequestObject kCompletionRequest = {&kCompletionTable, &kGenerationTable};
 const RequestObject kTokenizeText = {&kTokenizeTextTable, &kTokenizeTable};
+const RequestObject kTokenizeContent = {&kTokenizeContentTable, &kTokenizeTable};
 const RequestObject kTokenizeChat = {&kTokenizeChatTable, &kTokenizeTable};
 const RequestObject kDetokenizeRequest = {&kDetokenizeTable};
 const RequestObject kMessage = {&kMessageTable, nullptr, /*unknown_are_labels=*/true};

@@ -46,7 +46,7 @@ struct RequestObject {
 };
 
 extern const RequestObject kChatRequest, kCompletionRequest;
-extern const RequestObject kTokenizeText, kTokenizeChat, kDetokenizeRequest;
+extern const RequestObject kTokenizeText, kTokenizeContent, kTokenizeChat, kDetokenizeRequest;
 extern const RequestObject kMessage, kAssistantMessage, kToolMessage;
 extern const RequestObject kContentPart, kToolCall, kToolCallFunction;
 extern const RequestObject kStreamOptions, kResponseFormat, kThinking;

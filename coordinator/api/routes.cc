@@ -28,28 +28,38 @@ constexpr Route kRoutes[] = {
      .read = CountMessageTokens,
      .errors = kAnthropic},
     {.method = "POST", .path = "/v1/responses", .read = Responses, .generates = true},
+    {.method = "POST", .path = "/v1/responses/input_tokens", .read = CountResponseTokens},
     {.method = "GET", .path = "/v1/responses/{id}", .direct = RetrieveResponse},
     {.method = "DELETE", .path = "/v1/responses/{id}", .direct = DeleteResponse},
     {.method = "GET", .path = "/v1/responses/{id}/input_items", .direct = ResponseInputItems},
     {.method = "POST", .path = "/v1/responses/{id}/cancel", .direct = CancelResponse},
     {.method = "GET", .path = "/v1/models", .direct = Models},
     {.method = "GET", .path = "/v1/models/{id*}", .direct = Models},
+    {.method = "POST", .path = "/invocations", .read = Invocations, .generates = true},
+    {.method = "POST", .path = "/v1/chat/completions/input_tokens", .read = CountChatTokens},
     {.method = "POST", .path = "/v1/chat/completions/render", .read = RenderChatPrompt},
     {.method = "POST", .path = "/v1/completions/render", .read = RenderCompletionPrompts},
+    {.method = "POST", .path = "/apply-template", .read = ApplyTemplate},
     {.method = "GET", .path = "/tokenizer_info", .direct = TokenizerInfo},
     {.method = "POST", .path = "/tokenize", .read = Tokenize},
     {.method = "POST", .path = "/detokenize", .read = Detokenize},
     {.method = "GET", .path = "/health", .direct = Health, .key = KeyNeed::kNever},
+    {.method = "GET", .path = "/ping", .direct = Health, .key = KeyNeed::kNever},
+    {.method = "POST", .path = "/ping", .direct = Health, .key = KeyNeed::kNever},
     {.method = "GET", .path = "/ready", .direct = Ready, .key = KeyNeed::kNever},
+    {.method = "GET", .path = "/health_generate", .direct = Ready, .key = KeyNeed::kNever},
+    {.method = "GET", .path = "/load", .direct = Load},
+    {.method = "GET", .path = "/model_info", .direct = ModelInfo},
+    {.method = "GET", .path = "/get_model_info", .direct = ModelInfo},
     {.method = "GET", .path = "/version", .direct = Version, .key = KeyNeed::kNever},
     {.method = "GET", .path = "/metrics", .direct = Metrics, .key = KeyNeed::kBySetting},
 };
 
 // The first segments, after /v1 or /v2, of paths that OpenAI's and vLLM's APIs have and deeprack does not.
 constexpr absl::string_view kElsewhere[] = {
-    "assistants", "audio",  "batches", "classify",    "containers",  "conversations", "embeddings",
-    "evals",      "files",  "images",  "fine_tuning", "invocations", "moderations",   "pooling",
-    "realtime",   "rerank", "score",   "threads",     "uploads",     "vector_stores", "videos",
+    "assistants", "audio", "batches", "classify",    "containers",    "conversations", "embeddings",
+    "evals",      "files", "images",  "fine_tuning", "moderations",   "pooling",       "realtime",
+    "rerank",     "score", "threads", "uploads",     "vector_stores", "videos",
 };
 
 bool IsKnownElsewhere(const std::vector<std::string>& segments) {

@@ -1,7 +1,8 @@
 // POST /tokenize: {prompt, add_special_tokens?, return_token_strs?} or
 // {messages, tools?, add_generation_prompt?, continue_final_message?, chat_template_kwargs?,
 // return_token_strs?}
-// -> {count, max_model_len, tokens, token_strs}, as in vLLM.
+// -> {count, max_model_len, tokens, token_strs}, as in vLLM. Also, as in llama.cpp,
+// {content, add_special?, parse_special?, with_pieces?} -> tokens.
 #include <optional>
 #include <utility>
 
@@ -10,15 +11,51 @@
 #include "coordinator/api/completion_request.h"
 #include "coordinator/api/endpoints.h"
 #include "coordinator/api/sampling_fields.h"
+#include "coordinator/tokenizer/utf8.h"
 
 namespace deeprack::coordinator {
 namespace {
 
-absl::StatusOr<std::vector<TokenId>> TokenizeChat(const ChatPrompt& chat, const ServedModel& model) {
+// The form of the request: its fields say which of the three texts or messages it has.
+const RequestObject& FormOf(const Json& request) {
+  if (request.contains("messages")) return kTokenizeChat;
+  return request.contains("content") ? kTokenizeContent : kTokenizeText;
+}
+
+// llama.cpp's form. Its texts have no begin token unless the request asks for one.
+absl::StatusOr<std::vector<TokenId>> TokenizeContent(JsonFields& fields, const ServedModel& model) {
+  const std::string content = fields.RequiredString("content");
+  const bool add_special = fields.Bool("add_special", false);
+  const bool parse_special = fields.Bool("parse_special", true);
+  fields.RefuseOthers();
+  if (fields.failed()) return std::vector<TokenId>();
+  return EncodePrompt(content, add_special, model, parse_special);
+}
+
+absl::StatusOr<std::vector<TokenId>> TokenizePrompt(JsonFields& fields, const ServedModel& model) {
+  const std::optional<std::string> prompt = fields.String("prompt");
+  const bool add_special_tokens = fields.Bool("add_special_tokens", true);
+  fields.RefuseOthers();
+  if (!prompt) fields.Fail(BadRequest("missing_field", "prompt", "either prompt or messages is needed"));
+  if (fields.failed()) return std::vector<TokenId>();
+  return EncodePrompt(*prompt, add_special_tokens, model);
+}
+
+absl::StatusOr<std::vector<TokenId>> TokenizeChat(JsonFields& fields, const ServedModel& model) {
+  const ChatPrompt chat = ReadChatPrompt(fields);
+  fields.RefuseOthers();
+  if (fields.failed()) return std::vector<TokenId>();
   if (!model.chat_template) return absl::InvalidArgumentError("this model's tokenizer has no chat tokens");
   absl::StatusOr<RenderedChat> rendered = model.chat_template->Render(chat);
   if (!rendered.ok()) return rendered.status();
   return std::move(rendered->ids);
+}
+
+// {"id", "piece"}, as in llama.cpp: a piece that is not UTF-8 is an array of bytes.
+Json PieceJson(TokenId id, const Tokenizer& tokenizer) {
+  const std::string_view bytes = tokenizer.TokenBytes(id, /*show_special=*/true);
+  if (!FirstInvalidUtf8(bytes)) return {{"id", id}, {"piece", bytes}};
+  return {{"id", id}, {"piece", BytesJson(bytes)}};
 }
 
 HttpResponse Answer(ApiContext& context, const std::string& request) {
@@ -27,28 +64,21 @@ HttpResponse Answer(ApiContext& context, const std::string& request) {
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return ErrorResponse(*error);
   std::optional<ApiError> error;
   Json& object = std::get<Json>(parsed);
-  // Clients with typed requests send the field of the other form as null.
-  for (const char* form : {"messages", "prompt"}) {
+  // Clients with typed requests send the fields of the other forms as null.
+  for (const char* form : {"messages", "content", "prompt"}) {
     if (object.contains(form) && object[form].is_null()) object.erase(form);
   }
-  const bool chat_given = object.contains("messages");
+  const RequestObject& form = FormOf(object);
   UnknownFields unknown{.ignore = model.ignore_unknown_fields};
-  JsonFields fields(object, chat_given ? kTokenizeChat : kTokenizeText, "", &error, &unknown);
+  JsonFields fields(object, form, "", &error, &unknown);
   ReadModelField(fields, model);
   const bool return_strings = fields.Bool("return_token_strs", false);
+  const bool with_pieces = &form == &kTokenizeContent && fields.Bool("with_pieces", false);
 
-  absl::StatusOr<std::vector<TokenId>> ids = std::vector<TokenId>();
-  if (chat_given) {
-    const ChatPrompt chat = ReadChatPrompt(fields);
-    fields.RefuseOthers();
-    if (!error) ids = TokenizeChat(chat, model);
-  } else {
-    const std::optional<std::string> prompt = fields.String("prompt");
-    const bool add_special_tokens = fields.Bool("add_special_tokens", true);
-    fields.RefuseOthers();
-    if (!prompt) fields.Fail(BadRequest("missing_field", "prompt", "either prompt or messages is needed"));
-    if (!error) ids = EncodePrompt(*prompt, add_special_tokens, model);
-  }
+  const absl::StatusOr<std::vector<TokenId>> ids = &form == &kTokenizeChat ? TokenizeChat(fields, model)
+                                                   : &form == &kTokenizeContent
+                                                       ? TokenizeContent(fields, model)
+                                                       : TokenizePrompt(fields, model);
   if (error) return ErrorResponse(*error);
   if (!ids.ok()) return ErrorResponse(FromStatus(ids.status()));
   context.metrics().ObserveIgnoredFields(unknown.ignored);
@@ -57,6 +87,10 @@ HttpResponse Answer(ApiContext& context, const std::string& request) {
                {"max_model_len", model.max_context.load()},
                {"tokens", *ids},
                {"token_strs", nullptr}};
+  if (with_pieces) {
+    Json& pieces = body["tokens"] = Json::array();
+    for (const TokenId id : *ids) pieces.push_back(PieceJson(id, *model.tokenizer));
+  }
   if (return_strings) {
     Json& strings = body["token_strs"] = Json::array();
     for (const TokenId id : *ids) strings.push_back(model.tokenizer->Decode({&id, 1}, /*show_special=*/true));

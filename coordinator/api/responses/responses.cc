@@ -1,4 +1,5 @@
-// POST /v1/responses
+// POST /v1/responses, and POST /v1/responses/input_tokens, which counts the tokens of such a request's
+// prompt.
 #include <utility>
 
 #include "coordinator/api/answer_json.h"
@@ -31,21 +32,27 @@ void Answer(ApiContext& context, ResponsesRequest request, const std::shared_ptr
   exchange->Send(std::move(answer.opening));
 }
 
-void AnswerParsed(ApiContext& context, Parsed& parsed, const std::shared_ptr<HttpExchange>& exchange) {
+// How one of the two endpoints makes the prompt of a request that was read, and answers.
+struct Steps {
+  std::optional<ApiError> (*render)(const ServedModel& model, ResponsesRequest& request);
+  void (*answer)(ApiContext& context, ResponsesRequest request,
+                 const std::shared_ptr<HttpExchange>& exchange);
+};
+
+void AnswerParsed(ApiContext& context, const Steps& steps, Parsed& parsed,
+                  const std::shared_ptr<HttpExchange>& exchange) {
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return RespondError(*exchange, *error);
-  Answer(context, std::move(std::get<ResponsesRequest>(parsed)), exchange);
+  steps.answer(context, std::move(std::get<ResponsesRequest>(parsed)), exchange);
 }
 
-void Render(const ServedModel& model, Parsed& parsed) {
+void Render(const ServedModel& model, const Steps& steps, Parsed& parsed) {
   auto* request = std::get_if<ResponsesRequest>(&parsed);
   if (request == nullptr) return;
-  if (std::optional<ApiError> error = MakePrompt(model, *request)) parsed = *std::move(error);
+  if (std::optional<ApiError> error = steps.render(model, *request)) parsed = *std::move(error);
 }
 
-}  // namespace
-
-std::function<void()> Responses(ApiContext& context, const ApiRequest& request,
-                                const std::shared_ptr<HttpExchange>& exchange) {
+std::function<void()> ReadAndAnswer(ApiContext& context, const ApiRequest& request, const Steps& steps,
+                                    const std::shared_ptr<HttpExchange>& exchange) {
   const ResponsesContext reading = {
       .model = context.model(),
       .store = context.responses(),
@@ -59,16 +66,35 @@ std::function<void()> Responses(ApiContext& context, const ApiRequest& request,
   }
   // A short body may continue a long conversation. Its prompt is made aside, as that of a large body is.
   if (request.body().size() > kMaxInlineBodyBytes || stored_bytes <= kMaxInlineBodyBytes) {
-    Render(context.model(), *parsed);
-    return [&context, exchange, parsed] { AnswerParsed(context, *parsed, exchange); };
+    Render(context.model(), steps, *parsed);
+    return [&context, steps, exchange, parsed] { AnswerParsed(context, steps, *parsed, exchange); };
   }
-  return [&context, exchange, parsed, stored_bytes] {
+  return [&context, steps, exchange, parsed, stored_bytes] {
     ReadAside(context, exchange, ErrorShape::kOpenAi, stored_bytes, "long conversations",
-              [&context, exchange, parsed]() -> std::function<void()> {
-                Render(context.model(), *parsed);
-                return [&context, exchange, parsed] { AnswerParsed(context, *parsed, exchange); };
+              [&context, steps, exchange, parsed]() -> std::function<void()> {
+                Render(context.model(), steps, *parsed);
+                return
+                    [&context, steps, exchange, parsed] { AnswerParsed(context, steps, *parsed, exchange); };
               });
   };
+}
+
+void AnswerCount(ApiContext& context, ResponsesRequest request,
+                 const std::shared_ptr<HttpExchange>& exchange) {
+  context.metrics().ObserveIgnoredFields(request.generation.ignored_fields);
+  RespondJson(*exchange, InputTokensJson(request.generation));
+}
+
+}  // namespace
+
+std::function<void()> Responses(ApiContext& context, const ApiRequest& request,
+                                const std::shared_ptr<HttpExchange>& exchange) {
+  return ReadAndAnswer(context, request, {.render = MakePrompt, .answer = Answer}, exchange);
+}
+
+std::function<void()> CountResponseTokens(ApiContext& context, const ApiRequest& request,
+                                          const std::shared_ptr<HttpExchange>& exchange) {
+  return ReadAndAnswer(context, request, {.render = RenderConversation, .answer = AnswerCount}, exchange);
 }
 
 }  // namespace deeprack::coordinator

@@ -218,7 +218,7 @@ std::variant<ResponsesRequest, ApiError> ReadResponsesRequest(std::string_view b
   return request;
 }
 
-std::optional<ApiError> MakePrompt(const ServedModel& model, ResponsesRequest& request) {
+std::optional<ApiError> RenderConversation(const ServedModel& model, ResponsesRequest& request) {
   std::variant<std::vector<ChatMessage>, ApiError> messages = ChatMessagesOf(request.conversation);
   if (ApiError* error = std::get_if<ApiError>(&messages)) return *std::move(error);
   if (!request.instructions.empty()) {
@@ -227,13 +227,14 @@ std::optional<ApiError> MakePrompt(const ServedModel& model, ResponsesRequest& r
   for (ChatMessage& message : std::get<std::vector<ChatMessage>>(messages)) {
     request.prompt.messages.push_back(std::move(message));
   }
-  GenerationRequest& generation = request.generation;
-  std::optional<ApiError> error = RenderChat(request.prompt, model, generation);
-  if (error) {
-    if (error->param == "messages") error->param = "input";
-    return error;
-  }
-  return SettleMaxTokens(model, request.max_output_tokens, kNoLimit, generation);
+  std::optional<ApiError> error = RenderChat(request.prompt, model, request.generation);
+  if (error && error->param == "messages") error->param = "input";
+  return error;
+}
+
+std::optional<ApiError> MakePrompt(const ServedModel& model, ResponsesRequest& request) {
+  if (std::optional<ApiError> error = RenderConversation(model, request)) return error;
+  return SettleMaxTokens(model, request.max_output_tokens, kNoLimit, request.generation);
 }
 
 size_t ConversationBytes(const Conversation& conversation) {

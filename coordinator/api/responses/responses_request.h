@@ -19,7 +19,7 @@ namespace deeprack::coordinator {
 struct ResponsesRequest {
   GenerationRequest generation;
   Conversation conversation;  // the items of earlier responses, then the items of the input
-  ChatPrompt prompt;          // without messages until MakePrompt
+  ChatPrompt prompt;          // without messages until RenderConversation
   std::string instructions;   // empty: none
   std::optional<int64_t> max_output_tokens;
   bool store = true;
@@ -39,8 +39,10 @@ struct ResponsesContext {
 std::variant<ResponsesRequest, ApiError> ReadResponsesRequest(std::string_view body,
                                                               const ResponsesContext& context);
 
-// Renders the conversation and settles what depends on the prompt's length. Takes long for a long
-// conversation.
+// Renders the conversation as the request's one prompt. Takes long for a long conversation.
+std::optional<ApiError> RenderConversation(const ServedModel& model, ResponsesRequest& request);
+
+// RenderConversation, and settles what depends on the prompt's length.
 std::optional<ApiError> MakePrompt(const ServedModel& model, ResponsesRequest& request);
 
 // The bytes of the conversation's items.

@@ -69,9 +69,10 @@ TEST_F(KeysTest, AreTakenFromEitherHeader) {
 
 TEST_F(KeysTest, GuardAllButProbes) {
   ApiServer server(Options()), open(Options(/*metrics_need_key=*/false));
-  for (const char* path : {"/health", "/version"}) EXPECT_EQ(server.Get(path).status, 200) << path;
+  for (const char* path : {"/health", "/ping", "/version"}) EXPECT_EQ(server.Get(path).status, 200) << path;
   EXPECT_EQ(server.Get("/ready").status, 503);
-  for (const char* path : {"/v1/models", "/models", "//v1/models/bytes", "/metrics", "/tokenizer_info"}) {
+  for (const char* path :
+       {"/v1/models", "/models", "//v1/models/bytes", "/metrics", "/tokenizer_info", "/load"}) {
     EXPECT_EQ(server.Get(path).status, 401) << path;
   }
   EXPECT_EQ(server.Post("/tokenize", R"({"prompt": "a"})").status, 401);

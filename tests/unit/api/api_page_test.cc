@@ -78,7 +78,7 @@ TEST(RequestFields, StandOnceInATableAndSayWhy) {
 
 TEST(RequestFields, NoFieldIsInBothTablesOfARequest) {
   for (const RequestObject* kind : {&kChatRequest, &kCompletionRequest, &kTokenizeChat, &kTokenizeText,
-                                    &kAssistantMessage, &kToolMessage}) {
+                                    &kTokenizeContent, &kAssistantMessage, &kToolMessage}) {
     for (const RequestField& field : kind->shared->fields) {
       for (const RequestField& own : kind->own->fields) EXPECT_NE(own.name, field.name) << kind->own->heading;
     }

@@ -158,6 +158,11 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(BadTokenize, IsRefused) {
   ExpectRefused(Server().Post("/tokenize", "{}"), {"{}", 400, "prompt", "either prompt or messages"});
+  ExpectRefused(Server().Post("/tokenize", R"({"content": 5})"), {"", 400, "content", "must be a string"});
+  ExpectRefused(Server().Post("/tokenize", R"({"content": "a", "prompt": "a"})"),
+                {"", 400, "prompt", "unknown field"});
+  ExpectRefused(Server().Post("/tokenize", R"({"prompt": "a", "with_pieces": true})"),
+                {"", 400, "with_pieces", "unknown field"});
   ExpectRefused(Server().Post("/detokenize", "{}"), {"{}", 400, "tokens", "missing"});
   ExpectRefused(Server().Post("/detokenize", R"({"tokens": [999]})"),
                 {"", 400, "tokens[0]", "from 0 to 270"});

@@ -233,8 +233,63 @@ TEST_F(EndpointsTest, TokenizeAndBack) {
       6);
   EXPECT_EQ(
       PostJson("/tokenize", R"({"prompt": "H", "add_special_tokens": false, "messages": null})")["count"], 1);
-  EXPECT_EQ(PostJson("/detokenize", R"({"tokens": [72, 195, 169, 257]})")["prompt"],
-            "Hé<｜end▁of▁sentence｜>");
+  const Json text = PostJson("/detokenize", R"({"tokens": [72, 195, 169, 257]})");
+  EXPECT_EQ(text["prompt"], "Hé<｜end▁of▁sentence｜>");
+  EXPECT_EQ(text["content"], text["prompt"]);
+}
+
+TEST_F(EndpointsTest, TokenizeByLlamaCppsNames) {
+  const auto tokens = [this](const std::string& fields) {
+    return PostJson("/tokenize", absl::StrCat(R"({"content": "H<think>é")", fields, "}"))["tokens"];
+  };
+  EXPECT_EQ(tokens(""), Json::array({72, 260, 195, 169}));
+  EXPECT_EQ(tokens(R"(, "add_special": true, "prompt": null)"), Json::array({256, 72, 260, 195, 169}));
+  EXPECT_EQ(tokens(R"(, "parse_special": false)").size(), 10u);
+  EXPECT_EQ(tokens(R"(, "with_pieces": true)"),
+            Json::parse(R"([{"id": 72, "piece": "H"}, {"id": 260, "piece": "<think>"},
+                            {"id": 195, "piece": [195]}, {"id": 169, "piece": [169]}])"));
+  EXPECT_EQ(PostJson("/tokenize", R"({"content": ""})")["tokens"], Json::array());
+}
+
+TEST_F(EndpointsTest, APromptAsTextAndAsACount) {
+  const Json ids = PostJson("/tokenize", ChatBody())["tokens"];
+  const std::string body = ChatBody(R"("temperature": 0.5, "max_tokens": 3)");
+  const std::string text = PostJson("/apply-template", body)["prompt"];
+  EXPECT_EQ(text, "<｜begin▁of▁sentence｜><｜User｜>What is 2+2?<｜Assistant｜><think>\n");
+  EXPECT_EQ(PostJson("/tokenize", Json({{"prompt", text}}).dump())["tokens"], ids);
+  const Json count = {{"object", "response.input_tokens"}, {"input_tokens", ids.size()}};
+  EXPECT_EQ(PostJson("/v1/chat/completions/input_tokens", body), count);
+  EXPECT_EQ(PostJson("/v1/responses/input_tokens", R"({"input": "What is 2+2?"})"), count);
+  // A prompt that does not fit into the context is counted, too.
+  const std::string padding(1000, ' ');
+  const std::string longer = absl::StrCat(R"({"input": "What is 2+2?)", padding, "\"}");
+  EXPECT_EQ(PostJson("/v1/responses/input_tokens", longer)["input_tokens"], ids.size() + padding.size());
+  for (const char* path : {"/apply-template", "/chat/completions/input_tokens", "/responses/input_tokens"}) {
+    EXPECT_EQ(PostJson(path, R"({"messages": [], "input": []})", 400)["error"]["type"],
+              "invalid_request_error");
+  }
+}
+
+TEST_F(EndpointsTest, InvocationsAreChatsOrCompletions) {
+  EXPECT_EQ(PostJson("/invocations", ChatBody())["object"], "chat.completion");
+  EXPECT_EQ(PostJson("/invocations", R"({"prompt": "a"})")["object"], "text_completion");
+  EXPECT_EQ(PostJson("/invocations", "{}", 400)["error"]["param"], "messages");
+  EXPECT_EQ(PostJson("/invocations", "{", 400)["error"]["param"], Json());
+}
+
+TEST_F(EndpointsTest, ProbesAndFactsByOtherServersNames) {
+  EXPECT_EQ(server_.Get("/ping").status, 200);
+  EXPECT_EQ(server_.Post("/ping", "").status, 200);
+  EXPECT_EQ(server_.Get("/health_generate").status, 200);
+  EXPECT_EQ(Json::parse(server_.Get("/get_model_info").body)["model_path"], "bytes");
+  EXPECT_EQ(server_.Get("/model_info").body, server_.Get("/get_model_info").body);
+  EXPECT_EQ(Json::parse(server_.Get("/load").body)["server_load"], 0);
+  server_.executor().Allow(0);
+  HttpClient client(server_.port());
+  client.SendRequest("POST", kChat, ChatBody(R"("n": 2)"));
+  while (Json::parse(server_.Get("/load").body)["server_load"] != 2) absl::SleepFor(absl::Milliseconds(1));
+  server_.executor().Allow(-1);
+  EXPECT_EQ(client.ReadReply().status, 200);
 }
 
 TEST_F(EndpointsTest, ModelsVersionAndRoutes) {

@@ -86,6 +86,8 @@ void ForEachField(Check check) {
       {&kCompletionRequest, ParseCompletion},
       {&kTokenizeChat, [](const std::string& more) { return Tokenize(ChatBody(more)); }},
       {&kTokenizeText, [](const std::string& more) { return Tokenize(PromptBody(more)); }},
+      {&kTokenizeContent,
+       [](const std::string& more) { return Tokenize(absl::StrCat(R"({"content": "a", )", more, "}")); }},
   };
   for (const Endpoint& endpoint : endpoints) {
     for (const FieldTable* table : {endpoint.kind->own, endpoint.kind->shared}) {
@@ -125,7 +127,7 @@ TEST(Fields, RefusedFieldsTakeTheValuesThatAskForNothingAndNoOther) {
 
 TEST(Fields, NullIsAbsentEverywhere) {
   ForEachField([&](const RequestField& field, const auto& error_for) {
-    if (field.name == "messages" || field.name == "prompt") return;
+    if (field.name == "messages" || field.name == "prompt" || field.name == "content") return;
     EXPECT_FALSE(error_for("null").has_value());
   });
   EXPECT_FALSE(ParseChat(R"("no_such_field": null)").has_value());
