@@ -12,6 +12,8 @@
 #include "cli/chat/chat.h"
 #include "cli/demo/demo.h"
 #include "cli/keys/keys.h"
+#include "cli/load/load_command.h"
+#include "cli/load/load_options.h"
 #include "cli/pack/pack.h"
 #include "cli/perplexity/perplexity.h"
 #include "cli/plan/plan.h"
@@ -115,6 +117,84 @@ struct BenchFlags {
   }
 };
 
+struct LoadFlags {
+  GivenFlags serve;
+  LoadOptions options;
+
+  void AddTo(CLI::App& command) {
+    AddSettingFlags(command, Program::kServe, serve);
+    const auto add = [&command](const char* flag, auto& value, const char* help) {
+      return command.add_option(flag, value, help);
+    };
+    add("--url", options.url, "Measure the server at this URL instead of starting one.");
+    add("--model-name", options.model,
+        "The model to ask for. Without it: the first model that the server names.");
+    add("--api", options.api, "chat or completions: what is asked.")->capture_default_str();
+    add("--concurrency", options.concurrency,
+        "Closed loop: numbers of sessions at once, measured one after the other.\nWithout --rate and "
+        "--trace: 1,4,16.")
+        ->delimiter(',');
+    add("--rate", options.rate, "Open loop: requests a second, measured one after the other.")
+        ->delimiter(',');
+    add("--burstiness", options.burstiness,
+        "With --rate: the shape of the gamma-distributed gaps between arrivals. 1: a\n"
+        "Poisson process; below 1: bursts. Default: 1.");
+    add("--requests", options.requests,
+        "Requests of each level. Without it: 4 for each session and turn, at least 16;\n"
+        "half a minute of --rate, at least 20; all of --trace.");
+    add("--warmup", options.warmup,
+        "Requests before each level that are not measured. Without it: one for each\nsession at once, at "
+        "most 16; "
+        "4 in an open loop.");
+    add("--workload", options.workload, "chat, long-prompt, shared-prefix or agent. Without it: chat.");
+    add("--input-tokens", options.input_tokens, "Tokens that a request adds to the prompt, on average.");
+    add("--output-tokens", options.output_tokens, "Tokens of an answer, on average.");
+    add("--spread", options.spread,
+        "Lengths are drawn evenly from mean x (1 - spread) to mean x (1 + spread).");
+    add("--prefix-tokens", options.prefix_tokens,
+        "Tokens of the shared system prompt (shared-prefix, agent).");
+    add("--prefixes", options.prefixes, "How many different system prompts there are.");
+    add("--turns", options.turns, "Turns of a session (agent).");
+    add("--think-time", options.think_ms,
+        "Milliseconds between an answer and the next turn, on average (agent).");
+    add("--trace", options.trace, "Send what this file says: JSON lines as Mooncake's, or BurstGPT's CSV.");
+    add("--trace-block", options.trace_block, "Tokens of a block of the trace's hash_ids. Default: 512.");
+    add("--time-scale", options.time_scale,
+        "Multiply the trace's times, one level for each. 0.5 doubles the load.\nDefault: 1.")
+        ->delimiter(',');
+    add("--goodput", options.goodput,
+        "Objectives in milliseconds, such as ttft:500,tpot:50,e2e:10000: requests that\nkeep all of them "
+        "count.");
+    add("--seed", options.seed, "The seed of texts, lengths and arrivals.")->capture_default_str();
+    add("--timeout", options.timeout_seconds, "Seconds after which a request has failed.")
+        ->capture_default_str();
+    add("--client-threads", options.threads,
+        "Network threads of the client. 0: half of the processors, at most 4.")
+        ->capture_default_str();
+    add("--json", options.json, "Write all figures to this file.");
+    add("--html", options.html, "Write a page of plots to this file.");
+  }
+
+  int Run() {
+    auto test = CheckLoadOptions(options);
+    if (!test.ok()) return UsageError(std::string(test.status().message()));
+    if (!options.url.empty() && (!serve.values.empty() || !serve.config.empty())) {
+      return UsageError(
+          "--url measures a server that runs already: MODEL and the flags of `serve` do not go with it");
+    }
+    if (const absl::Status status = ReadLoadFiles(options, *test); !status.ok()) {
+      std::fprintf(stderr, "deeprack: %s\n", std::string(status.message()).c_str());
+      return static_cast<int>(ExitCodeOf(status));
+    }
+    const ServerWork work = [&](const Url& url, const Cancelled& cancelled) {
+      return Load(options, *test, url, cancelled);
+    };
+    if (!options.url.empty()) return WithServer(options.url, work);
+    serve.values.emplace("port", "0");
+    return WithSettings(serve, [&](const Settings& with) { return WithCluster(with, work); });
+  }
+};
+
 void AddTextOptions(PerplexityOptions& options, CLI::App& command) {
   command.add_option("--text", options.text, "The file with the text that is scored.");
   command
@@ -177,7 +257,9 @@ struct QuantizeFlags {
         .add_option("--type", options.type,
                     Wrapped(QuantTypeNames() + "; for a folder " + kFolderTypeNames + ".", 76))
         ->capture_default_str();
-    command.add_option("--threads", options.threads, "Threads. 0: one for each processor of this machine.")
+    command
+        .add_option("--client-threads", options.threads,
+                    "Threads. 0: one for each processor of this machine.")
         ->check(CLI::Range(0, 4096));
     command.add_flag("--table", wants_table,
                      "Write no file: print size and perplexity of every type, or of --types. Each is\n"
@@ -272,6 +354,11 @@ int Main(int argc, char** argv) {
       "bench", "Serve a model and measure throughput and latencies at several concurrencies.");
   bench_flags.AddTo(*bench);
 
+  LoadFlags load_flags;
+  CLI::App* load = app.add_subcommand(
+      "load", "Load-test a server: open or closed loop, made-up workloads or traces, an honest report.");
+  load_flags.AddTo(*load);
+
   PerplexityFlags perplexity_flags;
   CLI::App* perplexity = app.add_subcommand(
       "perplexity", "Measure how well a model predicts a text, and its divergence from a reference model.");
@@ -308,6 +395,7 @@ int Main(int argc, char** argv) {
   if (*pack) return WithSettings(pack_flags, Pack);
   if (*quantize) return quantize_flags.Run();
   if (*bench) return bench_flags.Run();
+  if (*load) return load_flags.Run();
   if (*perplexity) return perplexity_flags.Run();
   if (*chat) return Chat(chat_options);
   if (*keys) return keys_flags.Run();

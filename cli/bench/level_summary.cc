@@ -32,8 +32,12 @@ double Rate(int64_t tokens, absl::Duration time) {
 }  // namespace
 
 double Percentile(std::vector<double> values, double percent) {
-  if (values.empty()) return kNone;
   std::sort(values.begin(), values.end());
+  return PercentileOfSorted(values, percent);
+}
+
+double PercentileOfSorted(std::span<const double> values, double percent) {
+  if (values.empty()) return kNone;
   const double place = percent / 100 * static_cast<double>(values.size() - 1);
   const size_t below = static_cast<size_t>(place);
   const size_t above = std::min(below + 1, values.size() - 1);

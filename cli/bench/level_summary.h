@@ -36,4 +36,7 @@ LevelSummary Summarise(std::span<const RequestTimes> requests);
 // there are no values.
 double Percentile(std::vector<double> values, double percent);
 
+// The same of values in rising order.
+double PercentileOfSorted(std::span<const double> values, double percent);
+
 }  // namespace deeprack::cli

@@ -27,6 +27,18 @@ std::string FormatCount(double count) {
   return absl::StrFormat(count == std::floor(count) ? "%.0f" : "%.1f", count);
 }
 
+std::string FormatSeconds(double seconds) {
+  if (std::isnan(seconds)) return "-";
+  if (seconds < 0.01) return absl::StrFormat("%.2f ms", seconds * 1e3);
+  if (seconds < 1) return absl::StrFormat("%.1f ms", seconds * 1e3);
+  return absl::StrFormat("%.2f s", seconds);
+}
+
+std::string FormatRate(double rate) {
+  if (std::isnan(rate)) return "-";
+  return absl::StrFormat(rate < 100 ? "%.2f" : "%.1f", rate);
+}
+
 std::string FormatRanks(int64_t ranks) {
   return absl::StrFormat("%d %s", ranks, ranks == 1 ? "rank" : "ranks");
 }

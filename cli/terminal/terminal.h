@@ -21,6 +21,10 @@ Style StyleOfStandardOutput();
 std::string FormatBytes(double bytes);
 // "12", "3.4".
 std::string FormatCount(double count);
+// "1.50 ms", "23.4 ms", "1.20 s"; "-" for NaN.
+std::string FormatSeconds(double seconds);
+// "3.42", "123.4"; "-" for NaN.
+std::string FormatRate(double rate);
 // "1 rank", "8 ranks".
 std::string FormatRanks(int64_t ranks);
 

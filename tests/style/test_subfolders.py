@@ -62,9 +62,10 @@ ALLOWED_INSIDE = {
     "worker/weights": {"worker/device"},
     # A command may start servers and talk to them; only main knows all commands.
     "cli": {"cli/*"},
-    "cli/bench": {"cli/http", "cli/serve"},
+    "cli/bench": {"cli/http", "cli/serve", "cli/terminal"},
     "cli/chat": {"cli/http", "cli/terminal"},
     "cli/demo": {"cli/chat", "cli/http", "cli/serve", "cli/terminal"},
+    "cli/load": {"cli/bench", "cli/http", "cli/serve", "cli/terminal"},
     "cli/pack": {"cli/serve", "cli/terminal"},
     "cli/perplexity": {"cli/http", "cli/serve", "cli/terminal"},
     "cli/plan": {"cli/serve", "cli/terminal"},
