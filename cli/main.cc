@@ -257,9 +257,7 @@ struct QuantizeFlags {
         .add_option("--type", options.type,
                     Wrapped(QuantTypeNames() + "; for a folder " + kFolderTypeNames + ".", 76))
         ->capture_default_str();
-    command
-        .add_option("--client-threads", options.threads,
-                    "Threads. 0: one for each processor of this machine.")
+    command.add_option("--threads", options.threads, "Threads. 0: one for each processor of this machine.")
         ->check(CLI::Range(0, 4096));
     command.add_flag("--table", wants_table,
                      "Write no file: print size and perplexity of every type, or of --types. Each is\n"
