@@ -7,11 +7,13 @@ namespace deeprack {
 
 enum class ExitCode : int {
   kOk = 0,
-  kUsage = 64,         // the command line is wrong
-  kBadWeights = 65,    // the checkpoint is damaged or incomplete
-  kUnavailable = 69,   // a process, a machine or a port is not available
-  kInternal = 70,      // a bug
-  kTryAgain = 75,      // overloaded or not ready yet; for a worker: a new process may do better
+  kUsage = 64,        // the command line is wrong
+  kBadWeights = 65,   // the checkpoint is damaged or incomplete
+  kUnavailable = 69,  // a process, a machine or a port is not available
+  kInternal = 70,     // a bug
+  // Overloaded, not ready yet, or refused a thread or memory by the system. A worker: a new process may do
+  // better.
+  kTryAgain = 75,
   kConfiguration = 78  // the settings do not fit the model, the machine or this build
 };
 

@@ -8,7 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/exit_code.h"
+#include "base/process_limits.h"
 #include "cli/bench/bench.h"
+#include "cli/certs/authority.h"
+#include "cli/certs/certs.h"
 #include "cli/chat/chat.h"
 #include "cli/demo/demo.h"
 #include "cli/keys/keys.h"
@@ -319,9 +322,49 @@ struct KeysFlags {
   }
 };
 
+// deeprack certs make FOLDER, add AUTHORITY FOLDER, show FOLDER
+struct CertsFlags {
+  std::string authority, folder;
+  CertsOptions options;
+  CLI::App *make = nullptr, *add = nullptr, *show = nullptr;
+
+  void AddTo(CLI::App& command) {
+    command.require_subcommand(1);
+    make = command.add_subcommand("make", "Make a cluster's authority and a first certificate.");
+    add = command.add_subcommand(
+        "add", "Make another certificate of an authority, for a machine or before the first one ends.");
+    show = command.add_subcommand("show", "Print whose the certificates are and how long they are valid.");
+    add->add_option("AUTHORITY", authority, "The folder with ca.crt and ca.key.")->required();
+    for (CLI::App* action : {make, add, show}) {
+      action->add_option("FOLDER", folder, "The folder with ca.crt, tls.crt and tls.key.")->required();
+    }
+    for (CLI::App* action : {make, add}) {
+      action->add_option("--host", options.hosts,
+                         "A name or an IP address that the certificate has beside 'deeprack'. May be\n"
+                         "given several times. The cluster does not check it; people read it.");
+      action->add_option("--days", options.days, "How many days the certificate is valid.")
+          ->check(CLI::Range(1, kMostDays))
+          ->capture_default_str();
+    }
+  }
+
+  int Run() {
+    const absl::Time now = absl::Now();
+    const absl::Status status = *make  ? MakeCerts(folder, options, now)
+                                : *add ? AddCert(authority, folder, options, now)
+                                       : ShowCerts(folder, now);
+    if (status.ok()) return 0;
+    if (absl::IsInvalidArgument(status)) return UsageError(std::string(status.message()));
+    std::fprintf(stderr, "deeprack: %s\n", std::string(status.message()).c_str());
+    return static_cast<int>(ExitCodeOf(status));
+  }
+};
+
 int Main(int argc, char** argv) {
+  ExplainRefusals("deeprack");
   CLI::App app("deeprack serves DeepSeek R1 from a rack of machines.", "deeprack");
   SetHelpLayout(app);
+  app.set_version_flag("--version", "deeprack " DEEPRACK_VERSION);
   app.require_subcommand(1);
   app.footer(
       "Settings come from flags, from DEEPRACK_* variables and from a YAML file (--config FILE). A flag "
@@ -375,6 +418,10 @@ int Main(int argc, char** argv) {
   KeysFlags keys_flags;
   keys_flags.AddTo(*keys);
 
+  CLI::App* certs = app.add_subcommand("certs", "Make and show the certificates of a cluster.");
+  CertsFlags certs_flags;
+  certs_flags.AddTo(*certs);
+
   CLI::App* demo = app.add_subcommand("demo", "what `make demo` runs")->group("");
   CLI::App* settings = app.add_subcommand("settings", "print docs/FLAGS.md")->group("");
   CLI::App* version = app.add_subcommand("version", "Print the version.");
@@ -397,6 +444,7 @@ int Main(int argc, char** argv) {
   if (*perplexity) return perplexity_flags.Run();
   if (*chat) return Chat(chat_options);
   if (*keys) return keys_flags.Run();
+  if (*certs) return certs_flags.Run();
   if (*demo) return Demo();
   if (*settings) std::fputs(FlagsPage().c_str(), stdout);
   if (*version) std::printf("deeprack %s\n", DEEPRACK_VERSION);

@@ -14,6 +14,8 @@
 #include "base/exit_code.h"
 #include "base/fnv.h"
 #include "base/log.h"
+#include "base/process_limits.h"
+#include "base/rpc/rpc_log.h"
 #include "base/status_macros.h"
 #include "coordinator/access/key_ring.h"
 #include "coordinator/api/cors.h"
@@ -175,7 +177,16 @@ absl::Status Serve(const Settings& options, const sigset_t& signals) {
   return status;
 }
 
+// The limits of the system that this process needs. Connections beyond the limit of files wait.
+ProcessNeeds NeedsOf(const Settings& options) {
+  const int least = 64 + 8 * options.layout().world_size();
+  return {.threads = options.http_threads + RpcThreads(),
+          .files = least,
+          .better_files = least + options.max_connections};
+}
+
 int Main(int argc, char** argv) {
+  ExplainRefusals("deeprack-coordinator");
   const sigset_t signals = TakeSignals();
   Settings options;
   const ProgramText text = {
@@ -187,7 +198,9 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "deeprack-coordinator: %s\n", std::string(status.message()).c_str());
     return static_cast<int>(ExitCode::kUsage);
   }
-  const absl::Status status = Serve(options, signals);
+  TakeGrpcLog();
+  absl::Status status = CheckProcessLimits("the coordinator", NeedsOf(options));
+  if (status.ok()) status = Serve(options, signals);
   if (!status.ok()) std::fprintf(stderr, "deeprack-coordinator: %s\n", std::string(status.message()).c_str());
   return static_cast<int>(ExitCodeOf(status));
 }

@@ -112,7 +112,7 @@ std::optional<int> ReadCommandLine(Program program, const ProgramText& text, int
                                    Settings& settings) {
   CLI::App app(text.description, text.name);
   SetHelpLayout(app);
-  app.set_version_flag("--version", text.version);
+  app.set_version_flag("--version", absl::StrCat(text.name, " ", text.version));
   GivenFlags given;
   AddSettingFlags(app, program, given);
   try {

@@ -80,7 +80,7 @@ absl::Status CheckProtected(const HostPort& address, bool has_tls) {
   return absl::FailedPreconditionError(absl::StrCat(
       "address ", ToString(address),
       " is open to the network, where the cluster's ports need certificates: name their folder with "
-      "--cluster-tls (deploy/tls/make-certificates makes one), or use 127.0.0.1"));
+      "--cluster-tls (`deeprack certs make` makes one), or use 127.0.0.1"));
 }
 
 }  // namespace deeprack

@@ -1,4 +1,7 @@
 // gRPC credentials from ClusterTls. nullopt gives plain connections, for loopback only (CheckProtected).
+//
+// Each end checks the other end's certificates by RefusalOfPeer. A refusal is one line in the log, which says
+// why; the same line comes once a minute at most, however often the peer tries.
 #pragma once
 
 #include <memory>
@@ -9,7 +12,7 @@
 
 namespace deeprack {
 
-// The server refuses clients without a certificate of the cluster's authority.
+// The server refuses clients without a certificate of the cluster's authority for kClusterName.
 std::shared_ptr<grpc::ServerCredentials> ServerCredentials(const std::optional<ClusterTls>& tls);
 
 // The client refuses servers without a certificate for kClusterName, at any address. Adds a setting to

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/control_group.h"
 #include "base/exit_code.h"
 #include "base/status_macros.h"
 #include "checkpoint/check/checkpoint_check.h"
@@ -71,8 +71,8 @@ std::vector<WrittenTensor> WrittenOf(const std::vector<PlannedTensor>& plan) {
 }  // namespace
 
 int ThreadsOf(const QuantizeOptions& options) {
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  return options.threads > 0 ? options.threads : cores;
+  if (options.threads > 0) return options.threads;
+  return UsableProcessors(AllowedProcessorCount(), ReadControlGroup());
 }
 
 bool IsQuantisedAlready(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader) {

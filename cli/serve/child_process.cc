@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/exit_code.h"
 
 namespace deeprack::cli {
 namespace {
@@ -128,8 +129,25 @@ int ChildProcess::Stop(std::chrono::milliseconds patience) {
 }
 
 std::string DescribeEnd(int exit_code) {
-  if (exit_code <= 128) return absl::StrCat("exit code ", exit_code);
-  return absl::StrCat("signal ", exit_code - 128, " (", strsignal(exit_code - 128), ")");
+  const int number = exit_code - 128;
+  if (number <= 0 || sigabbrev_np(number) == nullptr) return absl::StrCat("exit code ", exit_code);
+  return absl::StrCat("signal ", number, " (", strsignal(number), ")",
+                      number == SIGKILL ? ", as the system does when memory runs out" : "");
+}
+
+int ExitCodeAfter(int exit_code) {
+  switch (static_cast<ExitCode>(exit_code)) {
+    case ExitCode::kOk:
+      return static_cast<int>(ExitCode::kInternal);
+    case ExitCode::kUsage:
+    case ExitCode::kBadWeights:
+    case ExitCode::kUnavailable:
+    case ExitCode::kInternal:
+    case ExitCode::kTryAgain:
+    case ExitCode::kConfiguration:
+      return exit_code;
+  }
+  return static_cast<int>(ExitCode::kUnavailable);
 }
 
 }  // namespace deeprack::cli

@@ -25,6 +25,7 @@ class ChildProcess {
   ~ChildProcess();  // kills its group if it still runs
 
   // The exit code (128 + signal when one ended it) once it has ended; nullopt while it runs. Does not block.
+  // Shells and mpirun end with 128 + signal when a signal ended their program, too.
   std::optional<int> Poll();
   // As Poll, but waits up to `time` for the end.
   std::optional<int> WaitFor(std::chrono::milliseconds time);
@@ -45,7 +46,12 @@ class ChildProcess {
   std::optional<int> exit_code_;
 };
 
-// "exit code 65" or "signal 9 (Killed)", for the result of Poll.
+// "exit code 65" or "signal 9 (Killed)", for the result of Poll. A code over 128 that stands for no signal is
+// an exit code: mpirun ends with 243 when it cannot start.
 std::string DescribeEnd(int exit_code);
+
+// The exit code of this command after a child process has ended unexpectedly with `exit_code`: the same if
+// base/exit_code.h has it; kInternal for 0; kUnavailable for a signal and for other programs' codes.
+int ExitCodeAfter(int exit_code);
 
 }  // namespace deeprack::cli

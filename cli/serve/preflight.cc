@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
+#include "cli/serve/machine_check.h"
 #include "cli/terminal/terminal.h"
 #include "model/config/kv_cache_type.h"
 #include "model/files/model_files.h"
@@ -105,6 +106,7 @@ absl::Status Preflight(const Settings& options) {
   DR_RETURN_IF_ERROR(CheckClusterAddress(options));
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(options.model));
   DR_RETURN_IF_ERROR(CheckSuits(config, options));
+  DR_RETURN_IF_ERROR(CheckMachine(options));
   if (options.load_format == "dummy") return CheckDummyWeights(options.model);
   return CheckWeights(config, options.model);
 }

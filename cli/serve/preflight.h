@@ -1,5 +1,5 @@
-// Checks that are made before a process is started: the settings, the model's config, the layout and the
-// headers of the weights.
+// Checks that are made before a process is started: the settings, the model's config, the layout, the limits
+// of this machine and the headers of the weights.
 #pragma once
 
 #include <string>
@@ -18,8 +18,8 @@ absl::StatusOr<model::ModelConfig> ReadModelConfig(const std::string& path);
 // FailedPrecondition: the model cannot be served with the layout, KV cache type or context of the settings.
 absl::Status CheckSuits(const model::ModelConfig& config, const Settings& options);
 
-// All checks. FailedPrecondition: the settings, the config or the layout. DataLoss: weights that are damaged
-// or incomplete.
+// All checks. FailedPrecondition: the settings, the config, the layout or the machine. DataLoss: weights that
+// are damaged or incomplete.
 absl::Status Preflight(const Settings& options);
 
 }  // namespace deeprack::cli

@@ -1,15 +1,18 @@
 #include "cli/serve/server_processes.h"
 
 #include <poll.h>
+#include <pwd.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/exit_code.h"
 #include "cli/http/http_client.h"
+#include "cli/serve/machine_check.h"
 #include "cli/serve/programs.h"
 #include "settings/hand_over.h"
 
@@ -28,9 +31,17 @@ constexpr size_t kLongestPortsLine = 4096;
 // settings over on the command lines.
 //
 // OpenMPI in a container: copying from another process's memory is often forbidden, and there is no fast
-// network to warn about. Variables that the user has set are kept.
-std::vector<std::string> WorkerEnvironment() {
+// network to warn about. mpirun finds its own parts by PATH, and crashes without HOME when the user has no
+// entry in /etc/passwd; an empty environment has neither. Variables that the user has set are kept.
+std::vector<std::string> WorkerEnvironment(const Settings& settings) {
   std::vector<std::string> variables = SettingVariables();
+  variables.push_back("PATH=/usr/local/bin:/usr/bin:/bin");
+  const passwd* user = getpwuid(geteuid());
+  variables.push_back(absl::StrCat("HOME=", user != nullptr ? user->pw_dir : "/"));
+  if (const std::string warning = ShortSharedMemory(settings); !warning.empty()) {
+    std::fprintf(stderr, "deeprack: warning: %s\n", warning.c_str());
+    variables.push_back(kWithoutSharedMemory);
+  }
   variables.push_back("OMPI_MCA_btl_vader_single_copy_mechanism=none");
   variables.push_back("OMPI_MCA_btl_base_warn_component_unused=0");
   return variables;
@@ -38,13 +49,6 @@ std::vector<std::string> WorkerEnvironment() {
 
 ServeEnd EndWith(const absl::Status& status) {
   return {static_cast<int>(ExitCodeOf(status)), std::string(status.message())};
-}
-
-// The exit code of this command after a process has ended unexpectedly: that of the process, or kInternal
-// when the process ended with 0.
-int AsFailure(int exit_code) {
-  if (exit_code > 128) return static_cast<int>(ExitCode::kUnavailable);  // ended by a signal
-  return exit_code != 0 ? exit_code : static_cast<int>(ExitCode::kInternal);
 }
 
 }  // namespace
@@ -88,7 +92,8 @@ std::optional<ServeEnd> ServerProcesses::ReadPorts() {
     if (read(coordinator_->output(), &byte, 1) !=
         1) {  // the coordinator ended; its own message is on standard error
       const int code = coordinator_->WaitFor(kPatience).value_or(static_cast<int>(ExitCode::kInternal));
-      return ServeEnd{AsFailure(code), absl::StrCat("the coordinator did not start: ", DescribeEnd(code))};
+      return ServeEnd{ExitCodeAfter(code),
+                      absl::StrCat("the coordinator did not start: ", DescribeEnd(code))};
     }
     line.push_back(byte);
     if (line.size() > kLongestPortsLine) break;
@@ -107,7 +112,7 @@ std::optional<ServeEnd> ServerProcesses::StartWorkers() {
   const auto program = FindProgram("deeprack-worker");
   if (!program.ok()) return EndWith(program.status());
   const auto command = WorkersCommand(*program, options_, ports_, geteuid() == 0);
-  auto child = ChildProcess::Start(command, WorkerEnvironment(), /*pipe_output=*/false);
+  auto child = ChildProcess::Start(command, WorkerEnvironment(options_), /*pipe_output=*/false);
   if (!child.ok()) return EndWith(child.status());
   workers_.emplace(*std::move(child));
   workers_started_ = absl::Now();
@@ -132,8 +137,8 @@ std::optional<ServeEnd> ServerProcesses::CheckCoordinator() {
   if (signals_->WaitFor(absl::ZeroDuration())) return ServeEnd{};
   // The coordinator first: when the coordinator ends, the workers end after it.
   if (const auto code = coordinator_->Poll()) {
-    return ServeEnd{AsFailure(*code), absl::StrCat("the coordinator (pid ", coordinator_->pid(),
-                                                   ") has ended: ", DescribeEnd(*code))};
+    return ServeEnd{ExitCodeAfter(*code), absl::StrCat("the coordinator (pid ", coordinator_->pid(),
+                                                       ") has ended: ", DescribeEnd(*code))};
   }
   return std::nullopt;
 }
@@ -147,15 +152,15 @@ ServeEnd ServerProcesses::WorkersEnded(int exit_code) {
       absl::StrCat("the workers (pid ", workers_->pid(), ") have ended: ", DescribeEnd(exit_code));
   const auto state = AskReady(absl::Seconds(1));
   if (state.ok() && state->state == "failed") absl::StrAppend(&message, "; ", state->message);
-  return {AsFailure(exit_code), message};
+  return {ExitCodeAfter(exit_code), message};
 }
 
 // Serving has failed. A process that is the cause usually ends with an exit code of its own.
 ServeEnd ServerProcesses::Failed(const std::string& message) {
   ServeEnd end{static_cast<int>(ExitCode::kUnavailable), message};
   if (workers_.has_value()) {
-    if (const auto code = workers_->WaitFor(kLastEvents); code.has_value() && *code != 0 && *code <= 128)
-      end.exit_code = *code;
+    if (const auto code = workers_->WaitFor(kLastEvents); code.has_value() && *code != 0)
+      end.exit_code = ExitCodeAfter(*code);
   }
   return end;
 }

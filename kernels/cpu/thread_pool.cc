@@ -7,6 +7,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "base/check.h"
@@ -42,23 +43,21 @@ class Pool final : public ThreadPool {
  public:
   explicit Pool(const ThreadPoolOptions& options) : spin_(options.spin), slots_(options.threads) {
     workers_.reserve(options.threads - 1);
-    for (int i = 1; i < options.threads; ++i) {
-      const int processor = options.processors.empty() ? -1 : options.processors[i];
-      workers_.emplace_back([this, i, processor] {
-        if (processor >= 0) BindThisThread(processor);
-        Work(i);
-      });
+    try {
+      for (int i = 1; i < options.threads; ++i) {
+        const int processor = options.processors.empty() ? -1 : options.processors[i];
+        workers_.emplace_back([this, i, processor] {
+          if (processor >= 0) BindThisThread(processor);
+          Work(i);
+        });
+      }
+    } catch (const std::system_error&) {  // the system refuses a thread
+      Stop();
+      throw;
     }
   }
 
-  ~Pool() override {
-    {
-      std::lock_guard lock(mutex_);
-      stop_.store(true);
-    }
-    wake_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
-  }
+  ~Pool() override { Stop(); }
 
   int threads() const override { return static_cast<int>(slots_.size()); }
 
@@ -91,6 +90,16 @@ class Pool final : public ThreadPool {
   }
 
  private:
+  // Ends the workers.
+  void Stop() {
+    {
+      std::lock_guard lock(mutex_);
+      stop_.store(true);
+    }
+    wake_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
   // One thread's words, each on lines of its own.
   struct Slot {
     alignas(128) std::atomic<uint64_t> inside{0};  // the job that the thread is in

@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 import tempfile
 
-MAKE_CERTIFICATES = pathlib.Path(__file__).resolve().parents[2] / "deploy" / "tls" / "make-certificates"
+BIN = pathlib.Path(os.environ.get("DEEPRACK_BIN", pathlib.Path(__file__).resolve().parents[2] / "build" / "bin"))
 
 
 def ip(*arguments):
@@ -54,7 +54,7 @@ class TwoMachines:
             self.close()
             raise
         self.tls = os.path.join(self.folder.name, "tls")
-        subprocess.run([MAKE_CERTIFICATES, self.tls], check=True, capture_output=True)
+        subprocess.run([BIN / "deeprack", "certs", "make", self.tls], check=True, capture_output=True)
         # Runs a command on the other machine as ssh does on a rack: `agent HOST COMMAND...`.
         agent = os.path.join(self.folder.name, "agent")
         with open(agent, "w") as file:

@@ -18,10 +18,10 @@ START_SECONDS = 120
 class Serve:
     """A context manager with a running `deeprack serve`. Without MODEL it serves the demo model."""
 
-    def __init__(self, *arguments, prefix=(), env=None):
-        """`prefix` comes before the command line. `env` replaces the environment."""
+    def __init__(self, *arguments, prefix=(), env=None, bin=BIN):
+        """`prefix` comes before the command line. `env` replaces the environment. `bin` is the folder of the programs."""
         self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([*prefix, str(BIN / "deeprack"), "serve", *map(str, arguments), "--port", "0"],
+        self.process = subprocess.Popen([*prefix, str(bin / "deeprack"), "serve", *map(str, arguments), "--port", "0"],
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=env)
         self.url = None
 

@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 import tempfile
 
-MAKE_CERTIFICATES = pathlib.Path(__file__).resolve().parents[2] / "deploy" / "tls" / "make-certificates"
+BIN = pathlib.Path(os.environ.get("DEEPRACK_BIN", pathlib.Path(__file__).resolve().parents[2] / "build" / "bin"))
 CLONE_NEWNET = 0x40000000
 
 
@@ -78,7 +78,7 @@ class Rack:
             raise
         self.head = self.hosts[0]
         self.tls = os.path.join(self.folder.name, "tls")
-        run(MAKE_CERTIFICATES, self.tls)
+        run(BIN / "deeprack", "certs", "make", self.tls)
         # Runs a command on a host as ssh does on a rack: `agent HOST COMMAND...`.
         agent = pathlib.Path(self.folder.name) / "agent"
         cases = "\n".join(f"{host.address}) name={host.name} ;;" for host in self.hosts)

@@ -3,11 +3,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "base/control_group.h"
 #include "base/fnv.h"
 
 namespace deeprack::worker {
@@ -31,16 +34,17 @@ absl::StatusOr<Memory> MapHostMemory(const std::string& purpose, int64_t bytes) 
                 [](std::byte* data, int64_t size) { munmap(data, static_cast<size_t>(size)); });
 }
 
-int64_t AvailableHostBytes() {
-  std::ifstream meminfo("/proc/meminfo");
+int64_t AvailableHostBytes(const std::string& root) {
+  const ControlGroup group = ReadControlGroup(root);
+  std::ifstream meminfo(root + "/proc/meminfo");
   std::string key;
   int64_t kibibytes = 0;
   std::string unit;
   while (meminfo >> key >> kibibytes) {
-    if (key == "MemAvailable:") return kibibytes * 1024;
+    if (key == "MemAvailable:") return std::min(kibibytes * 1024, group.free_bytes.value_or(INT64_MAX));
     std::getline(meminfo, unit);
   }
-  return 0;
+  return group.free_bytes.value_or(0);
 }
 
 uint64_t HostIdentity() {

@@ -15,9 +15,12 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/control_group.h"
 #include "base/exit_code.h"
 #include "base/log.h"
+#include "base/process_limits.h"
 #include "base/rpc/cluster_tls.h"
+#include "base/rpc/rpc_log.h"
 #include "settings/command_line.h"
 #include "settings/settings.h"
 #include "spdlog/spdlog.h"
@@ -41,10 +44,11 @@ int FromLauncher(const char* variable, int otherwise) {
   return text != nullptr && absl::SimpleAtoi(text, &value) && value >= 0 ? value : otherwise;
 }
 
-// This rank's share of the host's cores, which all ranks of this launch on this host divide.
+// This rank's share of the processors that the affinity mask and the control group leave this process. All
+// ranks of this launch on this host divide them.
 int DefaultThreads() {
   const int ranks_here = std::max(1, FromLauncher("OMPI_COMM_WORLD_LOCAL_SIZE", 1));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / ranks_here);
+  return std::max(1, UsableProcessors(AllowedProcessorCount(), ReadControlGroup()) / ranks_here);
 }
 
 // Blocks SIGTERM and SIGINT in every thread. One thread waits for them (StopOnSignal).
@@ -58,21 +62,34 @@ sigset_t BlockEndingSignals() {
   return signals;
 }
 
-// From now on a signal ends `node`. With null, signals do nothing. The first call starts the thread that
-// waits for signals, which lives as long as the process.
-void StopOnSignal(const sigset_t& signals, WorkerNode* node) {
+// What a signal ends.
+enum class Stage {
+  kStarting,  // the process, which has attached to no coordinator yet
+  kRunning,   // the node
+  kEnding     // nothing: the process ends already
+};
+
+// From now on a signal ends what `stage` says; `node` is set in kRunning. The first call starts the thread
+// that waits for signals, which lives as long as the process.
+void StopOnSignal(const sigset_t& signals, Stage stage, WorkerNode* node = nullptr) {
   static std::mutex mutex;
+  static Stage now = Stage::kStarting;
   static WorkerNode* running = nullptr;
   std::lock_guard lock(mutex);
+  now = stage;
   running = node;
   static const bool started = [&signals] {
     std::thread([signals] {
       while (true) {
         int number = 0;
         sigwait(&signals, &number);
+        const std::string reason = absl::StrCat("signal ", number, " (", strsignal(number), ")");
         std::lock_guard lock(mutex);
-        if (running != nullptr)
-          running->RequestStop(absl::StrCat("signal ", number, " (", strsignal(number), ")"));
+        if (running != nullptr) running->RequestStop(reason);
+        if (now == Stage::kStarting) {
+          spdlog::info("stopped by {} before it joined a coordinator", reason);
+          std::_Exit(static_cast<int>(ExitCode::kOk));
+        }
       }
     }).detach();
     return true;
@@ -82,6 +99,7 @@ void StopOnSignal(const sigset_t& signals, WorkerNode* node) {
 
 int Run(const BackendChoice& choice, WorkerNodeOptions options, const PackedOptions& packed,
         const sigset_t& signals) {
+  StopOnSignal(signals, Stage::kStarting);
   absl::StatusOr<RankBackend> backend = ChooseBackend(choice);
   if (!backend.ok()) {
     spdlog::error("{}", std::string(backend.status().message()));
@@ -103,7 +121,7 @@ int Run(const BackendChoice& choice, WorkerNodeOptions options, const PackedOpti
     spdlog::error("{}", std::string(node.status().message()));
     return static_cast<int>(ExitCodeOfLeaving(node.status()));
   }
-  StopOnSignal(signals, node->get());
+  StopOnSignal(signals, Stage::kRunning, node->get());
   const absl::Status end = (*node)->WaitUntilEnd();
   const absl::Status load = (*node)->load_status();
   const int code = static_cast<int>(load.ok() ? ExitCodeOfLeaving(end) : ExitCodeOfLoad(load));
@@ -116,15 +134,23 @@ int Run(const BackendChoice& choice, WorkerNodeOptions options, const PackedOpti
     std::this_thread::sleep_for(kEndWithin);
     std::_Exit(code);
   }).detach();
-  StopOnSignal(signals, nullptr);
+  StopOnSignal(signals, Stage::kEnding);
   node->reset();
   LeaveMpi(code);
   return code;
 }
 
+// The limits of the system that this process needs.
+ProcessNeeds NeedsOf(const WorkerNodeOptions& options) {
+  return {.threads = options.threads + RpcThreads(),
+          .files = 64 + 4 * std::max(options.launch_world, 1),
+          .better_files = 1024};
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  ExplainRefusals("deeprack-worker");
   const sigset_t signals = BlockEndingSignals();
   Settings settings;
   const ProgramText text = {.name = "deeprack-worker",
@@ -155,6 +181,11 @@ int main(int argc, char** argv) {
   if (const absl::Status status = InitLog(who, settings.log_level); !status.ok()) {
     std::cerr << status.message() << "\n";
     return static_cast<int>(ExitCode::kUsage);
+  }
+  TakeGrpcLog();
+  if (const absl::Status status = CheckProcessLimits("this worker", NeedsOf(options)); !status.ok()) {
+    spdlog::error("{}", std::string(status.message()));
+    return static_cast<int>(ExitCode::kConfiguration);
   }
   if (!settings.cluster_tls.empty()) {
     absl::StatusOr<ClusterTls> tls = LoadClusterTls(settings.cluster_tls);

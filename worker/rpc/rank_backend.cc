@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -92,13 +93,29 @@ class HostWorlds {
   GlooEnds ends_;
 };
 
-std::unique_ptr<Device> CpuOf(const BackendChoice& choice, const std::vector<int>& allowed, int threads) {
+// ResourceExhausted: the system refuses a thread.
+absl::StatusOr<std::unique_ptr<Device>> CpuOf(const BackendChoice& choice, const std::vector<int>& allowed,
+                                              int threads) {
   threads = std::max(threads, 1);
-  if (!choice.bind_threads) return MakeCpuDevice(threads);
-  return MakePlacedCpuDevice({.allowed = allowed,
-                              .local_rank = choice.local_rank,
-                              .local_ranks = choice.local_ranks,
-                              .threads = threads});
+  try {
+    if (!choice.bind_threads) return MakeCpuDevice(threads);
+    return MakePlacedCpuDevice({.allowed = allowed,
+                                .local_rank = choice.local_rank,
+                                .local_ranks = choice.local_ranks,
+                                .threads = threads});
+  } catch (const std::system_error& error) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the system refuses this rank's ", threads, " threads (", error.code().message(),
+                     "): raise the limit of processes or of memory, or ask for fewer with --threads"));
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> CreateOnCpu(const BackendChoice& choice,
+                                                    const std::vector<int>& allowed,
+                                                    const EngineOptions& options, Communicator* world,
+                                                    const Engine::Progress& progress) {
+  DR_ASSIGN_OR_RETURN(std::unique_ptr<Device> device, CpuOf(choice, allowed, options.threads));
+  return Engine::Create(options, std::move(device), world, progress);
 }
 
 RankBackend OnCpu(const BackendChoice& choice) {
@@ -110,7 +127,7 @@ RankBackend OnCpu(const BackendChoice& choice) {
               // Read here, before any thread of the process is bound to processors.
           [choice, allowed = kernels::AllowedProcessors()](const EngineOptions& options, Communicator* world,
                                                            const Engine::Progress& progress) {
-            return Engine::Create(options, CpuOf(choice, allowed, options.threads), world, progress);
+            return CreateOnCpu(choice, allowed, options, world, progress);
           },
           .gloo = worlds->gloo(),
           .new_world = [worlds](const WorldOpening& opening) { return worlds->Open(opening); }};

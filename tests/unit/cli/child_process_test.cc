@@ -35,8 +35,20 @@ TEST(ChildProcess, ReportsItsExitCode) {
 TEST(ChildProcess, ReportsTheSignalThatEndedIt) {
   ChildProcess child = Shell("kill -9 $$");
   EXPECT_EQ(child.WaitFor(seconds(20)), 128 + 9);
-  EXPECT_EQ(DescribeEnd(137), "signal 9 (Killed)");
+  EXPECT_EQ(DescribeEnd(137), "signal 9 (Killed), as the system does when memory runs out");
+  EXPECT_EQ(DescribeEnd(128 + SIGSEGV), "signal 11 (Segmentation fault)");
   EXPECT_EQ(DescribeEnd(65), "exit code 65");
+}
+
+// mpirun ends with 243 when its own agent is missing, and with 213 and others for other reasons of its own.
+TEST(ChildProcess, CodesThatAreNoSignalsAreExitCodes) {
+  for (const int code : {128, 193, 213, 243, 255}) {
+    EXPECT_EQ(DescribeEnd(code), "exit code " + std::to_string(code));
+    EXPECT_EQ(ExitCodeAfter(code), 69);
+  }
+  for (const int code : {64, 65, 69, 70, 75, 78}) EXPECT_EQ(ExitCodeAfter(code), code);
+  EXPECT_EQ(ExitCodeAfter(0), 70);
+  for (const int code : {1, 127, 134, 137}) EXPECT_EQ(ExitCodeAfter(code), 69) << "no code of deeprack's";
 }
 
 TEST(ChildProcess, GivesItsOutput) {

@@ -4,10 +4,13 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
+#include "absl/time/clock.h"
+#include "base/rpc/certificate_text.h"
+#include "cli/certs/certs.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/source_tree.h"
 #include "tests/unit/cluster/certificates.h"
 
 namespace deeprack {
@@ -40,24 +43,89 @@ std::string RefusalOf(const std::string& folder) {
   return std::string(tls.status().message());
 }
 
-TEST(ClusterTlsTest, WhatTheScriptMakesIsGoodAndCanBeRenewed) {
-  const std::string folder = MakeCertificates();
+std::string Text(const std::string& path) {
+  std::ifstream file(path);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+int ModeOf(const std::string& path) {
+  return static_cast<int>(std::filesystem::status(path).permissions()) & 0777;
+}
+
+TEST(ClusterTlsTest, WhatTheCommandMakesIsGoodAndIsNotOverwritten) {
+  const std::string folder = MakeCertificates() + "/made", more = folder + "-more";
+  const absl::Time now = absl::Now();
+  ASSERT_TRUE(cli::MakeCerts(folder, {.hosts = {"node1", "10.0.0.1", "fd00::1"}}, now).ok());
+  EXPECT_EQ(ModeOf(folder), 0700);
+  EXPECT_EQ(ModeOf(folder + "/ca.key"), 0600);
+  EXPECT_EQ(ModeOf(folder + "/tls.key"), 0600);
   const auto first = LoadClusterTls(folder);
   ASSERT_TRUE(first.ok()) << first.status();
-  ASSERT_EQ(
-      std::system((InSourceTree("deploy/tls/make-certificates ") + folder + " 30 >/dev/null").c_str()),
-      0);
-  const auto second = LoadClusterTls(folder);
+  const CertificateFacts facts = FactsOf(*sk_X509_value(ParseCertificates(first->certificate)->get(), 0));
+  EXPECT_EQ(facts.subject, "deeprack");
+  EXPECT_THAT(facts.names, testing::ElementsAre("deeprack", "node1", "10.0.0.1", "fd00::1"));
+  EXPECT_EQ(absl::ToUnixSeconds(facts.ends), absl::ToUnixSeconds(now + absl::Hours(24 * 365)));
+
+  const std::string key = Text(folder + "/tls.key");
+  const absl::Status again = cli::MakeCerts(folder, {}, now);
+  EXPECT_TRUE(absl::IsFailedPrecondition(again));
+  EXPECT_THAT(std::string(again.message()), AllOf(HasSubstr(folder + "/ca.key"), HasSubstr("exists")));
+  EXPECT_EQ(Text(folder + "/tls.key"), key);
+
+  ASSERT_TRUE(cli::AddCert(folder, more, {.days = 30}, now).ok());
+  const auto second = LoadClusterTls(more);
   ASSERT_TRUE(second.ok()) << second.status();
   EXPECT_EQ(first->authority, second->authority);
   EXPECT_NE(first->certificate, second->certificate);
+  EXPECT_EQ(ModeOf(more + "/tls.key"), 0600);
+  EXPECT_FALSE(std::filesystem::exists(more + "/ca.key"));
+}
+
+TEST(ClusterTlsTest, TheCommandLeavesNothingWhereItFails) {
+  const std::string folder = MakeCertificates();
+  // The last file that is written exists: the ones before go again.
+  std::filesystem::create_directories(folder + "/part");
+  Write(folder + "/part/tls.crt", "mine");
+  EXPECT_TRUE(absl::IsFailedPrecondition(cli::AddCert(folder, folder + "/part", {.days = 1}, absl::Now())));
+  EXPECT_EQ(Text(folder + "/part/tls.crt"), "mine");
+  EXPECT_FALSE(std::filesystem::exists(folder + "/part/tls.key"));
+  EXPECT_TRUE(absl::IsInvalidArgument(cli::MakeCerts(folder + "/x", {.hosts = {"a b"}}, absl::Now())));
+  EXPECT_TRUE(absl::IsInvalidArgument(cli::MakeCerts(folder + "/x", {.hosts = {"a,DNS:b"}}, absl::Now())));
+  EXPECT_FALSE(std::filesystem::exists(folder + "/x"));
+  // The authority of the tests ends in a month.
+  const absl::Status late = cli::AddCert(folder, folder + "/y", {.days = 60}, absl::Now());
+  EXPECT_TRUE(absl::IsFailedPrecondition(late));
+  EXPECT_THAT(std::string(late.message()), AllOf(HasSubstr("--days"), HasSubstr("at most 30 days")));
+  Copy(MakeCertificates() + "/ca.key", folder + "/ca.key");
+  const absl::Status other = cli::AddCert(folder, folder + "/y", {.days = 1}, absl::Now());
+  EXPECT_THAT(std::string(other.message()), HasSubstr("is not the authority of this key"));
+  EXPECT_FALSE(std::filesystem::exists(folder + "/y"));
+}
+
+TEST(ClusterTlsTest, ShowSaysWhoAndUntilWhenAndFailsWhenExpired) {
+  const std::string folder = MakeCertificates();
+  testing::internal::CaptureStdout();
+  EXPECT_TRUE(cli::ShowCerts(folder, absl::Now()).ok());
+  const std::string shown = testing::internal::GetCapturedStdout();
+  EXPECT_THAT(shown, AllOf(HasSubstr("deeprack cluster authority"), HasSubstr("30 days left"),
+                           HasSubstr("ca.key   is here"), HasSubstr("names    deeprack\n")));
+  const cli::Issued authority = {Text(folder + "/ca.crt"), Text(folder + "/ca.key")};
+  const ClusterTls old = MemberOf(authority, {.begins = -absl::Hours(48), .ends = -absl::Hours(24)});
+  Write(folder + "/tls.crt", old.certificate);
+  Write(folder + "/tls.key", old.key);
+  testing::internal::CaptureStdout();
+  const absl::Status expired = cli::ShowCerts(folder, absl::Now());
+  EXPECT_THAT(testing::internal::GetCapturedStdout(), HasSubstr("(has expired)"));
+  EXPECT_TRUE(absl::IsFailedPrecondition(expired));
+  EXPECT_THAT(std::string(expired.message()),
+              AllOf(HasSubstr(folder + "/tls.crt"), HasSubstr("has expired")));
 }
 
 TEST(ClusterTlsTest, AMissingFileIsNamed) {
   const std::string folder = MakeCertificates();
   std::filesystem::remove(folder + "/tls.key");
   EXPECT_THAT(RefusalOf(folder), AllOf(HasSubstr(folder + "/tls.key"), HasSubstr("cannot be read"),
-                                       HasSubstr("make-certificates")));
+                                       HasSubstr("`deeprack certs`")));
 }
 
 TEST(ClusterTlsTest, FilesThatAreNoPemAreNamed) {
