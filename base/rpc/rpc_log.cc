@@ -17,13 +17,29 @@ namespace {
 constexpr absl::Duration kAgainAfter = absl::Minutes(1);
 constexpr size_t kMostTexts = 100;  // that are logged in a minute
 
+// Never destroyed: threads of gRPC may log until the process ends.
+struct Refusals {
+  std::mutex mutex;
+  std::map<std::string, absl::Time> again_at;  // of the texts of the last minute
+};
+
+Refusals& Logged() {
+  static Refusals& refusals = *new Refusals;
+  return refusals;
+}
+
 void FromGrpc(gpr_log_func_args* line) {
   if (line->severity >= GPR_LOG_SEVERITY_ERROR) LogRefusal(GrpcLogLine(line->message));
 }
 
 }  // namespace
 
-void TakeGrpcLog() { gpr_set_log_function(FromGrpc); }
+void TakeGrpcLog() {
+  gpr_set_log_function(FromGrpc);
+  Refusals& refusals = Logged();
+  const std::lock_guard lock(refusals.mutex);
+  refusals.again_at.clear();
+}
 
 std::string GrpcLogLine(const std::string& message) {
   if (absl::StrContains(message, "peer did not return a certificate")) {
@@ -40,13 +56,13 @@ std::string GrpcLogLine(const std::string& message) {
 }
 
 void LogRefusal(const std::string& text) {
-  static std::mutex mutex;
-  static std::map<std::string, absl::Time> again_at;  // of the texts of the last minute
+  Refusals& refusals = Logged();
   {
-    const std::lock_guard lock(mutex);
+    const std::lock_guard lock(refusals.mutex);
     const absl::Time now = absl::Now();
-    std::erase_if(again_at, [now](const auto& entry) { return entry.second <= now; });
-    if (again_at.size() >= kMostTexts || !again_at.emplace(text, now + kAgainAfter).second) return;
+    std::erase_if(refusals.again_at, [now](const auto& entry) { return entry.second <= now; });
+    if (refusals.again_at.size() >= kMostTexts || !refusals.again_at.emplace(text, now + kAgainAfter).second)
+      return;
   }
   spdlog::warn("{}", text);
 }

@@ -6,7 +6,8 @@
 namespace deeprack {
 
 // From now on gRPC's errors are lines of the program's log. Handshakes that fail because a peer has no
-// certificate, or does not speak TLS, are told in deeprack's words. Call once, after InitLog.
+// certificate, or does not speak TLS, are told in deeprack's words. Also forgets what LogRefusal has logged.
+// Programs call it once, after InitLog.
 void TakeGrpcLog();
 
 // The line for an error that gRPC reports. Pure.

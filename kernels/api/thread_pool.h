@@ -21,7 +21,6 @@ struct ThreadPoolOptions {
   std::chrono::microseconds spin{20};
 };
 
-// Throws std::system_error when the system refuses a thread.
 std::unique_ptr<ThreadPool> MakeThreadPool(const ThreadPoolOptions& options);
 inline std::unique_ptr<ThreadPool> MakeThreadPool(int threads) {
   return MakeThreadPool(ThreadPoolOptions{.threads = threads});

@@ -17,7 +17,7 @@ from manifests import (OVERLAYS, ROOT, containers, environment, flag_value, kser
 # The label that NVIDIA's feature discovery gives a machine -> what is free on one of its cards (tests/cli/test_configs.py).
 FREE_ON_A_CARD = {"NVIDIA-H200": "139G", "NVIDIA-H100-80GB-HBM3": "79G"}
 # Overlay -> config.json of its model; None: the demo model.
-MODELS = {"cpu-demo": None, "distill-one-card": QWEN_14B, "r1-one-node-8xh200": r1(), "r1-four-nodes-8xh100": r1()}
+MODELS = {"cpu-demo": None, "cpu-demo-two-pods": None, "distill-one-card": QWEN_14B, "r1-one-node-8xh200": r1(), "r1-four-nodes-8xh100": r1()}
 # Settings of `deeprack plan`, by variable.
 PLANNED = {"DEEPRACK_TP", "DEEPRACK_KV_BYTES"}
 
@@ -80,7 +80,9 @@ def test_ranks_and_memory_are_those_of_the_plan(tmp_path, deeprack_bin, name):
         memory = FREE_ON_A_CARD[pod["nodeSelector"]["nvidia.com/gpu.product"]]
         assert limits["nvidia.com/gpu"] == one["resources"]["requests"]["nvidia.com/gpu"] == ranks, "one card for each rank"
     else:
-        assert int(values["DEEPRACK_THREADS"]) * ranks <= int(one["resources"]["requests"]["cpu"])
+        # Without the setting, a rank starts a thread for each processor of the container's limit.
+        threads = int(values.get("DEEPRACK_THREADS") or limits["cpu"])
+        assert threads * ranks <= int(one["resources"]["requests"]["cpu"])
         memory = quantity(limits["memory"]) // ranks
         assert one["resources"]["requests"]["memory"] == limits["memory"]
     planned = plan(tmp_path, MODELS[name], coordinator_environment(resources), memory, deeprack_bin)

@@ -86,7 +86,7 @@ def test_programs_files_and_folders_are_in_the_image(name):
 @pytest.mark.parametrize("name", SETS)
 def test_images_are_those_that_the_dockerfile_makes(name):
     for where, _, pod in pods(name):
-        on_card = any("nvidia.com/gpu" in one["resources"]["limits"] for one in containers(pod)) or name != "cpu-demo"
+        on_card = any("nvidia.com/gpu" in one["resources"]["limits"] for one in containers(pod)) or not name.startswith("cpu-demo")
         for one in containers(pod):
             assert one["image"] == f"registry.example/deeprack:{IMAGE_TAGS['cuda' if on_card else 'cpu']}", where
 
@@ -119,7 +119,7 @@ def test_the_weights_are_where_the_config_says(name):
             in_file = re.search(r"^model: (\S+)", config, re.M)
             model = values.get("DEEPRACK_MODEL") or in_file.group(1)
             weights = next((volume for volume in pod["volumes"] if volume["name"] == "weights"), None)
-            if name == "cpu-demo":
+            if name.startswith("cpu-demo"):
                 assert f"{model}/config.json" in files()
             elif name != "kserve":
                 assert model.startswith("/models/") and "emptyDir" not in weights, where
@@ -181,7 +181,7 @@ def test_selectors_find_pods(name):
             assert resource["spec"]["endpoints"][0]["port"] in [port["name"] for port in service["spec"]["ports"]]
 
 
-@pytest.mark.parametrize("name", [name for name in OVERLAYS if name != "cpu-demo"])
+@pytest.mark.parametrize("name", [name for name in OVERLAYS if not name.startswith("cpu-demo")])
 def test_coordinator_takes_the_settings(name, deeprack_bin):
     """The program itself reads each value. It stops at the first thing that is missing here: the model."""
     for where, _, pod in pods(name):
@@ -194,7 +194,7 @@ def test_coordinator_takes_the_settings(name, deeprack_bin):
         assert end.returncode == 78 and re.fullmatch(r"deeprack-coordinator: /models/\S+: .*\n", end.stderr), end.stderr
 
 
-@pytest.mark.parametrize("name", [name for name in OVERLAYS if name.startswith("r1")])
+@pytest.mark.parametrize("name", [name for name in OVERLAYS if name.startswith("r1") or name == "cpu-demo-two-pods"])
 def test_worker_takes_the_settings(name, deeprack_bin):
     """The program itself reads each value. It stops at the first thing that is missing here: the certificates."""
     one = only(only([pod for where, _, pod in pods(name) if where.startswith("LeaderWorkerSet")])["containers"])

@@ -51,6 +51,13 @@ int DefaultThreads() {
   return std::max(1, UsableProcessors(AllowedProcessorCount(), ReadControlGroup()) / ranks_here);
 }
 
+// True when this process may use every processor of its affinity mask all the time. With a quota of processor
+// time, containers of one machine share the processors: bound to processors, they would all take the same.
+bool OwnsItsProcessors() {
+  const int allowed = AllowedProcessorCount();
+  return UsableProcessors(allowed, ReadControlGroup()) == allowed;
+}
+
 // Blocks SIGTERM and SIGINT in every thread. One thread waits for them (StopOnSignal).
 sigset_t BlockEndingSignals() {
   sigset_t signals;
@@ -168,7 +175,7 @@ int main(int argc, char** argv) {
       .coordinator = settings.coordinator,
       .local_rank = local_rank,
       .local_ranks = std::max(FromLauncher("OMPI_COMM_WORLD_LOCAL_SIZE", 1), local_rank + 1),
-      .bind_threads = settings.bind_threads,
+      .bind_threads = settings.bind_threads && OwnsItsProcessors(),
       .decode_graphs = settings.decode_graphs,
       .unverified_kernels = settings.unverified_kernels};
   const PackedOptions packed = {.folder = settings.packed, .full_check = settings.packed_check == "full"};
