@@ -51,10 +51,12 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const Settings& options,
   if (!options.cluster_tls.empty()) {
     DR_ASSIGN_OR_RETURN(cluster->tls_, LoadClusterTls(options.cluster_tls));
   }
+  cluster->load_ = cluster->LoadOptionsOf();
   DR_ASSIGN_OR_RETURN(cluster->membership_, Membership::Start({.listen = options.cluster_address,
                                                                .tls = cluster->tls_,
                                                                .layout = options.layout(),
-                                                               .reform = options.recovery_timeout > 0},
+                                                               .reform = options.recovery_timeout > 0,
+                                                               .load_options = DigestOfLoad(cluster->load_)},
                                                               clock));
   cluster->membership_->OnLoss([cluster = cluster.get()](const Loss& loss) { cluster->OnLoss(loss); });
   context->readiness().SetWorkers(0, cluster->membership_->expected());
@@ -141,27 +143,31 @@ void Cluster::UseRanks(const World& world) {
   if (last_loss_ && last_loss_->epoch == ranks_.epoch) ranks_.pool->Lose(ToString(*last_loss_));
 }
 
+LoadOptions Cluster::LoadOptionsOf() const {
+  return {.layout = options_.layout(),
+          .model_path = std::filesystem::absolute(options_.model).string(),
+          .compute = options_.compute == "f32" ? DType::kF32 : DType::kBF16,
+          .load_format = options_.load_format,
+          .kv_cache_type = options_.kv_cache_dtype,
+          .expert_exchange = options_.expert_exchange,
+          .prefill_attention = options_.prefill_attention,
+          .kv_bytes = options_.kv_bytes,
+          .max_step_tokens = options_.max_step_tokens,
+          .max_context = context_->model().max_context,
+          .max_sequences = options_.max_sequences,
+          .threads = options_.threads,
+          .collective_timeout = absl::Seconds(options_.collective_timeout),
+          .progress_timeout = absl::Seconds(options_.load_progress_timeout)};
+}
+
 absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
   std::vector<JoinedNode> nodes;
   for (const Member& member : world.members) nodes.push_back(member.node);
   const DataPlane plane = ChooseDataPlane(nodes);
-  const LoadOptions load = {.epoch = world.epoch,
-                            .layout = options_.layout(),
-                            .model_path = std::filesystem::absolute(options_.model).string(),
-                            .compute = options_.compute == "f32" ? DType::kF32 : DType::kBF16,
-                            .load_format = options_.load_format,
-                            .kv_cache_type = options_.kv_cache_dtype,
-                            .expert_exchange = options_.expert_exchange,
-                            .prefill_attention = options_.prefill_attention,
-                            .kv_bytes = options_.kv_bytes,
-                            .max_step_tokens = options_.max_step_tokens,
-                            .max_context = context_->model().max_context,
-                            .max_sequences = options_.max_sequences,
-                            .threads = options_.threads,
-                            .over_nccl = plane == DataPlane::kNccl,
-                            .over_gloo = plane == DataPlane::kGloo,
-                            .collective_timeout = absl::Seconds(options_.collective_timeout),
-                            .progress_timeout = absl::Seconds(options_.load_progress_timeout)};
+  LoadOptions load = load_;
+  load.epoch = world.epoch;
+  load.over_nccl = plane == DataPlane::kNccl;
+  load.over_gloo = plane == DataPlane::kGloo;
   spdlog::info("all {} workers have joined epoch {} ({}{}); loading {}", nodes.size(), world.epoch,
                nodes.front().backend,
                load.over_nccl   ? ", over NCCL"
@@ -233,7 +239,10 @@ void Cluster::Stop() {
   thread_.join();
   context_->SetLoop(nullptr);
   loop_.reset();
-  if (ranks_.pool) ranks_.pool->StopWorkers("the coordinator is stopping", absl::Seconds(5));
+  if (options_.stop_workers) {
+    membership_->Dismiss("the coordinator is stopping");
+    if (ranks_.pool) ranks_.pool->StopWorkers("the coordinator is stopping", absl::Seconds(5));
+  }
   membership_.reset();
   ranks_ = {};
 }

@@ -51,7 +51,7 @@ class Cluster {
   void EndStreams();
 
   // Call it after EndStreams, when the HTTP server has stopped. Tells the workers to stop, and waits for
-  // them.
+  // them. With stop_workers off the workers are not told, and keep their weights for the next coordinator.
   void Stop();
 
  private:
@@ -69,6 +69,8 @@ class Cluster {
   absl::Status Run();
   SchedulerLimits Limits() const;  // without the number of pages, which the ranks report
 
+  // The options of every load, but for epoch and world.
+  LoadOptions LoadOptionsOf() const;
   absl::Status BringUp();
   // `flag` is the name of the setting behind `seconds`.
   absl::StatusOr<World> WaitForWorkers(double seconds, const char* flag);
@@ -87,6 +89,7 @@ class Cluster {
   Clock* const clock_;
   const Connect connect_;
   std::optional<ClusterTls> tls_;
+  LoadOptions load_;  // LoadOptionsOf() at the start: the context's limit shrinks with the cache
   std::unique_ptr<Membership> membership_;
   std::atomic<bool> stopping_ = false;
   RecoveryLimit limit_;  // used by the thread only

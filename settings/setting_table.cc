@@ -408,6 +408,23 @@ Rows ClusterRows() {
        .help =
            "How long a rank may report no progress while it loads, before it is lost. Ranks that wait for "
            "another rank report none, so it must be longer than collective-timeout."},
+      {.name = "coordinator-wait",
+       .field = &Settings::coordinator_wait,
+       .section = kSection,
+       .programs = kServe | kWorker,
+       .low = 0,
+       .high = kDay,
+       .unit = "seconds",
+       .help =
+           "How long a worker whose coordinator has gone keeps its weights and waits for a coordinator at "
+           "the same address. 0: the worker ends at once, as workers that exchange over MPI always do."},
+      {.name = "stop-workers",
+       .field = &Settings::stop_workers,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .help =
+           "Tell the workers to end when the coordinator ends. If not, they keep their weights and wait for "
+           "the next coordinator (coordinator-wait). Ranks that `serve` has started end with it all the same."},
   };
 }
 

@@ -64,6 +64,8 @@ struct Settings {
   double recovery_timeout = 300;       // seconds
   double collective_timeout = 60;      // seconds
   double load_progress_timeout = 300;  // seconds
+  double coordinator_wait = 600;       // seconds
+  bool stop_workers = true;
 
   int32_t threads = 0;
   bool bind_threads = true;

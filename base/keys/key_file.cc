@@ -78,13 +78,19 @@ std::optional<ApiKey> ParseKey(const std::vector<absl::string_view>& words) {
 }
 
 absl::Status WriteAll(int fd, absl::string_view text, const std::string& path) {
+  const auto failed = [&path, bytes = text.size()](int error) {
+    const absl::Status status = SystemError(path, error);
+    if (error != ENOSPC && error != EDQUOT) return status;
+    return absl::Status(status.code(), absl::StrCat(status.message(), "; the file takes ", bytes,
+                                                    " bytes, and what was there before stays"));
+  };
   while (!text.empty()) {
     const ssize_t n = write(fd, text.data(), text.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return SystemError(path, errno);
+    if (n < 0) return failed(errno);
     text.remove_prefix(static_cast<size_t>(n));
   }
-  return fsync(fd) == 0 ? absl::OkStatus() : SystemError(path, errno);
+  return fsync(fd) == 0 ? absl::OkStatus() : failed(errno);
 }
 
 }  // namespace

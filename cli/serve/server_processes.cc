@@ -55,7 +55,7 @@ ServeEnd EndWith(const absl::Status& status) {
 
 std::optional<ServeEnd> ServerProcesses::StartAndWaitUntilReady(
     const std::function<void(const ReadyState&)>& on_state) {
-  if (auto end = StartCoordinator()) return end;
+  if (auto end = StartCoordinator(options_)) return end;
   if (options_.workers == "local") {
     if (auto end = StartWorkers()) return end;
   }
@@ -72,13 +72,14 @@ std::optional<ServeEnd> ServerProcesses::StartAndWaitUntilReady(
   }
 }
 
-std::optional<ServeEnd> ServerProcesses::StartCoordinator() {
+std::optional<ServeEnd> ServerProcesses::StartCoordinator(const Settings& settings) {
   const auto program = FindProgram("deeprack-coordinator");
   if (!program.ok()) return EndWith(program.status());
   auto child =
-      ChildProcess::Start(CoordinatorCommand(*program, options_), SettingVariables(), /*pipe_output=*/true);
+      ChildProcess::Start(CoordinatorCommand(*program, settings), SettingVariables(), /*pipe_output=*/true);
   if (!child.ok()) return EndWith(child.status());
   coordinator_.emplace(*std::move(child));
+  coordinator_started_ = absl::Now();
   return ReadPorts();
 }
 

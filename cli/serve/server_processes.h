@@ -36,7 +36,8 @@ class ServerProcesses {
 
   // Watches until a signal, the end of serving, or until `until` returns true (nullopt; `until` is called
   // several times a second). While the coordinator recovers from the loss of a rank, ranks that were started
-  // here and have ended are started again; `tell` gets a line for people about each event.
+  // here and have ended are started again. A coordinator that dies by a signal is started again if its ranks
+  // keep their weights. `tell` gets a line for people about each event.
   std::optional<ServeEnd> Watch(const std::function<bool()>& until,
                                 const std::function<void(const std::string&)>& tell);
 
@@ -49,7 +50,7 @@ class ServerProcesses {
   const Settings& options() const { return options_; }
 
  private:
-  std::optional<ServeEnd> StartCoordinator();
+  std::optional<ServeEnd> StartCoordinator(const Settings& settings);
   std::optional<ServeEnd> StartWorkers();
   std::optional<ServeEnd> ReadPorts();
   void StopCoordinator();
@@ -63,6 +64,8 @@ class ServerProcesses {
   // Watch's (watch.cc).
   using Tell = std::function<void(const std::string&)>;
   bool recovers() const { return options_.recovery_timeout != 0; }
+  // Nullopt also when another coordinator was started in the place of one that died.
+  std::optional<ServeEnd> TakeCoordinatorsEnd(const Tell& tell);
   std::optional<ServeEnd> TakeWorkersEnd(const Tell& tell);
   std::optional<ServeEnd> TakeState(const ReadyState& state, const Tell& tell);
   std::optional<ServeEnd> ServingFailed(const std::string& message);
@@ -73,6 +76,8 @@ class ServerProcesses {
   CoordinatorPorts ports_;
   Url url_;
   std::optional<ChildProcess> coordinator_;
+  absl::Time coordinator_started_ = absl::InfinitePast();
+  int coordinators_died_ = 0;  // in a row, each soon after its start
   std::optional<ChildProcess> workers_;  // mpirun, or the only rank
 
   // While serving.

@@ -21,6 +21,10 @@ constexpr absl::Duration kLastEvents = absl::Seconds(2);
 constexpr absl::Duration kNotice = absl::Seconds(20);
 constexpr absl::Duration kLongestWait = absl::Seconds(30);
 constexpr auto kPatience = std::chrono::seconds(8);
+// When more than kMostDeaths coordinators in a row die, each sooner after its start than kLongEnough, serving
+// ends.
+constexpr int kMostDeaths = 5;
+constexpr absl::Duration kLongEnough = absl::Minutes(5);
 
 // True for an exit code with which a new start would end again. kConfiguration is not among them: the rank
 // has served before, and memory that is missing now may become free.
@@ -34,7 +38,7 @@ bool IsForGood(int exit_code) {
 std::optional<ServeEnd> ServerProcesses::Watch(const std::function<bool()>& until, const Tell& tell) {
   absl::Time next_look = absl::Now() + kLook;
   while (!until()) {
-    if (auto end = CheckCoordinator()) return end;
+    if (auto end = TakeCoordinatorsEnd(tell)) return end;
     if (auto end = TakeWorkersEnd(tell)) return end;
     if (absl::Now() >= next_look) {
       const auto state = AskReady(absl::Seconds(5));
@@ -47,6 +51,26 @@ std::optional<ServeEnd> ServerProcesses::Watch(const std::function<bool()>& unti
     signals_->WaitFor(kTick);
   }
   return std::nullopt;
+}
+
+// Ranks that are left keep their weights (`coordinator_wait`), if they exchange over nothing that mpirun
+// made. serve cannot tell which way its own mpirun's ranks exchange, so it takes them for MPI's.
+std::optional<ServeEnd> ServerProcesses::TakeCoordinatorsEnd(const Tell& tell) {
+  auto end = CheckCoordinator();
+  if (!end) return std::nullopt;
+  const auto code = coordinator_->Poll();
+  const bool by_signal = code.has_value() && *code > 128;
+  const bool ranks_stay =
+      options_.coordinator_wait > 0 && (options_.workers != "local" || options_.layout().world_size() == 1);
+  if (!by_signal || !recovers() || !ranks_stay) return end;
+  if (absl::Now() - coordinator_started_ > kLongEnough) coordinators_died_ = 0;
+  if (++coordinators_died_ > kMostDeaths) return end;
+  tell(absl::StrCat(end->message, "; starting it again"));
+  if (!paused_since_) paused_since_ = absl::Now();
+  Settings same_ports = options_;
+  same_ports.port = ports_.http;
+  same_ports.cluster_address = CoordinatorAddress(options_, ports_);
+  return StartCoordinator(same_ports);
 }
 
 std::optional<ServeEnd> ServerProcesses::TakeWorkersEnd(const Tell& tell) {

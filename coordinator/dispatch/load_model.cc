@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/fnv.h"
 #include "base/status_macros.h"
 #include "coordinator/dispatch/load_watch.h"
 #include "coordinator/dispatch/worker_calls.h"
@@ -54,12 +55,9 @@ absl::StatusOr<std::vector<std::string>> OpenWorld(WorkerPool* pool, const char*
   return answers;
 }
 
-cluster::LoadRequest RequestFor(const LoadOptions& options, const NewWorld& world, Rank rank) {
+// The fields that are the same for every rank and epoch.
+cluster::LoadRequest RequestOf(const LoadOptions& options) {
   cluster::LoadRequest request;
-  request.set_nccl_world(world.nccl);
-  request.mutable_gloo_world()->Assign(world.gloo.begin(), world.gloo.end());
-  request.set_epoch(options.epoch);
-  request.set_rank(rank);
   request.mutable_layout()->set_tp(options.layout.tp);
   request.mutable_layout()->set_dp(options.layout.dp);
   request.mutable_layout()->set_ep(options.layout.ep);
@@ -75,6 +73,16 @@ cluster::LoadRequest RequestFor(const LoadOptions& options, const NewWorld& worl
   request.set_max_context(options.max_context);
   request.set_max_sequences(options.max_sequences);
   request.set_threads(options.threads);
+  return request;
+}
+
+cluster::LoadRequest RequestFor(const LoadOptions& options, const NewWorld& world, Rank rank) {
+  cluster::LoadRequest request = RequestOf(options);
+  request.set_options(DigestOfLoad(options));
+  request.set_nccl_world(world.nccl);
+  request.mutable_gloo_world()->Assign(world.gloo.begin(), world.gloo.end());
+  request.set_epoch(options.epoch);
+  request.set_rank(rank);
   request.set_collective_timeout_ms(absl::ToInt64Milliseconds(options.collective_timeout));
   return request;
 }
@@ -126,6 +134,10 @@ void LoseStalled(const std::map<Rank, std::string>& stalled, WorkerPool& pool, c
 }
 
 }  // namespace
+
+std::string DigestOfLoad(const LoadOptions& options) {
+  return absl::StrCat(absl::Hex(Fnv1a(RequestOf(options).SerializeAsString()), absl::kZeroPad16));
+}
 
 absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& options, Clock* clock,
                                       const LoadEvents& events) {

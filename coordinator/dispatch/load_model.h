@@ -65,6 +65,11 @@ struct LoadEvents {
   std::function<void(const std::map<Rank, std::string>& why)> stalled;
 };
 
+// Names the options of a load: the same text for two loads that differ in nothing but epoch, world and
+// timeouts. Ranks of the first load then find their weights in the second one, unless the model's files have
+// changed.
+std::string DigestOfLoad(const LoadOptions& options);
+
 // Blocks until all ranks are done. An error has the code and the message of the rank nearest to the cause,
 // and the name of that rank. Unavailable: a rank was lost, or its load stalled; both end the load at once.
 absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& options, Clock* clock,

@@ -18,6 +18,8 @@ class AttachStream {
   virtual ~AttachStream() = default;
   // Sent at the start of each epoch that the worker is in.
   virtual void Welcome(Rank rank, Epoch epoch) = 0;
+  // The coordinator ends in order. Sent at most once, as the last message.
+  virtual void Dismiss(const std::string& reason) = 0;
 };
 
 // Called from the threads of the streams.

@@ -37,14 +37,25 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
   }
 
   void Welcome(Rank rank, Epoch epoch) override {
-    const std::lock_guard lock(mutex_);
-    next_.emplace();
-    next_->mutable_welcome()->set_rank(rank);
-    next_->mutable_welcome()->set_epoch(epoch);
-    if (!writing_) WriteNext();
+    cluster::CoordinatorMessage message;
+    message.mutable_welcome()->set_rank(rank);
+    message.mutable_welcome()->set_epoch(epoch);
+    Send(std::move(message));
+  }
+
+  void Dismiss(const std::string& reason) override {
+    cluster::CoordinatorMessage message;
+    message.mutable_dismissal()->set_reason(reason);
+    Send(std::move(message));
   }
 
  private:
+  void Send(cluster::CoordinatorMessage message) {
+    const std::lock_guard lock(mutex_);
+    next_ = std::move(message);
+    if (!writing_ && !finished_) WriteNext();
+  }
+
   void WriteNext() {
     outgoing_ = *std::exchange(next_, std::nullopt);
     writing_ = true;
@@ -105,7 +116,10 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
                                                     .backend = hello.backend(),
                                                     .card = hello.card(),
                                                     .nccl = hello.nccl(),
-                                                    .gloo = hello.gloo()},
+                                                    .gloo = hello.gloo(),
+                                                    .kept_rank = hello.has_kept() ? hello.kept().rank() : -1,
+                                                    .last_epoch = hello.kept().epoch(),
+                                                    .kept_options = hello.kept().options()},
                                                    this);
     if (!member.ok()) return member.status();
     member_ = *member;

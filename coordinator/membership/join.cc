@@ -1,11 +1,27 @@
 // Roster::OnHello: a worker asks for a place.
 #include <spdlog/spdlog.h>
 
+#include <optional>
+
 #include "coordinator/membership/roster.h"
 
 namespace deeprack::coordinator {
 
+void Roster::LoseEarlierStream(const JoinedNode& node) {
+  const std::lock_guard calling(callback_mutex_);
+  std::optional<Loss> loss;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto member = table_.FindProcess(node);
+    if (departing_ || !member) return;
+    loss = table_.Lose(*member, "its connection broke, and it has attached again");
+    streams_.erase(*member);
+  }
+  if (loss) Report(*loss);
+}
+
 absl::StatusOr<int> Roster::OnHello(const JoinedNode& node, AttachStream* stream) {
+  LoseEarlierStream(node);
   const std::lock_guard lock(mutex_);
   absl::StatusOr<int> member = table_.Join(node, clock_->Now());
   if (!member.ok()) {

@@ -1,5 +1,6 @@
 #include "coordinator/membership/member_table.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -7,16 +8,43 @@
 #include "base/status_macros.h"
 
 namespace deeprack::coordinator {
+namespace {
+
+constexpr Epoch kLatestEpoch = Epoch{1} << 62;
+
+}  // namespace
 
 std::string ToString(const Loss& loss) {
   return absl::StrCat(loss.rank < 0 ? "a worker" : absl::StrCat("rank ", loss.rank), " (pid ", loss.pid,
                       " on ", loss.host, ") was lost: ", loss.why);
 }
 
-absl::StatusOr<MemberTable::MemberId> MemberTable::Join(const JoinedNode& node, absl::Time now) {
+absl::StatusOr<MemberTable::MemberId> MemberTable::Join(JoinedNode node, absl::Time now) {
+  if (node.last_epoch > kLatestEpoch) {
+    return absl::InvalidArgumentError(absl::StrCat("the worker with pid ", node.pid, " on ", node.host,
+                                                   " says that its last epoch was ", node.last_epoch,
+                                                   ", which no coordinator reaches"));
+  }
   DR_RETURN_IF_ERROR(CheckJoin(layout_, nodes(), node));
-  members_[next_] = {.node = node, .rank = node.launch_rank, .last_heartbeat = now, .last_progress = now};
+  if (node.kept_options != load_options_ || node.kept_rank >= layout_.world_size()) node.kept_rank = -1;
+  for (auto& [id, member] : members_) {
+    if (node.kept_rank < 0 || member.node.kept_rank != node.kept_rank) continue;
+    (member.node.last_epoch < node.last_epoch ? member.node : node).kept_rank = -1;
+  }
+  if (!settled_) epoch_ = std::max(epoch_, node.last_epoch + 1);
+  const Rank rank = node.launch_rank;
+  members_[next_] = {.node = std::move(node), .rank = rank, .last_heartbeat = now, .last_progress = now};
   return next_++;
+}
+
+std::optional<MemberTable::MemberId> MemberTable::FindProcess(const JoinedNode& node) const {
+  for (const auto& [id, member] : members_) {
+    if (!member.lost && member.node.pid == node.pid && member.node.host == node.host &&
+        member.node.address == node.address) {
+      return id;
+    }
+  }
+  return std::nullopt;
 }
 
 bool MemberTable::Heartbeat(MemberId id, uint64_t steps_finished, bool busy, absl::Time now) {
@@ -68,6 +96,7 @@ void MemberTable::OpenNextEpoch(absl::Time now) {
   std::erase_if(members_, [&](const auto& entry) { return entry.second.lost || !meet_again; });
   for (auto& [id, member] : members_) {
     member.node.kept_rank = member.rank;
+    member.node.last_epoch = epoch_;
     member.last_progress = now;
   }
   ++epoch_;

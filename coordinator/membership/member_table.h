@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -40,11 +41,19 @@ class MemberTable {
  public:
   using MemberId = int;  // ascending in the order of joining; never used twice
 
-  MemberTable(const model::Layout& layout, Epoch epoch, const HealthLimits& limits)
-      : layout_(layout), limits_(limits), epoch_(epoch) {}
+  // `load_options` names the options of this coordinator's loads, as JoinedNode::kept_options does.
+  MemberTable(const model::Layout& layout, Epoch epoch, const HealthLimits& limits,
+              std::string load_options = "")
+      : layout_(layout), limits_(limits), load_options_(std::move(load_options)), epoch_(epoch) {}
 
-  // Errors: those of CheckJoin (placement.h).
-  absl::StatusOr<MemberId> Join(const JoinedNode& node, absl::Time now);
+  // The epoch becomes later than the worker's last one. The worker keeps node.kept_rank if the layout has
+  // that rank, its weights are of this coordinator's options, and no member of a later epoch has the same
+  // rank. Errors: those of CheckJoin (placement.h), and InvalidArgument (an epoch that no coordinator
+  // reaches).
+  absl::StatusOr<MemberId> Join(JoinedNode node, absl::Time now);
+
+  // The member that is the same process: its new stream has come before the end of its old stream.
+  std::optional<MemberId> FindProcess(const JoinedNode& node) const;
 
   // Returns false if the worker is no longer a member.
   bool Heartbeat(MemberId member, uint64_t steps_finished, bool busy, absl::Time now);
@@ -66,6 +75,7 @@ class MemberTable {
   // Call it once the epoch is complete. Gives each member its rank, which settles the epoch.
   absl::StatusOr<std::map<MemberId, Rank>> AssignRanks();
   bool settled() const { return settled_; }
+  bool first() const { return !reopened_; }  // no epoch has ended yet
 
   Epoch epoch() const { return epoch_; }
   const model::Layout& layout() const { return layout_; }
@@ -85,6 +95,7 @@ class MemberTable {
 
   const model::Layout layout_;
   const HealthLimits limits_;
+  const std::string load_options_;
   Epoch epoch_;
   bool settled_ = false;
   bool reopened_ = false;  // true: this is not the first epoch

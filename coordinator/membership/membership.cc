@@ -30,6 +30,8 @@ class Membership::Port {
     grpc::ServerBuilder builder;
     builder.AddListeningPort(listen, ServerCredentials(tls), &number_);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    // Workers ask every two seconds whether this end lives. gRPC takes that for abuse unless told otherwise.
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || number_ == 0) {
@@ -51,7 +53,8 @@ Membership::Membership(const MembershipOptions& options, Clock* clock)
     : roster_({.layout = options.layout,
                .epoch = options.epoch,
                .reform = options.reform,
-               .health = options.health},
+               .health = options.health,
+               .load_options = options.load_options},
               clock) {}
 
 Membership::~Membership() {

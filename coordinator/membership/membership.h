@@ -1,6 +1,6 @@
 // The port at which workers join, and the checks of their health. An epoch begins with the first hello of its
 // workers, one for each rank of the layout, and ends with the first loss among them. With `reform` another
-// epoch follows.
+// epoch follows. Workers may come from an earlier coordinator: the epoch is later than all of theirs.
 #pragma once
 
 #include <functional>
@@ -28,6 +28,9 @@ struct MembershipOptions {
   Epoch epoch = 1;
   bool reform = false;  // a loss opens the next epoch
   HealthLimits health;
+  // Names the options of the loads (DigestOfLoad). A worker that has weights of these options, from another
+  // coordinator, keeps its rank.
+  std::string load_options;
 };
 
 class Membership {
@@ -74,6 +77,10 @@ class Membership {
 
   // From now on a worker that leaves is not lost: the workers have been told to stop.
   void ExpectDepartures() { roster_.ExpectDepartures(); }
+
+  // Tells all workers that this coordinator ends in order. A worker that is not told keeps its weights and
+  // waits for the next coordinator at this address. Implies ExpectDepartures.
+  void Dismiss(const std::string& reason) { roster_.Dismiss(reason); }
 
  private:
   class Port;  // the gRPC server

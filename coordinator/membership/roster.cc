@@ -21,6 +21,12 @@ void Roster::ExpectDepartures() {
   departing_ = true;
 }
 
+void Roster::Dismiss(const std::string& reason) {
+  const std::lock_guard lock(mutex_);
+  departing_ = true;
+  for (const auto& [member, stream] : streams_) stream->Dismiss(reason);
+}
+
 void Roster::OpenNextEpoch() {
   for (const Departure& departure : std::exchange(departures_, {})) {
     table_.Lose(departure.member, departure.why);

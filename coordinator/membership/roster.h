@@ -42,6 +42,7 @@ struct RosterOptions {
   Epoch epoch = 1;      // the first one
   bool reform = false;  // a loss opens the next epoch
   HealthLimits health;
+  std::string load_options;  // as in MemberTable
 };
 
 class Roster final : public AttachHandler {
@@ -49,9 +50,8 @@ class Roster final : public AttachHandler {
   // `clock` outlives this.
   Roster(const RosterOptions& options, Clock* clock)
       : reform_(options.reform),
-        first_epoch_(options.epoch),
         clock_(clock),
-        table_(options.layout, options.epoch, options.health) {}
+        table_(options.layout, options.epoch, options.health, options.load_options) {}
 
   // All of these methods are thread-safe. If Membership has a method of the same name, its contract is in
   // membership.h.
@@ -60,6 +60,7 @@ class Roster final : public AttachHandler {
   void Expel(Epoch epoch, const std::map<Rank, std::string>& why);
   void OnLoss(std::function<void(const Loss&)> on_loss);
   void ExpectDepartures();
+  void Dismiss(const std::string& reason);
   int joined() const;
   int expected() const { return table_.layout().world_size(); }
   std::vector<Rank> missing() const;
@@ -82,14 +83,15 @@ class Roster final : public AttachHandler {
 
   // Call it with callback_mutex_ held, so that each callback gets each loss once.
   void Report(const Loss& loss);
+  // A process that attaches while an earlier stream of it is open has lost that stream.
+  void LoseEarlierStream(const JoinedNode& node);
 
   // Call these three with mutex_ held.
-  bool first() const { return table_.epoch() == first_epoch_; }
+  bool first() const { return table_.first(); }
   void OpenNextEpoch();
   void Settle();  // gives out the ranks of an epoch that is complete
 
   const bool reform_;
-  const Epoch first_epoch_;
   Clock* const clock_;
 
   std::mutex callback_mutex_;  // locked before mutex_ where both are held

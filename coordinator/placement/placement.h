@@ -24,7 +24,11 @@ struct JoinedNode {
   std::string card;     // the card's name among the cards of all machines; empty: no card
   bool nccl = false;    // true: it can meet its peers over NCCL
   bool gloo = false;    // true: it can meet its peers over gloo
-  Rank kept_rank = -1;  // its rank in the epoch before; -1: it joined in this epoch
+  // The rank whose weights it has: of the epoch before, or of its last load under another coordinator. -1:
+  // none.
+  Rank kept_rank = -1;
+  Epoch last_epoch = 0;      // of its last load; 0: none
+  std::string kept_options;  // names the options of the load that brought the weights (DigestOfLoad)
 };
 
 // OK when `next` can join the nodes `joined`. The launcher's ranks are the layout's ranks, so both worlds

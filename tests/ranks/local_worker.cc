@@ -170,6 +170,7 @@ class LocalWorker::Client final : public WorkerClient {
 class LocalWorker::Stream final : public coordinator::AttachStream {
  public:
   void Welcome(Rank, Epoch epoch) override { epoch_ = epoch; }
+  void Dismiss(const std::string&) override {}
 
  private:
   std::atomic<Epoch> epoch_ = 0;

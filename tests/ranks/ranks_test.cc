@@ -1,4 +1,5 @@
 // Joining, loading and stepping, and the failures of a rank in each of them.
+#include <atomic>
 #include <future>
 #include <map>
 #include <thread>
@@ -6,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/ranks/fake_cluster.h"
+#include "worker/collectives/local/local_world.h"
 
 namespace deeprack {
 namespace {
@@ -342,6 +344,118 @@ TEST(RanksTest, WorkersEndWhenTheCoordinatorGoesAway) {
   const absl::Status end = (*node)->WaitUntilEnd();
   EXPECT_TRUE(absl::IsUnavailable(end)) << end;
   EXPECT_THAT(MessageOf(end), HasSubstr("went away"));
+}
+
+// A coordinator and one worker without a launcher, each started when the test says so. The port stays the
+// same.
+class ComeBackTest : public testing::Test {
+ protected:
+  void StartCoordinator() {
+    coordinator::MembershipOptions options{.listen = "127.0.0.1:" + std::to_string(port_),
+                                           .load_options = coordinator::DigestOfLoad(Options(0))};
+    auto membership = coordinator::Membership::Start(options, &clock_);
+    ASSERT_TRUE(membership.ok()) << membership.status();
+    membership_ = *std::move(membership);
+    port_ = membership_->port();
+  }
+  void StartWorker(absl::Duration wait) {
+    FakeBehaviour counts;
+    counts.on_load = [this](const EngineOptions&) {
+      ++loads_;
+      return absl::OkStatus();
+    };
+    auto node = worker::WorkerNode::Start(
+        {.coordinator = "127.0.0.1:" + std::to_string(port_), .coordinator_wait = wait},
+        [](const worker::WorldRequest&) { return std::move(worker::MakeLocalWorld(1, kPatience).front()); },
+        worker::MakeFakeEngines(counts));
+    ASSERT_TRUE(node.ok()) << node.status();
+    node_ = *std::move(node);
+    end_ = std::async(std::launch::async, [this] { return node_->WaitUntilEnd(); });
+  }
+  static coordinator::LoadOptions Options(Epoch epoch) {
+    coordinator::LoadOptions options;
+    options.epoch = epoch;
+    options.model_path = "none";
+    return options;
+  }
+  // Returns the epoch of the load.
+  Epoch Load() {
+    const auto world = membership_->WaitForWorld(kPatience);
+    EXPECT_TRUE(world.ok()) << world.status();
+    if (!world.ok()) return 0;
+    const JoinedNode& node = world->members.front().node;
+    pool_ = coordinator::ConnectWorkers({{node.address, node.host, node.pid}}, std::nullopt);
+    const auto loaded = coordinator::LoadModel(pool_.get(), Options(world->epoch), &clock_, {});
+    EXPECT_TRUE(loaded.ok()) << loaded.status();
+    return world->epoch;
+  }
+
+  using JoinedNode = coordinator::JoinedNode;
+  SystemClock clock_;
+  int port_ = 0;
+  std::unique_ptr<coordinator::Membership> membership_;
+  std::unique_ptr<coordinator::WorkerPool> pool_;
+  std::atomic<int> loads_ = 0;
+  std::unique_ptr<worker::WorkerNode> node_;
+  std::future<absl::Status> end_;
+};
+
+TEST_F(ComeBackTest, TheNextCoordinatorFindsTheWeights) {
+  StartCoordinator();
+  StartWorker(kPatience);
+  EXPECT_EQ(Load(), 1u);
+  for (Epoch epoch = 2; epoch < 5; ++epoch) {
+    membership_.reset();
+    StartCoordinator();
+    EXPECT_EQ(Load(), epoch);
+    coordinator::RankStepExecutor executor(pool_.get(), FakeCluster::kVocabulary);
+    EXPECT_FALSE(executor.Execute(FakeCluster::Plan(1, epoch - 1)).ok())
+        << "a plan of the coordinator before";
+    coordinator::RankStepExecutor another(pool_.get(), FakeCluster::kVocabulary);
+    EXPECT_TRUE(another.Execute(FakeCluster::Plan(1, epoch)).ok());
+  }
+  EXPECT_EQ(loads_, 1);
+  node_->RequestStop("the test is over");
+  EXPECT_TRUE(end_.get().ok());
+}
+
+TEST_F(ComeBackTest, AWorkerThatIsDismissedDoesNotWait) {
+  StartCoordinator();
+  StartWorker(kPatience);
+  EXPECT_EQ(Load(), 1u);
+  membership_->Dismiss("the test is over");
+  membership_.reset();
+  EXPECT_TRUE(absl::IsUnavailable(end_.get()));
+}
+
+TEST_F(ComeBackTest, NobodyComesBack) {
+  StartCoordinator();
+  StartWorker(absl::Milliseconds(50));
+  EXPECT_EQ(Load(), 1u);
+  membership_.reset();
+  const absl::Status end = end_.get();
+  EXPECT_TRUE(absl::IsUnavailable(end)) << end;
+  EXPECT_THAT(MessageOf(end), HasSubstr("none came back within 50ms (--coordinator-wait)"));
+}
+
+TEST_F(ComeBackTest, AWorkerWhoseStreamBrokeTakesItsPlaceAgain) {
+  struct Silent final : coordinator::AttachStream {
+    void Welcome(Rank, Epoch) override {}
+    void Dismiss(const std::string&) override {}
+  } stream;
+  auto membership = coordinator::Membership::Start({.listen = "", .reform = true}, &clock_);
+  ASSERT_TRUE(membership.ok());
+  coordinator::AttachHandler& handler = (*membership)->handler();
+  JoinedNode node{.host = "node", .pid = 1, .address = "node:1", .backend = "cpu"};
+  const auto before = handler.OnHello(node, &stream);
+  ASSERT_TRUE(before.ok());
+  // The worker has noticed that its stream broke, and this side has not.
+  node.last_epoch = 1;
+  node.kept_rank = 0;
+  ASSERT_TRUE(handler.OnHello(node, &stream).ok());
+  EXPECT_EQ((*membership)->WaitForWorld(kPatience)->epoch, 2u);
+  handler.OnEnd(*before, "its connection broke", /*on_purpose=*/false);
+  EXPECT_EQ((*membership)->joined(), 1);
 }
 
 }  // namespace

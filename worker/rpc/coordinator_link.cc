@@ -1,5 +1,6 @@
 #include "worker/rpc/coordinator_link.h"
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -7,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/rpc/credentials.h"
 #include "base/rpc/status.h"
 #include "grpcpp/grpcpp.h"
@@ -17,13 +19,21 @@ namespace deeprack::worker {
 namespace {
 
 constexpr auto kHeartbeatEvery = std::chrono::milliseconds(100);
+// A coordinator that is started again finds its workers soon, so they try to connect often.
+constexpr int kTryAgainAfterMs = 200;
+constexpr int kOneTryMs = 5000;  // the longest time of one try: an address without a machine gives no answer
+constexpr int kLookUpAgainAfterMs = 1000;  // a coordinator that is started again may have another address
+constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
+// gRPC's pings: a coordinator that is stopped, or that this worker does not hear, does not answer them.
+constexpr int kAskEveryMs = 2000;
+constexpr int kAnswerWithinMs = 6000;
 // The time that the coordinator has to end the stream after Goodbye.
 constexpr auto kGoodbyeWithin = std::chrono::seconds(1);
 
 class StreamLink final : public CoordinatorLink {
  public:
   StreamLink(std::string coordinator, std::shared_ptr<grpc::Channel> channel, const WorkerIdentity& identity,
-             std::function<Pulse()> pulse, std::function<void(absl::Status)> on_end)
+             std::function<Pulse()> pulse, std::function<void(const LinkEnd&)> on_end)
       : coordinator_(std::move(coordinator)),
         stub_(cluster::Membership::NewStub(channel)),
         pulse_(std::move(pulse)),
@@ -41,6 +51,12 @@ class StreamLink final : public CoordinatorLink {
     hello->set_card(identity.card);
     hello->set_nccl(identity.nccl);
     hello->set_gloo(identity.gloo);
+    if (identity.last_epoch > 0) {
+      cluster::Kept* kept = hello->mutable_kept();
+      kept->set_epoch(identity.last_epoch);
+      kept->set_rank(identity.kept_rank);
+      kept->set_options(identity.kept_options);
+    }
     stream_->Write(first);  // if the write fails, the reader gets the reason
     reader_ = std::thread([this] { ReadUntilEnd(); });
     writer_ = std::thread([this] { SendHeartbeats(); });
@@ -87,7 +103,9 @@ class StreamLink final : public CoordinatorLink {
 
   void ReadUntilEnd() {
     cluster::CoordinatorMessage message;
+    bool dismissed = false;
     while (stream_->Read(&message)) {
+      dismissed |= message.has_dismissal();
       if (message.has_welcome()) {
         spdlog::info("joined {} as rank {}, epoch {}", coordinator_, message.welcome().rank(),
                      message.welcome().epoch());
@@ -103,21 +121,23 @@ class StreamLink final : public CoordinatorLink {
     }
     if (!tell) return;
     if (status.ok() || absl::IsUnavailable(status) || absl::IsCancelled(status)) {
-      on_end_(absl::UnavailableError(absl::StrCat("the coordinator at ", coordinator_, " went away",
-                                                  status.ok() ? "" : ": ", status.message())));
+      on_end_({.why = absl::UnavailableError(absl::StrCat("the coordinator at ", coordinator_, " went away",
+                                                          status.ok() ? "" : ": ", status.message())),
+               .dismissed = dismissed});
     } else {
-      on_end_(absl::Status(status.code(),
-                           absl::StrCat("the coordinator at ", coordinator_,
-                                        absl::IsAborted(status) ? " has ended this worker's epoch: "
-                                                                : " refused this worker: ",
-                                        status.message())));
+      on_end_({.why = absl::Status(status.code(),
+                                   absl::StrCat("the coordinator at ", coordinator_,
+                                                absl::IsAborted(status) ? " has ended this worker's epoch: "
+                                                                        : " refused this worker: ",
+                                                status.message())),
+               .dismissed = dismissed});
     }
   }
 
   const std::string coordinator_;
   const std::unique_ptr<cluster::Membership::Stub> stub_;
   const std::function<Pulse()> pulse_;
-  const std::function<void(absl::Status)> on_end_;
+  const std::function<void(const LinkEnd&)> on_end_;
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReaderWriter<cluster::WorkerMessage, cluster::CoordinatorMessage>> stream_;
 
@@ -134,13 +154,22 @@ class StreamLink final : public CoordinatorLink {
 
 absl::StatusOr<std::unique_ptr<CoordinatorLink>> CoordinatorLink::Attach(
     const std::string& coordinator, const std::optional<ClusterTls>& tls, const WorkerIdentity& identity,
-    absl::Duration connect_timeout, std::function<Pulse()> pulse, std::function<void(absl::Status)> on_end) {
+    absl::Duration connect_timeout, const std::function<bool()>& given_up, std::function<Pulse()> pulse,
+    std::function<void(const LinkEnd&)> on_end) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kTryAgainAfterMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kOneTryMs);
+  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, kLookUpAgainAfterMs);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kAskEveryMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kAnswerWithinMs);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // any number
   auto channel = grpc::CreateCustomChannel(coordinator, ChannelCredentials(tls, arguments), arguments);
-  if (!channel->WaitForConnected(std::chrono::system_clock::now() +
-                                 absl::ToChronoMilliseconds(connect_timeout))) {
+  const absl::Time deadline = absl::Now() + connect_timeout;
+  while (!channel->WaitForConnected(absl::ToChronoTime(std::min(deadline, absl::Now() + kLookEvery)))) {
+    if (given_up()) return absl::CancelledError("this worker was told to end");
+    if (absl::Now() < deadline) continue;
     return absl::UnavailableError(absl::StrCat(
         "no coordinator answers at ", coordinator, " within ", absl::FormatDuration(connect_timeout),
         ": is it running, is the address right, and do both ends ",

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/ids.h"
 #include "base/rpc/cluster_tls.h"
 
 namespace deeprack::worker {
@@ -27,6 +28,18 @@ struct WorkerIdentity {
   std::string card;
   bool nccl = false;
   bool gloo = false;
+  Epoch last_epoch = 0;      // Kept: of the last Load; 0: none
+  Rank kept_rank = -1;       // Kept: -1: no weights are in memory
+  std::string kept_options;  // Kept
+};
+
+// Why a link has ended.
+struct LinkEnd {
+  // Unavailable (the coordinator went away, or has answered nothing for 8 seconds), Aborted (the worker's
+  // epoch is over, and with it its world of ranks), or the status with which the coordinator refused the
+  // worker.
+  absl::Status why;
+  bool dismissed = false;  // the coordinator ended in order, and has told its workers to end
 };
 
 struct Pulse {
@@ -36,14 +49,13 @@ struct Pulse {
 
 class CoordinatorLink {
  public:
-  // Waits up to connect_timeout for the coordinator to listen, then sends Hello. Unavailable: no coordinator
-  // listens there. `pulse` is called several times a second. `on_end` is called at most once, with the
-  // reason, and never after Leave. The reasons: Unavailable (the coordinator went away), Aborted (the
-  // worker's epoch is over, and with it its world of ranks), or the status with which the coordinator refused
-  // the worker.
+  // Waits up to connect_timeout, or until `given_up` returns true, for the coordinator to listen, then sends
+  // Hello. Unavailable: no coordinator listens there. `pulse` is called several times a second. `on_end` is
+  // called at most once, and never after Leave.
   static absl::StatusOr<std::unique_ptr<CoordinatorLink>> Attach(
       const std::string& coordinator, const std::optional<ClusterTls>& tls, const WorkerIdentity& identity,
-      absl::Duration connect_timeout, std::function<Pulse()> pulse, std::function<void(absl::Status)> on_end);
+      absl::Duration connect_timeout, const std::function<bool()>& given_up, std::function<Pulse()> pulse,
+      std::function<void(const LinkEnd&)> on_end);
   virtual ~CoordinatorLink() = default;  // calls Leave unless it was called
 
   // Sends Goodbye and closes the stream, within about a second. on_end is not called after this.

@@ -68,9 +68,14 @@ void EngineThread::Load(EngineOptions options, Meeting meeting, absl::Duration c
                               .timeout = collective_timeout,
                               .threads = options.threads,
                               .given_up = [this, epoch = options.epoch] { return IsAborted(epoch); }};
+  ++loads_pending_;
+  const auto finish = [this, done = std::move(done)](absl::StatusOr<EngineMemory> loaded) {
+    done(std::move(loaded));
+    --loads_pending_;
+  };
   Post({.run = [this, options = std::move(options), world, progress = std::move(progress),
-                done] { done(LoadNow(options, world, progress)); },
-        .refuse = [done] { done(Ending()); }});
+                finish] { finish(LoadNow(options, world, progress)); },
+        .refuse = [finish] { finish(Ending()); }});
 }
 
 void EngineThread::Execute(model::StepPlan plan, ExecuteDone done) {
@@ -92,6 +97,15 @@ void EngineThread::Abort(Epoch epoch) {
     if (epoch_ && *epoch_ <= epoch) world = world_;
   }
   if (world != nullptr) world->Abort();
+}
+
+void EngineThread::AbortLatest() {
+  std::optional<Epoch> latest;
+  {
+    std::lock_guard lock(mutex_);
+    latest = epoch_;
+  }
+  if (latest) Abort(*latest);
 }
 
 bool EngineThread::IsAborted(Epoch epoch) {
@@ -150,6 +164,9 @@ absl::StatusOr<model::StepResult> EngineThread::ExecuteNow(const model::StepPlan
   if (plan.epoch != *epoch_) {
     return absl::FailedPreconditionError(
         absl::StrCat("step ", plan.step, " is of epoch ", plan.epoch, "; this worker is in epoch ", *epoch_));
+  }
+  if (IsAborted(plan.epoch)) {
+    return absl::AbortedError(absl::StrCat("step ", plan.step, ": epoch ", plan.epoch, " was given up"));
   }
   return engine_->Execute(plan);
 }

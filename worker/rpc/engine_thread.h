@@ -66,9 +66,12 @@ class EngineThread {
   // Breaks the worlds of `epoch` and of all earlier epochs. Their collective calls under way end soon, and
   // their later calls end at once. From any thread. With MPI, no later epoch can be entered after this.
   void Abort(Epoch epoch);
+  // Does the same for the epoch of the last load.
+  void AbortLatest();
 
   uint64_t steps_finished() const { return steps_finished_; }
-  bool busy() const { return steps_pending_ > 0; }  // true: steps are queued or under way
+  bool busy() const { return steps_pending_ > 0; }     // true: steps are queued or under way
+  bool loading() const { return loads_pending_ > 0; }  // true: loads are queued or under way
 
  private:
   struct Task {
@@ -89,6 +92,7 @@ class EngineThread {
   const CreateEngine create_;
   std::atomic<uint64_t> steps_finished_{0};
   std::atomic<int> steps_pending_{0};
+  std::atomic<int> loads_pending_{0};
 
   std::mutex mutex_;
   std::condition_variable posted_;

@@ -183,7 +183,8 @@ int main(int argc, char** argv) {
                             .listen = settings.listen,
                             .launch_rank = launch.rank,
                             .launch_world = launch.size,
-                            .threads = settings.threads > 0 ? settings.threads : DefaultThreads()};
+                            .threads = settings.threads > 0 ? settings.threads : DefaultThreads(),
+                            .coordinator_wait = absl::Seconds(settings.coordinator_wait)};
   const std::string who = launch.rank < 0 ? "worker" : absl::StrCat("worker ", launch.rank);
   if (const absl::Status status = InitLog(who, settings.log_level); !status.ok()) {
     std::cerr << status.message() << "\n";

@@ -31,6 +31,9 @@ struct WorkerNodeOptions {
   int launch_world = 1;
   int threads = 1;  // threads of the engine when the coordinator asks for 0
   absl::Duration connect_timeout = absl::Seconds(30);
+  // How long this worker keeps its weights and waits for a coordinator at the same address, after the one it
+  // was attached to has gone. Zero: it ends at once.
+  absl::Duration coordinator_wait;
 };
 
 class WorkerNode {
@@ -44,6 +47,10 @@ class WorkerNode {
 
   // Blocks until the worker must end. Returns OK if the coordinator or RequestStop asked for the end,
   // otherwise the error. After a load that failed, the wait ends when the coordinator ends the stream.
+  //
+  // A worker whose ranks can meet again (no launcher, one rank, or NCCL) does not end when the coordinator
+  // goes away or ends the worker's epoch: it attaches again. It ends when its engine does not come to rest,
+  // when the coordinator has dismissed it, or after coordinator_wait.
   virtual absl::Status WaitUntilEnd() = 0;
 
   // Can be called from any thread.

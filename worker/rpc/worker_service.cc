@@ -115,8 +115,12 @@ grpc::ServerWriteReactor<cluster::LoadProgress>* WorkerService::Load(grpc::Callb
                                                                      const cluster::LoadRequest* request) {
   auto* reactor = new LoadReactor(engine_, request->epoch());
   absl::StatusOr<EngineOptions> options = EngineOptionsFromProto(*request);
+  const LoadMemory memory = {.epoch = request->epoch(),
+                             .rank = request->rank(),
+                             .options = request->options(),
+                             .over_nccl = !request->nccl_world().empty()};
   if (!options.ok()) {
-    events_.on_loaded(options.status());
+    events_.on_loaded(options.status(), memory);
     reactor->End(options.status());
     return reactor;
   }
@@ -125,8 +129,8 @@ grpc::ServerWriteReactor<cluster::LoadProgress>* WorkerService::Load(grpc::Callb
   engine_->Load(
       *std::move(options), MeetingFromProto(*request), absl::Milliseconds(request->collective_timeout_ms()),
       [reactor](int64_t done, int64_t total) { reactor->Report(done, total); },
-      [this, reactor](absl::StatusOr<EngineMemory> loaded) {
-        events_.on_loaded(loaded.status());
+      [this, reactor, memory](absl::StatusOr<EngineMemory> loaded) {
+        events_.on_loaded(loaded.status(), memory);
         reactor->End(loaded);
       });
   return reactor;

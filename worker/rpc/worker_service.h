@@ -20,11 +20,20 @@ struct WorldOpening {
 };
 using NewWorldMaker = std::function<absl::StatusOr<std::string>(const WorldOpening&)>;
 
+// A load, as far as the worker remembers it: what it tells the next coordinator (Kept in cluster.proto), and
+// whether its ranks met over NCCL.
+struct LoadMemory {
+  Epoch epoch = 0;  // 0: the worker has not been told to load
+  Rank rank = -1;
+  std::string options;
+  bool over_nccl = false;
+};
+
 class WorkerService final : public cluster::Worker::CallbackService {
  public:
   struct Events {
-    std::function<void(const absl::Status&)> on_loaded;  // the end of each Load
-    std::function<void(std::string reason)> on_stop;     // the coordinator asks this process to end
+    std::function<void(const absl::Status&, const LoadMemory&)> on_loaded;  // the end of each Load
+    std::function<void(std::string reason)> on_stop;  // the coordinator asks this process to end
     // Prepares a world of ranks and returns the id of NewWorldReply. Empty: this worker meets no others but
     // in its launcher's world.
     NewWorldMaker new_world;

@@ -25,6 +25,16 @@ absl::Status SystemError(const std::string& path, const char* action) {
   return absl::FailedPreconditionError(message);
 }
 
+// The disk is full: adds how many bytes there would have to be.
+absl::Status WithBytes(const absl::Status& status, int64_t bytes, const std::string& folder) {
+  if (!absl::IsResourceExhausted(status)) return status;
+  std::error_code error;
+  const std::filesystem::space_info space = std::filesystem::space(folder, error);
+  return absl::ResourceExhaustedError(
+      absl::StrCat(status.message(), "; the file takes ", bytes, " bytes",
+                   error ? "" : absl::StrCat(", and ", space.available, " are free in ", folder)));
+}
+
 // A file under a temporary name. Deleted at the end unless Commit has renamed it.
 class PartialFile {
  public:
@@ -91,19 +101,9 @@ class PartialFile {
   bool owned_ = false;
 };
 
-}  // namespace
-
-absl::Status WritePackedFile(const std::string& path, const PackedIdentity& identity,
-                             std::span<const std::byte> memory, Device& device,
-                             const LoadProgress& progress) {
+absl::Status WriteFile(const std::string& path, const PackedIdentity& identity,
+                       std::span<const std::byte> memory, Device& device, const LoadProgress& progress) {
   const int64_t bytes = std::ssize(memory);
-  std::error_code error;
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  std::filesystem::create_directories(folder, error);
-  if (error) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(folder.string(), ": cannot make the folder: ", error.message()));
-  }
   PartialFile file(path);
   DR_RETURN_IF_ERROR(file.Open());
   Memory staging;
@@ -128,6 +128,23 @@ absl::Status WritePackedFile(const std::string& path, const PackedIdentity& iden
   const PackedHeader header = MakePackedHeader(identity, bytes, digest.Finish());
   DR_RETURN_IF_ERROR(file.Write(&header, sizeof(header), 0));
   return file.Commit();
+}
+
+}  // namespace
+
+absl::Status WritePackedFile(const std::string& path, const PackedIdentity& identity,
+                             std::span<const std::byte> memory, Device& device,
+                             const LoadProgress& progress) {
+  std::error_code error;
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  std::filesystem::create_directories(folder, error);
+  if (error) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(folder.string(), ": cannot make the folder: ", error.message()));
+  }
+  // The partial file is gone before the free bytes are counted.
+  const absl::Status written = WriteFile(path, identity, memory, device, progress);
+  return WithBytes(written, kPackedHeaderBytes + std::ssize(memory), folder.string());
 }
 
 }  // namespace deeprack::worker

@@ -143,5 +143,69 @@ TEST_F(NcclMemberTableTest, WhoLeavesAnOpenEpochLeavesItsPlaceOpen) {
   EXPECT_TRUE(table_.AssignRanks().ok());
 }
 
+// Workers that keep their weights come from an earlier coordinator.
+class KeptMemberTableTest : public testing::Test {
+ protected:
+  absl::StatusOr<MemberTable::MemberId> Join(Rank kept_rank, Epoch last_epoch,
+                                             const std::string& options = "mine") {
+    return table_.Join({.host = "node",
+                        .pid = ++pid_,
+                        .backend = "cpu",
+                        .gloo = true,
+                        .kept_rank = kept_rank,
+                        .last_epoch = last_epoch,
+                        .kept_options = options},
+                       now_);
+  }
+  std::map<int, Rank> Ranks() { return table_.AssignRanks().value(); }
+
+  absl::Time now_ = absl::UnixEpoch();
+  int64_t pid_ = 0;
+  MemberTable table_{{.tp = 3}, /*epoch=*/1, kLimits, "mine"};
+};
+
+TEST_F(KeptMemberTableTest, RanksAreThoseOfTheWeightsAndTheEpochIsLaterThanAll) {
+  ASSERT_TRUE(Join(2, 4).ok());
+  ASSERT_TRUE(Join(0, 7).ok());
+  ASSERT_TRUE(Join(1, 6).ok());
+  EXPECT_EQ(table_.epoch(), 8u);
+  EXPECT_TRUE(table_.first());
+  EXPECT_THAT(Ranks(), testing::ElementsAre(testing::Pair(0, 2), testing::Pair(1, 0), testing::Pair(2, 1)));
+  table_.OpenNextEpoch(now_);
+  EXPECT_EQ(table_.epoch(), 9u);
+  EXPECT_FALSE(table_.first());
+}
+
+TEST_F(KeptMemberTableTest, WeightsOfOtherOptionsOrOfNoRankOfTheLayoutGiveNoRank) {
+  ASSERT_TRUE(Join(2, 4, "another's").ok());
+  ASSERT_TRUE(Join(3, 9).ok());
+  ASSERT_TRUE(Join(-1, 12).ok());  // its load failed
+  EXPECT_EQ(table_.epoch(), 13u);
+  EXPECT_THAT(Ranks(), testing::ElementsAre(testing::Pair(0, 0), testing::Pair(1, 1), testing::Pair(2, 2)));
+}
+
+TEST_F(KeptMemberTableTest, OfTwoWithTheSameRankTheLaterKeepsIt) {
+  ASSERT_TRUE(Join(2, 4).ok());
+  ASSERT_TRUE(Join(2, 5).ok());
+  ASSERT_TRUE(Join(2, 3).ok());
+  EXPECT_THAT(Ranks(), testing::ElementsAre(testing::Pair(0, 0), testing::Pair(1, 2), testing::Pair(2, 1)));
+}
+
+TEST_F(KeptMemberTableTest, AWorkerThatComesBackLateDoesNotTakeAMembersRank) {
+  for (Rank rank : {0, 1, 2}) ASSERT_TRUE(Join(rank, 1).ok());
+  ASSERT_TRUE(table_.AssignRanks().ok());  // epoch 2
+  ASSERT_TRUE(table_.Lose(1, "gone").has_value());
+  table_.OpenNextEpoch(now_);
+  ASSERT_TRUE(Join(2, 1).ok());
+  EXPECT_EQ(table_.epoch(), 3u);
+  EXPECT_THAT(Ranks(), testing::ElementsAre(testing::Pair(0, 0), testing::Pair(2, 2), testing::Pair(3, 1)));
+}
+
+TEST_F(KeptMemberTableTest, AnEpochWithoutASuccessorIsRefused) {
+  EXPECT_TRUE(absl::IsInvalidArgument(Join(0, UINT64_MAX).status()));
+  EXPECT_THAT(table_.nodes(), IsEmpty());
+  EXPECT_EQ(table_.epoch(), 1u);
+}
+
 }  // namespace
 }  // namespace deeprack::coordinator
