@@ -2,7 +2,7 @@
 # deeprack_program(NAME SOURCES main.cc DEPS target ...)    a program in build/bin
 #
 # deeprack_test(NAME SOURCES a_test.cc ... DEPS target ... [PROCESSES n ...] [MPI] [ALONE] [TIMEOUT s]
-#               [SANITIZERS address thread] [SANITIZED_FILTER filter] [THREAD_FILTER filter])
+#               [SANITIZERS address thread] [SANITIZED_FILTER filter] [THREAD_FILTER filter] [SEPARATE_SOURCES])
 #     A GoogleTest program in build/tests, and the ctest NAME that runs the program.
 #     PROCESSES          mpirun starts the program with n ranks. Each further n is one more ctest, NAME_n.
 #     MPI                The test starts programs that use OpenMPI. PROCESSES implies MPI and ALONE.
@@ -11,6 +11,7 @@
 #     SANITIZERS         The sanitizers under which CI runs the test; see below.
 #     SANITIZED_FILTER   The cases that CI runs under sanitizers, where all cases would take too long.
 #     THREAD_FILTER      The same for ThreadSanitizer, in place of SANITIZED_FILTER.
+#     SEPARATE_SOURCES   The sources have equal names in unnamed namespaces, and are never compiled together; see below.
 #
 # deeprack_test_run(NAME PROGRAM [ARGS a ...] [PROCESSES n] [MPI] [ALONE] [TIMEOUT s])
 #     One more ctest, NAME, of the test program PROGRAM, with the arguments ARGS.
@@ -21,6 +22,8 @@
 #             kernels with small shapes, the engine, and one golden for each path through the decoder.
 #   thread    what shares memory between threads of deeprack. gRPC and OpenMPI are built without ThreadSanitizer, so a test
 #             that goes through one of them reports races that are none, and stays out.
+# To save CI's time, builds with sanitizers compile up to eight sources of a target as one (CMAKE_UNITY_BUILD in
+# CMakePresets.json). The kernels are excepted: one source has the same names for several instruction sets.
 # Such a test has the ctest label "sanitized", and the target `sanitized_tests` builds all of them.
 
 function(deeprack_library name)
@@ -82,10 +85,13 @@ function(deeprack_test name)
   if(NOT DEEPRACK_TESTS)
     return()
   endif()
-  cmake_parse_arguments(ARG "ALONE;MPI" "TIMEOUT;SANITIZED_FILTER;THREAD_FILTER" "SOURCES;DEPS;PROCESSES;SANITIZERS" ${ARGN})
+  cmake_parse_arguments(ARG "ALONE;MPI;SEPARATE_SOURCES" "TIMEOUT;SANITIZED_FILTER;THREAD_FILTER" "SOURCES;DEPS;PROCESSES;SANITIZERS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE deeprack_flags ${ARG_DEPS} source_tree GTest::gtest GTest::gmock)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  if(ARG_SEPARATE_SOURCES)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
+  endif()
 
   set(options TIMEOUT ${ARG_TIMEOUT})
   foreach(option ALONE MPI)

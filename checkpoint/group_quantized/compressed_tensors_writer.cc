@@ -15,12 +15,12 @@
 #include "base/status_macros.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "checkpoint/group_quantized/compressed_tensors_config.h"
+#include "checkpoint/group_quantized/group_parts.h"
 
 namespace deeprack::checkpoint {
 namespace {
 
-constexpr int64_t kGroup = BlockElements(DType::kInt4G128);
-constexpr int64_t kWordValues = 8;
+static_assert(kGroup == BlockElements(DType::kInt4G128));
 constexpr char kConfigFileName[] = "config.json";
 
 int64_t RowsOf(const FolderTensor& tensor) { return tensor.shape.size() > 1 ? tensor.shape[0] : 1; }

@@ -16,9 +16,6 @@ namespace {
 
 using model::GroupLayout;
 
-constexpr int64_t kGroup = 128;
-constexpr int64_t kWordValues = 8;
-
 std::string ModuleOf(const std::string& weight) { return std::string(absl::StripSuffix(weight, ".weight")); }
 
 class PartFinder {

@@ -12,6 +12,9 @@
 
 namespace deeprack::checkpoint {
 
+inline constexpr int64_t kGroup = 128;     // weights that have one scale
+inline constexpr int64_t kWordValues = 8;  // 4-bit values of an int32 word
+
 struct GroupPart {
   std::string name;
   TensorView view;

@@ -9,7 +9,7 @@
 namespace deeprack::coordinator {
 namespace {
 
-HttpResponse Answer(ApiContext& context, const std::string& body) {
+HttpResponse ApplyTemplateAnswer(ApiContext& context, const std::string& body) {
   const ServedModel& model = context.model();
   const auto read = ReadChatRequest(body, model);
   if (const ApiError* error = std::get_if<ApiError>(&read)) return ErrorResponse(*error);
@@ -24,7 +24,7 @@ HttpResponse Answer(ApiContext& context, const std::string& body) {
 
 std::function<void()> ApplyTemplate(ApiContext& context, const ApiRequest& request,
                                     const std::shared_ptr<HttpExchange>& exchange) {
-  return Answering(exchange, Answer(context, request.body()));
+  return Answering(exchange, ApplyTemplateAnswer(context, request.body()));
 }
 
 }  // namespace deeprack::coordinator

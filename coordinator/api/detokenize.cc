@@ -12,7 +12,7 @@ namespace deeprack::coordinator {
 
 namespace {
 
-HttpResponse Answer(ApiContext& context, const std::string& body) {
+HttpResponse DetokenizeAnswer(ApiContext& context, const std::string& body) {
   const ServedModel& model = context.model();
   constexpr size_t kMaxTokens = 1 << 20;
   BodyReader reader(body, kDetokenizeRequest, model.ignore_unknown_fields);
@@ -36,7 +36,7 @@ HttpResponse Answer(ApiContext& context, const std::string& body) {
 
 std::function<void()> Detokenize(ApiContext& context, const ApiRequest& request,
                                  const std::shared_ptr<HttpExchange>& exchange) {
-  return Answering(exchange, Answer(context, request.body()));
+  return Answering(exchange, DetokenizeAnswer(context, request.body()));
 }
 
 }  // namespace deeprack::coordinator

@@ -9,7 +9,7 @@
 namespace deeprack::coordinator {
 namespace {
 
-HttpResponse Answer(ApiContext& context, const std::string& body) {
+HttpResponse InputTokensAnswer(ApiContext& context, const std::string& body) {
   std::variant<UnrenderedChat, ApiError> read = ReadChatRequest(body, context.model());
   if (const ApiError* error = std::get_if<ApiError>(&read)) return ErrorResponse(*error);
   auto& chat = std::get<UnrenderedChat>(read);
@@ -23,7 +23,7 @@ HttpResponse Answer(ApiContext& context, const std::string& body) {
 
 std::function<void()> CountChatTokens(ApiContext& context, const ApiRequest& request,
                                       const std::shared_ptr<HttpExchange>& exchange) {
-  return Answering(exchange, Answer(context, request.body()));
+  return Answering(exchange, InputTokensAnswer(context, request.body()));
 }
 
 }  // namespace deeprack::coordinator

@@ -58,7 +58,7 @@ Json PieceJson(TokenId id, const Tokenizer& tokenizer) {
   return {{"id", id}, {"piece", BytesJson(bytes)}};
 }
 
-HttpResponse Answer(ApiContext& context, const std::string& request) {
+HttpResponse TokenizeAnswer(ApiContext& context, const std::string& request) {
   const ServedModel& model = context.model();
   std::variant<Json, ApiError> parsed = ParseBody(request);
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return ErrorResponse(*error);
@@ -102,7 +102,7 @@ HttpResponse Answer(ApiContext& context, const std::string& request) {
 
 std::function<void()> Tokenize(ApiContext& context, const ApiRequest& request,
                                const std::shared_ptr<HttpExchange>& exchange) {
-  return Answering(exchange, Answer(context, request.body()));
+  return Answering(exchange, TokenizeAnswer(context, request.body()));
 }
 
 }  // namespace deeprack::coordinator

@@ -1,10 +1,12 @@
-// The search for a text that may begin at the end of what has come so far.
+// Searches for a text in another, and for its beginning at the end of what has come so far.
 #pragma once
 
 #include <algorithm>
 #include <string_view>
 
 namespace deeprack::coordinator {
+
+inline bool Contains(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
 
 // The length of the longest end of `text` that is a beginning of `wanted`, but not all of it. `wanted` is not
 // empty.

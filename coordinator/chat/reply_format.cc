@@ -1,9 +1,9 @@
 #include "coordinator/chat/reply_format.h"
 
+#include "coordinator/chat/partial_match.h"
+
 namespace deeprack::coordinator {
 namespace {
-
-bool Contains(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
 
 // R1's call names its type before the separator, and its arguments stand in a fenced block.
 bool WritesFencedArguments(std::string_view chat_template) { return Contains(chat_template, "```json"); }

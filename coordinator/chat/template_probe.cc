@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "coordinator/chat/partial_match.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -11,8 +12,6 @@ constexpr std::string_view kCallsBegin = "<｜tool▁calls▁begin｜>";
 constexpr std::string_view kAssistant = "<｜Assistant｜>";
 constexpr std::string_view kOutputEnd = "<｜tool▁output▁end｜>";
 constexpr std::string_view kOutputBegin = "<｜tool▁output▁begin｜>";
-
-bool Contains(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
 
 ChatMessage User() { return {.role = ChatRole::kUser, .content = "probe"}; }
 

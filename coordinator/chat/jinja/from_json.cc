@@ -8,7 +8,7 @@
 namespace deeprack::coordinator::jinja {
 namespace {
 
-constexpr size_t kMaxDepth = 128;
+constexpr size_t kMaxJsonDepth = 128;
 
 // Builds the value while nlohmann reads the text, so that keys stay in order and no tree of nlohmann's
 // exists.
@@ -61,8 +61,8 @@ class Builder {
   };
 
   bool Open(bool is_object) {
-    if (open_.size() >= kMaxDepth) {
-      error = absl::StrCat("JSON of more than ", kMaxDepth, " levels");
+    if (open_.size() >= kMaxJsonDepth) {
+      error = absl::StrCat("JSON of more than ", kMaxJsonDepth, " levels");
       return false;
     }
     open_.push_back({.is_object = is_object});

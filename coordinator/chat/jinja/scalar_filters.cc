@@ -258,12 +258,12 @@ absl::StatusOr<Value> WordCount(const Value& value, const Arguments& given, Budg
   return Value::Int(words);
 }
 
-struct NamedFilter {
+struct ScalarFilter {
   std::string_view name;
   FilterCode code;
 };
 
-constexpr NamedFilter kFilters[] = {
+constexpr ScalarFilter kScalarFilters[] = {
     {"tojson", Json},
     {"trim", Trim},
     {"default", Default},
@@ -289,7 +289,7 @@ constexpr NamedFilter kFilters[] = {
 }  // namespace
 
 FilterCode FindScalarFilter(std::string_view name) {
-  for (const NamedFilter& filter : kFilters) {
+  for (const ScalarFilter& filter : kScalarFilters) {
     if (filter.name == name) return filter.code;
   }
   return nullptr;

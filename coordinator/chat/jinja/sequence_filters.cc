@@ -283,12 +283,12 @@ absl::StatusOr<Value> Attribute(const Value& value, const Arguments& given, Budg
   return GetAttribute(value, name.bytes());
 }
 
-struct NamedFilter {
+struct SequenceFilter {
   std::string_view name;
   FilterCode code;
 };
 
-constexpr NamedFilter kFilters[] = {
+constexpr SequenceFilter kSequenceFilters[] = {
     {"length", LengthFilter},
     {"count", LengthFilter},
     {"join", Join},
@@ -314,7 +314,7 @@ constexpr NamedFilter kFilters[] = {
 }  // namespace
 
 FilterCode FindSequenceFilter(std::string_view name) {
-  for (const NamedFilter& filter : kFilters) {
+  for (const SequenceFilter& filter : kSequenceFilters) {
     if (filter.name == name) return filter.code;
   }
   return nullptr;

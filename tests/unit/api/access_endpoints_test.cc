@@ -6,9 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "base/keys/key_file.h"
 #include "coordinator/access/key_ring.h"
+#include "coordinator/api/json_fields.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
 #include "tests/unit/api/api_server.h"
 #include "tests/unit/api/endpoint_requests.h"
 #include "tests/unit/api/gzip.h"
@@ -17,8 +17,6 @@ namespace deeprack::coordinator {
 namespace {
 
 using ::testing::HasSubstr;
-using Json = nlohmann::json;
-
 constexpr char kChatBody[] = R"({"messages": [{"role": "user", "content": "What is 2+2?"}]})";
 
 // Sends `headers`, each with its line end, besides Host and Content-Length.

@@ -5,9 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "coordinator/api/json_fields.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
 #include "tests/unit/api/api_server.h"
 #include "tests/unit/api/endpoint_requests.h"
 
@@ -16,8 +16,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using Json = nlohmann::json;
-
 class EndpointsTest : public testing::Test {
  protected:
   EndpointsTest() { server_.BecomeReady(); }

@@ -1,8 +1,8 @@
 // Requests whose numbers go wrong: token ids that the model has not, logits that are not finite, and plans
 // that the ranks refuse.
+#include "coordinator/api/json_fields.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
 #include "tests/unit/api/api_server.h"
 #include "tests/unit/api/endpoint_requests.h"
 
@@ -10,8 +10,6 @@ namespace deeprack::coordinator {
 namespace {
 
 using ::testing::HasSubstr;
-using Json = nlohmann::json;
-
 constexpr char kHello[] = R"({"messages": [{"role": "user", "content": "Hello"}], "stream": false})";
 
 Json ErrorOf(const HttpReply& reply, int status) {

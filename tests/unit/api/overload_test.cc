@@ -4,9 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "coordinator/api/json_fields.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
 #include "tests/unit/api/api_server.h"
 #include "tests/unit/api/latch.h"
 
@@ -14,11 +14,9 @@ namespace deeprack::coordinator {
 namespace {
 
 using ::testing::HasSubstr;
-using Json = nlohmann::json;
-
 constexpr char kChat[] = "/v1/chat/completions";
 
-std::string ChatBody(const std::string& more) {
+std::string StreamBody(const std::string& more) {
   return R"({"messages": [{"role": "user", "content": "What is 2+2?"}], "stream": true, )" + more + "}";
 }
 
@@ -49,7 +47,7 @@ TEST(Overload, AClientThatDoesNotReadIsCutFreedAndCounted) {
   EXPECT_THAT(server.Get("/metrics").body, HasSubstr(Dropped("slow_client", 0)));
   HttpClient client(server.port(), /*receive_buffer=*/4096);
   client.SendRequest("POST", kChat,
-                     ChatBody(R"("ignore_eos": true, "n": 4, "logprobs": true, "top_logprobs": 20)"));
+                     StreamBody(R"("ignore_eos": true, "n": 4, "logprobs": true, "top_logprobs": 20)"));
   EXPECT_TRUE(server.MetricsSay(Dropped("slow_client", 1)));
   EXPECT_TRUE(server.BecomesIdle());
   EXPECT_TRUE(
@@ -61,7 +59,7 @@ TEST(Overload, AClientThatLeavesIsNotCountedAsSlow) {
   server.BecomeReady();
   server.executor().Allow(3);
   HttpClient client(server.port());
-  client.SendRequest("POST", kChat, ChatBody(R"("ignore_eos": true)"));
+  client.SendRequest("POST", kChat, StreamBody(R"("ignore_eos": true)"));
   ASSERT_TRUE(client.ReadUntil("reasoning_content"));
   client.Close();
   EXPECT_TRUE(server.MetricsSay("finished_reason=\"abort\",model_name=\"bytes\"} 1"));
@@ -74,7 +72,7 @@ TEST(Overload, EventsThatNobodyTakesEndTheirRequest) {
   server.BecomeReady();
   server.executor().Allow(3);
   HttpClient stream(server.port());
-  stream.SendRequest("POST", kChat, ChatBody(R"("ignore_eos": true)"));
+  stream.SendRequest("POST", kChat, StreamBody(R"("ignore_eos": true)"));
   ASSERT_TRUE(stream.ReadUntil("reasoning_content"));
   HttpClient blocker(server.port());
   blocker.SendRequest("GET", "/block");
@@ -100,7 +98,7 @@ TEST(Overload, LargeBodiesAreReadAsSmallOnesAre) {
   Json expected = Json::parse(server.Post("/v1/completions", small).body);
   Json found = Json::parse(server.Post("/v1/completions", spaces + small).body);
   EXPECT_EQ(found["choices"], expected["choices"]);
-  const std::string streamed = server.Post(kChat, spaces + ChatBody(R"("max_tokens": 3)")).body;
+  const std::string streamed = server.Post(kChat, spaces + StreamBody(R"("max_tokens": 3)")).body;
   EXPECT_THAT(streamed, HasSubstr("data: [DONE]"));
   for (const char* body : {"{", R"({"nonsense": 1})"}) {
     for (const char* path : {kChat, "/v1/completions", "/tokenize", "/detokenize"}) {

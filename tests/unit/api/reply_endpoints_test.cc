@@ -2,15 +2,13 @@
 #include <algorithm>
 #include <vector>
 
+#include "coordinator/api/json_fields.h"
 #include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
 #include "tests/unit/api/api_server.h"
 #include "tests/unit/api/endpoint_requests.h"
 
 namespace deeprack::coordinator {
 namespace {
-
-using Json = nlohmann::json;
 
 class ReplyEndpointsTest : public testing::Test {
  protected:

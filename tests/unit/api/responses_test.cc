@@ -1,8 +1,8 @@
 // /v1/responses over HTTP, with scripted workers.
 #include "absl/strings/str_cat.h"
+#include "coordinator/api/json_fields.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
 #include "tests/unit/api/api_server.h"
 #include "tests/unit/api/response_events.h"
 
@@ -10,10 +10,8 @@ namespace deeprack::coordinator {
 namespace {
 
 using ::testing::HasSubstr;
-using Json = nlohmann::ordered_json;
-
 constexpr char kPath[] = "/v1/responses";
-constexpr char kTools[] =
+constexpr char kToolFields[] =
     R"("tools": [{"type": "function", "name": "add", "parameters": {"type": "object"}}])";
 constexpr char kCallScript[] =
     "I "
@@ -191,8 +189,8 @@ TEST_F(ResponsesTest, ErrorsAreOpenAis) {
 TEST(Responses, AToolCallAndItsOutput) {
   ApiServer server({.script = kCallScript});
   server.BecomeReady();
-  const Json whole = PostJson(server, kPath, Body(kTools));
-  const HttpReply reply = server.Post(kPath, Body(absl::StrCat(kTools, R"(, "stream": true)")));
+  const Json whole = PostJson(server, kPath, Body(kToolFields));
+  const HttpReply reply = server.Post(kPath, Body(absl::StrCat(kToolFields, R"(, "stream": true)")));
   const Json response = ReadResponseStream(reply.body);
   EXPECT_EQ(Texts(response), R"(reasoning(I add)function_call({"a": 1}))");
   EXPECT_EQ(Texts(whole), Texts(response));

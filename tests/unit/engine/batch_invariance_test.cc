@@ -12,7 +12,6 @@
 namespace deeprack::worker::testing {
 namespace {
 
-constexpr Epoch kEpoch = 7;
 constexpr auto kExpanded = model::PrefillAttention::kExpanded;
 constexpr auto kAbsorbed = model::PrefillAttention::kAbsorbed;
 

@@ -19,8 +19,6 @@
 namespace deeprack::worker::testing {
 namespace {
 
-constexpr Epoch kEpoch = 7;
-
 std::unique_ptr<Device> Card() { return MakeCard(nullptr); }
 // The plain kernels add in the order of the CPU kernels that every processor runs.
 std::unique_ptr<Device> Generic() { return MakeCpuDevice(1, *kernels::AvailableCpuKernels().front()); }

@@ -12,8 +12,6 @@
 namespace deeprack::worker::testing {
 namespace {
 
-constexpr Epoch kEpoch = 7;
-
 std::string ConfigAlone(const std::string& name, const TinyModel& model) {
   const std::string folder = ::testing::TempDir() + "/dummy_weights_" + name;
   std::filesystem::create_directory(folder);

@@ -19,8 +19,6 @@
 namespace deeprack::worker::testing {
 namespace {
 
-constexpr Epoch kEpoch = 7;
-
 std::unique_ptr<Rack> MakeRack(const EngineOptions& options) {
   auto rack = Rack::Create(options);
   EXPECT_TRUE(rack.ok()) << rack.status();

@@ -40,8 +40,6 @@ namespace {
 
 using kernels::Matrix;
 
-constexpr Epoch kEpoch = 7;
-
 std::unique_ptr<Device> Hopper() { return MakeHopperCard(nullptr); }
 std::unique_ptr<Device> Generic() { return MakeCpuDevice(1, *kernels::AvailableCpuKernels().front()); }
 

@@ -10,7 +10,6 @@
 namespace deeprack::worker::testing {
 namespace {
 
-constexpr Epoch kEpoch = 7;
 constexpr double kTolerance = 1e-4;
 // A last bit before the cache sometimes moves a value of an entry across a border of e4m3.
 constexpr double kFp8CacheTolerance = 1e-2;

@@ -12,8 +12,6 @@ namespace {
 
 using Place = model::NonFiniteRow::Place;
 
-constexpr Epoch kEpoch = 7;
-
 std::unique_ptr<Rack> MakeRack(const EngineOptions& options) {
   auto rack = Rack::Create(options);
   EXPECT_TRUE(rack.ok()) << rack.status();

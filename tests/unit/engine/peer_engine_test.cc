@@ -18,8 +18,6 @@
 namespace deeprack::worker::testing {
 namespace {
 
-constexpr Epoch kEpoch = 7;
-
 std::atomic<int> sums, exchanges, roundings;
 
 std::unique_ptr<Device> PeerCard(EmulatedDeviceEvents events = {}) {

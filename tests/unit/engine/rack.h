@@ -15,6 +15,8 @@
 
 namespace deeprack::worker::testing {
 
+inline constexpr Epoch kEpoch = 7;  // of the tests' plans
+
 using Logits = std::vector<float>;
 
 class Rack {

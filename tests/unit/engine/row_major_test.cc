@@ -13,7 +13,6 @@
 namespace deeprack::worker::testing {
 namespace {
 
-constexpr Epoch kEpoch = 7;
 constexpr RowMajorTypes kBoth = {.bf16 = true, .fp8 = true};
 
 std::unique_ptr<Device> WithRows() {
