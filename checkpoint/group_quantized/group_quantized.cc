@@ -16,8 +16,8 @@ namespace {
 using model::GroupLayout;
 using model::Slice;
 
-constexpr int64_t kGroup = kTileCols;
-static_assert(kGroup == BlockElements(DType::kInt4G128) && kGroup == BlockElements(DType::kInt8G128));
+static_assert(kGroup == kTileCols && kGroup == BlockElements(DType::kInt4G128) &&
+              kGroup == BlockElements(DType::kInt8G128));
 constexpr uint8_t kSymmetricZero = 8;
 
 template <class T>
