@@ -23,7 +23,7 @@ constexpr auto kHeartbeatEvery = std::chrono::milliseconds(100);
 constexpr int kTryAgainAfterMs = 200;
 constexpr int kOneTryMs = 5000;  // the longest time of one try: an address without a machine gives no answer
 constexpr int kLookUpAgainAfterMs = 1000;  // a coordinator that is started again may have another address
-constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
+constexpr absl::Duration kLookForConnectionEvery = absl::Milliseconds(100);
 // gRPC's pings: a coordinator that is stopped, or that this worker does not hear, does not answer them.
 constexpr int kAskEveryMs = 2000;
 constexpr int kAnswerWithinMs = 6000;
@@ -167,7 +167,7 @@ absl::StatusOr<std::unique_ptr<CoordinatorLink>> CoordinatorLink::Attach(
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // any number
   auto channel = grpc::CreateCustomChannel(coordinator, ChannelCredentials(tls, arguments), arguments);
   const absl::Time deadline = absl::Now() + connect_timeout;
-  while (!channel->WaitForConnected(absl::ToChronoTime(std::min(deadline, absl::Now() + kLookEvery)))) {
+  while (!channel->WaitForConnected(absl::ToChronoTime(std::min(deadline, absl::Now() + kLookForConnectionEvery)))) {
     if (given_up()) return absl::CancelledError("this worker was told to end");
     if (absl::Now() < deadline) continue;
     return absl::UnavailableError(absl::StrCat(

@@ -27,7 +27,7 @@ namespace {
 
 constexpr auto kShutdownWithin = std::chrono::milliseconds(500);
 
-constexpr absl::Duration kLookEvery = absl::Milliseconds(10);
+constexpr absl::Duration kLookForEndEvery = absl::Milliseconds(10);
 // How long an engine may take to end a step after its epoch was given up.
 constexpr absl::Duration kRestWithin = absl::Seconds(5);
 
@@ -186,7 +186,7 @@ class Node final : public WorkerNode {
     while (engine_->busy() || engine_->loading()) {
       const bool reads = let_load_end && engine_->loading();
       if (stop_requested() || absl::Now() > (reads ? deadline : std::min(soon, deadline))) return false;
-      absl::SleepFor(kLookEvery);
+      absl::SleepFor(kLookForEndEvery);
     }
     return true;
   }
