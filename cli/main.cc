@@ -20,6 +20,7 @@
 #include "cli/pack/pack.h"
 #include "cli/perplexity/perplexity.h"
 #include "cli/plan/plan.h"
+#include "cli/preflight/flags.h"
 #include "cli/quantize/quality_table.h"
 #include "cli/quantize/quant_type.h"
 #include "cli/quantize/quantize.h"
@@ -73,6 +74,12 @@ struct PlanFlags {
     return WithSettings(serve, [&](const Settings& with) { return Plan(with, options); });
   }
 };
+
+int RunPreflight(const PreflightFlags& flags) {
+  const auto options = flags.Options(DEEPRACK_VERSION);
+  if (!options.ok()) return UsageError(std::string(options.status().message()));
+  return WithSettings(flags.serve(), [&](const Settings& with) { return CheckRack(with, *options); });
+}
 
 struct BenchFlags {
   GivenFlags serve;
@@ -380,6 +387,15 @@ int Main(int argc, char** argv) {
   PlanFlags plan_flags;
   plan_flags.AddTo(*plan);
 
+  CLI::App* preflight =
+      app.add_subcommand("preflight", "Tell before serving whether the rack is fit, and what to mend.");
+  PreflightFlags preflight_flags;
+  preflight_flags.AddTo(*preflight);
+  CLI::App* agent =
+      app.add_subcommand("preflight-agent", "Answer what `deeprack preflight` asks of this host.");
+  AgentFlags agent_flags;
+  agent_flags.AddTo(*agent);
+
   GivenFlags pack_flags;
   CLI::App* pack =
       app.add_subcommand("pack", "Pack a model's weights, so that `serve --packed` starts at once.");
@@ -437,6 +453,8 @@ int Main(int argc, char** argv) {
   }
   if (*serve) return WithSettings(serve_flags, Serve);
   if (*plan) return plan_flags.Run();
+  if (*preflight) return RunPreflight(preflight_flags);
+  if (*agent) return RunAgent(agent_flags.Options(DEEPRACK_VERSION));
   if (*pack) return WithSettings(pack_flags, Pack);
   if (*quantize) return quantize_flags.Run();
   if (*bench) return bench_flags.Run();

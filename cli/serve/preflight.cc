@@ -101,14 +101,22 @@ absl::Status CheckSuits(const model::ModelConfig& config, const Settings& option
   return absl::OkStatus();
 }
 
-absl::Status Preflight(const Settings& options) {
+absl::Status CheckCluster(const Settings& options) {
   DR_RETURN_IF_ERROR(CheckOptions(options));
   DR_RETURN_IF_ERROR(CheckClusterAddress(options));
+  return CheckMachine(options);
+}
+
+absl::Status CheckModel(const Settings& options) {
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(options.model));
   DR_RETURN_IF_ERROR(CheckSuits(config, options));
-  DR_RETURN_IF_ERROR(CheckMachine(options));
   if (options.load_format == "dummy") return CheckDummyWeights(options.model);
   return CheckWeights(config, options.model);
+}
+
+absl::Status Preflight(const Settings& options) {
+  DR_RETURN_IF_ERROR(CheckCluster(options));
+  return CheckModel(options);
 }
 
 }  // namespace deeprack::cli

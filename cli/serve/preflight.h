@@ -18,6 +18,13 @@ absl::StatusOr<model::ModelConfig> ReadModelConfig(const std::string& path);
 // FailedPrecondition: the model cannot be served with the layout, KV cache type or context of the settings.
 absl::Status CheckSuits(const model::ModelConfig& config, const Settings& options);
 
+// FailedPrecondition: settings that contradict each other, an address that workers cannot reach, certificates
+// that do not hold, or a machine on which mpirun cannot start.
+absl::Status CheckCluster(const Settings& options);
+
+// Errors: those of ReadModelConfig, CheckSuits, and DataLoss for weights that are damaged or incomplete.
+absl::Status CheckModel(const Settings& options);
+
 // All checks. FailedPrecondition: the settings, the config, the layout or the machine. DataLoss: weights that
 // are damaged or incomplete.
 absl::Status Preflight(const Settings& options);

@@ -8,7 +8,7 @@ from include_graph import ALLOWED, ROOT, find_cycle, folder_of, includes, projec
 
 MAX_LINES = 500
 # The only folders that may include generated protocol headers, MPI, gloo, NCCL and CUDA.
-PROTO_FOLDERS = ("coordinator/dispatch", "coordinator/membership", "coordinator/api", "worker/rpc")
+PROTO_FOLDERS = ("cli/preflight", "coordinator/dispatch", "coordinator/membership", "coordinator/api", "worker/rpc")
 RESTRICTED = {
     r"mpi\.h": ("worker/collectives/mpi",),
     r"gloo/.*": ("worker/collectives/gloo",),

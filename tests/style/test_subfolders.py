@@ -69,6 +69,7 @@ ALLOWED_INSIDE = {
     "cli/pack": {"cli/serve", "cli/terminal"},
     "cli/perplexity": {"cli/http", "cli/serve", "cli/terminal"},
     "cli/plan": {"cli/serve", "cli/terminal"},
+    "cli/preflight": {"cli/plan", "cli/serve", "cli/terminal"},
     "cli/quantize": {"cli/perplexity", "cli/serve", "cli/terminal"},
     "cli/serve": {"cli/http", "cli/terminal"},
 }

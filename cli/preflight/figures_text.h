@@ -1,0 +1,13 @@
+// Times, rates and sizes as text for people.
+#pragma once
+
+#include <string>
+
+namespace deeprack::cli {
+
+// "85 us", "1.2 ms", "3.00 s".
+std::string TimeText(double seconds);
+// "12.4 GB/s", "2.4 MB/s": powers of ten, as networks are sold.
+std::string RateText(double bytes_per_second);
+
+}  // namespace deeprack::cli

@@ -1,0 +1,38 @@
+// The command lines of `deeprack preflight` and `deeprack preflight-agent`.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "cli/preflight/agent.h"
+#include "cli/preflight/rack_check.h"
+#include "settings/command_line.h"
+
+namespace deeprack::cli {
+
+// The flags of `serve`, and the command's own. The object outlives the command's parsing.
+class PreflightFlags {
+ public:
+  void AddTo(CLI::App& command);
+
+  const GivenFlags& serve() const { return serve_; }
+  // `version`: of this build. InvalidArgument: an agent's address.
+  absl::StatusOr<RackCheckOptions> Options(const std::string& version) const;
+
+ private:
+  GivenFlags serve_;
+  RackCheckOptions options_;
+  double least_gigabytes_ = 0;  // per second
+  std::string digest_ = "samples";
+};
+
+class AgentFlags {
+ public:
+  void AddTo(CLI::App& command);
+  AgentOptions Options(const std::string& version) const;
+
+ private:
+  AgentOptions options_;
+};
+
+}  // namespace deeprack::cli

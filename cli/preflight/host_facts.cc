@@ -1,0 +1,179 @@
+#include "cli/preflight/host_facts.h"
+
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <sstream>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "cli/preflight/run_program.h"
+#include "proto/preflight.pb.h"
+
+namespace deeprack::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr absl::Duration kCardsPatience = absl::Seconds(10);
+constexpr int64_t kMebibyte = 1 << 20;
+
+// "" when the file cannot be read.
+std::string TextOfFile(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+// The number in a file of one number; -1 for none ("max").
+int64_t NumberOfFile(const std::string& path) {
+  int64_t number = 0;
+  const std::string text = TextOfFile(path);
+  return absl::SimpleAtoi(absl::StripAsciiWhitespace(text), &number) ? number : -1;
+}
+
+// The cgroup of this process in the unified hierarchy: "/a/b"; "" when there is none.
+std::string Cgroup(const std::string& root) {
+  for (const absl::string_view line : absl::StrSplit(TextOfFile(root + "/proc/self/cgroup"), '\n')) {
+    absl::string_view path = line;
+    if (absl::ConsumePrefix(&path, "0::")) return std::string(path);
+  }
+  return "";
+}
+
+// Bytes that the limits of the cgroup and of the cgroups above it leave; the greatest number without limits.
+int64_t LeftByCgroups(const std::string& root) {
+  int64_t left = std::numeric_limits<int64_t>::max();
+  for (std::string path = Cgroup(root); !path.empty() && path != "/"; path = fs::path(path).parent_path()) {
+    const std::string folder = absl::StrCat(root, "/sys/fs/cgroup", path);
+    const int64_t limit = NumberOfFile(folder + "/memory.max"),
+                  used = NumberOfFile(folder + "/memory.current");
+    if (limit >= 0 && used >= 0) left = std::min(left, std::max<int64_t>(limit - used, 0));
+  }
+  return left;
+}
+
+int64_t LimitOf(int resource) {
+  rlimit limit{};
+  if (getrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0) return -1;
+  if (limit.rlim_cur == RLIM_INFINITY) return std::numeric_limits<int64_t>::max();
+  return static_cast<int64_t>(limit.rlim_cur);
+}
+
+// Free bytes of the file system that has, or would have, `path`; -1: unknown.
+int64_t FreeDisk(const std::string& path) {
+  fs::path at = path;
+  std::error_code ignored;
+  while (!fs::exists(at, ignored) && at.has_relative_path()) at = at.parent_path();
+  struct statvfs info {};
+  if (statvfs(at.c_str(), &info) != 0) return -1;
+  return static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);
+}
+
+int64_t BytesOfFiles(const std::string& folder) {
+  int64_t bytes = 0;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    std::error_code no_size;
+    const auto size = fs::is_regular_file(at->path(), no_size) ? fs::file_size(at->path(), no_size) : 0;
+    if (!no_size) bytes += static_cast<int64_t>(size);
+  }
+  return bytes;
+}
+
+void DescribeTemporaryFolder(preflight::HostReport& report) {
+  const char* named = std::getenv("TMPDIR");
+  const std::string folder = named != nullptr && *named != '\0' ? named : "/tmp";
+  report.set_temporary_folder(folder);
+  report.set_temporary_bytes(FreeDisk(folder));
+  std::string file = folder + "/deeprack-preflight-XXXXXX";
+  const int fd = mkstemp(file.data());
+  if (fd < 0) {
+    report.set_temporary_failure(std::strerror(errno));
+    return;
+  }
+  close(fd);
+  unlink(file.c_str());
+}
+
+void DescribeCards(preflight::HostReport& report) {
+  const auto answer = RunProgram(
+      {"nvidia-smi", "--query-gpu=index,name,memory.total,memory.free", "--format=csv,noheader,nounits"},
+      kCardsPatience);
+  if (absl::IsNotFound(answer.status())) return;  // a host without the driver has no cards
+  if (!answer.ok()) {
+    report.set_cards_failure(std::string(answer.status().message()));
+  } else if (answer->exit_code != 0 || !ReadCards(answer->output, report)) {
+    report.set_cards_failure(absl::StrCat("nvidia-smi ended with exit code ", answer->exit_code, ": ",
+                                          answer->output.substr(0, 200)));
+  }
+}
+
+}  // namespace
+
+int64_t FreeMemory(const std::string& root) {
+  for (const absl::string_view line : absl::StrSplit(TextOfFile(root + "/proc/meminfo"), '\n')) {
+    absl::string_view rest = line;
+    int64_t kibibytes = 0;
+    if (!absl::ConsumePrefix(&rest, "MemAvailable:") || !absl::ConsumeSuffix(&rest, "kB")) continue;
+    if (!absl::SimpleAtoi(rest, &kibibytes) || kibibytes < 0) return -1;
+    if (kibibytes > std::numeric_limits<int64_t>::max() / 1024) return -1;
+    return std::min(kibibytes * 1024, LeftByCgroups(root));
+  }
+  return -1;
+}
+
+std::string ChosenWord(absl::string_view text) {
+  const size_t open = text.find('['), close = text.find(']');
+  if (open == absl::string_view::npos || close == absl::string_view::npos || close < open) return "";
+  return std::string(text.substr(open + 1, close - open - 1));
+}
+
+bool ReadCards(absl::string_view lines, preflight::HostReport& report) {
+  for (const absl::string_view line : absl::StrSplit(lines, '\n', absl::SkipWhitespace())) {
+    const std::vector<absl::string_view> parts = absl::StrSplit(line, ',');
+    int32_t number = 0;
+    int64_t total = 0, free = 0;
+    if (parts.size() != 4 || !absl::SimpleAtoi(parts[0], &number) || !absl::SimpleAtoi(parts[2], &total) ||
+        !absl::SimpleAtoi(parts[3], &free))
+      return false;
+    if (total < 0 || free < 0 || std::max(total, free) > std::numeric_limits<int64_t>::max() / kMebibyte)
+      return false;
+    preflight::Card& card = *report.add_cards();
+    card.set_number(number);
+    card.set_name(std::string(absl::StripAsciiWhitespace(parts[1])));
+    card.set_total_bytes(total * kMebibyte);
+    card.set_free_bytes(free * kMebibyte);
+  }
+  return true;
+}
+
+void DescribeHost(const preflight::DescribeRequest& request, preflight::HostReport& report) {
+  char name[256] = {};
+  if (gethostname(name, sizeof(name) - 1) == 0) report.set_host_name(name);
+  report.set_free_memory(FreeMemory(""));
+  report.set_huge_pages(ChosenWord(TextOfFile("/sys/kernel/mm/transparent_hugepage/enabled")));
+  report.set_open_files(LimitOf(RLIMIT_NOFILE));
+  report.set_locked_bytes(LimitOf(RLIMIT_MEMLOCK));
+  report.set_threads(LimitOf(RLIMIT_NPROC));
+  DescribeTemporaryFolder(report);
+  report.set_shared_bytes(FreeDisk("/dev/shm"));
+  report.set_packed_bytes(request.packed().empty() ? -1 : FreeDisk(request.packed()));
+  report.set_packed_present(request.packed().empty() ? 0 : BytesOfFiles(request.packed()));
+  DescribeCards(report);
+}
+
+}  // namespace deeprack::cli
