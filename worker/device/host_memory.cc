@@ -23,8 +23,9 @@ absl::StatusOr<Memory> MapHostMemory(const std::string& purpose, int64_t bytes) 
   void* base = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) {
+    const int error = errno;  // AvailableHostBytes changes errno
     return absl::ResourceExhaustedError(absl::StrCat(purpose, ": the system refused ", bytes, " bytes (",
-                                                     std::strerror(errno), "); ", AvailableHostBytes(),
+                                                     std::strerror(error), "); ", AvailableHostBytes(),
                                                      " bytes are available"));
   }
   // Kernels read weights and cache in long runs; huge pages save TLB misses. If the system gives no huge

@@ -30,6 +30,8 @@ TEST(CpuDevice, NamesWhatTheMemoryWasFor) {
   const auto refused = device->Allocate("weights", INT64_MAX / 2);
   EXPECT_TRUE(absl::IsResourceExhausted(refused.status()));
   EXPECT_NE(refused.status().message().find("weights"), absl::string_view::npos);
+  EXPECT_NE(refused.status().message().find("(Cannot allocate memory)"), absl::string_view::npos)
+      << refused.status();
 }
 
 }  // namespace
