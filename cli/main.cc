@@ -36,12 +36,15 @@
 namespace deeprack::cli {
 namespace {
 
-int WithSettings(const GivenFlags& given, const std::function<int(const Settings&)>& run) {
-  const auto settings = LoadServeSettings(given.values, given.config);
+int With(const absl::StatusOr<Settings>& settings, const std::function<int(const Settings&)>& run) {
   if (settings.ok()) return run(*settings);
   std::fprintf(stderr, "deeprack: %s\n", std::string(settings.status().message()).c_str());
   const bool by_flag = absl::IsInvalidArgument(settings.status());
   return static_cast<int>(by_flag ? ExitCode::kUsage : ExitCodeOf(settings.status()));
+}
+
+int WithSettings(const GivenFlags& given, const std::function<int(const Settings&)>& run) {
+  return With(LoadServeSettings(given.values, given.config), run);
 }
 
 int UsageError(const std::string& message) {
@@ -78,7 +81,7 @@ struct PlanFlags {
 int RunPreflight(const PreflightFlags& flags) {
   const auto options = flags.Options(DEEPRACK_VERSION);
   if (!options.ok()) return UsageError(std::string(options.status().message()));
-  return WithSettings(flags.serve(), [&](const Settings& with) { return CheckRack(with, *options); });
+  return With(flags.LoadSettings(), [&](const Settings& with) { return CheckRack(with, *options); });
 }
 
 struct BenchFlags {

@@ -4,6 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/rpc/address.h"
+#include "base/status_macros.h"
+#include "cli/serve/serve.h"
 #include "settings/setting.h"
 
 namespace deeprack::cli {
@@ -42,6 +44,19 @@ void PreflightFlags::AddTo(CLI::App& command) {
                   "The most seconds between a host's clock and this machine's.")
       ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();
+}
+
+absl::StatusOr<Settings> PreflightFlags::LoadSettings() const {
+  if (options_.agents.empty()) return LoadServeSettings(serve_.values, serve_.config);
+  DR_ASSIGN_OR_RETURN(Settings settings,
+                      deeprack::LoadSettings(Program::kCoordinator, serve_.values, serve_.config));
+  DR_ASSIGN_OR_RETURN(const Settings worker,
+                      deeprack::LoadSettings(Program::kWorker, serve_.values, serve_.config));
+  settings.coordinator = worker.coordinator;
+  settings.backend = worker.backend;
+  settings.packed = worker.packed;
+  DR_RETURN_IF_ERROR(CompleteSettings(settings));
+  return settings;
 }
 
 absl::StatusOr<RackCheckOptions> PreflightFlags::Options(const std::string& version) const {

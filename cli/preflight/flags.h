@@ -15,7 +15,9 @@ class PreflightFlags {
  public:
   void AddTo(CLI::App& command);
 
-  const GivenFlags& serve() const { return serve_; }
+  // The rack's settings. With --agents a file may hold what coordinator and workers read, as units and pods
+  // share it: `coordinator`, and no `hosts`. Errors: those of LoadServeSettings.
+  absl::StatusOr<Settings> LoadSettings() const;
   // `version`: of this build. InvalidArgument: an agent's address.
   absl::StatusOr<RackCheckOptions> Options(const std::string& version) const;
 

@@ -85,7 +85,9 @@ Findings FaultsOf(const MachineFiles& machine, const std::map<std::string, Conte
 
 Findings JudgeModel(const Rack& rack) {
   Findings findings;
-  std::vector<MachineFiles> machines = {{"this machine", ByName(rack.own_files())}};
+  std::vector<MachineFiles> machines;
+  // Without files here, the check of the settings says so.
+  if (rack.own_files_size() > 0) machines.push_back({"this machine", ByName(rack.own_files())});
   for (const Host& host : rack.hosts()) {
     if (!host.failure().empty()) continue;
     if (host.files_failure().empty()) {
@@ -103,7 +105,8 @@ Findings JudgeModel(const Rack& rack) {
   for (const auto& [name, content] : right) bytes += content.first > 0 ? content.first : 0;
   for (const MachineFiles& machine : machines) {
     Findings faults = FaultsOf(machine, right);
-    const bool is_told = &machine != &machines[0] || machines.size() == 1;  // else the hosts' rows say it
+    const bool is_own = &machine == &machines[0] && rack.own_files_size() > 0;
+    const bool is_told = !is_own || machines.size() == 1;  // else the hosts' rows say it
     if (faults.empty() && is_told) {
       findings.push_back(
           {.check = "model",

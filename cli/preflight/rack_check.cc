@@ -38,8 +38,9 @@ Finding Failed(std::string check, std::string subject, const absl::Status& statu
 // The head machine's two ports, held by this object as the coordinator will hold them.
 class HeadPorts {
  public:
-  // Both ports get a row in `findings`.
-  HeadPorts(const Settings& settings, const std::optional<ClusterTls>& tls, Findings& findings) {
+  // Both ports get a row in `findings`. `agents`: options.agents.
+  HeadPorts(const Settings& settings, const std::vector<std::string>& agents,
+            const std::optional<ClusterTls>& tls, Findings& findings) {
     const HostPort cluster = *ParseHostPort(settings.cluster_address);  // CheckCluster has checked it
     absl::Status free = Listen(cluster).status();
     int port = cluster.port;
@@ -52,13 +53,14 @@ class HeadPorts {
       if (server_ == nullptr)
         free = absl::UnavailableError(absl::StrCat("gRPC cannot listen at ", settings.cluster_address));
     }
-    control_ = ToString({.host = cluster.host, .port = static_cast<uint16_t>(port)});
+    const std::string host = HostForRanks(settings, cluster, agents);
+    control_ = ToString({.host = host, .port = static_cast<uint16_t>(port)});
     findings.push_back(RowOf(cluster, free));
 
     const HostPort http{.host = settings.host, .port = static_cast<uint16_t>(settings.port)};
     auto listener = Listen(http);
     findings.push_back(RowOf(http, listener.status()));
-    if (const auto own = OwnAddressTowards(cluster.host); own.ok()) own_ = *own;
+    if (const auto own = OwnAddressTowards(host); own.ok()) own_ = *own;
     if (!listener.ok() || IsLoopback(http.host)) return;
     http_ = ToString(
         {.host = IsWildcard(http.host) ? own_ : http.host, .port = static_cast<uint16_t>(PortOf(*listener))});
@@ -70,6 +72,16 @@ class HeadPorts {
   const std::string& own() const { return own_; }          // this machine's address
 
  private:
+  // The host by which ranks reach the coordinator. A coordinator that listens on every interface has it in
+  // the workers' setting, or it is this machine's address on the way to an agent.
+  static std::string HostForRanks(const Settings& settings, const HostPort& cluster,
+                                  const std::vector<std::string>& agents) {
+    if (const auto told = ParseHostPort(settings.coordinator); told.ok()) return told->host;
+    if (!IsWildcard(cluster.host) || agents.empty()) return cluster.host;
+    const auto own = OwnAddressTowards(ParseHostPort(agents[0])->host);  // the flags' reader has checked it
+    return own.ok() ? *own : cluster.host;
+  }
+
   static Finding RowOf(const HostPort& address, const absl::Status& bound) {
     const bool in_use = absl::IsAlreadyExists(bound);
     return JudgePort(address.port == 0 ? absl::StrCat(address.host, ", any free port") : ToString(address),
@@ -164,7 +176,7 @@ void Examine(const Settings& settings, const RackCheckOptions& options, prefligh
                          .patience = absl::Seconds(options.timeout)};
   if (!settings.cluster_tls.empty())
     measure.tls = *LoadClusterTls(settings.cluster_tls);  // CheckCluster: it is good
-  const HeadPorts ports(settings, measure.tls, findings);
+  const HeadPorts ports(settings, options.agents, measure.tls, findings);
   measure.control = ports.control();
   measure.http = ports.http();
   std::optional<LaunchedAgents> launched;
@@ -172,7 +184,7 @@ void Examine(const Settings& settings, const RackCheckOptions& options, prefligh
   NameHosts(settings, options, launched, ports, rack);
   AssignRanks(settings, rack);
   rack.set_full_digests(options.full_digests);
-  Tell(absl::StrCat("asking ", rack.hosts_size(), " hosts"));
+  Tell("asking the hosts");
   AskHosts(measure, rack);
   if (rack.hosts_size() > 1) Tell("measuring the links");
   MeasureLinks(measure, rack);

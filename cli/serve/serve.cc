@@ -46,15 +46,19 @@ void SayWhere(const ServerProcesses& server) {
 
 }  // namespace
 
-absl::StatusOr<Settings> LoadServeSettings(const Flags& flags, const std::string& config) {
-  DR_ASSIGN_OR_RETURN(Settings settings, LoadSettings(Program::kServe, flags, config));
+absl::Status CompleteSettings(Settings& settings) {
   for (std::string* path : {&settings.cluster_tls, &settings.packed, &settings.api_keys}) {
     if (!path->empty()) *path = std::filesystem::absolute(*path).string();
   }
-  if (settings.model.empty()) {
-    DR_ASSIGN_OR_RETURN(settings.model, FindDemoModel());
-    if (settings.served_model_name.empty()) settings.served_model_name = "demo";
-  }
+  if (!settings.model.empty()) return absl::OkStatus();
+  DR_ASSIGN_OR_RETURN(settings.model, FindDemoModel());
+  if (settings.served_model_name.empty()) settings.served_model_name = "demo";
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Settings> LoadServeSettings(const Flags& flags, const std::string& config) {
+  DR_ASSIGN_OR_RETURN(Settings settings, LoadSettings(Program::kServe, flags, config));
+  DR_RETURN_IF_ERROR(CompleteSettings(settings));
   return settings;
 }
 

@@ -10,6 +10,9 @@
 
 namespace deeprack::cli {
 
+// Makes folders absolute and fills in the demo model where no model is named. Errors: those of FindDemoModel.
+absl::Status CompleteSettings(Settings& settings);
+
 // The settings of the `deeprack` command, from flags, the environment and the YAML file at `config` ("": at
 // $DEEPRACK_CONFIG, or none). Folders are made absolute; without a model, the demo model is filled in.
 // Errors: those of LoadSettings and FindDemoModel.

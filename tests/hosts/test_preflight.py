@@ -144,17 +144,31 @@ def test_a_blocked_port_and_a_host_that_does_not_answer():
     assert "not fit to serve" in ended.stdout
 
 
-def test_agents_that_were_started_by_hand():
-    """As systemd units and pods do. Then a firewall blocks one agent's port."""
+def test_agents_that_were_started_by_hand(tmp_path):
+    """As systemd units and pods do. Then one agent stops, and then a firewall blocks its port."""
     with FaultyRack(2) as rack:
         places = [f"{host.address}:{PORT + 5 + n}" for n, host in enumerate(rack.hosts)]
         agents = [subprocess.Popen(host.command(BIN / "deeprack", "preflight-agent", "--listen", place, "--cluster-tls", rack.tls),
                                    stdout=subprocess.PIPE, text=True) for host, place in zip(rack.hosts, places)]
         try:
             assert [json.loads(agent.stdout.readline()) for agent in agents] == [{"agent": place} for place in places]
-            report = report_of(rack, "--tp", 2, "--agents", ",".join(places), launch=False)
-            assert report["fit"], report["findings"]
+            # The file that units share (docs/DEPLOY.md): ranks reach the coordinator, which listens on every interface.
+            shared = tmp_path / "deeprack.yaml"
+            shared.write_text(f"tp: 2\ncluster_address: 0.0.0.0:{PORT}\ncoordinator: {rack.head.address}:{PORT}\n"
+                              f"cluster_tls: {rack.tls}\nport: {PORT + 1}\nhost: 0.0.0.0\n")
+            ended = subprocess.run(rack.head.command(BIN / "deeprack", "preflight", "--cluster", shared, "--agents",
+                                                     ",".join(places), "--json"), capture_output=True, text=True, timeout=60)
+            report = json.loads(ended.stdout)
+            assert ended.returncode == 0 and report["fit"], report["findings"]
+            assert [row["subject"] for row in rows(report, "coordinator", "ok")] == [
+                f"{host.address} -> {rack.head.address}:{PORT}" for host in rack.hosts]
+            assert all(host["coordinator"]["up_bytes_per_second"] > 0 for host in report["hosts"])
             assert [host["ranks"] for host in report["hosts"]] == [[0], [1]] and len(report["links"]) == 2
+            agents[1].send_signal(signal.SIGSTOP)  # `ip netns exec` has become the agent
+            report = report_of(rack, "--tp", 2, "--timeout", 2, "--agents", ",".join(places), launch=False)
+            agents[1].send_signal(signal.SIGCONT)
+            silent, = rows(report, "host", "fail")
+            assert silent["subject"] == "10.77.0.2" and "no answer within 2s" in silent["found"]
             rack.block_port(PORT + 6)
             report = report_of(rack, "--tp", 2, "--agents", ",".join(places), launch=False)
             blocked, = rows(report, "host", "fail")

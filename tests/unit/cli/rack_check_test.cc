@@ -214,6 +214,18 @@ TEST(JudgeModel, MostMachinesAreRightAndTheCommandsMachineBreaksTies) {
   EXPECT_EQ(failed[0].subject, "node1");
 }
 
+TEST(JudgeModel, AMachineWithoutTheModelHasNoVote) {
+  preflight::Rack rack = RackOf(2);
+  SetFile(*rack.mutable_hosts(0)->mutable_files(), "config.json", 10, "x");
+  rack.mutable_hosts(1)->set_files_failure("/m: No such file or directory");
+  const Findings findings = JudgeModel(rack);
+  ASSERT_EQ(findings.size(), 2);
+  EXPECT_EQ(findings[0].subject, "node2");
+  EXPECT_EQ(findings[0].verdict, Verdict::kFail);
+  EXPECT_EQ(findings[1].subject, "node1");
+  EXPECT_EQ(findings[1].verdict, Verdict::kOk);
+}
+
 TEST(JudgeModel, OnlyWarnsAboutFilesThatRanksDoNotRead) {
   preflight::Rack rack = RackOf(1);
   SetFile(*rack.mutable_own_files(), "tokenizer.json", 10, "x");
