@@ -14,7 +14,7 @@ namespace {
 
 namespace tls_api = grpc::experimental;
 
-std::string TextOf(grpc::string_ref text) { return std::string(text.data(), text.size()); }
+std::string TextOf(const grpc::string_ref& text) { return std::string(text.data(), text.size()); }
 
 // Decides whether a peer is a member of the cluster. gRPC calls Verify after each handshake, before any
 // message, and closes the connection when Verify refuses. The handshake proves that the peer holds the key of

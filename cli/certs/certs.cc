@@ -62,7 +62,7 @@ absl::Status WriteAll(const std::string& folder, const std::vector<NewFile>& fil
   if (error) return Unwritable(folder, error.value());
   if (made) chmod(folder.c_str(), 0700);
   for (size_t i = 0; i < files.size(); ++i) {
-    const absl::Status status = WriteNew(files[i]);
+    absl::Status status = WriteNew(files[i]);
     if (status.ok()) continue;
     for (size_t written = 0; written < i; ++written) unlink(files[written].path.c_str());
     if (made) rmdir(folder.c_str());
