@@ -11,10 +11,8 @@
 namespace deeprack::coordinator {
 namespace {
 
-// The log-probability of a token that cannot be drawn, as in vLLM: JSON has no infinity.
+// The log-probability of a token that cannot be drawn: JSON has no infinity.
 constexpr float kLeastLogprob = -9999.0f;
-
-float Finite(float logprob) { return std::max(logprob, kLeastLogprob); }
 
 // As OpenAI, writes bytes that are not whole characters as "bytes:\xc3": names of different tokens differ.
 std::string NameOfBytes(std::string_view bytes) {
@@ -25,8 +23,10 @@ std::string NameOfBytes(std::string_view bytes) {
 }
 
 Json LogprobJson(std::string name, float logprob, std::string_view bytes) {
-  return {{"token", std::move(name)}, {"logprob", Finite(logprob)}, {"bytes", BytesJson(bytes)}};
+  return {{"token", std::move(name)}, {"logprob", FiniteLogprob(logprob)}, {"bytes", BytesJson(bytes)}};
 }
+
+double Ratio(double of, double to) { return to > 0 ? of / to : 0; }
 
 int64_t CountCharacters(std::string_view bytes) {
   return std::count_if(bytes.begin(), bytes.end(),
@@ -41,6 +41,8 @@ Json BytesJson(std::string_view bytes) {
   return json;
 }
 
+float FiniteLogprob(float logprob) { return std::max(logprob, kLeastLogprob); }
+
 Json UsageJson(const Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.completion_tokens},
@@ -49,6 +51,27 @@ Json UsageJson(const Usage& usage) {
           {"completion_tokens_details", {{"reasoning_tokens", usage.reasoning_tokens}}},
           {"prompt_cache_hit_tokens", usage.cached_tokens},
           {"prompt_cache_miss_tokens", usage.prompt_tokens - usage.cached_tokens}};
+}
+
+Json StopReasonJson(const ChoiceUpdate& update) {
+  if (!update.stop_string.empty()) return update.stop_string;
+  return update.stop_token ? Json(*update.stop_token) : Json();
+}
+
+Json TimingsJson(const ChoiceTimings& timings) {
+  const int64_t computed = timings.prompt_tokens - timings.cached_tokens;
+  const int64_t decoded = std::max<int64_t>(timings.generated_tokens - 1, 0);
+  const double prompt_ms = absl::ToDoubleMilliseconds(timings.prompt);
+  const double predicted_ms = absl::ToDoubleMilliseconds(timings.generation);
+  return {{"cache_n", timings.cached_tokens},
+          {"prompt_n", computed},
+          {"prompt_ms", prompt_ms},
+          {"prompt_per_token_ms", Ratio(prompt_ms, computed)},
+          {"prompt_per_second", Ratio(1e3 * computed, prompt_ms)},
+          {"predicted_n", timings.generated_tokens},
+          {"predicted_ms", predicted_ms},
+          {"predicted_per_token_ms", Ratio(predicted_ms, decoded)},
+          {"predicted_per_second", Ratio(1e3 * decoded, predicted_ms)}};
 }
 
 Json InputTokensJson(const GenerationRequest& request) {
@@ -108,10 +131,11 @@ void CompletionLogprobs::AddToken(std::string name, std::string_view text) {
 }
 
 void CompletionLogprobs::AddPosition(const model::PositionLogprobs& position) {
-  token_logprobs_.push_back(Finite(position.chosen.logprob));
+  token_logprobs_.push_back(FiniteLogprob(position.chosen.logprob));
   Json top = Json::object();
-  for (const model::TokenLogprob& entry : position.top) top[names_(entry.token)] = Finite(entry.logprob);
-  top[names_(position.chosen.token)] = Finite(position.chosen.logprob);
+  for (const model::TokenLogprob& entry : position.top)
+    top[names_(entry.token)] = FiniteLogprob(entry.logprob);
+  top[names_(position.chosen.token)] = FiniteLogprob(position.chosen.logprob);
   top_logprobs_.push_back(std::move(top));
 }
 
@@ -152,7 +176,7 @@ void PromptLogprobs::Add(const std::vector<model::PositionLogprobs>& positions) 
 }
 
 Json PromptLogprobs::Entry(const model::TokenLogprob& token, const Json& rank) const {
-  return {{"logprob", Finite(token.logprob)},
+  return {{"logprob", FiniteLogprob(token.logprob)},
           {"rank", rank},
           {"decoded_token", tokenizer_->Decode({&token.token, 1}, /*show_special=*/true)}};
 }

@@ -16,8 +16,19 @@ namespace deeprack::coordinator {
 // An array with the values of the bytes, 0 to 255.
 Json BytesJson(std::string_view bytes);
 
+// Log-probabilities as JSON has them: a token that cannot be drawn has -9999, as in vLLM.
+float FiniteLogprob(float logprob);
+
 // The object `usage`: OpenAI's counts with details, and DeepSeek's prompt_cache_{hit,miss}_tokens.
 Json UsageJson(const Usage& usage);
+
+// vLLM's `stop_reason` of a choice that has ended: the stop string or the stop token's id; null for every
+// other end.
+Json StopReasonJson(const ChoiceUpdate& update);
+
+// llama.cpp's object `timings`. Rates of generation leave out the first token, which the prompt's step makes.
+// A rate without a time is 0.
+Json TimingsJson(const ChoiceTimings& timings);
 
 // OpenAI's count of the tokens of the request's one prompt: {object, input_tokens}.
 Json InputTokensJson(const GenerationRequest& request);

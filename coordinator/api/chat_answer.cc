@@ -19,9 +19,11 @@ class ChatAnswer : public GenerationListener {
         token_names_{context->model().tokenizer.get(), request.tokens_as_ids},
         reasoning_field_(context->model().reasoning_field),
         return_token_ids_(request.return_token_ids),
+        timings_per_token_(request.timings_per_token),
         logprobs_(request.request.sampling.top_logprobs >= 0),
         include_usage_(request.include_usage),
-        include_reasoning_(request.include_reasoning) {
+        include_reasoning_(request.include_reasoning),
+        echo_(request.echo) {
     if (return_token_ids_) prompt_ids_ = request.prompts.front();
   }
 
@@ -56,7 +58,8 @@ class ChatAnswer : public GenerationListener {
   std::string model_;
   TokenNames token_names_;
   ReasoningField reasoning_field_;
-  bool return_token_ids_, logprobs_, include_usage_, include_reasoning_;
+  bool return_token_ids_, timings_per_token_, logprobs_, include_usage_, include_reasoning_;
+  std::string echo_;
   std::vector<TokenId> prompt_ids_;
 };
 
@@ -68,6 +71,7 @@ class WholeChatAnswer final : public ChatAnswer {
         choices_(request.choices(), Choice(ChatLogprobs(token_names_, include_reasoning_))) {
     if (request.prompt_logprobs >= 0)
       prompt_logprobs_.emplace(context->model().tokenizer.get(), request.prompt_logprobs);
+    for (Choice& choice : choices_) choice.content = echo_;
   }
 
   void OnUpdate(const ChoiceUpdate& update) override {
@@ -85,6 +89,8 @@ class WholeChatAnswer final : public ChatAnswer {
     if (prompt_logprobs_ && update.choice == 0) prompt_logprobs_->Add(update.prompt_logprobs);
     choice.logprobs.Add(update.text.tokens);
     choice.finish_reason = update.finish_reason;
+    choice.stop_reason = StopReasonJson(update);
+    choice.timings = update.timings;
   }
 
   void OnFinished(const Usage& usage) override {
@@ -94,6 +100,7 @@ class WholeChatAnswer final : public ChatAnswer {
     Json& choices = body["choices"] = Json::array();
     for (size_t i = 0; i < choices_.size(); ++i) choices.push_back(ChoiceJson(i, choices_[i]));
     body["usage"] = UsageJson(usage);
+    if (timings_per_token_) body["timings"] = TimingsJson(choices_.front().timings);
     RespondJson(*exchange_, body);
   }
 
@@ -105,8 +112,10 @@ class WholeChatAnswer final : public ChatAnswer {
 
     std::string reasoning, content, finish_reason;
     Json tool_calls = Json::array();
+    Json stop_reason;
     ChatLogprobs logprobs;
     std::vector<TokenId> token_ids;
+    ChoiceTimings timings;
   };
 
   Json ChoiceJson(size_t index, Choice& choice) const {
@@ -119,6 +128,7 @@ class WholeChatAnswer final : public ChatAnswer {
     Json json = {{"index", index}, {"message", std::move(message)}, {"logprobs", nullptr}};
     if (logprobs_) json["logprobs"] = choice.logprobs.Take();
     json["finish_reason"] = choice.finish_reason;
+    json["stop_reason"] = std::move(choice.stop_reason);
     if (return_token_ids_) json["token_ids"] = choice.token_ids;
     return json;
   }
@@ -134,11 +144,13 @@ class StreamedChatAnswer final : public ChatAnswer {
       : ChatAnswer(context, request, std::move(exchange)), choices_(request.choices()) {}
 
   void OnUpdate(const ChoiceUpdate& update) override {
+    if (update.choice == 0) timings_ = update.timings;
     Choice& choice = choices_[update.choice];
     if (!choice.started) {
       Json first = Chunk(update, {{"role", "assistant"}, {"content", ""}}, nullptr);
       if (return_token_ids_) first["prompt_token_ids"] = prompt_ids_;
       exchange_->Send(SseEvent(first));
+      if (!echo_.empty()) exchange_->Send(SseEvent(Chunk(update, {{"content", echo_}}, nullptr)));
       choice.started = true;
     }
     Json delta = Json::object();
@@ -158,12 +170,18 @@ class StreamedChatAnswer final : public ChatAnswer {
       exchange_->Send(SseEvent(chunk));
     }
     if (!update.finish_reason.empty()) {
-      exchange_->Send(SseEvent(Chunk(update, Json::object(), update.finish_reason)));
+      Json last = Chunk(update, Json::object(), update.finish_reason);
+      last["choices"][0]["stop_reason"] = StopReasonJson(update);
+      exchange_->Send(SseEvent(last));
     }
   }
 
   void OnFinished(const Usage& usage) override {
-    if (include_usage_) SendUsage(*exchange_, Head("chat.completion.chunk"), usage);
+    if (include_usage_) {
+      Json head = Head("chat.completion.chunk");
+      if (timings_per_token_) head["timings"] = TimingsJson(timings_);
+      SendUsage(*exchange_, std::move(head), usage);
+    }
     EndStream(*exchange_);
   }
 
@@ -189,10 +207,12 @@ class StreamedChatAnswer final : public ChatAnswer {
                                      {"logprobs", nullptr},
                                      {"finish_reason", finish_reason}}});
     if (include_usage_) chunk["usage"] = UsageSoFar(update);
+    if (timings_per_token_ && choices_[update.choice].started) chunk["timings"] = TimingsJson(update.timings);
     return chunk;
   }
 
   std::vector<Choice> choices_;
+  ChoiceTimings timings_;  // of the first choice
 };
 
 }  // namespace

@@ -301,6 +301,10 @@ std::variant<UnrenderedChat, ApiError> ReadChatRequest(std::string_view body, co
   ReadLogprobs(fields, model, request);
   ReadPromptLogprobs(fields, model, request);
   request.include_reasoning = fields.Bool("include_reasoning", true);
+  const bool continues =
+      !chat.prompt.messages.empty() && chat.prompt.messages.back().role == ChatRole::kAssistant;
+  if (fields.Bool("echo", false) && continues)
+    request.echo = chat.prompt.messages.back().content.value_or("");
   chat.max_tokens = ReadChatMaxTokens(fields);
   request.text.one_tool_call = !fields.Bool("parallel_tool_calls", true);
   fields.RefuseOthers();

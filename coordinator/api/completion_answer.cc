@@ -12,6 +12,7 @@ struct Piece {
   std::string text;
   std::vector<TokenId> token_ids;
   std::string finish_reason;
+  Json stop_reason;
 };
 
 // Turns updates into pieces: puts the echoed prompt in front of each choice, and collects log-probabilities.
@@ -27,6 +28,7 @@ class CompletionAnswer : public GenerationListener {
         n_(request.generation.n),
         echo_(request.echo),
         return_token_ids_(request.generation.return_token_ids),
+        timings_per_token_(request.generation.timings_per_token),
         include_usage_(request.generation.include_usage),
         top_logprobs_(request.generation.request.sampling.top_logprobs),
         show_special_(request.generation.text.show_special),
@@ -43,7 +45,8 @@ class CompletionAnswer : public GenerationListener {
  protected:
   // The piece that `update` adds to its choice. Log-probabilities wait in choices_ for ChoiceJson.
   Piece Follow(const ChoiceUpdate& update) {
-    Piece piece{.finish_reason = update.finish_reason};
+    Piece piece{.finish_reason = update.finish_reason, .stop_reason = StopReasonJson(update)};
+    if (update.choice == 0) timings_ = update.timings;
     Choice& choice = choices_[update.choice];
     if (!std::exchange(choice.started, true) && echo_) {
       piece.text = prompt_texts_[update.choice / n_];
@@ -74,7 +77,10 @@ class CompletionAnswer : public GenerationListener {
                  {"text", piece.text},
                  {"logprobs", choices_[index].logprobs.Take()},
                  {"finish_reason", nullptr}};
-    if (!piece.finish_reason.empty()) json["finish_reason"] = piece.finish_reason;
+    if (!piece.finish_reason.empty()) {
+      json["finish_reason"] = piece.finish_reason;
+      json["stop_reason"] = piece.stop_reason;
+    }
     if (choices_[index].prompt) json["prompt_logprobs"] = choices_[index].prompt->Take();
     if (return_token_ids_) {
       if (with_prompt_ids) json["prompt_token_ids"] = prompts_[index / n_];
@@ -91,8 +97,9 @@ class CompletionAnswer : public GenerationListener {
   int64_t created_;
   std::string model_;
   int32_t n_;
-  bool echo_, return_token_ids_, include_usage_;
-  int32_t top_logprobs_;  // -1: no log-probabilities
+  bool echo_, return_token_ids_, timings_per_token_, include_usage_;
+  ChoiceTimings timings_;  // of the first choice
+  int32_t top_logprobs_;   // -1: no log-probabilities
   bool show_special_;
   std::vector<std::string> prompt_texts_;
   std::vector<bool> given_as_text_;
@@ -142,6 +149,7 @@ class WholeCompletion final : public CompletionAnswer {
     whole.text += next.text;
     whole.token_ids.insert(whole.token_ids.end(), next.token_ids.begin(), next.token_ids.end());
     whole.finish_reason = std::move(next.finish_reason);
+    whole.stop_reason = std::move(next.stop_reason);
   }
 
   void OnFinished(const Usage& usage) override {
@@ -151,6 +159,7 @@ class WholeCompletion final : public CompletionAnswer {
       choices.push_back(ChoiceJson(static_cast<int32_t>(i), pieces_[i], /*with_prompt_ids=*/true));
     }
     body["usage"] = UsageJson(usage);
+    if (timings_per_token_) body["timings"] = TimingsJson(timings_);
     RespondJson(*exchange_, body);
   }
 
@@ -175,11 +184,16 @@ class StreamedCompletion final : public CompletionAnswer {
     Json chunk = Head();
     chunk["choices"] = Json::array({std::move(choice)});
     if (include_usage_) chunk["usage"] = UsageSoFar(update);
+    if (timings_per_token_) chunk["timings"] = TimingsJson(update.timings);
     exchange_->Send(SseEvent(chunk));
   }
 
   void OnFinished(const Usage& usage) override {
-    if (include_usage_) SendUsage(*exchange_, Head(), usage);
+    if (include_usage_) {
+      Json head = Head();
+      if (timings_per_token_) head["timings"] = TimingsJson(timings_);
+      SendUsage(*exchange_, std::move(head), usage);
+    }
     EndStream(*exchange_);
   }
 

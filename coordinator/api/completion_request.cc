@@ -42,9 +42,20 @@ void AddTokenPrompt(JsonFields& fields, const Json& array, const std::string& pa
   request.generation.prompts.push_back(*std::move(ids));
 }
 
+// The number of likely tokens at each position. -1: no log-probabilities. true asks for the token's own, as
+// 0.
+int32_t ReadLogprobs(JsonFields& fields, const ServedModel& model) {
+  const Json* value = fields.Any("logprobs");
+  if (value == nullptr) return -1;
+  if (value->is_boolean()) return value->get<bool>() ? 0 : -1;
+  return static_cast<int32_t>(fields.Integer("logprobs", -1, 0, model.max_logprobs));
+}
+
+}  // namespace
+
 // `prompt` is a string, an array of strings, an array of token ids, or an array of arrays of token ids.
-void ReadPrompt(JsonFields& fields, bool add_special_tokens, const ServedModel& model,
-                CompletionRequest& request) {
+void ReadPrompts(JsonFields& fields, bool add_special_tokens, const ServedModel& model,
+                 CompletionRequest& request) {
   const Json* prompt = fields.Any("prompt");
   if (prompt == nullptr) return fields.Fail(BadRequest("missing_field", "prompt", "prompt is missing"));
   if (prompt->is_string())
@@ -72,17 +83,6 @@ void ReadPrompt(JsonFields& fields, bool add_special_tokens, const ServedModel& 
   }
 }
 
-// The number of likely tokens at each position. -1: no log-probabilities. true asks for the token's own, as
-// 0.
-int32_t ReadLogprobs(JsonFields& fields, const ServedModel& model) {
-  const Json* value = fields.Any("logprobs");
-  if (value == nullptr) return -1;
-  if (value->is_boolean()) return value->get<bool>() ? 0 : -1;
-  return static_cast<int32_t>(fields.Integer("logprobs", -1, 0, model.max_logprobs));
-}
-
-}  // namespace
-
 absl::StatusOr<std::vector<TokenId>> EncodePrompt(std::string_view text, bool add_special_tokens,
                                                   const ServedModel& model, bool parse_special) {
   DR_ASSIGN_OR_RETURN(std::vector<TokenId> ids, model.tokenizer->Encode(text, parse_special));
@@ -109,6 +109,16 @@ std::optional<std::vector<TokenId>> ReadTokenIds(JsonFields& fields, const Json&
   return ids;
 }
 
+std::optional<ApiError> SettleCompletion(const ServedModel& model, std::optional<int64_t> max_tokens,
+                                         int64_t absent, GenerationRequest& request) {
+  if (request.choices() > kMaxChoices) {
+    return InvalidValue(
+        "n", absl::StrCat(request.prompts.size(), " prompts with n = ", request.n, " are ", request.choices(),
+                          " answers; at most ", kMaxChoices, " are accepted"));
+  }
+  return SettleMaxTokens(model, max_tokens, absent, request);
+}
+
 std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_view body,
                                                                  const ServedModel& model) {
   BodyReader reader(body, kCompletionRequest, model.ignore_unknown_fields);
@@ -125,16 +135,11 @@ std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_vie
   const std::optional<int64_t> n_predict = ReadMaxTokens(fields, "n_predict", 0);  // llama.cpp's name
   if (!max_tokens) max_tokens = n_predict;
   const bool add_special_tokens = fields.Bool("add_special_tokens", true);
-  if (!reader.error()) ReadPrompt(fields, add_special_tokens, model, completion);
+  if (!reader.error()) ReadPrompts(fields, add_special_tokens, model, completion);
   fields.RefuseOthers();
   request.ignored_fields = reader.ignored();
   if (reader.error()) return *reader.error();
-  if (request.choices() > kMaxChoices) {
-    return InvalidValue(
-        "n", absl::StrCat(request.prompts.size(), " prompts with n = ", request.n, " are ", request.choices(),
-                          " answers; at most ", kMaxChoices, " are accepted"));
-  }
-  std::optional<ApiError> error = SettleMaxTokens(model, max_tokens, kDefaultMaxTokens, request);
+  std::optional<ApiError> error = SettleCompletion(model, max_tokens, kDefaultMaxTokens, request);
   if (error) return *std::move(error);
   return completion;
 }

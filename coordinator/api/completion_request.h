@@ -1,6 +1,7 @@
 // Reads the body of /v1/completions as a CompletionRequest. Strict: see JsonFields.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -18,6 +19,14 @@ struct CompletionRequest {
   std::vector<std::string> prompt_texts;  // with echo, one for each prompt: the text given, or decoded ids
   std::vector<bool> given_as_text;        // with echo, one for each prompt: the prompt is text, not token ids
 };
+
+// Reads `prompt` into `request`. With `add_special_tokens`, a text begins with bos.
+void ReadPrompts(JsonFields& fields, bool add_special_tokens, const ServedModel& model,
+                 CompletionRequest& request);
+
+// SettleMaxTokens (sampling_fields.h) for several prompts. Errors: also 400 for more than 256 answers.
+std::optional<ApiError> SettleCompletion(const ServedModel& model, std::optional<int64_t> max_tokens,
+                                         int64_t absent, GenerationRequest& request);
 
 std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_view body,
                                                                  const ServedModel& model);

@@ -31,6 +31,7 @@ using BodyEndpoint = std::function<void()> (*)(ApiContext& context, const ApiReq
 
 std::function<void()> ChatCompletions(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 std::function<void()> Completions(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
+std::function<void()> NativeCompletion(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 std::function<void()> Messages(ApiContext&, const ApiRequest&, const std::shared_ptr<HttpExchange>&);
 std::function<void()> CountMessageTokens(ApiContext&, const ApiRequest&,
                                          const std::shared_ptr<HttpExchange>&);

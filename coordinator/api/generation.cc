@@ -170,7 +170,7 @@ void Generation::Tell(Choice& choice, int32_t index, const TokenEvent& event,
   std::vector<TextDelta> deltas = choice.text.Take();
   if (deltas.empty()) deltas.emplace_back();
   for (size_t i = 0; i < deltas.size(); ++i) {
-    ChoiceUpdate update{.choice = index, .text = std::move(deltas[i]), .cached_tokens = choice.cached_tokens};
+    ChoiceUpdate update{.choice = index, .text = std::move(deltas[i]), .timings = TimingsOf(choice, index)};
     if (i == 0) {
       if (event.has_token) update.token = event.token;
       update.prompt_logprobs = event.prompt_logprobs;
@@ -178,10 +178,23 @@ void Generation::Tell(Choice& choice, int32_t index, const TokenEvent& event,
     if (i + 1 == deltas.size() && !finish_reason.empty()) {
       update.finish_reason = finish_reason;
       update.stop_string = choice.text.stop_string();
+      const std::vector<TokenId>& ends = context_->model().eos_token_ids;
+      const bool is_end = std::find(ends.begin(), ends.end(), event.token) != ends.end();
+      if (event.finish == FinishReason::kStop && !is_end) update.stop_token = event.token;
     }
     if (request_.continuous_usage) update.usage = CountUsage();
     listener_->OnUpdate(update);
   }
+}
+
+ChoiceTimings Generation::TimingsOf(const Choice& choice, int32_t index) const {
+  ChoiceTimings timings{.prompt_tokens = std::ssize(request_.prompts[index / request_.n]),
+                        .cached_tokens = choice.cached_tokens,
+                        .generated_tokens = choice.tokens};
+  if (choice.tokens == 0) return timings;
+  timings.prompt = choice.times.first_token - choice.times.first_scheduled;
+  timings.generation = choice.last_token - choice.times.first_token;
+  return timings;
 }
 
 void Generation::FinishChoice(Choice& choice, int32_t index, const std::string& reason) {

@@ -26,6 +26,15 @@ struct Usage {
   int64_t reasoning_tokens = 0;
 };
 
+// The tokens of one choice, and the time that they took.
+struct ChoiceTimings {
+  int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;     // of the prompt, found in the prefix cache so far
+  int64_t generated_tokens = 0;  // so far
+  absl::Duration prompt;         // from the choice's first step to its first token; zero before the token
+  absl::Duration generation;     // from the first token to the latest
+};
+
 // A change to one choice. One token makes several updates if its text is shown in several deltas; the first
 // of them has the token.
 struct ChoiceUpdate {
@@ -34,8 +43,10 @@ struct ChoiceUpdate {
   std::optional<TokenId> token;                          // generated; end tokens too
   std::vector<model::PositionLogprobs> prompt_logprobs;  // of prompt tokens 1, 2, ..., in order
   std::string finish_reason;                             // not empty in the choice's last update
-  std::string stop_string;     // in the last update: the stop string that ended the choice; empty: none did
-  int64_t cached_tokens = 0;   // of the choice's prompt, found in the prefix cache so far
+  // In the last update: the stop string or the stop token of the request that ended the choice, if one did.
+  std::string stop_string;
+  std::optional<TokenId> stop_token;  // none of the model's end tokens
+  ChoiceTimings timings;
   std::optional<Usage> usage;  // of the whole request so far, if GenerationRequest::continuous_usage
 };
 
@@ -81,6 +92,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void OnEvent(int32_t index, const TokenEvent& event);
   void TakeToken(Choice& choice, const TokenEvent& event);
   void Tell(Choice& choice, int32_t index, const TokenEvent& event, const std::string& finish_reason);
+  ChoiceTimings TimingsOf(const Choice& choice, int32_t index) const;
   void FinishChoice(Choice& choice, int32_t index, const std::string& reason);
   void ObservePromptEnd(int32_t prompt);
   void OnDisconnect(Disconnect why);

@@ -22,9 +22,11 @@ struct GenerationRequest {
   TextOptions text;
   bool stream = false;
   bool include_usage = false;
-  bool continuous_usage = false;  // streams: each chunk has the usage so far
+  bool continuous_usage = false;   // streams: each chunk has the usage so far
+  bool timings_per_token = false;  // answers and chunks have llama.cpp's `timings`
   bool return_token_ids = false;
   bool include_reasoning = true;  // false: the reasoning is made, and is no part of the answer
+  std::string echo;               // text before the answer's content
   int32_t prompt_logprobs = -1;   // likely tokens at each token of the prompt that the answer has; -1: none
   int64_t ignored_fields = 0;     // unknown fields that the server was told to ignore
   bool tokens_as_ids = false;     // log-probabilities name tokens as "token_id:7"

@@ -16,6 +16,7 @@ constexpr ErrorShape kAnthropic = ErrorShape::kAnthropic;
 constexpr Route kRoutes[] = {
     {.method = "POST", .path = "/v1/chat/completions", .read = ChatCompletions, .generates = true},
     {.method = "POST", .path = "/v1/completions", .read = Completions, .generates = true},
+    {.method = "POST", .path = "/completion", .read = NativeCompletion, .generates = true},
     {.method = "POST", .path = "/v1/messages", .read = Messages, .errors = kAnthropic, .generates = true},
     {.method = "POST", .path = "/v1/messages/count_tokens", .read = CountMessageTokens, .errors = kAnthropic},
     {.method = "POST",

@@ -204,6 +204,7 @@ void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRe
   ReadStopTokens(fields, model, request.request.stop_token_ids);
   request.request.min_tokens = request.text.min_tokens =
       static_cast<int32_t>(fields.Integer("min_tokens", 0, 0, std::numeric_limits<int32_t>::max()));
+  request.timings_per_token = fields.Bool("timings_per_token", false);
   request.return_token_ids = fields.Bool("return_token_ids", false);
   request.tokens_as_ids = fields.Bool("return_tokens_as_token_ids", false);
   request.request.cache_salt = fields.String("cache_salt").value_or("");

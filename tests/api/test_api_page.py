@@ -57,7 +57,7 @@ def test_the_page_has_an_example_for_every_endpoint():
     asked = {re.search(r"http://127\.0\.0\.1:8000(/\S+)", command).group(1) for command, *_ in EXAMPLES}
     assert asked == {"/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/messages/count_tokens", "/v1/responses",
                      "/v1/responses/resp_0", "/v1/models", "/v1/models/another", "/v1/chat/completions/render", "/tokenize",
-                     "/v1/responses/input_tokens", "/apply-template",
+                     "/v1/responses/input_tokens", "/apply-template", "/completion",
                      "/tokenizer_info", "/detokenize", "/health", "/ready", "/version", "/metrics"}
 
 

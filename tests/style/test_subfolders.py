@@ -34,6 +34,7 @@ ALLOWED_INSIDE = {
     "coordinator": {"coordinator/*", "coordinator/api/responses"},
     "coordinator/api": {"coordinator/access", "coordinator/chat", "coordinator/dispatch", "coordinator/request", "coordinator/tokenizer"},
     "coordinator/api/anthropic": {"coordinator/api", "coordinator/chat"},
+    "coordinator/api/llama_cpp": {"coordinator/api"},
     "coordinator/api/responses": {"coordinator/api", "coordinator/chat"},
     "coordinator/chat": {"coordinator/chat/jinja", "coordinator/tokenizer"},
     "coordinator/chat/jinja": {"coordinator/tokenizer"},

@@ -121,7 +121,7 @@ class StreamedMessage final : public MessageAnswer {
 
   void OnUpdate(const ChoiceUpdate& update) override {
     std::string out;
-    if (!started_) Start(update.cached_tokens, out);
+    if (!started_) Start(update.timings.cached_tokens, out);
     for (const BlockEvent& event : blocks_.Add(update.text)) WriteBlock(event, out);
     TakeEnd(update);
     if (!out.empty()) exchange_->Send(std::move(out));

@@ -61,6 +61,7 @@ constexpr RequestField kRequest[] = {
     Refused("max_tokens", "use max_output_tokens"),
     Refused("logprobs", R"(use include: ["message.output_text.logprobs"])", "false"),
     Refused("n", "a response has one answer", "1"),
+    Refused("timings_per_token", "a response has no place for them", "false"),
     Refused("return_token_ids", kNoTokenIds, "false"),
     Refused("return_tokens_as_token_ids", kNoTokenIds, "false"),
 };

@@ -13,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "coordinator/api/anthropic/message_fields.h"
 #include "coordinator/api/json_fields.h"
+#include "coordinator/api/llama_cpp/native_fields.h"
 #include "coordinator/api/request_fields.h"
 #include "coordinator/api/responses/responses_fields.h"
 #include "coordinator/api/served_model.h"
@@ -46,7 +47,8 @@ std::string WithTable(const std::string& page, const FieldTable& table) {
 // The tables of every API.
 std::vector<const FieldTable*> EveryTable() {
   std::vector<const FieldTable*> all;
-  for (const auto& tables : {AllFieldTables(), anthropic::MessageFieldTables(), ResponsesFieldTables()}) {
+  for (const auto& tables : {AllFieldTables(), anthropic::MessageFieldTables(),
+                             llama_cpp::NativeFieldTables(), ResponsesFieldTables()}) {
     all.insert(all.end(), tables.begin(), tables.end());
   }
   return all;

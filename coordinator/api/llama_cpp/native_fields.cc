@@ -1,0 +1,35 @@
+#include "coordinator/api/llama_cpp/native_fields.h"
+
+#include "coordinator/api/field_entries.h"
+
+namespace deeprack::coordinator::llama_cpp {
+namespace {
+
+constexpr std::string_view kProbabilities = "use n_probs";
+
+constexpr RequestField kNativeFields[] = {
+    Honoured("prompt", "string, array of strings, array of token ids, or array of such arrays", "required",
+             "at most 128 prompts, none empty", "as in `/v1/completions`; several answers are an array"),
+    Honoured("n_predict", "integer", "-1", "at least 0, or -1",
+             "cut to the rest of the context, which -1 asks for; stands over `max_tokens`"),
+    Honoured("n_probs", "integer", "0", "as `logprobs` of `/v1/completions`",
+             "the answer has `completion_probabilities`, with so many likely tokens each"),
+    Honoured("return_tokens", "boolean", "false", "", "`tokens` has the ids; events always have them"),
+
+    Refused("logprobs", kProbabilities, "0, false"),
+    Refused("prompt_logprobs", kProbabilities),
+    Refused("return_token_ids", "use return_tokens", "false"),
+    Refused("return_tokens_as_token_ids", kProbabilities, "false"),
+    Refused("stream_options", "the last event has all counts", "{}"),
+};
+
+constexpr FieldTable kNativeTable = {"Fields of /completion alone", kNativeFields};
+constexpr const FieldTable* kTables[] = {&kNativeTable};
+
+}  // namespace
+
+const RequestObject kNativeRequest = {&kNativeTable, kCompletionRequest.shared};
+
+std::span<const FieldTable* const> NativeFieldTables() { return kTables; }
+
+}  // namespace deeprack::coordinator::llama_cpp
