@@ -27,7 +27,10 @@ class Script:
 
 def words(body):
     """The prompt's text."""
-    return body["prompt"] if "prompt" in body else " ".join(message["content"] for message in body["messages"])
+    if "prompt" in body:
+        return body["prompt"]
+    contents = [message["content"] for message in body["messages"]]
+    return " ".join(one if isinstance(one, str) else one[0]["text"] for one in contents)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -45,7 +48,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self):
-        self.answer(*((200, {"data": [{"id": "scripted"}]}) if self.path == "/v1/models" else (404, {})))
+        known = {"/v1/models": {"data": [{"id": "scripted"}]}, "/health": {}}
+        self.answer(200 if self.path in known else 404, known.get(self.path, {}))
 
     def do_POST(self):
         script = self.script
@@ -53,6 +57,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for field in script.refused:
             if field in body or field in body.get("stream_options", {}):
                 return self.answer(400, {"error": {"message": f"unknown field {field}"}})
+        body["max_tokens"] = body.get("max_tokens") or body["max_completion_tokens"]
         behaviour, measured = "ok", body["max_tokens"] == script.tokens
         with script.lock:
             if measured:

@@ -163,3 +163,9 @@ def test_settings_come_from_flags_environment_and_file(tmp_path):
     config.write_text("tpp: 2\n")
     wrong = run("plan", "--config", config)
     assert wrong.returncode == 78 and "unknown setting 'tpp'" in wrong.stderr
+
+
+def test_quantize_takes_threads(tmp_path):
+    """`--threads` is a flag of `quantize`, too: what is wrong is the model."""
+    done = run("quantize", tmp_path / "none", tmp_path / "out.gguf", "--threads", 2)
+    assert done.returncode == 78 and "none" in done.stderr, done.stderr
