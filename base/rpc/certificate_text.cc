@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/message_text.h"
 
 namespace deeprack {
 namespace {
@@ -64,8 +65,9 @@ CertificateFacts FactsOf(const X509& certificate) {
 }
 
 std::string Describe(const CertificateFacts& facts) {
-  return absl::StrCat("'", facts.subject, "' (",
-                      facts.names.empty() ? "no names" : "names " + absl::StrJoin(facts.names, ", "), ")");
+  const std::string names = QuotedName(absl::StrJoin(facts.names, ", "));
+  return absl::StrCat(QuotedName(facts.subject), " (", facts.names.empty() ? "no names" : "names " + names,
+                      ")");
 }
 
 std::string TimeText(absl::Time time) {

@@ -19,7 +19,8 @@ struct CertificateFacts {
 
 CertificateFacts FactsOf(const X509& certificate);
 
-// "'deeprack' (names deeprack, node1)".
+// The common name and the names, quoted on one line of readable characters: the certificate may be a
+// stranger's.
 std::string Describe(const CertificateFacts& facts);
 
 // "2026-11-30T01:20:00Z".

@@ -140,6 +140,11 @@ TEST(ClusterTlsTest, FilesThatAreNoPemAreNamed) {
   }
 }
 
+TEST(ClusterTlsTest, AStrangersNameCannotBreakALineOfTheLog) {
+  const CertificateFacts facts{.subject = "a\n[error] b", .names = {"deeprack", "\x1b[2J"}};
+  EXPECT_EQ(Describe(facts), R"("a\n[error] b" (names "deeprack, \033[2J"))");
+}
+
 TEST(ClusterTlsTest, AKeyOfAnotherCertificateIsRefused) {
   const std::string folder = MakeCertificates();
   Copy(MakeCertificates() + "/tls.key", folder + "/tls.key");
