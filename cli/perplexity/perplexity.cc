@@ -17,7 +17,7 @@
 #include "cli/perplexity/divergence.h"
 #include "cli/perplexity/score.h"
 #include "cli/perplexity/windows.h"
-#include "cli/serve/preflight.h"
+#include "cli/serve/start_check.h"
 #include "cli/serve/with_server.h"
 #include "cli/terminal/progress.h"
 #include "cli/terminal/terminal.h"

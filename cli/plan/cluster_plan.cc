@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/ids.h"
 #include "base/status_macros.h"
-#include "cli/serve/preflight.h"
+#include "cli/serve/start_check.h"
 #include "cli/terminal/terminal.h"
 #include "model/config/kv_cache_type.h"
 #include "sizing/kv_pages.h"

@@ -7,7 +7,7 @@
 #include "base/exit_code.h"
 #include "base/status_macros.h"
 #include "checkpoint/checkpoint_reader.h"
-#include "cli/serve/preflight.h"
+#include "cli/serve/start_check.h"
 #include "model/gguf/gguf_model.h"
 
 namespace deeprack::cli {

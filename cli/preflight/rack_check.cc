@@ -21,7 +21,7 @@
 #include "cli/preflight/rack_needs.h"
 #include "cli/preflight/report.h"
 #include "cli/preflight/tcp.h"
-#include "cli/serve/preflight.h"
+#include "cli/serve/start_check.h"
 #include "cli/terminal/terminal.h"
 #include "model/layout/layout.h"
 

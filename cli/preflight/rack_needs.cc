@@ -6,7 +6,7 @@
 #include "checkpoint/checkpoint_reader.h"
 #include "cli/plan/cluster_plan.h"
 #include "cli/plan/planned_device.h"
-#include "cli/serve/preflight.h"
+#include "cli/serve/start_check.h"
 #include "proto/preflight.pb.h"
 
 namespace deeprack::cli {

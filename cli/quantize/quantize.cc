@@ -17,7 +17,7 @@
 #include "cli/quantize/quantize_progress.h"
 #include "cli/quantize/quantize_tensors.h"
 #include "cli/quantize/weight_source.h"
-#include "cli/serve/preflight.h"
+#include "cli/serve/start_check.h"
 #include "cli/terminal/terminal.h"
 
 namespace deeprack::cli {

@@ -18,7 +18,7 @@
 #include "cli/quantize/quantize_progress.h"
 #include "cli/quantize/weight_policy.h"
 #include "cli/quantize/weight_source.h"
-#include "cli/serve/preflight.h"
+#include "cli/serve/start_check.h"
 #include "model/gguf/gguf_model.h"
 #include "model/tensors/tensor_registry.h"
 

@@ -11,8 +11,8 @@
 #include "base/exit_code.h"
 #include "base/status_macros.h"
 #include "cli/serve/commands.h"
-#include "cli/serve/preflight.h"
 #include "cli/serve/programs.h"
+#include "cli/serve/start_check.h"
 #include "cli/terminal/progress.h"
 #include "cli/terminal/terminal.h"
 #include "model/files/model_files.h"
@@ -83,7 +83,7 @@ std::optional<ServeEnd> BringUp(ServerProcesses& server) {
 }
 
 int Serve(const Settings& options) {
-  if (const absl::Status status = Preflight(options); !status.ok()) {
+  if (const absl::Status status = CheckStart(options); !status.ok()) {
     Say(absl::StrCat("deeprack: ", status.message(), "\n"));
     return static_cast<int>(ExitCodeOf(status));
   }

@@ -6,9 +6,9 @@
 #include <thread>
 
 #include "base/exit_code.h"
-#include "cli/serve/preflight.h"
 #include "cli/serve/serve.h"
 #include "cli/serve/server_processes.h"
+#include "cli/serve/start_check.h"
 #include "cli/serve/stop_signals.h"
 
 namespace deeprack::cli {
@@ -46,7 +46,7 @@ class WorkThread {
 }  // namespace
 
 int WithCluster(const Settings& options, const ServerWork& work) {
-  if (const absl::Status status = Preflight(options); !status.ok()) return Fail(status);
+  if (const absl::Status status = CheckStart(options); !status.ok()) return Fail(status);
   StopSignals signals;
   ServerProcesses server(options, &signals);
   std::optional<ServeEnd> end = BringUp(server);

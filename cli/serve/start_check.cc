@@ -1,4 +1,4 @@
-#include "cli/serve/preflight.h"
+#include "cli/serve/start_check.h"
 
 #include <algorithm>
 #include <numeric>
@@ -114,7 +114,7 @@ absl::Status CheckModel(const Settings& options) {
   return CheckWeights(config, options.model);
 }
 
-absl::Status Preflight(const Settings& options) {
+absl::Status CheckStart(const Settings& options) {
   DR_RETURN_IF_ERROR(CheckCluster(options));
   return CheckModel(options);
 }

@@ -1,4 +1,4 @@
-#include "cli/serve/preflight.h"
+#include "cli/serve/start_check.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -25,7 +25,7 @@ constexpr char kConfig[] = R"({
   "hidden_act": "silu", "attention_bias": false, "tie_word_embeddings": false, "moe_layer_freq": 1,
   "num_nextn_predict_layers": 0, "bos_token_id": 0, "eos_token_id": 1})";
 
-class PreflightTest : public ::testing::Test {
+class CheckStartTest : public ::testing::Test {
  protected:
   void SetUp() override {
     folder_ =
@@ -41,7 +41,7 @@ class PreflightTest : public ::testing::Test {
     std::ofstream(folder_ / name, std::ios::binary) << text;
   }
   void ExpectEnd(ExitCode code, const std::string& message) {
-    const absl::Status status = Preflight(options_);
+    const absl::Status status = CheckStart(options_);
     EXPECT_EQ(ExitCodeOf(status), code) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(message));
   }
@@ -49,46 +49,46 @@ class PreflightTest : public ::testing::Test {
   Settings options_;
 };
 
-TEST_F(PreflightTest, NamesAMissingFolder) {
+TEST_F(CheckStartTest, NamesAMissingFolder) {
   options_.model = "/no/such/folder";
   ExpectEnd(ExitCode::kConfiguration, "/no/such/folder: no such folder");
 }
 
-TEST_F(PreflightTest, NamesAFolderWithoutConfig) {
+TEST_F(CheckStartTest, NamesAFolderWithoutConfig) {
   fs::remove(folder_ / "config.json");
   ExpectEnd(ExitCode::kConfiguration, "config.json: cannot be read");
 }
 
-TEST_F(PreflightTest, NamesAnUnknownArchitecture) {
+TEST_F(CheckStartTest, NamesAnUnknownArchitecture) {
   std::string other = kConfig;
   other.replace(other.find("\"deepseek_v3\""), 13, "\"mamba\"");
   Write("config.json", other);
   ExpectEnd(ExitCode::kConfiguration, "mamba");
 }
 
-TEST_F(PreflightTest, ListsWhatDividesTheHeads) {
+TEST_F(CheckStartTest, ListsWhatDividesTheHeads) {
   options_.tp = 4;
   ExpectEnd(ExitCode::kConfiguration, "6");
-  const std::string message(Preflight(options_).message());
+  const std::string message(CheckStart(options_).message());
   EXPECT_THAT(message, HasSubstr("tp"));
   EXPECT_THAT(message, HasSubstr("1, 2, 3")) << "what divides";
 }
 
-TEST_F(PreflightTest, SaysThatThereAreNoWeights) { ExpectEnd(ExitCode::kBadWeights, "model.safetensors"); }
+TEST_F(CheckStartTest, SaysThatThereAreNoWeights) { ExpectEnd(ExitCode::kBadWeights, "model.safetensors"); }
 
-TEST_F(PreflightTest, RefusesADamagedHeader) {
+TEST_F(CheckStartTest, RefusesADamagedHeader) {
   Write("model.safetensors", std::string("\xff\xff\xff\xff\xff\xff\xff\x7f", 8) + "{}");
   ExpectEnd(ExitCode::kBadWeights, "model.safetensors");
 }
 
-TEST_F(PreflightTest, CountsTheHostsRanks) {
+TEST_F(CheckStartTest, CountsTheHostsRanks) {
   options_.tp = 2;
   options_.hosts = {{"a", 1}};
   options_.cluster_address = "head:7000";
   ExpectEnd(ExitCode::kConfiguration, "--hosts has room for 1 rank; tp=2 dp=1 ep=2 pp=1 has 2");
 }
 
-TEST_F(PreflightTest, HostsNeedAnAddressToCallBack) {
+TEST_F(CheckStartTest, HostsNeedAnAddressToCallBack) {
   options_.hosts = {{"localhost", 1}, {"a", 1}};
   options_.tp = 2;
   for (const char* unreachable : {"127.0.0.1:0", "localhost:7000", "[::1]:7000", "0.0.0.0:7000"}) {
@@ -98,13 +98,13 @@ TEST_F(PreflightTest, HostsNeedAnAddressToCallBack) {
   }
 }
 
-TEST_F(PreflightTest, HostsThatAreThisMachineNeedNoOtherAddress) {
+TEST_F(CheckStartTest, HostsThatAreThisMachineNeedNoOtherAddress) {
   options_.hosts = {{"localhost", 1}, {"127.0.0.1", 1}};
   options_.tp = 2;
   ExpectEnd(ExitCode::kBadWeights, "model.safetensors");  // the addresses are right; there are no weights
 }
 
-TEST_F(PreflightTest, ClusterAddressesMustBeUsableAndProtected) {
+TEST_F(CheckStartTest, ClusterAddressesMustBeUsableAndProtected) {
   options_.cluster_address = "node1";
   ExpectEnd(ExitCode::kConfiguration, "--cluster-address: address 'node1' is not host:port");
   options_.cluster_address = "node1:7000";
@@ -116,7 +116,7 @@ TEST_F(PreflightTest, ClusterAddressesMustBeUsableAndProtected) {
   ExpectEnd(ExitCode::kConfiguration, "none/ca.crt: cannot be read");
 }
 
-TEST_F(PreflightTest, RefusesAContextBeyondTheModels) {
+TEST_F(CheckStartTest, RefusesAContextBeyondTheModels) {
   options_.max_context = 257;
   ExpectEnd(ExitCode::kConfiguration, "--max-context 257: this model has 256 positions");
 }

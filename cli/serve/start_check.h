@@ -27,6 +27,6 @@ absl::Status CheckModel(const Settings& options);
 
 // All checks. FailedPrecondition: the settings, the config, the layout or the machine. DataLoss: weights that
 // are damaged or incomplete.
-absl::Status Preflight(const Settings& options);
+absl::Status CheckStart(const Settings& options);
 
 }  // namespace deeprack::cli
