@@ -13,6 +13,7 @@
 #include "base/status_macros.h"
 #include "coordinator/dispatch/grpc_worker_client.h"
 #include "coordinator/scheduler/scheduler.h"
+#include "coordinator/slow_rank_watch.h"
 #include "settings/setting.h"
 
 namespace deeprack::coordinator {
@@ -135,7 +136,15 @@ SchedulerLimits Cluster::Limits() const {
 
 void Cluster::UseRanks(const World& world) {
   Ranks ranks{.epoch = world.epoch, .pool = connect_(world, tls_)};
-  ranks.executor = std::make_unique<RankStepExecutor>(ranks.pool.get(), context_->model().vocab_size);
+  std::vector<std::string> hosts;
+  for (const Member& member : world.members) hosts.push_back(member.node.host);
+  auto watch = std::make_shared<SlowRankWatch>(options_.layout(), std::move(hosts), context_);
+  ranks.executor = std::make_unique<RankStepExecutor>(
+      ranks.pool.get(), context_->model().vocab_size,
+      [watch = std::move(watch)](const model::StepPlan& plan,
+                                 const std::vector<model::StepTimings>& timings) {
+        watch->Add(plan, timings);
+      });
   const std::lock_guard lock(mutex_);
   ranks_ = std::move(ranks);
   broken_ = absl::OkStatus();

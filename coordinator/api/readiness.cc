@@ -1,6 +1,7 @@
 #include "coordinator/api/readiness.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -43,11 +44,17 @@ void Readiness::SetReady() {
   now_.message.clear();
 }
 
+void Readiness::SetSlowRanks(std::vector<SlowRank> slow) {
+  const std::lock_guard lock(mutex_);
+  now_.slow_ranks = std::move(slow);
+}
+
 void Readiness::SetRecovering(std::string why) {
   const std::lock_guard lock(mutex_);
   if (Locked()) return;
   now_.state = State::kRecovering;
   now_.bytes_done = now_.bytes_total = 0;
+  now_.slow_ranks.clear();
   lost_ = std::move(why);
   now_.message = lost_;
 }
@@ -100,6 +107,11 @@ std::string ToJson(const Readiness::Snapshot& snapshot) {
     fraction = std::clamp(
         static_cast<double>(snapshot.bytes_done) / static_cast<double>(snapshot.bytes_total), 0.0, 1.0);
   }
+  auto slow_ranks = nlohmann::ordered_json::array();
+  for (const Readiness::SlowRank& slow : snapshot.slow_ranks) {
+    slow_ranks.push_back(
+        {{"rank", slow.rank}, {"host", slow.host}, {"share", std::round(1000 * slow.share) / 1000}});
+  }
   return nlohmann::ordered_json{
       {"ready", ready},
       {"state", serves && !ready ? "draining" : Name(snapshot.state)},
@@ -109,6 +121,7 @@ std::string ToJson(const Readiness::Snapshot& snapshot) {
       {"bytes_done", snapshot.bytes_done},
       {"bytes_total", snapshot.bytes_total},
       {"fraction", fraction},
+      {"slow_ranks", std::move(slow_ranks)},
       {"message", serves && !ready ? "the server finishes its streams and then stops" : snapshot.message}}
       .dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }

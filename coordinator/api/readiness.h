@@ -15,11 +15,19 @@ class Readiness {
  public:
   enum class State : uint8_t { kWaitingForWorkers, kLoading, kReady, kRecovering, kFailed, kStopping };
 
+  // A rank for which the other ranks wait (LateRanks).
+  struct SlowRank {
+    Rank rank = 0;
+    std::string host;
+    double share = 0;  // of the time of steps
+  };
+
   struct Snapshot {
     State state = State::kWaitingForWorkers;
     int32_t workers_joined = 0, workers_expected = 0;
     std::vector<Rank> missing_ranks;          // ranks whose worker has not joined
     int64_t bytes_done = 0, bytes_total = 0;  // of weights, over all ranks
+    std::vector<SlowRank> slow_ranks;         // while requests are served
     bool draining = false;                    // SetDraining was called
     std::string message;                      // for people: why the cluster is not ready
   };
@@ -27,6 +35,7 @@ class Readiness {
   void SetWorkers(int32_t joined, int32_t expected, std::vector<Rank> missing = {});
   void SetLoading(int64_t bytes_done, int64_t bytes_total);
   void SetReady();
+  void SetSlowRanks(std::vector<SlowRank> slow);
   // Ranks were lost because of `why`, and recovery begins. The state is kRecovering until SetReady;
   // SetWorkers and SetLoading change its progress and message.
   void SetRecovering(std::string why);
@@ -55,7 +64,8 @@ class Readiness {
 const char* Name(Readiness::State state);
 
 // The body of /ready. While a server that was ready drains, the state is "draining". An object of ready,
-// state, workers_joined, workers_expected, missing_ranks, bytes_done, bytes_total, fraction, message.
+// state, workers_joined, workers_expected, missing_ranks, bytes_done, bytes_total, fraction, slow_ranks (of
+// rank, host, share), message.
 std::string ToJson(const Readiness::Snapshot& snapshot);
 
 }  // namespace deeprack::coordinator

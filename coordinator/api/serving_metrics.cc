@@ -145,6 +145,10 @@ ServingMetrics::ServingMetrics(const std::string& model_name)
   }
   ignored_fields_ = counter("deeprack:ignored_fields_total",
                             "Unknown fields of accepted requests, ignored because of --unknown-fields.");
+  late_ = &prometheus::BuildCounter()
+               .Name("deeprack:rank_late_seconds_total")
+               .Help("Time that a rank came later to collectives than the median of the ranks with its work.")
+               .Register(*registry_);
   losses_ =
       counter("deeprack:losses_total", "Times that a lost rank or a failed step paused or ended serving.");
   recoveries_ = counter("deeprack:recoveries_total", "Times that serving went on after a loss.");
@@ -217,6 +221,22 @@ void ServingMetrics::ObserveDropped(DropReason reason) { drops_.at(reason)->Incr
 
 void ServingMetrics::ObserveIgnoredFields(int64_t fields) {
   ignored_fields_->Increment(static_cast<double>(fields));
+}
+
+void ServingMetrics::SetRankHosts(const std::vector<std::string>& hosts) {
+  const std::lock_guard lock(mutex_);
+  late_by_rank_.clear();
+  for (size_t rank = 0; rank < hosts.size(); ++rank) {
+    late_by_rank_.push_back(
+        &late_->Add({{"model_name", model_name_}, {"rank", std::to_string(rank)}, {"host", hosts[rank]}}));
+  }
+}
+
+void ServingMetrics::ObserveLate(const std::vector<double>& seconds) {
+  const std::lock_guard lock(mutex_);
+  for (size_t rank = 0; rank < std::min(seconds.size(), late_by_rank_.size()); ++rank) {
+    late_by_rank_[rank]->Increment(seconds[rank]);
+  }
 }
 
 void ServingMetrics::ObserveLoss() { losses_->Increment(); }

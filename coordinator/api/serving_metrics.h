@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "coordinator/dispatch/step_loop.h"
@@ -15,6 +16,8 @@ namespace prometheus {
 class Registry;
 class Counter;
 class Histogram;
+template <typename T>
+class Family;
 struct MetricFamily;
 }  // namespace prometheus
 
@@ -66,6 +69,11 @@ class ServingMetrics {
   void ObserveLoss();
   void ObserveRecovery(absl::Duration since_loss);
 
+  // The hosts of the ranks of a new epoch; entry r is rank r's.
+  void SetRankHosts(const std::vector<std::string>& hosts);
+  // One step of that epoch; seconds[r]: how much later than its peers rank r came (LateRanks).
+  void ObserveLate(const std::vector<double>& seconds);
+
   // The type of the KV cache's entries, as --kv-cache-dtype names it. Until then no vllm:cache_config_info is
   // rendered.
   void SetCacheType(const std::string& type);
@@ -78,7 +86,8 @@ class ServingMetrics {
 
   std::string model_name_;
   mutable std::mutex mutex_;
-  std::string cache_type_;  // guarded by mutex_
+  std::string cache_type_;                          // guarded by mutex_
+  std::vector<prometheus::Counter*> late_by_rank_;  // guarded by mutex_; of the epoch's ranks
   std::unique_ptr<prometheus::Registry> registry_;
   prometheus::Histogram* first_token_;
   prometheus::Histogram* inter_token_;
@@ -101,6 +110,7 @@ class ServingMetrics {
   prometheus::Counter* losses_;
   prometheus::Counter* recoveries_;
   prometheus::Counter* recovery_seconds_;
+  prometheus::Family<prometheus::Counter>* late_;
 };
 
 }  // namespace deeprack::coordinator

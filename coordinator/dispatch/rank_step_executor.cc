@@ -13,7 +13,11 @@ namespace deeprack::coordinator {
 absl::StatusOr<model::StepResult> RankStepExecutor::Execute(const model::StepPlan& plan) {
   DR_RETURN_IF_ERROR(failed_);
   absl::StatusOr<model::StepResult> result = Run(plan);
-  if (!result.ok()) failed_ = result.status();
+  if (!result.ok()) {
+    failed_ = result.status();
+  } else if (on_step_) {
+    on_step_(plan, result->rank_timings);
+  }
   return result;
 }
 

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -12,8 +15,12 @@ namespace deeprack::coordinator {
 
 class RankStepExecutor final : public StepExecutor {
  public:
+  // Called after each step with the timings of all ranks, by rank.
+  using OnStep = std::function<void(const model::StepPlan&, const std::vector<model::StepTimings>&)>;
+
   // `pool` outlives this. vocab_size is the model's; token ids of results are checked against it.
-  RankStepExecutor(WorkerPool* pool, int32_t vocab_size) : pool_(pool), vocab_size_(vocab_size) {}
+  RankStepExecutor(WorkerPool* pool, int32_t vocab_size, OnStep on_step = nullptr)
+      : pool_(pool), vocab_size_(vocab_size), on_step_(std::move(on_step)) {}
 
   // One caller at a time. A lost rank (WorkerPool::Lose) ends a call under way within a second. After an
   // error every later call returns that error: the epoch is over. Errors: the ranks' own (see
@@ -25,6 +32,7 @@ class RankStepExecutor final : public StepExecutor {
 
   WorkerPool* const pool_;
   const int32_t vocab_size_;
+  const OnStep on_step_;
   absl::Status failed_;
 };
 

@@ -420,11 +420,15 @@ TEST(Endpoints, ALossIsAPauseForStreamsAnd503ForNewRequests) {
   }
   server.executor().Allow(-1);
   loss.join();
+  server.context().readiness().SetSlowRanks({{.rank = 1, .host = "node3", .share = 0.62051}});
+  EXPECT_EQ(Json::parse(server.Get("/ready").body)["slow_ranks"],
+            Json::array({{{"rank", 1}, {"host", "node3"}, {"share", 0.621}}}));
   server.context().readiness().SetRecovering("rank 1 was lost");
   server.context().readiness().SetWorkers(1, 2, {1});
   const Json ready = Json::parse(server.Get("/ready").body);
   EXPECT_EQ(ready["state"], "recovering");
   EXPECT_EQ(ready["missing_ranks"], Json::array({1}));
+  EXPECT_EQ(ready["slow_ranks"], Json::array()) << "the ranks of the epoch that is over";
   EXPECT_THAT(ready["message"].get<std::string>(), HasSubstr("rank 1 was lost; 1 of 2 workers"));
   EXPECT_EQ(server.Get("/ready").status, 503);
   EXPECT_EQ(server.Get("/health").status, 200);

@@ -1,0 +1,53 @@
+#include "coordinator/dispatch/late_ranks.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace deeprack::coordinator {
+
+const std::vector<double>& LateRanks::Add(const model::StepPlan& plan,
+                                          std::span<const model::StepTimings> timings) {
+  late_.assign(timings.size(), 0);
+  if (std::ssize(timings) != layout_.world_size()) return late_;
+  late_total_.resize(timings.size());
+  std::vector<int64_t> tokens(layout_.dp);  // by dp group
+  for (const model::SequencePlan& sequence : plan.sequences) {
+    if (sequence.dp_rank >= 0 && sequence.dp_rank < layout_.dp) {
+      tokens[sequence.dp_rank] += std::ssize(sequence.token_ids);
+    }
+  }
+  double longest = 0;
+  for (Rank begin = 0; begin < layout_.world_size(); begin += layout_.tp) {  // the ranks of a dp group
+    const int32_t group = begin / layout_.tp % layout_.dp;
+    const Rank stage = begin - group * layout_.tp;
+    peers_.clear();
+    for (Rank peer = stage; peer < stage + layout_.stage_size(); ++peer) {
+      if (tokens[(peer - stage) / layout_.tp] >= tokens[group]) {
+        peers_.push_back(timings[peer].collective_seconds);
+      }
+    }
+    const auto middle = peers_.begin() + std::ssize(peers_) / 2;
+    std::nth_element(peers_.begin(), middle, peers_.end());
+    for (Rank rank = begin; rank < begin + layout_.tp; ++rank) {
+      late_[rank] = std::max(0.0, *middle - timings[rank].collective_seconds);
+      late_total_[rank] += late_[rank];
+      longest = std::max(longest, timings[rank].total_seconds);
+    }
+  }
+  step_seconds_ += longest;
+  if (absl::Seconds(step_seconds_) >= window_) EndWindow();
+  return late_;
+}
+
+void LateRanks::EndWindow() {
+  slow_.clear();
+  for (Rank rank = 0; rank < std::ssize(late_total_); ++rank) {
+    const double share = step_seconds_ > 0 ? late_total_[rank] / step_seconds_ : 0;
+    if (share > kSlowShare) slow_.push_back({rank, share});
+  }
+  std::fill(late_total_.begin(), late_total_.end(), 0);
+  step_seconds_ = 0;
+  ++windows_;
+}
+
+}  // namespace deeprack::coordinator

@@ -1,0 +1,36 @@
+// Watches the steps of one epoch for ranks that make the others wait, and names them in metrics, /ready and
+// the log.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "coordinator/api/api_context.h"
+#include "coordinator/dispatch/late_ranks.h"
+#include "model/layout/layout.h"
+
+namespace deeprack::coordinator {
+
+class SlowRankWatch {
+ public:
+  // Ranks are named after this much time inside steps, and again after as much.
+  static constexpr absl::Duration kWindow = absl::Seconds(10);
+
+  // hosts[r] is rank r's. `context` outlives this.
+  SlowRankWatch(const model::Layout& layout, std::vector<std::string> hosts, ApiContext* context);
+
+  // Takes one step, as LateRanks::Add does. One caller at a time.
+  void Add(const model::StepPlan& plan, const std::vector<model::StepTimings>& timings);
+
+ private:
+  void Name();
+
+  LateRanks late_;
+  const std::vector<std::string> hosts_;
+  ApiContext* const context_;
+  std::set<Rank> named_;
+};
+
+}  // namespace deeprack::coordinator
