@@ -110,7 +110,9 @@ LevelReport MakeLevelReport(std::span<const RequestRecord> records, const Object
   }
   report.seconds = records.empty() ? kNone : end - begin;
   report.request_rate = Over(static_cast<double>(report.succeeded), report.seconds);
-  report.input_rate = Over(static_cast<double>(report.input_tokens), report.seconds);
+  // Without usage the input tokens are unknown.
+  report.input_rate =
+      report.input_tokens > 0 ? Over(static_cast<double>(report.input_tokens), report.seconds) : kNone;
   report.output_rate = Over(static_cast<double>(report.output_tokens), report.seconds);
   report.tokens_per_event = Over(static_cast<double>(report.output_tokens), static_cast<double>(events));
   report.first_token = LatencyOf(std::move(first_token));

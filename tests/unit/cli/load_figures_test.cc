@@ -258,6 +258,7 @@ TEST(LevelReport, WithoutASuccessNothingIsMeasured) {
   const std::vector<RequestRecord> records = {{.sent = 1, .ended = 2, .error_kind = "time-out"}};
   const LevelReport report = MakeLevelReport(records, {}, {.name = "x"});
   EXPECT_EQ(report.request_rate, 0);
+  EXPECT_TRUE(std::isnan(report.input_rate)) << "no answer has said how many";
   EXPECT_TRUE(std::isnan(report.first_token.p99) && std::isnan(report.goodput) &&
               std::isnan(report.user_rate));
   EXPECT_THAT(LevelText(report), HasSubstr("failed: 1 x time-out"));
