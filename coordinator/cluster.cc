@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <limits>
 #include <map>
 #include <utility>
 #include <vector>
@@ -25,6 +24,11 @@ absl::Status OfWeights(const absl::Status& status) {
   if (absl::IsNotFound(status) || absl::IsInvalidArgument(status))
     return absl::DataLossError(status.message());
   return status;
+}
+
+std::vector<model::Layout> SmallerLayouts(const Settings& options) {
+  if (options.layouts.empty()) return {};
+  return {options.layouts.begin() + 1, options.layouts.end()};
 }
 
 }  // namespace
@@ -56,6 +60,7 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const Settings& options,
   DR_ASSIGN_OR_RETURN(cluster->membership_, Membership::Start({.listen = options.cluster_address,
                                                                .tls = cluster->tls_,
                                                                .layout = options.layout(),
+                                                               .smaller = SmallerLayouts(options),
                                                                .reform = options.recovery_timeout > 0,
                                                                .load_options = DigestOfLoad(cluster->load_)},
                                                               clock));
@@ -78,16 +83,16 @@ absl::Status Cluster::Run() {
   DR_RETURN_IF_ERROR(BringUp());
   while (true) {
     limit_.ServingBegan(clock_->Now());
-    const absl::Status why = AwaitBreak();
+    const Break end = AwaitBreak();
     if (stopping_) return absl::OkStatus();
-    context_->metrics().ObserveLoss();
+    if (!end.grows) context_->metrics().ObserveLoss();
     if (options_.recovery_timeout == 0) {
-      spdlog::error("{}; the cluster must be started again", std::string(why.message()));
-      context_->readiness().SetFailed(std::string(why.message()));
-      loop_->Fail(why);
+      spdlog::error("{}; the cluster must be started again", std::string(end.why.message()));
+      context_->readiness().SetFailed(std::string(end.why.message()));
+      loop_->Fail(end.why);
       return absl::OkStatus();
     }
-    DR_RETURN_IF_ERROR(Recover(why));
+    DR_RETURN_IF_ERROR(Recover(end));
   }
 }
 
@@ -95,8 +100,7 @@ absl::Status Cluster::BringUp() {
   DR_ASSIGN_OR_RETURN(const World world, WaitForWorkers(options_.worker_timeout, "--worker-timeout"));
   UseRanks(world);
   DR_ASSIGN_OR_RETURN(const LoadedModel loaded, Load(world));
-  SchedulerLimits limits = Limits();
-  limits.blocks_per_dp_rank = loaded.kv_blocks;
+  const SchedulerLimits limits = InLayout(Limits(), loaded.kv_blocks, world.layout.dp);
   const std::lock_guard lock(mutex_);
   if (stopping_) return absl::CancelledError("the server is stopping");
   DR_RETURN_IF_ERROR(ranks_.pool->health());
@@ -108,7 +112,7 @@ absl::Status Cluster::BringUp() {
   return absl::OkStatus();
 }
 
-// Waits in slices of 100 ms, so that Stop ends the wait soon.
+// Waits in slices of 100 ms, so that Stop ends the wait soon. After the time, a smaller layout will do.
 absl::StatusOr<World> Cluster::WaitForWorkers(double seconds, const char* flag) {
   const absl::Time deadline = clock_->Now() + absl::Seconds(seconds);
   for (;;) {
@@ -117,6 +121,7 @@ absl::StatusOr<World> Cluster::WaitForWorkers(double seconds, const char* flag) 
     if (!absl::IsDeadlineExceeded(world.status())) return world;
     if (stopping_) return absl::CancelledError("the server is stopping");
     if (clock_->Now() >= deadline) {
+      if (membership_->FormLargestFilled()) continue;
       return absl::DeadlineExceededError(
           absl::StrCat(world.status().message(), "; waited ", seconds, " seconds (", flag, ")"));
     }
@@ -124,13 +129,15 @@ absl::StatusOr<World> Cluster::WaitForWorkers(double seconds, const char* flag) 
 }
 
 SchedulerLimits Cluster::Limits() const {
+  int32_t most_dp = options_.dp;
+  for (const model::Layout& layout : options_.layouts) most_dp = std::max(most_dp, layout.dp);
   const bool expands = options_.prefill_attention == "expanded" && context_->model().latent_attention;
   return {
       .max_step_tokens = options_.max_step_tokens,
       .max_sequences = options_.max_sequences,
       .max_waiting = options_.max_waiting,
-      .max_context = context_->model().max_context,
-      .dp = options_.dp,
+      .max_context = max_context_,
+      .dp = most_dp,
       .prefill_attention = expands ? model::PrefillAttention::kExpanded : model::PrefillAttention::kAbsorbed};
 }
 
@@ -138,7 +145,7 @@ void Cluster::UseRanks(const World& world) {
   Ranks ranks{.epoch = world.epoch, .pool = connect_(world, tls_)};
   std::vector<std::string> hosts;
   for (const Member& member : world.members) hosts.push_back(member.node.host);
-  auto watch = std::make_shared<SlowRankWatch>(options_.layout(), std::move(hosts), context_);
+  auto watch = std::make_shared<SlowRankWatch>(world.layout, std::move(hosts), context_);
   ranks.executor = std::make_unique<RankStepExecutor>(
       ranks.pool.get(), context_->model().vocab_size,
       [watch = std::move(watch)](const model::StepPlan& plan,
@@ -175,9 +182,10 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
   const DataPlane plane = ChooseDataPlane(nodes);
   LoadOptions load = load_;
   load.epoch = world.epoch;
+  load.layout = world.layout;
   load.over_nccl = plane == DataPlane::kNccl;
   load.over_gloo = plane == DataPlane::kGloo;
-  spdlog::info("all {} workers have joined epoch {} ({}{}); loading {}", nodes.size(), world.epoch,
+  spdlog::info("all {} ranks of epoch {} are there ({}{}); loading {}", nodes.size(), world.epoch,
                nodes.front().backend,
                load.over_nccl   ? ", over NCCL"
                : load.over_gloo ? ", over gloo"
@@ -203,8 +211,7 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
   absl::StatusOr<LoadedModel> loaded = LoadModel(ranks_.pool.get(), load, clock_, events);
   if (!loaded.ok()) return OfWeights(loaded.status());
   const int64_t cached = int64_t{loaded->kv_blocks} * kPageTokens;
-  context_->LimitContext(
-      static_cast<int32_t>(std::min<int64_t>(cached, std::numeric_limits<int32_t>::max())));
+  context_->LimitContext(static_cast<int32_t>(std::min<int64_t>(max_context_, cached)));
   if (cached < load.max_context) {
     spdlog::warn("the KV cache holds {} tokens on each rank: sequences end there, not at {}", cached,
                  load.max_context);

@@ -56,7 +56,11 @@ class Cluster {
 
  private:
   Cluster(const Settings& options, ApiContext* context, Clock* clock, Connect connect)
-      : options_(options), context_(context), clock_(clock), connect_(std::move(connect)) {}
+      : options_(options),
+        context_(context),
+        clock_(clock),
+        connect_(std::move(connect)),
+        max_context_(context->model().max_context) {}
 
   // The ranks of one epoch.
   struct Ranks {
@@ -67,7 +71,8 @@ class Cluster {
 
   // The body of the thread. Returns the reason why the cluster serves no longer.
   absl::Status Run();
-  SchedulerLimits Limits() const;  // without the number of pages, which the ranks report
+  // The limits of the layout with the most dp groups, without the number of pages, which the ranks report.
+  SchedulerLimits Limits() const;
 
   // The options of every load, but for epoch and world.
   LoadOptions LoadOptionsOf() const;
@@ -79,20 +84,26 @@ class Cluster {
   void OnLoss(const Loss& loss);
 
   // In cluster_recovery.cc.
-  absl::Status AwaitBreak();
+  struct Break {
+    absl::Status why;
+    bool grows = false;  // no rank was lost: a larger layout has its workers
+  };
+  Break AwaitBreak();
   void OnBroken(const absl::Status& why);
-  absl::Status Recover(absl::Status why);
+  absl::Status Recover(Break first);
   void AnnounceWait();
 
   const Settings options_;
   ApiContext* const context_;
   Clock* const clock_;
   const Connect connect_;
+  const int32_t max_context_;  // of the model and the settings; the KV cache may hold fewer positions
   std::optional<ClusterTls> tls_;
   LoadOptions load_;  // LoadOptionsOf() at the start: the context's limit shrinks with the cache
   std::unique_ptr<Membership> membership_;
   std::atomic<bool> stopping_ = false;
-  RecoveryLimit limit_;  // used by the thread only
+  // Used by the thread only.
+  RecoveryLimit limit_{options_.recovery_limit.times, absl::Minutes(options_.recovery_limit.minutes)};
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -1,6 +1,7 @@
 // Cluster, from a broken epoch to the next one that serves.
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -8,14 +9,36 @@
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "coordinator/cluster.h"
+#include "coordinator/dispatch/resume_in_layout.h"
 
 namespace deeprack::coordinator {
+namespace {
 
-// Blocks until the serving epoch is over. Returns the reason.
-absl::Status Cluster::AwaitBreak() {
+// The time between two looks for the workers of a larger layout.
+constexpr auto kLooksForWorkers = std::chrono::milliseconds(500);
+
+}  // namespace
+
+// Blocks until the serving epoch is over. Returns the reason. If a larger layout has its workers, the epoch
+// is over once it has served long enough, so that workers that come and go do not pause the streams again and
+// again.
+Cluster::Break Cluster::AwaitBreak() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return stopping_ || !broken_.ok(); });
-  return broken_;
+  const auto over = [this] { return stopping_ || !broken_.ok(); };
+  if (options_.layouts.size() < 2) {
+    changed_.wait(lock, over);
+    return {.why = broken_};
+  }
+  while (!changed_.wait_for(lock, kLooksForWorkers, over)) {
+    if (!limit_.ServedLongEnough(clock_->Now())) continue;
+    lock.unlock();
+    const bool grows = membership_->fills_larger();
+    lock.lock();
+    if (grows && !over()) {
+      return {.why = absl::UnavailableError("the workers of a larger layout are there"), .grows = true};
+    }
+  }
+  return {.why = broken_};
 }
 
 // Runs on the step loop's thread. A step has failed, with or without the loss of a rank.
@@ -26,25 +49,32 @@ void Cluster::OnBroken(const absl::Status& why) {
 }
 
 // After an error the cluster never serves again.
-absl::Status Cluster::Recover(absl::Status why) {
+absl::Status Cluster::Recover(Break first) {
   const absl::Time lost_at = clock_->Now();
-  while (!why.ok()) {
-    spdlog::error("epoch {} is over: {}", ranks_.epoch, std::string(why.message()));
-    DR_RETURN_IF_ERROR(limit_.EpochEnded(clock_->Now(), why));
+  absl::Status why = first.why;
+  // True: the ranks were there and could not load, as when a machine that came back lacks memory or files.
+  bool smaller = false;
+  for (bool grows = first.grows; !why.ok(); grows = false) {
+    spdlog::log(grows ? spdlog::level::warn : spdlog::level::err, "epoch {} is over: {}", ranks_.epoch,
+                std::string(why.message()));
+    if (!grows) DR_RETURN_IF_ERROR(limit_.EpochEnded(clock_->Now(), why));
     context_->readiness().SetRecovering(std::string(why.message()));
     loop_->Suspend(why);
     if (stopping_) return absl::OkStatus();  // a step may still be under way on the ranks of this epoch
-    membership_->EndEpoch(ranks_.epoch);
+    membership_->EndEpoch(ranks_.epoch, smaller);
     AnnounceWait();
     DR_ASSIGN_OR_RETURN(const World world, WaitForWorkers(options_.recovery_timeout, "--recovery-timeout"));
     UseRanks(world);
     const absl::StatusOr<LoadedModel> loaded = Load(world);
     why = loaded.status();
-    if (loaded.ok()) loop_->Resume(ranks_.epoch, ranks_.executor.get(), loaded->kv_blocks);
-    if (stopping_ || absl::IsDataLoss(why)) return why;
+    if (loaded.ok()) {
+      ResumeInLayout(*loop_, ranks_.epoch, ranks_.executor.get(), loaded->kv_blocks, world.layout.dp);
+    }
+    smaller = !loaded.ok() && !absl::IsUnavailable(why) && membership_->has_smaller(world.layout);
+    if (stopping_ || (absl::IsDataLoss(why) && !smaller)) return why;
   }
   const absl::Duration pause = clock_->Now() - lost_at;
-  context_->metrics().ObserveRecovery(pause);
+  if (!first.grows) context_->metrics().ObserveRecovery(pause);
   context_->readiness().SetReady();
   spdlog::warn("epoch {} serves, after a pause of {:.1f} s", ranks_.epoch, absl::ToDoubleSeconds(pause));
   return absl::OkStatus();

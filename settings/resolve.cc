@@ -31,6 +31,26 @@ std::optional<Found> Find(const std::string& name, const Flags& flags, const Env
   return std::nullopt;
 }
 
+// --layouts decides tp, dp, ep and pp, which may only repeat what its first layout says.
+absl::Status TakeLargestLayout(Settings& settings) {
+  if (settings.layouts.empty()) return absl::OkStatus();
+  const model::Layout& largest = settings.layouts.front();
+  const Settings defaults;
+  const std::pair<int32_t Settings::*, int32_t> axes[] = {{&Settings::tp, largest.tp},
+                                                          {&Settings::dp, largest.dp},
+                                                          {&Settings::ep, largest.ep},
+                                                          {&Settings::pp, largest.pp}};
+  for (const auto& [field, value] : axes) {
+    if (settings.*field != defaults.*field && settings.*field != value) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(FlagOf(field), " ", settings.*field, " and the first of ", FlagOf(&Settings::layouts),
+                       ", ", model::ToString(largest), ", say different layouts: leave out ", FlagOf(field)));
+    }
+    settings.*field = value;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::optional<std::string> FromEnvironment(const std::string& variable) {
@@ -51,6 +71,7 @@ absl::StatusOr<Settings> ResolveSettings(Program program, const Flags& flags, co
       return found->is_flag ? absl::InvalidArgumentError(message) : absl::FailedPreconditionError(message);
     }
   }
+  DR_RETURN_IF_ERROR(TakeLargestLayout(settings));
   return settings;
 }
 

@@ -11,6 +11,8 @@
 #include "absl/strings/str_replace.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "settings/failure_limit.h"
+#include "settings/layout_list.h"
 #include "settings/size_text.h"
 
 namespace deeprack {
@@ -52,6 +54,10 @@ absl::Status Read(const Setting& setting, absl::string_view text, T& value) {
     if (!choices.empty() && std::find(choices.begin(), choices.end(), text) == choices.end())
       return absl::InvalidArgumentError(absl::StrCat("must be one of ", OneOf(setting)));
     value = std::string(text);
+  } else if constexpr (std::is_same_v<T, std::vector<model::Layout>>) {
+    DR_ASSIGN_OR_RETURN(value, ParseLayouts(text));
+  } else if constexpr (std::is_same_v<T, FailureLimit>) {
+    DR_ASSIGN_OR_RETURN(value, ParseFailureLimit(text));
   } else {
     DR_ASSIGN_OR_RETURN(value, ParseHosts(text));
   }
@@ -64,6 +70,8 @@ std::string Write(int64_t value) { return SizeText(value); }
 std::string Write(double value) { return absl::StrCat(value); }
 std::string Write(const std::string& value) { return value; }
 std::string Write(const std::vector<HostSlots>& value) { return HostsText(value); }
+std::string Write(const std::vector<model::Layout>& value) { return LayoutsText(value); }
+std::string Write(const FailureLimit& value) { return FailureLimitText(value); }
 
 template <class T>
 bool Holds(const Setting& setting) {
@@ -99,6 +107,8 @@ std::string RangeText(const Setting& setting) {
   if (Holds<int64_t>(setting))
     return absl::StrCat("0 or more ", setting.unit, "; K, M, G, T: powers of 1024");
   if (Holds<std::vector<HostSlots>>(setting)) return "host:ranks,host:ranks";
+  if (Holds<std::vector<model::Layout>>(setting)) return "layouts, the largest first: tp8dp4,tp8dp2";
+  if (Holds<FailureLimit>(setting)) return "times/minutes";
   if (!Holds<int32_t>(setting) && !Holds<double>(setting)) return "";
   const std::string range = Holds<int32_t>(setting)
                                 ? absl::StrCat(Whole(setting.low), " to ", Whole(setting.high))
@@ -111,6 +121,8 @@ std::string TypeText(const Setting& setting) {
   if (Holds<int32_t>(setting) || Holds<double>(setting)) return "NUMBER";
   if (Holds<int64_t>(setting)) return "SIZE";
   if (Holds<std::vector<HostSlots>>(setting)) return "HOSTS";
+  if (Holds<std::vector<model::Layout>>(setting)) return "LAYOUTS";
+  if (Holds<FailureLimit>(setting)) return "TIMES/MINUTES";
   return setting.choices.empty() ? "TEXT" : "CHOICE";
 }
 

@@ -21,9 +21,12 @@ namespace deeprack {
 //   double    a number from low to high
 //   string    one of choices, or any text when there are none
 //   hosts     host:ranks,host:ranks (host_slots.h)
+//   layouts   tp8dp4,tp8dp2 (layout_list.h)
+//   limit     times/minutes (failure_limit.h)
 using SettingField =
     std::variant<bool Settings::*, int32_t Settings::*, int64_t Settings::*, double Settings::*,
-                 std::string Settings::*, std::vector<HostSlots> Settings::*>;
+                 std::string Settings::*, std::vector<HostSlots> Settings::*,
+                 std::vector<model::Layout> Settings::*, FailureLimit Settings::*>;
 
 struct Setting {
   absl::string_view name;  // words joined by dashes

@@ -54,6 +54,16 @@ Rows LayoutRows() {
           "0: tp * dp."),
       row("pp", &Settings::pp, 1,
           "Pipeline parallelism: the number of stages among which the layers are divided."),
+      {.name = "layouts",
+       .field = &Settings::layouts,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .travels = true,
+       .help =
+           "In place of --tp, --dp, --ep and --pp: the layouts that may be formed, the largest first. The "
+           "largest that has its workers is formed: at once when it is the first, else after "
+           "worker-timeout at the start and after recovery-timeout when ranks were lost. For workers that "
+           "mpirun did not start."},
   };
 }
 
@@ -388,6 +398,12 @@ Rows ClusterRows() {
        .unit = "seconds",
        .help = "How long streams pause after the loss of a rank, until all ranks have joined again. 0: the "
                "loss of a rank ends serving."},
+      {.name = "recovery-limit",
+       .field = &Settings::recovery_limit,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .help = "How often in a row to recover: serving ends when the ranks fail once more, each time before "
+               "they have served for this many minutes. 0/5: the first loss of a rank ends serving."},
       {.name = "collective-timeout",
        .field = &Settings::collective_timeout,
        .section = kSection,

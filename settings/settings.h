@@ -10,6 +10,7 @@
 #include "model/files/load_format.h"
 #include "model/layout/layout.h"
 #include "model/step/step_limits.h"
+#include "settings/failure_limit.h"
 #include "settings/host_slots.h"
 
 namespace deeprack {
@@ -20,6 +21,8 @@ enum class Program : uint8_t { kServe = 1, kCoordinator = 2, kWorker = 4 };
 struct Settings {
   std::string model;
   int32_t tp = 1, dp = 1, ep = 0, pp = 1;
+  // Not empty: the layouts that may be formed, the largest first. The largest is that of tp, dp, ep and pp.
+  std::vector<model::Layout> layouts;
 
   std::string compute = "bf16";
   std::string load_format = model::kDefaultLoadFormat;
@@ -60,8 +63,9 @@ struct Settings {
   std::string cluster_tls;
   std::string workers = "local";
   std::vector<HostSlots> hosts;
-  double worker_timeout = 600;         // seconds
-  double recovery_timeout = 300;       // seconds
+  double worker_timeout = 600;    // seconds
+  double recovery_timeout = 300;  // seconds
+  FailureLimit recovery_limit;
   double collective_timeout = 60;      // seconds
   double load_progress_timeout = 300;  // seconds
   double coordinator_wait = 600;       // seconds

@@ -63,7 +63,7 @@ class ServerProcesses {
 
   // Watch's (watch.cc).
   using Tell = std::function<void(const std::string&)>;
-  bool recovers() const { return options_.recovery_timeout != 0; }
+  bool recovers() const { return options_.recovery_timeout != 0 && options_.recovery_limit.times != 0; }
   // Nullopt also when another coordinator was started in the place of one that died.
   std::optional<ServeEnd> TakeCoordinatorsEnd(const Tell& tell);
   std::optional<ServeEnd> TakeWorkersEnd(const Tell& tell);

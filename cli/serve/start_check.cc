@@ -26,6 +26,12 @@ absl::Status CheckOptions(const Settings& options) {
         absl::StrCat(FlagOf(&Settings::load_format), " dummy does not go with ", FlagOf(&Settings::packed),
                      " ", options.packed, ": it would take the place of the model's packed weights"));
   }
+  if (options.layouts.size() > 1 && options.workers == "local") {
+    return absl::FailedPreconditionError(
+        absl::StrCat(FlagOf(&Settings::layouts), " ", TextOf(*FindSetting("layouts"), options),
+                     " needs ranks that start one by one: ranks of mpirun start and end together. Use ",
+                     FlagOf(&Settings::workers), " external"));
+  }
   if (options.hosts.empty()) return absl::OkStatus();
   if (options.workers == "external") {
     return absl::FailedPreconditionError(
@@ -88,6 +94,12 @@ absl::StatusOr<model::ModelConfig> ReadModelConfig(const std::string& path) {
 absl::Status CheckSuits(const model::ModelConfig& config, const Settings& options) {
   if (const absl::Status layout = model::ValidateLayout(config, options.layout()); !layout.ok()) {
     return absl::FailedPreconditionError(layout.message());
+  }
+  for (const model::Layout& smaller : options.layouts) {
+    if (const absl::Status layout = model::ValidateLayout(config, smaller); !layout.ok()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(FlagOf(&Settings::layouts), ", ", model::ToString(smaller), ": ", layout.message()));
+    }
   }
   DR_ASSIGN_OR_RETURN(const DType cache, model::KvCacheTypeOf(options.kv_cache_dtype, DType::kBF16));
   if (const absl::Status type = model::CheckKvCacheType(config, cache); !type.ok()) {

@@ -27,6 +27,24 @@ absl::StatusOr<std::string> ServingAddress(const std::string& said, const std::s
   return ToString(address);
 }
 
+NodeReport ReportFromProto(const cluster::MachineReport& message) {
+  NodeReport report = {.machine = message.machine(),
+                       .numa_nodes = message.numa_nodes(),
+                       .cores = message.cores(),
+                       .available_bytes = message.available_bytes(),
+                       .card = message.card(),
+                       .addresses = {message.addresses().begin(), message.addresses().end()}};
+  for (const cluster::CardReport& card : message.cards()) {
+    report.cards.push_back({.name = card.name(),
+                            .uuid = card.uuid(),
+                            .memory_bytes = card.memory_bytes(),
+                            .free_bytes = card.free_bytes(),
+                            .numa_node = card.numa_node(),
+                            .link_group = card.link_group()});
+  }
+  return report;
+}
+
 // The stream of one worker. Deletes itself when the stream is over.
 class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, cluster::CoordinatorMessage>,
                      public AttachStream {
@@ -119,7 +137,8 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
                                                     .gloo = hello.gloo(),
                                                     .kept_rank = hello.has_kept() ? hello.kept().rank() : -1,
                                                     .last_epoch = hello.kept().epoch(),
-                                                    .kept_options = hello.kept().options()},
+                                                    .kept_options = hello.kept().options(),
+                                                    .report = ReportFromProto(hello.machine())},
                                                    this);
     if (!member.ok()) return member.status();
     member_ = *member;

@@ -3,9 +3,9 @@
 
 namespace deeprack::coordinator {
 
-void Roster::EndEpoch(Epoch epoch) {
+void Roster::EndEpoch(Epoch epoch, bool smaller) {
   const std::lock_guard lock(mutex_);
-  if (table_.epoch() == epoch) OpenNextEpoch();
+  if (table_.epoch() == epoch) OpenNextEpoch(smaller);
 }
 
 }  // namespace deeprack::coordinator

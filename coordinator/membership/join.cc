@@ -31,9 +31,9 @@ absl::StatusOr<int> Roster::OnHello(const JoinedNode& node, AttachStream* stream
     return member;
   }
   streams_[*member] = stream;
-  spdlog::info("worker joined from {} (pid {}): {} of {}", node.host, node.pid, table_.nodes().size(),
-               table_.layout().world_size());
-  if (table_.complete()) Settle();
+  spdlog::info("worker joined from {} (pid {}; {}): {} of {}", node.host, node.pid, ToString(node.report),
+               table_.nodes().size(), table_.largest().world_size());
+  if (!table_.settled() && table_.complete()) Settle();
   return member;
 }
 

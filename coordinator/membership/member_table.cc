@@ -25,8 +25,9 @@ absl::StatusOr<MemberTable::MemberId> MemberTable::Join(JoinedNode node, absl::T
                                                    " says that its last epoch was ", node.last_epoch,
                                                    ", which no coordinator reaches"));
   }
-  DR_RETURN_IF_ERROR(CheckJoin(layout_, nodes(), node));
-  if (node.kept_options != load_options_ || node.kept_rank >= layout_.world_size()) node.kept_rank = -1;
+  DR_RETURN_IF_ERROR(CheckJoin(layouts_.front(), nodes(), node));
+  if (node.kept_options != load_options_ || node.kept_rank >= layouts_.front().world_size())
+    node.kept_rank = -1;
   for (auto& [id, member] : members_) {
     if (node.kept_rank < 0 || member.node.kept_rank != node.kept_rank) continue;
     (member.node.last_epoch < node.last_epoch ? member.node : node).kept_rank = -1;
@@ -63,7 +64,7 @@ std::optional<Loss> MemberTable::Lose(MemberId id, const std::string& why) {
   const auto found = members_.find(id);
   if (found == members_.end() || found->second.lost) return std::nullopt;
   Member& member = found->second;
-  const bool open = reopened_ && !settled_;
+  const bool open = settled_ ? member.rank < 0 : reopened_ || layouts_.size() > 1;
   Loss loss{epoch_, member.rank, member.node.host, member.node.pid, why, open};
   member.lost = true;
   if (open) members_.erase(found);
@@ -91,33 +92,60 @@ std::vector<Loss> MemberTable::CheckHealth(absl::Time now) {
   return losses;
 }
 
-void MemberTable::OpenNextEpoch(absl::Time now) {
+void MemberTable::OpenNextEpoch(absl::Time now, bool smaller) {
   const bool meet_again = settled_ && CanMeetAgain(nodes());
   std::erase_if(members_, [&](const auto& entry) { return entry.second.lost || !meet_again; });
   for (auto& [id, member] : members_) {
     member.node.kept_rank = member.rank;
+    epoch_ = std::max(epoch_, member.node.last_epoch + 1);  // it may have joined without a rank
     member.node.last_epoch = epoch_;
     member.last_progress = now;
   }
   ++epoch_;
+  largest_allowed_ = smaller && chosen_ + 1 < layouts_.size() ? chosen_ + 1 : 0;
+  before_ = chosen_;
+  chosen_ = 0;
   settled_ = false;
   reopened_ = true;
 }
 
+size_t MemberTable::Filled() const {
+  const auto ready = static_cast<int32_t>(
+      std::ranges::count_if(members_, [](const auto& entry) { return !entry.second.lost; }));
+  const bool launched =
+      std::ranges::any_of(members_, [](const auto& entry) { return entry.second.node.launch_rank >= 0; });
+  const size_t end = launched ? 1 : layouts_.size();
+  for (size_t i = largest_allowed_; i < end; ++i) {
+    if (layouts_[i].world_size() <= ready) return i;
+  }
+  return layouts_.size();
+}
+
 absl::StatusOr<std::map<MemberTable::MemberId, Rank>> MemberTable::AssignRanks() {
-  DR_ASSIGN_OR_RETURN(const std::vector<Rank> ranks, coordinator::AssignRanks(layout_, nodes()));
+  if (const size_t filled = Filled(); filled < layouts_.size()) chosen_ = filled;
+  DR_ASSIGN_OR_RETURN(const std::vector<Rank> ranks, coordinator::AssignRanks(layout(), nodes()));
   std::map<MemberId, Rank> by_member;
   for (auto rank = ranks.begin(); auto& [id, member] : members_) {
     member.rank = *rank++;
-    by_member[id] = member.rank;
+    if (member.rank >= 0) by_member[id] = member.rank;
   }
   settled_ = true;
+  largest_allowed_ = 0;
   return by_member;
+}
+
+std::vector<MemberTable::MemberId> MemberTable::members() const {
+  std::vector<MemberId> members;
+  for (const auto& [id, member] : members_) members.push_back(id);
+  return members;
 }
 
 std::vector<JoinedNode> MemberTable::nodes() const {
   std::vector<JoinedNode> nodes;
-  for (const auto& [id, member] : members_) nodes.push_back(member.node);
+  for (const auto& [id, member] : members_) {
+    nodes.push_back(member.node);
+    if (before_ != chosen_) nodes.back().kept_rank = -1;
+  }
   return nodes;
 }
 

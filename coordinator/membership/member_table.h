@@ -2,6 +2,7 @@
 // parameter, nothing is locked.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -24,7 +25,8 @@ struct Loss {
   std::string host;
   int64_t pid = 0;
   std::string why;
-  // True: the epoch did not have all its workers yet, so another worker may take the place.
+  // True: the epoch goes on. It did not have all its workers yet, so another worker may take the place, or
+  // the worker had no rank in it.
   bool place_is_open = false;
 };
 
@@ -36,15 +38,22 @@ struct HealthLimits {
   absl::Duration stuck_timeout = absl::Minutes(2);
 };
 
-// One epoch after the other. An epoch is open until each rank has a worker. Then it is settled.
+// One epoch after the other. An epoch is open until each rank of a layout has a worker. Then it is settled.
+//
+// With several layouts, workers join until the largest is full. If a smaller one is settled before that,
+// workers that have no rank in it wait as members for a later epoch, and so do workers that join then.
 class MemberTable {
  public:
   using MemberId = int;  // ascending in the order of joining; never used twice
 
-  // `load_options` names the options of this coordinator's loads, as JoinedNode::kept_options does.
-  MemberTable(const model::Layout& layout, Epoch epoch, const HealthLimits& limits,
+  // `layouts`: at least one, in descending order of their numbers of ranks. `load_options` names the options
+  // of this coordinator's loads in the largest layout, as JoinedNode::kept_options does.
+  MemberTable(std::vector<model::Layout> layouts, Epoch epoch, const HealthLimits& limits,
               std::string load_options = "")
-      : layout_(layout), limits_(limits), load_options_(std::move(load_options)), epoch_(epoch) {}
+      : layouts_(std::move(layouts)),
+        limits_(limits),
+        load_options_(std::move(load_options)),
+        epoch_(epoch) {}
 
   // The epoch becomes later than the worker's last one. The worker keeps node.kept_rank if the layout has
   // that rank, its weights are of this coordinator's options, and no member of a later epoch has the same
@@ -60,7 +69,7 @@ class MemberTable {
 
   // The member is gone. Returns nullopt if it was lost before, or is no longer a member. In an open epoch
   // after the first, another worker may take the member's place. In the first epoch no worker is expected to
-  // come twice.
+  // come twice, unless there are several layouts.
   std::optional<Loss> Lose(MemberId member, const std::string& why);
 
   // Returns the members whose heartbeats or steps have stopped. Call it several times a second: a longer
@@ -68,18 +77,31 @@ class MemberTable {
   std::vector<Loss> CheckHealth(absl::Time now);
 
   // Opens the next epoch. Lost workers are no longer members. If the other workers can meet again
-  // (CanMeetAgain), they stay, with their ranks; otherwise no worker stays.
-  void OpenNextEpoch(absl::Time now);
+  // (CanMeetAgain), they stay, with their ranks; otherwise no worker stays. `smaller`: the next epoch has a
+  // smaller layout than this one, if there is one.
+  void OpenNextEpoch(absl::Time now, bool smaller = false);
 
-  bool complete() const { return std::ssize(members_) == layout_.world_size(); }
-  // Call it once the epoch is complete. Gives each member its rank, which settles the epoch.
+  // True when the members fill the largest layout.
+  bool complete() const { return std::ssize(members_) == layouts_.front().world_size(); }
+  // True when the members fill some layout, and ranks of mpirun the largest.
+  bool fills_any() const { return Filled() < layouts_.size(); }
+  // True when the members fill the layout of the epoch before, or a larger one; after OpenNextEpoch with
+  // `smaller` the next smaller one.
+  bool fills_as_before() const { return Filled() <= std::max(before_, largest_allowed_); }
+  // True when the epoch is settled, and its members fill a larger layout.
+  bool fills_larger() const { return settled_ && Filled() < chosen_; }
+  // Call it when the members fill a layout. Gives the ranks of the largest one that they fill, which settles
+  // the epoch. Members that are left over are not in the map.
   absl::StatusOr<std::map<MemberId, Rank>> AssignRanks();
   bool settled() const { return settled_; }
   bool first() const { return !reopened_; }  // no epoch has ended yet
 
   Epoch epoch() const { return epoch_; }
-  const model::Layout& layout() const { return layout_; }
-  std::vector<JoinedNode> nodes() const;  // in the order of joining
+  const model::Layout& layout() const { return layouts_[chosen_]; }  // of an open epoch: the largest
+  const model::Layout& largest() const { return layouts_.front(); }
+  // In the order of joining. kept_rank is of this layout, or -1.
+  std::vector<JoinedNode> nodes() const;
+  std::vector<MemberId> members() const;  // in the same order
   const JoinedNode& node(MemberId member) const { return members_.at(member).node; }
 
  private:
@@ -93,7 +115,13 @@ class MemberTable {
     bool busy = false;
   };
 
-  const model::Layout layout_;
+  // The index of the largest layout, from largest_allowed_ on, that the members fill; layouts_.size(): none.
+  size_t Filled() const;
+
+  const std::vector<model::Layout> layouts_;
+  size_t chosen_ = 0;           // index of the layout of this epoch
+  size_t before_ = 0;           // and of the epoch before; kept ranks are of that layout
+  size_t largest_allowed_ = 0;  // index of the largest layout that an open epoch may have
   const HealthLimits limits_;
   const std::string load_options_;
   Epoch epoch_;

@@ -50,7 +50,9 @@ class Membership::Port {
 };
 
 Membership::Membership(const MembershipOptions& options, Clock* clock)
-    : roster_({.layout = options.layout,
+    : smaller_(options.smaller),
+      roster_({.layout = options.layout,
+               .smaller = options.smaller,
                .epoch = options.epoch,
                .reform = options.reform,
                .health = options.health,

@@ -25,6 +25,8 @@ struct MembershipOptions {
   std::string listen = "127.0.0.1:0";  // port 0: any; empty: no port, workers join through handler()
   std::optional<ClusterTls> tls;       // needed where `listen` is not loopback
   model::Layout layout;
+  // Layouts that may be formed when workers are missing, in descending order of their numbers of ranks.
+  std::vector<model::Layout> smaller;
   Epoch epoch = 1;
   bool reform = false;  // a loss opens the next epoch
   HealthLimits health;
@@ -58,10 +60,22 @@ class Membership {
   int expected() const { return roster_.expected(); }
   std::vector<Rank> missing() const { return roster_.missing(); }
 
+  // If the latest epoch is open and its workers fill a layout, forms the largest such layout. Workers that
+  // are left over wait without a rank. Returns true when a layout was formed.
+  bool FormLargestFilled() { return roster_.FormLargestFilled(); }
+
+  // True when the latest epoch has its ranks, and its workers fill a larger layout than the epoch's.
+  bool fills_larger() const { return roster_.fills_larger(); }
+
   // Opens the epoch after `epoch`, unless that epoch is open already, as it is after a loss. Workers whose
   // ranks can meet again are its first members. The other workers are told to leave, and must join as new
-  // processes.
-  void EndEpoch(Epoch epoch) { roster_.EndEpoch(epoch); }
+  // processes. If the first members fill the layout of `epoch` or a larger one, that layout is formed at
+  // once.
+  // `smaller`: `epoch` could not load in its layout, so the next epoch has a smaller one, if there is one.
+  void EndEpoch(Epoch epoch, bool smaller = false) { roster_.EndEpoch(epoch, smaller); }
+  bool has_smaller(const model::Layout& layout) const {
+    return !smaller_.empty() && layout != smaller_.back();
+  }
 
   // Loses the workers of these ranks of `epoch`, although they send heartbeats. why[r] is the reason for rank
   // r. All of them are lost at once: the next epoch begins without them. Does nothing if another epoch is
@@ -87,6 +101,7 @@ class Membership {
 
   Membership(const MembershipOptions& options, Clock* clock);
 
+  const std::vector<model::Layout> smaller_;
   Roster roster_;
   std::unique_ptr<Port> port_;
   std::unique_ptr<HealthTimer> health_checks_;

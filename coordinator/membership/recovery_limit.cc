@@ -5,12 +5,15 @@
 namespace deeprack::coordinator {
 
 absl::Status RecoveryLimit::EpochEnded(absl::Time now, const absl::Status& why) {
-  if (serving_since_ && now - *serving_since_ >= kLongEnough) in_a_row_ = 0;
+  if (ServedLongEnough(now)) in_a_row_ = 0;
   serving_since_.reset();
-  if (++in_a_row_ <= kMostInARow) return absl::OkStatus();
+  if (++in_a_row_ <= most_in_a_row_) return absl::OkStatus();
+  if (most_in_a_row_ == 0) {
+    return absl::UnavailableError(absl::StrCat(why.message(), "; --recovery-limit allows no recovery"));
+  }
   return absl::UnavailableError(absl::StrCat(
       "gave up: the ranks failed ", in_a_row_, " times in a row, each time before they had served for ",
-      absl::FormatDuration(kLongEnough), "; the last time: ", why.message()));
+      absl::FormatDuration(long_enough_), " (--recovery-limit); the last time: ", why.message()));
 }
 
 }  // namespace deeprack::coordinator

@@ -34,11 +34,14 @@ struct Member {
 // All ranks of an epoch.
 struct World {
   Epoch epoch = 0;
+  model::Layout layout;
   std::vector<Member> members;  // entry r is rank r
 };
 
 struct RosterOptions {
   model::Layout layout;
+  // Layouts that may be formed when workers are missing, in descending order of their numbers of ranks.
+  std::vector<model::Layout> smaller;
   Epoch epoch = 1;      // the first one
   bool reform = false;  // a loss opens the next epoch
   HealthLimits health;
@@ -51,19 +54,21 @@ class Roster final : public AttachHandler {
   Roster(const RosterOptions& options, Clock* clock)
       : reform_(options.reform),
         clock_(clock),
-        table_(options.layout, options.epoch, options.health, options.load_options) {}
+        table_(LayoutsOf(options), options.epoch, options.health, options.load_options) {}
 
   // All of these methods are thread-safe. If Membership has a method of the same name, its contract is in
   // membership.h.
   absl::StatusOr<World> WaitForWorld(absl::Duration timeout);
-  void EndEpoch(Epoch epoch);
+  void EndEpoch(Epoch epoch, bool smaller = false);
   void Expel(Epoch epoch, const std::map<Rank, std::string>& why);
   void OnLoss(std::function<void(const Loss&)> on_loss);
   void ExpectDepartures();
   void Dismiss(const std::string& reason);
   int joined() const;
-  int expected() const { return table_.layout().world_size(); }
+  int expected() const;
   std::vector<Rank> missing() const;
+  bool FormLargestFilled();
+  bool fills_larger() const;
 
   // Finds members whose heartbeats or steps have stopped, and reports departures that are due. To be called
   // several times a second.
@@ -74,6 +79,8 @@ class Roster final : public AttachHandler {
   void OnEnd(int member, const std::string& why, bool on_purpose) override;
 
  private:
+  static std::vector<model::Layout> LayoutsOf(const RosterOptions& options);
+
   // A worker that said goodbye.
   struct Departure {
     int member = 0;
@@ -88,8 +95,8 @@ class Roster final : public AttachHandler {
 
   // Call these three with mutex_ held.
   bool first() const { return table_.first(); }
-  void OpenNextEpoch();
-  void Settle();  // gives out the ranks of an epoch that is complete
+  void OpenNextEpoch(bool smaller = false);
+  void Settle();  // gives out the ranks of an epoch whose members fill a layout
 
   const bool reform_;
   Clock* const clock_;
@@ -101,7 +108,7 @@ class Roster final : public AttachHandler {
   std::condition_variable changed_;
   MemberTable table_;
   std::map<int, AttachStream*> streams_;  // the open streams, by member
-  std::map<int, Rank> ranks_;             // by member; empty until all have joined
+  std::map<int, Rank> ranks_;             // by member; empty until the epoch is settled
   std::vector<Departure> departures_;     // departures that are not yet reported
   std::vector<Loss> losses_;
   absl::Status turned_down_;  // the last refusal in this epoch

@@ -16,7 +16,8 @@ absl::StatusOr<World> Roster::WaitForWorld(absl::Duration timeout) {
     if (!turned_down_.ok()) absl::StrAppend(&message, "; a worker was refused: ", turned_down_.message());
     return absl::DeadlineExceededError(message);
   }
-  World world{.epoch = table_.epoch(), .members = std::vector<Member>(ranks_.size())};
+  World world{
+      .epoch = table_.epoch(), .layout = table_.layout(), .members = std::vector<Member>(ranks_.size())};
   for (const auto& [member, rank] : ranks_) world.members[rank] = {rank, table_.node(member)};
   return world;
 }

@@ -1,10 +1,13 @@
 #include "coordinator/placement/placement.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "coordinator/placement/pack_ranks.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -15,21 +18,12 @@ std::string NameOf(const JoinedNode& node) {
 
 Rank SettledRank(const JoinedNode& node) { return node.launch_rank >= 0 ? node.launch_rank : node.kept_rank; }
 
-// Entry i is node i's rank, or negative when no rank is free for node i. `left` gets the ranks without a
-// node.
-std::vector<Rank> GiveRanks(const model::Layout& layout, std::span<const JoinedNode> joined,
-                            std::vector<Rank>& left) {
-  std::set<Rank> open;
-  for (Rank rank = 0; rank < layout.world_size(); ++rank) open.insert(rank);
-  for (const JoinedNode& node : joined) open.erase(SettledRank(node));
-  std::vector<Rank> ranks;
-  for (const JoinedNode& node : joined) {
-    Rank rank = SettledRank(node);
-    if (rank < 0 && !open.empty()) rank = open.extract(open.begin()).value();
-    ranks.push_back(rank);
-  }
-  left.assign(open.begin(), open.end());
-  return ranks;
+// Machines come in the order of their hosts' names. Workers that report no machine are told apart by host.
+Spot SpotOf(const JoinedNode& node) {
+  return {.machine = absl::StrCat(node.host, "/", node.report.machine),
+          .link_group = node.report.link_group(),
+          .order = absl::StrFormat("%05d %05d %s %s %020d", node.report.numa_node() + 1, node.report.card + 1,
+                                   node.card, node.address, node.pid)};
 }
 
 }  // namespace
@@ -66,6 +60,20 @@ absl::Status CheckJoin(const model::Layout& layout, std::span<const JoinedNode> 
   return absl::OkStatus();
 }
 
+std::string ToString(const NodeReport& report) {
+  const auto gib = [](int64_t bytes) { return static_cast<double>(bytes) / (int64_t{1} << 30); };
+  std::string text =
+      absl::StrFormat("%d cores, %d NUMA node%s, %.1f GiB free", report.cores, report.numa_nodes,
+                      report.numa_nodes == 1 ? "" : "s", gib(report.available_bytes));
+  if (!report.has_card()) return text;
+  const CardReport& card = report.cards[static_cast<size_t>(report.card)];
+  absl::StrAppendFormat(&text, "; card %d of %d (%s, %.1f GiB free, ", report.card, report.cards.size(),
+                        card.name, gib(card.free_bytes));
+  absl::StrAppend(&text, card.link_group < 0 ? "no NVLink" : absl::StrCat("NVLink group ", card.link_group),
+                  ")");
+  return text;
+}
+
 DataPlane ChooseDataPlane(std::span<const JoinedNode> joined) {
   if (joined.size() < 2) return DataPlane::kLauncher;
   std::set<std::string> cards;
@@ -97,8 +105,14 @@ bool CanMeetAgain(std::span<const JoinedNode> joined) {
 }
 
 std::vector<Rank> MissingRanks(const model::Layout& layout, std::span<const JoinedNode> joined) {
-  std::vector<Rank> missing;
-  GiveRanks(layout, joined, missing);
+  std::set<Rank> open;
+  for (Rank rank = 0; rank < layout.world_size(); ++rank) open.insert(rank);
+  size_t newcomers = 0;
+  for (const JoinedNode& node : joined) newcomers += open.erase(SettledRank(node)) == 0 ? 1 : 0;
+  // Which ranks newcomers take is decided when all workers are there. Until then they count as the lowest.
+  std::vector<Rank> missing(open.begin(), open.end());
+  missing.erase(missing.begin(),
+                missing.begin() + std::min(std::ssize(missing), static_cast<ptrdiff_t>(newcomers)));
   return missing;
 }
 
@@ -108,11 +122,45 @@ absl::StatusOr<std::vector<Rank>> AssignRanks(const model::Layout& layout,
     return absl::FailedPreconditionError(
         absl::StrCat("too few workers for layout ", ToString(layout), ": ", DescribeMissing(layout, joined)));
   }
+  std::vector<Spot> spots;
+  std::vector<size_t> newcomers;
+  std::vector<int64_t> kept(static_cast<size_t>(layout.world_size()), -1);
   for (size_t i = 0; i < joined.size(); ++i) {
-    if (absl::Status status = CheckJoin(layout, joined.first(i), joined[i]); !status.ok()) return status;
+    spots.push_back(SpotOf(joined[i]));
+    const Rank rank = SettledRank(joined[i]);
+    if (rank >= 0 && rank < layout.world_size() && kept[static_cast<size_t>(rank)] < 0) {
+      kept[static_cast<size_t>(rank)] = static_cast<int64_t>(i);
+    } else {
+      newcomers.push_back(i);
+    }
   }
-  std::vector<Rank> left;
-  return GiveRanks(layout, joined, left);
+  const std::vector<size_t> spot_of_rank = newcomers.size() == joined.size()
+                                               ? PackRanks(layout, spots)
+                                               : FillRanks(layout, spots, kept, newcomers);
+  std::vector<Rank> ranks(joined.size(), -1);
+  for (size_t rank = 0; rank < spot_of_rank.size(); ++rank) {
+    ranks[spot_of_rank[rank]] = static_cast<Rank>(rank);
+  }
+  return ranks;
+}
+
+std::string DescribeRanks(std::span<const JoinedNode> joined, std::span<const Rank> ranks) {
+  std::map<std::string, std::set<Rank>> by_host;
+  std::set<std::string> spare;
+  for (size_t i = 0; i < joined.size(); ++i) {
+    if (ranks[i] >= 0) {
+      by_host[joined[i].host].insert(ranks[i]);
+    } else {
+      spare.insert(absl::StrCat("pid ", joined[i].pid, " on ", joined[i].host));
+    }
+  }
+  std::vector<std::string> parts;
+  for (const auto& [host, of_host] : by_host) {
+    parts.push_back(
+        absl::StrCat(host, ": ", of_host.size() > 1 ? "ranks " : "rank ", absl::StrJoin(of_host, ", ")));
+  }
+  if (!spare.empty()) parts.push_back(absl::StrCat("without a rank: ", absl::StrJoin(spare, ", ")));
+  return absl::StrJoin(parts, "; ");
 }
 
 }  // namespace deeprack::coordinator

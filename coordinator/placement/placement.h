@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/ids.h"
+#include "coordinator/placement/node_report.h"
 #include "model/layout/layout.h"
 
 namespace deeprack::coordinator {
@@ -29,6 +30,7 @@ struct JoinedNode {
   Rank kept_rank = -1;
   Epoch last_epoch = 0;      // of its last load; 0: none
   std::string kept_options;  // names the options of the load that brought the weights (DigestOfLoad)
+  NodeReport report;
 };
 
 // OK when `next` can join the nodes `joined`. The launcher's ranks are the layout's ranks, so both worlds
@@ -37,10 +39,15 @@ struct JoinedNode {
 absl::Status CheckJoin(const model::Layout& layout, std::span<const JoinedNode> joined,
                        const JoinedNode& next);
 
-// Entry i is the rank of node i: its launch rank, else its kept rank, else the lowest free rank, in the order
-// of joining. FailedPrecondition when workers are missing, with the message of DescribeMissing.
+// Entry i is the rank of node i, or -1 when the layout has no rank left for node i. A launch rank is the
+// rank, and so is a kept rank that the layout has. All other ranks follow from the nodes' reports
+// (pack_ranks.h) and not from the order of joining. FailedPrecondition when workers are missing, with the
+// message of DescribeMissing.
 absl::StatusOr<std::vector<Rank>> AssignRanks(const model::Layout& layout,
                                               std::span<const JoinedNode> joined);
+
+// For the log: "node1: ranks 0, 1, 2, 3; node2: ranks 4, 5, 6, 7". Entry i of `ranks` is node i's.
+std::string DescribeRanks(std::span<const JoinedNode> joined, std::span<const Rank> ranks);
 
 // How the ranks exchange data. kLauncher: in mpirun's world, or in a world of one. kNccl: cards over NCCL.
 // kGloo: host memory over gloo.

@@ -48,11 +48,11 @@ void Scheduler::GiveUpStep(const absl::Status& why, std::vector<TokenEvent>& eve
   }
 }
 
-std::vector<TokenEvent> Scheduler::Resume(Epoch epoch, int32_t blocks_per_dp_rank) {
-  DR_CHECK(interrupted_ && epoch > epoch_ && blocks_per_dp_rank > 0);
+std::vector<TokenEvent> Scheduler::Resume(Epoch epoch, int32_t blocks_per_dp_rank, int32_t dp) {
+  DR_CHECK(interrupted_ && epoch > epoch_ && blocks_per_dp_rank > 0 && dp > 0);
   interrupted_ = false;
   epoch_ = epoch;
-  limits_.blocks_per_dp_rank = blocks_per_dp_rank;
+  limits_ = InLayout(limits_, blocks_per_dp_rank, dp);
   MakeGroups();
   std::vector<TokenEvent> events;
   for (const auto& [id, sequence] : sequences_) {

@@ -21,6 +21,14 @@ absl::Status CheckPlanSize(const SchedulerLimits& limits) {
                    sequence, "; a plan may have ", limits.max_message_bytes, " bytes: use smaller steps"));
 }
 
+SchedulerLimits InLayout(SchedulerLimits limits, int32_t blocks_per_dp_rank, int32_t dp) {
+  const int64_t room = limits.plan_bytes_for_sequences();
+  limits.blocks_per_dp_rank = blocks_per_dp_rank;
+  limits.dp = dp;
+  limits.max_message_bytes += room - limits.plan_bytes_for_sequences();
+  return limits;
+}
+
 absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request) {
   const auto prompt = static_cast<int64_t>(request.prompt.size());
   if (prompt == 0) return absl::InvalidArgumentError("the prompt is empty: at least one token is needed");

@@ -62,6 +62,10 @@ namespace deeprack::coordinator {
 // max_step_tokens, max_context and max_message_bytes.
 absl::Status CheckPlanSize(const SchedulerLimits& limits);
 
+// The limits for another layout. The sequences of a plan keep the room that they have under `limits`, so
+// that a request which fits before fits afterwards.
+SchedulerLimits InLayout(SchedulerLimits limits, int32_t blocks_per_dp_rank, int32_t dp);
+
 // Checks that a request can run under these limits. If not, InvalidArgument with the numbers. Pure, so any
 // thread may call it before it queues the request. A request is valid if its prompt fits, even if its
 // max_tokens reaches beyond the context or the cache: the sequence then ends there with kLength.
@@ -101,9 +105,10 @@ class Scheduler {
   // (kError, with `why`). Plan must not be called until Resume.
   std::vector<TokenEvent> Interrupt(const absl::Status& why);
 
-  // Continues with new ranks, each with `blocks_per_dp_rank` pages. With fewer pages than before, sequences
-  // that are too long for a group's pages end: with kLength if they fill the pages exactly, else with kError.
-  std::vector<TokenEvent> Resume(Epoch epoch, int32_t blocks_per_dp_rank);
+  // Continues with new ranks in `dp` dp groups, each rank with `blocks_per_dp_rank` pages. With fewer pages
+  // than before, sequences that are too long for a group's pages end: with kLength if they fill the pages
+  // exactly, else with kError.
+  std::vector<TokenEvent> Resume(Epoch epoch, int32_t blocks_per_dp_rank, int32_t dp);
 
   // Ends every sequence with kError, also during a step.
   std::vector<TokenEvent> Abort(const absl::Status& why);

@@ -135,7 +135,8 @@ class Simulation {
     EXPECT_EQ(scheduler_.Stats().blocks_used, 0);
     MaybeCancel();  // while there are no ranks
     cluster_.Replace();
-    for (TokenEvent& event : scheduler_.Resume(++epoch_, limits_.blocks_per_dp_rank)) Take(std::move(event));
+    for (TokenEvent& event : scheduler_.Resume(++epoch_, limits_.blocks_per_dp_rank, limits_.dp))
+      Take(std::move(event));
   }
 
   bool IsFaulty() { return steps_per_fault_ > 0 && random_() % steps_per_fault_ == 0; }

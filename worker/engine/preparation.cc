@@ -101,6 +101,7 @@ absl::StatusOr<Preparation> Prepare(const EngineOptions& options, const Device& 
                                                                              options.load_format));
   DR_RETURN_IF_ERROR(checkpoint::CheckCheckpoint(spec.config, *preparation.reader).status());
   DR_ASSIGN_OR_RETURN(preparation.files, DigestOfCheckpoint(*preparation.reader));
+  DR_ASSIGN_OR_RETURN(const Digest headers, DigestOfHeaders(*preparation.reader));
   DR_ASSIGN_OR_RETURN(preparation.manifest, sizing::ManifestOf(spec, *preparation.reader, kernels));
   preparation.bytes = sizing::RankFootprintOf(spec, preparation.manifest,
                                               {.kernels = kernels,
@@ -114,6 +115,9 @@ absl::StatusOr<Preparation> Prepare(const EngineOptions& options, const Device& 
                                   .fixed_bytes = preparation.bytes.fixed(),
                                   .page_bytes = preparation.bytes.page,
                                   .kv_bytes = options.kv_bytes},
+                       .parts = {.weights = preparation.bytes.weights,
+                                 .others = preparation.bytes.fixed() - preparation.bytes.weights},
+                       .files = headers,
                        .most_blocks = sizing::MostBlocks(spec.limits),
                        .rows = {.stage = spec.coordinates().pp_rank, .form = FormOf(rows)}};
   return preparation;

@@ -1,10 +1,15 @@
 #include "worker/engine/rank_agreement.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstring>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "worker/collectives/gather_values.h"
 
@@ -15,29 +20,65 @@ struct Readiness {
   int64_t ready = 0;
   RowsToExperts rows;
   sizing::RankMemory memory;
+  FixedBytes parts;
+  Digest files;
+  char host[64];  // the machine's name, cut to fit
 };
 
-// Checks that each machine or card has the memory that its ranks will take.
-absl::Status CheckMemories(const std::vector<sizing::RankMemory>& ranks, int64_t blocks) {
-  for (const sizing::RankMemory& rank : ranks) {
+std::string NameOf(const std::vector<Readiness>& ranks, size_t rank) {
+  return absl::StrCat("rank ", rank, " on ", ranks[rank].host);
+}
+
+std::string BytesOf(const Readiness& rank) {
+  return absl::StrCat(rank.parts.weights, " bytes for weights, ", rank.parts.others,
+                      " for workspace and tables, ", rank.memory.page_bytes, " for each page of ",
+                      kPageTokens, " tokens");
+}
+
+// The ranks of a machine or card must fit together what is free there.
+absl::Status CheckMemories(const std::vector<Readiness>& ranks, int64_t blocks) {
+  for (const Readiness& rank : ranks) {
     int64_t needed = 0;
     int64_t held = 0;
-    int64_t neighbours = 0;
-    for (const sizing::RankMemory& other : ranks) {
-      if (other.host != rank.host) continue;
-      needed += other.fixed_bytes + blocks * other.page_bytes;
-      held += other.held_bytes;
-      ++neighbours;
+    std::vector<std::string> neighbours;
+    for (size_t other = 0; other < ranks.size(); ++other) {
+      const sizing::RankMemory& memory = ranks[other].memory;
+      if (memory.host != rank.memory.host) continue;
+      needed += memory.fixed_bytes + blocks * memory.page_bytes;
+      held += memory.held_bytes;
+      neighbours.push_back(absl::StrCat(NameOf(ranks, other), ": ", BytesOf(ranks[other])));
     }
-    if (rank.available_bytes > 0 && needed > rank.available_bytes + held) {
+    if (rank.memory.available_bytes > 0 && needed > rank.memory.available_bytes + held) {
       return absl::ResourceExhaustedError(absl::StrCat(
-          "the ", neighbours,
-          neighbours == 1 ? " rank of one machine or card needs " : " ranks of one machine or card need ",
-          needed, " bytes for weights, workspace and KV cache, but ", rank.available_bytes + held,
-          " are available there. Use more of them, a smaller kv_bytes or max_step_tokens"));
+          "the ", neighbours.size(),
+          neighbours.size() == 1 ? " rank of one machine or card needs "
+                                 : " ranks of one machine or card need ",
+          needed, " bytes for weights, workspace and ", blocks, " pages of KV cache, but ",
+          rank.memory.available_bytes + held, " are available there (", absl::StrJoin(neighbours, "; "),
+          "). Use more ranks on other machines or cards, a smaller --kv-bytes or --max-step-tokens"));
     }
   }
   return absl::OkStatus();
+}
+
+// Names the ranks whose files differ from those of most ranks; of equally many, those of the lowest rank.
+absl::Status CheckFiles(const std::vector<Readiness>& ranks) {
+  const auto count = [&](const Digest& files) {
+    return std::ranges::count_if(ranks, [&](const Readiness& rank) { return rank.files == files; });
+  };
+  size_t right = 0;
+  for (size_t rank = 1; rank < ranks.size(); ++rank) {
+    if (count(ranks[rank].files) > count(ranks[right].files)) right = rank;
+  }
+  std::vector<std::string> others;
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    if (ranks[rank].files != ranks[right].files) others.push_back(NameOf(ranks, rank));
+  }
+  if (others.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      absl::StrJoin(others, ", "), others.size() == 1 ? " has" : " have", " other files of the model than ",
+      NameOf(ranks, right), " and ", count(ranks[right].files), " of ", ranks.size(),
+      " ranks: names, sizes, config.json or the tensors' headers differ. ", "Copy the model there again"));
 }
 
 absl::Status CheckRows(const std::vector<Readiness>& ranks) {
@@ -58,7 +99,13 @@ absl::Status CheckRows(const std::vector<Readiness>& ranks) {
 
 absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, const RankNeeds& needs, Communicator* world,
                                     Device& device) {
-  const Readiness mine = {.ready = own.ok() ? 1 : 0, .rows = needs.rows, .memory = needs.memory};
+  Readiness mine = {.ready = own.ok() ? 1 : 0,
+                    .rows = needs.rows,
+                    .memory = needs.memory,
+                    .parts = needs.parts,
+                    .files = needs.files,
+                    .host = {}};
+  if (gethostname(mine.host, sizeof(mine.host) - 1) != 0) std::strcpy(mine.host, "?");
   std::vector<Readiness> all = {mine};
   if (world != nullptr) {
     auto gathered = GatherValues(mine, *world, device);
@@ -72,24 +119,24 @@ absl::StatusOr<int64_t> AgreeToLoad(const absl::Status& own, const RankNeeds& ne
   for (size_t rank = 0; rank < all.size(); ++rank) {
     if (all[rank].ready == 0) {
       return absl::FailedPreconditionError(
-          absl::StrCat("rank ", rank, " cannot load the model; its own message says why"));
+          absl::StrCat(NameOf(all, rank), " cannot load the model; its own message says why"));
     }
     memories.push_back(all[rank].memory);
   }
+  DR_RETURN_IF_ERROR(CheckFiles(all));
   DR_RETURN_IF_ERROR(CheckRows(all));
   const sizing::PageAgreement agreement = sizing::AgreeOnBlocks(memories, needs.most_blocks);
-  const sizing::RankMemory& tight = memories[static_cast<size_t>(agreement.tightest)];
+  const auto tightest = static_cast<size_t>(agreement.tightest);
+  const sizing::RankMemory& tight = memories[tightest];
   if (agreement.blocks == 0) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("no memory for the KV cache: rank ", agreement.tightest, " needs ", tight.fixed_bytes,
-                     " bytes for weights and workspace and ", tight.page_bytes, " for each page of ",
-                     kPageTokens, " tokens; ",
-                     tight.kv_bytes > 0
-                         ? absl::StrCat(tight.kv_bytes, " bytes are set aside for pages")
-                         : absl::StrCat(tight.available_bytes, " bytes are available on its machine or card"),
-                     ". Use more ranks, a smaller max_step_tokens, or one with more memory"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "no memory for the KV cache: ", NameOf(all, tightest), " needs ", BytesOf(all[tightest]), "; ",
+        tight.kv_bytes > 0
+            ? absl::StrCat(tight.kv_bytes, " bytes are set aside for pages")
+            : absl::StrCat(tight.available_bytes, " bytes are available on its machine or card"),
+        ". Use more ranks, a smaller --max-step-tokens, or a machine or card with more memory"));
   }
-  DR_RETURN_IF_ERROR(CheckMemories(memories, agreement.blocks));
+  DR_RETURN_IF_ERROR(CheckMemories(all, agreement.blocks));
   return agreement.blocks;
 }
 

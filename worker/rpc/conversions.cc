@@ -127,6 +127,24 @@ Meeting MeetingFromProto(const cluster::LoadRequest& request) {
           .gloo_world = {request.gloo_world().begin(), request.gloo_world().end()}};
 }
 
+void MachineReportToProto(const MachineReport& report, cluster::MachineReport* message) {
+  message->set_machine(report.machine);
+  message->set_numa_nodes(report.numa_nodes);
+  message->set_cores(report.cores);
+  message->set_available_bytes(report.available_bytes);
+  message->set_card(report.card);
+  for (const CardReport& card : report.cards) {
+    cluster::CardReport* out = message->add_cards();
+    out->set_name(card.name);
+    out->set_uuid(card.uuid);
+    out->set_memory_bytes(card.memory_bytes);
+    out->set_free_bytes(card.free_bytes);
+    out->set_numa_node(card.numa_node);
+    out->set_link_group(card.link_group);
+  }
+  for (const std::string& address : report.addresses) message->add_addresses(address);
+}
+
 model::StepPlan StepPlanFromProto(const cluster::StepPlan& message) {
   model::StepPlan plan{.epoch = message.epoch(), .step = message.step()};
   plan.sequences.reserve(message.sequences_size());

@@ -8,6 +8,7 @@
 #include "proto/cluster.pb.h"
 #include "worker/engine/engine.h"
 #include "worker/rpc/engine_thread.h"
+#include "worker/topology/machine_report.h"
 
 namespace deeprack::worker {
 
@@ -16,6 +17,8 @@ absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest&
 
 // Checks nothing: the worlds check what they get.
 Meeting MeetingFromProto(const cluster::LoadRequest& request);
+
+void MachineReportToProto(const MachineReport& report, cluster::MachineReport* message);
 
 // Checks nothing: the engine checks plans (worker/engine/plan_check.h).
 model::StepPlan StepPlanFromProto(const cluster::StepPlan& message);

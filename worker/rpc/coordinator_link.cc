@@ -14,6 +14,7 @@
 #include "grpcpp/grpcpp.h"
 #include "proto/cluster.grpc.pb.h"
 #include "spdlog/spdlog.h"
+#include "worker/rpc/conversions.h"
 
 namespace deeprack::worker {
 namespace {
@@ -57,6 +58,7 @@ class StreamLink final : public CoordinatorLink {
       kept->set_rank(identity.kept_rank);
       kept->set_options(identity.kept_options);
     }
+    MachineReportToProto(identity.machine, hello->mutable_machine());
     stream_->Write(first);  // if the write fails, the reader gets the reason
     reader_ = std::thread([this] { ReadUntilEnd(); });
     writer_ = std::thread([this] { SendHeartbeats(); });

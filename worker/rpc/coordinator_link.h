@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "base/ids.h"
 #include "base/rpc/cluster_tls.h"
+#include "worker/topology/machine_report.h"
 
 namespace deeprack::worker {
 
@@ -31,6 +32,7 @@ struct WorkerIdentity {
   Epoch last_epoch = 0;      // Kept: of the last Load; 0: none
   Rank kept_rank = -1;       // Kept: -1: no weights are in memory
   std::string kept_options;  // Kept
+  MachineReport machine;
 };
 
 // Why a link has ended.

@@ -116,6 +116,7 @@ int Run(const BackendChoice& choice, WorkerNodeOptions options, const PackedOpti
   options.card = backend->card;
   options.nccl = backend->nccl;
   options.gloo = backend->gloo;
+  options.machine = ReadMachineReport(backend->card.substr(backend->card.rfind('/') + 1));
   options.new_world = backend->new_world;
   const CreateEngine create = [&](const EngineOptions& asked, Communicator* world,
                                   const Engine::Progress& progress) {

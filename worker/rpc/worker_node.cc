@@ -94,7 +94,8 @@ class Node final : public WorkerNode {
                             .backend = options_.backend,
                             .card = options_.card,
                             .nccl = options_.nccl,
-                            .gloo = options_.gloo};
+                            .gloo = options_.gloo,
+                            .machine = options_.machine};
     {
       const std::lock_guard lock(mutex_);
       identity.last_epoch = last_epoch_;

@@ -12,6 +12,7 @@
 #include "base/rpc/cluster_tls.h"
 #include "worker/rpc/engine_thread.h"
 #include "worker/rpc/worker_service.h"
+#include "worker/topology/machine_report.h"
 
 namespace deeprack::worker {
 
@@ -26,6 +27,7 @@ struct WorkerNodeOptions {
   std::string card;         // as in WorkerIdentity
   bool nccl = false;        // as in WorkerIdentity
   bool gloo = false;        // as in WorkerIdentity
+  MachineReport machine;    // as in WorkerIdentity
   NewWorldMaker new_world;  // WorkerService's event new_world
   int launch_rank = -1;     // -1: no launcher
   int launch_world = 1;

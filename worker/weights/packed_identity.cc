@@ -5,7 +5,10 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <set>
+#include <system_error>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -63,6 +66,37 @@ absl::StatusOr<Digest> DigestOfCheckpoint(const checkpoint::CheckpointReader& re
   }
   DigestOfValues digest;
   for (const std::string& file : files) DR_RETURN_IF_ERROR(AddFile(file, digest));
+  return digest.Finish();
+}
+
+absl::StatusOr<Digest> DigestOfHeaders(const checkpoint::CheckpointReader& reader) {
+  DigestOfValues digest;
+  std::set<std::string> files;
+  for (const std::string& name : reader.names()) {
+    const checkpoint::TensorView* tensor = reader.Find(name);
+    if (tensor == nullptr)
+      return absl::InternalError(absl::StrCat("tensor ", name, " is listed and not there"));
+    const std::string file = reader.FileOf(name);
+    if (!file.empty()) files.insert(file);
+    digest.Add(name);
+    digest.Add(std::filesystem::path(file).filename().string());
+    digest.Add(Name(tensor->dtype));
+    digest.Add(static_cast<int64_t>(tensor->shape.size()));
+    for (const int64_t size : tensor->shape) digest.Add(size);
+  }
+  for (const std::string& file : files) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(file, error);
+    if (error) return absl::UnavailableError(absl::StrCat(file, ": cannot examine: ", error.message()));
+    digest.Add(static_cast<int64_t>(size));
+  }
+  if (!model::IsGgufPath(reader.folder())) {
+    const std::string path = (std::filesystem::path(reader.folder()) / "config.json").string();
+    std::ifstream config(path, std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(config), std::istreambuf_iterator<char>()};
+    if (!config) return absl::UnavailableError(absl::StrCat(path, ": cannot be read"));
+    digest.Add(text);
+  }
   return digest.Finish();
 }
 

@@ -23,6 +23,11 @@ absl::StatusOr<PackedIdentity> IdentityOf(const RankWeights& source);
 // PackedIdentity::checkpoint. Reads no data.
 absl::StatusOr<Digest> DigestOfCheckpoint(const checkpoint::CheckpointReader& reader);
 
+// Equal on machines with the same files: a digest of the names and sizes of the checkpoint's files, of
+// config.json (a GGUF contains its config), and of every tensor's name, type and shape. Reads no data of
+// tensors, so a file whose data alone was changed is not noticed. Unavailable: as above.
+absl::StatusOr<Digest> DigestOfHeaders(const checkpoint::CheckpointReader& reader);
+
 // "DeepSeek-R1.tp8-dp2-ep16-pp1.bf16.rank-3.packed": each layout and rank of a model has its own file.
 std::string PackedFileName(const std::string& model_path, const sizing::RankSpec& spec);
 

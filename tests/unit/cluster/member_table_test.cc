@@ -1,5 +1,7 @@
 #include "coordinator/membership/member_table.h"
 
+#include <map>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -39,7 +41,7 @@ class MemberTableTest : public testing::Test {
 
   absl::Time now_ = absl::UnixEpoch();
   uint64_t steps_ = 0;
-  MemberTable table_{{.tp = 2}, /*epoch=*/1, kLimits};
+  MemberTable table_{{model::Layout{.tp = 2}}, /*epoch=*/1, kLimits};
 };
 
 TEST_F(MemberTableTest, IdleMembersAreWell) { EXPECT_THAT(Live(100, false, false), IsEmpty()); }
@@ -112,7 +114,7 @@ class NcclMemberTableTest : public testing::Test {
     return table_.Join({.host = "node", .backend = "cuda", .card = card, .nccl = true}, now_).value();
   }
   absl::Time now_ = absl::UnixEpoch();
-  MemberTable table_{{.tp = 3}, /*epoch=*/7, kLimits};
+  MemberTable table_{{model::Layout{.tp = 3}}, /*epoch=*/7, kLimits};
 };
 
 TEST_F(NcclMemberTableTest, SurvivorsKeepTheirRanksAndOthersTakeWhatIsLeft) {
@@ -161,7 +163,7 @@ class KeptMemberTableTest : public testing::Test {
 
   absl::Time now_ = absl::UnixEpoch();
   int64_t pid_ = 0;
-  MemberTable table_{{.tp = 3}, /*epoch=*/1, kLimits, "mine"};
+  MemberTable table_{{model::Layout{.tp = 3}}, /*epoch=*/1, kLimits, "mine"};
 };
 
 TEST_F(KeptMemberTableTest, RanksAreThoseOfTheWeightsAndTheEpochIsLaterThanAll) {
@@ -205,6 +207,99 @@ TEST_F(KeptMemberTableTest, AnEpochWithoutASuccessorIsRefused) {
   EXPECT_TRUE(absl::IsInvalidArgument(Join(0, UINT64_MAX).status()));
   EXPECT_THAT(table_.nodes(), IsEmpty());
   EXPECT_EQ(table_.epoch(), 1u);
+}
+
+// Two layouts over gloo: tp2dp2, and tp2 when workers are missing.
+class LayoutsTest : public testing::Test {
+ protected:
+  MemberTable::MemberId Join(int pid) {
+    const auto member = table_.Join({.host = "node", .pid = pid, .backend = "cpu", .gloo = true}, now_);
+    EXPECT_TRUE(member.ok()) << member.status();
+    return member.value_or(-1);
+  }
+  std::map<MemberTable::MemberId, Rank> Assign() {
+    const auto ranks = table_.AssignRanks();
+    EXPECT_TRUE(ranks.ok()) << ranks.status();
+    return ranks.value_or(std::map<MemberTable::MemberId, Rank>());
+  }
+
+  static constexpr model::Layout kLarge = {.tp = 2, .dp = 2, .ep = 4}, kSmall = {.tp = 2, .ep = 2};
+  const absl::Time now_ = absl::UnixEpoch();
+  MemberTable table_{std::vector<model::Layout>{kLarge, kSmall}, /*epoch=*/1, kLimits};
+};
+
+TEST_F(LayoutsTest, TheLargestThatIsFilledIsFormed) {
+  Join(1);
+  EXPECT_FALSE(table_.fills_any());
+  Join(2);
+  EXPECT_TRUE(table_.fills_any());
+  EXPECT_FALSE(table_.complete());
+  Join(3);
+  EXPECT_EQ(table_.layout(), kLarge);  // the epoch is open
+  EXPECT_THAT(Assign(), testing::ElementsAre(std::pair(0, 0), std::pair(1, 1)));
+  EXPECT_EQ(table_.layout(), kSmall);
+  EXPECT_FALSE(table_.fills_larger());
+  Join(4);  // waits for a later epoch, as worker 3 does
+  EXPECT_TRUE(table_.fills_larger());
+  table_.OpenNextEpoch(now_);
+  EXPECT_TRUE(table_.fills_as_before());
+  EXPECT_TRUE(table_.complete());
+  EXPECT_THAT(Assign(), SizeIs(4));
+  EXPECT_EQ(table_.layout(), kLarge);
+  EXPECT_FALSE(table_.Join({.pid = 5, .backend = "cpu", .gloo = true}, now_).ok());
+}
+
+TEST_F(LayoutsTest, TheLossOfAWorkerWithoutARankEndsNoEpoch) {
+  for (const int pid : {1, 2, 3}) Join(pid);
+  Assign();
+  const auto spare = table_.Lose(2, "gone");
+  ASSERT_TRUE(spare.has_value());
+  EXPECT_TRUE(spare->place_is_open);
+  EXPECT_THAT(table_.nodes(), SizeIs(2));
+  const auto rank = table_.Lose(1, "gone");
+  ASSERT_TRUE(rank.has_value());
+  EXPECT_FALSE(rank->place_is_open);
+  EXPECT_EQ(rank->rank, 1);
+}
+
+TEST_F(LayoutsTest, ASpareWorkerTakesALostRanksPlaceAndTheOtherRankIsKept) {
+  for (const int pid : {3, 2, 1}) Join(pid);  // in an order of its own: ranks follow the reports
+  EXPECT_THAT(Assign(), testing::ElementsAre(std::pair(1, 1), std::pair(2, 0)));
+  table_.Lose(2, "gone");
+  table_.OpenNextEpoch(now_);
+  EXPECT_TRUE(table_.fills_as_before());
+  EXPECT_THAT(Assign(), testing::ElementsAre(std::pair(0, 0), std::pair(1, 1)));
+}
+
+TEST_F(LayoutsTest, AfterALossInTheLargeLayoutTheSmallOneIsNotFormedAtOnce) {
+  for (const int pid : {1, 2, 3, 4}) Join(pid);
+  EXPECT_THAT(Assign(), SizeIs(4));
+  table_.Lose(0, "gone");
+  table_.OpenNextEpoch(now_);
+  EXPECT_FALSE(table_.fills_as_before());
+  EXPECT_TRUE(table_.fills_any());
+  EXPECT_EQ(DescribeMissing(table_.layout(), table_.nodes()), "3 of 4 workers joined; missing rank 0");
+  // Ranks of another layout are not kept: all are given anew.
+  EXPECT_THAT(Assign(), testing::ElementsAre(std::pair(1, 0), std::pair(2, 1)));
+}
+
+TEST_F(LayoutsTest, ALayoutThatCannotLoadIsFollowedByASmallerOneAndTriedLater) {
+  for (const int pid : {1, 2, 3, 4}) Join(pid);
+  EXPECT_THAT(Assign(), SizeIs(4));
+  table_.OpenNextEpoch(now_, /*smaller=*/true);
+  EXPECT_TRUE(table_.fills_as_before());
+  EXPECT_THAT(Assign(), SizeIs(2));
+  EXPECT_EQ(table_.layout(), kSmall);
+  EXPECT_TRUE(table_.fills_larger());
+  table_.OpenNextEpoch(now_, /*smaller=*/true);  // there is none
+  EXPECT_THAT(Assign(), SizeIs(4));
+}
+
+TEST_F(LayoutsTest, RanksOfMpirunFormTheFirstLayoutOnly) {
+  for (const int rank : {0, 1, 2}) {
+    EXPECT_TRUE(table_.Join({.launch_rank = rank, .launch_world = 4, .backend = "cpu"}, now_).ok());
+  }
+  EXPECT_FALSE(table_.fills_any());
 }
 
 }  // namespace

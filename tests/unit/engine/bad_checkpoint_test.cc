@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "tests/unit/engine/rack.h"
@@ -85,6 +86,43 @@ TEST(BadCheckpointTest, OthersAreToldWhichRankCannotLoad) {
   peer.join();
   ExpectNamed(status[0], absl::StatusCode::kFailedPrecondition, "rank 1");
   ExpectNamed(status[1], absl::StatusCode::kNotFound, "elsewhere: no such folder");
+}
+
+// Three ranks of which the last has another config.json, with the same meaning.
+TEST(BadCheckpointTest, RanksWithOtherFilesAreNamedBeforeAnyRankReads) {
+  const std::string folder = WriteTinyCheckpoint({}), other = WriteTinyCheckpoint({});
+  std::ofstream(other + "/config.json", std::ios::app) << "\n";
+  auto world = MakeLocalWorld(3, absl::Seconds(60));
+  absl::Status status[3];
+  int reports = 0;
+  const auto create = [&](int rank) {
+    EngineOptions options = TinyOptions(rank == 2 ? other : folder, DType::kBF16, {.dp = 3});
+    options.rank = rank;
+    const auto progress = [&](int64_t, int64_t) { ++reports; };
+    status[rank] = Engine::Create(options, world[static_cast<size_t>(rank)].get(), progress).status();
+  };
+  std::thread first(create, 1), second(create, 2);
+  create(0);
+  first.join();
+  second.join();
+  for (const absl::Status& each : status) {
+    ExpectNamed(each, absl::StatusCode::kFailedPrecondition, "rank 2 on ");
+    ExpectNamed(each, absl::StatusCode::kFailedPrecondition, " has other files of the model than rank 0 on ");
+    ExpectNamed(each, absl::StatusCode::kFailedPrecondition, "2 of 3 ranks");
+  }
+  EXPECT_EQ(reports, 0);
+}
+
+TEST(BadCheckpointTest, WhatDoesNotFitIsSaidWithRanksAndBytes) {
+  const std::string folder = WriteTinyCheckpoint({});
+  EngineOptions options = TinyOptions(folder, DType::kBF16, {.tp = 2});
+  options.kv_bytes = int64_t{1} << 50;
+  options.max_sequences = 1 << 30;
+  const absl::Status status = Rack::Create(options).status();
+  ExpectNamed(status, absl::StatusCode::kResourceExhausted, "the 2 ranks of one machine or card need ");
+  ExpectNamed(status, absl::StatusCode::kResourceExhausted, " are available there (rank 0 on ");
+  ExpectNamed(status, absl::StatusCode::kResourceExhausted, "; rank 1 on ");
+  ExpectNamed(status, absl::StatusCode::kResourceExhausted, " bytes for weights, ");
 }
 
 TEST(BadCheckpointTest, MissingTensorIsNamed) {

@@ -21,7 +21,7 @@ TokenId ByPosition(const model::SequencePlan& plan) {
 std::vector<TokenEvent> BreakStep(Scheduler& scheduler, Epoch epoch, int32_t blocks = 16) {
   EXPECT_TRUE(scheduler.Plan().has_value());
   std::vector<TokenEvent> events = scheduler.Interrupt(kLost);
-  for (TokenEvent& event : scheduler.Resume(epoch, blocks)) events.push_back(std::move(event));
+  for (TokenEvent& event : scheduler.Resume(epoch, blocks, 1)) events.push_back(std::move(event));
   return events;
 }
 
@@ -50,7 +50,7 @@ TEST(Interrupt, EverySequenceIsReplayedInOrderOfArrivalUnderTheNewEpoch) {
   EXPECT_TRUE(scheduler.interrupted());
   EXPECT_EQ(scheduler.Stats().blocks_used, 0);
   EXPECT_EQ(scheduler.Stats().waiting, 2);
-  EXPECT_THAT(scheduler.Resume(5, 16), IsEmpty());
+  EXPECT_THAT(scheduler.Resume(5, 16, 1), IsEmpty());
 
   auto plan = scheduler.Plan();
   EXPECT_EQ(plan->epoch, 5u);
@@ -64,6 +64,32 @@ TEST(Interrupt, EverySequenceIsReplayedInOrderOfArrivalUnderTheNewEpoch) {
   EXPECT_EQ(scheduler.Stats().prompt_tokens, 200);
   EXPECT_EQ(scheduler.Stats().generation_tokens, 6);
   EXPECT_EQ(scheduler.Stats().preemptions, 0);
+}
+
+TEST(Interrupt, SequencesGoOnWithAnotherNumberOfDpGroups) {
+  SchedulerLimits limits = SmallLimits();
+  limits.dp = 2;
+  Scheduler scheduler(limits, 1);
+  for (SequenceId id = 1; id <= 2; ++id) ASSERT_TRUE(scheduler.Add(id, MakeRequest(100, 4, id)).ok());
+  std::map<SequenceId, std::vector<TokenId>> output;
+  Epoch epoch = 1;
+  for (const int32_t dp : {2, 1, 3}) {
+    if (dp != limits.dp) {
+      EXPECT_THAT(scheduler.Interrupt(kLost), IsEmpty());  // between two steps
+      EXPECT_THAT(scheduler.Resume(++epoch, 16, dp), IsEmpty());
+      limits.dp = dp;
+    }
+    const auto plan = scheduler.Plan();
+    ASSERT_TRUE(plan.has_value());
+    std::set<int32_t> groups;
+    for (const model::SequencePlan& sequence : plan->sequences) groups.insert(sequence.dp_rank);
+    EXPECT_EQ(plan->sequences.size(), 2u);
+    EXPECT_EQ(groups, dp == 1 ? std::set<int32_t>({0}) : std::set<int32_t>({0, 1}));
+    const auto events = scheduler.Apply(Answer(*plan, ByPosition)).value();
+    for (const TokenEvent& event : events) output[event.sequence].push_back(event.token);
+  }
+  EXPECT_THAT(output[1], ElementsAre(1100, 1101, 1102));
+  EXPECT_EQ(output[2], output[1]);
 }
 
 TEST(Interrupt, CancelledSequencesEndAtOnce) {
@@ -153,7 +179,7 @@ TEST(Interrupt, ADecodedTokenClearsAndIdleLossesCountForNobody) {
   }
   for (Epoch epoch = 13; epoch <= 20; ++epoch) {
     EXPECT_THAT(scheduler.Interrupt(kLost), IsEmpty());
-    EXPECT_THAT(scheduler.Resume(epoch, 16), IsEmpty());
+    EXPECT_THAT(scheduler.Resume(epoch, 16, 1), IsEmpty());
   }
   EXPECT_EQ(RunToEnd(scheduler).at(1).back().finish, FinishReason::kLength);
 }

@@ -44,7 +44,7 @@ TEST(StalledScheduler, ASuspectThatFindsNoPlaceEndsAndTheOthersGoOn) {
   for (Epoch epoch : {2, 3}) {
     ASSERT_TRUE(scheduler.Plan().has_value());
     EXPECT_TRUE(scheduler.Interrupt(absl::UnavailableError("a rank was lost")).empty());
-    EXPECT_TRUE(scheduler.Resume(epoch, 16).empty());
+    EXPECT_TRUE(scheduler.Resume(epoch, 16, 1).empty());
   }
   SchedulerPeer::TakePages(scheduler, 14);
   for (auto plan = scheduler.Plan(); plan.has_value(); plan = scheduler.Plan()) {

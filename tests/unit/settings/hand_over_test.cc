@@ -12,7 +12,7 @@ namespace {
 // Another value than the default's, as text.
 std::string OtherValue(const Setting& setting) {
   Settings settings;
-  for (const std::string text : {"true", "false", "3", "4", "x:1", "7M"}) {
+  for (const std::string text : {"true", "false", "3", "4", "x:1", "7M", "tp1", "2/3"}) {
     if (SetFromText(setting, text, settings).ok() && !(settings == Settings())) return text;
   }
   for (const std::string& choice : setting.choices) {
@@ -40,6 +40,7 @@ TEST(ArgumentsFor, AreReadByTheProgramTheyAreFor) {
       Settings settings = DefaultsOf(program);
       settings.model = "/model";
       settings.coordinator = "head:1";
+      settings.ep = 1;  // as the layout tp1 says
       const std::string other = OtherValue(setting);
       ASSERT_NE(other, "") << setting.name;
       ASSERT_TRUE(SetFromText(setting, other, settings).ok()) << setting.name;

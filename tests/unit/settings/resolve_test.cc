@@ -70,6 +70,20 @@ TEST(ResolveSettings, ReadHostsAsTextOrAsAList) {
   EXPECT_EQ(ResolveSettings(Program::kServe, {}, Variables({}), {"hosts: ['a:2', b]", "f"})->hosts, expected);
 }
 
+TEST(ResolveSettings, LayoutsDecideTheLayout) {
+  const auto settings =
+      ResolveSettings(Program::kServe, {{"layouts", "tp2dp2,tp2"}}, Variables({}), {"ep: 4", "f"});
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ(settings->layout(), (model::Layout{.tp = 2, .dp = 2, .ep = 4, .pp = 1}));
+  EXPECT_EQ(settings->tp, 2);
+  EXPECT_EQ(settings->layouts.back(), (model::Layout{.tp = 2, .dp = 1, .ep = 2, .pp = 1}));
+
+  const auto two =
+      ResolveSettings(Program::kServe, {{"layouts", "tp2dp2,tp2"}, {"tp", "4"}}, Variables({}), {"", ""});
+  EXPECT_EQ(two.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(two.status().message(), HasSubstr("--tp 4 and the first of --layouts, tp=2 dp=2 ep=4 pp=1"));
+}
+
 TEST(ResolveSettings, OneFileServesAllPrograms) {
   const YamlFile file = {"tp: 2\nlisten: 127.0.0.1:7001\nworkers: external\n", "rack.yaml"};
   const auto coordinator = ResolveSettings(Program::kCoordinator, {}, Variables({}), file);

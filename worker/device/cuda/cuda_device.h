@@ -17,7 +17,8 @@ absl::StatusOr<int> CountCards();
 // FailedPrecondition: as CountCards, or there is no card `index`, or the card is too old.
 absl::StatusOr<kernels::CardProperties> PropertiesOfCard(int index);
 
-// A name that identifies the card among all machines: the machine's identity and the card's bus address.
+// A name that identifies the card among all machines: the machine's identity, a slash, and the card's PCI
+// address.
 absl::StatusOr<std::string> NameOfCard(int index);
 
 // Opens card `index`. Only the calling thread may use the device. `threads` threads of the host pack weights.
