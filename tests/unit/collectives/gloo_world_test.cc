@@ -204,6 +204,11 @@ TEST(GlooFailureTest, AKilledProcessEndsTheCallsOfTheOthers) {
 }  // namespace
 }  // namespace deeprack::worker
 
+// gloo does not free the addresses of a host name at which it cannot listen.
+extern "C" const char* __lsan_default_suppressions() {  // NOLINT: the name is LeakSanitizer's
+  return "leak:gloo::transport::tcp::CreateDeviceAttr";
+}
+
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
