@@ -2,8 +2,10 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <limits>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -17,7 +19,7 @@ constexpr size_t kLongestHost = 253;  // characters; RFC 1035
 
 absl::Status NotAnAddress(absl::string_view text) {
   return absl::InvalidArgumentError(
-      absl::StrCat("address '", text.substr(0, kLongestHost),
+      absl::StrCat("address '", absl::Utf8SafeCEscape(std::string(text.substr(0, kLongestHost))),
                    "' is not host:port, such as 10.0.0.2:7000 or [fd00::2]:7000"));
 }
 
@@ -36,8 +38,10 @@ absl::StatusOr<HostPort> ParseHostPort(absl::string_view text) {
     const bool known = absl::ascii_isalnum(static_cast<unsigned char>(c)) || absl::StrContains("-._:", c);
     if (!known) return NotAnAddress(text);
   }
+  const absl::string_view digits = text.substr(colon + 1);
   uint32_t port = 0;
-  if (!absl::SimpleAtoi(text.substr(colon + 1), &port) || port > std::numeric_limits<uint16_t>::max()) {
+  if (!std::all_of(digits.begin(), digits.end(), absl::ascii_isdigit) || !absl::SimpleAtoi(digits, &port) ||
+      port > std::numeric_limits<uint16_t>::max()) {
     return NotAnAddress(text);
   }
   return HostPort{std::string(host), static_cast<uint16_t>(port)};

@@ -4,46 +4,13 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "base/rpc/address.h"
 #include "base/rpc/status.h"
 #include "base/status_macros.h"
+#include "coordinator/membership/hello.h"
 
 namespace deeprack::coordinator {
 namespace {
-
-// The address at which a worker serves. `said` is the worker's own address. If `said` has only a port, the
-// host is the host of its connection `peer`.
-absl::StatusOr<std::string> ServingAddress(const std::string& said, const std::string& peer, bool has_tls) {
-  std::string text = said;
-  if (absl::StartsWith(said, ":")) {
-    DR_ASSIGN_OR_RETURN(const std::string host, HostOfPeer(peer));
-    text = absl::StrCat(absl::StrContains(host, ':') ? absl::StrCat("[", host, "]") : host, said);
-  }
-  DR_ASSIGN_OR_RETURN(const HostPort address, ParseHostPort(text));
-  if (address.port == 0) return absl::InvalidArgumentError(absl::StrCat("address '", text, "' has no port"));
-  DR_RETURN_IF_ERROR(CheckProtected(address, has_tls));
-  return ToString(address);
-}
-
-NodeReport ReportFromProto(const cluster::MachineReport& message) {
-  NodeReport report = {.machine = message.machine(),
-                       .numa_nodes = message.numa_nodes(),
-                       .cores = message.cores(),
-                       .available_bytes = message.available_bytes(),
-                       .card = message.card(),
-                       .addresses = {message.addresses().begin(), message.addresses().end()}};
-  for (const cluster::CardReport& card : message.cards()) {
-    report.cards.push_back({.name = card.name(),
-                            .uuid = card.uuid(),
-                            .memory_bytes = card.memory_bytes(),
-                            .free_bytes = card.free_bytes(),
-                            .numa_node = card.numa_node(),
-                            .link_group = card.link_group()});
-  }
-  return report;
-}
 
 // The stream of one worker. Deletes itself when the stream is over.
 class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, cluster::CoordinatorMessage>,
@@ -108,7 +75,7 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
         return handler_->OnHeartbeat(*member_, message.heartbeat().steps_finished(),
                                      message.heartbeat().busy());
       case cluster::WorkerMessage::kGoodbye:
-        ended_because_ = absl::StrCat("it left: ", message.goodbye().reason());
+        ended_because_ = absl::StrCat("it left: ", OneLine(message.goodbye().reason()));
         said_goodbye_ = true;
         return absl::OkStatus();
       case cluster::WorkerMessage::BODY_NOT_SET:
@@ -120,26 +87,8 @@ class Stream final : public grpc::ServerBidiReactor<cluster::WorkerMessage, clus
 
   absl::Status TakeHello(const cluster::Hello& hello) {
     if (member_) return absl::InvalidArgumentError("a second Hello on one stream");
-    if (hello.version() != version_) {
-      return absl::FailedPreconditionError(absl::StrCat("the worker is of version ", hello.version(),
-                                                        ", the coordinator of ", version_,
-                                                        ": use one build for both"));
-    }
-    DR_ASSIGN_OR_RETURN(const std::string address, ServingAddress(hello.address(), peer_, has_tls_));
-    absl::StatusOr<int> member = handler_->OnHello({.launch_rank = hello.launch_rank(),
-                                                    .launch_world = hello.launch_world(),
-                                                    .host = hello.host(),
-                                                    .pid = hello.pid(),
-                                                    .address = address,
-                                                    .backend = hello.backend(),
-                                                    .card = hello.card(),
-                                                    .nccl = hello.nccl(),
-                                                    .gloo = hello.gloo(),
-                                                    .kept_rank = hello.has_kept() ? hello.kept().rank() : -1,
-                                                    .last_epoch = hello.kept().epoch(),
-                                                    .kept_options = hello.kept().options(),
-                                                    .report = ReportFromProto(hello.machine())},
-                                                   this);
+    DR_ASSIGN_OR_RETURN(JoinedNode node, NodeFromHello(hello, version_, peer_, has_tls_));
+    absl::StatusOr<int> member = handler_->OnHello(node, this);
     if (!member.ok()) return member.status();
     member_ = *member;
     return absl::OkStatus();

@@ -16,9 +16,26 @@ TEST(AddressTest, WhatPeopleWriteIsReadAndWrittenBack) {
 }
 
 TEST(AddressTest, AnythingElseIsRefusedWithAnExample) {
-  for (const std::string text :
-       {"", ":", ":7000", "node1", "node1:", "node1:port", "node1:65536", "node1:-1", "fd00::2:7000",
-        "[fd00::2:7000", "fd00::2]:7000", "[node1]:7000", "[]:1", "a b:1", "a/b:1", "a\n:1"}) {
+  for (const std::string text : {"node1: 7000",
+                                 "node1:\t000",
+                                 "node1:+7",
+                                 "a\nb:7000",
+                                 "",
+                                 ":",
+                                 ":7000",
+                                 "node1",
+                                 "node1:",
+                                 "node1:port",
+                                 "node1:65536",
+                                 "node1:-1",
+                                 "fd00::2:7000",
+                                 "[fd00::2:7000",
+                                 "fd00::2]:7000",
+                                 "[node1]:7000",
+                                 "[]:1",
+                                 "a b:1",
+                                 "a/b:1",
+                                 "a\n:1"}) {
     const auto address = ParseHostPort(text);
     EXPECT_TRUE(absl::IsInvalidArgument(address.status())) << text;
     EXPECT_THAT(std::string(address.status().message()), testing::HasSubstr("10.0.0.2:7000")) << text;
