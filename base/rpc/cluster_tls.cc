@@ -3,7 +3,9 @@
 #include <openssl/err.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,10 +16,17 @@ namespace deeprack {
 namespace {
 
 constexpr int64_t kLargestFileBytes = 1 << 20;
-constexpr char kRemedy[] = "; `deeprack certs` makes a valid set";
 
 absl::Status Wrong(const std::string& path, absl::string_view what) {
-  return absl::FailedPreconditionError(absl::StrCat(path, ": ", what, kRemedy));
+  return absl::FailedPreconditionError(absl::StrCat(
+      path, ": ", what,
+      "; `deeprack certs add FOLDER_WITH_CA_KEY NEW_FOLDER` makes another certificate of the same "
+      "authority: copy its ca.crt, tls.crt and tls.key to this machine and restart"));
+}
+
+bool IsMissing(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::status(path, ignored).type() == std::filesystem::file_type::not_found;
 }
 
 int PurposeOf(PeerRole role) {
@@ -77,7 +86,15 @@ absl::StatusOr<std::string> ReadPemFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::string text(kLargestFileBytes + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (file.bad() || !file.is_open()) return Wrong(path, "cannot be read");
+  if (file.bad() || !file.is_open()) {
+    const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+    if (!folder.empty() && IsMissing(folder))
+      return absl::FailedPreconditionError(absl::StrCat(folder.string(), ": no such folder"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        path,
+        ": cannot be read; copy ca.crt, tls.crt and tls.key from the folder of `deeprack certs make` or "
+        "`deeprack certs add`, and let the user of this process read them"));
+  }
   if (file.gcount() > kLargestFileBytes) return Wrong(path, "is too large for a PEM file");
   text.resize(static_cast<size_t>(file.gcount()));
   return text;
@@ -96,7 +113,11 @@ absl::Status CheckClusterTls(const ClusterTls& tls, const std::string& folder) {
   }
   for (const auto& [role, name] : {std::pair{PeerRole::kServer, "server"}, {PeerRole::kClient, "client"}}) {
     if (const int error = ChainError(role, authority.get(), chain.get()); error != X509_V_OK) {
-      return Wrong(path, absl::StrCat("as a ", name, "'s, under ca.crt: ", ReasonOf(error, FactsOf(*own))));
+      const std::string reason = ReasonOf(error, FactsOf(*own));
+      return Wrong(path, error == X509_V_ERR_INVALID_PURPOSE
+                             ? absl::StrCat("the certificate is not for a ", name, " (", reason,
+                                            "); members of the cluster are servers and clients")
+                             : reason);
     }
   }
   if (!IsForCluster(own)) {

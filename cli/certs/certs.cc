@@ -106,6 +106,20 @@ void Show(const char* file, const CertificateFacts& facts, absl::Time now) {
               DaysLeft(facts.ends, now).c_str());
 }
 
+// Whether `folder` has the two files that sign.
+absl::Status CheckAuthority(const std::string& folder) {
+  std::error_code ignored;
+  if (fs::status(folder, ignored).type() == fs::file_type::not_found)
+    return absl::FailedPreconditionError(absl::StrCat(folder, ": no such folder"));
+  for (const char* name : {"/ca.crt", "/ca.key"}) {
+    if (fs::status(folder + name, ignored).type() != fs::file_type::not_found) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("no authority in ", folder, " (ca.crt and ca.key): ", name + 1,
+                     " is missing; name the folder of `deeprack certs make`"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<CertificateFacts> FactsOfFile(const std::string& path) {
   DR_ASSIGN_OR_RETURN(const std::string text, ReadPemFile(path));
   const auto certificates = ParseCertificates(text);
@@ -132,6 +146,7 @@ absl::Status MakeCerts(const std::string& folder, const CertsOptions& options, a
 absl::Status AddCert(const std::string& authority, const std::string& folder, const CertsOptions& options,
                      absl::Time now) {
   DR_ASSIGN_OR_RETURN(const CertificateRequest request, RequestOf(options, now));
+  DR_RETURN_IF_ERROR(CheckAuthority(authority));
   const std::string ca_path = authority + "/ca.crt";
   Issued issuer;
   DR_ASSIGN_OR_RETURN(issuer.certificate, ReadPemFile(ca_path));

@@ -42,13 +42,16 @@ def test_errors_are_told(tmp_path):
     assert wrong.returncode == 64 and "'no name'" in wrong.stderr
     assert not (tmp_path / "x").exists()
     missing = run("certs", "show", tmp_path / "x")
-    assert missing.returncode == 78 and "ca.crt: cannot be read" in missing.stderr
+    assert missing.returncode == 78 and "x: no such folder" in missing.stderr
     assert run("certs", "make", tmp_path / "made").returncode == 0
     long = run("certs", "add", tmp_path / "made", tmp_path / "y", "--days", 3650)
     assert long.returncode == 0, long.stderr
+    (tmp_path / "empty").mkdir()
+    empty = run("certs", "add", tmp_path / "empty", tmp_path / "z")
+    assert empty.returncode == 78 and f"no authority in {tmp_path / 'empty'} (ca.crt and ca.key)" in empty.stderr
     (tmp_path / "made" / "ca.key").unlink()
     keyless = run("certs", "add", tmp_path / "made", tmp_path / "z")
-    assert keyless.returncode == 78 and "ca.key: cannot be read" in keyless.stderr
+    assert keyless.returncode == 78 and "(ca.crt and ca.key): ca.key is missing" in keyless.stderr
     (tmp_path / "made" / "tls.crt").write_text("hello")
     damaged = run("certs", "show", tmp_path / "made")
     assert damaged.returncode == 78 and "tls.crt: holds no PEM certificate" in damaged.stderr
