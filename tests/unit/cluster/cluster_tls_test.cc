@@ -126,7 +126,7 @@ TEST(ClusterTlsTest, AMissingFileIsNamed) {
   const std::string folder = MakeCertificates();
   std::filesystem::remove(folder + "/tls.key");
   EXPECT_THAT(RefusalOf(folder), AllOf(HasSubstr(folder + "/tls.key"), HasSubstr("cannot be read"),
-                                       HasSubstr("`deeprack certs`")));
+                                       HasSubstr("`deeprack certs make`")));
 }
 
 TEST(ClusterTlsTest, FilesThatAreNoPemAreNamed) {
