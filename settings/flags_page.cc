@@ -61,8 +61,9 @@ std::string FlagsPage() {
       kConfigVariable,
       "`. A flag wins over a variable, a variable over the file, the file over the default. One file may "
       "serve "
-      "all three programs: coordinator and worker skip the settings of other programs.\n\n"
-      "Programs: `deeprack` stands for the commands `serve`, `plan`, `pack`, `bench`, `load` and `perplexity`; "
+      "all three programs: each skips the settings of other programs.\n\n"
+      "Programs: `deeprack` stands for the commands `serve`, `plan`, `pack`, `bench`, `load` and "
+      "`perplexity`; "
       "`coordinator` for `deeprack-coordinator`, `worker` for `deeprack-worker`. `deeprack` hands its "
       "settings "
       "over to the programs that it starts. `ranks`: the coordinator tells the value to every rank when the "

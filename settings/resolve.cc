@@ -27,7 +27,7 @@ std::optional<Found> Find(const std::string& name, const Flags& flags, const Env
   if (auto text = environment(VariableOf(name)); text && !text->empty())
     return Found{*std::move(text), VariableOf(name)};
   if (const auto entry = file.find(name); entry != file.end())
-    return Found{entry->second, absl::StrCat(file_name, ": ", name)};
+    return Found{entry->second, absl::StrCat(file_name, ": ", KeyOf(name))};
   return std::nullopt;
 }
 

@@ -27,7 +27,7 @@ struct YamlFile {
 };
 
 // The settings that `program` takes from the sources; other fields keep their defaults. A file may hold
-// settings of several programs: coordinator and worker skip what is another program's. Errors say which
+// settings of several programs: each program skips what is another program's. Errors say which
 // setting is wrong, where it was found, what was found and what it must be. InvalidArgument: a flag.
 // FailedPrecondition: a variable or the file.
 absl::StatusOr<Settings> ResolveSettings(Program program, const Flags& flags, const Environment& environment,

@@ -2,23 +2,52 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
+#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
-#include "base/status_macros.h"
+#include "base/message_text.h"
 #include "settings/setting.h"
 
 namespace deeprack {
 namespace {
 
-std::string KnownNames(Program program) {
-  std::vector<absl::string_view> known;
-  for (const Setting& setting : SettingTable()) {
-    if (setting.taken_by(program)) known.push_back(setting.name);
+constexpr size_t kLongestKey = 256;  // characters of a key that is compared with all settings
+
+// How many letters must be added, removed or changed to make `b` of `a`.
+size_t LettersApart(absl::string_view a, absl::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i + 1);
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t changed = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = std::exchange(row[j + 1], std::min({row[j] + 1, row[j + 1] + 1, changed}));
+    }
   }
-  return absl::StrJoin(known, ", ");
+  return row.back();
+}
+
+// For a key that is no setting: the setting that differs in a third of the letters at most, else all
+// settings.
+std::string Advice(absl::string_view key) {
+  std::vector<std::string> known;
+  size_t nearest = std::max<size_t>(1, key.size() / 3) + 1;
+  std::string meant;
+  for (const Setting& setting : SettingTable()) {
+    known.push_back(KeyOf(setting.name));
+    if (key.size() > kLongestKey) continue;
+    const size_t apart = LettersApart(KeyOf(key), known.back());
+    if (apart >= nearest) continue;
+    nearest = apart;
+    meant = known.back();
+  }
+  if (!meant.empty()) return absl::StrCat("did you mean '", meant, "'?");
+  return absl::StrCat("known: ", absl::StrJoin(known, ", "));
 }
 
 absl::StatusOr<std::string> TextOfNode(const YAML::Node& node) {
@@ -40,6 +69,7 @@ absl::StatusOr<std::string> TextOfNode(const YAML::Node& node) {
 absl::StatusOr<std::map<std::string, std::string>> ParseYamlSettings(Program program, const std::string& yaml,
                                                                      const std::string& name) {
   std::map<std::string, std::string> values;
+  std::map<std::string, int> lines;  // a setting's name -> the line where it stands
   const auto wrong = [&](const auto&... message) {
     return absl::FailedPreconditionError(absl::StrCat(name, ": ", message...));
   };
@@ -48,18 +78,20 @@ absl::StatusOr<std::map<std::string, std::string>> ParseYamlSettings(Program pro
     if (root.IsNull()) return values;
     if (!root.IsMap()) return wrong("expected lines of `setting: value`");
     for (const auto& entry : root) {
-      const std::string key = absl::StrReplaceAll(entry.first.Scalar(), {{"_", "-"}});
-      const Setting* setting = FindSetting(key);
+      const std::string& key = entry.first.Scalar();
+      const int line = entry.first.Mark().line + 1;
+      const Setting* setting = FindSetting(absl::StrReplaceAll(key, {{"_", "-"}}));
       if (setting == nullptr)
-        return wrong("unknown setting '", entry.first.Scalar(), "'; known: ", KnownNames(program));
-      if (!setting->taken_by(program)) {
-        if (program != Program::kServe) continue;
-        return wrong("'", entry.first.Scalar(),
-                     "' is a setting of deeprack-worker alone; known: ", KnownNames(program));
+        return wrong("line ", line, ": unknown setting ", QuotedName(key), "; ", Advice(key));
+      const std::string setting_name(setting->name);
+      if (const auto [first, is_new] = lines.emplace(setting_name, line); !is_new) {
+        return wrong("line ", line, ": '", KeyOf(setting_name), "' stands in line ", first->second,
+                     " already; remove one of the two lines");
       }
+      if (!setting->taken_by(program)) continue;
       const absl::StatusOr<std::string> text = TextOfNode(entry.second);
-      if (!text.ok()) return wrong(key, ": ", text.status().message());
-      values[key] = *text;
+      if (!text.ok()) return wrong("line ", line, ": '", KeyOf(setting_name), "' ", text.status().message());
+      values[setting_name] = *text;
     }
   } catch (const YAML::Exception& error) {
     return wrong(error.what());

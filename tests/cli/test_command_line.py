@@ -162,7 +162,7 @@ def test_settings_come_from_flags_environment_and_file(tmp_path):
     assert run("plan", "--tp", 4, env=environment).stdout.startswith("tp=4 dp=1 ep=4 pp=1")
     config.write_text("tpp: 2\n")
     wrong = run("plan", "--config", config)
-    assert wrong.returncode == 78 and "unknown setting 'tpp'" in wrong.stderr
+    assert wrong.returncode == 78 and "did you mean 'tp'?" in wrong.stderr
 
 
 def test_quantize_takes_threads(tmp_path):
