@@ -29,6 +29,7 @@ def r1():
 # file -> the model's config.json, the memory that is free on each rank's device, the line of the plan, and how many
 # tokens the whole cluster can cache at least
 PLANNED = {
+    "cpu-two-machines": (QWEN_7B, "28G", "tp=2 dp=1 ep=2 pp=1, bf16 compute, bf16 KV cache, 2 ranks on the CPU", 2 * 32768),
     "cpu-workstation": (QWEN_7B, "28G", "tp=2 dp=1 ep=2 pp=1, bf16 compute, bf16 KV cache, 2 ranks on the CPU", 2 * 32768),
     "distill-one-card": (QWEN_14B, "79G", "tp=1 dp=1 ep=1 pp=1, bf16 compute, bf16 KV cache, 1 rank on cards", 131072),
     "r1-one-node-8xh200": (r1(), "139G", "tp=8 dp=1 ep=8 pp=1, bf16 compute, fp8 KV cache, 8 ranks on cards", 4 * 163840),

@@ -16,6 +16,7 @@ from manifests import ROOT, settings_table
 UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))
 PROGRAMS = {"deeprack": "deeprack", "deeprack-coordinator": "coordinator", "deeprack-worker": "worker"}
 FLAGS = settings_table().values()
+PAGE = (ROOT / "docs/FLAGS.md").read_text()
 
 
 class Multi(dict):
@@ -40,6 +41,8 @@ def check_flags(words):
     given = [word for word in words if word.startswith("--")]
     assert given
     for flag in given:
+        if f", `{flag}` |" in PAGE:  # a switch's second flag: | `--x`, `--no-x` |
+            flag = flag.replace("--no-", "--")
         assert flag == "--config" or any(flag == known and program in programs for known, programs in FLAGS), f"{program}: {flag}"
 
 
@@ -56,7 +59,7 @@ def test_a_unit_runs_a_program_with_known_flags(path):
     check_flags(words)
     service = unit["Service"]
     assert service["User"] == "deeprack" and service["NoNewPrivileges"] == "true" and service["ProtectSystem"] == "strict"
-    assert service["Restart"] == "always" and {"64", "65"} <= set(service["RestartPreventExitStatus"].split())
+    assert service["Restart"] == "always" and {"64", "65", "78"} == set(service["RestartPreventExitStatus"].split())
     if "--drain-seconds" in words:
         assert int(service["TimeoutStopSec"]) >= int(words[words.index("--drain-seconds") + 1]) + 10
 
@@ -73,6 +76,11 @@ def test_systemd_knows_every_line(path, tmp_path):
     (tmp_path / name).write_text(re.sub(r"^ExecStart=.*?(?<!\\)$", "ExecStart=/bin/true", text, flags=re.M | re.S, count=1))
     found = subprocess.run(["systemd-analyze", "verify", "--man=no", tmp_path / name], capture_output=True, text=True, timeout=60)
     assert path.name.partition(".")[0] not in found.stderr, found.stderr
+
+
+def test_ranks_keep_their_weights_when_the_coordinator_is_restarted():
+    words = command_of(read_unit(ROOT / "deploy/systemd/deeprack-coordinator.service"))
+    assert "--no-stop-workers" in words
 
 
 def test_a_rank_listens_on_the_port_of_its_card(tmp_path):

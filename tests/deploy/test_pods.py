@@ -195,6 +195,12 @@ def test_coordinator_takes_the_settings(name, deeprack_bin):
 
 
 @pytest.mark.parametrize("name", [name for name in OVERLAYS if name.startswith("r1") or name == "cpu-demo-two-pods"])
+def test_ranks_keep_their_weights_when_the_coordinator_is_replaced(name):
+    one = only([container(pod, "coordinator") for where, _, pod in pods(name) if where.startswith("Deployment")])
+    assert environment(one)["DEEPRACK_STOP_WORKERS"] == "false"
+
+
+@pytest.mark.parametrize("name", [name for name in OVERLAYS if name.startswith("r1") or name == "cpu-demo-two-pods"])
 def test_worker_takes_the_settings(name, deeprack_bin):
     """The program itself reads each value. It stops at the first thing that is missing here: the certificates."""
     one = only(only([pod for where, _, pod in pods(name) if where.startswith("LeaderWorkerSet")])["containers"])

@@ -29,13 +29,17 @@ class TwoPods(Pod):
         self.tls = str(folder / "tls")
         subprocess.run([programs / "deeprack", "certs", "make", self.tls], check=True, capture_output=True)
         self.cluster = f"127.0.0.1:{free_port()}"
-        self.coordinator = self.start(container(pods["Deployment"], "coordinator"), stdout=subprocess.PIPE, DEEPRACK_CLUSTER_ADDRESS=self.cluster,
-                                      DEEPRACK_CLUSTER_TLS=self.tls, DEEPRACK_HOST="127.0.0.1", DEEPRACK_PORT="0")
-        self.url = f"http://127.0.0.1:{json.loads(self.coordinator.stdout.readline() or '{}').get('http')}"
+        self.coordinator_container = container(pods["Deployment"], "coordinator")
+        self.start_coordinator()
         self.rank = only(pods["LeaderWorkerSet"]["containers"])
         assert self.rank["args"][2:] == ["--first-port", "7001"]
         size = only(of_kind(overlay(NAME), "LeaderWorkerSet"))["spec"]["leaderWorkerTemplate"]["size"]
         self.ranks = [self.start_rank() for _ in range(size)]
+
+    def start_coordinator(self):
+        self.coordinator = self.start(self.coordinator_container, stdout=subprocess.PIPE, DEEPRACK_CLUSTER_ADDRESS=self.cluster,
+                                      DEEPRACK_CLUSTER_TLS=self.tls, DEEPRACK_HOST="127.0.0.1", DEEPRACK_PORT="0")
+        self.url = f"http://127.0.0.1:{json.loads(self.coordinator.stdout.readline() or '{}').get('http')}"
 
     def start_rank(self):
         """A pod of one rank; on this machine each takes a port of its own."""
@@ -83,7 +87,16 @@ def test_a_pod_that_ends_comes_back(pods):
     assert "keeps its weights" in pods.read_log()
 
 
-def test_the_last_ones_end_with_the_coordinator(pods):
+def test_a_coordinator_that_is_replaced_finds_the_ranks_with_their_weights(pods):
+    pods.coordinator.send_signal(signal.SIGTERM)
+    assert pods.coordinator.wait(timeout=60) == 0, pods.read_log()
+    pods.coordinator.stdout.close()
+    pods.start_coordinator()
+    assert eventually(lambda: pods.get("/ready")[0] == 200, 60), pods.read_log()
+    assert "has ended with" not in pods.read_log(), "deeprack-run-ranks had to start a rank again"
+
+
+def test_all_end_when_they_are_told(pods):
     pods.coordinator.send_signal(signal.SIGTERM)
     assert pods.coordinator.wait(timeout=60) == 0, pods.read_log()
     for rank in pods.ranks:
