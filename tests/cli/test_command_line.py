@@ -123,6 +123,22 @@ def test_too_few_workers_are_counted():
     assert "0 of 2 workers" in serve.stderr
 
 
+@pytest.mark.parametrize("coordinator, reason", [
+    ("127.0.0.1:1", "connection refused: nothing listens there"),
+    ("node7.invalid:7000", "this machine cannot look up the name node7.invalid")])
+def test_a_worker_says_at_once_why_it_waits(coordinator, reason, tmp_path):
+    made = run("certs", "make", tmp_path / "tls")
+    assert made.returncode == 0, made.stderr
+    worker = subprocess.Popen([str(BIN / "deeprack-worker"), "--backend", "cpu", "--coordinator", coordinator,
+                               "--cluster-tls", str(tmp_path / "tls")], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, text=True)
+    told = next(line for line in worker.stderr if "waiting for the coordinator" in line)
+    worker.terminate()
+    rest = worker.stderr.read()
+    assert worker.wait(timeout=30) == 0 and f"waiting for the coordinator at {coordinator}: {reason}" in told
+    assert "waiting for the coordinator" not in rest, "each reason is told once"
+
+
 def test_plan_says_whether_it_fits():
     cards = ("plan", "--backend", "cuda", "--tp", 2)
     fits = run(*cards, "--device-memory", "1G")

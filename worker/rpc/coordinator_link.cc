@@ -4,11 +4,13 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/rpc/connect_reason.h"
 #include "base/rpc/credentials.h"
 #include "base/rpc/status.h"
 #include "grpcpp/grpcpp.h"
@@ -25,6 +27,7 @@ constexpr int kTryAgainAfterMs = 200;
 constexpr int kOneTryMs = 5000;  // the longest time of one try: an address without a machine gives no answer
 constexpr int kLookUpAgainAfterMs = 1000;  // a coordinator that is started again may have another address
 constexpr absl::Duration kLookForConnectionEvery = absl::Milliseconds(100);
+constexpr absl::Duration kAskReasonWithin = absl::Milliseconds(500);
 // gRPC's pings: a coordinator that is stopped, or that this worker does not hear, does not answer them.
 constexpr int kAskEveryMs = 2000;
 constexpr int kAnswerWithinMs = 6000;
@@ -123,9 +126,7 @@ class StreamLink final : public CoordinatorLink {
     }
     if (!tell) return;
     if (status.ok() || absl::IsUnavailable(status) || absl::IsCancelled(status)) {
-      on_end_({.why = absl::UnavailableError(absl::StrCat("the coordinator at ", coordinator_, " went away",
-                                                          status.ok() ? "" : ": ", status.message())),
-               .dismissed = dismissed});
+      on_end_({.why = absl::UnavailableError(EndText(status, dismissed)), .dismissed = dismissed});
     } else {
       on_end_({.why = absl::Status(status.code(),
                                    absl::StrCat("the coordinator at ", coordinator_,
@@ -134,6 +135,12 @@ class StreamLink final : public CoordinatorLink {
                                                 status.message())),
                .dismissed = dismissed});
     }
+  }
+
+  std::string EndText(const absl::Status& status, bool dismissed) const {
+    const bool in_order = dismissed || status.ok() || absl::IsCancelled(status);
+    return absl::StrCat("the coordinator at ", coordinator_,
+                        " went away: ", in_order ? "it was stopped" : LossReason(status.message()));
   }
 
   const std::string coordinator_;
@@ -152,6 +159,19 @@ class StreamLink final : public CoordinatorLink {
   std::thread reader_, writer_;
 };
 
+// Why `channel` has no connection to `coordinator`; "" while a first try is under way, or when the channel
+// has a connection.
+std::string ReasonOf(const std::shared_ptr<grpc::Channel>& channel, const std::string& coordinator) {
+  if (channel->GetState(/*try_to_connect=*/true) != GRPC_CHANNEL_TRANSIENT_FAILURE) return "";
+  // gRPC tells the reason to calls alone. A channel without a connection fails them at once.
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + kAskReasonWithin));
+  const auto call = cluster::Membership::NewStub(channel)->Attach(&context);
+  call->WritesDone();
+  const absl::Status status = FromGrpc(call->Finish());
+  return absl::IsUnavailable(status) ? ConnectReason(coordinator, status.message()) : "";
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CoordinatorLink>> CoordinatorLink::Attach(
@@ -169,12 +189,21 @@ absl::StatusOr<std::unique_ptr<CoordinatorLink>> CoordinatorLink::Attach(
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // any number
   auto channel = grpc::CreateCustomChannel(coordinator, ChannelCredentials(tls, arguments), arguments);
   const absl::Time deadline = absl::Now() + connect_timeout;
-  while (!channel->WaitForConnected(absl::ToChronoTime(std::min(deadline, absl::Now() + kLookForConnectionEvery)))) {
+  std::set<std::string> told;
+  std::string reason;  // the latest
+  while (!channel->WaitForConnected(
+      absl::ToChronoTime(std::min(deadline, absl::Now() + kLookForConnectionEvery)))) {
     if (given_up()) return absl::CancelledError("this worker was told to end");
+    if (const std::string now = ReasonOf(channel, coordinator); !now.empty()) {
+      reason = now;
+      if (told.insert(reason).second)
+        spdlog::info("waiting for the coordinator at {}: {}", coordinator, reason);
+    }
     if (absl::Now() < deadline) continue;
     return absl::UnavailableError(absl::StrCat(
-        "no coordinator answers at ", coordinator, " within ", absl::FormatDuration(connect_timeout),
-        ": is it running, is the address right, and do both ends ",
+        "no coordinator answers at ", coordinator, " within ", absl::FormatDuration(connect_timeout), ": ",
+        reason.empty() ? "no connection came about" : reason,
+        "; is the coordinator running, is --coordinator right, and do both ends ",
         tls.has_value() ? "have certificates of one authority (--cluster-tls)?"
                         : "go without --cluster-tls?"));
   }

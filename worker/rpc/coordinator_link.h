@@ -51,9 +51,10 @@ struct Pulse {
 
 class CoordinatorLink {
  public:
-  // Waits up to connect_timeout, or until `given_up` returns true, for the coordinator to listen, then sends
-  // Hello. Unavailable: no coordinator listens there. `pulse` is called several times a second. `on_end` is
-  // called at most once, and never after Leave.
+  // Waits up to connect_timeout, or until `given_up` returns true, for the coordinator to listen, and logs
+  // each reason why the coordinator cannot be reached once. Then sends Hello. Unavailable: no coordinator
+  // listens there. `pulse` is called several times a second. `on_end` is called at most once, and never after
+  // Leave.
   static absl::StatusOr<std::unique_ptr<CoordinatorLink>> Attach(
       const std::string& coordinator, const std::optional<ClusterTls>& tls, const WorkerIdentity& identity,
       absl::Duration connect_timeout, const std::function<bool()>& given_up, std::function<Pulse()> pulse,

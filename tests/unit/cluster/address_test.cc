@@ -1,5 +1,6 @@
 #include "base/rpc/address.h"
 
+#include "base/rpc/connect_reason.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -58,6 +59,21 @@ TEST(AddressTest, BeyondLoopbackNeedsCertificates) {
     EXPECT_TRUE(CheckProtected({host, 7000}, /*has_tls=*/true).ok()) << host;
   }
   EXPECT_TRUE(CheckProtected({"127.0.0.1", 7000}, /*has_tls=*/false).ok());
+}
+
+TEST(ConnectReasonTest, TellsCausesInWordsOfItsOwn) {
+  const auto reason = [](const std::string& text) { return ConnectReason("node7:7000", text); };
+  EXPECT_EQ(reason("DNS resolution failed for node7:7000: C-ares status is not ARES_SUCCESS qtype=A"),
+            "this machine cannot look up the name node7");
+  EXPECT_EQ(reason("failed to connect to all addresses; last error: UNKNOWN: ipv4:10.0.0.7:7000: Failed to "
+                   "connect to remote host: Connection refused"),
+            "connection refused: nothing listens there, or a firewall rejects it");
+  EXPECT_THAT(reason("Ssl handshake failed: SSL_ERROR_SSL: certificate verify failed"),
+              ::testing::HasSubstr("of another authority"));
+  EXPECT_THAT(reason("last error: UNAVAILABLE: Socket closed"), ::testing::HasSubstr("one end goes without certificates"));
+  EXPECT_EQ(reason("words of tomorrow"), "words of tomorrow");
+  EXPECT_EQ(LossReason("Cancelling all calls"), "it was stopped");
+  EXPECT_THAT(LossReason("Socket closed"), ::testing::HasSubstr("its process ended"));
 }
 
 TEST(AddressTest, HostOfAPeerAsGrpcNamesIt) {
