@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -27,6 +29,7 @@
 #include "cli/quantize/quantize_folder.h"
 #include "cli/serve/serve.h"
 #include "cli/serve/with_server.h"
+#include "cli/terminal/nearest_word.h"
 #include "model/step/sampling_check.h"
 #include "settings/command_line.h"
 #include "settings/flags_page.h"
@@ -168,8 +171,8 @@ struct LoadFlags {
         "Tokens of the shared system prompt (shared-prefix, agent).");
     add("--prefixes", options.prefixes, "How many different system prompts there are.");
     add("--turns", options.turns, "Turns of a session (agent).");
-    add("--think-time", options.think_ms,
-        "Milliseconds between an answer and the next turn, on average (agent).");
+    add("--think-time", options.think_seconds,
+        "Seconds between an answer and the next turn, on average (agent).");
     add("--trace", options.trace, "Send what this file says: JSON lines as Mooncake's, or BurstGPT's CSV.");
     add("--trace-block", options.trace_block, "Tokens of a block of the trace's hash_ids. Default: 512.");
     add("--time-scale", options.time_scale,
@@ -370,6 +373,19 @@ struct CertsFlags {
   }
 };
 
+// The exit code when `word` is no command, which is then on standard error.
+std::optional<int> RefuseUnknown(const CLI::App& app, const std::string& word) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (command->get_name() == word) return std::nullopt;
+    if (!command->get_group().empty()) names.push_back(command->get_name());
+  }
+  const std::string nearest = NearestWord(word, names);
+  const std::string meant = nearest.empty() ? ";" : absl::StrCat(": did you mean '", nearest, "'?");
+  return UsageError(
+      absl::StrCat("there is no command '", word, "'", meant, " `deeprack --help` lists the commands"));
+}
+
 int Main(int argc, char** argv) {
   ExplainRefusals("deeprack");
   CLI::App app("deeprack serves DeepSeek R1 from a rack of machines.", "deeprack");
@@ -449,10 +465,16 @@ int Main(int argc, char** argv) {
     std::fputs(app.help().c_str(), stderr);
     return static_cast<int>(ExitCode::kUsage);
   }
+  if (argv[1][0] != '-') {
+    if (const auto code = RefuseUnknown(app, argv[1])) return *code;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::kUsage);
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    const auto begun = app.get_subcommands();
+    const std::string command = begun.empty() ? "deeprack" : "deeprack " + begun[0]->get_name();
+    return UsageError(absl::StrCat(error.what(), "; `", command, " --help` has more"));
   }
   if (*serve) return WithSettings(serve_flags, Serve);
   if (*plan) return plan_flags.Run();

@@ -91,8 +91,8 @@ std::string WorkloadText(const LoadOptions& options, const LoadTest& test) {
                           shape.prefixes == 1 ? "prompt" : "prompts", shape.prefix_tokens);
   }
   if (shape.turns > 1) {
-    absl::StrAppendFormat(&text, ", sessions of %d turns with %g ms of thinking on average", shape.turns,
-                          shape.think_seconds * 1e3);
+    absl::StrAppendFormat(&text, ", sessions of %d turns with %g s of thinking on average", shape.turns,
+                          shape.think_seconds);
   }
   return text;
 }

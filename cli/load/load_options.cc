@@ -40,7 +40,7 @@ absl::Status CheckRanges(const LoadOptions& options) {
   DR_RETURN_IF_ERROR(CheckGiven("--prefixes", options.prefixes, 1, kMostRequests));
   DR_RETURN_IF_ERROR(CheckGiven("--turns", options.turns, 1, 10'000));
   DR_RETURN_IF_ERROR(CheckGiven("--spread", options.spread, 0, 1));
-  DR_RETURN_IF_ERROR(CheckGiven("--think-time", options.think_ms, 0, 1e8));
+  DR_RETURN_IF_ERROR(CheckGiven("--think-time", options.think_seconds, 0, 1e5));
   DR_RETURN_IF_ERROR(CheckRange("--client-threads", static_cast<double>(options.threads), 0, 256));
   return CheckRange("--timeout", options.timeout_seconds, 0.001, 1e6);
 }
@@ -75,7 +75,7 @@ absl::Status TakeTrace(const LoadOptions& options, LoadTest& test) {
   if (!options.workload.empty())
     return Bad("--trace says what is sent, and so does --workload; choose one of them");
   const bool shaped = options.input_tokens || options.output_tokens || options.prefix_tokens ||
-                      options.prefixes || options.turns || options.spread || options.think_ms;
+                      options.prefixes || options.turns || options.spread || options.think_seconds;
   if (shaped) {
     return Bad(
         "the lengths of prompts and answers are those of --trace: --input-tokens, --output-tokens, --spread, "
@@ -95,7 +95,7 @@ absl::Status TakeWorkload(const LoadOptions& options, LoadTest& test) {
     return Bad(
         "--prefix-tokens and --prefixes describe the system prompts of --workload shared-prefix or agent");
   }
-  if (shape.turns == 1 && (options.turns || options.think_ms))
+  if (shape.turns == 1 && (options.turns || options.think_seconds))
     return Bad("--turns and --think-time describe the sessions of --workload agent");
   shape.input_tokens = options.input_tokens.value_or(shape.input_tokens);
   shape.output_tokens = options.output_tokens.value_or(shape.output_tokens);
@@ -103,7 +103,7 @@ absl::Status TakeWorkload(const LoadOptions& options, LoadTest& test) {
   shape.prefix_tokens = options.prefix_tokens.value_or(shape.prefix_tokens);
   shape.prefixes = options.prefixes.value_or(shape.prefixes);
   shape.turns = options.turns.value_or(shape.turns);
-  shape.think_seconds = options.think_ms.has_value() ? *options.think_ms / 1e3 : shape.think_seconds;
+  shape.think_seconds = options.think_seconds.value_or(shape.think_seconds);
   return absl::OkStatus();
 }
 

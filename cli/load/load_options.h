@@ -29,7 +29,7 @@ struct LoadOptions {
   std::string workload, trace;  // `trace` is a file; "": not given
   std::optional<int64_t> trace_block;
   std::optional<int64_t> input_tokens, output_tokens, prefix_tokens, prefixes, turns;
-  std::optional<double> spread, think_ms;
+  std::optional<double> spread, think_seconds;
 
   std::string goodput;
   uint64_t seed = 0;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -39,12 +40,20 @@ PlotLine LineOver(const LoadReport& report, const char* name, X x, Y value, bool
   return line;
 }
 
+// True when the loads of the sweep differ by more than a factor of 8.
+bool SpansMuch(const LoadReport& report) {
+  if (report.levels.empty()) return false;
+  const auto [least, most] =
+      std::minmax_element(report.levels.begin(), report.levels.end(),
+                          [](const LevelReport& a, const LevelReport& b) { return a.load < b.load; });
+  return least->load > 0 && most->load > 8 * least->load;
+}
+
 std::vector<Plot> PlotsOf(const LoadReport& report) {
   using Level = LevelReport;
   const auto load = [](const Level& level) { return level.load; };
-  const std::string axis = report.loop == "closed" ? "sessions at once"
-                           : report.loop == "open" ? "requests offered per second"
-                                                   : "time scale of the trace";
+  const std::string axis = report.loop == "closed" ? "sessions at once" : "requests offered a second";
+  const bool doubling = SpansMuch(report);
   const auto latency = [&](const char* title, const char* y_axis, Latency Level::*of, double unit) {
     const auto p = [&](double Latency::*percentile) {
       return [=](const Level& level) { return level.*of.*percentile * unit; };
@@ -54,7 +63,8 @@ std::vector<Plot> PlotsOf(const LoadReport& report) {
                 .y_axis = y_axis,
                 .lines = {LineOver(report, "p50", load, p(&Latency::p50)),
                           LineOver(report, "p90", load, p(&Latency::p90)),
-                          LineOver(report, "p99", load, p(&Latency::p99))}};
+                          LineOver(report, "p99", load, p(&Latency::p99))},
+                .doubling_x = doubling};
   };
   std::vector<Plot> plots = {
       {.title = "Throughput against the pace of one user",
@@ -67,7 +77,8 @@ std::vector<Plot> PlotsOf(const LoadReport& report) {
        .x_axis = axis,
        .y_axis = "tokens per second",
        .lines = {LineOver(report, "input", load, [](const Level& level) { return level.input_rate; }),
-                 LineOver(report, "output", load, [](const Level& level) { return level.output_rate; })}},
+                 LineOver(report, "output", load, [](const Level& level) { return level.output_rate; })},
+       .doubling_x = doubling},
       latency("Time to first token against load", "milliseconds", &Level::first_token, 1e3),
       latency("Time between events against load", "milliseconds", &Level::event_gap, 1e3),
       latency("Time per output token against load", "milliseconds", &Level::output_token, 1e3),
@@ -76,7 +87,8 @@ std::vector<Plot> PlotsOf(const LoadReport& report) {
       .title = "Requests per second against load",
       .x_axis = axis,
       .y_axis = "requests per second",
-      .lines = {LineOver(report, "succeeded", load, [](const Level& level) { return level.request_rate; })}};
+      .lines = {LineOver(report, "succeeded", load, [](const Level& level) { return level.request_rate; })},
+      .doubling_x = doubling};
   if (!report.objectives.empty()) {
     requests.lines.push_back(
         LineOver(report, "goodput", load, [](const Level& level) { return level.goodput; }));

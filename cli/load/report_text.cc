@@ -28,6 +28,11 @@ std::string LevelText(const LevelReport& level) {
   std::string text =
       absl::StrFormat("%s: %d requests, %d failed, %s, at most %d at once\n", level.name, level.requests,
                       level.requests - level.succeeded, FormatSeconds(level.seconds), level.most_in_flight);
+  if (const int64_t failed = level.requests - level.succeeded; failed > 0) {
+    absl::StrAppend(&text, "  WARNING: ", failed, " of ", level.requests, " requests failed; ",
+                    level.succeeded > 0 ? "the figures are of the others alone" : "nothing was measured",
+                    "\n");
+  }
   absl::StrAppend(&text, "  requests/s ", FormatRate(level.request_rate));
   if (!std::isnan(level.offered_rate))
     absl::StrAppend(&text, " (offered ", FormatRate(level.offered_rate), ")");

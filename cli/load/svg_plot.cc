@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -16,8 +17,14 @@ constexpr int kMostTicks = 6;  // steps between ticks
 
 // From values to places in the drawing.
 struct Scale {
-  double from, to, largest;
-  double At(double value) const { return from + (to - from) * value / largest; }
+  double from, to, least, largest;
+  bool doubling = false;  // places are even in the logarithm
+
+  double At(double value) const {
+    const double share = doubling ? std::log2(value / least) / std::log2(largest / least)
+                                  : (value - least) / (largest - least);
+    return from + (to - from) * share;
+  }
 };
 
 std::string TextAt(double x, double y, const char* anchor, absl::string_view text,
@@ -71,21 +78,31 @@ std::vector<double> AxisTicks(double largest) {
   return ticks;
 }
 
+std::vector<double> DoublingTicks(double least, double largest) {
+  if (!(least > 0) || !(largest >= least) || !std::isfinite(largest)) return {1, 2};
+  std::vector<double> ticks = {std::exp2(std::floor(std::log2(least)))};
+  while (ticks.back() < largest || ticks.size() < 2) ticks.push_back(2 * ticks.back());
+  return ticks;
+}
+
 std::string HtmlText(absl::string_view text) {
   return absl::StrReplaceAll(text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}});
 }
 
 std::string SvgOf(const Plot& plot) {
-  double most_x = 0, most_y = 0;
+  double least_x = std::numeric_limits<double>::infinity(), most_x = 0, most_y = 0;
   for (const PlotLine& line : plot.lines) {
     for (const PlotPoint& point : line.points) {
       if (!Shown(point)) continue;
+      least_x = std::min(least_x, point.x);
       most_x = std::max(most_x, point.x);
       most_y = std::max(most_y, point.y);
     }
   }
-  const std::vector<double> x_ticks = AxisTicks(most_x), y_ticks = AxisTicks(most_y);
-  const Scale x = {kLeft, kWidth - kRight, x_ticks.back()}, y = {kHeight - kBottom, kTop, y_ticks.back()};
+  const std::vector<double> y_ticks = AxisTicks(most_y);
+  const std::vector<double> x_ticks = plot.doubling_x ? DoublingTicks(least_x, most_x) : AxisTicks(most_x);
+  const Scale x = {kLeft, kWidth - kRight, x_ticks.front(), x_ticks.back(), plot.doubling_x};
+  const Scale y = {kHeight - kBottom, kTop, 0, y_ticks.back()};
 
   std::string svg = absl::StrFormat("<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"%s\">\n",
                                     kWidth, kHeight, HtmlText(plot.title));

@@ -55,6 +55,7 @@ absl::StatusOr<Settings> PreflightFlags::LoadSettings() const {
   settings.coordinator = worker.coordinator;
   settings.backend = worker.backend;
   settings.packed = worker.packed;
+  if (settings.model.empty()) return settings;  // CheckRack says so
   DR_RETURN_IF_ERROR(CompleteSettings(settings));
   return settings;
 }

@@ -16,7 +16,8 @@ class PreflightFlags {
   void AddTo(CLI::App& command);
 
   // The rack's settings. With --agents a file may hold what coordinator and workers read, as units and pods
-  // share it: `coordinator`, and no `hosts`. Errors: those of LoadServeSettings.
+  // share it: `coordinator`, and no `hosts`. A model that is not named stays "", as for
+  // deeprack-coordinator. Errors: those of LoadServeSettings.
   absl::StatusOr<Settings> LoadSettings() const;
   // `version`: of this build. InvalidArgument: an agent's address.
   absl::StatusOr<RackCheckOptions> Options(const std::string& version) const;

@@ -2,10 +2,12 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/rpc/address.h"
 #include "cli/preflight/figures_text.h"
 #include "cli/preflight/judges.h"
 #include "cli/terminal/terminal.h"
 #include "proto/preflight.pb.h"
+#include "settings/setting.h"
 
 namespace deeprack::cli {
 namespace {
@@ -20,6 +22,15 @@ constexpr int64_t kSmallTemporary = 64 << 20;  // bytes: mpirun's session folder
 constexpr int64_t kSmallShared = 64 << 20;     // bytes: what ranks of one machine exchange through
 constexpr int64_t kMuchLocked = int64_t{1} << 40;
 
+// What to do where an agent was named and nothing listens.
+std::string AgentCommandThere(const std::string& address) {
+  const auto parsed = ParseHostPort(address);
+  const bool needs_tls = !parsed.ok() || !IsLoopback(parsed->host);
+  return absl::StrCat("start `deeprack preflight-agent --listen ", address,
+                      needs_tls ? absl::StrCat(" ", FlagOf(&Settings::cluster_tls), " FOLDER") : "",
+                      "` there, and read what it prints");
+}
+
 std::string Bytes(int64_t bytes) { return FormatBytes(static_cast<double>(bytes)); }
 
 }  // namespace
@@ -32,7 +43,9 @@ Findings JudgeAgents(const Rack& rack, const std::string& version) {
     if (!host.failure().empty()) {
       finding.verdict = Verdict::kFail;
       finding.found = host.failure();
-      finding.remedy = "ranks cannot run there: mend this first, then run preflight again";
+      finding.remedy = !host.address().empty() && absl::StrContains(host.failure(), "connection refused")
+                           ? AgentCommandThere(host.address())
+                           : "ranks cannot run there: mend this first, then run preflight again";
     } else if (report.version() != version) {
       finding.verdict = Verdict::kFail;
       finding.found = absl::StrCat("deeprack ", report.version(), "; this machine has ", version);

@@ -143,11 +143,21 @@ void JudgeRack(const Settings& settings, const RackCheckOptions& options, const 
     Add(findings, JudgeMachines(rack, needs, settings.max_connections));
     Add(findings, JudgeCards(rack, needs));
   } else {
-    findings.push_back({"memory", "all hosts", Verdict::kWarning,
-                        "not counted: the model cannot be read here",
-                        "mend the model first, then run preflight again"});
+    const bool readable = ReadModelConfig(settings.model).ok();
+    findings.push_back(
+        {"memory", "all hosts", Verdict::kWarning,
+         readable ? "not counted: the settings are refused" : "not counted: the model cannot be read here",
+         absl::StrCat("mend the ", readable ? "settings" : "model", " first, then run preflight again")});
   }
   if (needs.on_cards && IsFit(findings)) findings.push_back(TestNccl(settings, options));
+}
+
+// For a model that cannot be served with `settings`.
+std::string RemedyOf(const Settings& settings) {
+  const auto config = ReadModelConfig(settings.model);
+  if (!config.ok()) return "name a model's folder or GGUF that this machine can read, or copy the model anew";
+  if (!CheckSuits(*config, settings).ok()) return "change this setting in the rack's file or flags";
+  return "copy the model's weights anew, or name another model";
 }
 
 void Examine(const Settings& settings, const RackCheckOptions& options, preflight::Rack& rack,
@@ -162,11 +172,17 @@ void Examine(const Settings& settings, const RackCheckOptions& options, prefligh
                         "start `deeprack preflight-agent` on each host, and name the agents with --agents"});
     return;
   }
+  if (settings.model.empty()) {
+    findings.push_back({"settings", "MODEL", Verdict::kFail,
+                        "no model is named, and the coordinator needs one",
+                        "add `model: FOLDER` to the rack's file, or name the model before the flags"});
+    return;
+  }
   const absl::Status model = CheckModel(settings);
   if (model.ok()) {
     findings.push_back({"settings", model::ToString(settings.layout()), Verdict::kOk, "suit the model", ""});
   } else {
-    findings.push_back(Failed("settings", settings.model, model, "`deeprack serve` refuses this"));
+    findings.push_back(Failed("settings", settings.model, model, RemedyOf(settings)));
   }
   MeasureOptions measure{.model = settings.model,
                          .weights = settings.load_format != "dummy",

@@ -1,6 +1,10 @@
 #include "cli/serve/commands.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/rpc/address.h"
 #include "settings/hand_over.h"
 #include "settings/setting.h"
 
@@ -32,6 +36,18 @@ std::vector<std::string> CoordinatorCommand(const std::string& program, const Se
 std::string CoordinatorAddress(const Settings& settings, const CoordinatorPorts& ports) {
   const std::string& address = settings.cluster_address;
   return absl::StrCat(address.substr(0, address.rfind(':')), ":", ports.cluster);
+}
+
+std::string LauncherHint(const std::vector<HostSlots>& hosts, int exit_code) {
+  const bool of_a_rank = exit_code == 0 || (exit_code >= 64 && exit_code <= 78) ||  // base/exit_code.h
+                         (exit_code > 128 && exit_code < 128 + 65);                 // signals
+  const auto other =
+      std::find_if(hosts.begin(), hosts.end(), [](const HostSlots& host) { return !IsLoopback(host.host); });
+  if (of_a_rank || other == hosts.end()) return "";
+  const std::string names =
+      absl::StrJoin(hosts, ", ", [](std::string* out, const HostSlots& host) { out->append(host.host); });
+  return absl::StrCat("; does mpirun reach every host (", names, ")? Try `ssh ", hosts.back().host,
+                      " true` and the same for each host, or run `deeprack preflight` with these settings");
 }
 
 std::vector<std::string> ExternalWorkerCommand(const Settings& settings, const CoordinatorPorts& ports) {

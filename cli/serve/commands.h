@@ -24,6 +24,10 @@ std::vector<std::string> WorkersCommand(const std::string& program, const Settin
 // The command that a person types on the machine of a rank that is started by hand.
 std::vector<std::string> ExternalWorkerCommand(const Settings& settings, const CoordinatorPorts& ports);
 
+// What to try when mpirun over `hosts` has ended with `exit_code` of its own, as it does when it cannot start
+// programs on a host. "" without hosts, and for the codes of ranks and signals.
+std::string LauncherHint(const std::vector<HostSlots>& hosts, int exit_code);
+
 // host:port where a worker reaches the coordinator: the host of settings.cluster_address and the port that
 // the coordinator has bound.
 std::string CoordinatorAddress(const Settings& settings, const CoordinatorPorts& ports);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "base/exit_code.h"
+#include "base/rpc/address.h"
 #include "base/status_macros.h"
 #include "cli/serve/commands.h"
 #include "cli/serve/programs.h"
@@ -32,16 +33,31 @@ std::string FirstServedName(const Settings& settings) {
   return names.empty() ? model::ModelNameOf(settings.model) : names.substr(0, names.find(','));
 }
 
+// The server's URL for other machines when it listens on every interface; "" otherwise.
+std::string UrlForOthers(const ServerProcesses& server) {
+  const std::string& host = server.options().host;
+  char name[256] = {};
+  if (!(host.empty() || IsWildcard(host)) || gethostname(name, sizeof(name) - 1) != 0) return "";
+  return absl::StrCat("http://", name, ":", server.ports().http);
+}
+
 // The line that tells a person what to do next.
 void SayWhere(const ServerProcesses& server) {
   const std::string url = absl::StrCat("http://", server.url().authority());
   const std::string model = FirstServedName(server.options());
+  const std::string others = UrlForOthers(server);
   const bool keys = !server.options().api_keys.empty();
-  Say(absl::StrCat("deeprack: ready on ", url, " (", model::ToString(server.options().layout()),
-                   "); try\n  curl ", url, "/v1/chat/completions ",
-                   keys ? "-H \"Authorization: Bearer $DEEPRACK_API_KEY\" " : "",
+  Say(absl::StrCat("deeprack: ready on ", url, others.empty() ? "" : " and ", others, " (",
+                   model::ToString(server.options().layout()), "); try\n  curl ", url,
+                   "/v1/chat/completions ", keys ? "-H \"Authorization: Bearer $DEEPRACK_API_KEY\" " : "",
                    "-H 'Content-Type: application/json' -d '{\"model\": \"", model,
                    "\", \"messages\": [{\"role\": \"user\", \"content\": \"What is 17 + 25?\"}]}'\n"));
+  if (!keys && !IsLoopback(server.options().host)) {
+    Say(absl::StrCat("deeprack: warning: whoever reaches port ", server.ports().http,
+                     " of this machine can ask: ", FlagOf(&Settings::api_keys),
+                     " FILE asks for a key (`deeprack keys add`), ", FlagOf(&Settings::host),
+                     " 127.0.0.1 serves this machine alone\n"));
+  }
 }
 
 }  // namespace
@@ -69,11 +85,16 @@ std::optional<ServeEnd> BringUp(ServerProcesses& server) {
   }
   Progress progress("loading", IsTerminal(STDERR_FILENO), absl::Now());
   bool told = false;
+  int64_t joined = 0;
   const auto on_state = [&](const ReadyState& state) {
     if (state.state == "waiting_for_workers" && !told && server.options().workers == "external") {
       told = true;
       Say(absl::StrCat("deeprack: waiting for ", state.workers_expected, " workers; start each with\n  ",
                        absl::StrJoin(ExternalWorkerCommand(server.options(), server.ports()), " "), "\n"));
+    }
+    if (told && state.workers_joined != joined && state.workers_expected > 0) {
+      joined = state.workers_joined;
+      Say(absl::StrCat("deeprack: ", joined, " of ", state.workers_expected, " workers have joined\n"));
     }
     if (state.bytes_total > 0) Say(progress.Update(state.bytes_done, state.bytes_total, absl::Now()));
   };

@@ -153,6 +153,7 @@ ServeEnd ServerProcesses::WorkersEnded(int exit_code) {
       absl::StrCat("the workers (pid ", workers_->pid(), ") have ended: ", DescribeEnd(exit_code));
   const auto state = AskReady(absl::Seconds(1));
   if (state.ok() && state->state == "failed") absl::StrAppend(&message, "; ", state->message);
+  absl::StrAppend(&message, LauncherHint(options_.hosts, exit_code));
   return {ExitCodeAfter(exit_code), message};
 }
 

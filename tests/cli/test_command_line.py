@@ -139,6 +139,24 @@ def test_a_worker_says_at_once_why_it_waits(coordinator, reason, tmp_path):
     assert "waiting for the coordinator" not in rest, "each reason is told once"
 
 
+def test_preflight_tells_settings_from_models(tmp_path):
+    nobody = run("preflight", "--agents", "127.0.0.1:1")
+    assert nobody.returncode == 69 and "no model is named" in nobody.stdout, nobody.stdout + nobody.stderr
+    wrong = run("preflight", "--max-context", 4096)
+    assert wrong.returncode == 69 and "change this setting" in wrong.stdout
+    assert "the settings are refused" in wrong.stdout and "mend the model" not in wrong.stdout
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (("sevre",), "there is no command 'sevre': did you mean 'serve'? `deeprack --help` lists the commands"),
+    (("weigh-anchor",), "there is no command 'weigh-anchor'; `deeprack --help` lists the commands"),
+    (("bench", "--prompt-tokens", 0), "--prompt-tokens: Value 0 not in range 1 to 1048576; `deeprack bench --help` has more"),
+    (("serve", "--tpp", 2), "`deeprack serve --help` has more")])
+def test_a_wrong_command_line_is_named(arguments, words):
+    wrong = run(*arguments)
+    assert wrong.returncode == 64 and wrong.stderr.startswith("deeprack: ") and words in wrong.stderr, wrong.stderr
+
+
 def test_plan_says_whether_it_fits():
     cards = ("plan", "--backend", "cuda", "--tp", 2)
     fits = run(*cards, "--device-memory", "1G")

@@ -38,6 +38,7 @@ def test_every_error_is_counted_by_its_kind(tmp_path):
     assert level["failures"]["http 429 code_429"]["example"] == "answer 429"
     assert level["output_tokens"] == 2 * TOKENS, "of what succeeded"
     assert "failed: 2 x http 429 code_429: answer 429" in text
+    assert "WARNING: 8 of 10 requests failed; the figures are of the others alone\n  requests/s" in text
 
 
 @pytest.mark.parametrize("behaviour, code", [("429", 75), ("503", 69), ("400", 78), ("500", 70)])
@@ -120,7 +121,7 @@ def test_the_seed_decides_everything(tmp_path):
 
 def test_an_agents_turn_holds_the_earlier_turns(tmp_path):
     script = Script(TOKENS, first=0.02)
-    report, _ = measure(script, "--workload", "agent", "--turns", 3, "--think-time", 50, "--prefix-tokens", 60,
+    report, _ = measure(script, "--workload", "agent", "--turns", 3, "--think-time", 0.05, "--prefix-tokens", 60,
                         "--concurrency", 2, "--requests", 6, folder=tmp_path)
     assert report["levels"][0]["succeeded"] == 6 and report["levels"][0]["not_sent"] == 0
     assert len({body["messages"][0]["content"] for body in script.requests}) == 1, "the shared system prompt"

@@ -72,6 +72,17 @@ TEST(Commands, OtherMachinesAreNamedToMpirun) {
     EXPECT_THAT(line, HasSubstr(" -u " + variable + " "));
 }
 
+TEST(Commands, AHostThatMpirunCannotReachIsAskedFor) {
+  const std::vector<HostSlots> hosts = {{"node1", 1}, {"node9", 1}};
+  EXPECT_EQ(
+      LauncherHint(hosts, 255),
+      "; does mpirun reach every host (node1, node9)? Try `ssh node9 true` and the same for each host, or "
+      "run `deeprack preflight` with these settings");
+  EXPECT_EQ(LauncherHint(hosts, 65), "") << "a rank's own code";
+  EXPECT_EQ(LauncherHint(hosts, 137), "") << "a signal";
+  EXPECT_EQ(LauncherHint({}, 255), "");
+}
+
 TEST(Commands, CertificatesReachEveryProcess) {
   Settings options;
   options.cluster_address = "head:0";

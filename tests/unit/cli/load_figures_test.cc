@@ -262,6 +262,7 @@ TEST(LevelReport, WithoutASuccessNothingIsMeasured) {
   EXPECT_TRUE(std::isnan(report.first_token.p99) && std::isnan(report.goodput) &&
               std::isnan(report.user_rate));
   EXPECT_THAT(LevelText(report), HasSubstr("failed: 1 x time-out"));
+  EXPECT_THAT(LevelText(report), HasSubstr("WARNING: 1 of 1 requests failed; nothing was measured\n"));
 }
 
 TEST(LevelReport, SaysThatPromptsWereInTheCacheBefore) {
@@ -405,7 +406,7 @@ TEST(LoadOptions, HaveDefaults) {
   EXPECT_EQ(RequestsOf({}, *chat, 1), 16);
   EXPECT_EQ(RequestsOf({}, *chat, 16), 64);
   EXPECT_EQ(WarmupOf({}, *chat, 4), 4);
-  const LoadOptions open = {.rate = {2, 3.1}, .workload = "agent", .turns = 2, .think_ms = 250};
+  const LoadOptions open = {.rate = {2, 3.1}, .workload = "agent", .turns = 2, .think_seconds = 0.25};
   const auto agent = CheckLoadOptions(open);
   ASSERT_TRUE(agent.ok());
   EXPECT_EQ(agent->loop, Loop::kOpen);
@@ -431,6 +432,20 @@ TEST(ReportPage, StandsAlone) {
   EXPECT_THAT(AxisTicks(7), ElementsAre(0, 2, 4, 6, 8));
   EXPECT_THAT(AxisTicks(0), ElementsAre(0, 1));
   EXPECT_EQ(AxisTicks(6e-3).size(), 7u);
+  EXPECT_THAT(DoublingTicks(1, 16), ElementsAre(1, 2, 4, 8, 16));
+  EXPECT_THAT(DoublingTicks(3, 9), ElementsAre(2, 4, 8, 16));
+  EXPECT_THAT(DoublingTicks(0.25, 0.25), ElementsAre(0.25, 0.5));
+  EXPECT_THAT(DoublingTicks(0, 5), ElementsAre(1, 2));
+}
+
+TEST(SvgPlot, DoublingsAreEquallyFarApart) {
+  const std::string svg = SvgOf({.title = "t",
+                                 .x_axis = "x",
+                                 .y_axis = "y",
+                                 .lines = {{.name = "l", .points = {{1, 1}, {4, 1}, {16, 1}}}},
+                                 .doubling_x = true});
+  // The axis is from 70 to 540: 1 is at its begin, 4 in its middle, 16 at its end. y is at its largest.
+  EXPECT_THAT(svg, HasSubstr("points=\"70.0,56.0 305.0,56.0 540.0,56.0 \""));
 }
 
 }  // namespace

@@ -195,6 +195,20 @@ TEST(JudgeAgents, NamesOtherVersionsOfEitherProgram) {
   EXPECT_EQ(failed[2].found, "deeprack-worker does not run there");
 }
 
+TEST(JudgeAgents, TellsHowToStartAnAgentThatIsMissing) {
+  preflight::Rack rack = RackOf(2);
+  rack.mutable_hosts(0)->set_address("node1:7100");
+  rack.mutable_hosts(0)->set_failure("node1:7100: connection refused: nothing listens there");
+  rack.mutable_hosts(1)->set_failure("no answer within 5s");
+  const Findings failed = With(JudgeAgents(rack, "1.2.3"), Verdict::kFail);
+  ASSERT_EQ(failed.size(), 2);
+  EXPECT_EQ(
+      failed[0].remedy,
+      "start `deeprack preflight-agent --listen node1:7100 --cluster-tls FOLDER` there, and read what it "
+      "prints");
+  EXPECT_THAT(failed[1].remedy, HasSubstr("ranks cannot run there"));
+}
+
 TEST(JudgeModel, MostMachinesAreRightAndTheCommandsMachineBreaksTies) {
   preflight::Rack rack = RackOf(3);
   SetFile(*rack.mutable_own_files(), "a.safetensors", 10, "old");
