@@ -86,7 +86,7 @@ def formed(log):
 
 
 def test_fewer_ranks_serve_on_in_a_smaller_layout_and_the_larger_one_is_formed_again():
-    requests = [body(index, max_tokens=800) for index in range(4)]
+    requests = [body(index, max_tokens=300) for index in range(4)]
     large, small = "tp=2 dp=2", "tp=2 dp=1"
     flags = ("--layouts", "tp2dp2,tp2", "--recovery-timeout", 2, "--recovery-limit", "5/0.02", "--log-level", "info")
     with OneByOne(4, *flags) as ranks:
