@@ -154,7 +154,7 @@ def test_agents_that_were_started_by_hand(tmp_path):
             assert [json.loads(agent.stdout.readline()) for agent in agents] == [{"agent": place} for place in places]
             # The file that units share (docs/DEPLOY.md): ranks reach the coordinator, which listens on every interface.
             shared = tmp_path / "deeprack.yaml"
-            shared.write_text(f"tp: 2\ncluster_address: 0.0.0.0:{PORT}\ncoordinator: {rack.head.address}:{PORT}\n"
+            shared.write_text(f"model: {MODEL}\ntp: 2\ncluster_address: 0.0.0.0:{PORT}\ncoordinator: {rack.head.address}:{PORT}\n"
                               f"cluster_tls: {rack.tls}\nport: {PORT + 1}\nhost: 0.0.0.0\n")
             ended = subprocess.run(rack.head.command(BIN / "deeprack", "preflight", "--cluster", shared, "--agents",
                                                      ",".join(places), "--json"), capture_output=True, text=True, timeout=60)
@@ -165,12 +165,12 @@ def test_agents_that_were_started_by_hand(tmp_path):
             assert all(host["coordinator"]["up_bytes_per_second"] > 0 for host in report["hosts"])
             assert [host["ranks"] for host in report["hosts"]] == [[0], [1]] and len(report["links"]) == 2
             agents[1].send_signal(signal.SIGSTOP)  # `ip netns exec` has become the agent
-            report = report_of(rack, "--tp", 2, "--timeout", 2, "--agents", ",".join(places), launch=False)
+            report = report_of(rack, MODEL, "--tp", 2, "--timeout", 2, "--agents", ",".join(places), launch=False)
             agents[1].send_signal(signal.SIGCONT)
             silent, = rows(report, "host", "fail")
             assert silent["subject"] == "10.77.0.2" and "no answer within 2s" in silent["found"]
             rack.block_port(PORT + 6)
-            report = report_of(rack, "--tp", 2, "--agents", ",".join(places), launch=False)
+            report = report_of(rack, MODEL, "--tp", 2, "--agents", ",".join(places), launch=False)
             blocked, = rows(report, "host", "fail")
             assert blocked["subject"] == "10.77.0.2" and "a firewall or a route drops the packets" in blocked["found"]
             for agent in agents:
