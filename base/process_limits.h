@@ -20,7 +20,8 @@ struct ProcessNeeds {
 // `program`, and names the limit and how to raise it.
 absl::Status CheckProcessLimits(const std::string& program, const ProcessNeeds& needs);
 
-// The most threads that a process with gRPC starts on this machine, besides those that its settings ask for.
+// An upper bound of the threads that gRPC starts in a process on this machine. The threads of the program's
+// own settings are not counted.
 int RpcThreads();
 
 // From now on, an exception that nobody catches because the system refuses a thread or memory ends the

@@ -10,7 +10,7 @@ namespace deeprack::cli {
 // Times are seconds since the client's start, by its monotonic clock.
 struct RequestRecord {
   double planned = 0;  // when the request should have been sent
-  double sent = 0;     // just before the connection is made or taken from those that are open
+  double sent = 0;     // the client begins to open a connection, or takes an open one
   double first = 0;    // the first event with a token arrived; 0: none did
   double last = 0;     // the last event with a token arrived
   double ended = 0;    // [DONE] arrived, or the request failed

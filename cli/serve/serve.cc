@@ -53,10 +53,10 @@ void SayWhere(const ServerProcesses& server) {
                    "-H 'Content-Type: application/json' -d '{\"model\": \"", model,
                    "\", \"messages\": [{\"role\": \"user\", \"content\": \"What is 17 + 25?\"}]}'\n"));
   if (!keys && !IsLoopback(server.options().host)) {
-    Say(absl::StrCat("deeprack: warning: whoever reaches port ", server.ports().http,
-                     " of this machine can ask: ", FlagOf(&Settings::api_keys),
-                     " FILE asks for a key (`deeprack keys add`), ", FlagOf(&Settings::host),
-                     " 127.0.0.1 serves this machine alone\n"));
+    Say(absl::StrCat("deeprack: warning: port ", server.ports().http,
+                     " is open to the network, and requests need no API key. ", FlagOf(&Settings::api_keys),
+                     " FILE demands a key (`deeprack keys add` makes one). ", FlagOf(&Settings::host),
+                     " 127.0.0.1 closes the port to other machines\n"));
   }
 }
 

@@ -94,8 +94,8 @@ class Combination {
     }
   }
 
-  // Moves up to `needed` units of one machine to `parts`. Takes the machine that has exactly as many; else
-  // the one with the most of those that have fewer; else the one with the fewest of those that have more.
+  // Moves up to `needed` units of one machine to `parts`. A machine with exactly `needed` units comes first.
+  // Next come machines with fewer units, the largest first; last come machines with more, the smallest first.
   void TakeSome(size_t needed, Units& parts) {
     if (left_.empty()) {
       parts.push_back(mixed_.front());

@@ -13,7 +13,7 @@ constexpr RequestField kNativeFields[] = {
     Honoured("n_predict", "integer", "-1", "at least 0, or -1",
              "cut to the rest of the context, which -1 asks for; stands over `max_tokens`"),
     Honoured("n_probs", "integer", "0", "as `logprobs` of `/v1/completions`",
-             "the answer has `completion_probabilities`, with so many likely tokens each"),
+             "`completion_probabilities` lists this number of likely tokens for each token of the answer"),
     Honoured("return_tokens", "boolean", "false", "", "`tokens` has the ids; events always have them"),
 
     Refused("logprobs", kProbabilities, "0, false"),
