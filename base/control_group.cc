@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -94,6 +95,17 @@ ControlGroup ReadControlGroup(const std::string& root) {
     ReadMemory(folder, group);
   }
   return group;
+}
+
+std::optional<int64_t> AvailableMemory(const std::string& root) {
+  std::optional<int64_t> least = ReadControlGroup(root).free_bytes;
+  for (absl::string_view line : absl::StrSplit(TextOf(root + "/proc/meminfo"), '\n')) {
+    if (!absl::ConsumePrefix(&line, "MemAvailable:") || !absl::ConsumeSuffix(&line, "kB")) continue;
+    const auto kibibytes = NumberOf(line);
+    if (kibibytes && *kibibytes <= std::numeric_limits<int64_t>::max() / 1024)
+      TakeLess(least, *kibibytes * 1024);
+  }
+  return least;
 }
 
 int UsableProcessors(int allowed, const ControlGroup& group) {

@@ -19,6 +19,10 @@ struct ControlGroup {
 // cannot be read limit nothing. `root` is the folder with proc and sys; "" is the machine's.
 ControlGroup ReadControlGroup(const std::string& root = "");
 
+// Bytes that the machine can give without swapping (MemAvailable in /proc/meminfo), within the limit of the
+// group. nullopt: unknown. `root`: as above.
+std::optional<int64_t> AvailableMemory(const std::string& root = "");
+
 // The number of processors for which a program should start threads: `allowed` (those of the affinity mask),
 // or the whole processors of the group if there are fewer. At least 1.
 int UsableProcessors(int allowed, const ControlGroup& group);

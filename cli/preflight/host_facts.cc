@@ -18,7 +18,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
+#include "base/control_group.h"
 #include "cli/preflight/run_program.h"
 #include "proto/preflight.pb.h"
 
@@ -36,34 +36,6 @@ std::string TextOfFile(const std::string& path) {
   std::stringstream text;
   text << file.rdbuf();
   return text.str();
-}
-
-// The number in a file of one number; -1 for none ("max").
-int64_t NumberOfFile(const std::string& path) {
-  int64_t number = 0;
-  const std::string text = TextOfFile(path);
-  return absl::SimpleAtoi(absl::StripAsciiWhitespace(text), &number) ? number : -1;
-}
-
-// The cgroup of this process in the unified hierarchy: "/a/b"; "" when there is none.
-std::string Cgroup(const std::string& root) {
-  for (const absl::string_view line : absl::StrSplit(TextOfFile(root + "/proc/self/cgroup"), '\n')) {
-    absl::string_view path = line;
-    if (absl::ConsumePrefix(&path, "0::")) return std::string(path);
-  }
-  return "";
-}
-
-// Bytes that the limits of the cgroup and of the cgroups above it leave; the greatest number without limits.
-int64_t LeftByCgroups(const std::string& root) {
-  int64_t left = std::numeric_limits<int64_t>::max();
-  for (std::string path = Cgroup(root); !path.empty() && path != "/"; path = fs::path(path).parent_path()) {
-    const std::string folder = absl::StrCat(root, "/sys/fs/cgroup", path);
-    const int64_t limit = NumberOfFile(folder + "/memory.max"),
-                  used = NumberOfFile(folder + "/memory.current");
-    if (limit >= 0 && used >= 0) left = std::min(left, std::max<int64_t>(limit - used, 0));
-  }
-  return left;
 }
 
 int64_t LimitOf(int resource) {
@@ -124,18 +96,6 @@ void DescribeCards(preflight::HostReport& report) {
 
 }  // namespace
 
-int64_t FreeMemory(const std::string& root) {
-  for (const absl::string_view line : absl::StrSplit(TextOfFile(root + "/proc/meminfo"), '\n')) {
-    absl::string_view rest = line;
-    int64_t kibibytes = 0;
-    if (!absl::ConsumePrefix(&rest, "MemAvailable:") || !absl::ConsumeSuffix(&rest, "kB")) continue;
-    if (!absl::SimpleAtoi(rest, &kibibytes) || kibibytes < 0) return -1;
-    if (kibibytes > std::numeric_limits<int64_t>::max() / 1024) return -1;
-    return std::min(kibibytes * 1024, LeftByCgroups(root));
-  }
-  return -1;
-}
-
 std::string ChosenWord(absl::string_view text) {
   const size_t open = text.find('['), close = text.find(']');
   if (open == absl::string_view::npos || close == absl::string_view::npos || close < open) return "";
@@ -164,7 +124,7 @@ bool ReadCards(absl::string_view lines, preflight::HostReport& report) {
 void DescribeHost(const preflight::DescribeRequest& request, preflight::HostReport& report) {
   char name[256] = {};
   if (gethostname(name, sizeof(name) - 1) == 0) report.set_host_name(name);
-  report.set_free_memory(FreeMemory(""));
+  report.set_free_memory(AvailableMemory().value_or(-1));
   report.set_huge_pages(ChosenWord(TextOfFile("/sys/kernel/mm/transparent_hugepage/enabled")));
   report.set_open_files(LimitOf(RLIMIT_NOFILE));
   report.set_locked_bytes(LimitOf(RLIMIT_MEMLOCK));

@@ -16,10 +16,6 @@ namespace deeprack::cli {
 // Fills everything but the versions and the data port. Takes up to some seconds where nvidia-smi is there.
 void DescribeHost(const preflight::DescribeRequest& request, preflight::HostReport& report);
 
-// Bytes that this machine can give without swapping, within the limit of this process's cgroup. `root`: the
-// folder that has proc and sys. -1: unknown.
-int64_t FreeMemory(const std::string& root);
-
 // The chosen word of a file such as "always [madvise] never"; "" when there is none.
 std::string ChosenWord(absl::string_view text);
 

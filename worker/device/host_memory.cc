@@ -3,11 +3,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
-#include <fstream>
 
 #include "absl/strings/str_cat.h"
 #include "base/control_group.h"
@@ -35,18 +33,7 @@ absl::StatusOr<Memory> MapHostMemory(const std::string& purpose, int64_t bytes) 
                 [](std::byte* data, int64_t size) { munmap(data, static_cast<size_t>(size)); });
 }
 
-int64_t AvailableHostBytes(const std::string& root) {
-  const ControlGroup group = ReadControlGroup(root);
-  std::ifstream meminfo(root + "/proc/meminfo");
-  std::string key;
-  int64_t kibibytes = 0;
-  std::string unit;
-  while (meminfo >> key >> kibibytes) {
-    if (key == "MemAvailable:") return std::min(kibibytes * 1024, group.free_bytes.value_or(INT64_MAX));
-    std::getline(meminfo, unit);
-  }
-  return group.free_bytes.value_or(0);
-}
+int64_t AvailableHostBytes(const std::string& root) { return AvailableMemory(root).value_or(0); }
 
 uint64_t HostIdentity() {
   char name[256] = {};

@@ -13,8 +13,7 @@ namespace deeprack::worker {
 // ResourceExhausted, with `purpose`: the system refused.
 absl::StatusOr<Memory> MapHostMemory(const std::string& purpose, int64_t bytes);
 
-// Bytes that the host can give without swapping (MemAvailable in /proc/meminfo), within the memory limit of
-// this process's control group. 0: unknown. `root` is the folder with proc and sys; "" is the machine's.
+// base/control_group.h's AvailableMemory in bytes. 0: unknown.
 int64_t AvailableHostBytes(const std::string& root = "");
 
 // A number that identifies this machine; the same in all processes of the machine.

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/control_group.h"
 #include "cli/preflight/agent_launch.h"
 #include "cli/preflight/host_facts.h"
 #include "cli/preflight/judges.h"
@@ -346,16 +347,22 @@ TEST(HostFacts, FreeMemoryIsWhatTheCgroupsLeave) {
     fs::create_directories((root / path).parent_path());
     std::ofstream(root / path) << text;
   };
-  EXPECT_EQ(FreeMemory((root / "none").string()), -1);
+  EXPECT_EQ(AvailableMemory((root / "none").string()), std::nullopt);
   write("proc/meminfo", "MemTotal:  400 kB\nMemAvailable:     300 kB\n");
-  EXPECT_EQ(FreeMemory(root.string()), 300 * 1024);
+  EXPECT_EQ(AvailableMemory(root.string()), 300 * 1024);
   write("proc/self/cgroup", "0::/pod/box\n");
   write("sys/fs/cgroup/pod/box/memory.max", "max\n");
   write("sys/fs/cgroup/pod/box/memory.current", "1000\n");
-  EXPECT_EQ(FreeMemory(root.string()), 300 * 1024);
+  EXPECT_EQ(AvailableMemory(root.string()), 300 * 1024);
   write("sys/fs/cgroup/pod/memory.max", "5000\n");
   write("sys/fs/cgroup/pod/memory.current", "1000\n");
-  EXPECT_EQ(FreeMemory(root.string()), 4000);
+  EXPECT_EQ(AvailableMemory(root.string()), 4000);
+  // A container sees its own limit at the top, and files that the system can drop are free.
+  write("proc/self/cgroup", "0::/\n");
+  write("sys/fs/cgroup/memory.max", "9000\n");
+  write("sys/fs/cgroup/memory.current", "8000\n");
+  write("sys/fs/cgroup/memory.stat", "anon 2000\ninactive_file 6000\n");
+  EXPECT_EQ(AvailableMemory(root.string()), 7000);
   EXPECT_EQ(ChosenWord("always [madvise] never\n"), "madvise");
   EXPECT_EQ(ChosenWord("1\n"), "");
 }
