@@ -65,6 +65,8 @@ LaunchedAgents::LaunchedAgents(const Settings& settings, const std::string& towa
   }
   if (places_.empty()) places_.push_back({});
   const auto program = FindProgram("deeprack");
+  std::vector<std::string> environment = SettingVariables();
+  for (std::string& variable : MpirunEnvironment()) environment.push_back(std::move(variable));
   for (AgentPlace& place : places_) {
     child_of_.push_back(-1);
     if (!program.ok()) {
@@ -72,7 +74,7 @@ LaunchedAgents::LaunchedAgents(const Settings& settings, const std::string& towa
       continue;
     }
     auto child = ChildProcess::Start(
-        AgentCommand(*program, place.host, towards, settings.cluster_tls, geteuid() == 0), SettingVariables(),
+        AgentCommand(*program, place.host, towards, settings.cluster_tls, geteuid() == 0), environment,
         /*pipe_output=*/true);
     if (!child.ok()) {
       place.failure = std::string(child.status().message());

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "cli/preflight/run_program.h"
+#include "cli/serve/programs.h"
 
 namespace deeprack::cli {
 namespace {
@@ -58,7 +59,7 @@ Finding RunNcclTest(const std::vector<HostSlots>& hosts, int32_t ranks, bool as_
             .found = absl::StrCat("not tested: ", kProgram, " is not in PATH"),
             .remedy = "build NVIDIA's nccl-tests with MPI=1 on every host"};
   }
-  const auto end = RunProgram(NcclTestCommand(hosts, ranks, as_root), patience);
+  const auto end = RunProgram(NcclTestCommand(hosts, ranks, as_root), patience, MpirunEnvironment());
   if (end.ok()) return JudgeNcclTest(end->exit_code, end->output);
   return {.check = "nccl",
           .subject = "all cards",

@@ -18,8 +18,9 @@ constexpr size_t kMostOutput = 1 << 20;
 
 }  // namespace
 
-absl::StatusOr<ProgramEnd> RunProgram(const std::vector<std::string>& command, absl::Duration patience) {
-  DR_ASSIGN_OR_RETURN(ChildProcess child, ChildProcess::Start(command, {}, /*pipe_output=*/true));
+absl::StatusOr<ProgramEnd> RunProgram(const std::vector<std::string>& command, absl::Duration patience,
+                                      const std::vector<std::string>& environment) {
+  DR_ASSIGN_OR_RETURN(ChildProcess child, ChildProcess::Start(command, environment, /*pipe_output=*/true));
   const absl::Time deadline = absl::Now() + patience;
   ProgramEnd end;
   char piece[4096];

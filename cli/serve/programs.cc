@@ -1,8 +1,10 @@
 #include "cli/serve/programs.h"
 
+#include <pwd.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -26,6 +28,11 @@ absl::StatusOr<std::string> FindProgram(const std::string& name) {
         absl::StrCat(path, ": not found; `make build` makes the three programs"));
   }
   return path;
+}
+
+std::vector<std::string> MpirunEnvironment() {
+  const passwd* user = getpwuid(geteuid());
+  return {"PATH=/usr/local/bin:/usr/bin:/bin", absl::StrCat("HOME=", user != nullptr ? user->pw_dir : "/")};
 }
 
 absl::StatusOr<std::string> FindDemoModel() {

@@ -1,7 +1,6 @@
 #include "cli/serve/server_processes.h"
 
 #include <poll.h>
-#include <pwd.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -31,13 +30,10 @@ constexpr size_t kLongestPortsLine = 4096;
 // settings over on the command lines.
 //
 // OpenMPI in a container: copying from another process's memory is often forbidden, and there is no fast
-// network to warn about. mpirun finds its own parts by PATH, and crashes without HOME when the user has no
-// entry in /etc/passwd; an empty environment has neither. Variables that the user has set are kept.
+// network to warn about. Variables that the user has set are kept.
 std::vector<std::string> WorkerEnvironment(const Settings& settings) {
   std::vector<std::string> variables = SettingVariables();
-  variables.push_back("PATH=/usr/local/bin:/usr/bin:/bin");
-  const passwd* user = getpwuid(geteuid());
-  variables.push_back(absl::StrCat("HOME=", user != nullptr ? user->pw_dir : "/"));
+  for (std::string& variable : MpirunEnvironment()) variables.push_back(std::move(variable));
   if (const std::string warning = ShortSharedMemory(settings); !warning.empty()) {
     std::fprintf(stderr, "deeprack: warning: %s\n", warning.c_str());
     variables.push_back(kWithoutSharedMemory);

@@ -147,6 +147,13 @@ def test_preflight_tells_settings_from_models(tmp_path):
     assert "the settings are refused" in wrong.stdout and "mend the model" not in wrong.stdout
 
 
+def test_preflight_starts_agents_from_an_empty_environment():
+    """mpirun needs PATH and HOME, which systemd and cron may not set."""
+    ended = run("preflight", "--port", 0, "--json", "--hosts", "127.0.0.1:1", env={})
+    host = next(row for row in json.loads(ended.stdout)["findings"] if row["check"] == "host")
+    assert host["verdict"] == "ok", host["found"] + ended.stderr
+
+
 @pytest.mark.parametrize("arguments, words", [
     (("sevre",), "there is no command 'sevre': did you mean 'serve'? `deeprack --help` lists the commands"),
     (("weigh-anchor",), "there is no command 'weigh-anchor'; `deeprack --help` lists the commands"),
