@@ -1,11 +1,10 @@
-#include "cli/terminal/nearest_word.h"
+#include "base/nearest_word.h"
 
 #include <algorithm>
-#include <cstddef>
 #include <numeric>
 #include <utility>
 
-namespace deeprack::cli {
+namespace deeprack {
 namespace {
 
 // How many letters must be put in, taken out or changed to make `one` of `other`.
@@ -16,8 +15,7 @@ size_t LettersApart(const std::string& one, const std::string& other) {
     size_t diagonal = std::exchange(row[0], i + 1);
     for (size_t j = 0; j < other.size(); ++j) {
       const size_t changed = diagonal + (one[i] == other[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({changed, row[j] + 1, row[j + 1] + 1});
+      diagonal = std::exchange(row[j + 1], std::min({changed, row[j] + 1, row[j + 1] + 1}));
     }
   }
   return row.back();
@@ -25,9 +23,9 @@ size_t LettersApart(const std::string& one, const std::string& other) {
 
 }  // namespace
 
-std::string NearestWord(const std::string& word, const std::vector<std::string>& words) {
+std::string NearestWord(const std::string& word, const std::vector<std::string>& words, size_t most) {
   std::string nearest;
-  size_t least = std::max<size_t>(2, word.size() / 3) + 1;
+  size_t least = most + 1;
   for (const std::string& one : words) {
     const size_t apart = LettersApart(word, one);
     if (apart >= least) continue;
@@ -37,4 +35,4 @@ std::string NearestWord(const std::string& word, const std::vector<std::string>&
   return nearest;
 }
 
-}  // namespace deeprack::cli
+}  // namespace deeprack

@@ -1,13 +1,15 @@
 // The word that a person meant. Pure.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
-namespace deeprack::cli {
+namespace deeprack {
 
-// The word of `words` that differs least from `word`: by at most a third of its letters, or by two. "" when
-// none is that near; of equally near words the first.
-std::string NearestWord(const std::string& word, const std::vector<std::string>& words);
+// The word of `words` that differs from `word` by the fewest letters, and by `most` letters at most. A letter
+// that is put in, taken out or changed counts as one. "" when no word is that near. Of equally near words the
+// first.
+std::string NearestWord(const std::string& word, const std::vector<std::string>& words, size_t most);
 
-}  // namespace deeprack::cli
+}  // namespace deeprack

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/exit_code.h"
+#include "base/nearest_word.h"
 #include "base/process_limits.h"
 #include "cli/bench/bench.h"
 #include "cli/certs/authority.h"
@@ -29,7 +30,6 @@
 #include "cli/quantize/quantize_folder.h"
 #include "cli/serve/serve.h"
 #include "cli/serve/with_server.h"
-#include "cli/terminal/nearest_word.h"
 #include "model/step/sampling_check.h"
 #include "settings/command_line.h"
 #include "settings/flags_page.h"
@@ -380,7 +380,7 @@ std::optional<int> RefuseUnknown(const CLI::App& app, const std::string& word) {
     if (command->get_name() == word) return std::nullopt;
     if (!command->get_group().empty()) names.push_back(command->get_name());
   }
-  const std::string nearest = NearestWord(word, names);
+  const std::string nearest = NearestWord(word, names, std::max<size_t>(2, word.size() / 3));
   const std::string meant = nearest.empty() ? ";" : absl::StrCat(": did you mean '", nearest, "'?");
   return UsageError(
       absl::StrCat("there is no command '", word, "'", meant, " `deeprack --help` lists the commands"));

@@ -3,14 +3,13 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <numeric>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "base/message_text.h"
+#include "base/nearest_word.h"
 #include "settings/setting.h"
 
 namespace deeprack {
@@ -18,34 +17,13 @@ namespace {
 
 constexpr size_t kLongestKey = 256;  // characters of a key that is compared with all settings
 
-// How many letters must be added, removed or changed to make `b` of `a`.
-size_t LettersApart(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i + 1);
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t changed = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = std::exchange(row[j + 1], std::min({row[j] + 1, row[j + 1] + 1, changed}));
-    }
-  }
-  return row.back();
-}
-
 // For a key that is no setting: the setting that differs in a third of the letters at most, else all
 // settings.
 std::string Advice(absl::string_view key) {
   std::vector<std::string> known;
-  size_t nearest = std::max<size_t>(1, key.size() / 3) + 1;
-  std::string meant;
-  for (const Setting& setting : SettingTable()) {
-    known.push_back(KeyOf(setting.name));
-    if (key.size() > kLongestKey) continue;
-    const size_t apart = LettersApart(KeyOf(key), known.back());
-    if (apart >= nearest) continue;
-    nearest = apart;
-    meant = known.back();
-  }
+  for (const Setting& setting : SettingTable()) known.push_back(KeyOf(setting.name));
+  const std::string meant =
+      key.size() > kLongestKey ? "" : NearestWord(KeyOf(key), known, std::max<size_t>(1, key.size() / 3));
   if (!meant.empty()) return absl::StrCat("did you mean '", meant, "'?");
   return absl::StrCat("known: ", absl::StrJoin(known, ", "));
 }
