@@ -14,6 +14,7 @@
 #include "cli/bench/load.h"
 #include "cli/http/chat_stream.h"
 #include "cli/http/completions.h"
+#include "cli/terminal/fail.h"
 
 namespace deeprack::cli {
 namespace {
@@ -73,11 +74,6 @@ absl::StatusOr<RequestTimes> Send(const Target& target, const BenchOptions& opti
                                             "; does it know ignore_eos and return_token_ids?"));
   }
   return times;
-}
-
-int Fail(const absl::Status& status) {
-  std::fprintf(stderr, "deeprack: %s\n", std::string(status.message()).c_str());
-  return static_cast<int>(ExitCodeOf(status));
 }
 
 }  // namespace

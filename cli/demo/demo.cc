@@ -12,6 +12,7 @@
 #include "cli/http/chat_stream.h"
 #include "cli/serve/programs.h"
 #include "cli/serve/with_server.h"
+#include "cli/terminal/fail.h"
 #include "cli/terminal/terminal.h"
 
 namespace deeprack::cli {
@@ -54,14 +55,10 @@ absl::StatusOr<int> AskAll(const Url& url, const std::vector<Question>& question
 }  // namespace
 
 int Demo() {
-  const auto fail = [](const absl::Status& status) {
-    std::fprintf(stderr, "deeprack: %s\n", std::string(status.message()).c_str());
-    return static_cast<int>(ExitCodeOf(status));
-  };
   const auto questions = LoadQuestions();
-  if (!questions.ok()) return fail(questions.status());
+  if (!questions.ok()) return Fail(questions.status());
   const auto model = FindDemoModel();
-  if (!model.ok()) return fail(model.status());
+  if (!model.ok()) return Fail(model.status());
   Settings options;
   options.model = *model;
   options.served_model_name = "demo";
@@ -72,7 +69,7 @@ int Demo() {
     std::printf("deeprack: %d ranks serve the demo model on http://%s\n", options.layout().world_size(),
                 url.authority().c_str());
     const absl::StatusOr<int> right = AskAll(url, *questions, cancelled);
-    if (!right.ok()) return fail(right.status());
+    if (!right.ok()) return Fail(right.status());
     std::printf("\ndemo: %d of %zu answers right\n", *right, questions->size());
     return *right == static_cast<int>(questions->size()) ? 0 : static_cast<int>(ExitCode::kInternal);
   });

@@ -25,6 +25,7 @@
 #include "cli/load/server_counters.h"
 #include "cli/load/server_traits.h"
 #include "cli/load/stream_client.h"
+#include "cli/terminal/fail.h"
 #include "cli/terminal/progress.h"
 #include "cli/terminal/terminal.h"
 
@@ -36,11 +37,6 @@ constexpr int64_t kOpenWarmupStreams = 4;
 
 // What a seed of a level is for.
 enum Purpose : uint64_t { kMeasured, kWarmup, kArrivals };
-
-int Fail(const absl::Status& status) {
-  std::fprintf(stderr, "deeprack: %s\n", std::string(status.message()).c_str());
-  return static_cast<int>(ExitCodeOf(status));
-}
 
 std::optional<ServerCounters> AskCounters(const Url& url) {
   const auto page = HttpGet(url, "/metrics", kMetricsTimeout);

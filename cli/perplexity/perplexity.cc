@@ -10,7 +10,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "base/exit_code.h"
 #include "base/status_macros.h"
 #include "cli/http/chat_stream.h"
 #include "cli/http/completions.h"
@@ -19,6 +18,7 @@
 #include "cli/perplexity/windows.h"
 #include "cli/serve/start_check.h"
 #include "cli/serve/with_server.h"
+#include "cli/terminal/fail.h"
 #include "cli/terminal/progress.h"
 #include "cli/terminal/terminal.h"
 #include "model/config/kv_cache_type.h"
@@ -28,11 +28,6 @@ namespace {
 
 constexpr int64_t kTokensOfRequest = 4096;
 constexpr int64_t kWindowsOfRequest = 64;  // the server takes at most 128 prompts
-
-int Fail(const absl::Status& status) {
-  std::fprintf(stderr, "deeprack: %s\n", std::string(status.message()).c_str());
-  return static_cast<int>(ExitCodeOf(status));
-}
 
 absl::StatusOr<std::string> ReadText(const std::string& path) {
   std::ifstream file(path, std::ios::binary);

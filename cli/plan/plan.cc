@@ -4,10 +4,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "base/exit_code.h"
 #include "base/status_macros.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "cli/serve/start_check.h"
+#include "cli/terminal/fail.h"
 #include "model/gguf/gguf_model.h"
 
 namespace deeprack::cli {
@@ -44,9 +44,7 @@ absl::Status PrintPlan(const Settings& options, const PlanOptions& with) {
 
 int Plan(const Settings& options, const PlanOptions& with) {
   const absl::Status status = PrintPlan(options, with);
-  if (status.ok()) return 0;
-  std::fprintf(stderr, "deeprack: %s\n", std::string(status.message()).c_str());
-  return static_cast<int>(ExitCodeOf(status));
+  return status.ok() ? 0 : Fail(status);
 }
 
 }  // namespace deeprack::cli

@@ -10,8 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/check.h"
-#include "base/exit_code.h"
 #include "cli/quantize/quant_type.h"
+#include "cli/terminal/fail.h"
 #include "cli/terminal/terminal.h"
 
 namespace deeprack::cli {
@@ -27,11 +27,6 @@ constexpr Column kColumns[] = {{"type", 6, false},
                                {"% of F16", 8, true},
                                {"perplexity", 21, false},
                                {"delta", 22, false}};
-
-int Fail(const absl::Status& status) {
-  std::fprintf(stderr, "deeprack: %s\n", std::string(status.message()).c_str());
-  return static_cast<int>(absl::IsInvalidArgument(status) ? ExitCode::kUsage : ExitCodeOf(status));
-}
 
 // The destructor removes the file, if it exists.
 class TemporaryFile {
@@ -116,16 +111,16 @@ PerplexityDelta DeltaOf(const PerplexityResult& base, const PerplexityResult& ot
 
 int QualityTable(const QualityTableOptions& options, const Settings& serve) {
   const auto types = TypesOf(options);
-  if (!types.ok()) return Fail(types.status());
+  if (!types.ok()) return FailByFlags(types.status());
   const auto folder = FolderOf(options);
-  if (!folder.ok()) return Fail(folder.status());
+  if (!folder.ok()) return FailByFlags(folder.status());
   std::optional<PerplexityResult> f16;
   int64_t f16_bytes = 0;
   for (const std::string& type : *types) {
     const TemporaryFile file(absl::StrCat(*folder, "/deeprack-", getpid(), "-", type, ".gguf"));
     const QuantizeOptions quantize = {
         .in = options.in, .out = file.path(), .type = type, .threads = options.threads};
-    if (const auto said = RunQuantize(quantize); !said.ok()) return Fail(said.status());
+    if (const auto said = RunQuantize(quantize); !said.ok()) return FailByFlags(said.status());
     QualityRow row = {.type = type, .bytes = static_cast<int64_t>(std::filesystem::file_size(file.path()))};
 
     Settings with = serve;

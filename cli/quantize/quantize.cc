@@ -6,7 +6,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/control_group.h"
-#include "base/exit_code.h"
 #include "base/status_macros.h"
 #include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
@@ -18,6 +17,7 @@
 #include "cli/quantize/quantize_tensors.h"
 #include "cli/quantize/weight_source.h"
 #include "cli/serve/start_check.h"
+#include "cli/terminal/fail.h"
 #include "cli/terminal/terminal.h"
 
 namespace deeprack::cli {
@@ -110,13 +110,9 @@ absl::StatusOr<std::string> RunQuantize(const QuantizeOptions& options) {
 
 int Quantize(const QuantizeOptions& options) {
   const auto said = RunQuantize(options);
-  if (said.ok()) {
-    std::fputs(said->c_str(), stdout);
-    return 0;
-  }
-  std::fprintf(stderr, "deeprack: %s\n", std::string(said.status().message()).c_str());
-  const bool usage = absl::IsInvalidArgument(said.status());
-  return static_cast<int>(usage ? ExitCode::kUsage : ExitCodeOf(said.status()));
+  if (!said.ok()) return FailByFlags(said.status());
+  std::fputs(said->c_str(), stdout);
+  return 0;
 }
 
 }  // namespace deeprack::cli

@@ -5,22 +5,17 @@
 #include <cstdio>
 #include <thread>
 
-#include "base/exit_code.h"
 #include "cli/serve/serve.h"
 #include "cli/serve/server_processes.h"
 #include "cli/serve/start_check.h"
 #include "cli/serve/stop_signals.h"
+#include "cli/terminal/fail.h"
 
 namespace deeprack::cli {
 namespace {
 
 constexpr absl::Duration kTick = absl::Milliseconds(50);
 constexpr int kStoppedByHand = 128 + SIGINT;
-
-int Fail(const absl::Status& status) {
-  std::fprintf(stderr, "deeprack: %s\n", std::string(status.message()).c_str());
-  return static_cast<int>(ExitCodeOf(status));
-}
 
 // Runs the work on a thread. The destructor cancels the work and joins the thread.
 class WorkThread {

@@ -64,8 +64,10 @@ ALLOWED_INSIDE = {
     # A command may start servers and talk to them; only main knows all commands.
     "cli": {"cli/*"},
     "cli/bench": {"cli/http", "cli/serve", "cli/terminal"},
+    "cli/certs": {"cli/terminal"},
     "cli/chat": {"cli/http", "cli/terminal"},
     "cli/demo": {"cli/chat", "cli/http", "cli/serve", "cli/terminal"},
+    "cli/keys": {"cli/terminal"},
     "cli/load": {"cli/bench", "cli/http", "cli/serve", "cli/terminal"},
     "cli/pack": {"cli/serve", "cli/terminal"},
     "cli/perplexity": {"cli/http", "cli/serve", "cli/terminal"},
