@@ -68,7 +68,7 @@ LaunchedAgents::LaunchedAgents(const Settings& settings, const std::string& towa
   std::vector<std::string> environment = SettingVariables();
   for (std::string& variable : MpirunEnvironment()) environment.push_back(std::move(variable));
   for (AgentPlace& place : places_) {
-    child_of_.push_back(-1);
+    children_.emplace_back();
     if (!program.ok()) {
       place.failure = std::string(program.status().message());
       continue;
@@ -80,8 +80,7 @@ LaunchedAgents::LaunchedAgents(const Settings& settings, const std::string& towa
       place.failure = std::string(child.status().message());
       continue;
     }
-    child_of_.back() = static_cast<int>(children_.size());
-    children_.push_back(*std::move(child));
+    children_.back().emplace(*std::move(child));
   }
   ReadAddresses(deadline, patience);
 }
@@ -93,7 +92,7 @@ void LaunchedAgents::ReadAddresses(absl::Time deadline, absl::Duration patience)
     std::vector<size_t> waiting;
     for (size_t i = 0; i < places_.size(); ++i) {
       if (!places_[i].address.empty() || !places_[i].failure.empty()) continue;
-      waits.push_back({.fd = children_[static_cast<size_t>(child_of_[i])].output(), .events = POLLIN});
+      waits.push_back({.fd = children_[i]->output(), .events = POLLIN});
       waiting.push_back(i);
     }
     if (waits.empty()) return;
@@ -116,7 +115,7 @@ void LaunchedAgents::ReadAddresses(absl::Time deadline, absl::Duration patience)
         places_[i].address = AddressIn(output[i]);
         if (output[i].size() > kMostOutput) places_[i].failure = "the agent printed no address";
       } else {
-        const int code = children_[static_cast<size_t>(child_of_[i])].WaitFor(kPatience).value_or(-1);
+        const int code = children_[i]->WaitFor(kPatience).value_or(-1);
         places_[i].failure = Ended(places_[i].host, code);
       }
     }
@@ -124,10 +123,13 @@ void LaunchedAgents::ReadAddresses(absl::Time deadline, absl::Duration patience)
 }
 
 LaunchedAgents::~LaunchedAgents() {
-  for (ChildProcess& child : children_) child.Signal(SIGTERM);
-  for (ChildProcess& child : children_) {
-    child.WaitFor(kPatience);
-    child.Stop(std::chrono::milliseconds(0));
+  for (auto& child : children_) {
+    if (child.has_value()) child->Signal(SIGTERM);
+  }
+  for (auto& child : children_) {
+    if (!child.has_value()) continue;
+    child->WaitFor(kPatience);  // a second SIGTERM would make mpirun leave its agent behind
+    child->Stop(std::chrono::milliseconds(0));
   }
 }
 

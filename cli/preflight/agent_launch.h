@@ -1,6 +1,7 @@
 // Starts agents as `deeprack serve` starts ranks: through mpirun and its launch agent (ssh).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,7 @@ std::vector<std::string> AgentCommand(const std::string& program, const std::str
                                       const std::string& towards, const std::string& cluster_tls,
                                       bool as_root);
 
-// Agents that this object started. They end with it.
+// Starts agents. The destructor ends them.
 class LaunchedAgents {
  public:
   // Starts one agent on each of settings.hosts by an mpirun of its own, so that a host that fails does not
@@ -37,8 +38,7 @@ class LaunchedAgents {
   void ReadAddresses(absl::Time deadline, absl::Duration patience);
 
   std::vector<AgentPlace> places_;
-  std::vector<ChildProcess> children_;
-  std::vector<int> child_of_;  // [places]: position in children_; -1: it did not start
+  std::vector<std::optional<ChildProcess>> children_;  // [places]; nullopt: it did not start
 };
 
 }  // namespace deeprack::cli

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -10,6 +9,7 @@
 #include "base/rpc/credentials.h"
 #include "base/rpc/status.h"
 #include "base/status_macros.h"
+#include "cli/preflight/median.h"
 #include "cli/preflight/tcp.h"
 
 namespace deeprack::cli {
@@ -33,19 +33,10 @@ class EchoClient {
   }
 
   absl::StatusOr<double> RoundTripSeconds() {
-    std::vector<double> seconds;
-    const absl::Time end = absl::Now() + kRoundTripTime;
-    do {
-      const absl::Time begin = absl::Now();
-      DR_RETURN_IF_ERROR(Send({}));
-      seconds.push_back(absl::ToDoubleSeconds(absl::Now() - begin));
-    } while (seconds.size() < kRoundTrips && absl::Now() < end);
-    const auto middle = seconds.begin() + static_cast<ptrdiff_t>(seconds.size() / 2);
-    std::nth_element(seconds.begin(), middle, seconds.end());
-    return *middle;
+    return MedianRoundTrip(kRoundTrips, kRoundTripTime, [this] { return Send({}); });
   }
 
-  // Of messages of kLargestReplyBytes, one after the other. The first, which opens windows, is not counted.
+  // `request` has, or asks for, kLargestReplyBytes. The first message opens TCP's windows and is not counted.
   absl::StatusOr<double> BytesPerSecond(const preflight::Payload& request) {
     DR_RETURN_IF_ERROR(Send(request));
     const absl::Time begin = absl::Now();

@@ -2,7 +2,6 @@
 
 #include <sys/random.h>
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -12,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
+#include "cli/preflight/median.h"
 
 namespace deeprack::cli {
 namespace {
@@ -84,18 +84,11 @@ absl::StatusOr<Socket> Open(const HostPort& address, const std::string& secret, 
 
 absl::StatusOr<double> RoundTripSeconds(const HostPort& address, const std::string& secret) {
   DR_ASSIGN_OR_RETURN(const Socket socket, Open(address, secret, kEcho));
-  std::vector<double> seconds;
   char data[kSmall] = {};
-  const absl::Time end = absl::Now() + kRoundTripTime;
-  do {
-    const absl::Time begin = absl::Now();
-    DR_RETURN_IF_ERROR(SendAll(socket, data, sizeof(data), kPatience));
-    DR_RETURN_IF_ERROR(ReceiveAll(socket, data, sizeof(data), kPatience));
-    seconds.push_back(absl::ToDoubleSeconds(absl::Now() - begin));
-  } while (seconds.size() < kRoundTrips && absl::Now() < end);
-  const auto middle = seconds.begin() + static_cast<ptrdiff_t>(seconds.size() / 2);
-  std::nth_element(seconds.begin(), middle, seconds.end());
-  return *middle;
+  return MedianRoundTrip(kRoundTrips, kRoundTripTime, [&] {
+    const absl::Status sent = SendAll(socket, data, sizeof(data), kPatience);
+    return sent.ok() ? ReceiveAll(socket, data, sizeof(data), kPatience) : sent;
+  });
 }
 
 absl::StatusOr<double> BytesPerSecond(const HostPort& address, const std::string& secret) {

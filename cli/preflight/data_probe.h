@@ -1,8 +1,9 @@
 // Latency and bandwidth of the data plane: plain TCP between two hosts, as collectives use it.
 //
-// A connection begins with the listener's secret, which travels over TLS (proto/preflight.proto), and one
-// byte: kEcho, and the listener sends back what it gets; or kCount, and the listener counts bytes until the
-// stream ends and answers with their number and the nanoseconds that they took.
+// A connection begins with the listener's secret and one byte. The other host has got the secret over TLS
+// (proto/preflight.proto). After the byte kEcho the listener sends back what it gets. After kCount the
+// listener counts bytes until the stream ends, and answers with their number and the nanoseconds that they
+// took.
 #pragma once
 
 #include <atomic>

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "absl/strings/str_format.h"
+#include "cli/terminal/terminal.h"
 
 namespace deeprack::cli {
 
@@ -18,5 +19,7 @@ std::string RateText(double bytes_per_second) {
   if (bytes_per_second < 1e9) return absl::StrFormat("%.1f MB/s", bytes_per_second / 1e6);
   return absl::StrFormat("%.1f GB/s", bytes_per_second / 1e9);
 }
+
+std::string BytesText(int64_t bytes) { return FormatBytes(static_cast<double>(bytes)); }
 
 }  // namespace deeprack::cli

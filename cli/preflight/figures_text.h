@@ -1,6 +1,7 @@
 // Times, rates and sizes as text for people.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace deeprack::cli {
@@ -9,5 +10,7 @@ namespace deeprack::cli {
 std::string TimeText(double seconds);
 // "12.4 GB/s", "2.4 MB/s": powers of ten, as networks are sold.
 std::string RateText(double bytes_per_second);
+// "1.5 GiB": FormatBytes of a whole number.
+std::string BytesText(int64_t bytes);
 
 }  // namespace deeprack::cli

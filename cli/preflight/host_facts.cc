@@ -20,6 +20,7 @@
 #include "absl/strings/str_split.h"
 #include "base/control_group.h"
 #include "cli/preflight/run_program.h"
+#include "cli/serve/machine_check.h"
 #include "proto/preflight.pb.h"
 
 namespace deeprack::cli {
@@ -67,8 +68,7 @@ int64_t BytesOfFiles(const std::string& folder) {
 }
 
 void DescribeTemporaryFolder(preflight::HostReport& report) {
-  const char* named = std::getenv("TMPDIR");
-  const std::string folder = named != nullptr && *named != '\0' ? named : "/tmp";
+  const std::string folder = FindTemporaryFolder().path;
   report.set_temporary_folder(folder);
   report.set_temporary_bytes(FreeDisk(folder));
   std::string file = folder + "/deeprack-preflight-XXXXXX";

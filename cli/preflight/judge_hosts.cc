@@ -5,7 +5,6 @@
 #include "base/rpc/address.h"
 #include "cli/preflight/figures_text.h"
 #include "cli/preflight/judges.h"
-#include "cli/terminal/terminal.h"
 #include "proto/preflight.pb.h"
 #include "settings/setting.h"
 
@@ -30,8 +29,6 @@ std::string AgentCommandThere(const std::string& address) {
                       needs_tls ? absl::StrCat(" ", FlagOf(&Settings::cluster_tls), " FOLDER") : "",
                       "` there, and read what it prints");
 }
-
-std::string Bytes(int64_t bytes) { return FormatBytes(static_cast<double>(bytes)); }
 
 }  // namespace
 
@@ -99,7 +96,7 @@ Findings JudgeMachines(const Rack& rack, const RackNeeds& needs, int64_t connect
           "mpirun and ranks need a folder for temporary files: set TMPDIR to one that can be written");
     } else if (report.temporary_bytes() >= 0 && report.temporary_bytes() < kSmallTemporary) {
       add("disk", Verdict::kWarning,
-          absl::StrCat(report.temporary_folder(), " has ", Bytes(report.temporary_bytes()), " free"),
+          absl::StrCat(report.temporary_folder(), " has ", BytesText(report.temporary_bytes()), " free"),
           "free some, or set TMPDIR");
     }
     int64_t weights = 0;
@@ -108,16 +105,17 @@ Findings JudgeMachines(const Rack& rack, const RackNeeds& needs, int64_t connect
     if (needs.packed && report.packed_bytes() >= 0) {
       const int64_t left = report.packed_bytes() + report.packed_present() - weights;
       add("disk", left < 0 ? Verdict::kFail : Verdict::kOk,
-          absl::StrCat("--packed: ", Bytes(report.packed_bytes()), " free, ", Bytes(report.packed_present()),
-                       " of files, its ranks' weights take ", Bytes(weights)),
-          left < 0 ? absl::StrCat(-left, " bytes (", Bytes(-left),
+          absl::StrCat("--packed: ", BytesText(report.packed_bytes()), " free, ",
+                       BytesText(report.packed_present()), " of files, its ranks' weights take ",
+                       BytesText(weights)),
+          left < 0 ? absl::StrCat(-left, " bytes (", BytesText(-left),
                                   ") are missing: free them, or name another folder")
                    : "");
     }
     if (!needs.on_cards && host.ranks_size() > 1 && report.shared_bytes() >= 0 &&
         report.shared_bytes() < kSmallShared) {
       add("shared memory", Verdict::kWarning,
-          absl::StrCat("/dev/shm has ", Bytes(report.shared_bytes()), " free"),
+          absl::StrCat("/dev/shm has ", BytesText(report.shared_bytes()), " free"),
           "ranks of one machine exchange through it: give the container more (--shm-size)");
     }
     if (report.huge_pages() == "never") {
@@ -134,7 +132,7 @@ Findings JudgeMachines(const Rack& rack, const RackNeeds& needs, int64_t connect
           absl::StrCat("ulimit -u ", kFewThreads, " or more"));
     }
     if (needs.on_cards && report.locked_bytes() >= 0 && report.locked_bytes() < kMuchLocked) {
-      add("limits", Verdict::kWarning, absl::StrCat(Bytes(report.locked_bytes()), " of locked memory"),
+      add("limits", Verdict::kWarning, absl::StrCat(BytesText(report.locked_bytes()), " of locked memory"),
           "cards and RDMA lock memory: ulimit -l unlimited");
     }
     if (findings.size() == before) add("machine", Verdict::kOk, "disk, huge pages and limits suffice", "");

@@ -7,6 +7,7 @@
 #include "base/rpc/address.h"
 #include "cli/preflight/figures_text.h"
 #include "cli/preflight/judges.h"
+#include "cli/preflight/median.h"
 #include "proto/preflight.pb.h"
 
 namespace deeprack::cli {
@@ -17,22 +18,6 @@ constexpr int kMostRows = 20;  // of links without a fault
 using preflight::Host;
 using preflight::Link;
 using preflight::Rack;
-
-// The upper one of two middle values: of two rates, the faster is the measure. 0: no values.
-double MedianOf(std::vector<double> values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-// The lower one of two middle values: of two round trips, the faster is the measure.
-double LowerMedianOf(std::vector<double> values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<ptrdiff_t>((values.size() - 1) / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 // Why `rate` is too low; "": it is not.
 std::string TooLow(double rate, double usual, const PreflightLimits& limits) {
@@ -121,7 +106,8 @@ LinkReference ReferenceOf(const Rack& rack) {
     rates.push_back(figures.rate);
     round_trips.push_back(figures.round_trip);
   }
-  return {MedianOf(rates), LowerMedianOf(round_trips)};
+  // Of two rates and of two round trips, the faster is the measure.
+  return {UpperMedian(rates), LowerMedian(round_trips)};
 }
 
 Findings JudgeLinks(const Rack& rack, const PreflightLimits& limits) {
@@ -159,7 +145,7 @@ Findings JudgeControl(const Rack& rack, const PreflightLimits& limits, const std
     if (!host.failure().empty() || !host.control_failure().empty() || is_own(host)) continue;
     rates.push_back(std::min(host.control().up_bytes_per_second(), host.control().down_bytes_per_second()));
   }
-  const double median = MedianOf(rates);
+  const double median = UpperMedian(rates);
   Findings findings;
   for (const Host& host : rack.hosts()) {
     if (!host.failure().empty()) continue;

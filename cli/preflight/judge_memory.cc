@@ -2,8 +2,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cli/preflight/figures_text.h"
 #include "cli/preflight/judges.h"
-#include "cli/terminal/terminal.h"
 #include "proto/preflight.pb.h"
 
 namespace deeprack::cli {
@@ -11,8 +11,6 @@ namespace {
 
 using preflight::Host;
 using preflight::Rack;
-
-std::string Bytes(int64_t bytes) { return FormatBytes(static_cast<double>(bytes)); }
 
 // One memory, and the ranks that take from it.
 struct Memory {
@@ -46,19 +44,19 @@ Finding Judge(const Memory& memory, const RackNeeds& needs) {
   if (memory.free < 0) {
     finding.verdict = Verdict::kWarning;
     finding.found = "the host does not say how much memory is free";
-    finding.remedy = absl::StrCat("its ranks take ", Bytes(takes), " (", takes, " bytes)");
+    finding.remedy = absl::StrCat("its ranks take ", BytesText(takes), " (", takes, " bytes)");
     return finding;
   }
   const int64_t given = needs.cache_given ? memory.free : memory.free / 10 * 9;
-  finding.found =
-      absl::StrCat(Bytes(memory.free), " free; rank", memory.ranks.size() == 1 ? " " : "s ",
-                   absl::StrJoin(memory.ranks, ", "), memory.ranks.size() == 1 ? " takes " : " take ",
-                   Bytes(takes), " (weights ", Bytes(all.weights), ", other ", Bytes(all.fixed - all.weights),
-                   ", KV cache ", needs.cache_given ? "" : "at least ", Bytes(all.cache), ")");
+  finding.found = absl::StrCat(
+      BytesText(memory.free), " free; rank", memory.ranks.size() == 1 ? " " : "s ",
+      absl::StrJoin(memory.ranks, ", "), memory.ranks.size() == 1 ? " takes " : " take ", BytesText(takes),
+      " (weights ", BytesText(all.weights), ", other ", BytesText(all.fixed - all.weights), ", KV cache ",
+      needs.cache_given ? "" : "at least ", BytesText(all.cache), ")");
   if (takes > given) {
     finding.verdict = Verdict::kFail;
     finding.remedy =
-        absl::StrCat(takes - given, " bytes (", Bytes(takes - given), ") are missing",
+        absl::StrCat(takes - given, " bytes (", BytesText(takes - given), ") are missing",
                      needs.cache_given ? "" : " of the nine tenths that ranks may take",
                      ": end what else runs there, use more ranks (--tp, --pp), or look at `deeprack plan`");
   }

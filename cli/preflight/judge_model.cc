@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cli/preflight/figures_text.h"
 #include "cli/preflight/judges.h"
 #include "cli/preflight/model_digest.h"
-#include "cli/terminal/terminal.h"
 #include "proto/preflight.pb.h"
 
 namespace deeprack::cli {
@@ -50,7 +50,7 @@ Content MostHave(const std::vector<MachineFiles>& machines, const std::string& n
   return best;
 }
 
-// How `found` differs from what it shall be; "": it does not.
+// How `found` differs from `right`; "": it does not.
 std::string Difference(const Content& found, const Content& right) {
   if (found == right) return "";
   if (found.first < 0) return "is missing";
@@ -99,7 +99,9 @@ Findings JudgeModel(const Rack& rack) {
   }
   std::map<std::string, Content> right;
   for (const MachineFiles& machine : machines) {
-    for (const auto& [name, file] : machine.files) right.try_emplace(name, MostHave(machines, name));
+    for (const auto& [name, file] : machine.files) {
+      if (!right.contains(name)) right.emplace(name, MostHave(machines, name));
+    }
   }
   int64_t bytes = 0;
   for (const auto& [name, content] : right) bytes += content.first > 0 ? content.first : 0;
@@ -111,8 +113,8 @@ Findings JudgeModel(const Rack& rack) {
       findings.push_back(
           {.check = "model",
            .subject = machine.name,
-           .found = absl::StrCat(machine.files.size(), " files, ", FormatBytes(static_cast<double>(bytes)),
-                                 ", equal by size and ", rack.full_digests() ? "all bytes" : "samples")});
+           .found = absl::StrCat(machine.files.size(), " files, ", BytesText(bytes), ", equal by size and ",
+                                 rack.full_digests() ? "all bytes" : "samples")});
     }
     const size_t more = faults.size() > kMostRows ? faults.size() - kMostRows : 0;
     if (more > 0) {

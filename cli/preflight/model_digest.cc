@@ -46,7 +46,7 @@ class File {
   const int fd_;
 };
 
-// The digest of what was read of a file of what was read.
+// Reads parts of a file, and makes the digest of all that was read.
 class Digester {
  public:
   explicit Digester(int fd) : fd_(fd), context_(EVP_MD_CTX_new()), piece_(kPiece, '\0') {

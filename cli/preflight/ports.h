@@ -12,8 +12,8 @@ namespace deeprack::cli {
 // process of another user whose files this process may not read.
 std::string HolderOf(uint16_t port);
 
-// A row for a port. `in_use`: binding it failed so. `holder`: HolderOf. `failure`: why it could not be bound
-// for another reason; "": none.
+// A row for a port. `in_use`: the port was not free, so it could not be bound. `holder`: HolderOf. `failure`:
+// another reason for which the port could not be bound; "": none.
 Finding JudgePort(const std::string& subject, bool in_use, const std::string& holder,
                   const std::string& failure);
 

@@ -72,8 +72,9 @@ class HeadPorts {
   const std::string& own() const { return own_; }          // this machine's address
 
  private:
-  // The host by which ranks reach the coordinator. A coordinator that listens on every interface has it in
-  // the workers' setting, or it is this machine's address on the way to an agent.
+  // The host by which ranks reach the coordinator: the one in the workers' setting `coordinator`, or else the
+  // one in --cluster-address. Where the coordinator listens on every interface: this machine's address on the
+  // way to the first agent.
   static std::string HostForRanks(const Settings& settings, const HostPort& cluster,
                                   const std::vector<std::string>& agents) {
     if (const auto told = ParseHostPort(settings.coordinator); told.ok()) return told->host;

@@ -14,8 +14,8 @@ struct ProgramEnd {
   std::string output;  // standard output, at most 1 MiB
 };
 
-// Starts command[0] (looked up in PATH). `environment`: as for ChildProcess::Start. NotFound: no such program.
-// DeadlineExceeded: the program did not end within `patience`, and was ended.
+// Starts command[0] (looked up in PATH). `environment`: as for ChildProcess::Start. NotFound: no such
+// program. DeadlineExceeded: the program did not end within `patience`, and was ended.
 absl::StatusOr<ProgramEnd> RunProgram(const std::vector<std::string>& command, absl::Duration patience,
                                       const std::vector<std::string>& environment = {});
 

@@ -45,6 +45,14 @@ int ThreadsHere(const Settings& settings) {
 
 }  // namespace
 
+TemporaryFolder FindTemporaryFolder() {
+  for (const char* variable : {"TMPDIR", "TEMP", "TMP"}) {
+    if (const char* folder = std::getenv(variable); folder != nullptr && *folder != '\0')
+      return {.path = folder, .name = absl::StrCat("$", variable)};
+  }
+  return {.path = "/tmp", .name = "TMPDIR is not set"};
+}
+
 absl::Status CheckTemporaryFolder(const std::string& folder, const std::string& name) {
   std::string path = folder + "/deeprack-XXXXXX";
   if (mkdtemp(path.data()) != nullptr) {
@@ -60,11 +68,8 @@ absl::Status CheckMachine(const Settings& settings) {
   DR_RETURN_IF_ERROR(CheckProcessLimits(
       "this server", {.threads = ThreadsHere(settings), .own_threads = false, .files = kFiles}));
   if (!UsesMpirun(settings)) return absl::OkStatus();
-  for (const char* variable : {"TMPDIR", "TEMP", "TMP"}) {  // OpenMPI's order
-    if (const char* folder = std::getenv(variable); folder != nullptr && *folder != '\0')
-      return CheckTemporaryFolder(folder, absl::StrCat("$", variable));
-  }
-  return CheckTemporaryFolder("/tmp", "TMPDIR is not set");
+  const TemporaryFolder folder = FindTemporaryFolder();
+  return CheckTemporaryFolder(folder.path, folder.name);
 }
 
 std::string ShortSharedMemory(const Settings& settings) {

@@ -13,6 +13,13 @@ namespace deeprack::cli {
 // here, or mpirun would find no folder for its session's files.
 absl::Status CheckMachine(const Settings& settings);
 
+// Where mpirun keeps the files of its session, by OpenMPI's order of variables.
+struct TemporaryFolder {
+  std::string path;
+  std::string name;  // how messages call it: "$TMPDIR", or "TMPDIR is not set" for /tmp
+};
+TemporaryFolder FindTemporaryFolder();
+
 // FailedPrecondition: nothing can be written in `folder`, which `name` calls so ("$TMPDIR").
 absl::Status CheckTemporaryFolder(const std::string& folder, const std::string& name);
 

@@ -154,6 +154,13 @@ def test_preflight_starts_agents_from_an_empty_environment():
     assert host["verdict"] == "ok", host["found"] + ended.stderr
 
 
+def test_preflight_looks_where_mpirun_keeps_its_files(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name not in ("TMPDIR", "TMP")}
+    ended = run("preflight", "--port", 0, "--json", env={**environment, "TEMP": str(tmp_path / "none")})
+    disk = next(row for row in json.loads(ended.stdout)["findings"] if row["check"] == "disk")
+    assert disk["verdict"] == "fail" and disk["found"].startswith(str(tmp_path / "none")), disk
+
+
 @pytest.mark.parametrize("arguments, words", [
     (("sevre",), "there is no command 'sevre': did you mean 'serve'? `deeprack --help` lists the commands"),
     (("weigh-anchor",), "there is no command 'weigh-anchor'; `deeprack --help` lists the commands"),
