@@ -26,12 +26,9 @@ ROWS = ("requests/s", "output tok/s", "input tokens", "output tokens", "TTFT mea
 
 
 def by_deeprack(url, seed):
-    from serve_command import BIN
-    with tempfile.NamedTemporaryFile(suffix=".json") as report:
-        subprocess.run([BIN / "deeprack", "load", "--url", url, "--concurrency", str(STREAMS), "--requests", str(REQUESTS),
-                        "--input-tokens", str(INPUT), "--output-tokens", str(OUTPUT), "--spread", "0", "--seed", str(seed),
-                        "--json", report.name], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        level, = json.load(report)["levels"]
+    from ranks import load
+    level, = load(url, [], ["--concurrency", str(STREAMS), "--requests", str(REQUESTS), "--input-tokens", str(INPUT),
+                            "--output-tokens", str(OUTPUT), "--spread", "0", "--seed", str(seed)])
     return {"requests/s": level["requests_per_second"], "output tok/s": level["output_tokens_per_second"],
             "input tokens": level["input_tokens"] / level["succeeded"],
             "output tokens": level["output_tokens"] / level["succeeded"],

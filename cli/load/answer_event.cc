@@ -1,8 +1,10 @@
 #include "cli/load/answer_event.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/ascii.h"
+#include "cli/http/event_stream.h"
 
 namespace deeprack::cli {
 namespace {
@@ -18,10 +20,6 @@ const Json* Member(const Json& object, const char* key) {
   return found != object.end() && !found->is_null() ? &*found : nullptr;
 }
 
-std::string Text(const Json* value) {
-  return value != nullptr && value->is_string() ? value->get<std::string>() : "";
-}
-
 int64_t Count(const Json* value) {
   return value != nullptr && value->is_number_integer() ? value->get<int64_t>() : -1;
 }
@@ -29,10 +27,9 @@ int64_t Count(const Json* value) {
 // OpenAI's {"error": {"message", "code", "type"}}, {"error": "text"}, and vLLM's older {"message", "code"}.
 void TakeError(const Json& error, AnswerEvent& event) {
   event.is_error = true;
-  if (error.is_string()) event.message = error.get<std::string>();
-  if (const Json* message = Member(error, "message")) event.message = Text(message);
-  event.error_code = Text(Member(error, "code"));
-  if (event.error_code.empty()) event.error_code = Text(Member(error, "type"));
+  event.message = error.is_string() ? error.get<std::string>() : TextAt(error, "message");
+  event.error_code = TextAt(error, "code");
+  if (event.error_code.empty()) event.error_code = TextAt(error, "type");
   if (event.message.empty()) event.message = error.dump(-1, ' ', false, Json::error_handler_t::replace);
   event.message.resize(std::min(event.message.size(), kLongestMessage));
   event.error_code.resize(std::min(event.error_code.size(), kLongestCode));
@@ -59,11 +56,11 @@ AnswerEvent ReadAnswerEvent(absl::string_view text) {
   if (choices == nullptr || !choices->is_array() || choices->empty()) return event;
   event.has_choice = true;
   const Json& choice = choices->front();
-  event.content = Text(Member(choice, "text"));
+  event.content = TextAt(choice, "text");
   if (const Json* delta = Member(choice, "delta")) {
-    event.content += Text(Member(*delta, "content"));
-    event.has_text = !Text(Member(*delta, "reasoning_content")).empty() ||
-                     !Text(Member(*delta, "reasoning")).empty() || Member(*delta, "tool_calls") != nullptr;
+    event.content += TextAt(*delta, "content");
+    event.has_text = !TextAt(*delta, "reasoning_content").empty() || !TextAt(*delta, "reasoning").empty() ||
+                     Member(*delta, "tool_calls") != nullptr;
   }
   event.has_text |= !event.content.empty();
   return event;

@@ -30,8 +30,8 @@ void AnswerStream::TakeEvent(const std::string& data, double now) {
     return Fail(absl::StrCat("error event", event.error_code.empty() ? "" : " ", event.error_code),
                 std::move(event.message), now);
   }
-  // The text of a token may be empty, when its bytes are a part of a character: then the usage tells. The
-  // usage of the last event alone tells nothing of that event.
+  // A token whose bytes are a part of a character has an empty text; the usage of its event counts it. Where
+  // only the last event has usage, that usage counts the earlier events' tokens.
   const bool counted = usage_seen_ || record_.token_events == 0;
   const bool carries =
       event.has_text || (event.has_choice && counted && event.output_tokens > record_.output_tokens);

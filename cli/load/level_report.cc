@@ -38,7 +38,7 @@ int64_t MostInFlight(std::span<const RequestRecord> records) {
   return most;
 }
 
-// Hits by the usage of those answers that state them.
+// Cached over all prompt tokens, of the answers whose usage states both.
 double HitRate(std::span<const RequestRecord> records) {
   int64_t cached = 0, looked_up = 0;
   for (const RequestRecord& record : records) {

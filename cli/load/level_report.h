@@ -33,9 +33,9 @@ struct LevelReport {
   std::string name;  // "concurrency 4", "rate 2/s"
   double load = 0;   // the number in the name, for plots
 
-  int64_t requests = 0;   // sent, without the warm-up
-  int64_t succeeded = 0;  // the others failed
-  int64_t not_sent = 0;   // later turns of sessions in which a turn failed
+  int64_t requests = 0;  // sent, without the warm-up
+  int64_t succeeded = 0;
+  int64_t not_sent = 0;  // later turns of sessions in which a turn failed
   std::map<std::string, Failures> failures;
   int64_t most_in_flight = 0;  // requests between sending and end, at once
   double offered_rate = 0;  // requests in the plan over the plan's time; NaN where answers decide the times
@@ -59,6 +59,8 @@ struct LevelReport {
   Latency send_delay;  // of all requests, planned to sent
   ClientStrain client;
   std::vector<std::string> warnings;
+
+  int64_t failed() const { return requests - succeeded; }
 };
 
 // What a level is, besides its records.

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "base/control_group.h"
 #include "base/exit_code.h"
 #include "base/status_macros.h"
 #include "cli/load/arrivals.h"
@@ -136,7 +137,7 @@ class LoadCommand {
  private:
   int64_t Threads() const {
     if (options_.threads > 0) return options_.threads;
-    return std::clamp<int64_t>(std::thread::hardware_concurrency() / 2, 1, 4);
+    return std::clamp(UsableProcessors(AllowedProcessorCount(), ReadControlGroup()) / 2, 1, 4);
   }
 
   void Describe(int64_t threads) {

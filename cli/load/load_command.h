@@ -17,7 +17,8 @@ absl::Status ReadLoadFiles(const LoadOptions& options, LoadTest& test);
 // level succeeded.
 int Load(const LoadOptions& options, const LoadTest& test, const Url& url, const Cancelled& cancelled);
 
-// The error that a kind of failure (RequestRecord::error_kind) stands for. It gives the exit code.
+// The error that a kind of failure (RequestRecord::error_kind) stands for. The exit code follows from this
+// error.
 absl::Status StatusOfFailure(absl::string_view kind, absl::string_view message);
 
 }  // namespace deeprack::cli

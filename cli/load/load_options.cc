@@ -9,7 +9,6 @@
 namespace deeprack::cli {
 namespace {
 
-constexpr int64_t kMostTokens = int64_t{1} << 24;
 constexpr int64_t kMostRequests = int64_t{1} << 24;
 constexpr int64_t kMostStreams = 65536;
 

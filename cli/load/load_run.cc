@@ -31,7 +31,7 @@ struct Ended {
   RequestRecord record;
 };
 
-// Where the network threads put what has ended. It outlives a run that is cut short.
+// The network threads put requests that have ended here. The inbox outlives a run that is cut short.
 struct Inbox {
   std::mutex mutex;
   std::condition_variable filled;

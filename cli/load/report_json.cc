@@ -26,7 +26,7 @@ Json Level(const LevelReport& level) {
                {"load", level.load},
                {"requests", level.requests},
                {"succeeded", level.succeeded},
-               {"failed", level.requests - level.succeeded},
+               {"failed", level.failed()},
                {"not_sent", level.not_sent},
                {"failures", failures},
                {"most_in_flight", level.most_in_flight},

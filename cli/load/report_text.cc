@@ -27,9 +27,9 @@ std::string HeadText(const LoadReport& report) {
 std::string LevelText(const LevelReport& level) {
   std::string text =
       absl::StrFormat("%s: %d requests, %d failed, %s, at most %d at once\n", level.name, level.requests,
-                      level.requests - level.succeeded, FormatSeconds(level.seconds), level.most_in_flight);
-  if (const int64_t failed = level.requests - level.succeeded; failed > 0) {
-    absl::StrAppend(&text, "  WARNING: ", failed, " of ", level.requests, " requests failed; ",
+                      level.failed(), FormatSeconds(level.seconds), level.most_in_flight);
+  if (level.failed() > 0) {
+    absl::StrAppend(&text, "  WARNING: ", level.failed(), " of ", level.requests, " requests failed; ",
                     level.succeeded > 0 ? "the figures are of the others alone" : "nothing was measured",
                     "\n");
   }
@@ -72,9 +72,8 @@ std::string SweepTable(const LoadReport& report) {
       "TTFT p99", "gap p99", "TPOT p50",   "e2e p50",     "e2e p99",      "goodput/s",    "cached"};
   std::vector<std::vector<std::string>> rows = {head};
   for (const LevelReport& level : report.levels) {
-    rows.push_back({level.name, absl::StrCat(level.requests - level.succeeded),
-                    FormatRate(level.request_rate), FormatRate(level.input_rate),
-                    FormatRate(level.output_rate), FormatRate(level.user_rate),
+    rows.push_back({level.name, absl::StrCat(level.failed()), FormatRate(level.request_rate),
+                    FormatRate(level.input_rate), FormatRate(level.output_rate), FormatRate(level.user_rate),
                     FormatSeconds(level.first_token.p50), FormatSeconds(level.first_token.p99),
                     FormatSeconds(level.event_gap.p99), FormatSeconds(level.output_token.p50),
                     FormatSeconds(level.end_to_end.p50), FormatSeconds(level.end_to_end.p99),

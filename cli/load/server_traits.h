@@ -1,4 +1,4 @@
-// What the load test must know of a server before it measures: fields, model, tokens of a text.
+// What the load test must know of a server before the test measures: fields, model, tokens of a text.
 #pragma once
 
 #include "absl/status/statusor.h"

@@ -6,6 +6,8 @@
 
 namespace deeprack::cli {
 
+inline constexpr int64_t kMostTokens = int64_t{1} << 24;  // of a prompt or an answer
+
 // A piece of a prompt. Parts with equal ids begin with equal words; an id is used by one part, unless prompts
 // shall share a beginning.
 struct TextPart {

@@ -18,7 +18,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int64_t kMostTokens = int64_t{1} << 24;  // of a prompt or an answer
 constexpr double kMostSeconds = 1e10;
 constexpr size_t kLongestLine = size_t{1} << 24;
 
