@@ -18,7 +18,7 @@ absl::StatusOr<Json> ParseEvent(const std::string& text) {
   Json event = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!event.is_object())
     return absl::InternalError(absl::StrCat("the server sent no JSON: ", text.substr(0, 200)));
-  if (const auto error = event.find("error"); error != event.end()) {
+  if (const auto error = event.find("error"); error != event.end() && !error->is_null()) {
     return absl::InternalError(error->is_object() ? TextAt(*error, "message") : error->dump());
   }
   return event;

@@ -96,7 +96,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     "prompt_tokens_details": {"cached_tokens": 4}}
 
         def event(choices, with_usage):
-            self.chunk({"choices": choices, **({"usage": usage()} if with_usage else {})})
+            # Some servers write "error": null into every event.
+            self.chunk({"choices": choices, "error": None, **({"usage": usage()} if with_usage else {})})
 
         each = options.get("continuous_usage_stats", False)
         event([{"delta": {"role": "assistant", "content": ""}}], each)
