@@ -16,8 +16,8 @@ std::string ExecutableFolder();
 absl::StatusOr<std::string> FindProgram(const std::string& name);
 
 // What ChildProcess::Start shall set for mpirun. mpirun finds its own parts by PATH, and crashes without HOME
-// when the user has no entry in /etc/passwd. An empty environment has neither. Variables that the user has set
-// are kept.
+// when the user has no entry in /etc/passwd. An empty environment has neither. Variables that the user has
+// set are kept.
 std::vector<std::string> MpirunEnvironment();
 
 // The demo model: $DEEPRACK_DEMO_MODEL, or demo/model of the source tree that this was built in, or
