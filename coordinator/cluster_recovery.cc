@@ -9,7 +9,6 @@
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "coordinator/cluster.h"
-#include "coordinator/dispatch/resume_in_layout.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -68,7 +67,7 @@ absl::Status Cluster::Recover(Break first) {
     const absl::StatusOr<LoadedModel> loaded = Load(world);
     why = loaded.status();
     if (loaded.ok()) {
-      ResumeInLayout(*loop_, ranks_.epoch, ranks_.executor.get(), loaded->kv_blocks, world.layout.dp);
+      loop_->Resume(ranks_.epoch, ranks_.executor.get(), loaded->kv_blocks, world.layout.dp);
     }
     smaller = !loaded.ok() && !absl::IsUnavailable(why) && membership_->has_smaller(world.layout);
     if (stopping_ || (absl::IsDataLoss(why) && !smaller)) return why;

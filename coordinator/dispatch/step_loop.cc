@@ -14,7 +14,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
-#include "coordinator/dispatch/resume_in_layout.h"
 #include "coordinator/scheduler/scheduler.h"
 
 namespace deeprack::coordinator {
@@ -24,13 +23,6 @@ namespace {
 // others.
 class StepLoopThread final : public StepLoop {
  public:
-  struct NewRanks {
-    Epoch epoch = 0;
-    StepExecutor* executor = nullptr;
-    int32_t blocks_per_dp_rank = 0;
-    int32_t dp = 0;  // 0: as before
-  };
-
   StepLoopThread(const SchedulerLimits& limits, Epoch epoch, StepExecutor* executor, Clock* clock,
                  std::function<void(const absl::Status&)> on_broken)
       : clock_(clock),
@@ -51,8 +43,7 @@ class StepLoopThread final : public StepLoop {
   void Cancel(SequenceId sequence) override;
   void Fail(absl::Status why) override;
   void Suspend(absl::Status why) override;
-  void Resume(Epoch epoch, StepExecutor* executor, int32_t blocks_per_dp_rank) override;
-  void ResumeInLayout(NewRanks ranks);
+  void Resume(Epoch epoch, StepExecutor* executor, int32_t blocks_per_dp_rank, int32_t dp) override;
 
   ServingStats Stats() const override {
     std::lock_guard lock(mutex_);
@@ -71,6 +62,12 @@ class StepLoopThread final : public StepLoop {
     SequenceId id = 0;
     Request request;
     EventSink sink;
+  };
+  struct NewRanks {
+    Epoch epoch = 0;
+    StepExecutor* executor = nullptr;
+    int32_t blocks_per_dp_rank = 0;
+    int32_t dp = 0;
   };
   struct Commands {  // executed in this order, so a cancellation follows its submission
     std::optional<NewRanks> resume;
@@ -165,17 +162,12 @@ void StepLoopThread::Suspend(absl::Status why) {
   interrupted_changed_.wait(lock, [this] { return interrupted_ || !health_.ok(); });
 }
 
-void StepLoopThread::Resume(Epoch epoch, StepExecutor* executor, int32_t blocks_per_dp_rank) {
-  ResumeInLayout({.epoch = epoch, .executor = executor, .blocks_per_dp_rank = blocks_per_dp_rank});
-}
-
-void StepLoopThread::ResumeInLayout(NewRanks ranks) {
+void StepLoopThread::Resume(Epoch epoch, StepExecutor* executor, int32_t blocks_per_dp_rank, int32_t dp) {
   std::lock_guard lock(mutex_);
   if (!health_.ok()) return;
   DR_CHECK(interrupted_);
-  limits_ = InLayout(limits_, ranks.blocks_per_dp_rank, ranks.dp > 0 ? ranks.dp : limits_.dp);
-  ranks.dp = limits_.dp;
-  commands_.resume = ranks;
+  limits_ = InLayout(limits_, blocks_per_dp_rank, dp);
+  commands_.resume = {epoch, executor, blocks_per_dp_rank, dp};
   suspended_ = absl::OkStatus();
   interrupted_ = false;
   wake_.notify_one();
@@ -336,12 +328,6 @@ void StepLoopThread::EndAll() {
 }
 
 }  // namespace
-
-void ResumeInLayout(StepLoop& loop, Epoch epoch, StepExecutor* executor, int32_t blocks_per_dp_rank,
-                    int32_t dp) {
-  static_cast<StepLoopThread&>(loop).ResumeInLayout(
-      {.epoch = epoch, .executor = executor, .blocks_per_dp_rank = blocks_per_dp_rank, .dp = dp});
-}
 
 std::unique_ptr<StepLoop> StepLoop::Start(const SchedulerLimits& limits, Epoch epoch, StepExecutor* executor,
                                           Clock* clock, std::function<void(const absl::Status&)> on_broken) {

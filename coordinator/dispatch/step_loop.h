@@ -44,8 +44,9 @@ class StepLoop {
   // the caller makes the executor end that step first.
   virtual void Suspend(absl::Status why) = 0;
 
-  // Call it after Suspend. Continues every sequence on other ranks. `executor` as in Start.
-  virtual void Resume(Epoch epoch, StepExecutor* executor, int32_t blocks_per_dp_rank) = 0;
+  // Call it after Suspend. Continues every sequence on other ranks. The new ranks form `dp` dp groups, and
+  // each rank has `blocks_per_dp_rank` pages. `executor` as in Start.
+  virtual void Resume(Epoch epoch, StepExecutor* executor, int32_t blocks_per_dp_rank, int32_t dp) = 0;
 
   // Ends serving from outside (a worker was lost): every sequence gets one kError event, Submit answers
   // Unavailable.

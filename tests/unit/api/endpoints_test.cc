@@ -436,7 +436,7 @@ TEST(Endpoints, ALossIsAPauseForStreamsAnd503ForNewRequests) {
   EXPECT_EQ(refused.status, 503);
   EXPECT_TRUE(refused.HasHeader("Retry-After: 5"));
 
-  server.loop().Resume(2, &server.executor(), 256);
+  server.loop().Resume(2, &server.executor(), 256, 1);
   server.context().readiness().SetReady();
   client.join();
   EXPECT_EQ(data(reply), undisturbed);

@@ -242,7 +242,7 @@ TEST_F(RecoveringStepLoopTest, ABrokenStepIsTakenUpByOtherRanks) {
   EXPECT_THAT(answer.message(), HasSubstr("rank 3 was lost"));
   EXPECT_TRUE(loop_->health().ok());
   EXPECT_EQ(loop_->Stats().waiting, 2);
-  loop_->Resume(2, &other_, 16);
+  loop_->Resume(2, &other_, 16, 1);
   for (Stream* stream : {&running, &waiting}) {
     EXPECT_EQ(stream->WaitForEnd().size(), 5u);
     EXPECT_EQ(stream->WaitForEnd().back().finish, FinishReason::kLength);
@@ -265,7 +265,7 @@ TEST_F(RecoveringStepLoopTest, SuspendWaitsForTheStepAndKeepsItsTokens) {
   executor_.LetGo();  // the ranks answered after all
   loss.join();
   EXPECT_EQ(loop_->Stats().generation_tokens, 1);
-  loop_->Resume(2, &other_, 100);
+  loop_->Resume(2, &other_, 100, 1);
   EXPECT_EQ(stream.WaitForEnd().size(), 3u);
 }
 
@@ -288,7 +288,7 @@ TEST_F(RecoveringStepLoopTest, GivingUpEndsEveryStreamOnce) {
   loop_->Suspend(absl::UnavailableError("worker 1 is gone"));
   loop_->Fail(absl::UnavailableError("gave up"));
   EXPECT_EQ(stream.WaitForEnd().back().error.message(), "gave up");
-  loop_->Resume(2, &other_, 100);  // serving has ended, so this does nothing
+  loop_->Resume(2, &other_, 100, 1);  // serving has ended, so this does nothing
   EXPECT_EQ(loop_->health().message(), "gave up");
 }
 
@@ -299,7 +299,7 @@ TEST_F(RecoveringStepLoopTest, LossesOneAfterTheOther) {
   StepExecutor* executors[] = {&other_, &executor_};
   for (Epoch epoch = 2; epoch < 40; ++epoch) {
     loop_->Suspend(absl::UnavailableError("lost"));
-    loop_->Resume(epoch, executors[epoch % 2], 1000);
+    loop_->Resume(epoch, executors[epoch % 2], 1000, 1);
   }
   EXPECT_EQ(stream.WaitForEnd().size(), 20'000u);
 }
