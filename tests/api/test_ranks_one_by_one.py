@@ -120,5 +120,4 @@ def test_a_small_layout_is_formed_at_the_start_and_a_worker_without_a_rank_ends_
         answer = ranks.server.post("/v1/completions", body(1, max_tokens=8))
         assert answer["usage"]["completion_tokens"] == 8
     assert ranks.server.exit_code == 0, ranks.server.read_log()
-    # Only ranks are told to stop. The third worker had no rank, and ends because its coordinator has gone.
-    assert sorted(ranks.exit_codes) == [0, 0, 69]
+    assert ranks.exit_codes == [0, 0, 0]

@@ -37,7 +37,7 @@ constexpr auto kGoodbyeWithin = std::chrono::seconds(1);
 class StreamLink final : public CoordinatorLink {
  public:
   StreamLink(std::string coordinator, std::shared_ptr<grpc::Channel> channel, const WorkerIdentity& identity,
-             std::function<Pulse()> pulse, std::function<void(const LinkEnd&)> on_end)
+             std::function<Pulse()> pulse, std::function<void(const absl::Status&)> on_end)
       : coordinator_(std::move(coordinator)),
         stub_(cluster::Membership::NewStub(channel)),
         pulse_(std::move(pulse)),
@@ -110,7 +110,10 @@ class StreamLink final : public CoordinatorLink {
     cluster::CoordinatorMessage message;
     bool dismissed = false;
     while (stream_->Read(&message)) {
-      dismissed |= message.has_dismissal();
+      if (message.has_dismissal()) {
+        dismissed = true;
+        spdlog::info("{} has dismissed this worker: {}", coordinator_, message.dismissal().reason());
+      }
       if (message.has_welcome()) {
         spdlog::info("joined {} as rank {}, epoch {}", coordinator_, message.welcome().rank(),
                      message.welcome().epoch());
@@ -125,20 +128,21 @@ class StreamLink final : public CoordinatorLink {
       changed_.notify_all();
     }
     if (!tell) return;
-    if (status.ok() || absl::IsUnavailable(status) || absl::IsCancelled(status)) {
-      on_end_({.why = absl::UnavailableError(EndText(status, dismissed)), .dismissed = dismissed});
+    if (dismissed) {
+      on_end_(absl::OkStatus());
+    } else if (status.ok() || absl::IsUnavailable(status) || absl::IsCancelled(status)) {
+      on_end_(absl::UnavailableError(EndText(status)));
     } else {
-      on_end_({.why = absl::Status(status.code(),
-                                   absl::StrCat("the coordinator at ", coordinator_,
-                                                absl::IsAborted(status) ? " has ended this worker's epoch: "
-                                                                        : " refused this worker: ",
-                                                status.message())),
-               .dismissed = dismissed});
+      on_end_(absl::Status(status.code(),
+                           absl::StrCat("the coordinator at ", coordinator_,
+                                        absl::IsAborted(status) ? " has ended this worker's epoch: "
+                                                                : " refused this worker: ",
+                                        status.message())));
     }
   }
 
-  std::string EndText(const absl::Status& status, bool dismissed) const {
-    const bool in_order = dismissed || status.ok() || absl::IsCancelled(status);
+  std::string EndText(const absl::Status& status) const {
+    const bool in_order = status.ok() || absl::IsCancelled(status);
     return absl::StrCat("the coordinator at ", coordinator_,
                         " went away: ", in_order ? "it was stopped" : LossReason(status.message()));
   }
@@ -146,7 +150,7 @@ class StreamLink final : public CoordinatorLink {
   const std::string coordinator_;
   const std::unique_ptr<cluster::Membership::Stub> stub_;
   const std::function<Pulse()> pulse_;
-  const std::function<void(const LinkEnd&)> on_end_;
+  const std::function<void(const absl::Status&)> on_end_;
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReaderWriter<cluster::WorkerMessage, cluster::CoordinatorMessage>> stream_;
 
@@ -177,7 +181,7 @@ std::string ReasonOf(const std::shared_ptr<grpc::Channel>& channel, const std::s
 absl::StatusOr<std::unique_ptr<CoordinatorLink>> CoordinatorLink::Attach(
     const std::string& coordinator, const std::optional<ClusterTls>& tls, const WorkerIdentity& identity,
     absl::Duration connect_timeout, const std::function<bool()>& given_up, std::function<Pulse()> pulse,
-    std::function<void(const LinkEnd&)> on_end) {
+    std::function<void(const absl::Status&)> on_end) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kTryAgainAfterMs);

@@ -35,15 +35,6 @@ struct WorkerIdentity {
   MachineReport machine;
 };
 
-// Why a link has ended.
-struct LinkEnd {
-  // Unavailable (the coordinator went away, or has answered nothing for 8 seconds), Aborted (the worker's
-  // epoch is over, and with it its world of ranks), or the status with which the coordinator refused the
-  // worker.
-  absl::Status why;
-  bool dismissed = false;  // the coordinator ended in order, and has told its workers to end
-};
-
 struct Pulse {
   uint64_t steps_finished = 0;
   bool busy = false;
@@ -54,11 +45,14 @@ class CoordinatorLink {
   // Waits up to connect_timeout, or until `given_up` returns true, for the coordinator to listen, and logs
   // each reason why the coordinator cannot be reached once. Then sends Hello. Unavailable: no coordinator
   // listens there. `pulse` is called several times a second. `on_end` is called at most once, and never after
-  // Leave.
+  // Leave, with the reason why the link has ended: OK (the coordinator ended in order and has dismissed its
+  // workers), Unavailable (the coordinator went away, or has answered nothing for 8 seconds), Aborted (the
+  // worker's epoch is over, and with it its world of ranks), or the status with which the coordinator refused
+  // the worker.
   static absl::StatusOr<std::unique_ptr<CoordinatorLink>> Attach(
       const std::string& coordinator, const std::optional<ClusterTls>& tls, const WorkerIdentity& identity,
       absl::Duration connect_timeout, const std::function<bool()>& given_up, std::function<Pulse()> pulse,
-      std::function<void(const LinkEnd&)> on_end);
+      std::function<void(const absl::Status&)> on_end);
   virtual ~CoordinatorLink() = default;  // calls Leave unless it was called
 
   // Sends Goodbye and closes the stream, within about a second. on_end is not called after this.

@@ -108,7 +108,7 @@ class Node final : public WorkerNode {
                                    [this] {
                                      return Pulse{engine_->steps_finished(), engine_->busy()};
                                    },
-                                   [this](const LinkEnd& end) { NoteLinkEnd(end); }));
+                                   [this](const absl::Status& why) { NoteLinkEnd(why); }));
     return absl::OkStatus();
   }
 
@@ -142,11 +142,10 @@ class Node final : public WorkerNode {
     return stop_requested_;
   }
 
-  void NoteLinkEnd(const LinkEnd& end) {
+  void NoteLinkEnd(const absl::Status& why) {
     std::lock_guard lock(mutex_);
     if (end_) return;
-    end_ = end.why;
-    dismissed_ = end.dismissed;
+    end_ = why;
     reason_ = "the coordinator went away";
     changed_.notify_all();
   }
@@ -176,8 +175,7 @@ class Node final : public WorkerNode {
     const bool parted = absl::IsUnavailable(end) || absl::IsAborted(end);
     const bool meets_again = options_.launch_world <= 1 || kept_.over_nccl;
     const bool load_failed = !load_status_.ok() && ExitCodeOfLoad(load_status_) != ExitCode::kUnavailable;
-    return parted && !dismissed_ && meets_again && !load_failed &&
-           options_.coordinator_wait > absl::ZeroDuration();
+    return parted && meets_again && !load_failed && options_.coordinator_wait > absl::ZeroDuration();
   }
 
   // Waits until the engine has ended what it does. A load goes on reading when its coordinator has gone, and
@@ -223,7 +221,6 @@ class Node final : public WorkerNode {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::optional<absl::Status> end_;
-  bool dismissed_ = false;
   bool stop_requested_ = false;
   std::string reason_;
   absl::Status load_status_;

@@ -47,8 +47,9 @@ class WorkerNode {
                                                            CreateEngine create);
   virtual ~WorkerNode() = default;  // leaves the cluster; waits for the engine thread to end
 
-  // Blocks until the worker must end. Returns OK if the coordinator or RequestStop asked for the end,
-  // otherwise the error. After a load that failed, the wait ends when the coordinator ends the stream.
+  // Blocks until the worker must end. Returns OK if RequestStop or the coordinator (by Stop, or by a
+  // dismissal) asked for the end, otherwise the error. After a load that failed, the wait ends when the
+  // coordinator ends the stream.
   //
   // A worker whose ranks can meet again (no launcher, one rank, or NCCL) does not end when the coordinator
   // goes away or ends the worker's epoch: it attaches again. It ends when its engine does not come to rest,
