@@ -95,12 +95,18 @@ void FakeCluster::Reconnect() {
 }
 
 absl::StatusOr<coordinator::LoadedModel> FakeCluster::Load(absl::Duration collective_timeout) {
-  coordinator::LoadOptions options;
-  options.epoch = epoch_;
-  options.layout = layout_;
-  options.model_path = "none";
+  coordinator::LoadOptions options = Options();
   options.collective_timeout = collective_timeout;
-  return coordinator::LoadModel(pool_.get(), options, &clock_, {});
+  return Load(options);
+}
+
+absl::StatusOr<coordinator::LoadedModel> FakeCluster::Load(const coordinator::LoadOptions& options,
+                                                           const coordinator::LoadEvents& events) {
+  return coordinator::LoadModel(pool_.get(), options, &clock_, events);
+}
+
+coordinator::LoadOptions FakeCluster::Options() const {
+  return {.epoch = epoch_, .layout = layout_, .model_path = "none"};
 }
 
 model::StepPlan FakeCluster::Plan(StepId step, Epoch epoch) {

@@ -41,6 +41,9 @@ class FakeCluster {
   // Does the same for the next epoch, with a new world of ranks.
   void Reconnect();
   absl::StatusOr<coordinator::LoadedModel> Load(absl::Duration collective_timeout = kPatience);
+  absl::StatusOr<coordinator::LoadedModel> Load(const coordinator::LoadOptions& options,
+                                                const coordinator::LoadEvents& events = {});
+  coordinator::LoadOptions Options() const;  // of the present epoch
   Epoch epoch() const { return epoch_; }
   static constexpr int32_t kVocabulary = 1'000'000;  // of fake engines
 

@@ -59,49 +59,36 @@ TEST(RanksTest, LoadingReportsTheBytesOfAllRanks) {
   FakeCluster cluster(2);
   cluster.StartAllWorkers({});
   cluster.Connect();
-  coordinator::LoadOptions options;
-  options.layout = cluster.layout();
-  options.model_path = "none";
-  SystemClock clock;
   int64_t last_done = 0, last_total = 0;
-  const auto loaded =
-      coordinator::LoadModel(&cluster.pool(), options, &clock, {.progress = [&](int64_t done, int64_t total) {
-        EXPECT_LE(done, total);
-        last_done = done;
-        last_total = total;
-      }});
+  const auto loaded = cluster.Load(cluster.Options(), {.progress = [&](int64_t done, int64_t total) {
+                                     EXPECT_LE(done, total);
+                                     last_done = done;
+                                     last_total = total;
+                                   }});
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ(last_total, 2001);
   EXPECT_EQ(last_done, 2001);
 }
 
-TEST(RanksTest, TheSecretOfAnNcclWorldIsRankZerosOnEveryRank) {
-  FakeCluster cluster(3);
+// How the ranks met in a load over `plane`.
+std::vector<std::string> MeetingsOver(bool coordinator::LoadOptions::*plane, int ranks) {
+  FakeCluster cluster(ranks);
   cluster.StartAllWorkers({});
   cluster.Connect();
-  coordinator::LoadOptions options;
-  options.layout = cluster.layout();
-  options.model_path = "none";
-  options.over_nccl = true;
-  SystemClock clock;
-  const auto loaded = coordinator::LoadModel(&cluster.pool(), options, &clock, {});
-  ASSERT_TRUE(loaded.ok()) << loaded.status();
-  EXPECT_THAT(cluster.meetings(),
+  coordinator::LoadOptions options = cluster.Options();
+  options.*plane = true;
+  const auto loaded = cluster.Load(options);
+  EXPECT_TRUE(loaded.ok()) << loaded.status();
+  return cluster.meetings();
+}
+
+TEST(RanksTest, TheSecretOfAnNcclWorldIsRankZerosOnEveryRank) {
+  EXPECT_THAT(MeetingsOver(&coordinator::LoadOptions::over_nccl, 3),
               testing::UnorderedElementsAre("0: opened by 0", "1: opened by 0", "2: opened by 0"));
 }
 
 TEST(RanksTest, TheEndsOfAGlooWorldAreKnownToEveryRank) {
-  FakeCluster cluster(2);
-  cluster.StartAllWorkers({});
-  cluster.Connect();
-  coordinator::LoadOptions options;
-  options.layout = cluster.layout();
-  options.model_path = "none";
-  options.over_gloo = true;
-  SystemClock clock;
-  const auto loaded = coordinator::LoadModel(&cluster.pool(), options, &clock, {});
-  ASSERT_TRUE(loaded.ok()) << loaded.status();
-  EXPECT_THAT(cluster.meetings(),
+  EXPECT_THAT(MeetingsOver(&coordinator::LoadOptions::over_gloo, 2),
               testing::UnorderedElementsAre("0: opened by 0, opened by 1", "1: opened by 0, opened by 1"));
 }
 
@@ -250,20 +237,17 @@ TEST(RanksTest, ARankThatHangsInItsReadsIsNamedAndLost) {
   FakeCluster cluster(2);
   cluster.StartAllWorkers({{}, hangs});
   cluster.Connect();
-  coordinator::LoadOptions options;
-  options.layout = cluster.layout();
-  options.model_path = "none";
+  coordinator::LoadOptions options = cluster.Options();
   options.progress_timeout = absl::Seconds(1);
-  SystemClock clock;
   std::vector<Rank> stalled;
-  const absl::Status status = coordinator::LoadModel(&cluster.pool(), options, &clock,
-                                                     {.stalled =
-                                                          [&](const std::map<Rank, std::string>& why) {
-                                                            for (const auto& [rank, reason] : why) {
-                                                              stalled.push_back(rank);
-                                                            }
-                                                            cluster.membership().Expel(1, why);
-                                                          }})
+  const absl::Status status = cluster
+                                  .Load(options, {.stalled =
+                                                      [&](const std::map<Rank, std::string>& why) {
+                                                        for (const auto& [rank, reason] : why) {
+                                                          stalled.push_back(rank);
+                                                        }
+                                                        cluster.membership().Expel(1, why);
+                                                      }})
                                   .status();
   let_go.set_value();
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
