@@ -56,13 +56,13 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const Settings& options,
   if (!options.cluster_tls.empty()) {
     DR_ASSIGN_OR_RETURN(cluster->tls_, LoadClusterTls(options.cluster_tls));
   }
-  cluster->load_ = cluster->LoadOptionsOf();
   DR_ASSIGN_OR_RETURN(cluster->membership_, Membership::Start({.listen = options.cluster_address,
                                                                .tls = cluster->tls_,
                                                                .layout = options.layout(),
                                                                .smaller = SmallerLayouts(options),
                                                                .reform = options.recovery_timeout > 0,
-                                                               .load_options = DigestOfLoad(cluster->load_)},
+                                                               .load_options =
+                                                                   DigestOfLoad(cluster->LoadOptionsOf())},
                                                               clock));
   cluster->membership_->OnLoss([cluster = cluster.get()](const Loss& loss) { cluster->OnLoss(loss); });
   context->readiness().SetWorkers(0, cluster->membership_->expected());
@@ -169,7 +169,7 @@ LoadOptions Cluster::LoadOptionsOf() const {
           .prefill_attention = options_.prefill_attention,
           .kv_bytes = options_.kv_bytes,
           .max_step_tokens = options_.max_step_tokens,
-          .max_context = context_->model().max_context,
+          .max_context = max_context_,
           .max_sequences = options_.max_sequences,
           .threads = options_.threads,
           .collective_timeout = absl::Seconds(options_.collective_timeout),
@@ -180,7 +180,7 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
   std::vector<JoinedNode> nodes;
   for (const Member& member : world.members) nodes.push_back(member.node);
   const DataPlane plane = ChooseDataPlane(nodes);
-  LoadOptions load = load_;
+  LoadOptions load = LoadOptionsOf();
   load.epoch = world.epoch;
   load.layout = world.layout;
   load.over_nccl = plane == DataPlane::kNccl;
@@ -211,7 +211,7 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
   absl::StatusOr<LoadedModel> loaded = LoadModel(ranks_.pool.get(), load, clock_, events);
   if (!loaded.ok()) return OfWeights(loaded.status());
   const int64_t cached = int64_t{loaded->kv_blocks} * kPageTokens;
-  context_->LimitContext(static_cast<int32_t>(std::min<int64_t>(max_context_, cached)));
+  context_->SetContext(static_cast<int32_t>(std::min<int64_t>(max_context_, cached)));
   if (cached < load.max_context) {
     spdlog::warn("the KV cache holds {} tokens on each rank: sequences end there, not at {}", cached,
                  load.max_context);

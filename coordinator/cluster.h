@@ -74,7 +74,7 @@ class Cluster {
   // The limits of the layout with the most dp groups, without the number of pages, which the ranks report.
   SchedulerLimits Limits() const;
 
-  // The options of every load, but for epoch and world.
+  // The options of every load in the largest layout, without epoch and world.
   LoadOptions LoadOptionsOf() const;
   absl::Status BringUp();
   // `flag` is the name of the setting behind `seconds`.
@@ -99,7 +99,6 @@ class Cluster {
   const Connect connect_;
   const int32_t max_context_;  // of the model and the settings; the KV cache may hold fewer positions
   std::optional<ClusterTls> tls_;
-  LoadOptions load_;  // LoadOptionsOf() at the start: the context's limit shrinks with the cache
   std::unique_ptr<Membership> membership_;
   std::atomic<bool> stopping_ = false;
   // Used by the thread only.

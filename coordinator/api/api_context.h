@@ -1,7 +1,6 @@
 // The state that the endpoints share. It outlives the HTTP server's threads.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -32,10 +31,8 @@ class ApiContext {
         random_(std::random_device{}()) {}
 
   const ServedModel& model() const { return *model_; }
-  // Lowers the model's context to `positions`, the longest sequence that the KV cache can hold.
-  void LimitContext(int32_t positions) {
-    model_->max_context = std::min(model_->max_context.load(), positions);
-  }
+  // Sets the model's context to `positions`, the longest sequence that the present ranks can hold.
+  void SetContext(int32_t positions) { model_->max_context = positions; }
   ResponseStore& responses() { return *responses_; }
   Readiness& readiness() { return readiness_; }
   ServingMetrics& metrics() { return metrics_; }

@@ -48,8 +48,8 @@ struct ServedModel {
   bool ignore_unknown_fields = false;   // of requests; false: they are refused
   ReasoningField reasoning_field = ReasoningField::kReasoningContent;
   bool latent_attention = false;  // MLA; false: grouped-query attention
-  std::atomic<int32_t> max_context{
-      0};  // tokens of prompt and answer; lowered once, to what the KV cache holds
+  // Tokens of prompt and answer. Each load sets it: no more than the model has and the KV cache holds.
+  std::atomic<int32_t> max_context{0};
   int32_t max_logprobs = kDefaultMaxLogprobs;  // most that a request may ask for at each position
   int64_t created = 0;                         // Unix seconds
 

@@ -286,8 +286,8 @@ class ConcurrentRecovery : public testing::Test {
     model->name = "fake";
     model->vocab_size = kVocabulary;
     model->max_context = 4000;
-    auto responses =
-        std::make_shared<coordinator::ResponseStore>(coordinator::ResponseStoreLimits{.responses = 0}, &clock_);
+    auto responses = std::make_shared<coordinator::ResponseStore>(
+        coordinator::ResponseStoreLimits{.responses = 0}, &clock_);
     context_ = std::make_unique<coordinator::ApiContext>(std::move(model), std::move(responses), &clock_);
     options_.cluster_address = "";
     options_.model = "none";
@@ -395,6 +395,27 @@ TEST_F(ConcurrentRecovery, StreamsGoOnAfterOneLossAndTheNext) {
   }
   AwaitStreams();
   EXPECT_EQ(tokens_, 4 * 600);
+}
+
+// The fake ranks 0 and 1 hold 100 and 99 pages.
+TEST_F(ConcurrentRecovery, TheContextIsWhatTheCacheOfThePresentLayoutHolds) {
+  options_.layouts = {{.tp = 2, .ep = 2}, {.tp = 1, .ep = 1}};
+  options_.recovery_timeout = 0.01;     // then the smaller layout is formed
+  options_.recovery_limit.minutes = 0;  // the larger one is formed as soon as its workers are there
+  context_->SetContext(1'000'000);
+  const auto await_context = [&](int32_t positions) {
+    Await([&] { return context_->model().max_context == positions || !cluster_->Poll().ok(); });
+    ASSERT_TRUE(cluster_->Poll().ok()) << cluster_->Poll();
+  };
+  Start();
+  Join();
+  LocalWorker& second = Join();
+  await_context(99 * kPageTokens);
+  AwaitReady();
+  second.Die();
+  await_context(100 * kPageTokens);
+  Join();
+  await_context(99 * kPageTokens);
 }
 
 TEST_F(ConcurrentRecovery, ADeadlineThatWaitingRanksWouldMissIsRefused) {
