@@ -26,11 +26,6 @@ absl::Status OfWeights(const absl::Status& status) {
   return status;
 }
 
-std::vector<model::Layout> SmallerLayouts(const Settings& options) {
-  if (options.layouts.empty()) return {};
-  return {options.layouts.begin() + 1, options.layouts.end()};
-}
-
 }  // namespace
 
 std::unique_ptr<WorkerPool> Cluster::ConnectOverGrpc(const World& world,
@@ -56,14 +51,13 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const Settings& options,
   if (!options.cluster_tls.empty()) {
     DR_ASSIGN_OR_RETURN(cluster->tls_, LoadClusterTls(options.cluster_tls));
   }
-  DR_ASSIGN_OR_RETURN(cluster->membership_, Membership::Start({.listen = options.cluster_address,
-                                                               .tls = cluster->tls_,
-                                                               .layout = options.layout(),
-                                                               .smaller = SmallerLayouts(options),
-                                                               .reform = options.recovery_timeout > 0,
-                                                               .load_options =
-                                                                   DigestOfLoad(cluster->LoadOptionsOf())},
-                                                              clock));
+  DR_ASSIGN_OR_RETURN(cluster->membership_,
+                      Membership::Start({.listen = options.cluster_address,
+                                         .tls = cluster->tls_,
+                                         .layouts = cluster->layouts_,
+                                         .reform = options.recovery_timeout > 0,
+                                         .load_options = DigestOfLoad(cluster->LoadOptionsOf())},
+                                        clock));
   cluster->membership_->OnLoss([cluster = cluster.get()](const Loss& loss) { cluster->OnLoss(loss); });
   context->readiness().SetWorkers(0, cluster->membership_->expected());
   cluster->thread_ = std::thread([cluster = cluster.get()] {
@@ -112,7 +106,8 @@ absl::Status Cluster::BringUp() {
   return absl::OkStatus();
 }
 
-// Waits in slices of 100 ms, so that Stop ends the wait soon. After the time, a smaller layout will do.
+// Waits in slices of 100 ms, so that Stop ends the wait soon. When the time is over, forms the largest layout
+// that has its workers.
 absl::StatusOr<World> Cluster::WaitForWorkers(double seconds, const char* flag) {
   const absl::Time deadline = clock_->Now() + absl::Seconds(seconds);
   for (;;) {
@@ -129,8 +124,7 @@ absl::StatusOr<World> Cluster::WaitForWorkers(double seconds, const char* flag) 
 }
 
 SchedulerLimits Cluster::Limits() const {
-  int32_t most_dp = options_.dp;
-  for (const model::Layout& layout : options_.layouts) most_dp = std::max(most_dp, layout.dp);
+  const int32_t most_dp = std::ranges::max(layouts_, {}, &model::Layout::dp).dp;
   const bool expands = options_.prefill_attention == "expanded" && context_->model().latent_attention;
   return {
       .max_step_tokens = options_.max_step_tokens,
@@ -160,7 +154,7 @@ void Cluster::UseRanks(const World& world) {
 }
 
 LoadOptions Cluster::LoadOptionsOf() const {
-  return {.layout = options_.layout(),
+  return {.layout = layouts_.front(),
           .model_path = std::filesystem::absolute(options_.model).string(),
           .compute = options_.compute == "f32" ? DType::kF32 : DType::kBF16,
           .load_format = options_.load_format,

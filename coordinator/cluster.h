@@ -57,6 +57,7 @@ class Cluster {
  private:
   Cluster(const Settings& options, ApiContext* context, Clock* clock, Connect connect)
       : options_(options),
+        layouts_(options.layouts.empty() ? std::vector{options.layout()} : options.layouts),
         context_(context),
         clock_(clock),
         connect_(std::move(connect)),
@@ -94,6 +95,7 @@ class Cluster {
   void AnnounceWait();
 
   const Settings options_;
+  const std::vector<model::Layout> layouts_;  // that may be formed, the largest first; at least one
   ApiContext* const context_;
   Clock* const clock_;
   const Connect connect_;

@@ -24,7 +24,7 @@ constexpr auto kLooksForWorkers = std::chrono::milliseconds(500);
 Cluster::Break Cluster::AwaitBreak() {
   std::unique_lock lock(mutex_);
   const auto over = [this] { return stopping_ || !broken_.ok(); };
-  if (options_.layouts.size() < 2) {
+  if (layouts_.size() < 2) {
     changed_.wait(lock, over);
     return {.why = broken_};
   }
@@ -69,7 +69,7 @@ absl::Status Cluster::Recover(Break first) {
     if (loaded.ok()) {
       loop_->Resume(ranks_.epoch, ranks_.executor.get(), loaded->kv_blocks, world.layout.dp);
     }
-    smaller = !loaded.ok() && !absl::IsUnavailable(why) && membership_->has_smaller(world.layout);
+    smaller = !loaded.ok() && !absl::IsUnavailable(why) && world.layout != layouts_.back();
     if (stopping_ || (absl::IsDataLoss(why) && !smaller)) return why;
   }
   const absl::Duration pause = clock_->Now() - lost_at;

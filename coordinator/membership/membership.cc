@@ -50,9 +50,7 @@ class Membership::Port {
 };
 
 Membership::Membership(const MembershipOptions& options, Clock* clock)
-    : smaller_(options.smaller),
-      roster_({.layout = options.layout,
-               .smaller = options.smaller,
+    : roster_({.layouts = options.layouts,
                .epoch = options.epoch,
                .reform = options.reform,
                .health = options.health,

@@ -24,9 +24,8 @@ namespace deeprack::coordinator {
 struct MembershipOptions {
   std::string listen = "127.0.0.1:0";  // port 0: any; empty: no port, workers join through handler()
   std::optional<ClusterTls> tls;       // needed where `listen` is not loopback
-  model::Layout layout;
-  // Layouts that may be formed when workers are missing, in descending order of their numbers of ranks.
-  std::vector<model::Layout> smaller;
+  // Those that may be formed: at least one, in descending order of their numbers of ranks.
+  std::vector<model::Layout> layouts = {model::Layout()};
   Epoch epoch = 1;
   bool reform = false;  // a loss opens the next epoch
   HealthLimits health;
@@ -73,9 +72,6 @@ class Membership {
   // once.
   // `smaller`: `epoch` could not load in its layout, so the next epoch has a smaller one, if there is one.
   void EndEpoch(Epoch epoch, bool smaller = false) { roster_.EndEpoch(epoch, smaller); }
-  bool has_smaller(const model::Layout& layout) const {
-    return !smaller_.empty() && layout != smaller_.back();
-  }
 
   // Loses the workers of these ranks of `epoch`, although they send heartbeats. why[r] is the reason for rank
   // r. All of them are lost at once: the next epoch begins without them. Does nothing if another epoch is
@@ -101,7 +97,6 @@ class Membership {
 
   Membership(const MembershipOptions& options, Clock* clock);
 
-  const std::vector<model::Layout> smaller_;
   Roster roster_;
   std::unique_ptr<Port> port_;
   std::unique_ptr<HealthTimer> health_checks_;

@@ -8,12 +8,6 @@
 
 namespace deeprack::coordinator {
 
-std::vector<model::Layout> Roster::LayoutsOf(const RosterOptions& options) {
-  std::vector<model::Layout> layouts = {options.layout};
-  layouts.insert(layouts.end(), options.smaller.begin(), options.smaller.end());
-  return layouts;
-}
-
 int Roster::expected() const {
   const std::lock_guard lock(mutex_);
   return table_.layout().world_size();

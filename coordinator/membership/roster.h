@@ -39,9 +39,8 @@ struct World {
 };
 
 struct RosterOptions {
-  model::Layout layout;
-  // Layouts that may be formed when workers are missing, in descending order of their numbers of ranks.
-  std::vector<model::Layout> smaller;
+  // As in MemberTable.
+  std::vector<model::Layout> layouts = {model::Layout()};
   Epoch epoch = 1;      // the first one
   bool reform = false;  // a loss opens the next epoch
   HealthLimits health;
@@ -54,7 +53,7 @@ class Roster final : public AttachHandler {
   Roster(const RosterOptions& options, Clock* clock)
       : reform_(options.reform),
         clock_(clock),
-        table_(LayoutsOf(options), options.epoch, options.health, options.load_options) {}
+        table_(options.layouts, options.epoch, options.health, options.load_options) {}
 
   // All of these methods are thread-safe. If Membership has a method of the same name, its contract is in
   // membership.h.

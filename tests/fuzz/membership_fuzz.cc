@@ -40,7 +40,7 @@ struct FakeStream final : coordinator::AttachStream {
 
 class Events {
  public:
-  Events() : roster_({.layout = {.tp = 2}, .smaller = {{.tp = 1}}, .reform = true}, &clock_) {}
+  Events() : roster_({.layouts = {{.tp = 2}, {.tp = 1}}, .reform = true}, &clock_) {}
 
   void Take(std::string_view input) {
     while (input.size() >= 2) {

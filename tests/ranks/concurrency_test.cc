@@ -75,7 +75,7 @@ class Rack {
 std::unique_ptr<coordinator::Membership> MakeMembership(int ranks, Clock* clock,
                                                         coordinator::HealthLimits health) {
   return coordinator::Membership::Start(
-             {.listen = "", .layout = {.tp = ranks}, .reform = true, .health = health}, clock)
+             {.listen = "", .layouts = {{.tp = ranks}}, .reform = true, .health = health}, clock)
       .value();
 }
 

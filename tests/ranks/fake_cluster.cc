@@ -13,7 +13,7 @@ FakeCluster::FakeCluster(int ranks, coordinator::HealthLimits health, std::optio
                          bool reform)
     : layout_{.tp = ranks}, tls_(std::move(tls)), nodes_(ranks) {
   auto membership = coordinator::Membership::Start(
-      {.tls = tls_, .layout = layout_, .reform = reform, .health = health}, &clock_);
+      {.tls = tls_, .layouts = {layout_}, .reform = reform, .health = health}, &clock_);
   EXPECT_TRUE(membership.ok()) << membership.status();
   membership_ = *std::move(membership);
   // In a real worker a world has the timeout of its load. No test here reaches the deadline of the first

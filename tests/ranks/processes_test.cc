@@ -36,7 +36,7 @@ class ProcessesTest : public testing::Test {
     options_.max_step_tokens = 64;
     options_.max_sequences = 4;
     options_.max_context = 256;
-    auto membership = coordinator::Membership::Start({.layout = options_.layout}, &clock_);
+    auto membership = coordinator::Membership::Start({.layouts = {options_.layout}}, &clock_);
     ASSERT_TRUE(membership.ok()) << membership.status();
     membership_ = *std::move(membership);
     launch_.emplace(launched, membership_->port());
