@@ -33,7 +33,7 @@ absl::StatusOr<int> Roster::OnHello(const JoinedNode& node, AttachStream* stream
   streams_[*member] = stream;
   spdlog::info("worker joined from {} (pid {}; {}): {} of {}", node.host, node.pid, ToString(node.report),
                table_.nodes().size(), table_.largest().world_size());
-  if (!table_.settled() && table_.complete()) Settle();
+  if (!table_.settled() && table_.fills_as_before()) Settle();
   return member;
 }
 

@@ -81,12 +81,10 @@ class MemberTable {
   // smaller layout than this one, if there is one.
   void OpenNextEpoch(absl::Time now, bool smaller = false);
 
-  // True when the members fill the largest layout.
-  bool complete() const { return std::ssize(members_) == layouts_.front().world_size(); }
-  // True when the members fill some layout, and ranks of mpirun the largest.
+  // True when the members fill some layout. Ranks of mpirun must fill the largest.
   bool fills_any() const { return Filled() < layouts_.size(); }
-  // True when the members fill the layout of the epoch before, or a larger one; after OpenNextEpoch with
-  // `smaller` the next smaller one.
+  // True when the members fill the layout of the epoch before, or a larger one. The first epoch needs the
+  // largest layout. After OpenNextEpoch with `smaller` the next smaller layout will do.
   bool fills_as_before() const { return Filled() <= std::max(before_, largest_allowed_); }
   // True when the epoch is settled, and its members fill a larger layout.
   bool fills_larger() const { return settled_ && Filled() < chosen_; }

@@ -68,8 +68,7 @@ class Membership {
 
   // Opens the epoch after `epoch`, unless that epoch is open already, as it is after a loss. Workers whose
   // ranks can meet again are its first members. The other workers are told to leave, and must join as new
-  // processes. If the first members fill the layout of `epoch` or a larger one, that layout is formed at
-  // once.
+  // processes. As soon as the members fill the layout of `epoch` or a larger one, that layout is formed.
   // `smaller`: `epoch` could not load in its layout, so the next epoch has a smaller one, if there is one.
   void EndEpoch(Epoch epoch, bool smaller = false) { roster_.EndEpoch(epoch, smaller); }
 

@@ -330,6 +330,39 @@ TEST(RanksTest, WorkersEndWhenTheCoordinatorGoesAway) {
   EXPECT_THAT(MessageOf(end), HasSubstr("went away"));
 }
 
+struct SilentStream final : coordinator::AttachStream {
+  void Welcome(Rank, Epoch) override {}
+  void Dismiss(const std::string&) override {}
+};
+
+TEST(RanksTest, AReplacementInASmallerLayoutIsTakenAtOnce) {
+  SystemClock clock;
+  const model::Layout large = {.tp = 3}, small = {.tp = 2};
+  auto membership =
+      coordinator::Membership::Start({.listen = "", .layouts = {large, small}, .reform = true}, &clock);
+  ASSERT_TRUE(membership.ok());
+  SilentStream stream;
+  std::vector<int> members;
+  const auto join = [&](int64_t pid) {
+    const auto member = (*membership)
+                            ->handler()
+                            .OnHello({.host = "node", .pid = pid, .backend = "cpu", .gloo = true}, &stream);
+    ASSERT_TRUE(member.ok()) << member.status();
+    members.push_back(*member);
+  };
+  join(1);
+  join(2);
+  EXPECT_TRUE(absl::IsDeadlineExceeded((*membership)->WaitForWorld(absl::ZeroDuration()).status()));
+  ASSERT_TRUE((*membership)->FormLargestFilled());
+  (*membership)->handler().OnEnd(members[0], "its connection broke", /*on_purpose=*/false);
+  EXPECT_TRUE(absl::IsDeadlineExceeded((*membership)->WaitForWorld(absl::ZeroDuration()).status()));
+  join(3);
+  const auto world = (*membership)->WaitForWorld(absl::ZeroDuration());
+  ASSERT_TRUE(world.ok()) << world.status();
+  EXPECT_EQ(world->epoch, 2u);
+  EXPECT_EQ(world->layout, small);
+}
+
 // A coordinator and one worker without a launcher, each started when the test says so. The port stays the
 // same.
 class ComeBackTest : public testing::Test {
@@ -424,10 +457,7 @@ TEST_F(ComeBackTest, NobodyComesBack) {
 }
 
 TEST_F(ComeBackTest, AWorkerWhoseStreamBrokeTakesItsPlaceAgain) {
-  struct Silent final : coordinator::AttachStream {
-    void Welcome(Rank, Epoch) override {}
-    void Dismiss(const std::string&) override {}
-  } stream;
+  SilentStream stream;
   auto membership = coordinator::Membership::Start({.listen = "", .reform = true}, &clock_);
   ASSERT_TRUE(membership.ok());
   coordinator::AttachHandler& handler = (*membership)->handler();

@@ -22,7 +22,7 @@ class MemberTableTest : public testing::Test {
           {.launch_rank = rank, .launch_world = 2, .host = "node", .pid = 40 + rank, .backend = "cpu"}, now_);
       EXPECT_TRUE(member.ok());
     }
-    EXPECT_TRUE(table_.complete());
+    EXPECT_TRUE(table_.fills_as_before());
     EXPECT_TRUE(table_.AssignRanks().ok());
     EXPECT_THAT(table_.CheckHealth(now_), IsEmpty());
   }
@@ -122,7 +122,7 @@ TEST_F(NcclMemberTableTest, SurvivorsKeepTheirRanksAndOthersTakeWhatIsLeft) {
   ASSERT_TRUE(table_.AssignRanks().ok());
   EXPECT_EQ(table_.Lose(1, "gone")->rank, 1);
   table_.OpenNextEpoch(now_);
-  EXPECT_FALSE(table_.complete());
+  EXPECT_FALSE(table_.fills_as_before());
   EXPECT_TRUE(table_.Heartbeat(0, 5, false, now_));
   EXPECT_EQ(DescribeMissing(table_.layout(), table_.nodes()), "2 of 3 workers joined; missing rank 1");
   const int replacement = Join("d");
@@ -141,7 +141,7 @@ TEST_F(NcclMemberTableTest, WhoLeavesAnOpenEpochLeavesItsPlaceOpen) {
   EXPECT_THAT(MissingRanks(table_.layout(), table_.nodes()), testing::ElementsAre(1, 2));
   Join("d");
   Join("e");
-  EXPECT_TRUE(table_.complete());
+  EXPECT_TRUE(table_.fills_as_before());
   EXPECT_TRUE(table_.AssignRanks().ok());
 }
 
@@ -233,7 +233,7 @@ TEST_F(LayoutsTest, TheLargestThatIsFilledIsFormed) {
   EXPECT_FALSE(table_.fills_any());
   Join(2);
   EXPECT_TRUE(table_.fills_any());
-  EXPECT_FALSE(table_.complete());
+  EXPECT_FALSE(table_.fills_as_before());
   Join(3);
   EXPECT_EQ(table_.layout(), kLarge);  // the epoch is open
   EXPECT_THAT(Assign(), testing::ElementsAre(std::pair(0, 0), std::pair(1, 1)));
@@ -243,7 +243,6 @@ TEST_F(LayoutsTest, TheLargestThatIsFilledIsFormed) {
   EXPECT_TRUE(table_.fills_larger());
   table_.OpenNextEpoch(now_);
   EXPECT_TRUE(table_.fills_as_before());
-  EXPECT_TRUE(table_.complete());
   EXPECT_THAT(Assign(), SizeIs(4));
   EXPECT_EQ(table_.layout(), kLarge);
   EXPECT_FALSE(table_.Join({.pid = 5, .backend = "cpu", .gloo = true}, now_).ok());
@@ -269,6 +268,18 @@ TEST_F(LayoutsTest, ASpareWorkerTakesALostRanksPlaceAndTheOtherRankIsKept) {
   table_.OpenNextEpoch(now_);
   EXPECT_TRUE(table_.fills_as_before());
   EXPECT_THAT(Assign(), testing::ElementsAre(std::pair(0, 0), std::pair(1, 1)));
+}
+
+TEST_F(LayoutsTest, AReplacementFillsTheSmallLayoutAgain) {
+  for (const int pid : {1, 2}) Join(pid);
+  Assign();
+  table_.Lose(1, "gone");
+  table_.OpenNextEpoch(now_);
+  EXPECT_FALSE(table_.fills_as_before());
+  Join(3);
+  EXPECT_TRUE(table_.fills_as_before());
+  EXPECT_THAT(Assign(), testing::ElementsAre(std::pair(0, 0), std::pair(2, 1)));
+  EXPECT_EQ(table_.layout(), kSmall);
 }
 
 TEST_F(LayoutsTest, AfterALossInTheLargeLayoutTheSmallOneIsNotFormedAtOnce) {
