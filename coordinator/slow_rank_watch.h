@@ -15,7 +15,7 @@ namespace deeprack::coordinator {
 
 class SlowRankWatch {
  public:
-  // Ranks are named after this much time inside steps, and again after as much.
+  // Slow ranks are named once in this much time inside steps.
   static constexpr absl::Duration kWindow = absl::Seconds(10);
 
   // hosts[r] is rank r's. `context` outlives this.

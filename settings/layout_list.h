@@ -1,4 +1,4 @@
-// The layouts of which the largest that has its workers is formed: the value of --layouts.
+// The value of --layouts: the layouts that may be formed, the largest first.
 #pragma once
 
 #include <string>
@@ -10,9 +10,9 @@
 
 namespace deeprack {
 
-// "tp8dp4,tp8dp2" is two layouts. A layout is written as tp, dp, ep and pp, each with its number, in this
-// order; what is left out is 1, and ep is then tp * dp. InvalidArgument: another form, a number outside 1 ..
-// 4096, or a layout that does not have fewer ranks than the one before it.
+// "tp8dp4,tp8dp2" is two layouts. A layout is written as tp, dp, ep and pp in this order, each with its
+// number. A tp, dp or pp that is left out is 1; an ep that is left out is tp * dp. InvalidArgument: another
+// form, a number outside 1 .. 4096, or a layout that does not have fewer ranks than the layout before it.
 absl::StatusOr<std::vector<model::Layout>> ParseLayouts(absl::string_view text);
 
 // The text that ParseLayouts reads: "tp8dp4,tp8dp2".

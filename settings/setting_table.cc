@@ -402,8 +402,8 @@ Rows ClusterRows() {
        .field = &Settings::recovery_limit,
        .section = kSection,
        .programs = kServe | kCoordinator,
-       .help = "How often in a row to recover: serving ends when the ranks fail once more, each time before "
-               "they have served for this many minutes. 0/5: the first loss of a rank ends serving."},
+       .help = "How many recoveries in a row are tried: with one failure more, serving ends. Serving for this "
+               "many minutes starts the count anew. 0/5: the first loss of a rank ends serving."},
       {.name = "collective-timeout",
        .field = &Settings::collective_timeout,
        .section = kSection,

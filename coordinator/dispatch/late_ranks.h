@@ -1,7 +1,7 @@
 // Which ranks make the others wait in steps. Pure.
 //
-// A rank's time inside collectives includes its waiting for other ranks. So of ranks that have the same work,
-// the one that is in collectives for the shortest time has come last, and the others have waited for it.
+// A rank's time inside collectives includes its waiting for other ranks. So among ranks that have the same
+// work, the rank with the shortest time inside collectives has come last, and the others have waited for it.
 #pragma once
 
 #include <span>
@@ -23,17 +23,17 @@ struct SlowRank {
 
 class LateRanks {
  public:
-  // A rank for which the others wait for a larger share of the time of steps is slow: it takes half as long
-  // again as they do, or longer.
+  // A rank is slow when the others wait for it during more than this share of the time of steps. Such a rank
+  // takes at least half as long again as they do.
   static constexpr double kSlowShare = 1.0 / 3;
 
   // Shares are of `window` of time inside steps, one window after the other.
   LateRanks(const model::Layout& layout, absl::Duration window) : layout_(layout), window_(window) {}
 
   // Takes one step; timings[r] are rank r's. Returns for each rank how many seconds it came later than the
-  // median of its peers: the ranks of its stage whose dp group has at least as many tokens in `plan`. A rank
-  // with more work than all others is late for that and not slow, so nobody is compared with less work than
-  // it had. Valid until the next call.
+  // median of its peers: the ranks of its stage whose dp group has at least as many tokens in `plan`. No rank
+  // is compared with ranks that had less work, because more work makes a rank late that is not slow. The
+  // reference is valid until the next call.
   const std::vector<double>& Add(const model::StepPlan& plan, std::span<const model::StepTimings> timings);
 
   // The slow ranks of the last whole window, by rank.

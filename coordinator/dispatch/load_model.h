@@ -34,7 +34,7 @@ struct LoadOptions {
   int32_t max_sequences = Settings().max_sequences;      // per dp group
   int32_t threads = Settings().threads;  // per rank; 0: the worker's share of its host's cores
   bool over_nccl = false;                // ranks meet over NCCL, in a world that rank 0 opens
-  bool over_gloo = false;                // ranks meet over gloo, in a world of which each rank opens its end
+  bool over_gloo = false;                // ranks meet over gloo, in a world that all ranks open together
   absl::Duration collective_timeout = absl::Seconds(Settings().collective_timeout);
   // The longest time between two reports of a rank's progress. A rank reports every piece that it reads, so
   // the time limits one piece and not the load.
@@ -65,9 +65,8 @@ struct LoadEvents {
   std::function<void(const std::map<Rank, std::string>& why)> stalled;
 };
 
-// Names the options of a load: the same text for two loads that differ in nothing but epoch, world and
-// timeouts. Ranks of the first load then find their weights in the second one, unless the model's files have
-// changed.
+// Names the options of a load. Loads that differ only in epoch, world and timeouts have the same text. In the
+// later one of two such loads, each rank still has its weights, unless the model's files have changed.
 std::string DigestOfLoad(const LoadOptions& options);
 
 // Blocks until all ranks are done. An error has the code and the message of the rank nearest to the cause,

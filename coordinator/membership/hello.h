@@ -16,7 +16,7 @@ namespace deeprack::coordinator {
 absl::StatusOr<JoinedNode> NodeFromHello(const cluster::Hello& hello, const std::string& version,
                                          const std::string& peer, bool has_tls);
 
-// The text with control characters escaped, and without what follows its first 500 bytes. For the log.
+// The first 500 bytes of the text, with control characters escaped. For the log.
 std::string OneLine(std::string_view text);
 
 }  // namespace deeprack::coordinator

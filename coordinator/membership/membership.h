@@ -29,8 +29,8 @@ struct MembershipOptions {
   Epoch epoch = 1;
   bool reform = false;  // a loss opens the next epoch
   HealthLimits health;
-  // Names the options of the loads (DigestOfLoad). A worker that has weights of these options, from another
-  // coordinator, keeps its rank.
+  // Names the options of the loads (DigestOfLoad). A worker that has loaded weights with these options, under
+  // another coordinator, keeps its rank.
   std::string load_options;
 };
 

@@ -78,8 +78,6 @@ class Roster final : public AttachHandler {
   void OnEnd(int member, const std::string& why, bool on_purpose) override;
 
  private:
-  static std::vector<model::Layout> LayoutsOf(const RosterOptions& options);
-
   // A worker that said goodbye.
   struct Departure {
     int member = 0;
@@ -89,7 +87,8 @@ class Roster final : public AttachHandler {
 
   // Call it with callback_mutex_ held, so that each callback gets each loss once.
   void Report(const Loss& loss);
-  // A process that attaches while an earlier stream of it is open has lost that stream.
+  // Loses the member whose process now attaches a second time: its earlier stream is broken, although this
+  // end has not noticed that.
   void LoseEarlierStream(const JoinedNode& node);
 
   // Call these three with mutex_ held.

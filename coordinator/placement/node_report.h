@@ -17,8 +17,8 @@ struct CardReport {
 };
 
 struct NodeReport {
-  std::string
-      machine;  // equal for workers of one machine; empty: unknown, and the host name tells machines apart
+  // Equal for workers of one machine. Empty: unknown, and the host name tells machines apart.
+  std::string machine;
   int32_t numa_nodes = 0;
   int32_t cores = 0;
   int64_t available_bytes = 0;         // of the machine's memory, within the worker's cgroup; 0: unknown

@@ -45,7 +45,7 @@ class Combination {
   Combination(std::span<const Spot> spots, size_t ratio, bool makes_tp_groups)
       : spots_(spots), ratio_(ratio), makes_tp_groups_(makes_tp_groups) {}
 
-  // First units within a link group, then within a machine, then across machines. `split`: also the latter.
+  // Makes larger units within link groups first, then within machines, and with `split` across machines last.
   Units Combine(const Units& units, bool split = true) {
     std::map<std::pair<std::string, int32_t>, Units> by_link;
     std::map<std::string, Units> by_machine;

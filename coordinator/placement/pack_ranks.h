@@ -3,8 +3,8 @@
 //
 // A tp group exchanges the most, then an expert group, then a stage; stages exchange the least. So a tp group
 // lies on one machine, and within one NVLink group of its cards, as long as the numbers of workers allow
-// that. The same holds for the expert groups and the stages that are left. What does not fit on one machine
-// is put together from as few machines as possible. Ranks follow the order of the machines' names.
+// that. Expert groups are packed in the same way from tp groups, and stages from expert groups. A group that
+// fits on no machine lies on as few machines as possible. Ranks follow the order of the machines' names.
 #pragma once
 
 #include <cstdint>
@@ -28,10 +28,10 @@ struct Spot {
 // over do not appear.
 std::vector<size_t> PackRanks(const model::Layout& layout, std::span<const Spot> spots);
 
-// Gives open ranks to spots. `kept` has the index of rank r's spot, or -1 where the rank is open; ranks that
-// have a spot keep it. `newcomers` are the indices of the spots without a rank, at least as many as there are
-// open ranks. Returns what PackRanks returns. A newcomer goes first to a tp group that has ranks on its
-// machine; whole open tp groups are packed like PackRanks does.
+// Gives open ranks to spots. Entry r of `kept` is the index of rank r's spot, or -1 if the rank is open.
+// Ranks that have a spot keep it. `newcomers` are the indices of the spots without a rank, at least as many
+// as there are open ranks. Returns the same as PackRanks. A newcomer goes first to a tp group that has ranks
+// on the newcomer's machine. Whole open tp groups are packed as PackRanks packs them.
 std::vector<size_t> FillRanks(const model::Layout& layout, std::span<const Spot> spots,
                               std::vector<int64_t> kept, std::vector<size_t> newcomers);
 

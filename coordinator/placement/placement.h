@@ -54,8 +54,8 @@ std::string DescribeRanks(std::span<const JoinedNode> joined, std::span<const Ra
 enum class DataPlane { kLauncher, kNccl, kGloo };
 
 // kNccl when there are several ranks, each can use NCCL, and each has its own card. NCCL does not serve two
-// ranks on one card. kGloo when there are several other ranks, each can use gloo, and no launcher started
-// them.
+// ranks on one card. Otherwise kGloo when there are several ranks, each can use gloo, and no launcher started
+// any of them.
 DataPlane ChooseDataPlane(std::span<const JoinedNode> joined);
 
 // True when these ranks can form a new world without new processes: over NCCL or gloo, or as a single rank.
