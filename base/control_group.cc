@@ -114,15 +114,22 @@ int UsableProcessors(int allowed, const ControlGroup& group) {
                     std::max(1, allowed));
 }
 
-int AllowedProcessorCount() {
-  for (int size = CPU_SETSIZE; size <= kMostProcessors; size *= 2) {
-    cpu_set_t* set = CPU_ALLOC(size);
-    const bool read = sched_getaffinity(0, CPU_ALLOC_SIZE(size), set) == 0;
-    const int count = read ? CPU_COUNT_S(CPU_ALLOC_SIZE(size), set) : 0;
+std::vector<int> AllowedProcessors() {
+  constexpr int kMostInMask = 1 << 20;
+  std::vector<int> allowed;
+  for (int capacity = CPU_SETSIZE; capacity <= kMostInMask; capacity *= 2) {
+    cpu_set_t* set = CPU_ALLOC(capacity);
+    const size_t size = CPU_ALLOC_SIZE(capacity);
+    const bool fits = sched_getaffinity(0, size, set) == 0;  // fails where the machine has more
+    for (int i = 0; fits && i < capacity; ++i) {
+      if (CPU_ISSET_S(i, size, set)) allowed.push_back(i);
+    }
     CPU_FREE(set);
-    if (read) return std::max(1, count);
+    if (fits) break;
   }
-  return 1;
+  return allowed;
 }
+
+int AllowedProcessorCount() { return std::max(1, static_cast<int>(AllowedProcessors().size())); }
 
 }  // namespace deeprack

@@ -1,9 +1,11 @@
-// What the control groups (cgroup v2) of this process leave it of the machine: a container's limits.
+// What the control groups (cgroup v2) and the affinity mask of this process leave it of the machine: a
+// container's limits.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace deeprack {
 
@@ -26,6 +28,9 @@ std::optional<int64_t> AvailableMemory(const std::string& root = "");
 // The number of processors for which a program should start threads: `allowed` (those of the affinity mask),
 // or the whole processors of the group if there are fewer. At least 1.
 int UsableProcessors(int allowed, const ControlGroup& group);
+
+// The processors in this process's affinity mask, ascending. Empty: the mask cannot be read.
+std::vector<int> AllowedProcessors();
 
 // The number of processors in this process's affinity mask. At least 1.
 int AllowedProcessorCount();

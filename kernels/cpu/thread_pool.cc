@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "base/check.h"
+#include "base/control_group.h"
 
 namespace deeprack::kernels {
 namespace {
@@ -195,19 +196,6 @@ std::unique_ptr<ThreadPool> MakeThreadPool(const ThreadPoolOptions& options) {
   return std::make_unique<Pool>(options);
 }
 
-std::vector<int> AllowedProcessors() {
-  std::vector<int> allowed;
-  for (int capacity = 1024; capacity <= 1 << 20; capacity *= 2) {
-    cpu_set_t* set = CPU_ALLOC(capacity);
-    const size_t size = CPU_ALLOC_SIZE(capacity);
-    const bool fits = sched_getaffinity(0, size, set) == 0;  // fails where the machine has more
-    for (int i = 0; fits && i < capacity; ++i) {
-      if (CPU_ISSET_S(i, size, set)) allowed.push_back(i);
-    }
-    CPU_FREE(set);
-    if (fits) break;
-  }
-  return allowed;
-}
+std::vector<int> AllowedProcessors() { return deeprack::AllowedProcessors(); }
 
 }  // namespace deeprack::kernels
