@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/control_group.h"
 #include "base/exit_code.h"
 #include "base/status_macros.h"
 
@@ -28,9 +27,9 @@ constexpr char kMoreThreads[] =
 constexpr char kMoreMemory[] = "raise the limit of memory (ulimit -v, a container's memory limit)";
 
 constexpr size_t kSmallStack = 128 << 10;  // bytes
-// gRPC 1.51 starts up to two threads for each processor, and seven more. MPI and deeprack's own loops take
-// the others.
-constexpr int kOtherThreads = 16, kMostPools = 16;
+// gRPC 1.51 starts up to two threads for each processor, as if the machine had 32 at most, and seven more.
+// MPI and deeprack's own loops take the others.
+constexpr int kOtherThreads = 16, kMostCounted = 32;
 
 // Holds threads until it is destroyed.
 class Threads {
@@ -129,7 +128,9 @@ absl::Status CheckProcessLimits(const std::string& program, const ProcessNeeds& 
   return CheckThreads(program, needs.threads, needs.own_threads);
 }
 
-int RpcThreads() { return kOtherThreads + 2 * std::min(AllowedProcessorCount(), kMostPools); }
+int RpcThreads() { return RpcThreadsOn(static_cast<int>(sysconf(_SC_NPROCESSORS_CONF))); }
+
+int RpcThreadsOn(int processors) { return kOtherThreads + 2 * std::clamp(processors, 1, kMostCounted); }
 
 void ExplainRefusals(const char* program) {
   explained_program = program;

@@ -21,8 +21,11 @@ struct ProcessNeeds {
 absl::Status CheckProcessLimits(const std::string& program, const ProcessNeeds& needs);
 
 // An upper bound of the threads that gRPC starts in a process on this machine. The threads of the program's
-// own settings are not counted.
+// own settings are not counted. gRPC counts all processors of the machine, whatever the affinity mask allows.
 int RpcThreads();
+
+// The same bound on a machine of `processors` processors. Pure.
+int RpcThreadsOn(int processors);
 
 // From now on, an exception that nobody catches because the system refuses a thread or memory ends the
 // process with one line on standard error and exit code kTryAgain. `program` stands first in the line. Other

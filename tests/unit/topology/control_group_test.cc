@@ -1,9 +1,15 @@
-// A container's limits, read from made-up files of /proc and /sys.
+// What a process may take of its machine. A container's limits are read from made-up files of /proc and
+// /sys.
 #include "base/control_group.h"
+
+#include <sched.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
+#include "base/process_limits.h"
 #include "gtest/gtest.h"
 #include "worker/device/host_memory.h"
 
@@ -87,5 +93,29 @@ TEST(ControlGroup, DamagedFilesLimitNothingAndFullGroupsLeaveNothing) {
   EXPECT_EQ(machine.Read().free_bytes, 0);
 }
 
+TEST(ProcessLimits, GrpcsThreadsGrowWithTheMachineAndNotWithTheMask) {
+  EXPECT_EQ(RpcThreadsOn(2), 20);
+  EXPECT_EQ(RpcThreadsOn(16), 48);
+  // gRPC itself has 53 threads on a machine of 64 processors, before it is asked for anything.
+  EXPECT_EQ(RpcThreadsOn(64), 80);
+  EXPECT_EQ(RpcThreadsOn(192), 80);
+  const std::vector<int> allowed = AllowedProcessors();
+  ASSERT_FALSE(allowed.empty());
+  EXPECT_EQ(AllowedProcessorCount(), std::ssize(allowed));
+  const int threads = RpcThreads();
+  EXPECT_EQ(threads, RpcThreadsOn(static_cast<int>(sysconf(_SC_NPROCESSORS_CONF))));
+  // The mask of a thread of its own, which ends with the test.
+  std::thread([&allowed, threads] {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(allowed.front(), &one);
+    ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+    EXPECT_EQ(AllowedProcessors(), std::vector<int>{allowed.front()});
+    EXPECT_EQ(AllowedProcessorCount(), 1);
+    EXPECT_EQ(RpcThreads(), threads);
+  }).join();
+}
+
 }  // namespace
+
 }  // namespace deeprack
