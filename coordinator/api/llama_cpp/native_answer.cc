@@ -56,12 +56,6 @@ struct Piece {
   std::string content;
   std::vector<TokenId> tokens;
   Json probabilities = Json::array();
-
-  void Append(Piece next) {
-    content += next.content;
-    tokens.insert(tokens.end(), next.tokens.begin(), next.tokens.end());
-    for (Json& entry : next.probabilities) probabilities.push_back(std::move(entry));
-  }
 };
 
 class NativeAnswer : public GenerationListener {
@@ -81,13 +75,12 @@ class NativeAnswer : public GenerationListener {
  protected:
   // Adds the update to the choice's piece.
   Piece& Follow(const ChoiceUpdate& update) {
-    Piece next{.content = update.text.content};
-    if (update.token) next.tokens.push_back(*update.token);
-    for (const PlacedToken& token : update.text.tokens) {
-      next.probabilities.push_back(ProbabilityJson(tokenizer_, token.logprobs));
-    }
     Piece& piece = pieces_[update.choice];
-    piece.Append(std::move(next));
+    piece.content += update.text.content;
+    if (update.token) piece.tokens.push_back(*update.token);
+    for (const PlacedToken& token : update.text.tokens) {
+      piece.probabilities.push_back(ProbabilityJson(tokenizer_, token.logprobs));
+    }
     return piece;
   }
 
