@@ -61,6 +61,7 @@ class ChatAnswer : public GenerationListener {
   bool return_token_ids_, timings_per_token_, logprobs_, include_usage_, include_reasoning_;
   std::string echo_;
   std::vector<TokenId> prompt_ids_;
+  ChoiceTimings timings_;  // of the first choice
 };
 
 class WholeChatAnswer final : public ChatAnswer {
@@ -90,7 +91,7 @@ class WholeChatAnswer final : public ChatAnswer {
     choice.logprobs.Add(update.text.tokens);
     choice.finish_reason = update.finish_reason;
     choice.stop_reason = StopReasonJson(update);
-    choice.timings = update.timings;
+    if (update.choice == 0) timings_ = update.timings;
   }
 
   void OnFinished(const Usage& usage) override {
@@ -100,7 +101,7 @@ class WholeChatAnswer final : public ChatAnswer {
     Json& choices = body["choices"] = Json::array();
     for (size_t i = 0; i < choices_.size(); ++i) choices.push_back(ChoiceJson(i, choices_[i]));
     body["usage"] = UsageJson(usage);
-    if (timings_per_token_) body["timings"] = TimingsJson(choices_.front().timings);
+    if (timings_per_token_) body["timings"] = TimingsJson(timings_);
     RespondJson(*exchange_, body);
   }
 
@@ -115,7 +116,6 @@ class WholeChatAnswer final : public ChatAnswer {
     Json stop_reason;
     ChatLogprobs logprobs;
     std::vector<TokenId> token_ids;
-    ChoiceTimings timings;
   };
 
   Json ChoiceJson(size_t index, Choice& choice) const {
@@ -150,8 +150,8 @@ class StreamedChatAnswer final : public ChatAnswer {
       Json first = Chunk(update, {{"role", "assistant"}, {"content", ""}}, nullptr);
       if (return_token_ids_) first["prompt_token_ids"] = prompt_ids_;
       exchange_->Send(SseEvent(first));
-      if (!echo_.empty()) exchange_->Send(SseEvent(Chunk(update, {{"content", echo_}}, nullptr)));
       choice.started = true;
+      if (!echo_.empty()) exchange_->Send(SseEvent(Chunk(update, {{"content", echo_}}, nullptr)));
     }
     Json delta = Json::object();
     AddReasoning(update.text.reasoning, delta);
@@ -212,7 +212,6 @@ class StreamedChatAnswer final : public ChatAnswer {
   }
 
   std::vector<Choice> choices_;
-  ChoiceTimings timings_;  // of the first choice
 };
 
 }  // namespace

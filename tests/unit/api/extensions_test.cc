@@ -224,8 +224,11 @@ TEST(Echo, PutsTheLastMessageOfTheAssistantFirst) {
   EXPECT_EQ(answer, "2 a");
   EXPECT_EQ(ChoiceOf(kChat, chat(R"("max_tokens": 3, "echo": true)"))["message"]["content"], "An apple2 a");
   std::string streamed;
-  for (const Json& event : EventsOf(kChat, chat(R"("max_tokens": 3, "echo": true, "stream": true)"))) {
+  const std::vector<Json> events =
+      EventsOf(kChat, chat(R"("max_tokens": 3, "echo": true, "stream": true, "timings_per_token": true)"));
+  for (const Json& event : events) {
     streamed += event["choices"][0]["delta"].value("content", "");
+    EXPECT_EQ(event.contains("timings"), &event != &events.front()) << event;
   }
   EXPECT_EQ(streamed, "An apple2 a");
   EXPECT_EQ(ChoiceOf(kChat, ChatBody(R"("echo": true)"))["message"]["content"], "4");
