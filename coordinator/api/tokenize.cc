@@ -16,12 +16,6 @@
 namespace deeprack::coordinator {
 namespace {
 
-// The form of the request: its fields say which of the three texts or messages it has.
-const RequestObject& FormOf(const Json& request) {
-  if (request.contains("messages")) return kTokenizeChat;
-  return request.contains("content") ? kTokenizeContent : kTokenizeText;
-}
-
 // llama.cpp's form. Its texts have no begin token unless the request asks for one.
 absl::StatusOr<std::vector<TokenId>> TokenizeContent(JsonFields& fields, const ServedModel& model) {
   const std::string content = fields.RequiredString("content");
@@ -51,6 +45,19 @@ absl::StatusOr<std::vector<TokenId>> TokenizeChat(JsonFields& fields, const Serv
   return std::move(rendered->ids);
 }
 
+// One of the three forms of the request.
+struct Form {
+  const RequestObject& fields;
+  absl::StatusOr<std::vector<TokenId>> (*tokenize)(JsonFields& fields, const ServedModel& model);
+};
+
+// The fields of the request say which form it has.
+Form FormOf(const Json& request) {
+  if (request.contains("messages")) return {kTokenizeChat, TokenizeChat};
+  if (request.contains("content")) return {kTokenizeContent, TokenizeContent};
+  return {kTokenizeText, TokenizePrompt};
+}
+
 // {"id", "piece"}, as in llama.cpp: a piece that is not UTF-8 is an array of bytes.
 Json PieceJson(TokenId id, const Tokenizer& tokenizer) {
   const std::string_view bytes = tokenizer.TokenBytes(id, /*show_special=*/true);
@@ -68,17 +75,14 @@ HttpResponse TokenizeAnswer(ApiContext& context, const std::string& request) {
   for (const char* form : {"messages", "content", "prompt"}) {
     if (object.contains(form) && object[form].is_null()) object.erase(form);
   }
-  const RequestObject& form = FormOf(object);
+  const Form form = FormOf(object);
   UnknownFields unknown{.ignore = model.ignore_unknown_fields};
-  JsonFields fields(object, form, "", &error, &unknown);
+  JsonFields fields(object, form.fields, "", &error, &unknown);
   ReadModelField(fields, model);
   const bool return_strings = fields.Bool("return_token_strs", false);
-  const bool with_pieces = &form == &kTokenizeContent && fields.Bool("with_pieces", false);
+  const bool with_pieces = &form.fields == &kTokenizeContent && fields.Bool("with_pieces", false);
 
-  const absl::StatusOr<std::vector<TokenId>> ids = &form == &kTokenizeChat ? TokenizeChat(fields, model)
-                                                   : &form == &kTokenizeContent
-                                                       ? TokenizeContent(fields, model)
-                                                       : TokenizePrompt(fields, model);
+  const absl::StatusOr<std::vector<TokenId>> ids = form.tokenize(fields, model);
   if (error) return ErrorResponse(*error);
   if (!ids.ok()) return ErrorResponse(FromStatus(ids.status()));
   context.metrics().ObserveIgnoredFields(unknown.ignored);
