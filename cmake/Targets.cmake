@@ -22,9 +22,10 @@
 #             kernels with small shapes, the engine, and one golden for each path through the decoder.
 #   thread    what shares memory between threads of deeprack. gRPC and OpenMPI are built without ThreadSanitizer, so a test
 #             that goes through one of them reports races that are none, and stays out.
+# A test that names the build's sanitizer has the ctest label "sanitized", and the target `sanitized_tests` builds all of these
+# tests.
 # To save CI's time, builds with sanitizers compile up to eight sources of a target as one (CMAKE_UNITY_BUILD in
 # CMakePresets.json). The kernels are excepted: one source has the same names for several instruction sets.
-# Such a test has the ctest label "sanitized", and the target `sanitized_tests` builds all of them.
 
 function(deeprack_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})

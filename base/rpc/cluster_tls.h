@@ -33,10 +33,11 @@ absl::StatusOr<ClusterTls> LoadClusterTls(const std::string& folder);
 // servers and for clients. FailedPrecondition: the message names the file in `folder` and what to do.
 absl::Status CheckClusterTls(const ClusterTls& tls, const std::string& folder);
 
-// Checks the certificates that a peer presents (PEM; its own certificate first): the authority (PEM) signed
-// them, they are valid now for a peer that is a server or a client, and for kClusterName. Returns "" for a
-// member of the cluster, otherwise why the peer is none, with the certificate's subject and names.
 enum class PeerRole { kServer, kClient };
+
+// Checks the certificates that a peer presents (PEM; the peer's own certificate first): the authority (PEM)
+// signed them, and they are valid now, for this role and for kClusterName. Returns "" for a member of the
+// cluster. Otherwise returns why the peer is no member, with the certificate's subject and names.
 std::string RefusalOfPeer(const std::string& authority, const std::string& chain, PeerRole role);
 
 }  // namespace deeprack
