@@ -36,7 +36,8 @@ std::optional<int64_t> NumberOf(absl::string_view text) {
 }
 
 // The folders of this process's group and of the groups above it. In a container, /proc may name the group
-// as the machine sees it and /sys may show only the container's own: folders that do not exist do no harm.
+// as the machine sees it, and /sys may show only the container's own groups. A folder that does not exist
+// limits nothing.
 std::vector<std::string> GroupFolders(const std::string& root) {
   std::string path = "/";
   for (absl::string_view line : absl::StrSplit(TextOf(root + "/proc/self/cgroup"), '\n')) {

@@ -9,10 +9,11 @@
 namespace deeprack {
 
 struct ProcessNeeds {
-  int threads = 0;          // started by the program and its libraries, beside the main thread
-  bool own_threads = true;  // false: `threads` of other processes, whose stacks take no memory of this one
-  int files = 0;            // open at the same time, at least
-  int better_files = 0;     // open at the same time, when much is going on
+  int threads = 0;  // started by the program and its libraries, beside the main thread
+  // False: other processes start `threads`. Their stacks take no memory of this process.
+  bool own_threads = true;
+  int files = 0;         // open at the same time, at least
+  int better_files = 0;  // open at the same time under load
 };
 
 // Starts `threads` threads for a moment, and raises the soft limit of open files towards `better_files`.

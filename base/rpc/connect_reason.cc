@@ -30,7 +30,7 @@ std::string ConnectReason(absl::string_view address, absl::string_view grpc_mess
     return "this machine has no route there";
   if (HasOneOf(text,
                {"certificate verify failed", "certificate_verify_failed", "unknown ca", "unknown_ca"})) {
-    return "the certificate is refused: it has ended, or it is of another authority";
+    return "the certificate is refused: it has expired, or it is of another authority";
   }
   if (HasOneOf(text, {"settings frame", "handshake", "ssl", "tls", "socket closed", "connection reset",
                       "endpoint closing"})) {

@@ -10,8 +10,9 @@ constexpr std::string_view kProbabilities = "use n_probs";
 constexpr RequestField kNativeFields[] = {
     Honoured("prompt", "string, array of strings, array of token ids, or array of such arrays", "required",
              "at most 128 prompts, none empty", "as in `/v1/completions`; several answers are an array"),
-    Honoured("n_predict", "integer", "-1", "at least 0, or -1",
-             "cut to the rest of the context, which -1 asks for; stands over `max_tokens`"),
+    Honoured(
+        "n_predict", "integer", "-1", "at least 0, or -1",
+        "cut to the rest of the context; -1: the whole rest. `max_tokens` counts only without `n_predict`"),
     Honoured("n_probs", "integer", "0", "as `logprobs` of `/v1/completions`",
              "`completion_probabilities` lists this number of likely tokens for each token of the answer"),
     Honoured("return_tokens", "boolean", "false", "", "`tokens` has the ids; events always have them"),

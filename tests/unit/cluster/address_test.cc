@@ -69,8 +69,9 @@ TEST(ConnectReasonTest, TellsCausesInWordsOfItsOwn) {
                    "connect to remote host: Connection refused"),
             "connection refused: nothing listens there, or a firewall rejects it");
   EXPECT_THAT(reason("Ssl handshake failed: SSL_ERROR_SSL: certificate verify failed"),
-              ::testing::HasSubstr("of another authority"));
-  EXPECT_THAT(reason("last error: UNAVAILABLE: Socket closed"), ::testing::HasSubstr("one end goes without certificates"));
+              ::testing::HasSubstr("it has expired, or it is of another authority"));
+  EXPECT_THAT(reason("last error: UNAVAILABLE: Socket closed"),
+              ::testing::HasSubstr("one end goes without certificates"));
   EXPECT_EQ(reason("words of tomorrow"), "words of tomorrow");
   EXPECT_EQ(LossReason("Cancelling all calls"), "it was stopped");
   EXPECT_THAT(LossReason("Socket closed"), ::testing::HasSubstr("its process ended"));
