@@ -1,4 +1,5 @@
-"""Finds processes of this machine in /proc."""
+"""Finds processes of this machine in /proc, and reads what they write."""
+import os
 import pathlib
 
 
@@ -28,3 +29,8 @@ def workers_under(root):
             return False
 
     return sorted(pid for pid in processes_under(root) if is_worker(pid))
+
+
+def text_of(file):
+    """The text of a file that processes write to. Does not seek: the processes share the file's position, and would write there."""
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")

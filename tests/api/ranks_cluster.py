@@ -15,7 +15,7 @@ import urllib.request
 
 import openai
 
-from processes import workers_under
+from processes import text_of, workers_under
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("DEEPRACK_BIN", ROOT / "build" / "bin"))
@@ -66,8 +66,7 @@ class Cluster:
         return process
 
     def read_log(self):
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")
+        return text_of(self.log)
 
     def wait_until_ready(self):
         def ready():

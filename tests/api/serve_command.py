@@ -10,6 +10,8 @@ import tempfile
 import time
 import urllib.request
 
+from processes import text_of
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("DEEPRACK_BIN", ROOT / "build" / "bin"))
 START_SECONDS = 120
@@ -26,8 +28,7 @@ class Serve:
         self.url = None
 
     def read_log(self):
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")
+        return text_of(self.log)
 
     def __enter__(self):
         deadline = time.monotonic() + START_SECONDS
