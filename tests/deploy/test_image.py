@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from image_files import DOCKERFILE, IMAGE_TAGS, STAGES, files, folders
-from manifests import ROOT
+from manifests import BIN, ROOT
 
 PROGRAMS = ("deeprack", "deeprack-coordinator", "deeprack-worker")
 # Libraries that come with CUDA's packages or with the card's driver, not with Debian.
@@ -32,8 +32,8 @@ def libraries_of_the_image():
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_the_image_has_the_libraries_of_every_program(deeprack_bin, libraries_of_the_image, program):
-    header = subprocess.run(["readelf", "-d", deeprack_bin / program], capture_output=True, text=True, check=True).stdout
+def test_the_image_has_the_libraries_of_every_program(libraries_of_the_image, program):
+    header = subprocess.run(["readelf", "-d", BIN / program], capture_output=True, text=True, check=True).stdout
     libraries = {name for name in re.findall(r"\(NEEDED\).*\[(.*)\]", header) if not OF_CUDA.match(name)}
     assert len(libraries) > 5
     missing = libraries - libraries_of_the_image

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from image_files import BIN, STAGES, files
-from manifests import ROOT
+from image_files import STAGES, files
+from manifests import BIN, ROOT
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="making a root and changing to it need root")
 

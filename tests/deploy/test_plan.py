@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cli"))
 from test_configs import QWEN_14B, r1  # noqa: E402
 
-from manifests import (OVERLAYS, ROOT, containers, environment, flag_value, kserve, of_kind, only, overlay, pod_templates,  # noqa: E402
+from manifests import (BIN, OVERLAYS, ROOT, containers, environment, flag_value, kserve, of_kind, only, overlay, pod_templates,  # noqa: E402
                        quantity, settings_table)
 
 # The label that NVIDIA's feature discovery gives a machine -> what is free on one of its cards (tests/cli/test_configs.py).
@@ -42,7 +42,7 @@ def coordinator_environment(resources):
     return only([environment(one) for pod, _ in pod_counts(resources) for one in containers(pod) if one["name"] == "coordinator"])
 
 
-def plan(tmp_path, config, values, memory, programs):
+def plan(tmp_path, config, values, memory):
     """What `deeprack plan` prints with a coordinator's variables."""
     model = ROOT / "demo/model"
     if config is not None:
@@ -50,7 +50,7 @@ def plan(tmp_path, config, values, memory, programs):
         model = tmp_path
     file = ROOT / "configs" / values["DEEPRACK_CONFIG"].rpartition("/")[2]
     flags = [part for variable in sorted(PLANNED & set(values)) for part in (settings_table()[variable][0], values[variable])]
-    made = subprocess.run([programs / "deeprack", "plan", model, "--config", file, "--device-memory", str(memory), *flags],
+    made = subprocess.run([BIN / "deeprack", "plan", model, "--config", file, "--device-memory", str(memory), *flags],
                           capture_output=True, text=True, timeout=60, env={})
     assert made.returncode == 0, made.stdout + made.stderr
     return made.stdout
@@ -71,7 +71,7 @@ def test_every_overlay_is_planned():
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_ranks_and_memory_are_those_of_the_plan(tmp_path, deeprack_bin, name):
+def test_ranks_and_memory_are_those_of_the_plan(tmp_path, name):
     resources = overlay(name)
     one, pod, pods = only(rank_containers(resources))
     limits, values = one["resources"]["limits"], environment(one)
@@ -85,7 +85,7 @@ def test_ranks_and_memory_are_those_of_the_plan(tmp_path, deeprack_bin, name):
         assert threads * ranks <= int(one["resources"]["requests"]["cpu"])
         memory = quantity(limits["memory"]) // ranks
         assert one["resources"]["requests"]["memory"] == limits["memory"]
-    planned = plan(tmp_path, MODELS[name], coordinator_environment(resources), memory, deeprack_bin)
+    planned = plan(tmp_path, MODELS[name], coordinator_environment(resources), memory)
     assert ranks_of(planned) == ranks * pods, planned
     backend = "cards" if "nvidia.com/gpu" in limits else "the CPU"
     assert f"on {backend}" in planned
@@ -93,14 +93,14 @@ def test_ranks_and_memory_are_those_of_the_plan(tmp_path, deeprack_bin, name):
         assert quantity(claim["spec"]["resources"]["requests"]["storage"]) > weights_of(planned), "the claim holds the weights"
 
 
-def test_less_memory_would_not_do(tmp_path, deeprack_bin):
+def test_less_memory_would_not_do(tmp_path):
     """The check above can fail: R1 with expert parallelism does not fit four machines whose cards have half the memory."""
     values = coordinator_environment(overlay("r1-four-nodes-8xh100"))
     with pytest.raises(AssertionError, match="bytes|GiB"):
-        plan(tmp_path, r1(), values, "24G", deeprack_bin)
+        plan(tmp_path, r1(), values, "24G")
 
 
-def test_the_kserve_example_has_the_card_of_the_plan(tmp_path, deeprack_bin):
+def test_the_kserve_example_has_the_card_of_the_plan(tmp_path):
     one = only(kserve()["spec"]["template"]["containers"])
-    planned = plan(tmp_path, QWEN_14B, environment(one), "79G", deeprack_bin)
+    planned = plan(tmp_path, QWEN_14B, environment(one), "79G")
     assert ranks_of(planned) == one["resources"]["limits"]["nvidia.com/gpu"] == 1

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from image_files import IMAGE_TAGS, files, folders
-from manifests import (COMPONENTS, OVERLAYS, ROOT, container, containers, environment, flag_value, kserve, number, of_kind, only, overlay,
+from manifests import (BIN, COMPONENTS, OVERLAYS, ROOT, container, containers, environment, flag_value, kserve, number, of_kind, only, overlay,
                        pod_templates, probes, quantity, settings_table)
 
 SETS = [*OVERLAYS, "kserve"]
@@ -182,7 +182,7 @@ def test_selectors_find_pods(name):
 
 
 @pytest.mark.parametrize("name", [name for name in OVERLAYS if not name.startswith("cpu-demo")])
-def test_coordinator_takes_the_settings(name, deeprack_bin):
+def test_coordinator_takes_the_settings(name):
     """The program itself reads each value. It stops at the first thing that is missing here: the model."""
     for where, _, pod in pods(name):
         one = container(pod, "coordinator") if where.startswith("Deployment") else None
@@ -190,7 +190,7 @@ def test_coordinator_takes_the_settings(name, deeprack_bin):
             continue
         values = environment(one)
         values["DEEPRACK_CONFIG"] = str(ROOT / "configs" / values["DEEPRACK_CONFIG"].rpartition("/")[2])
-        end = subprocess.run([deeprack_bin / "deeprack-coordinator"], env=values, capture_output=True, text=True, timeout=120)
+        end = subprocess.run([BIN / "deeprack-coordinator"], env=values, capture_output=True, text=True, timeout=120)
         assert end.returncode == 78 and re.fullmatch(r"deeprack-coordinator: /models/\S+: .*\n", end.stderr), end.stderr
 
 
@@ -201,10 +201,10 @@ def test_ranks_keep_their_weights_when_the_coordinator_is_replaced(name):
 
 
 @pytest.mark.parametrize("name", [name for name in OVERLAYS if name.startswith("r1") or name == "cpu-demo-two-pods"])
-def test_worker_takes_the_settings(name, deeprack_bin):
+def test_worker_takes_the_settings(name):
     """The program itself reads each value. It stops at the first thing that is missing here: the certificates."""
     one = only(only([pod for where, _, pod in pods(name) if where.startswith("LeaderWorkerSet")])["containers"])
-    end = subprocess.run([deeprack_bin / "deeprack-worker", "--listen", "0.0.0.0:7001", "--card", "0"], env=environment(one),
+    end = subprocess.run([BIN / "deeprack-worker", "--listen", "0.0.0.0:7001", "--card", "0"], env=environment(one),
                          capture_output=True, text=True, timeout=120)
     assert end.returncode == 78 and "/etc/deeprack/tls: no such folder" in end.stderr, end.stderr
 

@@ -1,100 +1,30 @@
-"""The pod of the CPU demo, run on this machine: its commands and variables, with the image's paths replaced by the repository's.
-The probes, the alarms and the dashboard are held against this server."""
+"""The pod of the CPU demo, run on this machine. The probes, the alarms and the dashboard are held against this server."""
 
 import json
-import os
-import pathlib
 import re
 import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 
 import pytest
 import yaml
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "api"))
-from processes import workers_under  # noqa: E402
-
-from manifests import (KUBERNETES, OVERLAYS, ROOT, container, containers, environment, kserve, of_kind, only, overlay, pod_templates,
-                       probes, quantity)  # noqa: E402
+from manifests import KUBERNETES, OVERLAYS, ROOT, container, containers, kserve, of_kind, only, overlay, pod_templates, probes, quantity
+from pod_processes import PodProcesses, free_port
+from processes import workers_under
 
 NAME = r"(?:vllm|deeprack):[a-zA-Z0-9_]+"
 SUFFIXES = ("_bucket", "_sum", "_count")
 
 
-def in_the_repository(value):
-    """A path of the image -> the same file in the repository."""
-    return value.replace("/usr/local/share/deeprack/demo", str(ROOT / "demo")).replace("/etc/deeprack/configs", str(ROOT / "configs"))
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-class Pod:
-    """The two containers of the pod as processes, started in Kubernetes' order: the sidecar first."""
-
-    def __init__(self, folder, programs):
-        pod = only([pod for where, _, pod in pod_templates(overlay("cpu-demo")) if where.startswith("Deployment")])
-        (folder / "deeprack-run-ranks").symlink_to(ROOT / "deploy/image/run-ranks")
-        self.path = f"{folder}:{programs}:{os.environ['PATH']}"
-        self.log = open(folder / "log", "w+")
-        cluster = f"127.0.0.1:{free_port()}"
-        self.rank = self.start(container(pod, "rank"), DEEPRACK_COORDINATOR=cluster)
-        self.coordinator = self.start(container(pod, "coordinator"), stdout=subprocess.PIPE, DEEPRACK_CLUSTER_ADDRESS=cluster,
-                                      DEEPRACK_HOST="127.0.0.1", DEEPRACK_PORT="0")
-        self.url = f"http://127.0.0.1:{json.loads(self.coordinator.stdout.readline() or '{}').get('http')}"
-
-    def start(self, one, stdout=subprocess.DEVNULL, **replaced):
-        values = {variable: in_the_repository(value) for variable, value in environment(one).items()}
-        assert set(replaced) <= set(values)
-        return subprocess.Popen([*one["command"], *one.get("args", [])], env={"PATH": self.path, **values, **replaced},
-                                stdin=subprocess.DEVNULL, stdout=stdout, stderr=self.log, start_new_session=True)
-
-    def get(self, path, body=None):
-        request = urllib.request.Request(self.url + path, body and json.dumps(body).encode(), {"Content-Type": "application/json"})
-        try:
-            with urllib.request.urlopen(request, timeout=60) as reply:
-                return reply.status, reply.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-    def read_log(self):
-        self.log.seek(0)
-        return self.log.read()
-
-    def wait_until_ready(self):
-        deadline = time.monotonic() + 120
-        while self.get("/ready")[0] != 200:
-            assert self.coordinator.poll() is None and time.monotonic() < deadline, self.read_log()
-            time.sleep(0.05)
-
-    def kill(self):
-        for process in (self.coordinator, self.rank):
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            process.wait()
-        self.coordinator.stdout.close()
-        self.log.close()
-
-
 @pytest.fixture(scope="module")
 def pod(tmp_path_factory):
-    programs = os.environ.get("DEEPRACK_BIN", ROOT / "build" / "bin")
-    running = Pod(tmp_path_factory.mktemp("pod"), programs)
-    try:
+    """The two containers of the pod, started in Kubernetes' order: the sidecar first."""
+    spec = only([pod for where, _, pod in pod_templates(overlay("cpu-demo")) if where.startswith("Deployment")])
+    cluster = f"127.0.0.1:{free_port()}"
+    with PodProcesses(tmp_path_factory.mktemp("pod")) as running:
+        running.rank = running.start(container(spec, "rank"), DEEPRACK_COORDINATOR=cluster)
+        running.start_coordinator(container(spec, "coordinator"), DEEPRACK_CLUSTER_ADDRESS=cluster)
         running.wait_until_ready()
         yield running
-    finally:
-        running.kill()
 
 
 @pytest.fixture(scope="module")
