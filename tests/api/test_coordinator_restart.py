@@ -6,12 +6,13 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
 
-from processes import processes_under, workers_under
+from external_ranks import ExternalRanks
+from processes import processes_under, text_of, workers_under
 from ranks_cluster import BIN, MODEL, eventually
 from serve_command import Serve
-from test_ranks_one_by_one import OneByOne
 from test_recovery import Stream, body, ready
 
 ASKED = {"prompt": "What is 2 + 3?", "max_tokens": 40, "temperature": 0, "ignore_eos": True}
@@ -73,7 +74,7 @@ def test_a_lone_rank_keeps_its_weights_when_its_coordinator_is_killed():
 
 
 def test_ranks_over_gloo_keep_their_weights_when_their_coordinator_is_killed():
-    with OneByOne(2, "--tp", 2) as ranks:
+    with ExternalRanks(2, "--tp", 2) as ranks:
         server = ranks.server
         before = server.post("/v1/completions", ASKED)["choices"]
         print(f"ready {kill_the_coordinator(server):.2f} s after the kill")
@@ -92,11 +93,15 @@ def test_ranks_over_gloo_keep_their_weights_when_their_coordinator_is_killed():
 
 
 class ByHand:
-    """A coordinator and two workers, each started by itself. The ports stay the same."""
+    """A context manager with a coordinator of tp 2 and two workers, each started by itself. It begins when they are ready.
+    A second coordinator gets the ports of the first one.
 
-    def __init__(self, log):
-        self.log, self.ports = log, {"http": 0, "cluster": 0}
-        self.coordinator, self.workers = None, []
+    `flags`: of the first coordinator. `workers`: the flags of each worker. `log`: a file that all of them write to."""
+
+    def __init__(self, *flags, workers=((), ()), log=None):
+        self.flags, self.flags_of_workers = flags, workers
+        self.log = log or tempfile.TemporaryFile()
+        self.ports, self.coordinator, self.workers = {"http": 0, "cluster": 0}, None, []
 
     def start_coordinator(self, *flags):
         self.coordinator = subprocess.Popen(
@@ -110,118 +115,100 @@ class ByHand:
             [str(BIN / "deeprack-worker"), "--coordinator", f"127.0.0.1:{self.ports['cluster']}", "--threads", "1",
              "--no-bind-threads", *flags], stdin=subprocess.DEVNULL, stderr=self.log))
 
+    def wait_until_ready(self, seconds=60):
+        assert eventually(lambda: ready(self)["ready"], seconds), self.read_log()
+
     def stop_coordinator(self):
         self.coordinator.send_signal(signal.SIGTERM)
         assert self.coordinator.wait(60) == 0
         self.coordinator.stdout.close()
 
-    def read_log(self):
-        self.log.seek(0)
-        return self.log.read()
+    def kill_coordinator(self):
+        self.coordinator.kill()
+        self.coordinator.wait()
+        self.coordinator.stdout.close()
 
-    def close(self):
+    def exit_codes(self, seconds=30):
+        """Waits for all workers to end."""
+        return [worker.wait(seconds) for worker in self.workers]
+
+    def read_log(self):
+        return text_of(self.log)
+
+    def __enter__(self):
+        try:
+            self.start_coordinator(*self.flags)
+            for flags in self.flags_of_workers:
+                self.start_worker(*flags)
+            self.wait_until_ready()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
         for process in (self.coordinator, *self.workers):
             if process.poll() is None:
                 process.kill()
             process.wait()
+        self.coordinator.stdout.close()
+        self.log.close()
 
 
-def test_a_coordinator_that_ends_in_order_may_leave_its_workers(tmp_path):
-    with open(tmp_path / "log", "w+") as log:
-        cluster = ByHand(log)
+def test_a_coordinator_that_ends_in_order_may_leave_its_workers():
+    with ByHand("--no-stop-workers", "--drain-seconds", "0") as cluster:
+        stream = Stream(cluster, body(1, max_tokens=1500))
+        assert eventually(lambda: stream.events > 3)
+        cluster.stop_coordinator()
+        assert "stopping" in stream.result()[3]["message"], "one clear error ends the stream"
+        cluster.start_coordinator()
+        cluster.wait_until_ready()
+        assert [worker.poll() for worker in cluster.workers] == [None, None]
+        assert all(f"rank {rank} keeps its weights for epoch 2" in cluster.read_log() for rank in (0, 1)), cluster.read_log()
+        cluster.stop_coordinator()  # this one stops its workers
+        assert cluster.exit_codes() == [0, 0], cluster.read_log()
+
+
+def test_weights_of_other_options_are_loaded_again():
+    with ByHand() as cluster:
+        cluster.kill_coordinator()
+        cluster.start_coordinator("--compute", "f32")
+        cluster.wait_until_ready()
+        assert "keeps its weights" not in cluster.read_log() and "epoch 2" in cluster.read_log(), cluster.read_log()
+        cluster.stop_coordinator()
+        assert cluster.exit_codes() == [0, 0], cluster.read_log()
+
+
+def test_workers_notice_a_stopped_coordinator_and_serve_when_it_goes_on():
+    with ByHand() as cluster:
+        stream = Stream(cluster, body(1))
+        undisturbed = stream.result()
+        stream = Stream(cluster, body(1))
+        assert eventually(lambda: stream.events > 3)
+        cluster.coordinator.send_signal(signal.SIGSTOP)
         try:
-            cluster.start_coordinator("--no-stop-workers", "--drain-seconds", "0")
-            for _ in range(2):
-                cluster.start_worker()
-            assert eventually(lambda: ready(cluster)["ready"], 60), cluster.read_log()
-            stream = Stream(cluster, body(1, max_tokens=1500))
-            assert eventually(lambda: stream.events > 3)
-            cluster.stop_coordinator()
-            assert "stopping" in stream.result()[3]["message"], "one clear error ends the stream"
-            cluster.start_coordinator()
-            assert eventually(lambda: ready(cluster)["ready"], 60), cluster.read_log()
-            assert [worker.poll() for worker in cluster.workers] == [None, None]
-            assert all(f"rank {rank} keeps its weights for epoch 2" in cluster.read_log() for rank in (0, 1)), cluster.read_log()
-            cluster.stop_coordinator()  # this one stops its workers
-            assert [worker.wait(30) for worker in cluster.workers] == [0, 0], cluster.read_log()
+            noticed = f"the coordinator at 127.0.0.1:{cluster.ports['cluster']} went away"
+            assert eventually(lambda: cluster.read_log().count(noticed) == 2, 10), cluster.read_log()
         finally:
-            cluster.close()
+            cluster.coordinator.send_signal(signal.SIGCONT)
+        assert stream.result() == undisturbed
+        cluster.wait_until_ready(30)
+        assert cluster.read_log().count("keeps its weights") >= 2, cluster.read_log()
+        cluster.stop_coordinator()
+        assert cluster.exit_codes() == [0, 0], cluster.read_log()
 
 
-def test_weights_of_other_options_are_loaded_again(tmp_path):
-    with open(tmp_path / "log", "w+") as log:
-        cluster = ByHand(log)
-        try:
-            cluster.start_coordinator()
-            for _ in range(2):
-                cluster.start_worker()
-            assert eventually(lambda: ready(cluster)["ready"], 60), cluster.read_log()
-            cluster.coordinator.kill()
-            cluster.coordinator.wait()
-            cluster.coordinator.stdout.close()
-            cluster.start_coordinator("--compute", "f32")
-            assert eventually(lambda: ready(cluster)["ready"], 60), cluster.read_log()
-            assert "keeps its weights" not in cluster.read_log() and "epoch 2" in cluster.read_log(), cluster.read_log()
-            cluster.stop_coordinator()
-            assert [worker.wait(30) for worker in cluster.workers] == [0, 0], cluster.read_log()
-        finally:
-            cluster.close()
+def test_a_worker_ends_when_no_coordinator_comes_back():
+    with ByHand(workers=[("--coordinator-wait", "0.5"), ("--coordinator-wait", "0")]) as cluster:
+        cluster.kill_coordinator()
+        assert cluster.exit_codes() == [69, 69], cluster.read_log()
+        assert "none came back within 500ms (--coordinator-wait)" in cluster.read_log()
 
 
-def test_workers_notice_a_stopped_coordinator_and_serve_when_it_goes_on(tmp_path):
-    with open(tmp_path / "log", "w+") as log:
-        cluster = ByHand(log)
-        try:
-            cluster.start_coordinator()
-            for _ in range(2):
-                cluster.start_worker()
-            assert eventually(lambda: ready(cluster)["ready"], 60), cluster.read_log()
-            stream = Stream(cluster, body(1))
-            undisturbed = stream.result()
-            stream = Stream(cluster, body(1))
-            assert eventually(lambda: stream.events > 3)
-            cluster.coordinator.send_signal(signal.SIGSTOP)
-            try:
-                noticed = f"the coordinator at 127.0.0.1:{cluster.ports['cluster']} went away"
-                assert eventually(lambda: cluster.read_log().count(noticed) == 2, 10), cluster.read_log()
-            finally:
-                cluster.coordinator.send_signal(signal.SIGCONT)
-            assert stream.result() == undisturbed
-            assert eventually(lambda: ready(cluster)["ready"], 30), cluster.read_log()
-            assert cluster.read_log().count("keeps its weights") >= 2, cluster.read_log()
-            cluster.stop_coordinator()
-            assert [worker.wait(30) for worker in cluster.workers] == [0, 0], cluster.read_log()
-        finally:
-            cluster.close()
-
-
-def test_a_worker_ends_when_no_coordinator_comes_back(tmp_path):
-    with open(tmp_path / "log", "w+") as log:
-        cluster = ByHand(log)
-        try:
-            cluster.start_coordinator()
-            cluster.start_worker("--coordinator-wait", "0.5")
-            cluster.start_worker("--coordinator-wait", "0")
-            assert eventually(lambda: ready(cluster)["ready"], 60), cluster.read_log()
-            cluster.coordinator.kill()
-            assert [worker.wait(30) for worker in cluster.workers] == [69, 69], cluster.read_log()
-            assert "none came back within 500ms (--coordinator-wait)" in cluster.read_log()
-        finally:
-            cluster.close()
-
-
-def test_a_worker_that_waits_ends_at_a_signal(tmp_path):
-    with open(tmp_path / "log", "w+") as log:
-        cluster = ByHand(log)
-        try:
-            cluster.start_coordinator()
-            for _ in range(2):
-                cluster.start_worker()
-            assert eventually(lambda: ready(cluster)["ready"], 60), cluster.read_log()
-            cluster.coordinator.kill()
-            assert eventually(lambda: cluster.read_log().count("waits up to 10m for a coordinator") == 2, 10), cluster.read_log()
-            for worker in cluster.workers:
-                worker.terminate()
-            assert [worker.wait(5) for worker in cluster.workers] == [0, 0], cluster.read_log()
-        finally:
-            cluster.close()
+def test_a_worker_that_waits_ends_at_a_signal():
+    with ByHand() as cluster:
+        cluster.kill_coordinator()
+        assert eventually(lambda: cluster.read_log().count("waits up to 10m for a coordinator") == 2, 10), cluster.read_log()
+        for worker in cluster.workers:
+            worker.terminate()
+        assert cluster.exit_codes(5) == [0, 0], cluster.read_log()

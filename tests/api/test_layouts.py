@@ -19,14 +19,20 @@ LAYOUTS = [
 ]
 
 
+def answers_of(server):
+    """The greedy answers to QUESTIONS, with reasoning."""
+    texts = []
+    for question in QUESTIONS:
+        body = {"messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 400}
+        choice = server.post("/v1/chat/completions", body)["choices"][0]
+        texts.append((choice["message"].get("reasoning_content"), choice["message"]["content"], choice["finish_reason"]))
+    return texts
+
+
 def answers(*flags):
-    """The greedy answers to QUESTIONS, with reasoning, of a cluster with these flags."""
+    """The answers of a cluster with these flags."""
     with Serve(*flags) as serve:
-        texts = []
-        for question in QUESTIONS:
-            body = {"messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 400}
-            choice = serve.post("/v1/chat/completions", body)["choices"][0]
-            texts.append((choice["message"].get("reasoning_content"), choice["message"]["content"], choice["finish_reason"]))
+        texts = answers_of(serve)
     assert serve.exit_code == 0, serve.read_log()
     return texts
 

@@ -1,43 +1,13 @@
 """CPU ranks that are started one by one, without mpirun: they meet over gloo."""
 
 import re
-import subprocess
 
 import pytest
 
+from external_ranks import ExternalRanks
 from ranks_cluster import eventually
-from serve_command import BIN, Serve
-from test_layouts import QUESTIONS, answers_of_one_rank
+from test_layouts import answers_of, answers_of_one_rank
 from test_recovery import body, metric, ready, run_streams
-
-
-class OneByOne:
-    """`deeprack serve --workers external`; the test starts and kills its workers."""
-
-    def __init__(self, ranks, *flags):
-        self.ranks = ranks
-        self.server = Serve("--workers", "external", *flags)
-        told = eventually(lambda: re.search(r"start each with\n\s+deeprack-worker (.*)", self.server.read_log()))
-        # Two ranks on one machine do not know each other, and would be bound to the same processors.
-        self.command = [str(BIN / "deeprack-worker"), *told.group(1).split(), "--threads", "1", "--no-bind-threads"]
-        self.workers = []
-
-    def start_worker(self):
-        self.workers.append(subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stderr=self.server.log))
-
-    def kill_worker(self):
-        self.workers[-1].kill()
-        self.workers.pop().wait()
-
-    def __enter__(self):
-        for _ in range(self.ranks):
-            self.start_worker()
-        self.server.__enter__()
-        return self
-
-    def __exit__(self, *_):
-        self.server.__exit__()
-        self.exit_codes = [worker.wait(timeout=30) for worker in self.workers]
 
 
 @pytest.mark.parametrize("flags", [
@@ -47,12 +17,8 @@ class OneByOne:
     ("--pp", 2),
 ], ids=lambda flags: " ".join(map(str, flags)))
 def test_the_text_is_that_of_one_process(flags):
-    with OneByOne(2, *flags) as ranks:
-        texts = []
-        for question in QUESTIONS:
-            asked = {"messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 400}
-            choice = ranks.server.post("/v1/chat/completions", asked)["choices"][0]
-            texts.append((choice["message"].get("reasoning_content"), choice["message"]["content"], choice["finish_reason"]))
+    with ExternalRanks(2, *flags) as ranks:
+        texts = answers_of(ranks.server)
     assert texts == answers_of_one_rank()
     assert ranks.server.exit_code == 0, ranks.server.read_log()
     assert ranks.exit_codes == [0, 0]
@@ -60,7 +26,7 @@ def test_the_text_is_that_of_one_process(flags):
 
 def test_a_killed_rank_comes_back_and_the_others_keep_their_weights():
     requests = [body(index) for index in range(4)]
-    with OneByOne(2, "--tp", 2) as ranks:
+    with ExternalRanks(2, "--tp", 2) as ranks:
         server = ranks.server
         undisturbed = run_streams(server, requests)
 
@@ -89,7 +55,7 @@ def test_fewer_ranks_serve_on_in_a_smaller_layout_and_the_larger_one_is_formed_a
     requests = [body(index, max_tokens=300) for index in range(4)]
     large, small = "tp=2 dp=2", "tp=2 dp=1"
     flags = ("--layouts", "tp2dp2,tp2", "--recovery-timeout", 2, "--recovery-limit", "5/0.02", "--log-level", "info")
-    with OneByOne(4, *flags) as ranks:
+    with ExternalRanks(4, *flags) as ranks:
         server = ranks.server
         undisturbed = run_streams(server, requests)
 
@@ -115,7 +81,7 @@ def test_fewer_ranks_serve_on_in_a_smaller_layout_and_the_larger_one_is_formed_a
 
 def test_a_small_layout_is_formed_at_the_start_and_a_worker_without_a_rank_ends_too():
     flags = ("--layouts", "tp2dp2,tp2", "--worker-timeout", 3, "--log-level", "info")
-    with OneByOne(3, *flags) as ranks:
+    with ExternalRanks(3, *flags) as ranks:
         assert formed(ranks.server.read_log()) == ["tp=2 dp=1"]
         answer = ranks.server.post("/v1/completions", body(1, max_tokens=8))
         assert answer["usage"]["completion_tokens"] == 8

@@ -6,16 +6,16 @@ import pathlib
 import re
 import signal
 import socket
-import subprocess
 import threading
 import urllib.error
 import urllib.request
 
 import pytest
 
+from external_ranks import ExternalRanks
 from ranks_cluster import eventually, request_bytes
 from processes import workers_under
-from serve_command import BIN, Serve
+from serve_command import Serve
 
 TOKENS = 300
 
@@ -178,35 +178,8 @@ def test_without_recovery_the_first_loss_ends_serving():
     assert re.search(r"rank 1 \(pid \d+ on \S+\) was lost", server.read_log())
 
 
-class External:
-    """`deeprack serve --workers external`; the test starts and kills its one worker."""
-
-    def __init__(self, *flags):
-        self.server = Serve("--workers", "external", *flags)
-        told = eventually(lambda: re.search(r"start each with\n\s+deeprack-worker (.*)", self.server.read_log()))
-        self.command = [str(BIN / "deeprack-worker"), *told.group(1).split(), "--threads", "1"]
-        self.worker = None
-
-    def start_worker(self):
-        self.worker = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stderr=self.server.log)
-
-    def kill_worker(self):
-        self.worker.kill()
-        self.worker.wait()
-
-    def __enter__(self):
-        self.start_worker()
-        self.server.__enter__()
-        return self
-
-    def __exit__(self, *_):
-        self.server.__exit__()
-        if self.worker.poll() is None:
-            self.worker.wait(timeout=30)
-
-
 def test_a_client_that_hangs_up_meanwhile_is_forgotten():
-    with External() as external:
+    with ExternalRanks(1) as external:
         server = external.server
         host, port = server.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as connection:
@@ -223,7 +196,7 @@ def test_a_client_that_hangs_up_meanwhile_is_forgotten():
 
 
 def test_a_worker_started_by_hand_comes_back():
-    with External() as external:
+    with ExternalRanks(1) as external:
         server = external.server
         undisturbed = run_streams(server, [body(index) for index in range(3)])
 
@@ -236,11 +209,11 @@ def test_a_worker_started_by_hand_comes_back():
 
         assert run_streams(server, [body(index) for index in range(3)], disturb) == undisturbed
     assert server.exit_code == 0, server.read_log()
-    assert external.worker.returncode == 0
+    assert external.exit_codes == [0]
 
 
 def test_stopping_while_ranks_are_awaited():
-    with External() as external:
+    with ExternalRanks(1) as external:
         stream = Stream(external.server, body(1, max_tokens=1500))
         assert eventually(lambda: stream.events > 3)
         external.kill_worker()
@@ -250,7 +223,7 @@ def test_stopping_while_ranks_are_awaited():
 
 
 def test_nobody_comes_back():
-    with External("--recovery-timeout", 1) as external:
+    with ExternalRanks(1, "--recovery-timeout", 1) as external:
         server = external.server
         stream = Stream(server, body(1, max_tokens=1500))
         assert eventually(lambda: stream.events > 3)

@@ -6,8 +6,8 @@ import signal
 import threading
 import urllib.request
 
+from external_ranks import ExternalRanks
 from ranks_cluster import eventually
-from test_ranks_one_by_one import OneByOne
 from test_recovery import metric, ready
 
 
@@ -43,7 +43,7 @@ def seconds_late(server):
 
 def test_a_rank_at_a_tenth_of_the_speed_stays_and_is_named():
     """The coordinator names it after ten seconds of steps. Prompts are computed, so that ranks compute more than they exchange."""
-    with OneByOne(2, "--tp", 2) as ranks:
+    with ExternalRanks(2, "--tp", 2) as ranks:
         server = ranks.server
         assert ready(server)["slow_ranks"] == []
         asked = 0

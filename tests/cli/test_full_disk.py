@@ -10,10 +10,9 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "api"))
-from ranks_cluster import eventually  # noqa: E402
 from serve_command import ROOT, Serve, run  # noqa: E402
 from test_coordinator_restart import ByHand  # noqa: E402
-from test_recovery import Stream, body, ready  # noqa: E402
+from test_recovery import Stream, body  # noqa: E402
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a small file system is mounted by root")
 DEMO = ROOT / "demo" / "model"
@@ -63,16 +62,8 @@ def test_keys(tmp_path):
 
 
 def test_logs():
-    with open("/dev/full", "w") as log:
-        cluster = ByHand(log)
-        try:
-            cluster.start_coordinator("--log-level", "trace")
-            for _ in range(2):
-                cluster.start_worker("--log-level", "trace")
-            assert eventually(lambda: ready(cluster)["ready"], 60)
-            stream = Stream(cluster, body(1))
-            assert stream.result()[3] is None
-            cluster.stop_coordinator()
-            assert [worker.wait(30) for worker in cluster.workers] == [0, 0]
-        finally:
-            cluster.close()
+    loud = ("--log-level", "trace")
+    with ByHand(*loud, workers=[loud, loud], log=open("/dev/full", "r+b", buffering=0)) as cluster:
+        assert Stream(cluster, body(1)).result()[3] is None
+        cluster.stop_coordinator()
+        assert cluster.exit_codes() == [0, 0]

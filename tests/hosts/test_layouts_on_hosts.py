@@ -6,7 +6,7 @@ import pytest
 
 from clusters import OverGloo, over_mpi
 from rack import Rack
-from test_layouts import QUESTIONS, answers_of_one_rank
+from test_layouts import answers_of, answers_of_one_rank
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
@@ -24,15 +24,6 @@ def rack():
     four.close()
 
 
-def answers(server):
-    texts = []
-    for question in QUESTIONS:
-        body = {"messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 400}
-        choice = server.post("/v1/chat/completions", body)["choices"][0]
-        texts.append((choice["message"].get("reasoning_content"), choice["message"]["content"], choice["finish_reason"]))
-    return texts
-
-
 @pytest.mark.parametrize("cluster", [over_mpi, OverGloo], ids=["mpi", "gloo"])
 @pytest.mark.parametrize("flags", LAYOUTS, ids=lambda flags: " ".join(map(str, flags)))
 def test_four_hosts_give_the_text_of_one_process(rack, flags, cluster):
@@ -41,5 +32,5 @@ def test_four_hosts_give_the_text_of_one_process(rack, flags, cluster):
         cluster = cluster(rack, *flags)
         with cluster as server:
             assert [len(host.workers()) for host in rack.hosts] == [1, 1, 1, 1]
-            assert answers(server) == expected
+            assert answers_of(server) == expected
     assert server.exit_code == 0, server.read_log()
