@@ -1,6 +1,6 @@
 """The demo model under load with 1, 2 and 4 ranks on one host, and with 2 ranks on two: the table of docs/LOAD.md.
 
-Each rank has one compute thread. The two hosts are network namespaces of this machine (needs root and `ip`), so both
+Each rank has one compute thread. The two hosts are network namespaces of this machine (needs root, `ip` and `nft`), so both
 share its processors: what differs is the way between the ranks. In every round each layout is served in turn; the
 table has medians over the rounds.
     build/venv/bin/python bench/load/ranks.py --rounds 3
@@ -17,35 +17,33 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "api"))
-from machines import TwoMachines  # noqa: E402
+sys.path.insert(0, str(ROOT / "tests" / "hosts"))
+from clusters import over_mpi  # noqa: E402
+from rack import Rack  # noqa: E402
 from serve_command import BIN, Serve  # noqa: E402
 
 LAYOUTS = [(1, 1), (2, 1), (4, 1), (2, 2)]  # ranks, hosts
 
 
-def load(url, prefix, arguments):
+def load(url, arguments):
     """The levels of a load test."""
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
-        subprocess.run([*prefix, str(BIN / "deeprack"), "load", "--url", url, *arguments, "--json", report.name], check=True,
+        subprocess.run([str(BIN / "deeprack"), "load", "--url", url, *arguments, "--json", report.name], check=True,
                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         return json.load(report)["levels"]
 
 
 def measure(ranks, hosts, arguments):
-    flags = ["--tp", ranks, "--threads", 1]
     if hosts == 1:
-        with Serve(*flags) as server:
-            return load(server.url, [], arguments)
-    two = TwoMachines()
+        with Serve("--tp", ranks, "--threads", 1) as server:
+            return load(server.url, arguments)
+    assert ranks == hosts  # OpenMPI takes two ranks on each of two hosts with one name for neighbours in shared memory
+    rack = Rack(hosts)
     try:
-        # One rank on each: OpenMPI takes more ranks of two hosts with one name for neighbours in shared memory.
-        flags += ["--hosts", f"{two.head.address}:1,{two.other.address}:1", "--cluster-tls", two.tls,
-                  "--cluster-address", f"{two.head.address}:0"]
-        with Serve(*flags, prefix=two.head.command(), env=two.environment) as server:
-            return load(server.url, two.head.command(), arguments)
+        with rack.head.entered(), over_mpi(rack, "--tp", ranks) as server:
+            return load(server.url, arguments)
     finally:
-        two.close()
+        rack.close()
 
 
 def main():

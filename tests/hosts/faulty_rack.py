@@ -1,6 +1,5 @@
 """A rack whose hosts differ: other files, another clock, slower cables, ports that a firewall blocks."""
 
-import pathlib
 import shlex
 
 from rack import Rack
@@ -30,11 +29,12 @@ class FaultyRack(Rack):
     def run_at_start(self, host, script):
         """The shell runs `script` on the host before each command that mpirun starts there. The command alone sees its mounts."""
         self.scripts[host.address].append(script)
-        lines = ["#!/bin/sh", 'address=$1', "shift", 'case "$address" in']
-        for one in self.hosts:
+
+        def command_on(one):
             start = "; ".join([*self.scripts[one.address], 'exec sh -c "$0"'])
-            lines.append(f'{one.address}) exec ip netns exec {one.name} unshare --mount sh -c {shlex.quote(start)} "$*" ;;')
-        (pathlib.Path(self.folder.name) / "agent").write_text("\n".join([*lines, "esac", ""]))
+            return f'exec ip netns exec {one.name} unshare --mount sh -c {shlex.quote(start)} "$*"'
+
+        self.write_agent(command_on)
 
     def mount_over(self, host, path, replacement):
         self.run_at_start(host, f"mount --bind {shlex.quote(str(replacement))} {shlex.quote(str(path))}")

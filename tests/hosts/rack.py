@@ -79,12 +79,9 @@ class Rack:
         self.head = self.hosts[0]
         self.tls = os.path.join(self.folder.name, "tls")
         run(BIN / "deeprack", "certs", "make", self.tls)
-        # Runs a command on a host as ssh does on a rack: `agent HOST COMMAND...`.
-        agent = pathlib.Path(self.folder.name) / "agent"
-        cases = "\n".join(f"{host.address}) name={host.name} ;;" for host in self.hosts)
-        agent.write_text(f'#!/bin/sh\ncase "$1" in\n{cases}\nesac\nshift\nexec ip netns exec "$name" sh -c "$*"\n')
-        agent.chmod(0o755)
-        self.environment = {**os.environ, "OMPI_MCA_plm_rsh_agent": str(agent), "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
+        self.agent = pathlib.Path(self.folder.name) / "agent"
+        self.write_agent(lambda host: f'exec ip netns exec {host.name} sh -c "$*"')
+        self.environment = {**os.environ, "OMPI_MCA_plm_rsh_agent": str(self.agent), "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
 
     def add_host(self, name, port, address):
         host = Host(name, port, address)
@@ -93,6 +90,18 @@ class Rack:
         run("ip", "-n", self.switch, "link", "set", port, "master", "bridge", "up")
         run("ip", "-n", name, "address", "add", f"{address}/24", "dev", "cable")
         run("ip", "-n", name, "link", "set", "cable", "up")
+
+    def write_agent(self, command_on):
+        """The program that runs a command on a host as ssh does on a rack: `agent HOST COMMAND...`. `command_on(host)` is the line of
+        the shell that does so. Each host has a folder for temporary files of its own: of mpirun's daemons that make the same folder
+        at once, one fails."""
+        lines = ["#!/bin/sh", 'address=$1', "shift", 'case "$address" in']
+        for host in self.hosts:
+            temporary = self.agent.parent / host.port
+            temporary.mkdir(exist_ok=True)
+            lines.append(f"{host.address}) export TMPDIR={temporary}; {command_on(host)} ;;")
+        self.agent.write_text("\n".join([*lines, "esac", ""]))
+        self.agent.chmod(0o755)
 
     def _filter(self, rules):
         run("ip", "netns", "exec", self.switch, "nft", rules)
@@ -116,6 +125,13 @@ class Rack:
     def mend(self):
         """The switch forwards every frame again."""
         self._filter("flush chain bridge rack frames")
+
+    def pull_the_cable(self, host):
+        """The host learns at once that its cable is out."""
+        run("ip", "-n", host.name, "link", "set", "cable", "down")
+
+    def plug_in_the_cable(self, host):
+        run("ip", "-n", host.name, "link", "set", "cable", "up")
 
     def throttle(self, host, megabits):
         """What `host` sends is limited to this rate."""
