@@ -38,25 +38,26 @@ std::string BytesOf(const Readiness& rank) {
 // The ranks of a machine or card must fit together what is free there.
 absl::Status CheckMemories(const std::vector<Readiness>& ranks, int64_t blocks) {
   for (const Readiness& rank : ranks) {
+    const auto same_memory = [&](const Readiness& other) { return other.memory.host == rank.memory.host; };
     int64_t needed = 0;
-    int64_t held = 0;
-    std::vector<std::string> neighbours;
+    int64_t available = rank.memory.available_bytes;
+    for (const Readiness& other : ranks) {
+      if (!same_memory(other)) continue;
+      needed += other.memory.fixed_bytes + blocks * other.memory.page_bytes;
+      available += other.memory.held_bytes;
+    }
+    if (rank.memory.available_bytes <= 0 || needed <= available) continue;
+    std::vector<std::string> parts;
     for (size_t other = 0; other < ranks.size(); ++other) {
-      const sizing::RankMemory& memory = ranks[other].memory;
-      if (memory.host != rank.memory.host) continue;
-      needed += memory.fixed_bytes + blocks * memory.page_bytes;
-      held += memory.held_bytes;
-      neighbours.push_back(absl::StrCat(NameOf(ranks, other), ": ", BytesOf(ranks[other])));
+      if (same_memory(ranks[other]))
+        parts.push_back(absl::StrCat(NameOf(ranks, other), ": ", BytesOf(ranks[other])));
     }
-    if (rank.memory.available_bytes > 0 && needed > rank.memory.available_bytes + held) {
-      return absl::ResourceExhaustedError(absl::StrCat(
-          "the ", neighbours.size(),
-          neighbours.size() == 1 ? " rank of one machine or card needs "
-                                 : " ranks of one machine or card need ",
-          needed, " bytes for weights, workspace and ", blocks, " pages of KV cache, but ",
-          rank.memory.available_bytes + held, " are available there (", absl::StrJoin(neighbours, "; "),
-          "). Use more ranks on other machines or cards, a smaller --kv-bytes or --max-step-tokens"));
-    }
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the ", parts.size(),
+        parts.size() == 1 ? " rank of one machine or card needs " : " ranks of one machine or card need ",
+        needed, " bytes for weights, workspace and ", blocks, " pages of KV cache, but ", available,
+        " are available there (", absl::StrJoin(parts, "; "),
+        "). Use more ranks on other machines or cards, a smaller --kv-bytes or --max-step-tokens"));
   }
   return absl::OkStatus();
 }

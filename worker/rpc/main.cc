@@ -44,20 +44,6 @@ int FromLauncher(const char* variable, int otherwise) {
   return text != nullptr && absl::SimpleAtoi(text, &value) && value >= 0 ? value : otherwise;
 }
 
-// This rank's share of the processors that the affinity mask and the control group leave this process. All
-// ranks of this launch on this host divide them.
-int DefaultThreads() {
-  const int ranks_here = std::max(1, FromLauncher("OMPI_COMM_WORLD_LOCAL_SIZE", 1));
-  return std::max(1, UsableProcessors(AllowedProcessorCount(), ReadControlGroup()) / ranks_here);
-}
-
-// True when this process may use every processor of its affinity mask all the time. With a quota of processor
-// time, containers of one machine share the processors: bound to processors, they would all take the same.
-bool OwnsItsProcessors() {
-  const int allowed = AllowedProcessorCount();
-  return UsableProcessors(allowed, ReadControlGroup()) == allowed;
-}
-
 // Blocks SIGTERM and SIGINT in every thread. One thread waits for them (StopOnSignal).
 sigset_t BlockEndingSignals() {
   sigset_t signals;
@@ -168,24 +154,30 @@ int main(int argc, char** argv) {
 
   const LaunchWorld launch = DetectLaunchWorld();
   const int local_rank = FromLauncher("OMPI_COMM_WORLD_LOCAL_RANK", 0);
-  const BackendChoice choice = {
-      .backend = settings.backend,
-      .card = settings.card,
-      .launch = launch,
-      .listen = settings.listen,
-      .coordinator = settings.coordinator,
-      .local_rank = local_rank,
-      .local_ranks = std::max(FromLauncher("OMPI_COMM_WORLD_LOCAL_SIZE", 1), local_rank + 1),
-      .bind_threads = settings.bind_threads && OwnsItsProcessors(),
-      .decode_graphs = settings.decode_graphs,
-      .unverified_kernels = settings.unverified_kernels};
+  const int local_ranks = std::max(FromLauncher("OMPI_COMM_WORLD_LOCAL_SIZE", 1), local_rank + 1);
+  const int allowed = AllowedProcessorCount();
+  const int usable = UsableProcessors(allowed, ReadControlGroup());
+  const BackendChoice choice = {.backend = settings.backend,
+                                .card = settings.card,
+                                .launch = launch,
+                                .listen = settings.listen,
+                                .coordinator = settings.coordinator,
+                                .local_rank = local_rank,
+                                .local_ranks = local_ranks,
+                                // With a quota of processor time, containers of one machine share its
+                                // processors. Bound to processors, all containers would take the same ones.
+                                .bind_threads = settings.bind_threads && usable == allowed,
+                                .decode_graphs = settings.decode_graphs,
+                                .unverified_kernels = settings.unverified_kernels};
   const PackedOptions packed = {.folder = settings.packed, .full_check = settings.packed_check == "full"};
-  WorkerNodeOptions options{.coordinator = settings.coordinator,
-                            .listen = settings.listen,
-                            .launch_rank = launch.rank,
-                            .launch_world = launch.size,
-                            .threads = settings.threads > 0 ? settings.threads : DefaultThreads(),
-                            .coordinator_wait = absl::Seconds(settings.coordinator_wait)};
+  WorkerNodeOptions options{
+      .coordinator = settings.coordinator,
+      .listen = settings.listen,
+      .launch_rank = launch.rank,
+      .launch_world = launch.size,
+      // By default this launch's ranks on this machine divide the processors.
+      .threads = settings.threads > 0 ? settings.threads : std::max(1, usable / local_ranks),
+      .coordinator_wait = absl::Seconds(settings.coordinator_wait)};
   const std::string who = launch.rank < 0 ? "worker" : absl::StrCat("worker ", launch.rank);
   if (const absl::Status status = InitLog(who, settings.log_level); !status.ok()) {
     std::cerr << status.message() << "\n";

@@ -77,8 +77,8 @@ class HostWorlds {
     return std::move(MakeLocalWorld(1, world.timeout).front());
   }
 
+  // Opens this rank's end of a world over gloo.
   absl::StatusOr<std::string> Open(const WorldOpening& opening) {
-    if (opening.over == "nccl") return NewNcclWorldId();
     if (opening.over != "gloo" || !gloo()) {
       return absl::FailedPreconditionError(
           absl::StrCat("this worker does not meet others over '", opening.over, "'"));
@@ -176,7 +176,10 @@ absl::StatusOr<RankBackend> OnCard(const BackendChoice& choice) {
                          },
                      .nccl = true,
                      .gloo = worlds->gloo(),
-                     .new_world = [worlds](const WorldOpening& opening) { return worlds->Open(opening); }};
+                     .new_world =
+                         [worlds](const WorldOpening& opening) {
+                           return opening.over == "nccl" ? NewNcclWorldId() : worlds->Open(opening);
+                         }};
 }
 
 }  // namespace

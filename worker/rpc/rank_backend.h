@@ -19,7 +19,7 @@ struct RankBackend {
   CreateEngine create;
   bool nccl = false;        // as in WorkerIdentity
   bool gloo = false;        // as in WorkerIdentity
-  NewWorldMaker new_world;  // empty: the rank meets others in its launcher's world only
+  NewWorldMaker new_world;  // as in WorkerNodeOptions
 };
 
 struct BackendChoice {

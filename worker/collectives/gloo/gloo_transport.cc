@@ -37,7 +37,7 @@ absl::StatusOr<std::unique_ptr<GlooTransport>> GlooTransport::Open(const std::st
     gloo::transport::tcp::attr where;
     where.hostname = host;
     end->device_ = gloo::transport::tcp::CreateDevice(where);
-    std::string own;  // the place of this rank's own address, which nobody needs
+    std::string own;  // zeros in the place of an address of this rank for itself
     for (int peer = 0; peer < size; ++peer) {
       if (peer == rank) continue;
       auto& context = end->contexts_[peer];

@@ -1,4 +1,4 @@
-// Ranks as processes that nobody launched together, over gloo's TCP transport. Buffers are host memory.
+// Ranks as processes that no launcher started together, over gloo's TCP transport. Buffers are host memory.
 #pragma once
 
 #include <functional>
