@@ -24,15 +24,30 @@ BlockPool::Key BlockPool::MakeKey(const std::string& salt, ContentId parent,
 
 std::vector<BlockPool::Page> BlockPool::Lookup(const std::string& salt,
                                                absl::Span<const TokenId> tokens) const {
-  std::vector<Page> pages;
-  ContentId parent = kRootContent;
+  Prefix prefix;
+  Update(salt, tokens, prefix);
+  return std::move(prefix.pages);
+}
+
+void BlockPool::Update(const std::string& salt, absl::Span<const TokenId> tokens, Prefix& prefix) const {
+  if (prefix.published == published_ && prefix.dropped == dropped_) return;
+  std::vector<Page>& pages = prefix.pages;
+  if (prefix.dropped != dropped_) {
+    // A content has one number for ever, so a block with the same number has the same content.
+    const auto known = [this](const Page& page) { return blocks_[page.block].content == page.content; };
+    pages.erase(std::find_if_not(pages.begin(), pages.end(), known), pages.end());
+  }
+  ContentId parent = pages.empty() ? kRootContent : pages.back().content;
+  tokens.remove_prefix(pages.size() * kPageTokens);
   for (; tokens.size() >= kPageTokens; tokens.remove_prefix(kPageTokens)) {
+    ++prefix.pages_hashed;
     const auto found = known_.find(MakeKey(salt, parent, tokens.first(kPageTokens)));
     if (found == known_.end()) break;
     parent = blocks_[found->second].content;
     pages.push_back({found->second, parent});
   }
-  return pages;
+  prefix.published = published_;
+  prefix.dropped = dropped_;
 }
 
 std::optional<BlockId> BlockPool::Allocate() {
@@ -45,6 +60,7 @@ std::optional<BlockId> BlockPool::Allocate() {
     cached_.pop_front();
     known_.erase(blocks_[id].key);
     blocks_[id].content = kRootContent;
+    ++dropped_;
   } else {
     return std::nullopt;
   }
@@ -87,6 +103,7 @@ BlockPool::Page BlockPool::Publish(BlockId id, const std::string& salt, ContentI
   }
   block.key = std::move(key);
   block.content = next_content_++;
+  ++published_;
   return {id, block.content};
 }
 
@@ -96,6 +113,7 @@ void BlockPool::Forget(BlockId id) {
   if (block.content == kRootContent) return;
   known_.erase(block.key);
   block.content = kRootContent;
+  ++dropped_;
 }
 
 }  // namespace deeprack::coordinator

@@ -37,9 +37,27 @@ class BlockPool {
     ContentId content = kRootContent;
   };
 
+  // The result of a lookup, with what the next lookup of the same tokens needs to be short.
+  struct Prefix {
+    std::vector<Page> pages;
+    int64_t pages_hashed = 0;  // in all lookups
+
+   private:
+    friend class BlockPool;
+    // The pool's counts at the last lookup. No pool counts as far as these first values.
+    uint64_t published = UINT64_MAX;
+    uint64_t dropped = UINT64_MAX;
+  };
+
   // The longest run of known pages at the start of `tokens`. Takes no references; blocks stay valid until the
   // next Allocate, so Reference them first.
   std::vector<Page> Lookup(const std::string& salt, absl::Span<const TokenId> tokens) const;
+
+  // Brings `prefix` up to date: prefix.pages is then what Lookup returns. All updates of one prefix have the
+  // same pool, salt and tokens. The first update hashes each page of the result and one page more. A later
+  // update hashes only pages behind those that are still known, and nothing if the pool knows the same pages
+  // as before.
+  void Update(const std::string& salt, absl::Span<const TokenId> tokens, Prefix& prefix) const;
 
   // A block of no particular content with one reference; nullopt when every block is held.
   std::optional<BlockId> Allocate();
@@ -92,6 +110,8 @@ class BlockPool {
   std::list<BlockId> cached_;  // the least recently used first
   absl::flat_hash_map<Key, BlockId> known_;
   ContentId next_content_ = kRootContent + 1;
+  uint64_t published_ = 0;  // times that a page became known
+  uint64_t dropped_ = 0;    // times that a known page became unknown
 };
 
 }  // namespace deeprack::coordinator

@@ -25,6 +25,7 @@ struct Request {
   int32_t min_tokens = 0;               // no stop token is drawn before the output has this many tokens
   int32_t prompt_logprobs = -1;  // as in SequencePlan; >= 0: no prompt page is taken from the prefix cache
   std::string cache_salt;        // part of the prefix cache's key
+  int64_t priority = 0;          // the smaller number is served first
 
   // The most token biases that a step's plan has for this request: stop tokens are biased before min_tokens.
   int64_t most_biases() const {

@@ -107,7 +107,7 @@ TokenEvent Scheduler::ApplyTo(Sequence& sequence, const model::SequenceResult& r
   TokenEvent event = EventOf(sequence);
   if (sequence.decoding()) {  // the sequence has replayed all positions that a broken step took from it
     sequence.broken_steps = 0;
-    suspects_.erase(sequence.id);
+    suspects_.erase(&sequence);
   }
   if (result.non_finite) {
     EndNonFinite(sequence, *result.non_finite, event);

@@ -20,7 +20,7 @@ std::vector<TokenEvent> Scheduler::Interrupt(const absl::Status& why) {
   std::vector<TokenEvent> events;
   GiveUpStep(why, events);
   for (Group& group : groups_) {
-    while (!group.running.empty()) PutBack(at(*group.running.begin()));
+    while (!group.running.empty()) PutBack(**group.running.begin());
   }
   interrupted_ = true;
   return events;
@@ -32,7 +32,7 @@ void Scheduler::GiveUpStep(const absl::Status& why, std::vector<TokenEvent>& eve
     Sequence& sequence = at(id);
     sequence.chunk = 0;
     TokenEvent event = EventOf(sequence);
-    if (++sequence.broken_steps >= kSuspect) suspects_.insert(id);
+    if (++sequence.broken_steps >= kSuspect) suspects_.insert(&sequence);
     if (sequence.cancelled) {
       event.finish = FinishReason::kCancelled;
     } else if (sequence.broken_steps >= kConvicted && in_step.size() == 1) {

@@ -35,12 +35,12 @@ std::optional<model::StepPlan> Scheduler::Plan() {
     group.logprob_bytes_left = limits_.max_message_bytes / 2;  // decodes use the other half: see Place
   }
   if (!suspects_.empty()) {
-    PlanAlone(at(*suspects_.begin()));
+    PlanAlone(**suspects_.begin());
   } else {
     PreemptToFitMessage();
     PlanDecodes();
     PlanPrefills();
-    if (!preempted_in_this_plan_) AdmitWaiting();
+    if (!preempted_in_this_plan_ || in_step_.empty()) AdmitWaiting();
   }
   if (in_step_.empty()) return std::nullopt;
 
@@ -53,51 +53,53 @@ std::optional<model::StepPlan> Scheduler::Plan() {
 
 // Plans only the suspect. The other sequences wait; they keep their pages unless the suspect needs them.
 void Scheduler::PlanAlone(Sequence& suspect) {
-  if (waiting_.contains(suspect.id)) {
+  if (waiting_.contains(&suspect)) {
     std::optional<Placement> placement = Place(suspect);
     while (!placement.has_value()) {
-      Sequence* const youngest = YoungestBut(suspect.id);
-      if (youngest == nullptr) return;
-      Preempt(*youngest);
+      Sequence* const last = LastRunningBut(&suspect);
+      if (last == nullptr) return;
+      Preempt(*last);
       placement = Place(suspect);
     }
     Admit(suspect, *placement);
     return;
   }
   while (!suspect.blocks.Reserve(suspect.size())) {
-    Sequence* const youngest = YoungestBut(suspect.id);
-    if (youngest == nullptr) return;
-    Preempt(*youngest);
+    Sequence* const last = LastRunningBut(&suspect);
+    if (last == nullptr) return;
+    Preempt(*last);
   }
   ScheduleChunk(suspect);
 }
 
-// The youngest running sequence other than `spared`; nullptr if there is none.
-Sequence* Scheduler::YoungestBut(SequenceId spared) {
-  SequenceId youngest = 0;
+// The last running sequence other than `spared`; nullptr if there is none.
+Sequence* Scheduler::LastRunningBut(const Sequence* spared) {
+  Sequence* last = nullptr;
   for (const Group& group : groups_) {
-    for (SequenceId id : group.running) {
-      if (id != spared) youngest = std::max(youngest, id);
+    for (auto it = group.running.rbegin(); it != group.running.rend(); ++it) {
+      if (*it == spared) continue;
+      if (last == nullptr || last->order < (*it)->order) last = *it;
+      break;
     }
   }
-  return youngest > 0 ? &at(youngest) : nullptr;
+  return last;
 }
 
-// The oldest sequence is never preempted here: each sequence fits alone (CheckRequest).
+// The first running sequence is never preempted here: each sequence fits alone (CheckRequest).
 void Scheduler::PreemptToFitMessage() {
   plan_bytes_ = 0;
-  SequenceId oldest = 0;
+  const Sequence* first = nullptr;
   for (const Group& group : groups_) {
-    for (SequenceId id : group.running) {
-      plan_bytes_ += PlanBytes(at(id));
-      if (oldest == 0 || id < oldest) oldest = id;
+    for (const Sequence* sequence : group.running) {
+      plan_bytes_ += PlanBytes(*sequence);
+      if (first == nullptr || sequence->order < first->order) first = sequence;
     }
   }
   while (plan_bytes_ > limits_.plan_bytes_for_sequences()) {
-    Sequence* const youngest = YoungestBut(oldest);
-    if (youngest == nullptr) return;
-    plan_bytes_ -= PlanBytes(*youngest);
-    Preempt(*youngest);
+    Sequence* const last = LastRunningBut(first);
+    if (last == nullptr) return;
+    plan_bytes_ -= PlanBytes(*last);
+    Preempt(*last);
   }
 }
 
@@ -110,36 +112,34 @@ int64_t Scheduler::PlanBytes(const Sequence& sequence) const {
 // An upper bound on the result's bytes when every sequence of the group samples.
 int64_t Scheduler::DecodeResultBytes(const Group& group) const {
   int64_t bytes = 0;
-  for (SequenceId id : group.running) {
-    bytes += model::MostSequenceResultBytes(sequences_.at(id)->request.sampling.top_logprobs);
+  for (const Sequence* sequence : group.running) {
+    bytes += model::MostSequenceResultBytes(sequence->request.sampling.top_logprobs);
   }
   return bytes;
 }
 
 void Scheduler::PlanDecodes() {
   for (Group& group : groups_) {
-    const std::vector<SequenceId> by_age(group.running.begin(), group.running.end());
-    for (SequenceId id : by_age) {
-      if (!group.running.contains(id)) continue;  // this loop preempted it for an older one
-      Sequence& sequence = at(id);
-      if (sequence.decoding() && ReserveOrPreempt(sequence)) Schedule(sequence, 1);
+    const std::vector<Sequence*> in_order(group.running.begin(), group.running.end());
+    for (Sequence* sequence : in_order) {
+      if (!group.running.contains(sequence)) continue;  // this loop preempted it for an earlier one
+      if (sequence->decoding() && ReserveOrPreempt(*sequence)) Schedule(*sequence, 1);
     }
   }
 }
 
 void Scheduler::PlanPrefills() {
   for (Group& group : groups_) {
-    for (SequenceId id : group.running) {
+    for (Sequence* sequence : group.running) {
       if (group.step_tokens_left == 0) break;
-      Sequence& sequence = at(id);
-      if (!sequence.decoding()) ScheduleChunk(sequence);
+      if (!sequence->decoding()) ScheduleChunk(*sequence);
     }
   }
 }
 
 void Scheduler::AdmitWaiting() {
   while (!waiting_.empty()) {
-    Sequence& sequence = at(*waiting_.begin());
+    Sequence& sequence = **waiting_.begin();
     if (plan_bytes_ + PlanBytes(sequence) > limits_.plan_bytes_for_sequences()) return;
     std::optional<Placement> placement = Place(sequence);
     if (!placement.has_value()) return;
@@ -149,9 +149,10 @@ void Scheduler::AdmitWaiting() {
 }
 
 void Scheduler::Admit(Sequence& sequence, const Placement& placement) {
-  waiting_.erase(sequence.id);
+  waiting_.erase(&sequence);
+  found_ = {};
   Group& group = groups_[placement.dp_rank];
-  group.running.insert(sequence.id);
+  group.running.insert(&sequence);
   sequence.dp_rank = placement.dp_rank;
   sequence.blocks = BlockTable(&group.pool, sequence.request.cache_salt);
   sequence.blocks.Adopt(placement.cached);
@@ -191,10 +192,10 @@ void Scheduler::Schedule(Sequence& sequence, int32_t tokens) {
 bool Scheduler::ReserveOrPreempt(Sequence& sequence) {
   Group& group = groups_[sequence.dp_rank];
   while (!sequence.blocks.Reserve(sequence.size())) {
-    // This plan has scheduled only sequences older than `sequence`, so it has not scheduled the youngest one.
-    Sequence& youngest = at(*group.running.rbegin());
-    Preempt(youngest);
-    if (youngest.id == sequence.id) return false;
+    // This plan has scheduled only sequences earlier than `sequence`, so it has not scheduled the last one.
+    Sequence& last = **group.running.rbegin();
+    Preempt(last);
+    if (&last == &sequence) return false;
   }
   return true;
 }
@@ -211,22 +212,26 @@ void Scheduler::PutBack(Sequence& sequence) {
   DR_CHECK(sequence.chunk == 0);
   sequence.blocks.Clear();
   sequence.num_computed = 0;
-  groups_[sequence.dp_rank].running.erase(sequence.id);
-  waiting_.insert(sequence.id);
+  groups_[sequence.dp_rank].running.erase(&sequence);
+  waiting_.insert(&sequence);
 }
 
 // The dp group that can run a waiting sequence, and the cached pages from which the sequence starts there.
 // nullopt if no group has room now.
-std::optional<Scheduler::Placement> Scheduler::Place(const Sequence& sequence) const {
+std::optional<Scheduler::Placement> Scheduler::Place(const Sequence& sequence) {
   // The last token is always computed, for its logits. If log-probabilities of the prompt are still due,
   // every position from the first due one on is computed.
   int32_t reusable = std::min(sequence.size() - 1, SharedEnd(sequence));
   if (sequence.prompt_logprobs_due()) reusable = std::min(reusable, sequence.next_prompt_logprob - 1);
   const auto prefix = absl::MakeConstSpan(sequence.tokens).first(reusable);
+  // A waiting sequence keeps its tokens and so its prefix; Admit and MakeGroups empty `found_`.
+  if (found_.sequence != sequence.id) {
+    found_ = {.sequence = sequence.id, .in_group = std::vector<BlockPool::Prefix>(limits_.dp)};
+  }
 
   const int64_t result_bytes = model::MostSequenceResultBytes(sequence.request.sampling.top_logprobs);
 
-  std::optional<Placement> best;
+  int32_t best = -1;
   int64_t best_score = -1;
   for (int32_t dp_rank = 0; dp_rank < limits_.dp; ++dp_rank) {
     const Group& group = groups_[dp_rank];
@@ -235,20 +240,23 @@ std::optional<Scheduler::Placement> Scheduler::Place(const Sequence& sequence) c
     if (!group.running.empty() && DecodeResultBytes(group) + result_bytes > limits_.max_message_bytes / 2) {
       continue;
     }
-    std::vector<BlockPool::Page> cached = group.pool.Lookup(sequence.request.cache_salt, prefix);
+    group.pool.Update(sequence.request.cache_salt, prefix, found_.in_group[dp_rank]);
+    const std::vector<BlockPool::Page>& cached = found_.in_group[dp_rank].pages;
+    const int64_t fresh = BlocksFor(sequence.size()) - static_cast<int64_t>(cached.size());
+    if (fresh > group.pool.available()) continue;
     // Cached pages without a holder count as available. Adopting them takes them away.
     const auto unheld = std::count_if(cached.begin(), cached.end(), [&](const BlockPool::Page& page) {
       return group.pool.references(page.block) == 0;
     });
-    const int64_t fresh = BlocksFor(sequence.size()) - static_cast<int64_t>(cached.size());
     if (fresh > group.pool.available() - unheld) continue;
     const int64_t score = static_cast<int64_t>(cached.size()) + group.pool.available() - unheld;
     if (score > best_score) {
       best_score = score;
-      best = Placement{dp_rank, std::move(cached)};
+      best = dp_rank;
     }
   }
-  return best;
+  if (best < 0) return std::nullopt;
+  return Placement{best, found_.in_group[best].pages};
 }
 
 int32_t Scheduler::SharedEnd(const Sequence& sequence) const {

@@ -71,6 +71,7 @@ Scheduler::Scheduler(const SchedulerLimits& limits, Epoch epoch) : limits_(limit
 
 void Scheduler::MakeGroups() {
   groups_.clear();
+  found_ = {};
   for (int32_t rank = 0; rank < limits_.dp; ++rank)
     groups_.push_back({.pool = BlockPool(limits_.blocks_per_dp_rank)});
 }
@@ -81,14 +82,15 @@ absl::Status Scheduler::Add(SequenceId id, Request request) {
   last_id_ = id;
   auto sequence = std::make_unique<Sequence>();
   sequence->id = id;
+  sequence->order = {.priority = request.priority, .arrival = arrivals_++};
   sequence->tokens = std::exchange(request.prompt, {});
   sequence->prompt_size = sequence->size();
   sequence->max_size = static_cast<int32_t>(
       std::min(limits_.positions(), int64_t{sequence->prompt_size} + request.max_tokens));
   sequence->request = std::move(request);
   if (sequence->request.sampling.uses_penalties()) sequence->counter.AddPrompt(sequence->tokens);
+  waiting_.insert(sequence.get());
   sequences_.emplace(id, std::move(sequence));
-  waiting_.insert(id);
   return absl::OkStatus();
 }
 
@@ -120,10 +122,11 @@ std::vector<TokenEvent> Scheduler::Abort(const absl::Status& why) {
 
 TokenEvent Scheduler::EndStalled() {
   DR_CHECK(in_step_.empty() && !sequences_.empty());
-  // The stalled sequence is the first suspect, which was to run alone. Without suspects it is the oldest
-  // sequence, because no other sequence can preempt it.
-  const SequenceId id = suspects_.empty() ? sequences_.begin()->first : *suspects_.begin();
-  const Sequence& sequence = at(id);
+  // The stalled sequence is the first suspect, which was to run alone. Without suspects it is the head of the
+  // queue: a plan without work leaves no sequence running, because it schedules or preempts each of them.
+  const SequenceSet& stalled = suspects_.empty() ? waiting_ : suspects_;
+  DR_CHECK(!stalled.empty());
+  const Sequence& sequence = **stalled.begin();
   int64_t most_available = 0;
   for (const Group& group : groups_) {
     most_available = std::max<int64_t>(most_available, group.pool.available());
@@ -134,15 +137,15 @@ TokenEvent Scheduler::EndStalled() {
       "the scheduler found no step for this request: its ", sequence.size(), " tokens take ",
       BlocksFor(sequence.size()), " pages of the KV cache, and a dp group has at most ", most_available,
       " of ", limits_.blocks_per_dp_rank, " free. This is a fault of the server"));
-  Remove(id);
+  Remove(sequence.id);
   return event;
 }
 
 void Scheduler::Remove(SequenceId id) {
-  const Sequence& sequence = at(id);
-  suspects_.erase(id);
-  if (waiting_.erase(id) == 0) {
-    groups_[sequence.dp_rank].running.erase(id);
+  Sequence& sequence = at(id);
+  suspects_.erase(&sequence);
+  if (waiting_.erase(&sequence) == 0) {
+    groups_[sequence.dp_rank].running.erase(&sequence);
   }
   sequences_.erase(id);  // the sequence's block table returns its blocks
 }

@@ -8,41 +8,49 @@
 //   Resume         -> events       a new epoch has begun; then the next Plan
 //
 // Policy
+// - The order of service is (priority, arrival): the sequence with the smaller priority comes first, and of
+//   equal priorities the one that arrived first. "First", "last" and "earlier" below mean this order. A
+//   sequence keeps its place in it until its end.
 // - Every sequence that decodes gets its one token first; the rest of max_step_tokens (per dp group) goes
-//   to prefill chunks in order of arrival. A group never runs more than max_sequences sequences, nor more
+//   to prefill chunks in the order of service. A group never runs more than max_sequences sequences, nor more
 //   than it has step tokens: a prefill makes progress beside any number of decodes, and decodes beside any
 //   prefill.
-// - Admission is strictly first come, first served over all groups: no sequence overtakes the head of the
-//   queue. The head is admitted when some group has blocks for all of its tokens. These blocks are reserved
-//   at once, so a prefill never stops half way. Of the groups that fit, the scheduler takes the one with the
-//   most free room plus cached prefix.
-// - When a decode finds no block, the youngest sequence of its group is preempted (perhaps the decoding one
-//   itself): its blocks become free, and the sequence waits again at its place in the order of arrival. Its
-//   output so far is replayed behind its prompt. Draws depend on the position, so the sequence continues with
-//   the same tokens as without preemption. No other sequence preempts the oldest one, and each sequence fits
-//   alone, so all sequences come to an end. No sequence is admitted in a step that had to preempt.
+// - Admission is strictly in the order of service over all groups: no sequence overtakes the head of the
+//   queue. A waiting sequence takes no page of a running one, whatever their priorities. The head is admitted
+//   when some group has blocks for all of its tokens. These blocks are reserved at once, so a prefill never
+//   stops half way. Of the groups that fit, the scheduler takes the one with the most free room plus cached
+//   prefix.
+// - When a decode finds no block, the last running sequence of its group is preempted (perhaps the decoding
+//   one itself): its blocks become free, and the sequence waits again at its place in the order of service.
+//   Its output so far is replayed behind its prompt. Draws depend on the position, so the sequence continues
+//   with the same tokens as without preemption. A step that had to preempt admits no sequence if it has any
+//   other work.
+// - Every sequence comes to an end unless sequences of smaller priority numbers arrive for ever. The first of
+//   all running sequences is never preempted for another one, and each sequence fits alone, so it ends. While
+//   the head of the queue waits, nobody else is admitted, so some group becomes empty, and the head fits
+//   there. An endless stream of a smaller priority number may starve the sequences of larger ones, as in
+//   vLLM; equal priorities never starve one another.
 // - A plan fits one message of max_message_bytes (model/step/message_size.h). Sequences with penalties send
-//   their token counts, so they take the most bytes. When running sequences outgrow the message, the youngest
+//   their token counts, so they take the most bytes. When running sequences outgrow the message, the last
 //   sequences of all groups are preempted. A request that would not fit alone is refused. Results fit one
 //   message too: prompt chunks with log-probabilities are made short enough.
 // - Later sequences with the same history and salt use full blocks again, of prompt and of output. If prompts
 //   are computed in another form than outputs (SchedulerLimits::prefill_attention), only blocks that lie
 //   wholly within prompts are published and found. A found block then holds the bits that the sequence itself
 //   would have computed.
-// - An interruption takes every page away: all sequences wait again, in order of arrival, and are replayed as
-//   preempted ones are.
+// - An interruption takes every page away: all sequences wait again, in the order of service, and are
+//   replayed as preempted ones are.
 // - One request must not end the ranks of all requests again and again. A sequence that takes part in two
-//   broken steps and decodes nothing in between is a suspect. Suspects run alone, the oldest first, until
-//   each has decoded a token. A suspect that breaks its step alone ends with an error. So two losses by
-//   chance cost only time, and a third loss costs only the sequence that ran alone in that step. A sequence
-//   does not run alone after a single broken step: machines fail more often than requests break them, and
-//   replaying sequences one by one is slow.
+//   broken steps and decodes nothing in between is a suspect. Suspects run alone, one after another in the
+//   order of service, until each has decoded a token. A suspect that breaks its step alone ends with an
+//   error. So two losses by chance cost only time, and a third loss costs only the sequence that ran alone in
+//   that step. A sequence does not run alone after a single broken step: machines fail more often than
+//   requests break them, and replaying sequences one by one is slow.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -72,13 +80,14 @@ SchedulerLimits InLayout(SchedulerLimits limits, int32_t blocks_per_dp_rank, int
 absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request);
 
 class Scheduler {
-  friend class SchedulerPeer;  // a class of the tests that takes pages away, as a fault would
+  friend class SchedulerPeer;  // of the tests
 
  public:
   // Limits must be positive numbers (a bug otherwise).
   Scheduler(const SchedulerLimits& limits, Epoch epoch);
 
-  // Queues a request under an id greater than all before. Errors: those of CheckRequest.
+  // Queues a request under an id greater than all before. The id is only a name: the order of service is
+  // (request.priority, order of the calls of Add). Errors: those of CheckRequest.
   absl::Status Add(SequenceId id, Request request);
 
   // Ends a sequence and returns its last event. Returns nullopt if the sequence is unknown (it has finished),
@@ -121,7 +130,7 @@ class Scheduler {
  private:
   struct Group {  // the share of one dp rank in the cache and in the step
     BlockPool pool;
-    std::set<SequenceId> running;
+    SequenceSet running;
     int32_t step_tokens_left = 0;
     // Bytes of this step's result that are left for log-probabilities of prompts.
     int64_t logprob_bytes_left = 0;
@@ -129,6 +138,12 @@ class Scheduler {
   struct Placement {
     int32_t dp_rank = 0;
     std::vector<BlockPool::Page> cached;
+  };
+  // The cached pages of one waiting sequence in each group, as of the last time that Place looked there. The
+  // head of the queue may be placed in vain in many plans; its prompt is hashed in the first of them.
+  struct FoundPrefixes {
+    SequenceId sequence = 0;  // 0: none
+    std::vector<BlockPool::Prefix> in_group;
   };
 
   // The phases of Plan (plan.cc).
@@ -142,11 +157,11 @@ class Scheduler {
   bool ReserveOrPreempt(Sequence& sequence);
   void Preempt(Sequence& sequence);
   void PreemptToFitMessage();
-  Sequence* YoungestBut(SequenceId spared);
+  Sequence* LastRunningBut(const Sequence* spared);
   int64_t PlanBytes(const Sequence& sequence) const;
   int64_t DecodeResultBytes(const Group& group) const;
   void PutBack(Sequence& sequence);
-  std::optional<Placement> Place(const Sequence& sequence) const;
+  std::optional<Placement> Place(const Sequence& sequence);
   // Positions whose pages may be shared with other sequences.
   int32_t SharedEnd(const Sequence& sequence) const;
   model::SequencePlan PlanOf(const Sequence& sequence) const;
@@ -171,14 +186,16 @@ class Scheduler {
   SchedulerLimits limits_;
   Epoch epoch_;
   std::vector<Group> groups_;  // outlives sequences_, whose block tables point here
-  std::map<SequenceId, std::unique_ptr<Sequence>> sequences_;  // by id, which is the order of arrival
-  std::set<SequenceId> waiting_;
-  std::set<SequenceId> suspects_;
+  std::map<SequenceId, std::unique_ptr<Sequence>> sequences_;
+  SequenceSet waiting_;   // each sequence is here or in one group's `running`
+  SequenceSet suspects_;  // waiting or running
+  FoundPrefixes found_;
   std::vector<SequenceId> in_step_;  // the step under way, in the plan's order
   bool interrupted_ = false;
   bool preempted_in_this_plan_ = false;
   int64_t plan_bytes_ = 0;  // bytes of the running sequences in this plan
   SequenceId last_id_ = 0;
+  uint64_t arrivals_ = 0;
   StepId next_step_ = 1;
   ServingStats totals_;  // the counters of Stats; Stats fills in the gauges
 };

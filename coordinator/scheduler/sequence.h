@@ -2,17 +2,20 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <vector>
 
 #include "base/ids.h"
 #include "coordinator/blocks/block_table.h"
 #include "coordinator/request/request.h"
+#include "coordinator/scheduler/service_order.h"
 #include "coordinator/scheduler/token_counter.h"
 
 namespace deeprack::coordinator {
 
 struct Sequence {
   SequenceId id = 0;
+  ServiceOrder order;
   Request request;              // request.prompt has been moved to the start of `tokens`
   std::vector<TokenId> tokens;  // the prompt, then the output; a replay computes all of them again
   int32_t prompt_size = 0;
@@ -44,6 +47,12 @@ struct Sequence {
     return request.prompt_logprobs >= 0 && next_prompt_logprob < prompt_size;
   }
 };
+
+struct ServedEarlier {
+  bool operator()(const Sequence* a, const Sequence* b) const { return a->order < b->order; }
+};
+// Sequences in the order of service. The set does not own them.
+using SequenceSet = std::set<Sequence*, ServedEarlier>;
 
 // An event without an outcome.
 inline TokenEvent EventOf(const Sequence& sequence) {

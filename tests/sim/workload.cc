@@ -63,6 +63,7 @@ Request RandomRequest(const SchedulerLimits& limits, std::mt19937_64& random) {
   if (OneIn(random, 4)) request.sampling.presence_penalty = 0.5f;
   if (OneIn(random, 4)) request.prompt_logprobs = Draw(random, 0, 3);
   if (OneIn(random, 3)) request.cache_salt.assign(1, OneIn(random, 2) ? 'a' : 'b');
+  if (OneIn(random, 4)) request.priority = Draw(random, -2, 2);
   request.sampling.seed = static_cast<uint64_t>(Draw(random, 0, 3));
   if (OneIn(random, 3)) request.min_tokens = Draw(random, 0, request.max_tokens);
   return request;

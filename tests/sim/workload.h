@@ -22,7 +22,7 @@ inline constexpr TokenId kVocabulary = 50;
 SchedulerLimits RandomLimits(std::mt19937_64& random);
 
 // A random request that can run under the limits. Many requests begin with the same text. Some stop early,
-// some have log-probabilities or penalties, some compute only the prompt.
+// some have a priority, log-probabilities or penalties, some compute only the prompt.
 Request RandomRequest(const SchedulerLimits& limits, std::mt19937_64& random);
 
 struct ExpectedOutput {

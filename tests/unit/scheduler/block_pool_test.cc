@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <random>
 #include <set>
+
+#include "coordinator/blocks/block_table.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -128,6 +131,56 @@ TEST(BlockPoolDeathTest, ReleasingTwiceIsABug) {
   const BlockId block = pool.Allocate().value();
   pool.Release(block);
   EXPECT_DEATH(pool.Release(block), "references > 0");
+}
+
+// Sequences of three texts come, grow, end, and are forgotten in a pool of 12 blocks. After each change, the
+// prefix that is kept up to date is the one that a new lookup finds.
+TEST(BlockPool, APrefixKeptUpToDateIsTheOneALookupFinds) {
+  std::mt19937_64 random(1);
+  int64_t hashed = 0, plain = 0, found = 0;
+  for (int run = 0; run < 20; ++run) {
+    BlockPool pool(12);
+    const std::vector<TokenId> texts[3] = {Tokens(6 * kPageTokens), Tokens(6 * kPageTokens, 5000),
+                                           [] {  // begins as the first text does
+                                             auto text = Tokens(6 * kPageTokens);
+                                             text[2 * kPageTokens + 7] = 9;
+                                             return text;
+                                           }()};
+    BlockPool::Prefix kept[3];
+    std::vector<BlockTable> tables(4);
+    std::vector<int> text_of(4, 0), pages_of(4, -1);  // -1: no sequence
+    for (int change = 0; change < 300; ++change) {
+      const size_t i = random() % tables.size();
+      const std::vector<TokenId>& text = texts[text_of[i]];
+      if (pages_of[i] < 0) {
+        text_of[i] = static_cast<int>(random() % 3);
+        tables[i] = BlockTable(&pool, "");
+        tables[i].Adopt(pool.Lookup("", texts[text_of[i]]));
+        pages_of[i] = static_cast<int>(tables[i].blocks().size());
+      } else if (random() % 3 == 0 || pages_of[i] == 6) {
+        if (random() % 4 == 0) tables[i].Forget();
+        tables[i].Clear();
+        pages_of[i] = -1;
+      } else if (tables[i].Reserve(int64_t{pages_of[i] + 1} * kPageTokens)) {
+        ++pages_of[i];
+        tables[i].Publish(absl::MakeSpan(text).first(size_t(pages_of[i]) * kPageTokens));
+      }
+      for (int t = 0; t < 3; ++t) {
+        const std::vector<BlockPool::Page> pages = pool.Lookup("", texts[t]);
+        pool.Update("", texts[t], kept[t]);
+        ASSERT_EQ(kept[t].pages.size(), pages.size()) << "run " << run << ", change " << change;
+        for (size_t p = 0; p < pages.size(); ++p) {
+          ASSERT_EQ(kept[t].pages[p].block, pages[p].block);
+          ASSERT_EQ(kept[t].pages[p].content, pages[p].content);
+        }
+        plain += std::min<int64_t>(std::ssize(pages) + 1, 6);
+        found += std::ssize(pages);
+      }
+    }
+    for (const BlockPool::Prefix& prefix : kept) hashed += prefix.pages_hashed;
+  }
+  EXPECT_GT(found, 10'000);
+  EXPECT_LT(hashed, plain / 2);
 }
 
 }  // namespace

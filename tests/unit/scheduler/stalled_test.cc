@@ -4,16 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/scheduler/scheduler_fixture.h"
+#include "tests/unit/scheduler/scheduler_peer.h"
 
 namespace deeprack::coordinator {
-
-class SchedulerPeer {
- public:
-  // Takes free pages of dp group 0. The pages never come back.
-  static void TakePages(Scheduler& scheduler, int pages) {
-    for (int i = 0; i < pages; ++i) ASSERT_TRUE(scheduler.groups_[0].pool.Allocate().has_value());
-  }
-};
 
 namespace {
 
