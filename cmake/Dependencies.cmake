@@ -1,4 +1,4 @@
-# The libraries that deeprack stands on. All are Debian 12 packages (deploy/debian/packages.txt), apart from CUDA and NCCL.
+# The libraries that deeprack stands on. All are Debian 12 packages (deploy/debian/packages.txt), apart from xgrammar, CUDA and NCCL.
 
 find_package(Threads REQUIRED)
 find_package(absl REQUIRED)
@@ -20,6 +20,7 @@ find_package(MPI REQUIRED COMPONENTS CXX)
 # The target of Debian's GlooConfig.cmake lacks the build types of this project.
 find_library(GLOO_LIBRARY gloo REQUIRED)
 find_path(GLOO_INCLUDE_DIR gloo/config.h REQUIRED)
+include(Xgrammar)
 
 if(DEEPRACK_TESTS)
   find_package(GTest REQUIRED)

@@ -10,12 +10,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 ALLOWED = {
     "base": set(),
     "model": {"base"},
+    "constraint": {"base", "model"},
     "settings": {"base", "model"},
     "checkpoint": {"base", "model"},
     "kernels": {"base"},
     "sizing": {"base", "model", "checkpoint", "kernels"},
-    "coordinator": {"base", "model", "settings", "proto"},
-    "worker": {"base", "model", "checkpoint", "kernels", "sizing", "settings", "proto"},
+    "coordinator": {"base", "model", "constraint", "settings", "proto"},
+    "worker": {"base", "model", "constraint", "checkpoint", "kernels", "sizing", "settings", "proto"},
     "cli": {"base", "model", "checkpoint", "kernels", "sizing", "settings", "proto"},
 }
 

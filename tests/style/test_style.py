@@ -14,6 +14,7 @@ RESTRICTED = {
     r"gloo/.*": ("worker/collectives/gloo",),
     r"nccl\.h": ("worker/collectives/nccl",),
     r"hwloc\.h": ("worker/topology",),
+    r"xgrammar/.*|dlpack/.*": ("constraint",),
     r"cuda(_runtime|_runtime_api|_bf16|_fp8)?\.h|cublasLt\.h": ("worker/device", "worker/collectives/nccl", "kernels/cuda"),
 }
 

@@ -1,0 +1,174 @@
+#include "constraint/compile.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "constraint/grammar_check.h"
+#include "constraint/library.h"
+#include "constraint/limits.h"
+#include "constraint/regex_check.h"
+#include "constraint/schema_branches.h"
+#include "constraint/schema_check.h"
+#include "constraint/tags_check.h"
+#include "constraint/text_check.h"
+
+namespace deeprack::constraint {
+namespace {
+
+using model::ConstraintKind;
+
+class LibraryMatcher final : public Matcher {
+ public:
+  LibraryMatcher(std::shared_ptr<const Vocabulary> vocabulary, const xgrammar::CompiledGrammar& grammar)
+      : vocabulary_(std::move(vocabulary)), matcher_(grammar) {}
+
+  absl::Status TakePrefix(std::string_view prefix) {
+    return WithoutExceptions(absl::StatusCode::kInternal, [&] {
+      return prefix.empty() || matcher_.AcceptString(std::string(prefix))
+                 ? absl::OkStatus()
+                 : absl::InvalidArgumentError(
+                       "no text of the constraint begins with the text that stands before the answer");
+    });
+  }
+
+  absl::StatusOr<bool> Accept(TokenId token) override {
+    if (token < 0 || token >= vocabulary_->vocab_size() || ended()) return false;
+    return WithoutExceptions(absl::StatusCode::kInternal,
+                             [&]() -> absl::StatusOr<bool> { return matcher_.AcceptToken(token); });
+  }
+
+  absl::Status Fill(std::span<uint32_t> mask) override {
+    DR_CHECK(std::ssize(mask) == MaskWords(vocabulary_->vocab_size()));
+    int64_t shape = std::ssize(mask);
+    DLTensor tensor{
+        .data = mask.data(), .device = {kDLCPU, 0}, .ndim = 1, .dtype = {kDLInt, 32, 1}, .shape = &shape};
+    return WithoutExceptions(absl::StatusCode::kInternal, [&] {
+      matcher_.FillNextTokenBitmask(&tensor);
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status Rollback(int32_t tokens) override {
+    return WithoutExceptions(absl::StatusCode::kInternal, [&] {
+      matcher_.Rollback(tokens);
+      return absl::OkStatus();
+    });
+  }
+
+  bool complete() const override { return matcher_.IsCompleted(); }
+  bool ended() const override { return matcher_.IsTerminated(); }
+
+ private:
+  const std::shared_ptr<const Vocabulary> vocabulary_;
+  xgrammar::GrammarMatcher matcher_;
+};
+
+class LibraryConstraint final : public CompiledConstraint {
+ public:
+  LibraryConstraint(std::shared_ptr<const Vocabulary> vocabulary, xgrammar::CompiledGrammar grammar)
+      : vocabulary_(std::move(vocabulary)), grammar_(std::move(grammar)) {}
+
+  absl::StatusOr<std::unique_ptr<Matcher>> NewMatcher(std::string_view prefix) const override {
+    return WithoutExceptions(absl::StatusCode::kInternal, [&]() -> absl::StatusOr<std::unique_ptr<Matcher>> {
+      auto matcher = std::make_unique<LibraryMatcher>(vocabulary_, grammar_);
+      DR_RETURN_IF_ERROR(matcher->TakePrefix(prefix));
+      return matcher;
+    });
+  }
+
+  int64_t bytes() const override { return static_cast<int64_t>(grammar_.MemorySizeBytes()); }
+
+ private:
+  const std::shared_ptr<const Vocabulary> vocabulary_;
+  const xgrammar::CompiledGrammar grammar_;
+};
+
+// The choices of kChoice as a grammar.
+absl::StatusOr<std::string> ChoicesGrammar(std::string_view text) {
+  DR_RETURN_IF_ERROR(CheckText(text, "the list of choices"));
+  const SchemaJson choices = SchemaJson::parse(text, nullptr, false);
+  if (!choices.is_array() || choices.empty())
+    return absl::InvalidArgumentError("the choices must be a list of strings");
+  if (std::ssize(choices) > kMostValues) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("there are ", choices.size(), " choices; the most is ", kMostValues));
+  }
+  std::string grammar = "root ::= ";
+  for (size_t i = 0; i < choices.size(); ++i) {
+    if (!choices[i].is_string())
+      return absl::InvalidArgumentError(absl::StrCat("choice ", i, " is no string"));
+    const std::string& choice = choices[i].get_ref<const std::string&>();
+    if (choice.empty()) return absl::InvalidArgumentError(absl::StrCat("choice ", i, " is empty"));
+    absl::StrAppend(
+        &grammar, i > 0 ? " | " : "", "\"",
+        absl::StrReplaceAll(choice,
+                            {{"\\", "\\\\"}, {"\"", "\\\""}, {"\n", "\\n"}, {"\r", "\\r"}, {"\t", "\\t"}}),
+        "\"");
+  }
+  return grammar;
+}
+
+// The form in which the library takes `spec`, checked.
+absl::StatusOr<std::string> Checked(const model::ConstraintSpec& spec) {
+  switch (spec.kind) {
+    case ConstraintKind::kJsonObject:
+      return CheckSchema(R"({"type": "object"})");
+    case ConstraintKind::kJsonSchema:
+      return CheckSchema(spec.text);
+    case ConstraintKind::kRegex:
+      return CheckRegex(spec.text, RegexPlace::kText);
+    case ConstraintKind::kChoice:
+      return ChoicesGrammar(spec.text);
+    case ConstraintKind::kGrammar:
+      DR_RETURN_IF_ERROR(CheckGrammar(spec.text));
+      return spec.text;
+    case ConstraintKind::kTags:
+      return CheckTags(spec.text);
+  }
+  return absl::InvalidArgumentError("unknown kind of constraint");
+}
+
+xgrammar::CompiledGrammar CompileWith(xgrammar::GrammarCompiler& compiler, ConstraintKind kind,
+                                      const std::string& text) {
+  switch (kind) {
+    case ConstraintKind::kJsonObject:
+    case ConstraintKind::kJsonSchema:
+      return compiler.CompileJSONSchema(text);
+    case ConstraintKind::kRegex:
+      return compiler.CompileRegex(text);
+    case ConstraintKind::kTags:
+      return compiler.CompileStructuralTag(text);
+    default:
+      return compiler.CompileGrammar(text);
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const CompiledConstraint>> Compile(
+    std::shared_ptr<const Vocabulary> vocabulary, const model::ConstraintSpec& spec, MaskTime masks) {
+  DR_ASSIGN_OR_RETURN(const std::string text, Checked(spec));
+  using Result = absl::StatusOr<std::shared_ptr<const CompiledConstraint>>;
+  return WithoutExceptions(absl::StatusCode::kInvalidArgument, [&]() -> Result {
+    const bool json = spec.kind == ConstraintKind::kJsonObject || spec.kind == ConstraintKind::kJsonSchema ||
+                      spec.kind == ConstraintKind::kTags;
+    xgrammar::GrammarCompiler compiler(json ? vocabulary->library().json : vocabulary->library().text,
+                                       /*max_threads=*/1,
+                                       /*cache_enabled=*/false,
+                                       /*max_memory_bytes=*/-1, masks == MaskTime::kOnDemand);
+    auto compiled = std::make_shared<LibraryConstraint>(vocabulary, CompileWith(compiler, spec.kind, text));
+    if (compiled->bytes() > kMostCompiledBytes) {
+      return absl::InvalidArgumentError(absl::StrCat("the constraint takes ", compiled->bytes(),
+                                                     " bytes compiled; the most is ", kMostCompiledBytes));
+    }
+    return compiled;
+  });
+}
+
+}  // namespace deeprack::constraint

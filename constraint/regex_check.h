@@ -1,0 +1,28 @@
+// Checks a regular expression before it is compiled: what is not supported is named, and an expression whose
+// repetitions grow beyond bounds is refused.
+//
+// Supported: literals, ".", classes, groups, "|", "*", "+", "?", "{n}", "{n,}", "{n,m}", "^" at the beginning
+// and
+// "$" at the end, \d \w \s \D \W \S \n \r \t \f \v \xHH \uHHHH, and a backslash before punctuation. The whole
+// answer matches the expression. "." matches no line feed, as in Python and JavaScript.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace deeprack::constraint {
+
+// Where the matched text stands.
+enum class RegexPlace : uint8_t {
+  kText,        // the text is the answer
+  kJsonString,  // between the quotes of a JSON string: no character that JSON must escape is matched
+};
+
+// The expression in the form that the compiler is given. Errors: InvalidArgument, with the offset in bytes.
+absl::StatusOr<std::string> CheckRegex(std::string_view pattern, RegexPlace place);
+
+}  // namespace deeprack::constraint
