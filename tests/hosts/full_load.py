@@ -4,6 +4,10 @@
 
 Two hosts, one rank on each, over gloo. It ends with exit code 1 when a stream was wrong, a rank was lost, a process grew by more
 than 1 % after the first fifth of the time, or has more open files than then.
+
+Of memory that a process wants in huge pages (weights, KV cache, workspace), the size of the mappings counts and not what is
+resident: the kernel gives whole huge pages where a few small pages are in use, at a time of its own. All other memory counts as
+far as it is resident.
 """
 
 import argparse
@@ -20,11 +24,17 @@ from test_recovery import metric
 MOST_GROWTH = 0.01
 
 
-def resident_bytes(pid):
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise ValueError(f"process {pid} states no VmRSS")
+def memory_of(pid):
+    """Bytes of a process: resident; and counted, which is the size of mappings for huge pages and what is resident of all others."""
+    resident, counted, sizes = 0, 0, {}
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name in ("Size", "Rss"):
+            sizes[name] = int(value.split()[0]) * 1024
+        elif name == "VmFlags":  # the last line of a mapping
+            resident += sizes["Rss"]
+            counted += sizes["Size" if "hg" in value.split() else "Rss"]
+    return resident, counted
 
 
 def main():
@@ -41,12 +51,13 @@ def main():
                         if name in ("deeprack-coordinator", "deeprack-worker")}
                 load = Load(server, undisturbed, options.lanes)
                 time.sleep(options.minutes * 60 / 5)
-                begun, files = {pid: resident_bytes(pid) for pid in pids}, open_files(pids)
+                begun, files = {pid: memory_of(pid) for pid in pids}, open_files(pids)
                 time.sleep(options.minutes * 60 * 4 / 5)
                 load.stop()
                 eventually(lambda: metric(server, "vllm:num_requests_running") == 0, 30)
                 time.sleep(1)  # the connections close
-                growth = {pid: resident_bytes(pid) / begun[pid] - 1 for pid in pids}
+                ended = {pid: memory_of(pid) for pid in pids}
+                growth = {pid: (ended[pid][1] - begun[pid][1]) / begun[pid][0] for pid in pids}
                 losses, pages = metric(server, "deeprack:losses_total"), metric(server, "vllm:kv_cache_usage_perc")
                 files_after = open_files(pids)
     finally:
@@ -54,7 +65,8 @@ def main():
     print(f"{options.minutes:g} minutes, {options.lanes} streams at once: {load.done} streams, {len(load.wrong)} wrong, {load.refused} refused;"
           f" {losses:g} ranks lost; KV pages in use at the end: {pages:g}")
     for number, (pid, name) in enumerate(pids.items()):
-        print(f"  {name}: {begun[pid] / 2**20:.1f} MiB, grew by {growth[pid]:.2%}; open files {files[number]}, then {files_after[number]}")
+        print(f"  {name}: {begun[pid][0] / 2**20:.1f} MiB resident, then {ended[pid][0] / 2**20:.1f} MiB; grew by {growth[pid]:.2%} "
+              f"without the kernel's filling of huge pages; open files {files[number]}, then {files_after[number]}")
     grown = [name for pid, name in pids.items() if growth[pid] > MOST_GROWTH]
     return 1 if load.wrong or load.refused or losses or pages or grown or any(after > before for before, after in zip(files, files_after)) else 0
 

@@ -9,6 +9,7 @@ import pytest
 from clusters import OverGloo
 from rack import Rack
 from ranks_cluster import eventually
+from slow_cable import SlowCable
 from test_recovery import body, metric, ready, run_streams
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
@@ -100,4 +101,14 @@ def test_lost_frames_and_a_slow_cable_lose_no_rank(rack, served):
     finally:
         rack.mend()
         rack.throttle(rack.hosts[1], 10000)
+    assert metric(ranks.server, "deeprack:losses_total") == losses
+
+
+def test_a_cable_that_is_slow_in_one_direction_loses_no_rank(rack, served):
+    """A frame takes more than ten times as long as otherwise."""
+    ranks, undisturbed = served
+    losses = metric(ranks.server, "deeprack:losses_total")
+    with SlowCable(rack, rack.hosts[1], 0.001) as cable:
+        assert run_streams(ranks.server, REQUESTS) == undisturbed
+    assert cable.forwarded["delayed"] > 1000 and cable.forwarded["at once"] > 1000, cable.forwarded
     assert metric(ranks.server, "deeprack:losses_total") == losses
