@@ -79,6 +79,7 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadModel(const Settings& options, 
                                        .use_generation_config = options.generation_config,
                                        .dummy_weights = options.load_format == "dummy",
                                        .ignore_unknown_fields = options.unknown_fields == "ignore",
+                                       .priorities = options.scheduling_policy == "priority",
                                        .created = absl::ToUnixSeconds(clock.Now())},
                                       config));
   model->fingerprint = Fingerprint(options, *model);

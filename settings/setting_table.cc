@@ -1,21 +1,15 @@
-// The rows of the table: every setting, described once. docs/FLAGS.md is made from it.
+// The table: every setting, described once. docs/FLAGS.md is made from it. The rows about HTTP stand in
+// http_settings.cc.
 #include <iterator>
 
 #include "model/step/sampling_check.h"
 #include "settings/setting.h"
+#include "settings/setting_rows.h"
 
 namespace deeprack {
 namespace {
 
-constexpr uint8_t kServe = static_cast<uint8_t>(Program::kServe);
-constexpr uint8_t kCoordinator = static_cast<uint8_t>(Program::kCoordinator);
-constexpr uint8_t kWorker = static_cast<uint8_t>(Program::kWorker);
-constexpr uint8_t kAll = kServe | kCoordinator | kWorker;
-
 constexpr double kMostRanks = 4096;  // in one dimension of the layout
-constexpr double kDay = 86400;       // seconds
-
-using Rows = std::vector<Setting>;
 
 Rows ModelRows() {
   constexpr absl::string_view kSection = "Model and layout";
@@ -173,6 +167,14 @@ Rows LimitRows() {
        .high = 1 << 20,
        .unit = "sequences",
        .help = "The most sequences in the queue. A request beyond this number is refused with status 429."},
+      {.name = "scheduling-policy",
+       .field = &Settings::scheduling_policy,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .choices = {"fcfs", "priority"},
+       .help = "The order in which requests are served. fcfs: in the order of arrival; a request with a "
+               "priority other than 0 is refused. priority: the smaller priority first, and requests of equal "
+               "priority in the order of arrival."},
       {.name = "max-logprobs",
        .field = &Settings::max_logprobs,
        .section = kSection,
@@ -208,133 +210,6 @@ Rows LimitRows() {
        .programs = kServe | kWorker,
        .choices = {"header", "full"},
        .help = "What is checked of a packed file. header: its size and header. full: all of its data, too."},
-  };
-}
-
-Rows HttpRows() {
-  constexpr absl::string_view kSection = "HTTP server and API";
-  return {
-      {.name = "host",
-       .field = &Settings::host,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .always_said = true,
-       .help = "The address on which the HTTP server listens. 0.0.0.0: every interface."},
-      {.name = "port",
-       .field = &Settings::port,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .always_said = true,
-       .low = 0,
-       .high = 65535,
-       .help = "The port of the HTTP server. 0: any free port."},
-      {.name = "http-threads",
-       .field = &Settings::http_threads,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .low = 1,
-       .high = 1024,
-       .unit = "threads",
-       .help = "The threads of the HTTP server."},
-      {.name = "max-connections",
-       .field = &Settings::max_connections,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .low = 1,
-       .high = 1 << 20,
-       .unit = "connections",
-       .help = "The most open connections. A connection beyond this number is refused with status 503."},
-      {.name = "keep-alive-seconds",
-       .field = &Settings::keep_alive_seconds,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .low = 0,
-       .high = 3600,
-       .unit = "seconds",
-       .help = "How long an event stream may be silent before the server sends a comment, so that proxies "
-               "keep the connection open. 0: no comments."},
-      {.name = "idle-seconds",
-       .field = &Settings::idle_seconds,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .low = 0,
-       .high = 3600,
-       .unit = "seconds",
-       .help = "How long a connection stays open after an answer. 0: it closes after each answer."},
-      {.name = "drain-seconds",
-       .field = &Settings::drain_seconds,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .low = 0,
-       .high = kDay,
-       .unit = "seconds",
-       .help = "How long running requests may take to finish after SIGTERM. New ones are refused with status "
-               "503 meanwhile. A second signal ends them at once."},
-      {.name = "cors-origins",
-       .field = &Settings::cors_origins,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .help = "The origins whose web pages may use the server, separated by commas: "
-               "https://a.example,http://localhost:3000. *: all. Without it: none."},
-      {.name = "api-keys",
-       .field = &Settings::api_keys,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .help = "The file of API keys, which `deeprack keys add` makes. Every request then needs a key. The "
-               "server reads the file again when it changes. Without it: no request needs a key."},
-      {.name = "metrics-key",
-       .field = &Settings::metrics_key,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .choices = {"required", "open"},
-       .help = "With --api-keys: whether /metrics needs a key, too."},
-      {.name = "stored-responses",
-       .field = &Settings::stored_responses,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .low = 0,
-       .high = 1 << 20,
-       .unit = "responses",
-       .help = "The most responses of /v1/responses that are kept in memory for later requests. The oldest is "
-               "dropped first. 0: none is kept."},
-      {.name = "stored-responses-bytes",
-       .field = &Settings::stored_responses_bytes,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .unit = "bytes",
-       .help = "The most memory that stored responses take."},
-      {.name = "stored-responses-hours",
-       .field = &Settings::stored_responses_hours,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .low = 1,
-       .high = 24 * 366,
-       .unit = "hours",
-       .help = "How long a stored response is kept at most."},
-      {.name = "served-model-name",
-       .field = &Settings::served_model_name,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .help = "The model's name in the API, or several separated by commas. Without it: the name of the "
-               "model's folder or file."},
-      {.name = "chat-template",
-       .field = &Settings::chat_template,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .help = "A file with a Jinja template that renders the messages of a chat. Without it: the model's own "
-               "template, and for DeepSeek R1's first template its corrected form."},
-      {.name = "generation-config",
-       .field = &Settings::generation_config,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .help = "Take the defaults of sampling from the model's generation_config.json."},
-      {.name = "unknown-fields",
-       .field = &Settings::unknown_fields,
-       .section = kSection,
-       .programs = kServe | kCoordinator,
-       .choices = {"refuse", "ignore"},
-       .help = "Fields of a request's body that the API does not know. refuse: status 400. ignore: they change "
-               "nothing, and the metric deeprack:ignored_fields_total counts them."},
   };
 }
 

@@ -35,6 +35,7 @@ struct Settings {
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;
   int32_t max_sequences = model::kDefaultMaxSequences;
   int32_t max_waiting = 1024;
+  std::string scheduling_policy = "fcfs";
   int32_t max_logprobs = 20;
   std::string reasoning_field = "reasoning_content";
   int64_t kv_bytes = 0;

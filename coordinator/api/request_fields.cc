@@ -64,6 +64,8 @@ constexpr RequestField kGeneration[] = {
              "log-probabilities name tokens as `token_id:7`"),
     Honoured("cache_salt", "string", "empty", "at most 256 bytes",
              "only requests with the same salt share cached prefixes"),
+    Honoured("priority", "integer", "0", "any 64-bit integer; 0 without `--scheduling-policy priority`",
+             "the smaller number is served first; see [below](#priority)"),
 
     Label("user"),
     Label("metadata", kNotStored),
@@ -168,7 +170,6 @@ constexpr RequestField kGeneration[] = {
     Refused("lora_path", kNoAdapters),
     Refused("session_params", "send the whole prompt"),
     Refused("extra_key", "use cache_salt"),
-    Refused("priority", "requests are served in the order of arrival", "0"),
     Refused("data_parallel_rank", kOneServer, "-1"),
     Refused("routed_dp_rank", kOneServer),
     Refused("disagg_prefill_dp_rank", kOneServer),

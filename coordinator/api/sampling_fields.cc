@@ -133,6 +133,18 @@ void ReadSampling(JsonFields& fields, const ServedModel& model, model::SamplingP
   ReadLogitBias(fields, model, sampling);
 }
 
+int64_t ReadPriority(JsonFields& fields, const ServedModel& model) {
+  const int64_t priority =
+      fields.Integer("priority", 0, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
+  if (priority != 0 && !model.priorities) {
+    fields.Fail(Unsupported("priority", absl::StrCat("priority is ", priority,
+                                                     "; this server serves requests in the order of arrival, "
+                                                     "so it accepts only 0. A server that was started with "
+                                                     "--scheduling-policy priority accepts any")));
+  }
+  return priority;
+}
+
 void ReadStreaming(JsonFields& fields, GenerationRequest& request) {
   request.stream = fields.Bool("stream", false);
   const Json* options = fields.Object("stream_options");
@@ -207,6 +219,7 @@ void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRe
   request.timings_per_token = fields.Bool("timings_per_token", false);
   request.return_token_ids = fields.Bool("return_token_ids", false);
   request.tokens_as_ids = fields.Bool("return_tokens_as_token_ids", false);
+  request.request.priority = ReadPriority(fields, model);
   request.request.cache_salt = fields.String("cache_salt").value_or("");
   if (request.request.cache_salt.size() > kMaxSaltBytes) {
     fields.Fail(

@@ -143,6 +143,7 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOp
   served->vocab_size = static_cast<int32_t>(config.vocab_size);
   served->dummy_weights = options.dummy_weights;
   served->ignore_unknown_fields = options.ignore_unknown_fields;
+  served->priorities = options.priorities;
   served->latent_attention = config.has_latent_attention();
   served->max_logprobs = std::min({options.max_logprobs, served->vocab_size, model::kMostTopLogprobs});
   served->max_context =

@@ -46,6 +46,7 @@ struct ServedModel {
   int32_t vocab_size = 0;               // the model's: ids are 0 to vocab_size - 1
   bool dummy_weights = false;           // answers are noise
   bool ignore_unknown_fields = false;   // of requests; false: they are refused
+  bool priorities = false;              // requests may have a priority other than 0
   ReasoningField reasoning_field = ReasoningField::kReasoningContent;
   bool latent_attention = false;  // MLA; false: grouped-query attention
   // Tokens of prompt and answer. Each load sets it: no more than the model has and the KV cache holds.
@@ -73,6 +74,7 @@ struct ServedModelOptions {
   bool use_generation_config = true;
   bool dummy_weights = false;
   bool ignore_unknown_fields = false;
+  bool priorities = false;
   int64_t created = 0;
 };
 

@@ -12,7 +12,8 @@ SOURCES = ("*.h", "*.cc", "*.cu", "*.cuh")
 
 
 def names():
-    return re.findall(r'\.name = "([a-z-]+)"|row\("([a-z-]+)"', (ROOT / "settings/setting_table.cc").read_text())
+    rows = "".join((ROOT / "settings" / file).read_text() for file in ("setting_table.cc", "http_settings.cc"))
+    return re.findall(r'\.name = "([a-z-]+)"|row\("([a-z-]+)"', rows)
 
 
 def files_with(pattern):

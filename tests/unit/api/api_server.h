@@ -20,6 +20,7 @@ namespace deeprack::coordinator {
 
 struct ApiServerOptions {
   bool ignore_unknown_fields = false;
+  bool priorities = false;
   std::string script = "2 and 2\n</think>\n\n4";
   int32_t max_context = 512;
   int32_t max_waiting = 64;
@@ -98,6 +99,7 @@ class ApiServer {
     std::shared_ptr<ServedModel> model =
         MakeByteModel(options.max_context, options.ignore_unknown_fields, options.reasoning_field);
     if (options.vocab_size > 0) model->vocab_size = options.vocab_size;
+    model->priorities = options.priorities;
     model->further_names = options.further_names;
     return model;
   }

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "coordinator/api/json_fields.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -441,6 +442,37 @@ TEST(Endpoints, ALossIsAPauseForStreamsAnd503ForNewRequests) {
   client.join();
   EXPECT_EQ(data(reply), undisturbed);
   EXPECT_EQ(server.Get("/ready").status, 200);
+}
+
+// One sequence runs at a time. The first request has one token of two when the others arrive.
+TEST(Endpoints, ASmallerPriorityIsServedFirst) {
+  ApiServer server({.priorities = true, .max_sequences = 1});
+  server.BecomeReady();
+  std::vector<std::unique_ptr<HttpClient>> clients;
+  const auto ask = [&](const std::string& path, const std::string& fields) {
+    clients.push_back(std::make_unique<HttpClient>(server.port()));
+    const std::string more = R"("stream": true, )" + fields;
+    clients.back()->SendRequest("POST", path,
+                                path == kChat ? ChatBody(more) : R"({"prompt": "A", )" + more + "}");
+    ASSERT_EQ(clients.back()->ReadHead().status, 200);
+  };
+  int64_t steps = 0;
+  const auto run_step = [&] {
+    server.executor().Allow(1);
+    ++steps;
+    while (server.loop().Stats().generation_tokens < steps) absl::SleepFor(absl::Milliseconds(1));
+    return server.executor().last_sampling().seed;
+  };
+  server.executor().Allow(0);
+  ask(kChat, R"("seed": 1, "max_tokens": 2)");
+  EXPECT_EQ(run_step(), 1u);
+  ask(kChat, R"("seed": 2, "max_tokens": 1, "priority": 9223372036854775807)");
+  ask(kCompletions, R"("seed": 3, "max_tokens": 1)");
+  ask(kChat, R"("seed": 4, "max_tokens": 1, "priority": -7)");
+  ask(kCompletions, R"("seed": 5, "max_tokens": 1, "priority": -9223372036854775808)");
+  std::vector<uint64_t> served;
+  for (int i = 0; i < 5; ++i) served.push_back(run_step());
+  EXPECT_EQ(served, (std::vector<uint64_t>{1, 5, 4, 3, 2}));
 }
 
 TEST(Endpoints, AFullQueueIs429) {
