@@ -132,7 +132,8 @@ SchedulerLimits Cluster::Limits() const {
       .max_waiting = options_.max_waiting,
       .max_context = max_context_,
       .dp = most_dp,
-      .prefill_attention = expands ? model::PrefillAttention::kExpanded : model::PrefillAttention::kAbsorbed};
+      .prefill_attention = expands ? model::PrefillAttention::kExpanded : model::PrefillAttention::kAbsorbed,
+      .steps_under_way = options_.steps_under_way};
 }
 
 void Cluster::UseRanks(const World& world) {
@@ -141,10 +142,10 @@ void Cluster::UseRanks(const World& world) {
   for (const Member& member : world.members) hosts.push_back(member.node.host);
   auto watch = std::make_shared<SlowRankWatch>(world.layout, std::move(hosts), context_);
   ranks.executor = std::make_unique<RankStepExecutor>(
-      ranks.pool.get(), context_->model().vocab_size,
-      [watch = std::move(watch)](const model::StepPlan& plan,
+      ranks.pool.get(), world.layout, context_->model().vocab_size,
+      [watch = std::move(watch)](const model::StepHeader& step,
                                  const std::vector<model::StepTimings>& timings) {
-        watch->Add(plan, timings);
+        watch->Add(step, timings);
       });
   const std::lock_guard lock(mutex_);
   ranks_ = std::move(ranks);
@@ -254,6 +255,7 @@ void Cluster::Stop() {
     if (ranks_.pool) ranks_.pool->StopWorkers("the coordinator is stopping", absl::Seconds(5));
   }
   membership_.reset();
+  ranks_.executor.reset();  // before the pool
   ranks_ = {};
 }
 

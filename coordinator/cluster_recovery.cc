@@ -60,6 +60,7 @@ absl::Status Cluster::Recover(Break first) {
     context_->readiness().SetRecovering(std::string(why.message()));
     loop_->Suspend(why);
     if (stopping_) return absl::OkStatus();  // a step may still be under way on the ranks of this epoch
+    ranks_.executor.reset();  // ends the epoch's streams of steps: in order, if all ranks are there
     membership_->EndEpoch(ranks_.epoch, smaller);
     AnnounceWait();
     DR_ASSIGN_OR_RETURN(const World world, WaitForWorkers(options_.recovery_timeout, "--recovery-timeout"));

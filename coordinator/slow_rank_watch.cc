@@ -12,9 +12,9 @@ SlowRankWatch::SlowRankWatch(const model::Layout& layout, std::vector<std::strin
   context_->readiness().SetSlowRanks({});
 }
 
-void SlowRankWatch::Add(const model::StepPlan& plan, const std::vector<model::StepTimings>& timings) {
+void SlowRankWatch::Add(const model::StepHeader& step, const std::vector<model::StepTimings>& timings) {
   const int windows = late_.windows();
-  context_->metrics().ObserveLate(late_.Add(plan, timings));
+  context_->metrics().ObserveLate(late_.Add(step, timings));
   if (late_.windows() != windows) Name();
 }
 

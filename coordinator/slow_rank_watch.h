@@ -22,7 +22,7 @@ class SlowRankWatch {
   SlowRankWatch(const model::Layout& layout, std::vector<std::string> hosts, ApiContext* context);
 
   // Takes one step, as LateRanks::Add does. One caller at a time.
-  void Add(const model::StepPlan& plan, const std::vector<model::StepTimings>& timings);
+  void Add(const model::StepHeader& step, const std::vector<model::StepTimings>& timings);
 
  private:
   void Name();

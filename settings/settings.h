@@ -34,6 +34,7 @@ struct Settings {
   int32_t max_context = 0;
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;
   int32_t max_sequences = model::kDefaultMaxSequences;
+  int32_t steps_under_way = 2;
   int32_t max_waiting = 1024;
   std::string scheduling_policy = "fcfs";
   int32_t max_logprobs = 20;

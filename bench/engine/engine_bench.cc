@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -26,6 +27,7 @@
 #include "model/files/load_format.h"
 #include "worker/device/cuda/cuda_device.h"
 #include "worker/engine/engine.h"
+#include "worker/sequences/sequence_table.h"
 #include "worker/topology/placed_cpu_device.h"
 
 namespace deeprack::bench {
@@ -120,7 +122,7 @@ class EngineBench {
                                            : model::PrefillAttention::kAbsorbed;
     engine_options.max_step_tokens = options.max_step_tokens;
     engine_options.max_sequences = *std::max_element(options.batch.begin(), options.batch.end());
-    engine_options.max_context = options.prompt + options.decode;
+    engine_options.max_context = options.prompt + options.decode + 1;  // the last token drawn is not computed
     engine_options.threads = options.threads;
     engine_options.decode_graphs = options.decode_graphs;
     DR_ASSIGN_OR_RETURN(bench.engine_, worker::Engine::Create(engine_options, std::move(device), nullptr,
@@ -150,10 +152,14 @@ class EngineBench {
     for (int32_t i = 0; i < options_.repeat; ++i) {
       TokenStreams streams(batch, options_.prompt, options_.prompt + options_.decode,
                            engine_->config().vocab_size, static_cast<uint32_t>(i + 1));
+      table_ = std::make_unique<worker::SequenceTable>(
+          worker::SequenceTableOptions{.vocab_size = engine_->config().vocab_size,
+                                       .blocks = engine_->memory().kv_blocks,
+                                       .limits = engine_->limits()});
       DR_RETURN_IF_ERROR(Prefill(streams, prefill));
       for (int32_t step = 0; step < options_.decode; ++step) {
         if (read_loop_ && step % 8 == 0) reads.push_back(read_loop_->BytesPerSecond());  // at the same time
-        DR_RETURN_IF_ERROR(Step(streams.NextDecode(), streams, decode));
+        DR_RETURN_IF_ERROR(Step(streams.NextDecode(), decode));
       }
     }
     const double step = Median(decode.seconds);
@@ -177,21 +183,22 @@ class EngineBench {
   // Prefills all prompts, in as many steps as needed, as one measurement.
   absl::Status Prefill(TokenStreams& streams, Phase& phase) {
     Phase steps;
-    for (model::StepPlan plan = streams.NextPrefill(options_.max_step_tokens); !plan.sequences.empty();
-         plan = streams.NextPrefill(options_.max_step_tokens)) {
-      DR_RETURN_IF_ERROR(Step(plan, streams, steps));
+    for (model::RankStep step = streams.NextPrefill(options_.max_step_tokens); !step.group.rows.empty();
+         step = streams.NextPrefill(options_.max_step_tokens)) {
+      DR_RETURN_IF_ERROR(Step(std::move(step), steps));
     }
     phase.seconds.push_back(steps.total());
     Add(steps.operations, phase.operations);
     return absl::OkStatus();
   }
 
-  absl::Status Step(const model::StepPlan& plan, TokenStreams& streams, Phase& phase) {
+  absl::Status Step(model::RankStep step, Phase& phase) {
     times_->clear();
     const auto start = std::chrono::steady_clock::now();
-    DR_ASSIGN_OR_RETURN(const model::StepResult result, engine_->Execute(plan));
+    DR_ASSIGN_OR_RETURN(const worker::GroupStep resolved, table_->Begin(std::move(step)));
+    DR_ASSIGN_OR_RETURN(const worker::ExecutedStep executed, engine_->Execute(resolved));
+    DR_RETURN_IF_ERROR(table_->Accept(resolved, executed.outcomes));
     phase.seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    streams.Apply(result);
     Add(*times_, phase.operations);
     return absl::OkStatus();
   }
@@ -219,7 +226,8 @@ class EngineBench {
   BenchOptions options_;
   std::unique_ptr<OperationTimes> times_ = std::make_unique<OperationTimes>();  // the device writes there
   std::unique_ptr<worker::Engine> engine_;
-  std::unique_ptr<ReadLoop> read_loop_;  // null: on a card
+  std::unique_ptr<worker::SequenceTable> table_;  // of the streams under way
+  std::unique_ptr<ReadLoop> read_loop_;           // null: on a card
 };
 
 int Main(int argc, char** argv) {

@@ -20,6 +20,7 @@
 #include "sizing/kv_pages.h"
 #include "sizing/rank_spec.h"
 #include "sizing/weight_manifest.h"
+#include "tests/unit/engine/written_step.h"
 #include "worker/engine/preparation.h"
 
 namespace deeprack::bench {
@@ -27,6 +28,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using worker::Memory;
+using worker::testing::WrittenSequence;
+using worker::testing::WrittenStep;
 
 constexpr Epoch kEpoch = 1;
 
@@ -135,7 +138,7 @@ class EchoedRank final : public FullRank {
   }
 
   absl::StatusOr<StepTime> Decode(int32_t sequences, int32_t context, int repeats) override {
-    const model::StepPlan plan = DecodePlan(sequences, context);
+    const WrittenStep plan = DecodePlan(sequences, context);
     return Median(repeats, [&] { return Step(plan); });
   }
 
@@ -211,7 +214,7 @@ class EchoedRank final : public FullRank {
   absl::Status FillCache() {
     for (int64_t page = 0; page < read_pages(); page += pages_of_chunk()) {
       const int64_t count = std::min(pages_of_chunk(), read_pages() - page);
-      model::SequencePlan sequence = Sequence(0, count * kPageTokens);
+      WrittenSequence sequence = Sequence(0, count * kPageTokens);
       for (int64_t i = 0; i < count; ++i) sequence.block_table.push_back(static_cast<BlockId>(page + i));
       DR_RETURN_IF_ERROR(Step({.epoch = kEpoch, .step = ++step_, .sequences = {sequence}}).status());
     }
@@ -222,8 +225,8 @@ class EchoedRank final : public FullRank {
   }
 
   // Tokens [begin, end) of a prompt.
-  model::SequencePlan Sequence(int64_t begin, int64_t end) const {
-    model::SequencePlan sequence;
+  WrittenSequence Sequence(int64_t begin, int64_t end) const {
+    WrittenSequence sequence;
     sequence.prompt_size = static_cast<int32_t>(end);
     sequence.num_computed = static_cast<int32_t>(begin);
     for (int64_t i = begin; i < end; ++i) sequence.token_ids.push_back(TokenAt(0, i));
@@ -236,11 +239,11 @@ class EchoedRank final : public FullRank {
     return static_cast<TokenId>((sequence * 7919 + position * 104729) % engine_->config().vocab_size);
   }
 
-  model::StepPlan DecodePlan(int32_t sequences, int32_t context) {
-    model::StepPlan plan = {.epoch = kEpoch, .sequences = {}};
+  WrittenStep DecodePlan(int32_t sequences, int32_t context) {
+    WrittenStep plan = {.epoch = kEpoch, .sequences = {}};
     int64_t next_page = 0;
     for (int32_t s = 0; s < sequences; ++s) {
-      model::SequencePlan& sequence = plan.sequences.emplace_back();
+      WrittenSequence& sequence = plan.sequences.emplace_back();
       sequence.sequence = static_cast<SequenceId>(s);
       sequence.num_computed = context - 1;
       sequence.prompt_size = std::max(1, context - 1);
@@ -259,7 +262,7 @@ class EchoedRank final : public FullRank {
     StepTime sum;
     for (int64_t begin = 0; begin < tokens; begin += limits_.max_step_tokens) {
       const int64_t end = std::min(tokens, begin + limits_.max_step_tokens);
-      model::SequencePlan sequence = Sequence(begin, end);
+      WrittenSequence sequence = Sequence(begin, end);
       sequence.prompt_size = static_cast<int32_t>(tokens);
       sequence.sample = end == tokens;
       for (int64_t page = 0; page < CeilDiv(end, kPageTokens); ++page) {
@@ -271,10 +274,10 @@ class EchoedRank final : public FullRank {
     return sum;
   }
 
-  absl::StatusOr<StepTime> Step(model::StepPlan plan) {
+  absl::StatusOr<StepTime> Step(WrittenStep plan) {
     plan.step = ++step_;
     const auto start = std::chrono::steady_clock::now();
-    DR_RETURN_IF_ERROR(engine_->Execute(plan).status());
+    DR_RETURN_IF_ERROR(engine_->Execute(GroupStepOf(plan, options_.layout, /*rank=*/0)).status());
     return StepTime{.seconds =
                         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
   }

@@ -287,8 +287,8 @@ std::string ServingMetrics::Render(const std::optional<ServingStats>& stats) con
     total("vllm:generation_tokens_total", "Tokens generated.", stats->generation_tokens);
     total("vllm:num_preemptions_total", "Sequences put back into the queue for lack of KV pages.",
           stats->preemptions);
-    total("deeprack:steps_total", "Steps executed, including steps that the ranks refused.", stats->steps);
-    total("deeprack:plans_refused_total", "Steps that the ranks refused before they computed anything.",
+    total("deeprack:steps_total", "Steps sent to the ranks.", stats->steps);
+    total("deeprack:plans_refused_total", "Sequences that their ranks refused to compute, because the plan was wrong.",
           stats->plans_refused);
     total("deeprack:non_finite_logits_total", "Sequences that ended because their logits were not finite.",
           stats->non_finite_logits);

@@ -1,5 +1,6 @@
 #include "coordinator/blocks/block_table.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -12,6 +13,7 @@ BlockTable& BlockTable::operator=(BlockTable&& other) noexcept {
   pool_ = other.pool_;
   salt_ = std::move(other.salt_);
   blocks_ = std::exchange(other.blocks_, {});
+  first_changed_ = std::exchange(other.first_changed_, 0);
   published_ = std::exchange(other.published_, 0);
   last_content_ = std::exchange(other.last_content_, kRootContent);
   return *this;
@@ -41,6 +43,7 @@ void BlockTable::Publish(absl::Span<const TokenId> history) {
   for (; static_cast<size_t>(published_) < full; ++published_) {
     const auto tokens = history.subspan(size_t{kPageTokens} * published_, kPageTokens);
     const BlockPool::Page page = pool_->Publish(blocks_[published_], salt_, last_content_, tokens);
+    if (page.block != blocks_[published_]) first_changed_ = std::min(first_changed_, published_);
     blocks_[published_] = page.block;
     last_content_ = page.content;
   }
@@ -52,6 +55,7 @@ void BlockTable::Forget() {
 
 void BlockTable::Clear() {
   for (; !blocks_.empty(); blocks_.pop_back()) pool_->Release(blocks_.back());
+  first_changed_ = 0;
   published_ = 0;
   last_content_ = kRootContent;
 }

@@ -1,6 +1,7 @@
 // The blocks with one sequence's KV, in the order of positions: the sequence's references in the pool. Pure.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -31,7 +32,8 @@ class BlockTable {
   // Makes room for positions [0, positions). False, and nothing changed, when the pool cannot give enough.
   bool Reserve(int64_t positions);
 
-  // Publishes the pages that have become full. `history`: the tokens of all computed positions.
+  // Publishes the pages that have become full. A page whose content another page has already is replaced by
+  // that page. `history`: the tokens of all computed positions.
   void Publish(absl::Span<const TokenId> history);
 
   // Later sequences find none of this table's pages by content, nor pages after them. Call Clear next.
@@ -42,10 +44,16 @@ class BlockTable {
 
   const std::vector<BlockId>& blocks() const { return blocks_; }
 
+  // The first entry that has changed since Told; blocks().size(): none.
+  int32_t first_changed() const { return std::min(first_changed_, static_cast<int32_t>(blocks_.size())); }
+  // The ranks know the table as it is now.
+  void Told() { first_changed_ = static_cast<int32_t>(blocks_.size()); }
+
  private:
   BlockPool* pool_ = nullptr;
   std::string salt_;
   std::vector<BlockId> blocks_;
+  int32_t first_changed_ = 0;
   int32_t published_ = 0;                  // blocks_[0, published_) are known to the pool by content
   ContentId last_content_ = kRootContent;  // of blocks_[published_ - 1]
 };

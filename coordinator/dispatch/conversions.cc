@@ -1,5 +1,11 @@
 #include "coordinator/dispatch/conversions.h"
 
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
 namespace deeprack::coordinator {
 namespace {
 
@@ -41,53 +47,98 @@ model::NonFiniteRow NonFiniteRowFromProto(const cluster::NonFiniteRow& message) 
   return {.position = message.position(), .token = message.token(), .place = place, .layer = message.layer()};
 }
 
-}  // namespace
-
-void StepPlanToProto(const model::StepPlan& plan, cluster::StepPlan* message) {
-  message->set_epoch(plan.epoch);
-  message->set_step(plan.step);
-  for (const model::SequencePlan& sequence : plan.sequences) {
-    cluster::SequencePlan* out = message->add_sequences();
-    out->set_sequence(sequence.sequence);
-    out->set_dp_rank(sequence.dp_rank);
-    out->set_prompt_size(sequence.prompt_size);
-    out->set_num_computed(sequence.num_computed);
-    out->mutable_token_ids()->Add(sequence.token_ids.begin(), sequence.token_ids.end());
-    out->mutable_block_table()->Add(sequence.block_table.begin(), sequence.block_table.end());
-    out->set_sample(sequence.sample);
-    SamplingToProto(sequence.sampling, out->mutable_sampling());
-    for (const model::TokenCount& count : sequence.token_counts) {
-      cluster::TokenCount* counted = out->add_token_counts();
-      counted->set_token(count.token);
-      counted->set_in_prompt(count.in_prompt);
-      counted->set_in_output(count.in_output);
-    }
-    out->set_prompt_logprobs(sequence.prompt_logprobs);
-    out->set_next_prompt_token(sequence.next_prompt_token);
-  }
+void OpenedToProto(const model::OpenedSequence& opened, cluster::OpenedSequence* message) {
+  message->set_slot(opened.slot);
+  message->set_sequence(opened.sequence);
+  message->set_prompt_size(opened.prompt_size);
+  message->mutable_tokens()->Add(opened.tokens.begin(), opened.tokens.end());
+  message->set_num_computed(opened.num_computed);
+  SamplingToProto(opened.sampling, message->mutable_sampling());
+  cluster::EndRule* end = message->mutable_end();
+  end->mutable_stop_tokens()->Add(opened.end.stop_tokens.begin(), opened.end.stop_tokens.end());
+  end->set_min_tokens(opened.end.min_tokens);
+  end->set_max_size(opened.end.max_size);
+  end->set_ignore_stops(opened.end.ignore_stops);
+  message->set_prompt_logprobs(opened.prompt_logprobs);
 }
 
-model::StepResult StepResultFromProto(const cluster::StepResult& message) {
-  model::StepResult result{
-      .epoch = message.epoch(),
-      .step = message.step(),
-      .timings = {message.total_seconds(), message.collective_seconds()},
-  };
-  if (message.has_refusal()) {
-    result.refusal = {.sequence = message.refusal().sequence(), .reason = message.refusal().reason()};
+void GroupToProto(const model::GroupPlan& group, cluster::GroupPlan* message) {
+  message->mutable_closed()->Add(group.closed.begin(), group.closed.end());
+  for (const model::OpenedSequence& opened : group.opened) OpenedToProto(opened, message->add_opened());
+  for (const model::PageChange& change : group.pages) {
+    cluster::PageChange* out = message->add_pages();
+    out->set_slot(change.slot);
+    out->set_first(change.first);
+    out->mutable_pages()->Add(change.pages.begin(), change.pages.end());
   }
-  result.sequences.reserve(message.sequences_size());
-  for (const cluster::SequenceResult& sequence : message.sequences()) {
-    model::SequenceResult out{.sequence = sequence.sequence(),
-                              .sampled = sequence.sampled(),
-                              .token = sequence.token(),
-                              .logprobs = LogprobsFromProto(sequence.logprobs())};
-    out.prompt_logprobs.reserve(sequence.prompt_logprobs_size());
-    for (const cluster::PositionLogprobs& position : sequence.prompt_logprobs()) {
+  message->mutable_slots()->Reserve(static_cast<int>(group.rows.size()));
+  bool single = true;
+  for (const model::SequenceRows& rows : group.rows) {
+    message->mutable_slots()->AddAlreadyReserved(rows.slot);
+    single &= rows.rows == 1;
+  }
+  if (single) return;
+  message->mutable_rows()->Reserve(static_cast<int>(group.rows.size()));
+  for (const model::SequenceRows& rows : group.rows) message->mutable_rows()->AddAlreadyReserved(rows.rows);
+}
+
+// Where a part of a message has no place.
+absl::Status Misplaced(const cluster::StepResult& message, const std::string& what) {
+  return absl::InternalError(absl::StrCat("the result of step ", message.step(), " has ", what, ", and ",
+                                          message.sequences_size(), " sequences"));
+}
+
+absl::Status TokensFromProto(const cluster::StepResult& message,
+                             std::vector<model::SequenceResult>& sequences) {
+  const bool single = message.token_counts_size() == 0;
+  if (!single && message.token_counts_size() != message.sequences_size()) {
+    return Misplaced(message, absl::StrCat(message.token_counts_size(), " numbers of tokens"));
+  }
+  int64_t next = 0;
+  for (int i = 0; i < message.sequences_size(); ++i) {
+    const int64_t count = single ? 1 : message.token_counts(i);
+    if (count < 0 || count > message.tokens_size() - next) {
+      return Misplaced(message, absl::StrCat(message.tokens_size(), " tokens, of which sequence ", i,
+                                             " would have ", count));
+    }
+    sequences[i].sequence = message.sequences(i);
+    const auto first = message.tokens().begin() + next;
+    sequences[i].tokens.assign(first, first + count);
+    next += count;
+  }
+  if (next == message.tokens_size()) return absl::OkStatus();
+  return Misplaced(message, absl::StrCat(message.tokens_size(), " tokens, of which ", next, " have a place"));
+}
+
+}  // namespace
+
+std::shared_ptr<const std::string> EncodeStep(const model::StepPlan& plan, int32_t group) {
+  cluster::StepPlan message;
+  message.set_epoch(plan.header.epoch);
+  message.set_step(plan.header.step);
+  message.mutable_rows_of_group()->Add(plan.header.rows_of_group.begin(), plan.header.rows_of_group.end());
+  message.set_decodes_only(plan.header.decodes_only);
+  GroupToProto(plan.groups[group], message.mutable_group());
+  return std::make_shared<const std::string>(message.SerializeAsString());
+}
+
+absl::StatusOr<model::RankResult> RankResultFromProto(const cluster::StepResult& message) {
+  model::RankResult result{.epoch = message.epoch(),
+                           .step = message.step(),
+                           .sequences = std::vector<model::SequenceResult>(message.sequences_size()),
+                           .timings = {message.total_seconds(), message.collective_seconds()}};
+  DR_RETURN_IF_ERROR(TokensFromProto(message, result.sequences));
+  for (const cluster::SequenceDetail& detail : message.details()) {
+    if (detail.index() < 0 || detail.index() >= message.sequences_size()) {
+      return Misplaced(message, absl::StrCat("details of sequence ", detail.index()));
+    }
+    model::SequenceResult& out = result.sequences[detail.index()];
+    for (const auto& position : detail.logprobs()) out.logprobs.push_back(LogprobsFromProto(position));
+    for (const auto& position : detail.prompt_logprobs()) {
       out.prompt_logprobs.push_back(LogprobsFromProto(position));
     }
-    if (sequence.has_non_finite()) out.non_finite = NonFiniteRowFromProto(sequence.non_finite());
-    result.sequences.push_back(std::move(out));
+    if (detail.has_non_finite()) out.non_finite = NonFiniteRowFromProto(detail.non_finite());
+    out.refused = detail.refused();
   }
   return result;
 }

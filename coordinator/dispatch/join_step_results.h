@@ -5,18 +5,18 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "model/layout/layout.h"
 #include "model/step/step_plan.h"
 #include "model/step/step_result.h"
 
 namespace deeprack::coordinator {
 
-// Takes each sequence's result from the rank that has it, in the plan's order; rank_timings[r] are rank r's.
-// Fills in NonFiniteRow::rank. If all ranks refuse the plan alike, the result has the refusal alone.
-// Internal, naming rank, step and sequence: an answer is for another step; a sequence has no result, or two,
-// or is not in the plan; a token id is outside [0, vocab_size); there are more log-probabilities than were
-// asked for; a row that is not finite has a token; some ranks refuse the plan and others do not, or refuse it
-// for something else.
-absl::StatusOr<model::StepResult> JoinStepResults(const model::StepPlan& plan,
-                                                  std::vector<model::StepResult> by_rank, int32_t vocab_size);
+// Takes each group's results from the rank that draws for the group; rank_timings[r] are rank r's. Fills in
+// NonFiniteRow::rank. Internal, naming rank, step and sequence: an answer is for another step; a rank that
+// does not draw has results; a token id is outside [0, vocab_size). Scheduler::Apply compares the results
+// with the plan.
+absl::StatusOr<model::StepResult> JoinStepResults(const model::StepHeader& step,
+                                                  std::vector<model::RankResult> by_rank,
+                                                  const model::Layout& layout, int32_t vocab_size);
 
 }  // namespace deeprack::coordinator

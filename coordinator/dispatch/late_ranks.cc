@@ -5,24 +5,19 @@
 
 namespace deeprack::coordinator {
 
-const std::vector<double>& LateRanks::Add(const model::StepPlan& plan,
+const std::vector<double>& LateRanks::Add(const model::StepHeader& step,
                                           std::span<const model::StepTimings> timings) {
   late_.assign(timings.size(), 0);
-  if (std::ssize(timings) != layout_.world_size()) return late_;
+  if (std::ssize(timings) != layout_.world_size() || std::ssize(step.rows_of_group) != layout_.dp)
+    return late_;
   late_total_.resize(timings.size());
-  std::vector<int64_t> tokens(layout_.dp);  // by dp group
-  for (const model::SequencePlan& sequence : plan.sequences) {
-    if (sequence.dp_rank >= 0 && sequence.dp_rank < layout_.dp) {
-      tokens[sequence.dp_rank] += std::ssize(sequence.token_ids);
-    }
-  }
   double longest = 0;
   for (Rank begin = 0; begin < layout_.world_size(); begin += layout_.tp) {  // the ranks of a dp group
     const int32_t group = begin / layout_.tp % layout_.dp;
     const Rank stage = begin - group * layout_.tp;
     peers_.clear();
     for (Rank peer = stage; peer < stage + layout_.stage_size(); ++peer) {
-      if (tokens[(peer - stage) / layout_.tp] >= tokens[group]) {
+      if (step.rows_of_group[(peer - stage) / layout_.tp] >= step.rows_of_group[group]) {
         peers_.push_back(timings[peer].collective_seconds);
       }
     }

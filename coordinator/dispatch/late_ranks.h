@@ -31,10 +31,10 @@ class LateRanks {
   LateRanks(const model::Layout& layout, absl::Duration window) : layout_(layout), window_(window) {}
 
   // Takes one step; timings[r] are rank r's. Returns for each rank how many seconds it came later than the
-  // median of its peers: the ranks of its stage whose dp group has at least as many tokens in `plan`. No rank
+  // median of its peers: the ranks of its stage whose dp group has at least as many rows in `step`. No rank
   // is compared with ranks that had less work, because more work makes a rank late that is not slow. The
   // reference is valid until the next call.
-  const std::vector<double>& Add(const model::StepPlan& plan, std::span<const model::StepTimings> timings);
+  const std::vector<double>& Add(const model::StepHeader& step, std::span<const model::StepTimings> timings);
 
   // The slow ranks of the last whole window, by rank.
   const std::vector<SlowRank>& slow() const { return slow_; }

@@ -82,7 +82,11 @@ class StepLoopThread final : public StepLoop {
   std::optional<Commands> NextCommands();
   void Admit(std::vector<Submission> submissions);
   void Obey(Commands commands);
-  absl::Status Step();
+  absl::Status Advance();
+  // Sends the steps that can be planned now.
+  absl::Status SendSteps();
+  // Waits for the oldest step under way and applies it.
+  absl::Status ReceiveStep();
   void EndStalled();
   void TakeFailure(const absl::Status& why);
   void Interrupt(const absl::Status& why);
@@ -177,7 +181,7 @@ void StepLoopThread::Run() {
   while (std::optional<Commands> commands = NextCommands()) {
     Obey(*std::move(commands));
     if (scheduler_.interrupted()) continue;
-    if (const absl::Status status = Step(); !status.ok()) TakeFailure(status);
+    if (const absl::Status status = Advance(); !status.ok()) TakeFailure(status);
   }
   EndAll();
 }
@@ -200,7 +204,7 @@ std::optional<StepLoopThread::Commands> StepLoopThread::NextCommands() {
   stats_ = CurrentStats();
   wake_.wait(lock, [this] {
     if (!health_.ok() || !commands_.empty()) return true;
-    return suspended_.ok() ? !scheduler_.idle() : !interrupted_;
+    return suspended_.ok() ? !scheduler_.idle() || scheduler_.steps_under_way() > 0 : !interrupted_;
   });
   if (!health_.ok()) return std::nullopt;
   stats_.waiting += static_cast<int64_t>(commands_.submissions.size());
@@ -228,7 +232,10 @@ void StepLoopThread::Obey(Commands commands) {
   }
 }
 
+// The steps that the ranks still answer count. Ranks that are gone answer none.
 void StepLoopThread::Interrupt(const absl::Status& why) {
+  while (scheduler_.steps_under_way() > 0 && ReceiveStep().ok()) {
+  }
   DeliverAll(scheduler_.Interrupt(why));
   executor_ = nullptr;
   std::lock_guard lock(mutex_);
@@ -241,21 +248,30 @@ void StepLoopThread::Resume(const NewRanks& ranks) {
   DeliverAll(scheduler_.Resume(ranks.epoch, ranks.blocks_per_dp_rank, ranks.dp));
 }
 
-absl::Status StepLoopThread::Step() {
-  const std::optional<model::StepPlan> plan = scheduler_.Plan();
-  if (!plan.has_value()) {
-    if (!scheduler_.idle()) EndStalled();
-    return absl::OkStatus();
+absl::Status StepLoopThread::Advance() {
+  DR_RETURN_IF_ERROR(SendSteps());
+  if (scheduler_.steps_under_way() > 0) return ReceiveStep();
+  if (!scheduler_.idle()) EndStalled();
+  return absl::OkStatus();
+}
+
+absl::Status StepLoopThread::SendSteps() {
+  while (const std::optional<model::StepPlan> plan = scheduler_.Plan()) {
+    const absl::Time now = clock_->Now();
+    for (const model::GroupPlan& group : plan->groups) {
+      for (const model::OpenedSequence& opened : group.opened) {
+        absl::Time& first = streams_.at(opened.sequence).first_scheduled;
+        first = std::min(first, now);
+      }
+    }
+    DR_RETURN_IF_ERROR(executor_->Send(*plan));
   }
   PublishStats();
-  const absl::Time start = clock_->Now();
-  for (const model::SequencePlan& sequence : plan->sequences) {
-    absl::Time& first = streams_.at(sequence.sequence).first_scheduled;
-    first = std::min(first, start);
-  }
-  DR_ASSIGN_OR_RETURN(const model::StepResult result, executor_->Execute(*plan));
-  spdlog::trace("step {}: {} sequences, {:.1f} ms", plan->step, plan->sequences.size(),
-                absl::ToDoubleMilliseconds(clock_->Now() - start));
+  return absl::OkStatus();
+}
+
+absl::Status StepLoopThread::ReceiveStep() {
+  DR_ASSIGN_OR_RETURN(const model::StepResult result, executor_->Receive());
   // If serving ended during the step, the tokens are dropped and every stream ends with the error. If the
   // loop was suspended during the step, the tokens count, because the ranks did compute them.
   DR_RETURN_IF_ERROR(health());
@@ -263,7 +279,8 @@ absl::Status StepLoopThread::Step() {
   AddTimings(result.rank_timings);
   for (const TokenEvent& event : events) {
     if (event.finish != FinishReason::kError) continue;
-    spdlog::error("step {}: sequence {}: {}", plan->step, event.sequence, std::string(event.error.message()));
+    spdlog::error("step {}: sequence {}: {}", result.step, event.sequence,
+                  std::string(event.error.message()));
   }
   DeliverAll(std::move(events));
   return absl::OkStatus();

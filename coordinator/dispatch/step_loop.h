@@ -1,5 +1,5 @@
-// The thread that runs steps. It takes requests and cancellations, has the scheduler plan a step, has the
-// executor run the step, applies the result and delivers events. No other thread uses the scheduler.
+// The thread that runs steps. It takes requests and cancellations, has the scheduler plan steps, sends them
+// to the executor, applies each result and delivers events. No other thread uses the scheduler.
 #pragma once
 
 #include <functional>
@@ -40,8 +40,8 @@ class StepLoop {
   virtual absl::Status health() const = 0;
 
   // The epoch is over: the loop takes no step until Resume, and no longer uses the executor. All sequences
-  // stay, except the sequences that Scheduler::Interrupt ends. Blocks until a step under way has ended, so
-  // the caller makes the executor end that step first.
+  // stay, except the sequences that Scheduler::Interrupt ends. Blocks until the loop waits for no step, so
+  // the caller makes the executor fail first.
   virtual void Suspend(absl::Status why) = 0;
 
   // Call it after Suspend. Continues every sequence on other ranks. The new ranks form `dp` dp groups, and

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <iterator>
 #include <string>
 #include <vector>
 
@@ -23,14 +22,9 @@ struct Request {
   bool ignore_eos = false;
   std::vector<TokenId> stop_token_ids;  // eos ids included by the api
   int32_t min_tokens = 0;               // no stop token is drawn before the output has this many tokens
-  int32_t prompt_logprobs = -1;  // as in SequencePlan; >= 0: no prompt page is taken from the prefix cache
+  int32_t prompt_logprobs = -1;  // as in OpenedSequence; >= 0: no prompt page is taken from the prefix cache
   std::string cache_salt;        // part of the prefix cache's key
   int64_t priority = 0;          // the smaller number is served first
-
-  // The most token biases that a step's plan has for this request: stop tokens are biased before min_tokens.
-  int64_t most_biases() const {
-    return std::ssize(sampling.logit_bias) + (min_tokens > 0 ? std::ssize(stop_token_ids) : 0);
-  }
 };
 
 enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };

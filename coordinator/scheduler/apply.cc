@@ -8,154 +8,192 @@
 #include "coordinator/scheduler/scheduler.h"
 
 namespace deeprack::coordinator {
+namespace {
+
+using Entry = StepUnderWay::Entry;
+
+// The tokens that the ranks owe for the entry.
+int64_t TokensDue(const Entry& entry) { return entry.draws ? 1 : 0; }
+
+// The prompt tokens whose log-probabilities the ranks owe: the tokens after the entry's rows.
+int64_t ScoresDue(const Entry& entry) {
+  if (!entry.scores) return 0;
+  return std::max(0, std::min(entry.first + entry.rows, entry.sequence->prompt_size - 1) - entry.first);
+}
+
+bool TooManyTop(const std::vector<model::PositionLogprobs>& positions, int32_t asked) {
+  return std::ranges::any_of(positions, [&](const model::PositionLogprobs& position) {
+    return std::ssize(position.top) > std::max(asked, 0);
+  });
+}
+
+// What is wrong with an answer, "" if nothing. The answer comes from another machine.
+std::string FaultOf(const Entry& entry, const model::SequenceResult& answer) {
+  const Sequence& sequence = *entry.sequence;
+  const model::SamplingParams& sampling = sequence.request.sampling;
+  if (answer.sequence != sequence.id) {
+    return absl::StrCat("stands where sequence ", answer.sequence, " has its result");
+  }
+  if (sequence.ended) return "";  // nothing of the answer is used
+  if (answer.non_finite || !answer.refused.empty()) {
+    if (!answer.tokens.empty() || !answer.logprobs.empty()) return "failed and has a token";
+    if (!answer.non_finite) return "";
+    const int32_t position = answer.non_finite->position;
+    if (position >= entry.first && position < entry.first + entry.rows) return "";
+    return absl::StrCat("has a row that is not finite at position ", position, ", which is not in the step");
+  }
+  if (std::ssize(answer.tokens) != TokensDue(entry)) {
+    return absl::StrCat("has ", answer.tokens.size(), " tokens; ", TokensDue(entry), " were due");
+  }
+  const int64_t logprobs = sampling.top_logprobs < 0 ? 0 : TokensDue(entry);
+  if (std::ssize(answer.logprobs) != logprobs) {
+    return absl::StrCat("has log-probabilities of ", answer.logprobs.size(), " tokens; ", logprobs,
+                        " were due");
+  }
+  if (std::ssize(answer.prompt_logprobs) != ScoresDue(entry)) {
+    return absl::StrCat("has ", answer.prompt_logprobs.size(), " prompt log-probabilities; ",
+                        ScoresDue(entry), " were due");
+  }
+  if (TooManyTop(answer.logprobs, sampling.top_logprobs) ||
+      TooManyTop(answer.prompt_logprobs, sequence.request.prompt_logprobs)) {
+    return "has more log-probabilities at one position than were asked for";
+  }
+  return "";
+}
+
+}  // namespace
 
 absl::StatusOr<std::vector<TokenEvent>> Scheduler::Apply(const model::StepResult& result) {
   DR_RETURN_IF_ERROR(CheckStep(result));
-  if (result.refusal) return EndRefused(*result.refusal);
   DR_RETURN_IF_ERROR(CheckResult(result));
   std::vector<TokenEvent> events;
-  const std::vector<SequenceId> in_step = std::exchange(in_step_, {});
+  const StepUnderWay step = std::move(steps_.front());
+  steps_.pop_front();
   int64_t step_tokens = 0;
-  for (SequenceId id : in_step) step_tokens += at(id).chunk;
-  totals_.step_tokens.Add(step_tokens);
-  for (size_t i = 0; i < in_step.size(); ++i) {
-    Sequence& sequence = at(in_step[i]);
-    TokenEvent event = ApplyTo(sequence, result.sequences[i]);
-    const bool finished = event.finish != FinishReason::kNone;
-    if (finished || event.has_token || !event.prompt_logprobs.empty()) events.push_back(std::move(event));
-    if (finished) Remove(in_step[i]);
-  }
-  return events;
-}
-
-// The ranks refused the plan before they changed anything. The sequence at fault ends; the others keep their
-// pages, and the next plan has their tokens again.
-absl::StatusOr<std::vector<TokenEvent>> Scheduler::EndRefused(const model::Refusal& refusal) {
-  if (std::find(in_step_.begin(), in_step_.end(), refusal.sequence) == in_step_.end()) {
-    return absl::InternalError(absl::StrCat("the ranks refused step ", next_step_ - 1, " for sequence ",
-                                            refusal.sequence,
-                                            ", which is not in the step: ", refusal.reason));
-  }
-  ++totals_.plans_refused;
-  std::vector<TokenEvent> events;
-  for (SequenceId id : std::exchange(in_step_, {})) {
-    Sequence& sequence = at(id);
-    sequence.chunk = 0;
-    TokenEvent event = EventOf(sequence);
-    if (sequence.cancelled) {
-      event.finish = FinishReason::kCancelled;
-    } else if (id == refusal.sequence) {
-      event.finish = FinishReason::kError;
-      event.error = absl::InternalError(absl::StrCat("the ranks refused to compute this request (",
-                                                     refusal.reason, "). This is a fault of the server"));
-    } else {
-      continue;
+  for (size_t g = 0; g < step.groups.size(); ++g) {
+    for (size_t i = 0; i < step.groups[g].size(); ++i) {
+      const Entry& entry = step.groups[g][i];
+      step_tokens += entry.rows;
+      --entry.sequence->steps_under_way;
+      entry.sequence->draws_under_way -= entry.draws ? 1 : 0;
+      ApplyTo(entry, result.groups[g][i], events);
     }
-    events.push_back(std::move(event));
-    Remove(id);
   }
+  totals_.step_tokens.Add(step_tokens);
   return events;
 }
 
 absl::Status Scheduler::CheckStep(const model::StepResult& result) const {
-  if (in_step_.empty() || result.epoch != epoch_ || result.step != next_step_ - 1) {
-    return absl::InternalError(absl::StrCat("a result of epoch ", result.epoch, ", step ", result.step,
-                                            " came; that of epoch ", epoch_, ", step ", next_step_ - 1,
-                                            in_step_.empty() ? " has been applied" : " was due"));
-  }
-  return absl::OkStatus();
+  const StepId due = steps_.empty() ? next_step_ : steps_.front().step;
+  if (!steps_.empty() && result.epoch == epoch_ && result.step == due) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("a result of epoch ", result.epoch, ", step ", result.step,
+                                          " came; that of epoch ", epoch_, ", step ", due,
+                                          steps_.empty() ? " has not been planned" : " was due"));
 }
 
-// The result comes from other machines, so all of it is compared with the plan before any part is used.
+// All of the result is compared with the plan before any part is used.
 absl::Status Scheduler::CheckResult(const model::StepResult& result) const {
-  if (result.sequences.size() != in_step_.size()) {
-    return absl::InternalError(absl::StrCat("step ", result.step, " was given ", in_step_.size(),
-                                            " sequences; its result has ", result.sequences.size()));
+  const StepUnderWay& step = steps_.front();
+  if (result.groups.size() != step.groups.size()) {
+    return absl::InternalError(absl::StrCat("the result of step ", result.step, " has ", result.groups.size(),
+                                            " dp groups; the plan has ", step.groups.size()));
   }
-  for (size_t i = 0; i < in_step_.size(); ++i) {
-    const Sequence& sequence = *sequences_.at(in_step_[i]);
-    const model::SequenceResult& answer = result.sequences[i];
-    if (answer.sequence != sequence.id) {
-      return absl::InternalError(absl::StrCat("step ", result.step, ": result ", i, " is of sequence ",
-                                              answer.sequence, "; sequence ", sequence.id,
-                                              " stood there in the plan"));
+  for (size_t g = 0; g < step.groups.size(); ++g) {
+    if (result.groups[g].size() != step.groups[g].size()) {
+      return absl::InternalError(absl::StrCat("step ", result.step, " gave dp group ", g, " ",
+                                              step.groups[g].size(), " sequences; its result has ",
+                                              result.groups[g].size()));
     }
-    if (answer.non_finite) continue;
-    const bool sampled =
-        sequence.num_computed + sequence.chunk == sequence.size() && sequence.request.max_tokens > 0;
-    if (answer.sampled != sampled) {
+    for (size_t i = 0; i < step.groups[g].size(); ++i) {
+      const std::string fault = FaultOf(step.groups[g][i], result.groups[g][i]);
+      if (fault.empty()) continue;
       return absl::InternalError(
-          absl::StrCat("step ", result.step, ": sequence ", sequence.id,
-                       sampled ? " has no token in the result" : " has a token nobody asked for"));
-    }
-    if (sequence.prompt_logprobs_due()) {
-      // One entry for each chunk position whose next token is known: the next token is in the chunk, or is
-      // the prompt's next one.
-      const int32_t end = sequence.num_computed + sequence.chunk;
-      const size_t entries = sequence.chunk - 1 + (end < sequence.prompt_size ? 1 : 0);
-      if (answer.prompt_logprobs.size() != entries) {
-        return absl::InternalError(absl::StrCat("step ", result.step, ": sequence ", sequence.id, " has ",
-                                                answer.prompt_logprobs.size(), " prompt log-probabilities; ",
-                                                entries, " were due"));
-      }
+          absl::StrCat("step ", result.step, ": sequence ", step.groups[g][i].sequence->id, " ", fault));
     }
   }
   return absl::OkStatus();
 }
 
-TokenEvent Scheduler::ApplyTo(Sequence& sequence, const model::SequenceResult& result) {
-  TokenEvent event = EventOf(sequence);
-  if (sequence.decoding()) {  // the sequence has replayed all positions that a broken step took from it
+void Scheduler::ApplyTo(const Entry& entry, const model::SequenceResult& result,
+                        std::vector<TokenEvent>& events) {
+  Sequence& sequence = *entry.sequence;
+  if (sequence.ended) {
+    if (sequence.steps_under_way > 0) return;
+    if (!sequence.ended_on_ranks && result.refused.empty() && !result.non_finite) TakeComputed(entry);
+    Remove(sequence);
+    return;
+  }
+  if (entry.decodes) {  // the sequence has replayed all positions that an interruption took from it
     sequence.broken_steps = 0;
     suspects_.erase(&sequence);
   }
-  if (result.non_finite) {
-    EndNonFinite(sequence, *result.non_finite, event);
-    return event;
-  }
-  const int32_t first_position = sequence.num_computed;
-  sequence.num_computed += std::exchange(sequence.chunk, 0);
-  const int32_t shared = std::min(sequence.num_computed, SharedEnd(sequence));
-  sequence.blocks.Publish(absl::MakeConstSpan(sequence.tokens).first(shared));
-  if (sequence.cancelled) {
-    event.finish = FinishReason::kCancelled;
-    return event;
-  }
-  TakePromptLogprobs(sequence, first_position, result, event);
-  if (sequence.remaining() > 0) return event;
-
-  if (sequence.output_size() == 0) {
-    totals_.prompt_tokens += sequence.prompt_size;
-    totals_.cached_prompt_tokens += sequence.cached_tokens;
-  }
-  if (result.sampled) {
-    event.has_token = true;
-    event.token = result.token;
-    event.logprobs = result.logprobs;
-    sequence.tokens.push_back(result.token);
-    if (sequence.request.sampling.uses_penalties()) sequence.counter.AddOutput(result.token);
-    ++totals_.generation_tokens;
-    const std::vector<TokenId>& stops = sequence.request.stop_token_ids;
-    const bool may_stop =
-        !sequence.request.ignore_eos && sequence.output_size() > sequence.request.min_tokens;
-    if (may_stop && std::find(stops.begin(), stops.end(), result.token) != stops.end()) {
-      event.finish = FinishReason::kStop;
-      return event;
+  TokenEvent event = EventOf(sequence);
+  if (!result.refused.empty()) {
+    EndRefused(sequence, result.refused, event);
+  } else if (result.non_finite) {
+    EndNonFinite(entry, *result.non_finite, event);
+  } else {
+    if (sequence.output_size() == 0 && entry.first + entry.rows == sequence.prompt_size) {
+      totals_.prompt_tokens += sequence.prompt_size;
+      totals_.cached_prompt_tokens += sequence.cached_tokens;
     }
+    TakePromptLogprobs(entry, result, event);
+    if (!result.tokens.empty()) {
+      if (!result.logprobs.empty()) event.logprobs = result.logprobs.front();
+      TakeToken(sequence, result.tokens.front(), event);
+    } else if (entry.first + entry.rows >= sequence.end.max_size) {
+      event.finish = FinishReason::kLength;  // nothing was to be drawn
+    }
+    TakeComputed(entry);
   }
-  if (sequence.size() >= sequence.max_size) event.finish = FinishReason::kLength;
-  return event;
+  const bool finished = event.finish != FinishReason::kNone;
+  if (finished || event.has_token || !event.prompt_logprobs.empty()) events.push_back(std::move(event));
+  if (finished) End(sequence);
+}
+
+// Positions of this step, and all before, are in the cache. Others may use their full pages.
+void Scheduler::TakeComputed(const Entry& entry) {
+  Sequence& sequence = *entry.sequence;
+  if (entry.admission != sequence.admissions || sequence.slot < 0) return;  // preempted since
+  const int32_t shared = std::min({entry.first + entry.rows, SharedEnd(sequence), sequence.size()});
+  sequence.blocks.Publish(absl::MakeConstSpan(sequence.tokens).first(shared));
+  if (!sequence.ended && sequence.blocks.first_changed() < std::ssize(sequence.blocks.blocks()))
+    MarkChanged(sequence);
+}
+
+void Scheduler::TakeToken(Sequence& sequence, TokenId token, TokenEvent& event) {
+  event.has_token = true;
+  event.token = token;
+  if (found_.sequence == sequence.id) found_ = {};
+  sequence.tokens.push_back(token);
+  ++totals_.generation_tokens;
+  switch (model::EndAfter(sequence.end, sequence.prompt_size, sequence.size(), token)) {
+    case model::SequenceEnd::kNone:
+      return;
+    case model::SequenceEnd::kStop:
+      event.finish = FinishReason::kStop;
+      break;
+    case model::SequenceEnd::kLength:
+      event.finish = FinishReason::kLength;
+      break;
+  }
+  sequence.ended_on_ranks = true;
+}
+
+void Scheduler::EndRefused(Sequence& sequence, const std::string& reason, TokenEvent& event) {
+  ++totals_.plans_refused;
+  sequence.ended_on_ranks = true;
+  event.finish = FinishReason::kError;
+  event.error = absl::InternalError(absl::StrCat("the ranks refused to compute this request (", reason,
+                                                 "). This is a fault of the server"));
 }
 
 // No later sequence may use this sequence's pages: one of them may hold the number that was not finite.
-void Scheduler::EndNonFinite(Sequence& sequence, const model::NonFiniteRow& row, TokenEvent& event) {
+void Scheduler::EndNonFinite(const Entry& entry, const model::NonFiniteRow& row, TokenEvent& event) {
+  Sequence& sequence = *entry.sequence;
   ++totals_.non_finite_logits;
-  sequence.chunk = 0;
-  sequence.blocks.Forget();
-  if (sequence.cancelled) {
-    event.finish = FinishReason::kCancelled;
-    return;
-  }
+  sequence.ended_on_ranks = true;
+  if (entry.admission == sequence.admissions) sequence.blocks.Forget();
   event.finish = FinishReason::kError;
   event.non_finite = true;
   event.error =
@@ -163,12 +201,12 @@ void Scheduler::EndNonFinite(Sequence& sequence, const model::NonFiniteRow& row,
 }
 
 // A replay after preemption has results for positions that were reported before. Those results are dropped.
-void Scheduler::TakePromptLogprobs(Sequence& sequence, int32_t first_position,
-                                   const model::SequenceResult& result, TokenEvent& event) {
-  if (!sequence.prompt_logprobs_due()) return;
+void Scheduler::TakePromptLogprobs(const Entry& entry, const model::SequenceResult& result,
+                                   TokenEvent& event) {
+  Sequence& sequence = *entry.sequence;
   for (size_t i = 0; i < result.prompt_logprobs.size(); ++i) {
-    const int32_t position = first_position + static_cast<int32_t>(i) + 1;
-    if (position < sequence.next_prompt_logprob || position >= sequence.prompt_size) continue;
+    const int32_t position = entry.first + static_cast<int32_t>(i) + 1;
+    if (position < sequence.next_prompt_logprob) continue;
     event.prompt_logprobs.push_back(result.prompt_logprobs[i]);
     sequence.next_prompt_logprob = position + 1;
   }

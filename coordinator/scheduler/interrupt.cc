@@ -1,5 +1,6 @@
 // Scheduler::Interrupt and Resume: the end of an epoch, and the start of the next.
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,7 +11,8 @@
 namespace deeprack::coordinator {
 namespace {
 
-// Broken steps in a row. After kSuspect of them a sequence runs alone; after kConvicted of them it ends.
+// Interruptions in a row with rows of a sequence under way. After kSuspect of them the sequence runs alone;
+// after kConvicted of them it ends.
 constexpr int32_t kSuspect = 2;
 constexpr int32_t kConvicted = 3;
 
@@ -18,7 +20,7 @@ constexpr int32_t kConvicted = 3;
 
 std::vector<TokenEvent> Scheduler::Interrupt(const absl::Status& why) {
   std::vector<TokenEvent> events;
-  GiveUpStep(why, events);
+  GiveUpSteps(why, events);
   for (Group& group : groups_) {
     while (!group.running.empty()) PutBack(**group.running.begin());
   }
@@ -26,25 +28,27 @@ std::vector<TokenEvent> Scheduler::Interrupt(const absl::Status& why) {
   return events;
 }
 
-void Scheduler::GiveUpStep(const absl::Status& why, std::vector<TokenEvent>& events) {
-  const std::vector<SequenceId> in_step = std::exchange(in_step_, {});
-  for (SequenceId id : in_step) {
-    Sequence& sequence = at(id);
-    sequence.chunk = 0;
-    TokenEvent event = EventOf(sequence);
-    if (++sequence.broken_steps >= kSuspect) suspects_.insert(&sequence);
-    if (sequence.cancelled) {
-      event.finish = FinishReason::kCancelled;
-    } else if (sequence.broken_steps >= kConvicted && in_step.size() == 1) {
-      event.finish = FinishReason::kError;
-      event.error = absl::InternalError(absl::StrCat(
-          "given up: ", sequence.broken_steps, " steps in a row that computed this request broke, ",
-          "the last one with nothing else in it: ", why.message()));
-    } else {
+void Scheduler::GiveUpSteps(const absl::Status& why, std::vector<TokenEvent>& events) {
+  std::set<Sequence*, ServedEarlier> under_way;
+  for (const StepUnderWay& step : std::exchange(steps_, {})) {
+    for (const auto& group : step.groups) {
+      for (const Entry& entry : group) under_way.insert(entry.sequence);
+    }
+  }
+  for (Sequence* sequence : under_way) {
+    sequence->steps_under_way = sequence->draws_under_way = 0;
+    if (sequence->ended) {
+      Remove(*sequence);
       continue;
     }
-    events.push_back(std::move(event));
-    Remove(id);
+    if (++sequence->broken_steps >= kSuspect) suspects_.insert(sequence);
+    if (sequence->broken_steps < kConvicted || under_way.size() > 1) continue;
+    TokenEvent& event = events.emplace_back(EventOf(*sequence));
+    event.finish = FinishReason::kError;
+    event.error = absl::InternalError(absl::StrCat("given up: ", sequence->broken_steps,
+                                                   " steps in a row that computed this request broke, ",
+                                                   "the last one with nothing else in it: ", why.message()));
+    End(*sequence);
   }
 }
 
@@ -52,20 +56,21 @@ std::vector<TokenEvent> Scheduler::Resume(Epoch epoch, int32_t blocks_per_dp_ran
   DR_CHECK(interrupted_ && epoch > epoch_ && blocks_per_dp_rank > 0 && dp > 0);
   interrupted_ = false;
   epoch_ = epoch;
+  next_step_ = 1;
   limits_ = InLayout(limits_, blocks_per_dp_rank, dp);
   MakeGroups();
   std::vector<TokenEvent> events;
   for (const auto& [id, sequence] : sequences_) {
     if (auto event = FitAnew(*sequence)) events.push_back(*std::move(event));
   }
-  for (const TokenEvent& event : events) Remove(event.sequence);
+  for (const TokenEvent& event : events) End(at(event.sequence));
   return events;
 }
 
 // Returns the sequence's last event if the new pages are too few for it; nullopt if they suffice.
 std::optional<TokenEvent> Scheduler::FitAnew(Sequence& sequence) const {
   const int64_t limit = limits_.positions();
-  sequence.max_size = static_cast<int32_t>(std::min<int64_t>(sequence.max_size, limit));
+  sequence.end.max_size = static_cast<int32_t>(std::min<int64_t>(sequence.end.max_size, limit));
   // The sequence's positions up to its last token are computed. A sequence that goes on needs one position
   // more.
   const bool goes_on = sequence.output_size() > 0 || sequence.request.max_tokens > 0;

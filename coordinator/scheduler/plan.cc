@@ -6,49 +6,62 @@
 #include "coordinator/scheduler/scheduler.h"
 
 namespace deeprack::coordinator {
-namespace {
-
-// A token with this bias is never drawn while a token without it can be. The bias is finite, so that sums,
-// penalties and temperatures give finite logits.
-constexpr float kForbidden = -1e30f;
-
-void ForbidTokens(const std::vector<TokenId>& tokens, model::SamplingParams& sampling) {
-  std::vector<std::pair<TokenId, float>>& biases = sampling.logit_bias;
-  for (const TokenId token : tokens) {
-    const auto same = [token](const auto& bias) { return bias.first == token; };
-    const auto found = std::find_if(biases.begin(), biases.end(), same);
-    if (found != biases.end()) {
-      found->second = kForbidden;
-    } else {
-      biases.emplace_back(token, kForbidden);
-    }
-  }
-}
-
-}  // namespace
 
 std::optional<model::StepPlan> Scheduler::Plan() {
-  DR_CHECK(in_step_.empty() && !interrupted_);
+  DR_CHECK(!interrupted_);
+  if (steps_under_way() >= limits_.steps_under_way) return std::nullopt;
+  if (!suspects_.empty() && !steps_.empty()) return std::nullopt;
   preempted_in_this_plan_ = false;
+  plan_ = {.header = {.epoch = epoch_, .step = next_step_}};
+  plan_.groups.resize(groups_.size());
+  planned_ = {.step = next_step_};
+  planned_.groups.resize(groups_.size());
   for (Group& group : groups_) {
     group.step_tokens_left = limits_.max_step_tokens;
+    group.opened_bytes_left = limits_.bytes_for_opened();
     group.logprob_bytes_left = limits_.max_message_bytes / 2;  // decodes use the other half: see Place
   }
   if (!suspects_.empty()) {
     PlanAlone(**suspects_.begin());
   } else {
-    PreemptToFitMessage();
     PlanDecodes();
     PlanPrefills();
-    if (!preempted_in_this_plan_ || in_step_.empty()) AdmitWaiting();
+    if (!preempted_in_this_plan_ || planned_.sequences() == 0) AdmitWaiting();
   }
-  if (in_step_.empty()) return std::nullopt;
+  if (planned_.sequences() == 0) return std::nullopt;
+  return FinishPlan();
+}
 
-  model::StepPlan plan{.epoch = epoch_, .step = next_step_++};
-  plan.sequences.reserve(in_step_.size());
-  for (SequenceId id : in_step_) plan.sequences.push_back(PlanOf(at(id)));
+// Adds what the ranks must be told apart from rows, and puts the step under way.
+model::StepPlan Scheduler::FinishPlan() {
+  plan_.header.decodes_only = true;
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    Group& group = groups_[g];
+    model::GroupPlan& out = plan_.groups[g];
+    out.closed = std::exchange(group.closing, {});
+    for (Sequence* sequence : std::exchange(group.changed, {})) {
+      sequence->changed = false;
+      if (sequence->slot < 0) {  // it has had no rows yet; Open sends its pages
+        MarkChanged(*sequence);
+        continue;
+      }
+      const int32_t first = sequence->blocks.first_changed();
+      const std::vector<BlockId>& blocks = sequence->blocks.blocks();
+      out.pages.push_back(
+          {.slot = sequence->slot, .first = first, .pages = {blocks.begin() + first, blocks.end()}});
+      sequence->blocks.Told();
+    }
+    int32_t rows = 0;
+    for (const Entry& entry : planned_.groups[g]) {
+      rows += entry.rows;
+      plan_.header.decodes_only &= entry.decodes;
+    }
+    plan_.header.rows_of_group.push_back(rows);
+  }
+  ++next_step_;
   ++totals_.steps;
-  return plan;
+  steps_.push_back(std::move(planned_));
+  return std::move(plan_);
 }
 
 // Plans only the suspect. The other sequences wait; they keep their pages unless the suspect needs them.
@@ -64,7 +77,7 @@ void Scheduler::PlanAlone(Sequence& suspect) {
     Admit(suspect, *placement);
     return;
   }
-  while (!suspect.blocks.Reserve(suspect.size())) {
+  while (!suspect.blocks.Reserve(suspect.planned_size())) {
     Sequence* const last = LastRunningBut(&suspect);
     if (last == nullptr) return;
     Preempt(*last);
@@ -85,28 +98,11 @@ Sequence* Scheduler::LastRunningBut(const Sequence* spared) {
   return last;
 }
 
-// The first running sequence is never preempted here: each sequence fits alone (CheckRequest).
-void Scheduler::PreemptToFitMessage() {
-  plan_bytes_ = 0;
-  const Sequence* first = nullptr;
-  for (const Group& group : groups_) {
-    for (const Sequence* sequence : group.running) {
-      plan_bytes_ += PlanBytes(*sequence);
-      if (first == nullptr || sequence->order < first->order) first = sequence;
-    }
-  }
-  while (plan_bytes_ > limits_.plan_bytes_for_sequences()) {
-    Sequence* const last = LastRunningBut(first);
-    if (last == nullptr) return;
-    plan_bytes_ -= PlanBytes(*last);
-    Preempt(*last);
-  }
-}
-
-// An upper bound on the bytes of this sequence in the plan, without its chunk.
-int64_t Scheduler::PlanBytes(const Sequence& sequence) const {
-  return model::MostSequencePlanBytes(BlocksFor(sequence.size()), sequence.counter.size(),
-                                      sequence.request.most_biases());
+// An upper bound on the bytes that opening this sequence takes.
+int64_t Scheduler::OpenedBytes(const Sequence& sequence) const {
+  return model::MostOpenedBytes(sequence.size(), BlocksFor(sequence.size()),
+                                std::ssize(sequence.request.sampling.logit_bias),
+                                std::ssize(sequence.end.stop_tokens));
 }
 
 // An upper bound on the result's bytes when every sequence of the group samples.
@@ -122,8 +118,10 @@ void Scheduler::PlanDecodes() {
   for (Group& group : groups_) {
     const std::vector<Sequence*> in_order(group.running.begin(), group.running.end());
     for (Sequence* sequence : in_order) {
-      if (!group.running.contains(sequence)) continue;  // this loop preempted it for an earlier one
-      if (sequence->decoding() && ReserveOrPreempt(*sequence)) Schedule(*sequence, 1);
+      // This loop may have preempted it for an earlier one.
+      if (preempted_in_this_plan_ && !group.running.contains(sequence)) continue;
+      if (!sequence->decoding() || sequence->drawn_out()) continue;
+      if (ReserveOrPreempt(*sequence)) Schedule(*sequence, 1);
     }
   }
 }
@@ -140,10 +138,9 @@ void Scheduler::PlanPrefills() {
 void Scheduler::AdmitWaiting() {
   while (!waiting_.empty()) {
     Sequence& sequence = **waiting_.begin();
-    if (plan_bytes_ + PlanBytes(sequence) > limits_.plan_bytes_for_sequences()) return;
+    if (sequence.steps_under_way > 0) return;  // preempted just now; a step under way may draw its next token
     std::optional<Placement> placement = Place(sequence);
     if (!placement.has_value()) return;
-    plan_bytes_ += PlanBytes(sequence);
     Admit(sequence, *placement);
   }
 }
@@ -157,10 +154,10 @@ void Scheduler::Admit(Sequence& sequence, const Placement& placement) {
   sequence.blocks = BlockTable(&group.pool, sequence.request.cache_salt);
   sequence.blocks.Adopt(placement.cached);
   DR_CHECK(sequence.blocks.Reserve(sequence.size()));
-  sequence.num_computed = static_cast<int32_t>(placement.cached.size()) * kPageTokens;
-  if (!sequence.admitted_before) {
-    sequence.admitted_before = true;
-    sequence.cached_tokens = sequence.num_computed;
+  MarkChanged(sequence);
+  sequence.num_planned = static_cast<int32_t>(placement.cached.size()) * kPageTokens;
+  if (sequence.admissions++ == 0) {
+    sequence.cached_tokens = sequence.num_planned;
     totals_.prefix_cache_queries += sequence.prompt_size;
     totals_.prefix_cache_hits += sequence.cached_tokens;
   }
@@ -171,6 +168,8 @@ void Scheduler::Admit(Sequence& sequence, const Placement& placement) {
 // none.
 void Scheduler::ScheduleChunk(Sequence& sequence) {
   Group& group = groups_[sequence.dp_rank];
+  if (sequence.drawn_out()) return;
+  if (sequence.slot < 0 && OpenedBytes(sequence) > group.opened_bytes_left) return;
   int32_t tokens = std::min(sequence.remaining(), group.step_tokens_left);
   if (sequence.prompt_logprobs_due()) {
     const int64_t bytes = model::MostPositionLogprobsBytes(sequence.request.prompt_logprobs);
@@ -184,14 +183,48 @@ void Scheduler::Schedule(Sequence& sequence, int32_t tokens) {
   Group& group = groups_[sequence.dp_rank];
   DR_CHECK(tokens > 0 && tokens <= group.step_tokens_left);
   group.step_tokens_left -= tokens;
-  sequence.chunk = tokens;
-  in_step_.push_back(sequence.id);
+  if (sequence.slot < 0) Open(sequence);
+  if (sequence.blocks.first_changed() < std::ssize(sequence.blocks.blocks())) MarkChanged(sequence);
+  plan_.groups[sequence.dp_rank].rows.push_back({.slot = sequence.slot, .rows = tokens});
+  const bool draws = tokens == sequence.remaining() && sequence.planned_size() < sequence.end.max_size;
+  planned_.groups[sequence.dp_rank].push_back(
+      {.sequence = &sequence,
+       .admission = sequence.admissions,
+       .first = sequence.num_planned,
+       .rows = tokens,
+       .draws = draws,
+       .decodes = sequence.decoding(),
+       .scores = sequence.prompt_logprobs_due() && sequence.num_planned < sequence.prompt_size - 1});
+  sequence.num_planned += tokens;
+  sequence.steps_under_way += 1;
+  sequence.draws_under_way += draws ? 1 : 0;
+}
+
+// Has the plan bring the sequence to its ranks.
+void Scheduler::Open(Sequence& sequence) {
+  Group& group = groups_[sequence.dp_rank];
+  group.opened_bytes_left -= OpenedBytes(sequence);
+  TakeSlot(sequence);
+  plan_.groups[sequence.dp_rank].opened.push_back(
+      {.slot = sequence.slot,
+       .sequence = sequence.id,
+       .prompt_size = sequence.prompt_size,
+       .tokens = sequence.tokens,
+       .num_computed = sequence.num_planned,
+       .sampling = sequence.request.sampling,
+       .end = sequence.end,
+       .prompt_logprobs = sequence.prompt_logprobs_due() ? sequence.request.prompt_logprobs : -1});
+}
+
+void Scheduler::MarkChanged(Sequence& sequence) {
+  if (std::exchange(sequence.changed, true)) return;
+  groups_[sequence.dp_rank].changed.push_back(&sequence);
 }
 
 // Gives the sequence's next position a slot. Returns false when the sequence itself was preempted.
 bool Scheduler::ReserveOrPreempt(Sequence& sequence) {
   Group& group = groups_[sequence.dp_rank];
-  while (!sequence.blocks.Reserve(sequence.size())) {
+  while (!sequence.blocks.Reserve(sequence.planned_size())) {
     // This plan has scheduled only sequences earlier than `sequence`, so it has not scheduled the last one.
     Sequence& last = **group.running.rbegin();
     Preempt(last);
@@ -209,11 +242,34 @@ void Scheduler::Preempt(Sequence& sequence) {
 
 // Moves a running sequence into the queue and frees its pages.
 void Scheduler::PutBack(Sequence& sequence) {
-  DR_CHECK(sequence.chunk == 0);
-  sequence.blocks.Clear();
-  sequence.num_computed = 0;
-  groups_[sequence.dp_rank].running.erase(&sequence);
+  LeaveGroup(sequence);
   waiting_.insert(&sequence);
+}
+
+// Takes a sequence's pages and its slot.
+void Scheduler::LeaveGroup(Sequence& sequence) {
+  Group& group = groups_[sequence.dp_rank];
+  group.running.erase(&sequence);
+  if (std::exchange(sequence.changed, false)) std::erase(group.changed, &sequence);
+  if (sequence.slot >= 0) {
+    group.closing.push_back(sequence.slot);
+    group.free_slots.push_back(sequence.slot);
+  }
+  sequence.blocks.Clear();
+  sequence.slot = -1;
+  sequence.num_planned = 0;
+  sequence.dp_rank = -1;
+}
+
+// A slot that this plan closes is free for a sequence that this plan opens.
+void Scheduler::TakeSlot(Sequence& sequence) {
+  Group& group = groups_[sequence.dp_rank];
+  if (group.free_slots.empty()) {
+    sequence.slot = group.next_slot++;
+    return;
+  }
+  sequence.slot = group.free_slots.back();
+  group.free_slots.pop_back();
 }
 
 // The dp group that can run a waiting sequence, and the cached pages from which the sequence starts there.
@@ -224,7 +280,8 @@ std::optional<Scheduler::Placement> Scheduler::Place(const Sequence& sequence) {
   int32_t reusable = std::min(sequence.size() - 1, SharedEnd(sequence));
   if (sequence.prompt_logprobs_due()) reusable = std::min(reusable, sequence.next_prompt_logprob - 1);
   const auto prefix = absl::MakeConstSpan(sequence.tokens).first(reusable);
-  // A waiting sequence keeps its tokens and so its prefix; Admit and MakeGroups empty `found_`.
+  // A waiting sequence without steps under way keeps its tokens and so its prefix; Admit and MakeGroups empty
+  // `found_`.
   if (found_.sequence != sequence.id) {
     found_ = {.sequence = sequence.id, .in_group = std::vector<BlockPool::Prefix>(limits_.dp)};
   }
@@ -235,7 +292,7 @@ std::optional<Scheduler::Placement> Scheduler::Place(const Sequence& sequence) {
   int64_t best_score = -1;
   for (int32_t dp_rank = 0; dp_rank < limits_.dp; ++dp_rank) {
     const Group& group = groups_[dp_rank];
-    if (group.step_tokens_left == 0) continue;
+    if (group.step_tokens_left == 0 || OpenedBytes(sequence) > group.opened_bytes_left) continue;
     if (std::ssize(group.running) >= std::min(limits_.max_step_tokens, limits_.max_sequences)) continue;
     if (!group.running.empty() && DecodeResultBytes(group) + result_bytes > limits_.max_message_bytes / 2) {
       continue;
@@ -262,29 +319,6 @@ std::optional<Scheduler::Placement> Scheduler::Place(const Sequence& sequence) {
 int32_t Scheduler::SharedEnd(const Sequence& sequence) const {
   return limits_.prefill_attention == model::PrefillAttention::kExpanded ? sequence.prompt_size
                                                                          : sequence.size();
-}
-
-model::SequencePlan Scheduler::PlanOf(const Sequence& sequence) const {
-  const auto chunk = absl::MakeConstSpan(sequence.tokens).subspan(sequence.num_computed, sequence.chunk);
-  const int32_t end = sequence.num_computed + sequence.chunk;
-  model::SequencePlan plan;
-  plan.sequence = sequence.id;
-  plan.dp_rank = sequence.dp_rank;
-  plan.prompt_size = sequence.prompt_size;
-  plan.num_computed = sequence.num_computed;
-  plan.token_ids.assign(chunk.begin(), chunk.end());
-  const std::vector<BlockId>& blocks = sequence.blocks.blocks();
-  plan.block_table.assign(blocks.begin(), blocks.begin() + BlocksFor(end));
-  plan.sample = end == sequence.size() && sequence.request.max_tokens > 0;
-  plan.sampling = sequence.request.sampling;
-  if (plan.sample && sequence.below_min_tokens())
-    ForbidTokens(sequence.request.stop_token_ids, plan.sampling);
-  if (plan.sample && plan.sampling.uses_penalties()) plan.token_counts = sequence.counter.counts();
-  if (sequence.prompt_logprobs_due()) {
-    plan.prompt_logprobs = sequence.request.prompt_logprobs;
-    if (end < sequence.prompt_size) plan.next_prompt_token = sequence.tokens[end];
-  }
-  return plan;
 }
 
 }  // namespace deeprack::coordinator

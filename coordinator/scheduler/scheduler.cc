@@ -11,21 +11,22 @@
 namespace deeprack::coordinator {
 
 absl::Status CheckPlanSize(const SchedulerLimits& limits) {
-  const int64_t chunks = int64_t{limits.dp} * limits.max_step_tokens * model::kMostIdBytes;
-  // A sequence without penalties and biases must always fit the plan.
-  const int64_t sequence = model::MostSequencePlanBytes(BlocksFor(limits.max_context), 0, 0);
-  if (sequence <= limits.plan_bytes_for_sequences()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("steps of ", limits.max_step_tokens, " tokens in each of ", limits.dp, " dp groups take ",
-                   chunks, " bytes of a plan, and one sequence of ", limits.max_context, " positions takes ",
-                   sequence, "; a plan may have ", limits.max_message_bytes, " bytes: use smaller steps"));
+  const int64_t room = limits.bytes_for_opened();
+  const int64_t rows = model::MostHeaderBytes(limits.dp) + limits.max_sequences * model::kMostRowsBytes;
+  const int64_t opened = model::MostOpenedBytes(limits.max_context, BlocksFor(limits.max_context), 0, 0);
+  // A quarter of the message is for changes of pages: see InLayout.
+  if (rows <= limits.max_message_bytes / 4 && opened <= room) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the rows of ", limits.max_sequences, " sequences in each of ", limits.dp, " dp groups take up to ",
+      rows, " bytes of a step's plan, and a sequence of ", limits.max_context, " positions takes ", opened,
+      "; a plan has ", limits.max_message_bytes / 4, " for the first and ", room,
+      " for the second: use fewer sequences, or a shorter context"));
 }
 
 SchedulerLimits InLayout(SchedulerLimits limits, int32_t blocks_per_dp_rank, int32_t dp) {
-  const int64_t room = limits.plan_bytes_for_sequences();
-  limits.blocks_per_dp_rank = blocks_per_dp_rank;
+  const int64_t most_blocks = limits.max_message_bytes / 4 / model::kMostIdBytes;
+  limits.blocks_per_dp_rank = static_cast<int32_t>(std::min<int64_t>(blocks_per_dp_rank, most_blocks));
   limits.dp = dp;
-  limits.max_message_bytes += room - limits.plan_bytes_for_sequences();
   return limits;
 }
 
@@ -48,22 +49,23 @@ absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request)
         "the prompt has ", prompt, " tokens; the KV cache holds ", cache, " (", limits.blocks_per_dp_rank,
         " pages of ", kPageTokens, " tokens): shorten the prompt, or start with more memory for it"));
   }
+  // After a loss, the sequence is opened again with its output.
   const int64_t positions = std::min(limits.positions(), prompt + request.max_tokens);
-  const int64_t bytes = model::MostSequencePlanBytes(
-      BlocksFor(positions), request.sampling.uses_penalties() ? positions : 0, request.most_biases());
-  if (bytes > limits.plan_bytes_for_sequences()) {
+  const auto biases = static_cast<int64_t>(request.sampling.logit_bias.size());
+  const auto stops = static_cast<int64_t>(request.stop_token_ids.size());
+  const int64_t bytes = model::MostOpenedBytes(positions, BlocksFor(positions), biases, stops);
+  if (bytes > limits.bytes_for_opened()) {
     return absl::InvalidArgumentError(
         absl::StrCat("the request takes up to ", bytes, " bytes of a step's plan, which has ",
-                     limits.plan_bytes_for_sequences(), " for sequences (", positions, " tokens, ",
-                     request.sampling.uses_penalties() ? "counted for penalties" : "no penalties", ", ",
-                     request.most_biases(), " logit biases): use a smaller max_tokens, or no penalties"));
+                     limits.bytes_for_opened(), " for new sequences (", positions, " tokens, ", biases,
+                     " logit biases, ", stops, " stop tokens): use a smaller max_tokens, or fewer biases"));
   }
   return model::CheckSampling(request.sampling);
 }
 
 Scheduler::Scheduler(const SchedulerLimits& limits, Epoch epoch) : limits_(limits), epoch_(epoch) {
   DR_CHECK(limits.dp > 0 && limits.blocks_per_dp_rank > 0 && limits.max_context > 0);
-  DR_CHECK(limits.max_step_tokens > 0 && limits.max_sequences > 0);
+  DR_CHECK(limits.max_step_tokens > 0 && limits.max_sequences > 0 && limits.steps_under_way > 0);
   // The log-probabilities of one position must fit the half of a result that is for prompts.
   DR_CHECK(limits.max_message_bytes / 2 >= model::MostPositionLogprobsBytes(model::kMostTopLogprobs));
   MakeGroups();
@@ -85,10 +87,13 @@ absl::Status Scheduler::Add(SequenceId id, Request request) {
   sequence->order = {.priority = request.priority, .arrival = arrivals_++};
   sequence->tokens = std::exchange(request.prompt, {});
   sequence->prompt_size = sequence->size();
-  sequence->max_size = static_cast<int32_t>(
-      std::min(limits_.positions(), int64_t{sequence->prompt_size} + request.max_tokens));
+  sequence->end = {.stop_tokens = request.stop_token_ids,
+                   .ignore_stops = request.ignore_eos,
+                   .min_tokens = request.min_tokens,
+                   .max_size = static_cast<int32_t>(
+                       std::min(limits_.positions(), int64_t{sequence->prompt_size} + request.max_tokens))};
   sequence->request = std::move(request);
-  if (sequence->request.sampling.uses_penalties()) sequence->counter.AddPrompt(sequence->tokens);
+  ++live_;
   waiting_.insert(sequence.get());
   sequences_.emplace(id, std::move(sequence));
   return absl::OkStatus();
@@ -96,37 +101,34 @@ absl::Status Scheduler::Add(SequenceId id, Request request) {
 
 std::optional<TokenEvent> Scheduler::Cancel(SequenceId id) {
   const auto found = sequences_.find(id);
-  if (found == sequences_.end()) return std::nullopt;
-  Sequence& sequence = *found->second;
-  if (sequence.chunk > 0) {
-    sequence.cancelled = true;
-    return std::nullopt;
-  }
-  TokenEvent event = EventOf(sequence);
+  if (found == sequences_.end() || found->second->ended) return std::nullopt;
+  TokenEvent event = EventOf(*found->second);
   event.finish = FinishReason::kCancelled;
-  Remove(id);
+  End(*found->second);
   return event;
 }
 
 std::vector<TokenEvent> Scheduler::Abort(const absl::Status& why) {
   std::vector<TokenEvent> events;
   for (const auto& [id, sequence] : sequences_) {
+    if (sequence->ended) continue;
     TokenEvent& event = events.emplace_back(EventOf(*sequence));
     event.finish = FinishReason::kError;
     event.error = why;
   }
-  in_step_.clear();
-  while (!sequences_.empty()) Remove(sequences_.begin()->first);
+  steps_.clear();
+  while (!sequences_.empty()) Remove(*sequences_.begin()->second);
+  live_ = 0;
   return events;
 }
 
 TokenEvent Scheduler::EndStalled() {
-  DR_CHECK(in_step_.empty() && !sequences_.empty());
+  DR_CHECK(steps_.empty() && !sequences_.empty());
   // The stalled sequence is the first suspect, which was to run alone. Without suspects it is the head of the
   // queue: a plan without work leaves no sequence running, because it schedules or preempts each of them.
   const SequenceSet& stalled = suspects_.empty() ? waiting_ : suspects_;
   DR_CHECK(!stalled.empty());
-  const Sequence& sequence = **stalled.begin();
+  Sequence& sequence = **stalled.begin();
   int64_t most_available = 0;
   for (const Group& group : groups_) {
     most_available = std::max<int64_t>(most_available, group.pool.available());
@@ -137,17 +139,28 @@ TokenEvent Scheduler::EndStalled() {
       "the scheduler found no step for this request: its ", sequence.size(), " tokens take ",
       BlocksFor(sequence.size()), " pages of the KV cache, and a dp group has at most ", most_available,
       " of ", limits_.blocks_per_dp_rank, " free. This is a fault of the server"));
-  Remove(sequence.id);
+  End(sequence);
   return event;
 }
 
-void Scheduler::Remove(SequenceId id) {
-  Sequence& sequence = at(id);
+void Scheduler::End(Sequence& sequence) {
+  sequence.ended = true;
+  --live_;
   suspects_.erase(&sequence);
-  if (waiting_.erase(&sequence) == 0) {
-    groups_[sequence.dp_rank].running.erase(&sequence);
+  waiting_.erase(&sequence);
+  if (sequence.dp_rank >= 0) {
+    Group& group = groups_[sequence.dp_rank];
+    group.running.erase(&sequence);
+    if (std::exchange(sequence.changed, false)) std::erase(group.changed, &sequence);
   }
-  sequences_.erase(id);  // the sequence's block table returns its blocks
+  if (sequence.steps_under_way == 0) Remove(sequence);
+}
+
+void Scheduler::Remove(Sequence& sequence) {
+  suspects_.erase(&sequence);
+  waiting_.erase(&sequence);
+  if (sequence.dp_rank >= 0) LeaveGroup(sequence);
+  sequences_.erase(sequence.id);
 }
 
 ServingStats Scheduler::Stats() const {

@@ -3,9 +3,14 @@
 //
 //   Add, Cancel    any time
 //   Plan           -> StepPlan     the step is under way from here
-//   Apply(result)  -> events       until here; then the next Plan
-//   Interrupt      -> events       the epoch is over, during a step or between two steps
+//   Apply(result)  -> events       until here, in the order of steps
+//   Interrupt      -> events       the epoch is over, with steps under way or without
 //   Resume         -> events       a new epoch has begun; then the next Plan
+//
+// Up to SchedulerLimits::steps_under_way steps are planned before the first of them is applied. A plan does
+// not need the tokens that earlier steps draw: it says how many rows a sequence has, and the ranks know the
+// tokens. A sequence that ends in one step may have rows in the next one, which was planned before the end
+// was known. Its ranks compute these rows as padding.
 //
 // Policy
 // - The order of service is (priority, arrival): the sequence with the smaller priority comes first, and of
@@ -30,27 +35,32 @@
 //   the head of the queue waits, nobody else is admitted, so some group becomes empty, and the head fits
 //   there. An endless stream of a smaller priority number may starve the sequences of larger ones, as in
 //   vLLM; equal priorities never starve one another.
-// - A plan fits one message of max_message_bytes (model/step/message_size.h). Sequences with penalties send
-//   their token counts, so they take the most bytes. When running sequences outgrow the message, the last
-//   sequences of all groups are preempted. A request that would not fit alone is refused. Results fit one
-//   message too: prompt chunks with log-probabilities are made short enough.
+// - The ranks of a group are sent a sequence once, when it has its first rows; then what changes. What a
+//   group is sent fits one message of max_message_bytes (model/step/message_size.h): sequences that are
+//   opened take at most half of it, and the rest waits for the next step. A request that would not fit alone
+//   is refused. Results fit one message too: prompt chunks with log-probabilities are made short enough.
+// - Pages go back to the pool when no step under way has rows that may write to them. A preempted sequence's
+//   pages go back at once: the ranks compute steps in order, and the plan that gives the pages to another
+//   sequence closes this one.
 // - Later sequences with the same history and salt use full blocks again, of prompt and of output. If prompts
 //   are computed in another form than outputs (SchedulerLimits::prefill_attention), only blocks that lie
 //   wholly within prompts are published and found. A found block then holds the bits that the sequence itself
 //   would have computed.
 // - An interruption takes every page away: all sequences wait again, in the order of service, and are
 //   replayed as preempted ones are.
-// - One request must not end the ranks of all requests again and again. A sequence that takes part in two
-//   broken steps and decodes nothing in between is a suspect. Suspects run alone, one after another in the
-//   order of service, until each has decoded a token. A suspect that breaks its step alone ends with an
-//   error. So two losses by chance cost only time, and a third loss costs only the sequence that ran alone in
-//   that step. A sequence does not run alone after a single broken step: machines fail more often than
-//   requests break them, and replaying sequences one by one is slow.
+// - One request must not end the ranks of all requests again and again. A sequence that has rows under way
+//   in two interruptions and decodes nothing in between is a suspect. Suspects run alone, one step under way,
+//   one after another in the order of service, until each has decoded a token. A suspect that breaks its step
+//   alone ends with an error. So two losses by chance cost only time, and a third loss costs only the
+//   sequence that ran alone in that step. A sequence does not run alone after a single broken step: machines
+//   fail more often than requests break them, and replaying sequences one by one is slow.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -61,17 +71,17 @@
 #include "coordinator/scheduler/scheduler_limits.h"
 #include "coordinator/scheduler/sequence.h"
 #include "coordinator/scheduler/serving_stats.h"
+#include "coordinator/scheduler/step_under_way.h"
 #include "model/step/step_plan.h"
 #include "model/step/step_result.h"
 
 namespace deeprack::coordinator {
 
 // Checks that plans under these limits fit one message. If not, InvalidArgument with the numbers. Reads dp,
-// max_step_tokens, max_context and max_message_bytes.
+// max_sequences, max_context and max_message_bytes.
 absl::Status CheckPlanSize(const SchedulerLimits& limits);
 
-// The limits for another layout. The sequences of a plan keep the room that they have under `limits`, so
-// that a request which fits before fits afterwards.
+// The limits for another layout. Pages beyond the most that a plan can name are not used.
 SchedulerLimits InLayout(SchedulerLimits limits, int32_t blocks_per_dp_rank, int32_t dp);
 
 // Checks that a request can run under these limits. If not, InvalidArgument with the numbers. Pure, so any
@@ -90,28 +100,26 @@ class Scheduler {
   // (request.priority, order of the calls of Add). Errors: those of CheckRequest.
   absl::Status Add(SequenceId id, Request request);
 
-  // Ends a sequence and returns its last event. Returns nullopt if the sequence is unknown (it has finished),
-  // or if it takes part in the step under way: then Apply returns its last event, and its blocks stay as they
-  // are until then.
+  // Ends a sequence and returns its last event. Returns nullopt if the sequence is unknown or has ended.
   std::optional<TokenEvent> Cancel(SequenceId id);
 
-  // Returns the next step; nullopt when there is no sequence. No step may be under way.
+  // Returns the next step. nullopt: there is none before a step under way is applied, or no sequence.
   std::optional<model::StepPlan> Plan();
 
-  // Call it when Plan returned nullopt although there are sequences, which is a fault of the scheduler. Ends
-  // the one sequence that could not be planned (kError, Internal) and returns its last event. The other
-  // sequences continue.
+  // Call it when Plan returned nullopt although there are sequences and no step is under way, which is a
+  // fault of the scheduler. Ends the one sequence that could not be planned (kError, Internal) and returns
+  // its last event. The other sequences continue.
   TokenEvent EndStalled();
 
-  // Applies the result of the last plan. Returns events in the plan's order; a sequence that only prefilled
-  // has none. A sequence whose logits are not finite ends (kError), and the prefix cache forgets its pages.
-  // If the ranks refused the plan, the sequence at fault ends (kError), and the others wait for the next plan
-  // as they are. Internal when the result does not belong to the plan; then nothing has changed.
+  // Applies the result of the oldest step under way. Returns events in the plan's order; a sequence that only
+  // prefilled has none. A sequence whose logits are not finite ends (kError), and the prefix cache forgets
+  // its pages. A sequence that the ranks refused ends (kError). Internal when the result does not belong to
+  // the plan; then nothing has changed.
   absl::StatusOr<std::vector<TokenEvent>> Apply(const model::StepResult& result);
 
-  // The ranks are gone, and with them every page. A step that is under way is given up. All sequences wait
-  // again, except the sequences that end: the step's cancelled ones, and a suspect that was alone in the step
-  // (kError, with `why`). Plan must not be called until Resume.
+  // The ranks are gone, and with them every page. Steps under way are given up. All sequences wait again,
+  // except a suspect that was alone in its step: that one ends (kError, with `why`). Plan must not be called
+  // until Resume.
   std::vector<TokenEvent> Interrupt(const absl::Status& why);
 
   // Continues with new ranks in `dp` dp groups, each rank with `blocks_per_dp_rank` pages. With fewer pages
@@ -119,11 +127,11 @@ class Scheduler {
   // exactly, else with kError.
   std::vector<TokenEvent> Resume(Epoch epoch, int32_t blocks_per_dp_rank, int32_t dp);
 
-  // Ends every sequence with kError, also during a step.
+  // Ends every sequence with kError, also with steps under way, which are given up.
   std::vector<TokenEvent> Abort(const absl::Status& why);
 
-  bool idle() const { return sequences_.empty(); }
-  bool step_under_way() const { return !in_step_.empty(); }
+  bool idle() const { return live_ == 0; }  // no sequence is left that waits for an event
+  int64_t steps_under_way() const { return std::ssize(steps_); }
   bool interrupted() const { return interrupted_; }
   ServingStats Stats() const;
 
@@ -131,7 +139,13 @@ class Scheduler {
   struct Group {  // the share of one dp rank in the cache and in the step
     BlockPool pool;
     SequenceSet running;
+    std::vector<Sequence*> changed;     // running ones whose block tables the ranks do not know yet
+    std::vector<SequenceSlot> closing;  // of sequences that have gone; the next plan closes them
+    std::vector<SequenceSlot> free_slots;
+    SequenceSlot next_slot = 0;  // the slots from this one on were never used
+    // In the plan that is being made.
     int32_t step_tokens_left = 0;
+    int64_t opened_bytes_left = 0;
     // Bytes of this step's result that are left for log-probabilities of prompts.
     int64_t logprob_bytes_left = 0;
   };
@@ -153,47 +167,56 @@ class Scheduler {
   void AdmitWaiting();
   void ScheduleChunk(Sequence& sequence);
   void Schedule(Sequence& sequence, int32_t tokens);
+  void Open(Sequence& sequence);
+  model::StepPlan FinishPlan();
   void Admit(Sequence& sequence, const Placement& placement);
   bool ReserveOrPreempt(Sequence& sequence);
   void Preempt(Sequence& sequence);
-  void PreemptToFitMessage();
   Sequence* LastRunningBut(const Sequence* spared);
-  int64_t PlanBytes(const Sequence& sequence) const;
+  int64_t OpenedBytes(const Sequence& sequence) const;
   int64_t DecodeResultBytes(const Group& group) const;
   void PutBack(Sequence& sequence);
+  void LeaveGroup(Sequence& sequence);
   std::optional<Placement> Place(const Sequence& sequence);
   // Positions whose pages may be shared with other sequences.
   int32_t SharedEnd(const Sequence& sequence) const;
-  model::SequencePlan PlanOf(const Sequence& sequence) const;
+  void MarkChanged(Sequence& sequence);
 
   // The parts of Apply (apply.cc).
+  using Entry = StepUnderWay::Entry;
   absl::Status CheckStep(const model::StepResult& result) const;
   absl::Status CheckResult(const model::StepResult& result) const;
-  absl::StatusOr<std::vector<TokenEvent>> EndRefused(const model::Refusal& refusal);
-  void EndNonFinite(Sequence& sequence, const model::NonFiniteRow& row, TokenEvent& event);
-  TokenEvent ApplyTo(Sequence& sequence, const model::SequenceResult& result);
-  void TakePromptLogprobs(Sequence& sequence, int32_t first_position, const model::SequenceResult& result,
-                          TokenEvent& event);
+  void ApplyTo(const Entry& entry, const model::SequenceResult& result, std::vector<TokenEvent>& events);
+  void TakeComputed(const Entry& entry);
+  void TakePromptLogprobs(const Entry& entry, const model::SequenceResult& result, TokenEvent& event);
+  void TakeToken(Sequence& sequence, TokenId token, TokenEvent& event);
+  void EndRefused(Sequence& sequence, const std::string& reason, TokenEvent& event);
+  void EndNonFinite(const Entry& entry, const model::NonFiniteRow& row, TokenEvent& event);
 
   // The parts of Interrupt and Resume (interrupt.cc).
-  void GiveUpStep(const absl::Status& why, std::vector<TokenEvent>& events);
+  void GiveUpSteps(const absl::Status& why, std::vector<TokenEvent>& events);
   std::optional<TokenEvent> FitAnew(Sequence& sequence) const;
 
   void MakeGroups();
-  void Remove(SequenceId id);
+  void End(Sequence& sequence);  // its last event is made; removes it as soon as no step has rows of it
+  void Remove(Sequence& sequence);
+  void TakeSlot(Sequence& sequence);
   Sequence& at(SequenceId id) { return *sequences_.at(id); }
 
   SchedulerLimits limits_;
   Epoch epoch_;
   std::vector<Group> groups_;  // outlives sequences_, whose block tables point here
   std::map<SequenceId, std::unique_ptr<Sequence>> sequences_;
-  SequenceSet waiting_;   // each sequence is here or in one group's `running`
+  SequenceSet waiting_;   // each sequence without a last event is here or in one group's `running`
   SequenceSet suspects_;  // waiting or running
   FoundPrefixes found_;
-  std::vector<SequenceId> in_step_;  // the step under way, in the plan's order
+  std::deque<StepUnderWay> steps_;  // under way, the oldest first
+  int64_t live_ = 0;                // sequences without a last event
   bool interrupted_ = false;
+  // The plan that is being made.
+  model::StepPlan plan_;
+  StepUnderWay planned_;
   bool preempted_in_this_plan_ = false;
-  int64_t plan_bytes_ = 0;  // bytes of the running sequences in this plan
   SequenceId last_id_ = 0;
   uint64_t arrivals_ = 0;
   StepId next_step_ = 1;

@@ -20,19 +20,17 @@ struct SchedulerLimits {
   int32_t blocks_per_dp_rank = 0;  // KV pages
   // kExpanded: only pages that lie wholly within a prompt are published and found.
   model::PrefillAttention prefill_attention = model::PrefillAttention::kAbsorbed;
-  int64_t max_message_bytes = model::kMostMessageBytes;  // limit of a step's plan and of each rank's result
+  int32_t steps_under_way = 2;  // steps that the ranks have before the first of them is applied
+  int64_t max_message_bytes = model::kMostMessageBytes;  // limit of a group's plan and of each rank's result
 
   // The most positions of one sequence: the context, or the positions that one dp group's cache holds if that
   // is less.
   int64_t positions() const {
     return std::min<int64_t>(max_context, int64_t{blocks_per_dp_rank} * kPageTokens);
   }
-  // The bytes of a plan that are left for its sequences, after the chunks of max_step_tokens in every dp
-  // group.
-  int64_t plan_bytes_for_sequences() const {
-    return max_message_bytes - model::kMostPlanHeaderBytes -
-           int64_t{dp} * max_step_tokens * model::kMostIdBytes;
-  }
+  // The bytes of one group's plan that are for sequences that it opens. The other half is for the rows of all
+  // sequences and for changes of their pages.
+  int64_t bytes_for_opened() const { return max_message_bytes / 2; }
 };
 
 }  // namespace deeprack::coordinator

@@ -9,40 +9,50 @@
 #include "coordinator/blocks/block_table.h"
 #include "coordinator/request/request.h"
 #include "coordinator/scheduler/service_order.h"
-#include "coordinator/scheduler/token_counter.h"
+#include "model/step/end_rule.h"
 
 namespace deeprack::coordinator {
 
+// While a step is under way, the token that it draws is not known. But how many tokens it draws is known, and
+// so the next step can be planned. "Planned" counts the steps under way as if they were done.
 struct Sequence {
   SequenceId id = 0;
   ServiceOrder order;
   Request request;              // request.prompt has been moved to the start of `tokens`
   std::vector<TokenId> tokens;  // the prompt, then the output; a replay computes all of them again
   int32_t prompt_size = 0;
-  int32_t max_size = 0;  // the sequence ends when `tokens` has this size
-  TokenCounter counter;  // filled while penalties are used
+  model::EndRule end;
 
   // While the sequence runs.
   int32_t dp_rank = -1;
-  int32_t num_computed = 0;  // positions whose KV is in `blocks`
+  SequenceSlot slot = -1;  // -1: its ranks do not have it
   BlockTable blocks;
-  int32_t chunk = 0;  // tokens in the step under way; 0: the step leaves it out
-  // The sequence was cancelled in the step under way, and ends when the step is applied.
-  bool cancelled = false;
+  int32_t num_planned = 0;  // positions whose KV is in `blocks`, planned
+  bool changed = false;     // the sequence is in its group's list of changed block tables
+
+  // Of the steps under way with rows of this sequence.
+  int32_t steps_under_way = 0;
+  int32_t draws_under_way = 0;  // each draws one token of this sequence
+
+  // The sequence has its last event. It stays until no step under way has rows of it, because these rows may
+  // still write to its pages.
+  bool ended = false;
+  bool ended_on_ranks = false;  // its ranks know the end and draw no more of its tokens
 
   // Kept over preemptions.
-  bool admitted_before = false;
+  int32_t admissions = 0;
   int32_t cached_tokens = 0;  // prompt tokens found in the prefix cache at the first admission
   int32_t preemptions = 0;
   int32_t next_prompt_logprob = 1;  // position of the first prompt token whose log-probability is still due
-  int32_t broken_steps = 0;         // broken steps in which it took part since it last decoded a token
+  int32_t broken_steps = 0;         // broken epochs in whose last steps it took part since its last decode
 
   int32_t size() const { return static_cast<int32_t>(tokens.size()); }
-  int32_t remaining() const { return size() - num_computed; }
+  int32_t planned_size() const { return size() + draws_under_way; }
+  int32_t remaining() const { return planned_size() - num_planned; }
   int32_t output_size() const { return size() - prompt_size; }
-  // The answer has fewer tokens than min_tokens: the next token must not be a stop token.
-  bool below_min_tokens() const { return output_size() < request.min_tokens; }
-  bool decoding() const { return output_size() > 0 && remaining() == 1; }
+  bool decoding() const { return planned_size() > prompt_size && remaining() == 1; }
+  // The steps under way draw the last token that the sequence may have.
+  bool drawn_out() const { return draws_under_way > 0 && planned_size() >= end.max_size; }
   bool prompt_logprobs_due() const {
     return request.prompt_logprobs >= 0 && next_prompt_logprob < prompt_size;
   }

@@ -1,6 +1,7 @@
-// The scheduler's port to the ranks: dispatch in service, a simulation in tests.
+// The step loop's port to the ranks: dispatch in service, a simulation in tests.
 #pragma once
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "model/step/step_plan.h"
 #include "model/step/step_result.h"
@@ -10,10 +11,12 @@ namespace deeprack::coordinator {
 class StepExecutor {
  public:
   virtual ~StepExecutor() = default;
-  // Runs the plan on every rank and joins the answers: one result for each of plan.sequences, in the plan's
-  // order, or none if the ranks refused the plan (StepResult::refusal). Blocks. After an error the epoch is
-  // over; the message names the rank.
-  virtual absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) = 0;
+  // Sends the plan to every rank and returns. Several steps may be under way; the ranks compute them in the
+  // order of the calls.
+  virtual absl::Status Send(const model::StepPlan& plan) = 0;
+  // Waits for the oldest step under way, and joins the answers of its ranks. After an error of either call
+  // the epoch is over; the message names the rank.
+  virtual absl::StatusOr<model::StepResult> Receive() = 0;
 };
 
 }  // namespace deeprack::coordinator

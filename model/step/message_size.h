@@ -1,4 +1,4 @@
-// Bounds on the bytes that step plans and step results take as messages. The scheduler keeps each step within
+// Bounds on the bytes that steps and their results take as messages. The scheduler keeps each step within
 // them, so that no plan and no result is refused by its receiver.
 #pragma once
 
@@ -9,18 +9,20 @@ namespace deeprack::model {
 // The largest message between coordinator and ranks, in bytes. Both ends of every connection set it.
 inline constexpr int64_t kMostMessageBytes = int64_t{64} << 20;
 
-// A token id of a chunk, or a page of a block table.
+// A token id, a page of a block table, or another number of one sequence.
 inline constexpr int64_t kMostIdBytes = 5;
 
-// One sequence's share of a plan, without the tokens of its chunk. `token_counts`: entries of
-// SequencePlan::token_counts, `biases`: of SamplingParams::logit_bias.
-constexpr int64_t MostSequencePlanBytes(int64_t pages, int64_t token_counts, int64_t biases) {
-  constexpr int64_t kFields = 192, kCount = 20, kBias = 13;
-  return kFields + pages * kMostIdBytes + token_counts * kCount + biases * kBias;
-}
+// What a plan has for each sequence with rows, apart from pages: slot, rows, and the head of a page change.
+inline constexpr int64_t kMostRowsBytes = 32;
 
-// A plan's own fields.
-inline constexpr int64_t kMostPlanHeaderBytes = 32;
+// A plan's header, with the rows of `dp` groups.
+constexpr int64_t MostHeaderBytes(int64_t dp) { return 64 + dp * kMostIdBytes; }
+
+// A sequence that a plan opens, with its pages.
+constexpr int64_t MostOpenedBytes(int64_t tokens, int64_t pages, int64_t biases, int64_t stop_tokens) {
+  constexpr int64_t kFields = 192, kBias = 13;
+  return kFields + (tokens + pages + stop_tokens) * kMostIdBytes + biases * kBias;
+}
 
 // The log-probabilities of one position in a result: the chosen token's and the `top` likeliest ones.
 constexpr int64_t MostPositionLogprobsBytes(int64_t top) {

@@ -1,52 +1,91 @@
-// What all ranks do in one step. A value: the scheduler makes it, dispatch sends it, the engine executes it.
-// Every rank gets the same plan and computes its own share from the layout.
+// What the ranks do in one step. Values: the scheduler makes a StepPlan, dispatch sends each rank its
+// RankStep.
+//
+// A rank keeps its sequences. `opened` brings a sequence once; later steps name it by its slot and bring what
+// is new. A rank appends the tokens that it draws by itself. A new epoch begins with empty slots.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "base/ids.h"
+#include "model/step/end_rule.h"
 #include "model/step/sampling_params.h"
 
 namespace deeprack::model {
 
-// How often a token has occurred in a sequence so far. Sent only while the sequence uses penalties.
-struct TokenCount {
-  TokenId token = 0;
-  int32_t in_prompt = 0;
-  int32_t in_output = 0;
-  bool operator==(const TokenCount&) const = default;
+struct OpenedSequence {
+  SequenceSlot slot = 0;  // free on these ranks
+  SequenceId sequence = 0;
+  int32_t prompt_size = 0;      // at least 1
+  std::vector<TokenId> tokens;  // the prompt, then the output so far; at least prompt_size tokens
+  int32_t num_computed = 0;     // positions [0, num_computed) are in the KV cache; less than the tokens
+  SamplingParams sampling;
+  EndRule end;  // end.max_size equal to tokens.size(): nothing is drawn
+  // Log-probabilities of prompt tokens (`echo`): for each computed position p with p + 1 < prompt_size, the
+  // log-probability of the token at p + 1 given the tokens before it. -1: none. n >= 0: those of the token
+  // and of the n most likely tokens at its position.
+  int32_t prompt_logprobs = -1;
+
+  bool operator==(const OpenedSequence&) const = default;
 };
 
-// One sequence's share of a step: a chunk of prefill, or one decode (a chunk of one token). Token i of the
-// chunk is at position num_computed + i. It reads the KV entries of all earlier positions through the block
-// table, and writes its own to slot block_table[position / kPageTokens] * kPageTokens + position %
-// kPageTokens.
-struct SequencePlan {
-  SequenceId sequence = 0;
-  int32_t dp_rank = 0;               // the dp group that holds this sequence's KV
-  int32_t prompt_size = 0;           // positions [0, prompt_size) belong to the prompt; at least 1
-  int32_t num_computed = 0;          // positions [0, num_computed) are in the KV cache
-  std::vector<TokenId> token_ids;    // never empty
-  std::vector<BlockId> block_table;  // covers num_computed + token_ids.size() positions
-  bool sample = false;               // draw a token from the logits of the last position
-  SamplingParams sampling;
-  std::vector<TokenCount> token_counts;
-  // Log-probabilities of prompt tokens (`echo`): for each chunk position p >= 1, the log-probability of the
-  // token at p given the tokens before it. -1: none. n >= 0: those of the token and of the n most likely
-  // tokens at its position. next_prompt_token is the prompt's token after the chunk's last position, -1 if
-  // the prompt ends there.
-  int32_t prompt_logprobs = -1;
-  TokenId next_prompt_token = -1;
+// Entries [first, first + pages.size()) of a sequence's block table. Entry i is the page of positions
+// [i * kPageTokens, (i + 1) * kPageTokens). `first` is at most the table's size.
+struct PageChange {
+  SequenceSlot slot = 0;
+  int32_t first = 0;
+  std::vector<BlockId> pages;
 
-  bool operator==(const SequencePlan&) const = default;
+  bool operator==(const PageChange&) const = default;
+};
+
+// `rows` positions of a sequence are computed, from its first one that is not in the KV cache. They are
+// tokens that the rank has. After the last of its tokens, the rank draws the next one. A sequence that has
+// ended on its rank keeps its rows in the step; they are computed as padding, and no token comes of them.
+struct SequenceRows {
+  SequenceSlot slot = 0;
+  int32_t rows = 0;  // at least 1
+
+  bool operator==(const SequenceRows&) const = default;
+};
+
+// The share of one dp group. A rank does the parts in this order.
+struct GroupPlan {
+  std::vector<SequenceSlot> closed;
+  std::vector<OpenedSequence> opened;
+  std::vector<PageChange> pages;
+  std::vector<SequenceRows> rows;  // a slot at most once; results come back in this order
+
+  bool empty() const { return closed.empty() && opened.empty() && pages.empty() && rows.empty(); }
+  bool operator==(const GroupPlan&) const = default;
+};
+
+// What the ranks of all groups must know alike.
+struct StepHeader {
+  Epoch epoch = 0;
+  StepId step = 0;                     // counts up by 1 within an epoch, from 1
+  std::vector<int32_t> rows_of_group;  // [dp]
+  // Each sequence of each group has one row, which is a token of its output, and draws after it. Such a step
+  // may run from a recording.
+  bool decodes_only = false;
+
+  bool operator==(const StepHeader&) const = default;
 };
 
 struct StepPlan {
-  Epoch epoch = 0;
-  StepId step = 0;
-  std::vector<SequencePlan> sequences;  // in the scheduler's order; results come back in the same order
+  StepHeader header;
+  std::vector<GroupPlan> groups;  // [dp]
 
   bool operator==(const StepPlan&) const = default;
+};
+
+// A rank's share of a StepPlan.
+struct RankStep {
+  StepHeader header;
+  GroupPlan group;
+
+  bool operator==(const RankStep&) const = default;
 };
 
 }  // namespace deeprack::model

@@ -1,4 +1,4 @@
-// The results of a step. The rank that samples for a dp group (tp rank 0 of the last pipeline stage) returns
+// The results of a step. The rank that draws for a dp group (tp rank 0 of the last pipeline stage) returns
 // the results of the group's sequences; other ranks return an empty list. Dispatch joins the lists of all
 // ranks.
 #pragma once
@@ -27,23 +27,20 @@ struct PositionLogprobs {
 
 struct SequenceResult {
   SequenceId sequence = 0;
-  bool sampled = false;
-  TokenId token = 0;          // if sampled
-  PositionLogprobs logprobs;  // if sampled and sampling.top_logprobs >= 0
-  // If prompt_logprobs >= 0: entry i belongs to the token after chunk position i. No entry where the prompt
+  std::vector<TokenId> tokens;             // drawn in this step, in the order of positions
+  std::vector<PositionLogprobs> logprobs;  // if sampling.top_logprobs >= 0: one entry for each token
+  // If prompt_logprobs >= 0: entry i belongs to the token after the step's row i. No entry where the prompt
   // has ended.
   std::vector<PositionLogprobs> prompt_logprobs;
-  // A row of logits that this sequence needed is not finite. Then there is no token and no log-probability.
+  // A row of logits that this sequence needed is not finite. Then there is no token and no log-probability,
+  // and the sequence has ended on its ranks.
   std::optional<NonFiniteRow> non_finite;
-  bool operator==(const SequenceResult&) const = default;
-};
+  // Not empty: the ranks of the group refuse what the plan says of this sequence. Names the value found and
+  // the values allowed. Nothing was computed for the sequence, and the sequence has ended on its ranks. All
+  // ranks of a group check the same values in the same way, so all refuse alike, and the step goes on.
+  std::string refused;
 
-// A rank refuses a plan before it changes anything or exchanges data with another rank. All ranks check the
-// same plan in the same way, so all refuse it alike, and the epoch goes on.
-struct Refusal {
-  SequenceId sequence = 0;  // the sequence at fault
-  std::string reason;       // names the value found and the values allowed
-  bool operator==(const Refusal&) const = default;
+  bool operator==(const SequenceResult&) const = default;
 };
 
 struct StepTimings {
@@ -51,13 +48,20 @@ struct StepTimings {
   double collective_seconds = 0;  // part of total_seconds inside collectives, with waiting
 };
 
+// Of one rank.
+struct RankResult {
+  Epoch epoch = 0;
+  StepId step = 0;
+  std::vector<SequenceResult> sequences;  // in the order of GroupPlan::rows; empty: this rank does not draw
+  StepTimings timings;
+};
+
+// Of all ranks.
 struct StepResult {
   Epoch epoch = 0;
   StepId step = 0;
-  std::vector<SequenceResult> sequences;
-  std::optional<Refusal> refusal;         // there: nothing was computed, and `sequences` is empty
-  StepTimings timings;                    // of the rank that returns this result
-  std::vector<StepTimings> rank_timings;  // [world], after joining: entry r is of rank r
+  std::vector<std::vector<SequenceResult>> groups;  // [dp]: in the order of GroupPlan::rows
+  std::vector<StepTimings> rank_timings;            // [world]
 };
 
 }  // namespace deeprack::model

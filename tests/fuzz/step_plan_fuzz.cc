@@ -1,15 +1,17 @@
-// Fuzzes a StepPlan from an untrusted sender, through the worker's conversion and the engine's check. A plan
-// that passes names only tokens, pages and positions that the engine has.
+// Fuzzes the steps of an epoch from an untrusted sender, through the worker's conversion and the table of
+// sequences. The input is a list of StepPlans. A step that the table resolves names only tokens, pages and
+// positions that the engine has.
 #include <algorithm>
 #include <cstdint>
-#include <optional>
+#include <map>
+#include <set>
 #include <vector>
 
 #include "base/check.h"
 #include "base/checked.h"
 #include "proto/cluster.pb.h"
-#include "worker/engine/plan_check.h"
 #include "worker/rpc/conversions.h"
+#include "worker/sequences/sequence_table.h"
 
 namespace {
 
@@ -17,44 +19,75 @@ using namespace deeprack;
 
 constexpr int64_t kVocabulary = 300, kBlocks = 8;
 constexpr model::StepLimits kLimits = {.max_step_tokens = 96, .max_sequences = 4, .max_context = 500};
-constexpr model::Layout kLayout = {.dp = 2};
 
-void CheckAccepted(const model::StepPlan& plan) {
-  std::vector<int64_t> tokens(kLayout.dp), sequences(kLayout.dp);
-  for (const model::SequencePlan& sequence : plan.sequences) {
-    DR_CHECK(sequence.dp_rank >= 0 && sequence.dp_rank < kLayout.dp);
-    tokens[sequence.dp_rank] += std::ssize(sequence.token_ids);
-    ++sequences[sequence.dp_rank];
-    for (const TokenId token : sequence.token_ids) DR_CHECK(token >= 0 && token < kVocabulary);
-    for (const BlockId block : sequence.block_table) DR_CHECK(block >= 0 && block < kBlocks);
-    const int64_t end = int64_t{sequence.num_computed} + std::ssize(sequence.token_ids);
-    DR_CHECK(sequence.num_computed >= 0 && end <= kLimits.max_context);
-    DR_CHECK(std::ssize(sequence.block_table) >= CeilDiv(end, kPageTokens));
-    for (const auto& [token, bias] : sequence.sampling.logit_bias) {
-      DR_CHECK(token >= 0 && token < kVocabulary);
+void CheckSampling(const worker::StepSequence& sequence) {
+  for (const auto& [token, bias] : sequence.sampling->logit_bias) DR_CHECK(token >= 0 && token < kVocabulary);
+  DR_CHECK(std::ssize(sequence.sampling->logit_bias) <= kVocabulary);
+  DR_CHECK(std::ssize(sequence.token_counts) <= kVocabulary);
+}
+
+void CheckResolved(const worker::GroupStep& step) {
+  DR_CHECK(step.rows_of_group.size() == 2 && std::ssize(step.sequences) <= kLimits.max_sequences);
+  int64_t rows = 0;
+  std::map<BlockId, int> in_tables;
+  std::set<BlockId> written;
+  for (const worker::StepSequence& sequence : step.sequences) {
+    rows += sequence.rows;
+    DR_CHECK(sequence.rows >= 1 && sequence.rows <= kLimits.max_context);
+    DR_CHECK(!step.decodes_only || sequence.rows == 1);
+    for (const BlockId block : sequence.block_table) {
+      DR_CHECK(block >= 0 && block < kBlocks);
+      ++in_tables[block];
     }
+    if (sequence.padding) continue;
+    DR_CHECK(sequence.refused.empty());
+    const int64_t end = int64_t{sequence.num_computed} + sequence.rows;
+    DR_CHECK(sequence.num_computed >= 0 && end <= kLimits.max_context);
+    DR_CHECK(std::ssize(sequence.token_ids) == sequence.rows && sequence.prompt_size >= 1);
+    DR_CHECK(std::ssize(sequence.block_table) >= CeilDiv(end, kPageTokens));
+    for (const TokenId token : sequence.token_ids) DR_CHECK(token >= 0 && token < kVocabulary);
+    DR_CHECK(sequence.next_prompt_token >= -1 && sequence.next_prompt_token < kVocabulary);
+    DR_CHECK(sequence.prompt_logprobs < 0 || sequence.num_computed + 1 < sequence.prompt_size);
+    for (int64_t page = sequence.num_computed / kPageTokens; page < CeilDiv(end, kPageTokens); ++page)
+      written.insert(sequence.block_table[static_cast<size_t>(page)]);
+    CheckSampling(sequence);
   }
-  for (int32_t group = 0; group < kLayout.dp; ++group) {
-    DR_CHECK(tokens[group] <= kLimits.max_step_tokens && sequences[group] <= kLimits.max_sequences);
+  DR_CHECK(rows == step.rows_of_group[1] && rows <= kLimits.max_step_tokens);
+  // A page that the step writes is in one place of one table.
+  for (const BlockId block : written) DR_CHECK(in_tables[block] == 1);
+}
+
+// The tokens that the ranks might draw.
+std::vector<TokenId> Outcomes(const worker::GroupStep& step) {
+  std::vector<TokenId> outcomes;
+  for (const worker::StepSequence& sequence : step.sequences) {
+    const auto token = static_cast<TokenId>((sequence.num_computed * 31 + sequence.rows) % kVocabulary);
+    outcomes.push_back(!sequence.sample ? worker::kNoToken : token % 17 == 3 ? worker::kNotFinite : token);
   }
+  return outcomes;
 }
 
 }  // namespace
 
+// Each plan is preceded by its length in 2 bytes, the lower one first.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  cluster::StepPlan message;
-  if (!message.ParseFromArray(data, static_cast<int>(size))) return 0;
-  const model::StepPlan plan = worker::StepPlanFromProto(message);
-  worker::PlanChecker checker(kVocabulary, kLayout, /*epoch=*/1, kLimits, kBlocks);
-  DR_CHECK(checker.CheckEpoch(plan).ok() == (plan.epoch == 1));
-  const std::optional<model::Refusal> refusal = checker.Check(plan);
-  if (!refusal) {
-    CheckAccepted(plan);
-  } else {
-    DR_CHECK(!refusal->reason.empty());
-    DR_CHECK(std::any_of(plan.sequences.begin(), plan.sequences.end(),
-                         [&](const auto& sequence) { return sequence.sequence == refusal->sequence; }));
+  worker::SequenceTable table(
+      {.epoch = 1, .dp = 2, .dp_rank = 1, .vocab_size = kVocabulary, .blocks = kBlocks, .limits = kLimits});
+  for (size_t at = 0; at + 2 <= size;) {
+    const size_t length = std::min<size_t>(data[at] | data[at + 1] << 8, size - at - 2);
+    cluster::StepPlan message;
+    if (!message.ParseFromArray(data + at + 2, static_cast<int>(length))) return 0;
+    at += 2 + length;
+    auto plan = worker::RankStepFromProto(message);
+    if (!plan.ok()) return 0;
+    const auto step = table.Begin(*std::move(plan));
+    if (!step.ok()) {
+      DR_CHECK(!step.status().message().empty());
+      return 0;
+    }
+    DR_CHECK(message.epoch() == 1);
+    CheckResolved(*step);
+    DR_CHECK(table.Accept(*step, Outcomes(*step)).ok());
   }
-  DR_CHECK(checker.Check(plan) == refusal);  // a check does not change the checker
   return 0;
 }

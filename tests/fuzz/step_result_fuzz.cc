@@ -19,8 +19,10 @@ using namespace deeprack::coordinator;
 
 constexpr int32_t kVocabulary = 300;
 
-// A step of two dp groups with three sequences: a prompt with log-probabilities, a sequence that decodes with
-// penalties, and a sequence that is cancelled within the step.
+constexpr model::Layout kLayout = {.tp = 1, .dp = 2, .ep = 1, .pp = 1};
+
+// A step of two dp groups with three sequences: a sequence that decodes with penalties, a sequence that is
+// cancelled within the step, and a prompt with log-probabilities. A second step is under way behind it.
 class Step {
  public:
   Step()
@@ -34,44 +36,48 @@ class Step {
     DR_CHECK(scheduler_.Add(1, decodes).ok());
     DR_CHECK(scheduler_.Add(3, Prompt(6)).ok());
     const model::StepPlan first = *scheduler_.Plan();
-    model::StepResult answer{.epoch = first.epoch, .step = first.step};
-    for (const model::SequencePlan& sequence : first.sequences) {
-      answer.sequences.push_back({.sequence = sequence.sequence, .sampled = true, .token = 11});
+    model::StepResult answer{.epoch = 1, .step = first.header.step};
+    for (const SequenceId id : {1, 3}) {
+      model::SequenceResult& result = answer.groups.emplace_back().emplace_back();
+      result = {.sequence = id, .tokens = {11}};
+      if (id == 1) result.logprobs = {{.chosen = {11, -1.0f}}};
     }
     DR_CHECK(scheduler_.Apply(answer).ok());
     Request prompt = Prompt(90);
     prompt.prompt_logprobs = 1;
     DR_CHECK(scheduler_.Add(4, prompt).ok());
-    plan_ = *scheduler_.Plan();
-    DR_CHECK(plan_.sequences.size() == 3);
-    DR_CHECK(!scheduler_.Cancel(3).has_value());
+    header_ = scheduler_.Plan()->header;
+    DR_CHECK(scheduler_.Plan().has_value());
+    DR_CHECK(scheduler_.Cancel(3).has_value());
   }
 
   // Applies the result. After an error the step must still be under way.
-  void Take(model::StepResult joined) {
+  void Take(const model::StepResult& joined) {
     const absl::StatusOr<std::vector<TokenEvent>> events = scheduler_.Apply(joined);
     if (!events.ok()) {
-      DR_CHECK(absl::IsInternal(events.status()) && scheduler_.step_under_way());
+      DR_CHECK(absl::IsInternal(events.status()) && scheduler_.steps_under_way() == 2);
       return;
     }
+    DR_CHECK(scheduler_.steps_under_way() == 1);
     for (const TokenEvent& event : *events) {
+      DR_CHECK(event.sequence != 3);  // it had its last event
       if (event.has_token) DR_CHECK(event.token >= 0 && event.token < kVocabulary);
       for (const model::PositionLogprobs& position : event.prompt_logprobs) {
         DR_CHECK(position.chosen.token >= 0 && position.chosen.token < kVocabulary);
       }
     }
-    // The next plan contains the tokens of the ranks' results.
-    if (const auto next = scheduler_.Plan()) {
-      for (const model::SequencePlan& sequence : next->sequences) {
-        for (const TokenId token : sequence.token_ids) DR_CHECK(token >= 0 && token < kVocabulary);
-        for (const model::TokenCount& count : sequence.token_counts) {
-          DR_CHECK(count.token >= 0 && count.token < kVocabulary);
-        }
+    // A replay has the tokens of the ranks' results.
+    (void)scheduler_.Interrupt(absl::UnavailableError("the ranks are gone"));
+    (void)scheduler_.Resume(2, 8, 2);
+    const auto next = scheduler_.Plan();
+    for (size_t group = 0; next && group < next->groups.size(); ++group) {
+      for (const model::OpenedSequence& opened : next->groups[group].opened) {
+        for (const TokenId token : opened.tokens) DR_CHECK(token >= 0 && token < kVocabulary);
       }
     }
   }
 
-  const model::StepPlan& plan() const { return plan_; }
+  const model::StepHeader& header() const { return header_; }
 
  private:
   static Request Prompt(int32_t size) {
@@ -82,7 +88,7 @@ class Step {
   }
 
   Scheduler scheduler_;
-  model::StepPlan plan_;
+  model::StepHeader header_;
 };
 
 // Takes the same bytes as a report of a load.
@@ -108,14 +114,21 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       !messages[1].ParseFromArray(data + 2 + first, static_cast<int>(size - 2 - first))) {
     return 0;
   }
+  const auto of_rank = [](const cluster::StepResult& message) {
+    absl::StatusOr<model::RankResult> result = RankResultFromProto(message);
+    DR_CHECK(result.ok() || absl::IsInternal(result.status()));
+    return result;
+  };
+  const auto rank0 = of_rank(messages[0]), rank1 = of_rank(messages[1]);
+  if (!rank0.ok() || !rank1.ok()) return 0;
   Step step;
-  const absl::StatusOr<model::StepResult> joined = JoinStepResults(
-      step.plan(), {StepResultFromProto(messages[0]), StepResultFromProto(messages[1])}, kVocabulary);
+  const absl::StatusOr<model::StepResult> joined =
+      JoinStepResults(step.header(), {*rank0, *rank1}, kLayout, kVocabulary);
   if (!joined.ok()) {
     DR_CHECK(absl::IsInternal(joined.status()) && !joined.status().message().empty());
     return 0;
   }
-  DR_CHECK(joined->sequences.size() == step.plan().sequences.size());
+  DR_CHECK(joined->groups.size() == 2);
   step.Take(*joined);
   return 0;
 }

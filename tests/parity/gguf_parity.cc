@@ -28,6 +28,7 @@
 #include "tests/parity/layouts.h"
 #include "tests/parity/serve_golden.h"
 #include "tests/unit/engine/logits_recorder.h"
+#include "tests/unit/engine/written_step.h"
 #include "worker/collectives/local/local_world.h"
 
 namespace deeprack::parity {
@@ -112,15 +113,16 @@ std::vector<std::vector<float>> LogitsOf(const std::string& model, const model::
     if (!engine.ok()) return Fail(absl::StrCat(model, ": ", std::string(engine.status().message())));
     const int64_t vocab = (*engine)->config().vocab_size;
     for (int32_t position = 0; position < kPositions; ++position) {
-      model::SequencePlan sequence{
+      worker::testing::WrittenSequence sequence{
           .sequence = 1, .prompt_size = kPositions, .num_computed = position, .sample = true};
       sequence.token_ids = {static_cast<TokenId>((position * position + 3) % vocab)};
       for (BlockId block = 0; block < CeilDiv(position + 1, kPageTokens); ++block) {
         sequence.block_table.push_back(block);
       }
-      const auto result = (*engine)->Execute(
-          {.epoch = kEpoch, .step = static_cast<StepId>(position), .sequences = {std::move(sequence)}});
-      if (!result.ok()) return Fail(std::string(result.status().message()));
+      const worker::testing::WrittenStep step = {
+          .epoch = kEpoch, .step = static_cast<StepId>(position), .sequences = {std::move(sequence)}};
+      const auto executed = (*engine)->Execute(GroupStepOf(step, layout, rank));
+      if (!executed.ok()) return Fail(std::string(executed.status().message()));
       const std::lock_guard lock(mutex);
       if (const float* here = recorder.Of(0)) logits[position].assign(here, here + vocab);
     }

@@ -4,13 +4,18 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/checked.h"
 #include "tests/unit/engine/logits_recorder.h"
+#include "tests/unit/engine/written_step.h"
 
 namespace deeprack::parity {
 namespace {
 
 using worker::Engine;
+using worker::testing::GroupStepOf;
+using worker::testing::WrittenSequence;
+using worker::testing::WrittenStep;
 
 constexpr Epoch kEpoch = 3;
 constexpr int32_t kPromptLogprobs = 5;
@@ -60,7 +65,9 @@ class Server {
       : golden_(golden),
         bf16_(options.compute == DType::kBF16),
         tolerances_(bf16_ ? kBF16Tolerances : kF32Tolerances),
-        greedy_tokens_(greedy_tokens) {
+        greedy_tokens_(greedy_tokens),
+        dp_(options.layout.dp),
+        dp_rank_(model::CoordinatesOf(options.layout, options.rank).dp_rank) {
     BlockId next_block = 1;
     for (size_t i = 0; i < golden.prompts.size(); ++i) {
       const GoldenPrompt& prompt = golden.prompts[i];
@@ -81,15 +88,18 @@ class Server {
   // `logits` observes the engine.
   RankReport Serve(Engine& engine, const worker::testing::LogitsRecorder& logits) {
     for (int step = 0; !Done(); ++step) {
-      const model::StepPlan plan = Plan(step);
-      const auto result = engine.Execute(plan);
-      if (!result.ok()) {
-        Fail(absl::StrCat("step ", step, ": ", std::string(result.status().message())));
+      const WrittenStep plan = Plan(step);
+      const auto executed = engine.Execute(GroupStepOf(plan, dp_, dp_rank_));
+      if (!executed.ok()) {
+        Fail(absl::StrCat("step ", step, ": ", std::string(executed.status().message())));
         break;
       }
-      for (size_t i = 0; i < plan.sequences.size(); ++i) CheckLogits(logits, plan.sequences[i], i);
-      for (const model::SequenceResult& answer : result->sequences) {
-        for (const model::SequencePlan& planned : plan.sequences) {
+      int64_t own = 0;  // index in the step of this rank's dp group
+      for (const WrittenSequence& planned : plan.sequences) {
+        if (planned.dp_rank == dp_rank_) CheckLogits(logits, planned, own++);
+      }
+      for (const model::SequenceResult& answer : executed->result.sequences) {
+        for (const WrittenSequence& planned : plan.sequences) {
           if (planned.sequence == answer.sequence) CheckAnswer(planned, answer);
         }
       }
@@ -126,8 +136,8 @@ class Server {
     return true;
   }
 
-  model::StepPlan Plan(int step) const {
-    model::StepPlan plan = {.epoch = kEpoch, .step = static_cast<StepId>(step)};
+  WrittenStep Plan(int step) const {
+    WrittenStep plan = {.epoch = kEpoch, .step = static_cast<StepId>(step)};
     for (size_t i = 0; i < sequences_.size(); ++i) {
       const Sequence& sequence = sequences_[i];
       if (step < sequence.first_step || sequence.computed >= End(i)) continue;
@@ -135,7 +145,7 @@ class Server {
       const auto next = std::upper_bound(ends.begin(), ends.end(), sequence.computed);
       const int32_t end = next != ends.end() ? *next : sequence.computed + 1;
 
-      model::SequencePlan chunk;
+      WrittenSequence chunk;
       chunk.sequence = i + 1;
       chunk.dp_rank = sequence.dp_rank;
       chunk.prompt_size = PromptLength(i);
@@ -153,15 +163,15 @@ class Server {
     return plan;
   }
 
-  void Advance(const model::StepPlan& plan) {
-    for (const model::SequencePlan& chunk : plan.sequences) {
+  void Advance(const WrittenStep& plan) {
+    for (const WrittenSequence& chunk : plan.sequences) {
       sequences_[chunk.sequence - 1].computed += static_cast<int32_t>(chunk.token_ids.size());
     }
   }
 
-  void CheckLogits(const worker::testing::LogitsRecorder& recorder, const model::SequencePlan& chunk,
-                   size_t place) {
-    const float* logits = recorder.Of(static_cast<int64_t>(place));
+  void CheckLogits(const worker::testing::LogitsRecorder& recorder, const WrittenSequence& chunk,
+                   int64_t place) {
+    const float* logits = recorder.Of(place);
     if (logits == nullptr) return;
     const size_t index = chunk.sequence - 1;
     const int32_t position = chunk.num_computed + static_cast<int32_t>(chunk.token_ids.size()) - 1;
@@ -176,7 +186,7 @@ class Server {
     }
   }
 
-  void CheckAnswer(const model::SequencePlan& chunk, const model::SequenceResult& answer) {
+  void CheckAnswer(const WrittenSequence& chunk, const model::SequenceResult& answer) {
     const size_t index = chunk.sequence - 1;
     const GoldenPrompt& prompt = golden_.prompts[index];
     const int32_t end = chunk.num_computed + static_cast<int32_t>(chunk.token_ids.size());
@@ -186,14 +196,14 @@ class Server {
     if (bf16_ && prompt.bf16_clear[place] == 0) return;
     ++report_.tokens;
     const TokenId expected = Greedy(prompt)[place];
-    if (!answer.sampled || answer.token != expected) {
-      Fail(absl::StrCat("prompt ", index, " token ", place, " after it: ", answer.token, ", expected ",
-                        expected));
+    if (answer.tokens != std::vector<TokenId>{expected}) {
+      Fail(absl::StrCat("prompt ", index, " token ", place, " after it: ", absl::StrJoin(answer.tokens, " "),
+                        ", expected ", expected));
     }
   }
 
   // A log-probability is a logit less the logarithm of a sum: twice the logits' tolerance.
-  void CheckPromptLogprobs(const model::SequencePlan& chunk, const model::SequenceResult& answer) {
+  void CheckPromptLogprobs(const WrittenSequence& chunk, const model::SequenceResult& answer) {
     if (chunk.prompt_logprobs < 0) return;
     const size_t index = chunk.sequence - 1;
     const size_t expected = chunk.token_ids.size() - (chunk.next_prompt_token < 0 ? 1 : 0);
@@ -235,6 +245,7 @@ class Server {
   const bool bf16_;
   const Tolerances tolerances_;
   const int greedy_tokens_;
+  const int32_t dp_, dp_rank_;
   std::vector<Sequence> sequences_;
   RankReport report_;
 };

@@ -131,9 +131,9 @@ TEST(ClusterTlsRanksTest, MembersJoinLoadAndStep) {
   // The host of the worker's connection.
   EXPECT_THAT(members->members[0].node.address, testing::StartsWith("127.0.0.1:"));
   ASSERT_TRUE(cluster.Load().ok());
-  const auto result = cluster.executor().Execute(FakeCluster::Plan(1));
+  const auto result = cluster.Execute(FakeCluster::Plan(1));
   ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_EQ(result->sequences.size(), 2u);
+  EXPECT_EQ(result->groups[0].size(), 2u);
   // A worker's own port accepts only members too.
   EXPECT_FALSE(CanConnect(members->members[0].node.address, NewAuthority()));
 }

@@ -20,6 +20,7 @@
 #include "gtest/gtest.h"
 #include "settings/settings.h"
 #include "tests/ranks/local_worker.h"
+#include "tests/ranks/one_step.h"
 
 namespace deeprack {
 namespace {
@@ -153,14 +154,7 @@ class ConcurrentCalls : public testing::Test {
   }
   absl::Status Load() { return coordinator::LoadModel(pool_.get(), options_, &clock_, {}).status(); }
   static model::StepPlan Plan(StepId step) {
-    return {.epoch = 1,
-            .step = step,
-            .sequences = {{.sequence = 7,
-                           .prompt_size = 3,
-                           .num_computed = 3,
-                           .token_ids = {5},
-                           .block_table = {0},
-                           .sample = true}}};
+    return PlanOf({{.sequence = 7, .prompt_size = 3, .tokens = {1, 2, 3, 5}, .num_computed = 3}}, step, 1);
   }
 
   SystemClock clock_;
@@ -178,12 +172,12 @@ TEST_F(ConcurrentCalls, StepsUntilARankIsLostFromAnotherThread) {
     absl::SleepFor(absl::Milliseconds(20));
     pool_->Lose("rank 2 (pid 2 on here) was lost: the test says so");
   });
-  coordinator::RankStepExecutor executor(pool_.get(), kVocabulary);
+  coordinator::RankStepExecutor executor(pool_.get(), options_.layout, kVocabulary);
   absl::Status end;
   for (StepId step = 1; end.ok(); ++step) {
-    const auto result = executor.Execute(Plan(step));
+    const auto result = Execute(executor, Plan(step));
     if (result.ok()) {
-      EXPECT_EQ(result->sequences[0].token, 3007);
+      EXPECT_EQ(result->groups[0][0].tokens.at(0), 3007);
     }
     end = result.status();
     under_way = true;
@@ -196,14 +190,14 @@ TEST_F(ConcurrentCalls, StepsUntilARankIsLostFromAnotherThread) {
 
 TEST_F(ConcurrentCalls, AnErrorOfOneRankCancelsTheOthersAndIsTheOneTold) {
   FakeBehaviour broken;
-  broken.on_step = [](const model::StepPlan& plan) {
+  broken.on_step = [](const worker::GroupStep& plan) {
     return plan.step < 5 ? absl::OkStatus() : absl::InternalError("the kernel is out of order");
   };
   Start({{}, broken, {}});
   ASSERT_TRUE(Load().ok());
-  coordinator::RankStepExecutor executor(pool_.get(), kVocabulary);
-  for (StepId step = 1; step < 5; ++step) ASSERT_TRUE(executor.Execute(Plan(step)).ok());
-  const absl::Status status = executor.Execute(Plan(5)).status();
+  coordinator::RankStepExecutor executor(pool_.get(), options_.layout, kVocabulary);
+  for (StepId step = 1; step < 5; ++step) ASSERT_TRUE(Execute(executor, Plan(step)).ok());
+  const absl::Status status = Execute(executor, Plan(5)).status();
   EXPECT_TRUE(absl::IsInternal(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("rank 1 (pid 1 on here): the kernel"));
 }
@@ -337,7 +331,7 @@ class ConcurrentRecovery : public testing::Test {
   // Counts the steps of each epoch. After kHeldAfterSteps of an epoch up to held_, waits for Pass.
   FakeBehaviour Noting() {
     FakeBehaviour behaviour;
-    behaviour.on_step = [this](const model::StepPlan& plan) {
+    behaviour.on_step = [this](const worker::GroupStep& plan) {
       epoch_ = plan.epoch;
       if (++steps_.at(plan.epoch) > kHeldAfterSteps && plan.epoch <= held_) {
         Await([&] { return passed_ >= plan.epoch; });
@@ -430,7 +424,7 @@ TEST_F(ConcurrentRecovery, ADeadlineThatWaitingRanksWouldMissIsRefused) {
 TEST_F(ConcurrentRecovery, AStepThatBreaksNeedsNoNewProcess) {
   std::atomic<bool> broke = false;
   FakeBehaviour breaks_once;
-  breaks_once.on_step = [&](const model::StepPlan& plan) {
+  breaks_once.on_step = [&](const worker::GroupStep& plan) {
     if (plan.step < 20 || broke.exchange(true)) return absl::OkStatus();
     return absl::InternalError("a card fell off the bus");
   };

@@ -32,9 +32,9 @@ class EpochsTest : public testing::Test {
     return cluster_.StartWorker(options, Counting(loads));
   }
   void ExpectSteps() {
-    const auto result = cluster_.executor().Execute(FakeCluster::Plan(1, cluster_.epoch()));
+    const auto result = cluster_.Execute(FakeCluster::Plan(1, cluster_.epoch()));
     ASSERT_TRUE(result.ok()) << result.status();
-    EXPECT_EQ(result->sequences[0].token, 3003);  // a sum over both ranks
+    EXPECT_EQ(result->groups[0][0].tokens.at(0), 3003);  // a sum over both ranks
   }
   void LoseRank(int rank) {
     cluster_.StopWorker(rank);

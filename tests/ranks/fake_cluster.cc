@@ -91,7 +91,7 @@ void FakeCluster::Reconnect() {
   epoch_ = world->epoch;
   executor_.reset();
   pool_ = coordinator::ConnectWorkers(addresses, tls_);
-  executor_ = std::make_unique<coordinator::RankStepExecutor>(pool_.get(), kVocabulary);
+  executor_ = std::make_unique<coordinator::RankStepExecutor>(pool_.get(), layout_, kVocabulary);
 }
 
 absl::StatusOr<coordinator::LoadedModel> FakeCluster::Load(absl::Duration collective_timeout) {
@@ -110,20 +110,9 @@ coordinator::LoadOptions FakeCluster::Options() const {
 }
 
 model::StepPlan FakeCluster::Plan(StepId step, Epoch epoch) {
-  model::StepPlan plan{.epoch = epoch, .step = step};
-  plan.sequences.push_back({.sequence = 11,
-                            .prompt_size = 3,
-                            .num_computed = 3,
-                            .token_ids = {5},
-                            .block_table = {0},
-                            .sample = true});
-  plan.sequences.push_back({.sequence = 10,
-                            .prompt_size = 3,
-                            .num_computed = 4,
-                            .token_ids = {6},
-                            .block_table = {1},
-                            .sample = true});
-  return plan;
+  return PlanOf({{.sequence = 11, .prompt_size = 3, .tokens = {1, 2, 3, 5}, .num_computed = 3},
+                 {.sequence = 10, .prompt_size = 3, .tokens = {1, 2, 3, 4, 6}, .num_computed = 4}},
+                step, epoch);
 }
 
 }  // namespace deeprack

@@ -14,6 +14,7 @@
 #include "coordinator/dispatch/worker_pool.h"
 #include "coordinator/membership/membership.h"
 #include "tests/ranks/fake_engine.h"
+#include "tests/ranks/one_step.h"
 #include "worker/rpc/worker_node.h"
 
 namespace deeprack {
@@ -55,7 +56,11 @@ class FakeCluster {
   worker::WorkerNode& node(int rank) { return *nodes_[rank]; }
   const model::Layout& layout() const { return layout_; }
 
+  // Sequence 11 draws at position 3, sequence 10 at position 4.
   static model::StepPlan Plan(StepId step, Epoch epoch = 1);
+  absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) {
+    return deeprack::Execute(*executor_, plan);
+  }
 
   // How each rank met the others: "rank: secret of NCCL", or "rank: addresses of gloo".
   std::vector<std::string> meetings() {

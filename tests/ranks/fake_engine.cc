@@ -14,25 +14,30 @@ class FakeEngine final : public Engine {
       : options_(options),
         world_(world),
         behaviour_(std::move(behaviour)),
-        memory_{.kv_blocks = 100 - options.rank} {}
+        memory_{.kv_blocks = 100 - options.rank},
+        limits_{.max_step_tokens = options.max_step_tokens,
+                .max_sequences = options.max_sequences,
+                .max_context = options.max_context > 0 ? options.max_context : kFakeContext} {
+    config_.vocab_size = kFakeVocabulary;
+  }
 
-  absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) override {
-    DR_RETURN_IF_ERROR(behaviour_.on_step(plan));
-    if (std::optional<model::Refusal> refusal = behaviour_.refuse(plan)) {
-      model::StepResult refused{.epoch = plan.epoch, .step = plan.step};
-      refused.refusal = *std::move(refusal);
-      return refused;
-    }
+  absl::StatusOr<ExecutedStep> Execute(const GroupStep& step) override {
+    DR_RETURN_IF_ERROR(behaviour_.on_step(step));
     float sum = std::ldexp(1.0f, world_->rank());
     DR_RETURN_IF_ERROR(world_->AllReduceSum(&sum, 1, DType::kF32));
-    model::StepResult result{.epoch = plan.epoch, .step = plan.step};
-    if (world_->rank() != 0) return result;
-    for (const model::SequencePlan& sequence : plan.sequences) {
-      result.sequences.push_back({.sequence = sequence.sequence,
-                                  .sampled = sequence.sample,
-                                  .token = 1000 * sequence.num_computed + static_cast<TokenId>(sum)});
+    ExecutedStep executed = {.result = {.epoch = step.epoch, .step = step.step}, .outcomes = {}};
+    const model::RankCoordinates at = model::CoordinatesOf(options_.layout, options_.rank);
+    const bool draws = at.tp_rank == 0 && at.pp_rank + 1 == options_.layout.pp;
+    for (const StepSequence& sequence : step.sequences) {
+      executed.outcomes.push_back(sequence.sample ? 1000 * sequence.num_computed + static_cast<TokenId>(sum)
+                                                  : kNoToken);
+      if (!draws) continue;
+      model::SequenceResult& answer = executed.result.sequences.emplace_back();
+      answer.sequence = sequence.sequence;
+      answer.refused = sequence.refused;
+      if (sequence.sample) answer.tokens = {executed.outcomes.back()};
     }
-    return result;
+    return executed;
   }
 
   bool Suits(const EngineOptions& options) const override { return options.rank == options_.rank; }
@@ -42,13 +47,15 @@ class FakeEngine final : public Engine {
   }
   const EngineMemory& memory() const override { return memory_; }
   const model::ModelConfig& config() const override { return config_; }
+  const model::StepLimits& limits() const override { return limits_; }
 
  private:
   const EngineOptions options_;
   Communicator* world_;
   const FakeBehaviour behaviour_;
   const EngineMemory memory_;
-  const model::ModelConfig config_;
+  const model::StepLimits limits_;
+  model::ModelConfig config_;
 };
 
 }  // namespace

@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <memory>
-#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -18,19 +17,18 @@ struct FakeBehaviour {
   std::function<absl::Status(const EngineOptions&)> on_load = [](const EngineOptions&) {
     return absl::OkStatus();
   };
-  std::function<absl::Status(const model::StepPlan&)> on_step = [](const model::StepPlan&) {
-    return absl::OkStatus();
-  };
-  // Called at the start of a step. A refusal ends the step before the rank meets the others.
-  std::function<std::optional<model::Refusal>(const model::StepPlan&)> refuse = [](const model::StepPlan&) {
-    return std::nullopt;
-  };
+  std::function<absl::Status(const GroupStep&)> on_step = [](const GroupStep&) { return absl::OkStatus(); };
   // Called after the ranks have met in the load. A real rank reads its weights at this point.
   std::function<absl::Status()> on_read = [] { return absl::OkStatus(); };
 };
 
-// Rank r holds 100 - r KV blocks and loads 1000 + r bytes. In each step all ranks add 2^rank, and rank 0
-// answers for every sequence that samples with the token 1000 * its num_computed + that sum.
+// The vocabulary of the fake model, and its context without EngineOptions::max_context.
+inline constexpr int64_t kFakeVocabulary = 1 << 30;
+inline constexpr int32_t kFakeContext = 4096;
+
+// Rank r holds 100 - r KV blocks and loads 1000 + r bytes. In each step all ranks add 2^rank. Each sequence
+// that samples draws the token 1000 * its num_computed + that sum; tp rank 0 of the last stage answers for
+// its dp group.
 CreateEngine MakeFakeEngines(FakeBehaviour behaviour);
 
 }  // namespace deeprack::worker

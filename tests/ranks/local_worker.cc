@@ -122,17 +122,8 @@ class LocalWorker::Client final : public WorkerClient {
     return Handle(call, request.epoch());
   }
 
-  std::unique_ptr<WorkerClient::Call> ExecuteStep(const cluster::StepPlan& plan, cluster::StepResult* result,
-                                                  Done done) override {
-    const auto call = process_->Start(std::move(done));
-    if (call == nullptr) return Handle(call, 0);
-    process_->engine->Execute(worker::StepPlanFromProto(plan),
-                              [call, result](const absl::StatusOr<model::StepResult>& answer) {
-                                call->End(answer.status(), [&] {
-                                  if (answer.ok()) worker::StepResultToProto(*answer, result);
-                                });
-                              });
-    return Handle(call, plan.epoch());
+  std::unique_ptr<WorkerClient::StepStream> Steps(OnResult on_result, Done done) override {
+    return std::make_unique<StepsHandle>(process_, process_->Start(std::move(done)), std::move(on_result));
   }
 
   std::unique_ptr<WorkerClient::Call> Stop(const cluster::StopRequest&, absl::Duration, Done done) override {
@@ -158,6 +149,81 @@ class LocalWorker::Client final : public WorkerClient {
     const std::shared_ptr<Process> process_;
     const std::shared_ptr<LocalWorker::Call> call_;
     const Epoch epoch_;
+  };
+
+  // The stream of steps as the caller holds it. Results may come after the caller has let go of the stream.
+  class StepsHandle final : public WorkerClient::StepStream {
+   public:
+    StepsHandle(std::shared_ptr<Process> process, std::shared_ptr<LocalWorker::Call> call, OnResult on_result)
+        : process_(std::move(process)),
+          state_(std::make_shared<State>(std::move(call), std::move(on_result))) {}
+
+    void Send(std::shared_ptr<const std::string> plan) override {
+      if (state_->call == nullptr) return;
+      cluster::StepPlan message;
+      absl::StatusOr<model::RankStep> step = absl::InternalError("the plan is no message");
+      if (message.ParseFromString(*plan)) step = worker::RankStepFromProto(message);
+      if (!step.ok()) return state_->call->End(step.status());
+      {
+        const std::lock_guard lock(state_->mutex);
+        state_->epoch = step->header.epoch;
+        ++state_->under_way;
+      }
+      process_->engine->Execute(
+          *std::move(step),
+          [state = state_](const absl::StatusOr<model::RankResult>& result) { state->Answer(result); });
+    }
+
+    void EndPlans() override {
+      if (state_->call == nullptr) return;
+      const std::shared_ptr<State> state = state_;  // the end of the call may destroy this object
+      if (state->IsOver(0, /*no_more=*/true)) state->call->End(absl::OkStatus());
+    }
+
+    void Cancel() override {
+      if (state_->call == nullptr) return;
+      Epoch epoch = 0;
+      {
+        const std::lock_guard lock(state_->mutex);
+        epoch = state_->epoch;
+      }
+      const std::shared_ptr<Process> process = process_;  // the end of the call may destroy this object
+      state_->call->End(absl::CancelledError("cancelled"));
+      if (epoch > 0) process->engine->Abort(epoch);
+    }
+
+   private:
+    struct State {
+      State(std::shared_ptr<LocalWorker::Call> call, OnResult on_result)
+          : call(std::move(call)), on_result(std::move(on_result)) {}
+
+      // Counts answers; no_more: there are no more plans. True: the stream is over.
+      bool IsOver(int answers, bool no_more) {
+        const std::lock_guard lock(mutex);
+        under_way -= answers;
+        ended |= no_more;
+        return ended && under_way == 0;
+      }
+
+      // On the engine thread.
+      void Answer(const absl::StatusOr<model::RankResult>& result) {
+        if (!result.ok()) return call->End(result.status());
+        cluster::StepResult message;
+        worker::RankResultToProto(*result, &message);
+        call->Report([&] { on_result(std::move(message)); });
+        if (IsOver(1, /*no_more=*/false)) call->End(absl::OkStatus());
+      }
+
+      const std::shared_ptr<LocalWorker::Call> call;  // null: the process was dead
+      const OnResult on_result;
+      std::mutex mutex;
+      Epoch epoch = 0;  // of the last step; 0: none was sent
+      int under_way = 0;
+      bool ended = false;  // no more plans
+    };
+
+    const std::shared_ptr<Process> process_;
+    const std::shared_ptr<State> state_;
   };
 
   std::unique_ptr<WorkerClient::Call> Handle(std::shared_ptr<LocalWorker::Call> call, Epoch epoch) const {

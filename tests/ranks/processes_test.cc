@@ -13,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/ranks/launch.h"
+#include "tests/ranks/one_step.h"
 #include "tests/source_tree.h"
 
 namespace deeprack {
@@ -71,14 +72,15 @@ class ProcessesTest : public testing::Test {
 
   // A plan that continues three tokens greedily.
   static model::StepPlan Prefill(StepId step, Epoch epoch = 1) {
-    model::StepPlan plan{.epoch = epoch, .step = step};
-    plan.sequences.push_back({.sequence = 1,
-                              .prompt_size = 3,
-                              .token_ids = {1, 2, 3},
-                              .block_table = {0},
-                              .sample = true,
-                              .sampling = {.temperature = 0, .top_logprobs = 2}});
-    return plan;
+    return PlanOf({{.sequence = 1,
+                    .prompt_size = 3,
+                    .tokens = {1, 2, 3},
+                    .sampling = {.temperature = 0, .top_logprobs = 2}}},
+                  step, epoch);
+  }
+  absl::StatusOr<model::StepResult> ExecuteAlone(const model::StepPlan& plan) {
+    coordinator::RankStepExecutor executor(pool_.get(), {}, kVocabulary);
+    return Execute(executor, plan);
   }
 
   SystemClock clock_;
@@ -91,28 +93,28 @@ class ProcessesTest : public testing::Test {
 
 TEST_F(ProcessesTest, LoadStepAndStop) {
   StartAndLoad(2);
-  coordinator::RankStepExecutor executor(pool_.get(), kVocabulary);
+  coordinator::RankStepExecutor executor(pool_.get(), options_.layout, kVocabulary);
   std::optional<model::SequenceResult> first;
   for (StepId step = 1; step <= 3; ++step) {
-    const auto result = executor.Execute(Prefill(step));
+    const auto result = Execute(executor, Prefill(step));
     ASSERT_TRUE(result.ok()) << result.status();
-    ASSERT_EQ(result->sequences.size(), 1u);
-    EXPECT_TRUE(result->sequences[0].sampled);
-    EXPECT_EQ(result->sequences[0].logprobs.top.size(), 2u);
-    if (!first) first = result->sequences[0];
-    EXPECT_EQ(result->sequences[0], *first);  // every step gives the same numbers
+    ASSERT_EQ(result->groups[0].size(), 1u);
+    EXPECT_EQ(result->groups[0][0].tokens.size(), 1u);
+    EXPECT_EQ(result->groups[0][0].logprobs.at(0).top.size(), 2u);
+    if (!first) first = result->groups[0][0];
+    EXPECT_EQ(result->groups[0][0], *first);  // every step gives the same numbers
   }
   EXPECT_EQ(StopAll(), 0);
 }
 
 TEST_F(ProcessesTest, AKilledRankIsNamedAndEndsTheEpoch) {
   StartAndLoad(2);
-  coordinator::RankStepExecutor executor(pool_.get(), kVocabulary);
-  ASSERT_TRUE(executor.Execute(Prefill(1)).ok());
+  coordinator::RankStepExecutor executor(pool_.get(), options_.layout, kVocabulary);
+  ASSERT_TRUE(Execute(executor, Prefill(1)).ok());
   // Steps run one after the other until the death of rank 1 ends one.
   auto failure = std::async(std::launch::async, [&] {
     for (StepId step = 2;; ++step) {
-      if (const auto result = executor.Execute(Prefill(step)); !result.ok()) return result.status();
+      if (const auto result = Execute(executor, Prefill(step)); !result.ok()) return result.status();
     }
   });
   kill(pids_[1], SIGKILL);
@@ -125,7 +127,7 @@ TEST_F(ProcessesTest, AKilledRankIsNamedAndEndsTheEpoch) {
 
 TEST_F(ProcessesTest, ARankThatIsAloneGoesOnInTheNextEpoch) {
   StartAndLoad(1);
-  const auto before = coordinator::RankStepExecutor(pool_.get(), kVocabulary).Execute(Prefill(1));
+  const auto before = ExecuteAlone(Prefill(1));
   ASSERT_TRUE(before.ok()) << before.status();
   pool_->Lose("the test says so");
   membership_->EndEpoch(1);
@@ -137,18 +139,18 @@ TEST_F(ProcessesTest, ARankThatIsAloneGoesOnInTheNextEpoch) {
   options_.epoch = 2;
   const auto loaded = coordinator::LoadModel(pool_.get(), options_, &clock_, {});
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  const auto after = coordinator::RankStepExecutor(pool_.get(), kVocabulary).Execute(Prefill(1, 2));
+  const auto after = ExecuteAlone(Prefill(1, 2));
   ASSERT_TRUE(after.ok()) << after.status();
-  EXPECT_EQ(after->sequences[0], before->sequences[0]);
+  EXPECT_EQ(after->groups[0][0], before->groups[0][0]);
   EXPECT_EQ(StopAll(), 0);
 }
 
 TEST_F(ProcessesTest, AStoppedRankIsNamed) {
   StartAndLoad(2);
-  coordinator::RankStepExecutor executor(pool_.get(), kVocabulary);
-  ASSERT_TRUE(executor.Execute(Prefill(1)).ok());
+  coordinator::RankStepExecutor executor(pool_.get(), options_.layout, kVocabulary);
+  ASSERT_TRUE(Execute(executor, Prefill(1)).ok());
   kill(pids_[0], SIGSTOP);
-  const auto result = executor.Execute(Prefill(2));
+  const auto result = Execute(executor, Prefill(2));
   kill(pids_[0], SIGCONT);
   EXPECT_TRUE(absl::IsUnavailable(result.status())) << result.status();
   EXPECT_THAT(std::string(result.status().message()), HasSubstr("rank 0 (pid " + std::to_string(pids_[0])));

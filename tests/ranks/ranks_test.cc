@@ -23,7 +23,7 @@ class Trap {
  public:
   FakeBehaviour Behaviour() {
     FakeBehaviour behaviour;
-    behaviour.on_step = [this](const model::StepPlan&) {
+    behaviour.on_step = [this](const worker::GroupStep&) {
       entered_.set_value();
       released_.get_future().wait();
       return absl::AbortedError("let go");
@@ -46,12 +46,12 @@ TEST(RanksTest, JoinLoadAndStep) {
   EXPECT_EQ(loaded->kv_blocks, 98);  // the least of all ranks: rank 2's
   EXPECT_EQ(loaded->ranks.size(), 3u);
   for (StepId step = 1; step <= 20; ++step) {
-    const auto result = cluster.executor().Execute(FakeCluster::Plan(step));
+    const auto result = cluster.Execute(FakeCluster::Plan(step));
     ASSERT_TRUE(result.ok()) << result.status();
-    ASSERT_EQ(result->sequences.size(), 2u);
-    EXPECT_EQ(result->sequences[0].sequence, 11u);
-    EXPECT_EQ(result->sequences[0].token, 3007);  // 1 + 2 + 4: all three ranks took part
-    EXPECT_EQ(result->sequences[1].token, 4007);
+    ASSERT_EQ(result->groups[0].size(), 2u);
+    EXPECT_EQ(result->groups[0][0].sequence, 11u);
+    EXPECT_EQ(result->groups[0][0].tokens.at(0), 3007);  // 1 + 2 + 4: all three ranks took part
+    EXPECT_EQ(result->groups[0][1].tokens.at(0), 4007);
   }
 }
 
@@ -161,57 +161,71 @@ TEST(RanksTest, AStaleEpochIsRefusedAndDoesNotReachTheEngine) {
   cluster.StartAllWorkers({});
   cluster.Connect();
   ASSERT_TRUE(cluster.Load().ok());
-  const auto stale = cluster.executor().Execute(FakeCluster::Plan(1, /*epoch=*/0));
+  const auto stale = cluster.Execute(FakeCluster::Plan(1, /*epoch=*/0));
   EXPECT_TRUE(absl::IsFailedPrecondition(stale.status())) << stale.status();
   EXPECT_THAT(MessageOf(stale.status()), HasSubstr("is of epoch 0; this worker is in epoch 1"));
   // The workers still take the plan of their epoch.
-  coordinator::RankStepExecutor another(&cluster.pool(), FakeCluster::kVocabulary);
-  EXPECT_TRUE(another.Execute(FakeCluster::Plan(1)).ok());
+  coordinator::RankStepExecutor another(&cluster.pool(), cluster.layout(), FakeCluster::kVocabulary);
+  EXPECT_TRUE(Execute(another, FakeCluster::Plan(1)).ok());
 }
 
 TEST(RanksTest, AStepWithoutAModelIsRefused) {
   FakeCluster cluster(1);
   cluster.StartAllWorkers({});
   cluster.Connect();
-  const auto result = cluster.executor().Execute(FakeCluster::Plan(1));
+  const auto result = cluster.Execute(FakeCluster::Plan(1));
   EXPECT_TRUE(absl::IsFailedPrecondition(result.status())) << result.status();
 }
 
 TEST(RanksTest, AnErrorInAStepNamesItsRankNotThoseThatWaitedForIt) {
   FakeCluster cluster(3);
   FakeBehaviour broken;
-  broken.on_step = [](const model::StepPlan&) { return absl::InternalError("the kernel is out of order"); };
+  broken.on_step = [](const worker::GroupStep&) { return absl::InternalError("the kernel is out of order"); };
   cluster.StartAllWorkers({{}, {}, broken});
   cluster.Connect();
   ASSERT_TRUE(cluster.Load().ok());
   // Ranks 0 and 1 wait in the all-reduce. The executor cancels their calls, which breaks their world.
-  const auto result = cluster.executor().Execute(FakeCluster::Plan(1));
+  const auto result = cluster.Execute(FakeCluster::Plan(1));
   EXPECT_TRUE(absl::IsInternal(result.status())) << result.status();
   EXPECT_THAT(MessageOf(result.status()), HasSubstr("rank 2 (pid"));
   EXPECT_THAT(MessageOf(result.status()), HasSubstr("out of order"));
-  EXPECT_EQ(cluster.executor().Execute(FakeCluster::Plan(2)).status(), result.status());  // the epoch is over
+  EXPECT_EQ(cluster.Execute(FakeCluster::Plan(2)).status(), result.status());  // the epoch is over
 }
 
-// What the engine's check of a plan does: the same answer on each rank, and no exchange.
-TEST(RanksTest, APlanThatAllRanksRefuseLeavesTheEpochAsItIs) {
+// A page that the ranks do not have. The ranks refuse the sequence alike, and the others have their tokens.
+TEST(RanksTest, ASequenceThatTheRanksRefuseLeavesTheEpochAsItIs) {
   FakeCluster cluster(3);
-  FakeBehaviour strict;
-  strict.refuse = [](const model::StepPlan& plan) -> std::optional<model::Refusal> {
-    if (plan.step != 2) return std::nullopt;
-    return model::Refusal{plan.sequences[1].sequence, "token 131 of 131"};
-  };
-  cluster.StartAllWorkers({strict, strict, strict});
+  cluster.StartAllWorkers({});
   cluster.Connect();
   ASSERT_TRUE(cluster.Load().ok());
-  ASSERT_TRUE(cluster.executor().Execute(FakeCluster::Plan(1)).ok());
-  const auto refused = cluster.executor().Execute(FakeCluster::Plan(2));
+  ASSERT_TRUE(cluster.Execute(FakeCluster::Plan(1)).ok());
+  model::StepPlan wrong = FakeCluster::Plan(2);
+  wrong.groups[0].pages[1].pages = {100};
+  const auto refused = cluster.Execute(wrong);
   ASSERT_TRUE(refused.ok()) << refused.status();
-  EXPECT_EQ(refused->refusal,
-            (model::Refusal{FakeCluster::Plan(2).sequences[1].sequence, "token 131 of 131"}));
-  EXPECT_TRUE(refused->sequences.empty());
-  const auto next = cluster.executor().Execute(FakeCluster::Plan(3));
+  EXPECT_EQ(refused->groups[0][0].tokens.at(0), 3007);
+  EXPECT_EQ(refused->groups[0][1].sequence, 10u);
+  EXPECT_EQ(refused->groups[0][1].refused, "sequence 10: block 100 of 100");
+  EXPECT_TRUE(refused->groups[0][1].tokens.empty());
+  const auto next = cluster.Execute(FakeCluster::Plan(3));
   ASSERT_TRUE(next.ok()) << next.status();
-  EXPECT_EQ(next->sequences[0].token, 3007);  // all three ranks took part
+  EXPECT_EQ(next->groups[0][1].tokens.at(0), 4007);
+}
+
+TEST(RanksTest, TwoStepsUnderWayAreAnsweredInOrder) {
+  FakeCluster cluster(2);
+  cluster.StartAllWorkers({});
+  cluster.Connect();
+  ASSERT_TRUE(cluster.Load().ok());
+  ASSERT_TRUE(cluster.executor().Send(FakeCluster::Plan(1)).ok());
+  for (StepId step = 2; step <= 50; ++step) {
+    ASSERT_TRUE(cluster.executor().Send(FakeCluster::Plan(step)).ok());
+    const auto result = cluster.executor().Receive();
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->step, step - 1);
+    EXPECT_EQ(result->groups[0][0].tokens.at(0), 3003);
+  }
+  EXPECT_EQ(cluster.executor().Receive()->step, 50u);
 }
 
 TEST(RanksTest, ATokenOutsideTheVocabularyNamesItsRankAndEndsTheEpoch) {
@@ -219,12 +233,12 @@ TEST(RanksTest, ATokenOutsideTheVocabularyNamesItsRankAndEndsTheEpoch) {
   cluster.StartAllWorkers({});
   cluster.Connect();
   ASSERT_TRUE(cluster.Load().ok());
-  coordinator::RankStepExecutor executor(&cluster.pool(), /*vocab_size=*/3003);
-  const auto result = executor.Execute(FakeCluster::Plan(1));  // rank 0 answers with token 3003
+  coordinator::RankStepExecutor executor(&cluster.pool(), cluster.layout(), /*vocab_size=*/3003);
+  const auto result = Execute(executor, FakeCluster::Plan(1));  // rank 0 answers with token 3003
   EXPECT_TRUE(absl::IsInternal(result.status())) << result.status();
   EXPECT_THAT(MessageOf(result.status()),
-              HasSubstr("rank 0 answered step 1 for sequence 11 with sampled token 3003"));
-  EXPECT_EQ(executor.Execute(FakeCluster::Plan(2)).status(), result.status());
+              HasSubstr("rank 0 answered step 1 for sequence 11 with token 3003"));
+  EXPECT_EQ(Execute(executor, FakeCluster::Plan(2)).status(), result.status());
 }
 
 TEST(RanksTest, ARankThatHangsInItsReadsIsNamedAndLost) {
@@ -264,8 +278,7 @@ TEST(RanksTest, ALostRankEndsTheStepUnderWay) {
   cluster.StartAllWorkers({{}, trap.Behaviour()});
   cluster.Connect();
   ASSERT_TRUE(cluster.Load().ok());
-  auto running =
-      std::async(std::launch::async, [&] { return cluster.executor().Execute(FakeCluster::Plan(1)); });
+  auto running = std::async(std::launch::async, [&] { return cluster.Execute(FakeCluster::Plan(1)); });
   trap.AwaitEntry();
   cluster.pool().Lose("rank 1 (pid 1 on here) was lost: the test says so");
   const auto result = running.get();  // returns although rank 1 is still in its step
@@ -281,7 +294,7 @@ TEST(RanksTest, AStuckRankIsLost) {
   cluster.StartAllWorkers({trap.Behaviour(), {}});
   cluster.Connect();
   ASSERT_TRUE(cluster.Load().ok());
-  const auto result = cluster.executor().Execute(FakeCluster::Plan(1));
+  const auto result = cluster.Execute(FakeCluster::Plan(1));
   EXPECT_TRUE(absl::IsUnavailable(result.status())) << result.status();
   EXPECT_THAT(MessageOf(result.status()), HasSubstr("finished no step for 300ms"));
   trap.Release();
@@ -425,11 +438,11 @@ TEST_F(ComeBackTest, TheNextCoordinatorFindsTheWeights) {
     membership_.reset();
     StartCoordinator();
     EXPECT_EQ(Load(), epoch);
-    coordinator::RankStepExecutor executor(pool_.get(), FakeCluster::kVocabulary);
-    EXPECT_FALSE(executor.Execute(FakeCluster::Plan(1, epoch - 1)).ok())
+    coordinator::RankStepExecutor executor(pool_.get(), {}, FakeCluster::kVocabulary);
+    EXPECT_FALSE(Execute(executor, FakeCluster::Plan(1, epoch - 1)).ok())
         << "a plan of the coordinator before";
-    coordinator::RankStepExecutor another(pool_.get(), FakeCluster::kVocabulary);
-    EXPECT_TRUE(another.Execute(FakeCluster::Plan(1, epoch)).ok());
+    coordinator::RankStepExecutor another(pool_.get(), {}, FakeCluster::kVocabulary);
+    EXPECT_TRUE(Execute(another, FakeCluster::Plan(1, epoch)).ok());
   }
   EXPECT_EQ(loads_, 1);
   node_->RequestStop("the test is over");

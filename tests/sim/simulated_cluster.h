@@ -1,5 +1,5 @@
-// Executes plans over a model of the paged KV cache that records the write to each slot. Reports every plan
-// that exceeds the limits, or reads or writes a slot that it must not.
+// The ranks of all dp groups. They compute plans over a model of the paged KV cache that records the write to
+// each slot. Reports every plan that exceeds the limits, or reads or writes a slot that it must not.
 #pragma once
 
 #include <map>
@@ -7,20 +7,25 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "coordinator/scheduler/scheduler_limits.h"
-#include "coordinator/scheduler/step_executor.h"
+#include "tests/unit/scheduler/rank_tables.h"
 
 namespace deeprack::coordinator::sim {
 
-class SimulatedCluster final : public StepExecutor {
+class SimulatedCluster {
  public:
   explicit SimulatedCluster(const SchedulerLimits& limits);
 
   // Call it for each request. Token counts are then checked separately for the prompt and the output.
   void Expect(SequenceId sequence, int32_t prompt_size) { prompt_sizes_[sequence] = prompt_size; }
 
-  // Returns Internal, with the sequence's name, when the plan breaks a rule.
-  absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) override;
+  // Takes the next plan: what the ranks will compute.
+  absl::StatusOr<ResolvedPlan> Begin(const model::StepPlan& plan);
+  // Computes it. Returns Internal, with the sequence's name, when the plan breaks a rule.
+  absl::StatusOr<ResolvedResult> Execute(const ResolvedPlan& plan);
+  // Ends the step with this result, which may differ from that of Execute.
+  void Accept(const model::StepResult& result) { tables_.Accept(result); }
 
   // Replaces the ranks by new ones: every slot is empty again.
   void Replace() { slots_.assign(slots_.size(), {}); }
@@ -37,20 +42,20 @@ class SimulatedCluster final : public StepExecutor {
     bool expanded = false;  // the form of attention in which the position was computed
   };
 
-  absl::Status CheckPlan(const model::StepPlan& plan) const;
-  absl::Status Read(const model::SequencePlan& plan, std::vector<TokenId>& tokens, uint64_t& history) const;
-  absl::Status CheckCounts(const model::SequencePlan& plan, const std::vector<TokenId>& tokens) const;
-  absl::StatusOr<model::SequenceResult> Run(const model::SequencePlan& plan);
+  absl::Status CheckPlan(const ResolvedPlan& plan) const;
+  absl::Status Read(const SequencePlan& plan, std::vector<TokenId>& tokens, uint64_t& history) const;
+  absl::Status CheckCounts(const SequencePlan& plan, const std::vector<TokenId>& tokens) const;
+  absl::StatusOr<model::SequenceResult> Run(const SequencePlan& plan);
   // True if the position must be computed in the expanded form of attention.
-  bool Expands(const model::SequencePlan& plan, int32_t position) const;
-  size_t SlotOf(const model::SequencePlan& plan, int32_t position) const;
-  void Digest(const model::StepPlan& plan);
+  bool Expands(const SequencePlan& plan, int32_t position) const;
+  size_t SlotOf(const SequencePlan& plan, int32_t position) const;
+  void Digest(const ResolvedPlan& plan);
 
   const SchedulerLimits limits_;
+  RankTables tables_;
   std::map<SequenceId, int32_t> prompt_sizes_;
   std::vector<Slot> slots_;  // [dp, blocks_per_dp_rank, kPageTokens]
   uint64_t digest_ = 0;
-  StepId last_step_ = 0;
 };
 
 }  // namespace deeprack::coordinator::sim

@@ -40,9 +40,10 @@ SchedulerLimits RandomLimits(std::mt19937_64& random) {
   limits.max_sequences = Draw(random, 1, 24);
   limits.max_context = OneIn(random, 2) ? 100'000 : Draw(random, 40, 600);
   if (OneIn(random, 2)) limits.prefill_attention = model::PrefillAttention::kExpanded;
-  // Such a message has no room for the token counts of many sequences. The largest request fits alone: 2,560
-  // positions take 52 KB, the chunks of 4 dp groups 10 KB.
-  if (OneIn(random, 3)) limits.max_message_bytes = 64'000 + Draw(random, 0, 4'000);
+  // Half of such a message has room for a few long sequences that are opened. The largest request fits alone:
+  // 2,560 positions take 13.2 KB.
+  if (OneIn(random, 3)) limits.max_message_bytes = 27'000 + Draw(random, 0, 4'000);
+  limits.steps_under_way = Draw(random, 1, 2);
   return limits;
 }
 

@@ -41,7 +41,8 @@ ALLOWED_INSIDE = {
     "coordinator/dispatch": {"coordinator/request", "coordinator/scheduler"},
     "coordinator/membership": {"coordinator/placement"},
     "coordinator/scheduler": {"coordinator/blocks", "coordinator/request"},
-    # rpc -> engine -> decoder and sampling -> collectives, weights and cache -> device.
+    # rpc -> engine -> decoder and sampling -> collectives, weights and cache -> device. The table of sequences is
+    # pure: rpc keeps it, and the others read what it resolves.
     "worker/collectives": {"worker/device"},
     "worker/collectives/gloo": {"worker/collectives"},
     "worker/collectives/local": {"worker/collectives"},
@@ -50,15 +51,15 @@ ALLOWED_INSIDE = {
     "worker/collectives/peer": {"worker/collectives", "worker/device"},
     "worker/collectives/staged": {"worker/collectives", "worker/device"},
     "worker/decoder": {"worker/collectives", "worker/collectives/peer", "worker/device", "worker/kv_cache",
-                       "worker/weights"},
+                       "worker/sequences", "worker/weights"},
     "worker/device/cuda": {"worker/device"},
     "worker/device/emulated": {"worker/device"},
     "worker/engine": {"worker/collectives", "worker/decoder", "worker/device", "worker/kv_cache", "worker/sampling",
-                      "worker/weights"},
+                      "worker/sequences", "worker/weights"},
     "worker/kv_cache": {"worker/device"},
     "worker/rpc": {"worker/collectives", "worker/collectives/*", "worker/device", "worker/device/cuda",
-                   "worker/engine", "worker/topology", "worker/weights"},
-    "worker/sampling": {"worker/device"},
+                   "worker/engine", "worker/sequences", "worker/topology", "worker/weights"},
+    "worker/sampling": {"worker/device", "worker/sequences"},
     "worker/topology": {"worker/device"},
     "worker/weights": {"worker/device"},
     # A command may start servers and talk to them; only main knows all commands.

@@ -4,10 +4,9 @@
 
 namespace deeprack::worker {
 
-int32_t AttentionPlanner::ExpandedRowsOf(const model::SequencePlan& sequence) const {
+int32_t AttentionPlanner::ExpandedRowsOf(const StepSequence& sequence) const {
   if (expanded().heads == 0) return 0;
-  const auto rows = static_cast<int32_t>(sequence.token_ids.size());
-  return std::clamp(sequence.prompt_size - sequence.num_computed, 0, rows);
+  return std::clamp(sequence.prompt_size - sequence.num_computed, 0, sequence.rows);
 }
 
 void AttentionPlanner::PlanExpanded(const kernels::AttentionSequence* host_sequences, int64_t sequences,

@@ -5,8 +5,8 @@
 #include <cstdint>
 
 #include "kernels/api/kernel_set.h"
-#include "model/step/step_plan.h"
 #include "sizing/attention_sizes.h"
+#include "worker/sequences/group_step.h"
 
 namespace deeprack::worker {
 
@@ -18,7 +18,7 @@ class AttentionPlanner : public sizing::AttentionSizes {
       : AttentionSizes(kernels, spec), plan_(kernels.plan_mla), plan_expanded_(kernels.plan_expanded) {}
 
   // The number of the chunk's tokens, from its first token on, that are computed in expanded form.
-  int32_t ExpandedRowsOf(const model::SequencePlan& sequence) const;
+  int32_t ExpandedRowsOf(const StepSequence& sequence) const;
   // Writes the plan of absorbed attention to `plan` [BytesOf(shape) bytes]; BytesOf(shape) must be above 0.
   void Plan(const kernels::MlaShape& shape, const kernels::AttentionSequence* host_sequences,
             void* plan) const;

@@ -10,29 +10,23 @@ namespace deeprack::worker {
 namespace {
 
 // The number of pages that the sequence's positions take after its chunk.
-int64_t PagesOf(const model::SequencePlan& sequence) {
-  return CeilDiv(sequence.num_computed + static_cast<int64_t>(sequence.token_ids.size()), kPageTokens);
+int64_t PagesOf(const StepSequence& sequence) {
+  return CeilDiv(int64_t{sequence.num_computed} + sequence.rows, kPageTokens);
 }
 
-}  // namespace
-
-int64_t Batch::rows_of_all_groups() const {
-  return std::accumulate(rows_of_group.begin(), rows_of_group.end(), int64_t{0});
-}
-
-void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, int64_t padded_rows,
-               const AttentionPlanner& planner, StagedArea& area, Batch& batch) {
+// Counts the rows of the chunks and of the padding sequences, and gives chunks their rows.
+void DivideRows(const GroupStep& step, int64_t padded_rows, const AttentionPlanner& planner, Batch& batch) {
   batch.chunks.clear();
-  batch.rows_of_group.assign(static_cast<size_t>(dp), 0);
+  batch.padding.clear();
+  batch.rows_of_group.assign(step.rows_of_group.begin(), step.rows_of_group.end());
   batch.absorbed_rows = batch.expanded_rows = 0;
   batch.num_sequences = batch.num_expanded = 0;
-  for (size_t index = 0; index < plan.sequences.size(); ++index) {
-    const model::SequencePlan& sequence = plan.sequences[index];
-    const int32_t rows = static_cast<int32_t>(sequence.token_ids.size());
-    batch.rows_of_group[sequence.dp_rank] += rows;
-    if (sequence.dp_rank != dp_rank) continue;
+  for (size_t index = 0; index < step.sequences.size(); ++index) {
+    const StepSequence& sequence = step.sequences[index];
+    if (sequence.padding) continue;
+    const int32_t rows = sequence.rows;
     const int32_t expanded = planner.ExpandedRowsOf(sequence);
-    batch.chunks.push_back({.plan_index = static_cast<int32_t>(index),
+    batch.chunks.push_back({.index = static_cast<int32_t>(index),
                             .rows = rows,
                             .expanded_rows = expanded,
                             .first_expanded_row = static_cast<int32_t>(batch.expanded_rows),
@@ -42,15 +36,44 @@ void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, int64_t
     batch.num_sequences += rows > expanded ? 1 : 0;
     batch.num_expanded += expanded > 0 ? 1 : 0;
   }
-  batch.real_rows = batch.absorbed_rows + batch.expanded_rows;
+  batch.padding_begin = batch.absorbed_rows;
   if (padded_rows > 0) {
-    DR_CHECK(batch.num_sequences == batch.real_rows && batch.real_rows <= padded_rows);
+    DR_CHECK(batch.num_sequences == batch.absorbed_rows && batch.num_expanded == 0);
+    DR_CHECK(batch.absorbed_rows <= padded_rows);
     batch.absorbed_rows = batch.num_sequences = padded_rows;
     std::fill(batch.rows_of_group.begin(), batch.rows_of_group.end(), padded_rows);
+  } else {
+    for (size_t index = 0; index < step.sequences.size(); ++index) {
+      if (!step.sequences[index].padding) continue;
+      batch.padding.push_back(static_cast<int32_t>(index));
+      batch.absorbed_rows += step.sequences[index].rows;
+      ++batch.num_sequences;
+    }
   }
   batch.rows = batch.absorbed_rows + batch.expanded_rows;
   for (Batch::Chunk& chunk : batch.chunks)
     chunk.first_expanded_row += static_cast<int32_t>(batch.absorbed_rows);
+}
+
+// The most absorbed rows of one sequence, at least 1.
+int64_t MostAbsorbedRows(const GroupStep& step, const Batch& batch) {
+  int32_t most = 1;
+  for (const Batch::Chunk& chunk : batch.chunks) most = std::max(most, chunk.rows - chunk.expanded_rows);
+  for (const int32_t index : batch.padding)
+    most = std::max(most, step.sequences[static_cast<size_t>(index)].rows);
+  return most;
+}
+
+}  // namespace
+
+int64_t Batch::rows_of_all_groups() const {
+  return std::accumulate(rows_of_group.begin(), rows_of_group.end(), int64_t{0});
+}
+
+void FillBatch(const GroupStep& step, int32_t dp_rank, int64_t padded_rows, const AttentionPlanner& planner,
+               StagedArea& area, Batch& batch) {
+  DivideRows(step, padded_rows, planner, batch);
+  DR_CHECK(batch.rows == batch.rows_of_group[static_cast<size_t>(dp_rank)]);
 
   const Staged<TokenId> token_ids = area.Take<TokenId>(batch.rows);
   const Staged<int32_t> positions = area.Take<int32_t>(batch.rows);
@@ -61,7 +84,7 @@ void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, int64_t
   kernels::AttentionSequence* next_sequence = sequences.host;
   kernels::AttentionSequence* next_expanded = expanded.host;
   for (const Batch::Chunk& chunk : batch.chunks) {
-    const model::SequencePlan& sequence = plan.sequences[static_cast<size_t>(chunk.plan_index)];
+    const StepSequence& sequence = step.sequences[static_cast<size_t>(chunk.index)];
     if (chunk.expanded_rows > 0) {
       *next_expanded++ = {.first_row = chunk.first_expanded_row - static_cast<int32_t>(batch.absorbed_rows),
                           .rows = chunk.expanded_rows,
@@ -81,13 +104,19 @@ void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, int64_t
       slots.host[row] = page * kPageTokens + position % kPageTokens;
     }
   }
-  for (int64_t row = batch.real_rows; row < batch.rows; ++row) {
+  for (int64_t row = batch.padding_begin; row < batch.absorbed_rows; ++row) {
     token_ids.host[row] = 0;
     positions.host[row] = 0;
     slots.host[row] = -1;
-    sequences.host[row] = {.first_row = static_cast<int32_t>(row), .rows = 1};
+    if (padded_rows > 0) *next_sequence++ = {.first_row = static_cast<int32_t>(row), .rows = 1};
   }
-  *row_count.host = static_cast<int32_t>(batch.real_rows);
+  int32_t padding_row = static_cast<int32_t>(batch.padding_begin);
+  for (const int32_t index : batch.padding) {
+    const int32_t rows = step.sequences[static_cast<size_t>(index)].rows;
+    *next_sequence++ = {.first_row = padding_row, .rows = rows};
+    padding_row += rows;
+  }
+  *row_count.host = static_cast<int32_t>(batch.expanded_rows > 0 ? batch.rows : batch.padding_begin);
   batch.token_ids = token_ids.device;
   batch.positions = positions.device;
   batch.slots = slots.device;
@@ -97,10 +126,8 @@ void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, int64_t
   batch.host_expanded = expanded.host;
   batch.row_count = row_count.device;
 
-  int64_t most_rows = 1;
-  for (const Batch::Chunk& chunk : batch.chunks)
-    most_rows = std::max<int64_t>(most_rows, chunk.rows - chunk.expanded_rows);
-  batch.attention_shape = planner.ShapeOf(batch.absorbed_rows, batch.num_sequences, most_rows);
+  batch.attention_shape =
+      planner.ShapeOf(batch.absorbed_rows, batch.num_sequences, MostAbsorbedRows(step, batch));
   const Staged<std::byte> attention = area.Take<std::byte>(planner.BytesOf(batch.attention_shape));
   const bool planned = planner.BytesOf(batch.attention_shape) > 0;
   batch.attention_plan = planned ? attention.device : nullptr;
@@ -111,19 +138,24 @@ void FillBatch(const model::StepPlan& plan, int32_t dp_rank, int32_t dp, int64_t
   batch.host_expanded_plan = expanded_bytes > 0 ? expanded_plan.host : nullptr;
 }
 
-void FillBlockTables(const model::StepPlan& plan, const AttentionPlanner& planner, StagedArea& area,
-                     Batch& batch) {
+void FillBlockTables(const GroupStep& step, const AttentionPlanner& planner, StagedArea& area, Batch& batch) {
   kernels::AttentionSequence* next_sequence = batch.host_sequences;
   kernels::AttentionSequence* next_expanded = batch.host_expanded;
   for (const Batch::Chunk& chunk : batch.chunks) {
-    const model::SequencePlan& sequence = plan.sequences[static_cast<size_t>(chunk.plan_index)];
+    const StepSequence& sequence = step.sequences[static_cast<size_t>(chunk.index)];
     const Staged<BlockId> table = area.Take<BlockId>(PagesOf(sequence));
     std::copy_n(sequence.block_table.begin(), PagesOf(sequence), table.host);
     if (chunk.expanded_rows > 0) (next_expanded++)->block_table = table.device;
     if (chunk.rows > chunk.expanded_rows) (next_sequence++)->block_table = table.device;
   }
+  for (const int32_t index : batch.padding) {
+    const int64_t pages = CeilDiv(step.sequences[static_cast<size_t>(index)].rows, kPageTokens);
+    const Staged<BlockId> table = area.Take<BlockId>(pages);
+    std::fill_n(table.host, pages, BlockId{0});
+    (next_sequence++)->block_table = table.device;
+  }
   const int64_t sequences = next_sequence - batch.host_sequences;
-  if (sequences < batch.num_sequences) {  // padding rows read the first sequence's page, or page 0
+  if (sequences < batch.num_sequences) {  // the batch is padded to a number of rows
     const BlockId* page = sequences > 0 ? batch.host_sequences[0].block_table : nullptr;
     if (page == nullptr) {
       const Staged<BlockId> first = area.Take<BlockId>(1);

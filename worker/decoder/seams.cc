@@ -53,6 +53,8 @@ absl::StatusOr<std::unique_ptr<Seams>> Seams::Create(const model::Layout& layout
   DR_ASSIGN_OR_RETURN(seams->stage_, SplitUnlessAlone(world, at.pp_rank, layout.stage_size()));
   DR_ASSIGN_OR_RETURN(seams->tp_, SplitUnlessAlone(seams->stage_.get(), at.dp_rank, layout.tp));
   DR_ASSIGN_OR_RETURN(seams->dp_, SplitUnlessAlone(seams->stage_.get(), at.tp_rank, layout.dp));
+  const int replica = layout.pp == 1 ? 1 : layout.tp * layout.pp;
+  DR_ASSIGN_OR_RETURN(seams->replica_, SplitUnlessAlone(world, at.dp_rank, replica));
   if (device->shares_host_memory()) return seams;
   // Every rank calls these, because they are collective, also a rank without areas.
   DR_ASSIGN_OR_RETURN(seams->summing_, seams->MeetPeers(seams->tp_.get(), peer_areas->sums));
@@ -152,6 +154,15 @@ absl::Status Seams::GatherLogits(const void* own, void* out, int64_t bytes) {
   DR_CHECK(tp_ != nullptr);
   const Stopwatch watch(elapsed_);
   return tp_->AllGather(own, out, bytes);
+}
+
+absl::Status Seams::ShareOutcomes(const void* own, void* all, int64_t bytes) {
+  Communicator* const group = replica_ != nullptr ? replica_.get() : tp_.get();
+  DR_CHECK(group != nullptr);
+  std::vector<int64_t> bytes_of(static_cast<size_t>(group->size()), 0);
+  bytes_of[static_cast<size_t>(group->size() - layout_.tp)] = bytes;  // the last stage's tp rank 0
+  const Stopwatch watch(elapsed_);
+  return group->AllGatherV(own, all, bytes_of);
 }
 
 absl::Status Seams::SendToNextStage(const void* data, int64_t bytes) {

@@ -1,9 +1,10 @@
 // All exchanges of the decoder with other ranks, by name. No other part of the decoder communicates.
 //
 // Groups of a rank: its stage (tp * dp ranks); its tp group (the ranks of its dp group in the stage); its dp
-// group (the ranks of the stage with its tp rank). All matrices are contiguous (stride == cols). All buffers
-// are in the device's memory, which `world` exchanges. With one rank in the group, an exchange does nothing.
-// Errors are those of the communicator: DeadlineExceeded or Aborted, after which the epoch is over.
+// group (the ranks of the stage with its tp rank); its replica (the ranks of its dp group in all stages, tp *
+// pp ranks). All matrices are contiguous (stride == cols). All buffers are in the device's memory, which
+// `world` exchanges. With one rank in the group, an exchange does nothing. Errors are those of the
+// communicator: DeadlineExceeded or Aborted, after which the epoch is over.
 #pragma once
 
 #include <cstdint>
@@ -72,6 +73,10 @@ class Seams {
   absl::Status GatherLogits(const void* own, void* out, int64_t bytes);
 
   // Between ranks of neighbouring stages with the same tp and dp rank.
+  // Over the replica, which must have several ranks: every rank gets the `bytes` bytes `own` of the rank that
+  // draws (tp rank 0 of the last stage). The other ranks' `own` is not read.
+  absl::Status ShareOutcomes(const void* own, void* all, int64_t bytes);
+
   absl::Status SendToNextStage(const void* data, int64_t bytes);
   absl::Status ReceiveFromPreviousStage(void* data, int64_t bytes);
 
@@ -104,6 +109,7 @@ class Seams {
   std::unique_ptr<Communicator> stage_;
   std::unique_ptr<Communicator> tp_;
   std::unique_ptr<Communicator> dp_;
+  std::unique_ptr<Communicator> replica_;  // null also with one stage: then the tp group is the replica
   std::unique_ptr<PeerGroup> summing_;     // the tp group; null: the communicator makes all sums
   std::unique_ptr<PeerGroup> exchanging_;  // the stage; null: the communicator makes all exchanges
   absl::Duration elapsed_;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <vector>
 
 #include "base/status_macros.h"
 
@@ -15,16 +14,9 @@ int64_t GraphBucket(int64_t rows, int64_t most) {
   return bucket <= most ? bucket : 0;
 }
 
-int64_t GraphBucketOf(const model::StepPlan& plan, int32_t dp, int64_t most) {
-  const bool decodes =
-      std::all_of(plan.sequences.begin(), plan.sequences.end(), [](const model::SequencePlan& sequence) {
-        return sequence.token_ids.size() == 1 && sequence.num_computed >= sequence.prompt_size &&
-               sequence.sample && sequence.prompt_logprobs < 0;
-      });
-  if (!decodes) return 0;
-  std::vector<int64_t> rows_of_group(static_cast<size_t>(dp));
-  for (const model::SequencePlan& sequence : plan.sequences) ++rows_of_group[sequence.dp_rank];
-  return GraphBucket(*std::max_element(rows_of_group.begin(), rows_of_group.end()), most);
+int64_t GraphBucketOf(const GroupStep& step, int64_t most) {
+  if (!step.decodes_only || step.rows_of_group.empty()) return 0;
+  return GraphBucket(*std::max_element(step.rows_of_group.begin(), step.rows_of_group.end()), most);
 }
 
 absl::Status DecodeGraphs::Run(int64_t bucket, const std::function<absl::Status()>& queue) {

@@ -8,8 +8,8 @@
 #include <memory>
 
 #include "absl/status/status.h"
-#include "model/step/step_plan.h"
 #include "worker/device/device.h"
+#include "worker/sequences/group_step.h"
 
 namespace deeprack::worker {
 
@@ -17,9 +17,9 @@ namespace deeprack::worker {
 // two. 0: the bucket would be above `most`.
 int64_t GraphBucket(int64_t rows, int64_t most);
 
-// The bucket of a step, equal for all of its `dp` groups. 0: the step runs without a recording, because some
-// sequence does not decode exactly one token and draw the next, or a prompt is scored.
-int64_t GraphBucketOf(const model::StepPlan& plan, int32_t dp, int64_t most);
+// The bucket of a step, equal for all of its dp groups. 0: the step runs without a recording, because it does
+// more than decode, or has no rows, or too many.
+int64_t GraphBucketOf(const GroupStep& step, int64_t most);
 
 class DecodeGraphs {
  public:

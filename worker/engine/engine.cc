@@ -20,7 +20,6 @@
 #include "worker/engine/decode_graphs.h"
 #include "worker/engine/engine_parts.h"
 #include "worker/engine/fault_place.h"
-#include "worker/engine/plan_check.h"
 #include "worker/engine/preparation.h"
 #include "worker/engine/rank_agreement.h"
 #include "worker/sampling/sampler.h"
@@ -65,16 +64,16 @@ class RankEngine final : public Engine {
   bool Suits(const EngineOptions& options) const override;
   absl::Status Rejoin(Epoch epoch, Communicator* world) override;
 
-  absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) override;
+  absl::StatusOr<ExecutedStep> Execute(const GroupStep& step) override;
 
   const EngineMemory& memory() const override { return memory_; }
   const model::ModelConfig& config() const override { return spec_.config; }
+  const model::StepLimits& limits() const override { return spec_.limits; }
 
  private:
   // parts_.seams must exist.
   void BeginEpoch(int64_t blocks) {
     decoder_.emplace(PartsOfDecoder());
-    checker_.emplace(spec_.config.vocab_size, spec_.layout, options_.epoch, spec_.limits, blocks);
     memory_.kv_blocks = static_cast<int32_t>(blocks);
     batch_.chunks.clear();
     graphs_.Forget();
@@ -106,16 +105,20 @@ class RankEngine final : public Engine {
   }
   bool answers() const { return last_stage() && at_.tp_rank == 0; }
 
-  model::StepResult Refuse(const model::StepPlan& plan, const model::Refusal& refusal) const;
-  absl::Status Run(const model::StepPlan& plan, model::StepResult& result);
   int64_t HeldBytes() const;
+  // A step in two parts. Queue lays out the inputs on the host and queues the device's work, Collect waits
+  // for the device and reads the results.
+  absl::Status Queue(const GroupStep& step);
+  absl::Status Collect(const GroupStep& step, ExecutedStep& executed);
   // Lists the rows whose logits are needed: for scores of prompt tokens and for draws.
-  void ListRequests(const model::StepPlan& plan);
+  void ListRequests(const GroupStep& step);
   absl::Status ComputeLogits();
   absl::Status RunDecodes(int64_t bucket);
-  absl::Status Answer(const model::StepPlan& plan, model::StepResult& result);
+  absl::Status Answer(const GroupStep& step, ExecutedStep& executed);
+  // Every rank of the dp group gets the outcomes of the rank that draws.
+  absl::Status ShareOutcomes(std::vector<TokenId>& outcomes);
   // Reports that the logits after the chunk's token i, of which `token` is the first, are not finite.
-  absl::Status ReportNonFinite(const model::SequencePlan& sequence, const Batch::Chunk& chunk, int32_t i,
+  absl::Status ReportNonFinite(const StepSequence& sequence, const Batch::Chunk& chunk, int32_t i,
                                TokenId token, StepId step, model::SequenceResult& answer);
   absl::Status ShowLogits();
 
@@ -131,8 +134,7 @@ class RankEngine final : public Engine {
   std::optional<Decoder> decoder_;  // made anew for each epoch
   Sampler sampler_;
   DecodeGraphs graphs_;
-  LogitsObserver* const observer_;      // null: no observer
-  std::optional<PlanChecker> checker_;  // made anew for each epoch
+  LogitsObserver* const observer_;  // null: no observer
   EngineMemory memory_;
   absl::Status broken_;  // not OK: the reason why no step can run
 
@@ -199,47 +201,42 @@ absl::Status RankEngine::Rejoin(Epoch epoch, Communicator* world) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<model::StepResult> RankEngine::Execute(const model::StepPlan& plan) {
+absl::StatusOr<ExecutedStep> RankEngine::Execute(const GroupStep& step) {
   if (!broken_.ok()) return broken_;
-  DR_RETURN_IF_ERROR(checker_->CheckEpoch(plan));
-  if (const std::optional<model::Refusal> refusal = checker_->Check(plan)) return Refuse(plan, *refusal);
+  if (step.epoch != options_.epoch) {
+    return absl::FailedPreconditionError(absl::StrCat("step ", step.step, " is of epoch ", step.epoch,
+                                                      ", but this engine is of epoch ", options_.epoch));
+  }
   const int64_t start_nanos = absl::GetCurrentTimeNanos();
   parts_.seams->TakeElapsed();
-  model::StepResult result = {.epoch = plan.epoch, .step = plan.step, .sequences = {}, .timings = {}};
-  if (absl::Status status = Run(plan, result); !status.ok()) {
+  ExecutedStep executed = {.result = {.epoch = step.epoch, .step = step.step, .sequences = {}, .timings = {}},
+                           .outcomes = std::vector<TokenId>(step.sequences.size(), kNoToken)};
+  absl::Status status = Queue(step);
+  if (status.ok()) status = Collect(step, executed);
+  if (!status.ok()) {
     batch_.chunks.clear();
     parts_.seams->Release();
-    broken_ = absl::Status(status.code(), absl::StrCat("epoch ", options_.epoch, " ended in step ", plan.step,
+    broken_ = absl::Status(status.code(), absl::StrCat("epoch ", options_.epoch, " ended in step ", step.step,
                                                        " on rank ", options_.rank, ": ", status.message()));
     return broken_;
   }
-  result.timings.total_seconds = static_cast<double>(absl::GetCurrentTimeNanos() - start_nanos) * 1e-9;
-  result.timings.collective_seconds = absl::ToDoubleSeconds(parts_.seams->TakeElapsed());
-  return result;
+  executed.result.timings = {
+      .total_seconds = static_cast<double>(absl::GetCurrentTimeNanos() - start_nanos) * 1e-9,
+      .collective_seconds = absl::ToDoubleSeconds(parts_.seams->TakeElapsed())};
+  return executed;
 }
 
-model::StepResult RankEngine::Refuse(const model::StepPlan& plan, const model::Refusal& refusal) const {
-  spdlog::error("rank {} refuses step {}: {}", options_.rank, plan.step, refusal.reason);
-  return {.epoch = plan.epoch,
-          .step = plan.step,
-          .sequences = {},
-          .refusal = refusal,
-          .timings = {},
-          .rank_timings = {}};
-}
-
-// The host lays out all inputs and sends them in one copy. Then the device works alone, and the host waits
-// once, at the end.
-absl::Status RankEngine::Run(const model::StepPlan& plan, model::StepResult& result) {
-  const int64_t bucket = GraphBucketOf(plan, options_.layout.dp, most_recorded_rows());
+// The host lays out all inputs and sends them in one copy. Then the device works alone.
+absl::Status RankEngine::Queue(const GroupStep& step) {
+  const int64_t bucket = GraphBucketOf(step, most_recorded_rows());
   parts_.step.inputs.Clear();
   parts_.step.results.Clear();
-  FillBatch(plan, at_.dp_rank, options_.layout.dp, bucket, planner_, parts_.step.inputs, batch_);
+  FillBatch(step, at_.dp_rank, bucket, planner_, parts_.step.inputs, batch_);
   if (last_stage()) {
-    ListRequests(plan);
+    ListRequests(step);
     sampler_.Plan(scores_, samples_, bucket);
   }
-  FillBlockTables(plan, planner_, parts_.step.inputs, batch_);
+  FillBlockTables(step, planner_, parts_.step.inputs, batch_);
   DR_RETURN_IF_ERROR(parts_.step.inputs.Send());
   if (bucket > 0) {
     DR_RETURN_IF_ERROR(RunDecodes(bucket));
@@ -247,12 +244,35 @@ absl::Status RankEngine::Run(const model::StepPlan& plan, model::StepResult& res
     DR_RETURN_IF_ERROR(decoder_->Forward(batch_));
     if (last_stage()) DR_RETURN_IF_ERROR(ComputeLogits());
   }
-  if (answers()) DR_RETURN_IF_ERROR(parts_.step.results.Fetch());
+  return answers() ? parts_.step.results.Fetch() : absl::OkStatus();
+}
+
+absl::Status RankEngine::Collect(const GroupStep& step, ExecutedStep& executed) {
   if (world_ != nullptr) DR_RETURN_IF_ERROR(world_->Await());
   DR_RETURN_IF_ERROR(device_->Synchronize());
   DR_RETURN_IF_ERROR(parts_.seams->Check());
-  if (answers()) DR_RETURN_IF_ERROR(Answer(plan, result));
+  if (answers()) DR_RETURN_IF_ERROR(Answer(step, executed));
+  const bool alone = options_.layout.tp == 1 && options_.layout.pp == 1;
+  if (!alone && step.has_outcomes()) DR_RETURN_IF_ERROR(ShareOutcomes(executed.outcomes));
   return answers() && observer_ != nullptr ? ShowLogits() : absl::OkStatus();
+}
+
+// The area of the results holds two outcomes for each sequence, and its own values have been read.
+absl::Status RankEngine::ShareOutcomes(std::vector<TokenId>& outcomes) {
+  const int64_t count = std::ssize(outcomes);
+  StagedArea& area = parts_.step.results;
+  area.Clear();
+  const Staged<TokenId> own = area.Take<TokenId>(count);
+  const Staged<TokenId> all = area.Take<TokenId>(count);
+  std::copy(outcomes.begin(), outcomes.end(), own.host);
+  if (answers()) DR_RETURN_IF_ERROR(area.Send());
+  DR_RETURN_IF_ERROR(
+      parts_.seams->ShareOutcomes(own.device, all.device, count * static_cast<int64_t>(sizeof(TokenId))));
+  DR_RETURN_IF_ERROR(area.Fetch());
+  DR_RETURN_IF_ERROR(world_->Await());
+  DR_RETURN_IF_ERROR(device_->Synchronize());
+  std::copy_n(all.host, count, outcomes.begin());
+  return absl::OkStatus();
 }
 
 // Runs a step of decodes. The model runs from a recording. The draws differ from step to step, so they are
@@ -270,22 +290,23 @@ absl::Status RankEngine::RunDecodes(int64_t bucket) {
   return sampler_.Sample(FirstRows(parts_.workspace.logits, std::ssize(samples_)));
 }
 
-void RankEngine::ListRequests(const model::StepPlan& plan) {
+void RankEngine::ListRequests(const GroupStep& step) {
   scores_.clear();
   samples_.clear();
   score_end_of_chunk_.clear();
   sample_of_chunk_.clear();
   for (const Batch::Chunk& chunk : batch_.chunks) {
-    const model::SequencePlan& sequence = plan.sequences[static_cast<size_t>(chunk.plan_index)];
-    for (int32_t p = 0; sequence.prompt_logprobs >= 0 && p < chunk.rows; ++p) {
+    const StepSequence& sequence = step.sequences[static_cast<size_t>(chunk.index)];
+    const int32_t last = std::min(chunk.rows, sequence.prompt_size - sequence.num_computed - 1);
+    for (int32_t p = 0; sequence.prompt_logprobs >= 0 && p < last; ++p) {
       const TokenId next =
           p + 1 < chunk.rows ? sequence.token_ids[static_cast<size_t>(p) + 1] : sequence.next_prompt_token;
-      if (next < 0) continue;
       scores_.push_back({.batch_row = chunk.RowOf(p), .token = next, .num_top = sequence.prompt_logprobs});
     }
     score_end_of_chunk_.push_back(static_cast<int32_t>(scores_.size()));
     sample_of_chunk_.push_back(sequence.sample ? static_cast<int32_t>(samples_.size()) : -1);
-    if (sequence.sample) samples_.push_back({.batch_row = chunk.RowOf(chunk.rows - 1), .plan = &sequence});
+    if (sequence.sample)
+      samples_.push_back({.batch_row = chunk.RowOf(chunk.rows - 1), .sequence = &sequence});
   }
 }
 
@@ -303,38 +324,45 @@ absl::Status RankEngine::ComputeLogits() {
   return answers() ? sampler_.Sample(logits) : absl::OkStatus();
 }
 
-absl::Status RankEngine::Answer(const model::StepPlan& plan, model::StepResult& result) {
+absl::Status RankEngine::Answer(const GroupStep& step, ExecutedStep& executed) {
+  std::vector<model::SequenceResult>& answers = executed.result.sequences;
+  answers.resize(step.sequences.size());
+  for (size_t i = 0; i < answers.size(); ++i) {
+    answers[i].sequence = step.sequences[i].sequence;
+    answers[i].refused = step.sequences[i].refused;
+  }
   size_t score = 0;
   for (size_t c = 0; c < batch_.chunks.size(); ++c) {
     const Batch::Chunk& chunk = batch_.chunks[c];
-    const model::SequencePlan& sequence = plan.sequences[static_cast<size_t>(chunk.plan_index)];
-    model::SequenceResult& answer = result.sequences.emplace_back();
-    answer.sequence = sequence.sequence;
+    const auto index = static_cast<size_t>(chunk.index);
+    const StepSequence& sequence = step.sequences[index];
+    model::SequenceResult& answer = answers[index];
     const size_t first_score = score;
     for (; score < static_cast<size_t>(score_end_of_chunk_[c]); ++score) {
       if (const TokenId token = sampler_.NonFiniteOfScore(score); token >= 0 && !answer.non_finite) {
         // Score i is of the chunk's token i: a chunk without a next token has no score after its last one.
         DR_RETURN_IF_ERROR(ReportNonFinite(sequence, chunk, static_cast<int32_t>(score - first_score), token,
-                                           plan.step, answer));
+                                           step.step, answer));
       }
       if (!answer.non_finite) answer.prompt_logprobs.push_back(sampler_.ScoreOf(score));
     }
-    if (sample_of_chunk_[c] < 0 || answer.non_finite) continue;
-    const auto sample = static_cast<size_t>(sample_of_chunk_[c]);
-    if (const TokenId token = sampler_.NonFiniteOf(sample); token >= 0) {
-      DR_RETURN_IF_ERROR(ReportNonFinite(sequence, chunk, chunk.rows - 1, token, plan.step, answer));
-      continue;
+    if (sample_of_chunk_[c] >= 0 && !answer.non_finite) {
+      const auto sample = static_cast<size_t>(sample_of_chunk_[c]);
+      if (const TokenId token = sampler_.NonFiniteOf(sample); token >= 0) {
+        DR_RETURN_IF_ERROR(ReportNonFinite(sequence, chunk, chunk.rows - 1, token, step.step, answer));
+      } else {
+        answer.tokens = {sampler_.TokenOf(sample)};
+        if (sequence.sampling->top_logprobs >= 0) answer.logprobs = {sampler_.LogprobsOf(sample)};
+        executed.outcomes[index] = answer.tokens.front();
+      }
     }
-    answer.sampled = true;
-    answer.token = sampler_.TokenOf(sample);
-    answer.logprobs = sampler_.LogprobsOf(sample);
+    if (answer.non_finite) executed.outcomes[index] = kNotFinite;
   }
   return absl::OkStatus();
 }
 
-absl::Status RankEngine::ReportNonFinite(const model::SequencePlan& sequence, const Batch::Chunk& chunk,
-                                         int32_t i, TokenId token, StepId step,
-                                         model::SequenceResult& answer) {
+absl::Status RankEngine::ReportNonFinite(const StepSequence& sequence, const Batch::Chunk& chunk, int32_t i,
+                                         TokenId token, StepId step, model::SequenceResult& answer) {
   model::NonFiniteRow row = {.position = sequence.num_computed + i, .token = token, .rank = options_.rank};
   const int64_t page = sequence.block_table[static_cast<size_t>(row.position / kPageTokens)];
   DR_RETURN_IF_ERROR(FindFaultPlace(*device_, spec_, parts_.cache,
@@ -361,7 +389,7 @@ absl::Status RankEngine::ShowLogits() {
       row = shown;
     }
     sampled.push_back(
-        {.sequence_index = batch_.chunks[i].plan_index, .logits = {row, static_cast<size_t>(vocab)}});
+        {.sequence_index = batch_.chunks[i].index, .logits = {row, static_cast<size_t>(vocab)}});
   }
   if (copies) DR_RETURN_IF_ERROR(device_->Synchronize());
   observer_->OnStep(sampled);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -15,11 +16,11 @@
 #include "model/layout/layout.h"
 #include "model/step/prefill_attention.h"
 #include "model/step/step_limits.h"
-#include "model/step/step_plan.h"
 #include "model/step/step_result.h"
 #include "worker/collectives/communicator.h"
 #include "worker/device/device.h"
 #include "worker/engine/logits_observer.h"
+#include "worker/sequences/group_step.h"
 #include "worker/weights/packed_options.h"
 
 namespace deeprack::worker {
@@ -57,6 +58,13 @@ struct EngineMemory {
   int64_t workspace_bytes = 0;  // all memory except weights and pages
 };
 
+struct ExecutedStep {
+  model::RankResult result;
+  // Entry i is what came of GroupStep::sequences[i]: a token, kNoToken or kNotFinite. Equal on all ranks of
+  // the dp group.
+  std::vector<TokenId> outcomes;
+};
+
 class Engine {
  public:
   using Progress = std::function<void(int64_t bytes_done, int64_t bytes_total)>;
@@ -91,15 +99,15 @@ class Engine {
   // (another size of world), and those of the communicator.
   virtual absl::Status Rejoin(Epoch epoch, Communicator* world) = 0;
 
-  // Runs one step. Collective: every rank gets the same plan. The plan is checked first: epoch, ids within
-  // the vocabulary, block tables within the cache, limits. A wrong plan is refused (StepResult::refusal):
-  // nothing has changed, and the next step may follow. A row of logits that is not finite has no token
-  // (SequenceResult::non_finite); the other rows have theirs. Errors: FailedPrecondition (another epoch),
-  // Aborted or DeadlineExceeded (a peer was lost; the epoch is over).
-  virtual absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) = 0;
+  // Runs one step. Collective: every rank gets the step of its dp group. The step must be within the model,
+  // the limits and the pages, as the steps of a SequenceTable are. A row of logits that is not finite has no
+  // token (SequenceResult::non_finite); the other rows have theirs. Errors: FailedPrecondition (another
+  // epoch), Aborted or DeadlineExceeded (a peer was lost; the epoch is over).
+  virtual absl::StatusOr<ExecutedStep> Execute(const GroupStep& step) = 0;
 
   virtual const EngineMemory& memory() const = 0;
   virtual const model::ModelConfig& config() const = 0;
+  virtual const model::StepLimits& limits() const = 0;
 };
 
 }  // namespace deeprack::worker

@@ -1,5 +1,5 @@
 // Shows an engine's logits, for checks of numbers: parity with a reference, equality between devices and
-// layouts. A StepResult has tokens and log-probabilities only.
+// layouts. A RankResult has tokens and log-probabilities only.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 namespace deeprack::worker {
 
 struct SampledLogits {
-  int64_t sequence_index = 0;  // index in the plan
+  int64_t sequence_index = 0;  // index in GroupStep::sequences
   // [vocab_size], after the sequence's last position, before sampling changes them.
   std::span<const float> logits;
 };
@@ -18,7 +18,7 @@ class LogitsObserver {
   virtual ~LogitsObserver() = default;
 
   // Engine::Execute calls this after each step that succeeds, on the rank that answers for the sequences.
-  // `sampled` has the sequences that sampled, in the plan's order. The logits are host memory, valid during
+  // `sampled` has the sequences that sampled, in the step's order. The logits are host memory, valid during
   // the call. With an observer, an engine on a card copies them to the host in every step.
   virtual void OnStep(std::span<const SampledLogits> sampled) = 0;
 };

@@ -1,5 +1,7 @@
 #include "worker/rpc/conversions.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
@@ -28,24 +30,20 @@ model::SamplingParams SamplingFromProto(const cluster::SamplingParams& message) 
   return sampling;
 }
 
-model::SequencePlan SequenceFromProto(const cluster::SequencePlan& message) {
-  model::SequencePlan sequence{
+model::OpenedSequence OpenedFromProto(const cluster::OpenedSequence& message) {
+  return {
+      .slot = message.slot(),
       .sequence = message.sequence(),
-      .dp_rank = message.dp_rank(),
       .prompt_size = message.prompt_size(),
+      .tokens = {message.tokens().begin(), message.tokens().end()},
       .num_computed = message.num_computed(),
-      .token_ids = {message.token_ids().begin(), message.token_ids().end()},
-      .block_table = {message.block_table().begin(), message.block_table().end()},
-      .sample = message.sample(),
       .sampling = SamplingFromProto(message.sampling()),
+      .end = {.stop_tokens = {message.end().stop_tokens().begin(), message.end().stop_tokens().end()},
+              .ignore_stops = message.end().ignore_stops(),
+              .min_tokens = message.end().min_tokens(),
+              .max_size = message.end().max_size()},
       .prompt_logprobs = message.prompt_logprobs(),
-      .next_prompt_token = message.next_prompt_token(),
   };
-  sequence.token_counts.reserve(message.token_counts_size());
-  for (const cluster::TokenCount& count : message.token_counts()) {
-    sequence.token_counts.push_back({count.token(), count.in_prompt(), count.in_output()});
-  }
-  return sequence;
 }
 
 void LogprobToProto(const model::TokenLogprob& logprob, cluster::TokenLogprob* message) {
@@ -56,6 +54,26 @@ void LogprobToProto(const model::TokenLogprob& logprob, cluster::TokenLogprob* m
 void LogprobsToProto(const model::PositionLogprobs& logprobs, cluster::PositionLogprobs* message) {
   LogprobToProto(logprobs.chosen, message->mutable_chosen());
   for (const model::TokenLogprob& likely : logprobs.top) LogprobToProto(likely, message->add_top());
+}
+
+// What the sequence has apart from tokens.
+void DetailToProto(const model::SequenceResult& sequence, size_t index, cluster::StepResult* message) {
+  if (sequence.logprobs.empty() && sequence.prompt_logprobs.empty() && !sequence.non_finite &&
+      sequence.refused.empty())
+    return;
+  cluster::SequenceDetail* out = message->add_details();
+  out->set_index(static_cast<int32_t>(index));
+  for (const model::PositionLogprobs& position : sequence.logprobs)
+    LogprobsToProto(position, out->add_logprobs());
+  for (const model::PositionLogprobs& position : sequence.prompt_logprobs)
+    LogprobsToProto(position, out->add_prompt_logprobs());
+  out->set_refused(sequence.refused);
+  if (!sequence.non_finite) return;
+  cluster::NonFiniteRow* row = out->mutable_non_finite();
+  row->set_position(sequence.non_finite->position);
+  row->set_token(sequence.non_finite->token);
+  row->set_place(static_cast<int32_t>(sequence.non_finite->place));
+  row->set_layer(sequence.non_finite->layer);
 }
 
 }  // namespace
@@ -145,40 +163,48 @@ void MachineReportToProto(const MachineReport& report, cluster::MachineReport* m
   for (const std::string& address : report.addresses) message->add_addresses(address);
 }
 
-model::StepPlan StepPlanFromProto(const cluster::StepPlan& message) {
-  model::StepPlan plan{.epoch = message.epoch(), .step = message.step()};
-  plan.sequences.reserve(message.sequences_size());
-  for (const cluster::SequencePlan& sequence : message.sequences()) {
-    plan.sequences.push_back(SequenceFromProto(sequence));
+absl::StatusOr<model::RankStep> RankStepFromProto(const cluster::StepPlan& message) {
+  const cluster::GroupPlan& plan = message.group();
+  if (plan.rows_size() > 0 && plan.rows_size() != plan.slots_size()) {
+    return absl::InvalidArgumentError(absl::StrCat("step ", message.step(), " has ", plan.rows_size(),
+                                                   " numbers of rows for ", plan.slots_size(), " slots"));
   }
-  return plan;
+  model::RankStep step{
+      .header = {.epoch = message.epoch(),
+                 .step = message.step(),
+                 .rows_of_group = {message.rows_of_group().begin(), message.rows_of_group().end()},
+                 .decodes_only = message.decodes_only()},
+      .group = {
+          .closed = {plan.closed().begin(), plan.closed().end()}, .opened = {}, .pages = {}, .rows = {}}};
+  step.group.opened.reserve(static_cast<size_t>(plan.opened_size()));
+  for (const cluster::OpenedSequence& opened : plan.opened())
+    step.group.opened.push_back(OpenedFromProto(opened));
+  step.group.pages.reserve(static_cast<size_t>(plan.pages_size()));
+  for (const cluster::PageChange& change : plan.pages()) {
+    step.group.pages.push_back({.slot = change.slot(),
+                                .first = change.first(),
+                                .pages = {change.pages().begin(), change.pages().end()}});
+  }
+  step.group.rows.reserve(static_cast<size_t>(plan.slots_size()));
+  for (int i = 0; i < plan.slots_size(); ++i)
+    step.group.rows.push_back({.slot = plan.slots(i), .rows = plan.rows_size() > 0 ? plan.rows(i) : 1});
+  return step;
 }
 
-void StepResultToProto(const model::StepResult& result, cluster::StepResult* message) {
+void RankResultToProto(const model::RankResult& result, cluster::StepResult* message) {
   message->set_epoch(result.epoch);
   message->set_step(result.step);
   message->set_total_seconds(result.timings.total_seconds);
   message->set_collective_seconds(result.timings.collective_seconds);
-  if (result.refusal) {
-    message->mutable_refusal()->set_sequence(result.refusal->sequence);
-    message->mutable_refusal()->set_reason(result.refusal->reason);
-  }
-  for (const model::SequenceResult& sequence : result.sequences) {
-    cluster::SequenceResult* out = message->add_sequences();
-    out->set_sequence(sequence.sequence);
-    out->set_sampled(sequence.sampled);
-    out->set_token(sequence.token);
-    LogprobsToProto(sequence.logprobs, out->mutable_logprobs());
-    for (const model::PositionLogprobs& position : sequence.prompt_logprobs) {
-      LogprobsToProto(position, out->add_prompt_logprobs());
-    }
-    if (sequence.non_finite) {
-      cluster::NonFiniteRow* row = out->mutable_non_finite();
-      row->set_position(sequence.non_finite->position);
-      row->set_token(sequence.non_finite->token);
-      row->set_place(static_cast<int32_t>(sequence.non_finite->place));
-      row->set_layer(sequence.non_finite->layer);
-    }
+  const bool one_each =
+      std::all_of(result.sequences.begin(), result.sequences.end(),
+                  [](const model::SequenceResult& sequence) { return sequence.tokens.size() == 1; });
+  for (size_t i = 0; i < result.sequences.size(); ++i) {
+    const model::SequenceResult& sequence = result.sequences[i];
+    message->add_sequences(sequence.sequence);
+    if (!one_each) message->add_token_counts(static_cast<int32_t>(sequence.tokens.size()));
+    for (const TokenId token : sequence.tokens) message->add_tokens(token);
+    DetailToProto(sequence, i, message);
   }
 }
 

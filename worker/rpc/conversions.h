@@ -20,9 +20,10 @@ Meeting MeetingFromProto(const cluster::LoadRequest& request);
 
 void MachineReportToProto(const MachineReport& report, cluster::MachineReport* message);
 
-// Checks nothing: the engine checks plans (worker/engine/plan_check.h).
-model::StepPlan StepPlanFromProto(const cluster::StepPlan& message);
+// InvalidArgument: the message's lists do not fit each other. Checks nothing else: the table of sequences
+// checks what it is told (worker/sequences/sequence_table.h).
+absl::StatusOr<model::RankStep> RankStepFromProto(const cluster::StepPlan& message);
 
-void StepResultToProto(const model::StepResult& result, cluster::StepResult* message);
+void RankResultToProto(const model::RankResult& result, cluster::StepResult* message);
 
 }  // namespace deeprack::worker

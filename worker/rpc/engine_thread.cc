@@ -78,14 +78,14 @@ void EngineThread::Load(EngineOptions options, Meeting meeting, absl::Duration c
         .refuse = [finish] { finish(Ending()); }});
 }
 
-void EngineThread::Execute(model::StepPlan plan, ExecuteDone done) {
+void EngineThread::Execute(model::RankStep step, StepDone done) {
   ++steps_pending_;
-  const auto finish = [this, done = std::move(done)](absl::StatusOr<model::StepResult> result) {
+  const auto finish = [this, done = std::move(done)](absl::StatusOr<model::RankResult> result) {
     if (result.ok()) ++steps_finished_;
     --steps_pending_;
     done(std::move(result));
   };
-  Post({.run = [this, plan = std::move(plan), finish] { finish(ExecuteNow(plan)); },
+  Post({.run = [this, step = std::move(step), finish]() mutable { finish(ExecuteNow(std::move(step))); },
         .refuse = [finish] { finish(Ending()); }});
 }
 
@@ -127,6 +127,8 @@ absl::StatusOr<EngineMemory> EngineThread::LoadNow(const EngineOptions& options,
     return absl::FailedPreconditionError(
         absl::StrCat("load for epoch ", options.epoch, ": this worker is in epoch ", *epoch_, " already"));
   }
+  table_.reset();
+  epoch_end_ = absl::OkStatus();
   if (engine_ != nullptr && !engine_->Suits(options)) {
     engine_.reset();
     engine_world_.reset();
@@ -156,19 +158,40 @@ absl::StatusOr<EngineMemory> EngineThread::LoadNow(const EngineOptions& options,
                model::KvCacheTypeName(options.kv_cache_type()), memory.kv_blocks, kPageTokens,
                memory.kv_bytes);
   engine_world_ = world;
+  table_.emplace(SequenceTableOptions{.epoch = options.epoch,
+                                      .dp = options.layout.dp,
+                                      .dp_rank = model::CoordinatesOf(options.layout, options.rank).dp_rank,
+                                      .vocab_size = engine_->config().vocab_size,
+                                      .blocks = memory.kv_blocks,
+                                      .limits = engine_->limits()});
   return memory;
 }
 
-absl::StatusOr<model::StepResult> EngineThread::ExecuteNow(const model::StepPlan& plan) {
-  if (engine_ == nullptr) return absl::FailedPreconditionError("no model is loaded");
-  if (plan.epoch != *epoch_) {
+absl::StatusOr<model::RankResult> EngineThread::ExecuteNow(model::RankStep step) {
+  const auto [epoch, number] = std::pair(step.header.epoch, step.header.step);
+  if (epoch_ && epoch != *epoch_) {
     return absl::FailedPreconditionError(
-        absl::StrCat("step ", plan.step, " is of epoch ", plan.epoch, "; this worker is in epoch ", *epoch_));
+        absl::StrCat("step ", number, " is of epoch ", epoch, "; this worker is in epoch ", *epoch_));
   }
-  if (IsAborted(plan.epoch)) {
-    return absl::AbortedError(absl::StrCat("step ", plan.step, ": epoch ", plan.epoch, " was given up"));
+  if (!table_) return absl::FailedPreconditionError("no model is loaded");
+  if (IsAborted(epoch)) {
+    return absl::AbortedError(absl::StrCat("step ", number, ": epoch ", epoch, " was given up"));
   }
-  return engine_->Execute(plan);
+  if (!epoch_end_.ok()) return epoch_end_;
+  absl::StatusOr<model::RankResult> result = ExecuteIn(*table_, std::move(step));
+  epoch_end_ = result.status();
+  return result;
+}
+
+absl::StatusOr<model::RankResult> EngineThread::ExecuteIn(SequenceTable& table, model::RankStep step) {
+  DR_ASSIGN_OR_RETURN(const GroupStep resolved, table.Begin(std::move(step)));
+  for (const StepSequence& sequence : resolved.sequences) {
+    if (!sequence.refused.empty())
+      spdlog::error("step {} is refused for a sequence: {}", resolved.step, std::string(sequence.refused));
+  }
+  DR_ASSIGN_OR_RETURN(ExecutedStep executed, engine_->Execute(resolved));
+  DR_RETURN_IF_ERROR(table.Accept(resolved, executed.outcomes));
+  return std::move(executed.result);
 }
 
 }  // namespace deeprack::worker

@@ -16,8 +16,11 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "model/step/step_plan.h"
+#include "model/step/step_result.h"
 #include "worker/collectives/communicator.h"
 #include "worker/engine/engine.h"
+#include "worker/sequences/sequence_table.h"
 
 namespace deeprack::worker {
 
@@ -47,7 +50,7 @@ using CreateEngine = std::function<absl::StatusOr<std::unique_ptr<Engine>>(
 class EngineThread {
  public:
   using LoadDone = std::function<void(absl::StatusOr<EngineMemory>)>;
-  using ExecuteDone = std::function<void(absl::StatusOr<model::StepResult>)>;
+  using StepDone = std::function<void(absl::StatusOr<model::RankResult>)>;
 
   EngineThread(JoinWorld join, CreateEngine create);
   ~EngineThread();  // aborts the task under way and waits for it; queued tasks end with Aborted
@@ -59,9 +62,11 @@ class EngineThread {
   void Load(EngineOptions options, Meeting meeting, absl::Duration collective_timeout,
             Engine::Progress progress, LoadDone done);
 
-  // Queues a step. `done` is called exactly once: on the engine thread, or on the calling thread when the
-  // engine thread is ending. FailedPrecondition: no model is loaded, or the plan is of another epoch.
-  void Execute(model::StepPlan plan, ExecuteDone done);
+  // Queues a step. A step begins as soon as the step before it has ended. `done` is called exactly once: on
+  // the engine thread, or on the calling thread when the engine thread is ending. FailedPrecondition: no
+  // model is loaded, or the step is of another epoch. After any other error all later steps of the epoch have
+  // that error.
+  void Execute(model::RankStep step, StepDone done);
 
   // Breaks the worlds of `epoch` and of all earlier epochs. Their collective calls under way end soon, and
   // their later calls end at once. From any thread. With MPI, no later epoch can be entered after this.
@@ -83,7 +88,8 @@ class EngineThread {
   void Run();
   absl::StatusOr<EngineMemory> LoadNow(const EngineOptions& options, const WorldRequest& world,
                                        const Engine::Progress& progress);
-  absl::StatusOr<model::StepResult> ExecuteNow(const model::StepPlan& plan);
+  absl::StatusOr<model::RankResult> ExecuteNow(model::RankStep step);
+  absl::StatusOr<model::RankResult> ExecuteIn(SequenceTable& table, model::RankStep step);
   bool IsAborted(Epoch epoch);
   // Sets the world of the load under way. Aborted: its epoch was aborted.
   absl::Status Enter(std::shared_ptr<Communicator> world);
@@ -106,6 +112,9 @@ class EngineThread {
   // Used by the thread only.
   std::shared_ptr<Communicator> engine_world_;  // the engine has its groups: destroyed after the engine
   std::unique_ptr<Engine> engine_;
+  // The sequences of the epoch, empty when it begins. nullopt: the epoch's load has not succeeded.
+  std::optional<SequenceTable> table_;
+  absl::Status epoch_end_;  // not OK: the error that a step of the epoch has had
 
   std::thread thread_;
 };

@@ -58,6 +58,7 @@ class Node final : public WorkerNode {
   ~Node() override {
     engine_->Abort(std::numeric_limits<Epoch>::max());
     if (link_ != nullptr) link_->Leave(reason_.empty() ? "the worker is ending" : reason_);
+    service_.EndStreams();
     if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kShutdownWithin);
     engine_.reset();  // after the server, because the server's handlers use the engine thread
   }

@@ -77,23 +77,10 @@ class LoadReactor final : public grpc::ServerWriteReactor<cluster::LoadProgress>
   std::chrono::steady_clock::time_point last_report_{};
 };
 
-// One step. When another rank is lost, the coordinator cancels the call. Abort then ends this rank's wait for
-// the lost rank.
-class StepReactor final : public grpc::ServerUnaryReactor {
- public:
-  StepReactor(EngineThread* engine, Epoch epoch) : engine_(engine), epoch_(epoch) {}
-  void OnCancel() override { engine_->Abort(epoch_); }
-  void OnDone() override { delete this; }
-
- private:
-  EngineThread* const engine_;
-  const Epoch epoch_;
-};
-
 }  // namespace
 
 WorkerService::WorkerService(EngineThread* engine, int default_threads, Events events)
-    : engine_(engine), default_threads_(default_threads), events_(std::move(events)) {}
+    : engine_(engine), default_threads_(default_threads), events_(std::move(events)), streams_(engine) {}
 
 grpc::ServerUnaryReactor* WorkerService::NewWorld(grpc::CallbackServerContext* context,
                                                   const cluster::NewWorldRequest* request,
@@ -136,17 +123,7 @@ grpc::ServerWriteReactor<cluster::LoadProgress>* WorkerService::Load(grpc::Callb
   return reactor;
 }
 
-grpc::ServerUnaryReactor* WorkerService::ExecuteStep(grpc::CallbackServerContext*,
-                                                     const cluster::StepPlan* request,
-                                                     cluster::StepResult* response) {
-  auto* reactor = new StepReactor(engine_, request->epoch());
-  engine_->Execute(StepPlanFromProto(*request),
-                   [reactor, response](absl::StatusOr<model::StepResult> result) {
-                     if (result.ok()) StepResultToProto(*result, response);
-                     reactor->Finish(ToGrpc(result.status()));
-                   });
-  return reactor;
-}
+StepStreams::Reactor* WorkerService::Steps(grpc::CallbackServerContext*) { return streams_.Open(); }
 
 grpc::ServerUnaryReactor* WorkerService::Stop(grpc::CallbackServerContext* context,
                                               const cluster::StopRequest* request, cluster::StopReply*) {

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "proto/cluster.grpc.pb.h"
 #include "worker/rpc/engine_thread.h"
+#include "worker/rpc/step_stream.h"
 
 namespace deeprack::worker {
 
@@ -47,16 +48,18 @@ class WorkerService final : public cluster::Worker::CallbackService {
                                      cluster::NewWorldReply* response) override;
   grpc::ServerWriteReactor<cluster::LoadProgress>* Load(grpc::CallbackServerContext* context,
                                                         const cluster::LoadRequest* request) override;
-  grpc::ServerUnaryReactor* ExecuteStep(grpc::CallbackServerContext* context,
-                                        const cluster::StepPlan* request,
-                                        cluster::StepResult* response) override;
+  StepStreams::Reactor* Steps(grpc::CallbackServerContext* context) override;
   grpc::ServerUnaryReactor* Stop(grpc::CallbackServerContext* context, const cluster::StopRequest* request,
                                  cluster::StopReply* response) override;
+
+  // Call before the server's shutdown, which waits for open calls.
+  void EndStreams() { streams_.EndAll(); }
 
  private:
   EngineThread* const engine_;
   const int default_threads_;
   const Events events_;
+  StepStreams streams_;
 };
 
 }  // namespace deeprack::worker

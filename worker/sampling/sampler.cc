@@ -86,25 +86,25 @@ void Sampler::PlanSamples(std::span<const SampleRequest> samples, int64_t padded
   std::fill_n(rows.host, std::max(count, padded_rows), 0);
   draws_ = inputs_.Take<kernels::Draw>(count);
   sample_rows_ = rows.device;
-  plan_of_row_.clear();
+  sequence_of_row_.clear();
   row_of_sample_.assign(samples.size(), 0);
   entry_of_row_.clear();
   for (const bool adjusted : {false, true}) {
-    if (adjusted) first_adjusted_ = std::ssize(plan_of_row_);
+    if (adjusted) first_adjusted_ = std::ssize(sequence_of_row_);
     for (size_t i = 0; i < samples.size(); ++i) {
-      const model::SequencePlan& plan = *samples[i].plan;
-      const model::SamplingParams& params = plan.sampling;
+      const StepSequence& sequence = *samples[i].sequence;
+      const model::SamplingParams& params = *sequence.sampling;
       if (IsAdjusted(params) != adjusted) continue;
-      const size_t row = plan_of_row_.size();
+      const size_t row = sequence_of_row_.size();
       row_of_sample_[i] = static_cast<int32_t>(row);
-      plan_of_row_.push_back(&plan);
+      sequence_of_row_.push_back(&sequence);
       rows.host[row] = samples[i].batch_row;
       draws_.host[row] = {.temperature = params.temperature,
                           .top_k = params.top_k,
                           .top_p = params.top_p,
                           .min_p = params.min_p,
                           .seed = params.seed,
-                          .position = static_cast<uint64_t>(plan.num_computed) + plan.token_ids.size()};
+                          .position = static_cast<uint64_t>(sequence.num_computed + sequence.rows)};
       entry_of_row_.push_back(params.top_logprobs < 0 ? -1 : static_cast<int32_t>(scored_.size()));
       if (params.top_logprobs >= 0) scored_.push_back({.num_top = params.top_logprobs});
     }
@@ -167,10 +167,10 @@ int64_t Sampler::LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args)
   };
   adjustments_.Clear();
   int64_t rows = 0, biases = 0, counts = 0;
-  while (row + rows < std::ssize(plan_of_row_) && rows < adjusted_.rows) {
-    const model::SequencePlan& plan = *plan_of_row_[static_cast<size_t>(row + rows)];
-    const int64_t more_biases = biases + std::ssize(plan.sampling.logit_bias);
-    const int64_t more_counts = counts + std::ssize(plan.token_counts);
+  while (row + rows < std::ssize(sequence_of_row_) && rows < adjusted_.rows) {
+    const StepSequence& sequence = *sequence_of_row_[static_cast<size_t>(row + rows)];
+    const int64_t more_biases = biases + std::ssize(sequence.sampling->logit_bias);
+    const int64_t more_counts = counts + std::ssize(sequence.token_counts);
     if (bytes(rows + 1, more_biases, more_counts) > adjustments_.room()) break;
     ++rows;
     biases = more_biases;
@@ -183,18 +183,18 @@ int64_t Sampler::LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args)
   const auto penalty = adjustments_.Take<LogitPenaltyCount>(counts);
   int32_t bias_at = 0, count_at = 0;
   for (int64_t i = 0; i < rows; ++i) {
-    const model::SequencePlan& plan = *plan_of_row_[static_cast<size_t>(row + i)];
-    const model::SamplingParams& params = plan.sampling;
+    const StepSequence& sequence = *sequence_of_row_[static_cast<size_t>(row + i)];
+    const model::SamplingParams& params = *sequence.sampling;
     adjustment.host[i] = {.first_bias = bias_at,
                           .num_biases = static_cast<int32_t>(params.logit_bias.size()),
                           .first_count = count_at,
-                          .num_counts = static_cast<int32_t>(plan.token_counts.size()),
+                          .num_counts = static_cast<int32_t>(sequence.token_counts.size()),
                           .presence_penalty = params.presence_penalty,
                           .frequency_penalty = params.frequency_penalty,
                           .repetition_penalty = params.repetition_penalty};
     for (const auto& [token, value] : params.logit_bias)
       bias.host[bias_at++] = {.token = token, .bias = value};
-    for (const model::TokenCount& count : plan.token_counts) {
+    for (const TokenCount& count : sequence.token_counts) {
       penalty.host[count_at++] = {
           .token = count.token, .in_prompt = count.in_prompt, .in_output = count.in_output};
     }

@@ -12,10 +12,10 @@
 #include "absl/status/status.h"
 #include "kernels/api/kernel_set.h"
 #include "model/step/step_limits.h"
-#include "model/step/step_plan.h"
 #include "model/step/step_result.h"
 #include "worker/device/device.h"
 #include "worker/device/staged_area.h"
+#include "worker/sequences/group_step.h"
 
 namespace deeprack::worker {
 
@@ -26,11 +26,11 @@ struct ScoreRequest {
   int32_t num_top = 0;  // also those of the num_top most likely tokens
 };
 
-// Requests a token drawn after a batch row with the sampling parameters of `plan`, which must outlive the
+// Requests a token drawn after a batch row with the sampling parameters of `sequence`, which must outlive the
 // step.
 struct SampleRequest {
   int32_t batch_row = 0;
-  const model::SequencePlan* plan = nullptr;
+  const StepSequence* sequence = nullptr;
 };
 
 class Sampler {
@@ -92,7 +92,7 @@ class Sampler {
   // State of the current step.
   const int32_t* score_rows_ = nullptr;
   const int32_t* sample_rows_ = nullptr;
-  std::vector<const model::SequencePlan*> plan_of_row_;  // by row of the samples' logits
+  std::vector<const StepSequence*> sequence_of_row_;  // by row of the samples' logits
   std::vector<int32_t> row_of_sample_;
   int64_t first_adjusted_ = 0;  // rows of samples from this one on are adjusted
   Staged<kernels::Draw> draws_;

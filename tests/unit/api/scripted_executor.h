@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "absl/status/status.h"
 #include "coordinator/scheduler/step_executor.h"
 #include "tests/unit/chat/byte_tokenizer.h"
+#include "tests/unit/scheduler/rank_tables.h"
 
 namespace deeprack::coordinator {
 
@@ -17,21 +19,31 @@ class ScriptedExecutor final : public StepExecutor {
  public:
   explicit ScriptedExecutor(std::vector<TokenId> script) : script_(std::move(script)) {}
 
-  absl::StatusOr<model::StepResult> Execute(const model::StepPlan& plan) override {
+  absl::Status Send(const model::StepPlan& plan) override {
+    plans_.push_back(plan);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<model::StepResult> Receive() override {
     std::unique_lock lock(mutex_);
     wake_.wait(lock, [this] { return steps_allowed_ != 0 || !failure_.ok(); });
     if (!failure_.ok()) return failure_;
     if (steps_allowed_ > 0) --steps_allowed_;
-    model::StepResult result{.epoch = plan.epoch, .step = plan.step};
-    for (const model::SequencePlan& sequence : plan.sequences) {
-      if (sequence.token_ids.front() == refused_first_) {
-        result.sequences.clear();
-        result.refusal = model::Refusal{sequence.sequence, "token 7 of 7"};
-        return result;
+    const ResolvedPlan plan = ranks_.Begin(plans_.front());
+    ResolvedResult result{.epoch = plan.epoch, .step = plan.step};
+    for (const model::GroupPlan& group : plan.plan.groups) result.sizes.push_back(group.rows.size());
+    for (const SequencePlan& sequence : plan.sequences) {
+      if (sequence.token_ids.empty()) {  // padding
+        result.sequences.push_back({.sequence = sequence.sequence});
+      } else if (sequence.token_ids.front() == refused_first_) {
+        result.sequences.push_back({.sequence = sequence.sequence, .refused = "token 7 of 7"});
+      } else {
+        result.sequences.push_back(Answer(sequence));
       }
-      result.sequences.push_back(Answer(sequence));
     }
-    return result;
+    plans_.pop_front();
+    model::StepResult joined = result.Joined();
+    ranks_.Accept(joined);
+    return joined;
   }
 
   // From now on steps wait, until Allow or Fail. Allow(-1) removes the limit.
@@ -53,7 +65,7 @@ class ScriptedExecutor final : public StepExecutor {
     finite_tokens_ = tokens;
   }
 
-  // From now on plans with a chunk that begins with this token are refused.
+  // From now on sequences with a chunk that begins with this token are refused.
   void RefuseChunksFrom(TokenId first) {
     const std::lock_guard lock(mutex_);
     refused_first_ = first;
@@ -74,30 +86,37 @@ class ScriptedExecutor final : public StepExecutor {
     return logprobs;
   }
 
-  model::SequenceResult Answer(const model::SequencePlan& plan) {
-    last_sampling_ = plan.sampling;
-    model::SequenceResult result{.sequence = plan.sequence, .sampled = plan.sample};
-    if (plan.prompt_logprobs >= 0) {
-      for (size_t i = 1; i < plan.token_ids.size(); ++i) {
-        result.prompt_logprobs.push_back(Logprobs(plan.token_ids[i], plan.prompt_logprobs));
-      }
-      if (plan.next_prompt_token >= 0) {
-        result.prompt_logprobs.push_back(Logprobs(plan.next_prompt_token, plan.prompt_logprobs));
-      }
+  model::SequenceResult Answer(const SequencePlan& plan) {
+    model::SequenceResult result{.sequence = plan.sequence};
+    for (size_t i = 0; plan.prompt_logprobs >= 0 && i < plan.token_ids.size(); ++i) {
+      if (plan.num_computed + static_cast<int32_t>(i) + 1 >= plan.prompt_size) break;
+      const TokenId next = i + 1 < plan.token_ids.size() ? plan.token_ids[i + 1] : plan.next_prompt_token;
+      result.prompt_logprobs.push_back(Logprobs(next, plan.prompt_logprobs));
     }
     if (!plan.sample) return result;
+    last_sampling_ = plan.sampling;
     const size_t said = said_[plan.sequence]++;
     if (said >= finite_tokens_) {
       const auto end = static_cast<int32_t>(plan.num_computed + plan.token_ids.size());
       return {.sequence = plan.sequence, .non_finite = model::NonFiniteRow{.position = end - 1, .token = 3}};
     }
-    result.token = said < script_.size() ? script_[said] : ByteTokenizer::kEos;
-    for (const auto& [token, bias] : plan.sampling.logit_bias) {
-      if (token == result.token && bias < -1e20f) result.token = 'x';
+    TokenId token = said < script_.size() ? script_[said] : ByteTokenizer::kEos;
+    for (const auto& [biased, bias] : plan.sampling.logit_bias) {
+      if (biased == token && bias < -1e20f) token = 'x';
     }
-    if (plan.sampling.top_logprobs >= 0) result.logprobs = Logprobs(result.token, plan.sampling.top_logprobs);
+    result.tokens = {token};
+    if (plan.sampling.top_logprobs >= 0) {
+      result.logprobs = {Logprobs(token, plan.sampling.top_logprobs)};
+    }
     return result;
   }
+
+  // Used by the loop's thread only.
+  RankTables ranks_{{.max_step_tokens = 1 << 20,
+                     .max_sequences = 1024,
+                     .max_context = 1 << 20,
+                     .blocks_per_dp_rank = 1 << 16}};
+  std::deque<model::StepPlan> plans_;
 
   const std::vector<TokenId> script_;
   std::mutex mutex_;

@@ -17,13 +17,12 @@ using Random = std::mt19937_64;
 int32_t Small(Random& random) { return static_cast<int32_t>(random() % 1000); }
 float Real(Random& random) { return static_cast<float>(Small(random)) / 7.0f - 60.0f; }
 
-model::SequencePlan RandomSequence(Random& random) {
-  model::SequencePlan sequence{
+model::OpenedSequence RandomOpened(Random& random) {
+  model::OpenedSequence opened{
+      .slot = Small(random),
       .sequence = random(),  // all 64 bits
-      .dp_rank = Small(random),
       .prompt_size = Small(random),
       .num_computed = Small(random),
-      .sample = random() % 2 == 0,
       .sampling = {.temperature = Real(random),
                    .top_k = Small(random),
                    .top_p = Real(random),
@@ -33,17 +32,30 @@ model::SequencePlan RandomSequence(Random& random) {
                    .repetition_penalty = Real(random),
                    .seed = random(),
                    .top_logprobs = static_cast<int32_t>(random() % 22) - 1},
+      .end = {.ignore_stops = random() % 2 == 0, .min_tokens = Small(random), .max_size = Small(random)},
       .prompt_logprobs = static_cast<int32_t>(random() % 22) - 1,
-      .next_prompt_token = Small(random) - 1,
   };
-  for (uint64_t i = random() % 9; i > 0; --i) sequence.token_ids.push_back(Small(random));
-  for (uint64_t i = random() % 9; i > 0; --i) sequence.block_table.push_back(Small(random));
+  for (uint64_t i = random() % 9; i > 0; --i) opened.tokens.push_back(Small(random));
+  for (uint64_t i = random() % 4; i > 0; --i) opened.end.stop_tokens.push_back(Small(random));
   for (uint64_t i = random() % 4; i > 0; --i)
-    sequence.sampling.logit_bias.emplace_back(Small(random), Real(random));
+    opened.sampling.logit_bias.emplace_back(Small(random), Real(random));
+  return opened;
+}
+
+model::GroupPlan RandomGroup(Random& random) {
+  model::GroupPlan group;
+  for (uint64_t i = random() % 4; i > 0; --i) group.closed.push_back(Small(random));
+  for (uint64_t i = random() % 4; i > 0; --i) group.opened.push_back(RandomOpened(random));
   for (uint64_t i = random() % 4; i > 0; --i) {
-    sequence.token_counts.push_back({Small(random), Small(random), Small(random)});
+    model::PageChange& change = group.pages.emplace_back();
+    change.slot = Small(random);
+    change.first = Small(random);
+    for (uint64_t j = random() % 4; j > 0; --j) change.pages.push_back(Small(random));
   }
-  return sequence;
+  const bool decodes = random() % 2 == 0;
+  for (uint64_t i = random() % 6; i > 0; --i)
+    group.rows.push_back({.slot = Small(random), .rows = decodes ? 1 : Small(random)});
+  return group;
 }
 
 model::PositionLogprobs RandomLogprobs(Random& random) {
@@ -59,19 +71,29 @@ Message OverTheWire(const Message& message) {
   return received;
 }
 
+absl::StatusOr<model::RankStep> SentStep(const model::StepPlan& plan, int32_t group) {
+  cluster::StepPlan received;
+  EXPECT_TRUE(received.ParseFromString(*coordinator::EncodeStep(plan, group)));
+  return worker::RankStepFromProto(received);
+}
+
+absl::StatusOr<model::RankResult> SentResult(const model::RankResult& result) {
+  cluster::StepResult message;
+  worker::RankResultToProto(result, &message);
+  return coordinator::RankResultFromProto(OverTheWire(message));
+}
+
 // Compares the scheduler's bounds on messages with real messages. The values are the ones that take the most
 // bytes.
 TEST(ConversionsTest, NoPlanAndNoResultIsLargerThanItsBound) {
   constexpr int32_t kMost = std::numeric_limits<int32_t>::max();
   for (const size_t size : {0, 1, 7, 1000}) {
     SCOPED_TRACE(testing::Message() << size << " entries");
-    model::SequencePlan sequence = {.sequence = UINT64_MAX,
-                                    .dp_rank = kMost,
+    model::OpenedSequence opened = {.slot = kMost,
+                                    .sequence = UINT64_MAX,
                                     .prompt_size = kMost,
+                                    .tokens = std::vector<TokenId>(size, kMost),
                                     .num_computed = kMost,
-                                    .token_ids = std::vector<TokenId>(size, kMost),
-                                    .block_table = std::vector<BlockId>(size, kMost),
-                                    .sample = true,
                                     .sampling = {.temperature = 1.5f,
                                                  .top_k = -1,
                                                  .top_p = 0.5f,
@@ -81,76 +103,133 @@ TEST(ConversionsTest, NoPlanAndNoResultIsLargerThanItsBound) {
                                                  .repetition_penalty = 0.5f,
                                                  .seed = UINT64_MAX,
                                                  .top_logprobs = -1},
-                                    .prompt_logprobs = -1,
-                                    .next_prompt_token = -1};
-    sequence.sampling.logit_bias.assign(size, {kMost, 1.5f});
-    sequence.token_counts.assign(size, {kMost, kMost, kMost});
-    cluster::StepPlan plan;
-    coordinator::StepPlanToProto({.epoch = UINT64_MAX, .step = UINT64_MAX, .sequences = {sequence, sequence}},
-                                 &plan);
+                                    .end = {.stop_tokens = std::vector<TokenId>(size, kMost),
+                                            .ignore_stops = true,
+                                            .min_tokens = kMost,
+                                            .max_size = kMost},
+                                    .prompt_logprobs = -1};
+    opened.sampling.logit_bias.assign(size, {kMost, 1.5f});
+    const model::PageChange pages = {
+        .slot = kMost, .first = kMost, .pages = std::vector<BlockId>(size, kMost)};
+    const model::SequenceRows rows = {.slot = kMost, .rows = kMost};
+    const model::StepPlan plan = {.header = {.epoch = UINT64_MAX,
+                                             .step = UINT64_MAX,
+                                             .rows_of_group = std::vector<int32_t>(size, kMost),
+                                             .decodes_only = true},
+                                  .groups = {{.closed = {kMost, kMost},
+                                              .opened = {opened, opened},
+                                              .pages = {pages, pages},
+                                              .rows = {rows, rows}}}};
     const auto n = static_cast<int64_t>(size);
-    EXPECT_LE(
-        static_cast<int64_t>(plan.ByteSizeLong()),
-        model::kMostPlanHeaderBytes + 2 * (model::MostSequencePlanBytes(n, n, n) + n * model::kMostIdBytes));
+    EXPECT_LE(std::ssize(*coordinator::EncodeStep(plan, 0)),
+              model::MostHeaderBytes(n) +
+                  2 * (model::MostOpenedBytes(n, n, n, n) + model::kMostRowsBytes + model::kMostIdBytes));
 
     const model::PositionLogprobs position = {.chosen = {kMost, -1.5f},
                                               .top = std::vector<model::TokenLogprob>(size, {kMost, -1.5f})};
-    model::SequenceResult answer = {
-        .sequence = UINT64_MAX, .sampled = true, .token = kMost, .logprobs = position};
+    model::SequenceResult answer = {.sequence = UINT64_MAX, .tokens = {kMost}, .logprobs = {position}};
     answer.prompt_logprobs.assign(5, position);
     const model::SequenceResult non_finite = {
         .sequence = UINT64_MAX,
         .non_finite = model::NonFiniteRow{
             .position = kMost, .token = kMost, .place = model::NonFiniteRow::Place::kHead, .layer = kMost}};
     cluster::StepResult ended;
-    worker::StepResultToProto({.sequences = {non_finite, non_finite}}, &ended);
+    worker::RankResultToProto({.sequences = {non_finite, non_finite}}, &ended);
     EXPECT_LE(static_cast<int64_t>(ended.ByteSizeLong()), 2 * model::MostSequenceResultBytes(-1));
     cluster::StepResult result;
-    worker::StepResultToProto({.sequences = {answer, answer}}, &result);
+    worker::RankResultToProto({.sequences = {answer, answer}}, &result);
     EXPECT_LE(static_cast<int64_t>(result.ByteSizeLong()),
               2 * (model::MostSequenceResultBytes(n) + 5 * model::MostPositionLogprobsBytes(n)));
   }
 }
 
-TEST(ConversionsTest, AStepPlanArrivesAsItWasSent) {
+// Each dp group is sent its own part.
+TEST(ConversionsTest, AStepArrivesAsItWasSent) {
   Random random(1);
   for (int round = 0; round < 100; ++round) {
-    model::StepPlan plan{.epoch = random(), .step = random()};
-    for (uint64_t i = random() % 6; i > 0; --i) plan.sequences.push_back(RandomSequence(random));
-    cluster::StepPlan message;
-    coordinator::StepPlanToProto(plan, &message);
-    EXPECT_EQ(worker::StepPlanFromProto(OverTheWire(message)), plan);
+    model::StepPlan plan{.header = {.epoch = random(), .step = random(), .decodes_only = random() % 2 == 0}};
+    for (int group = 0; group < 2; ++group) {
+      plan.header.rows_of_group.push_back(Small(random));
+      plan.groups.push_back(RandomGroup(random));
+    }
+    for (int32_t group = 0; group < 2; ++group) {
+      const auto received = SentStep(plan, group);
+      ASSERT_TRUE(received.ok()) << received.status();
+      EXPECT_EQ(received->header, plan.header);
+      EXPECT_EQ(received->group, plan.groups[group]);
+    }
   }
 }
 
-TEST(ConversionsTest, ADefaultPlanKeepsDefaultsThatAreNotZero) {
-  const model::StepPlan plan{.epoch = 1, .step = 2, .sequences = {model::SequencePlan{.token_ids = {0}}}};
-  cluster::StepPlan message;
-  coordinator::StepPlanToProto(plan, &message);
-  EXPECT_EQ(worker::StepPlanFromProto(OverTheWire(message)), plan);
+TEST(ConversionsTest, DefaultsThatAreNotZeroArrive) {
+  const model::StepPlan plan{.header = {.epoch = 1, .step = 2, .rows_of_group = {0}},
+                             .groups = {{.opened = {model::OpenedSequence{}}}}};
+  const auto received = SentStep(plan, 0);
+  ASSERT_TRUE(received.ok()) << received.status();
+  EXPECT_EQ(received->group, plan.groups[0]);
 }
 
-TEST(ConversionsTest, AStepResultArrivesAsItWasSent) {
+TEST(ConversionsTest, RowsThatDoNotFitTheSlotsAreRefused) {
+  cluster::StepPlan message;
+  for (const int32_t slot : {1, 2, 3}) message.mutable_group()->add_slots(slot);
+  const auto ones = worker::RankStepFromProto(message);
+  ASSERT_TRUE(ones.ok()) << ones.status();
+  EXPECT_EQ(ones->group.rows, (std::vector<model::SequenceRows>{{1, 1}, {2, 1}, {3, 1}}));
+  for (const int32_t rows : {4, 5}) message.mutable_group()->add_rows(rows);
+  EXPECT_TRUE(absl::IsInvalidArgument(worker::RankStepFromProto(message).status()));
+  message.mutable_group()->clear_slots();
+  EXPECT_TRUE(absl::IsInvalidArgument(worker::RankStepFromProto(message).status()));
+}
+
+TEST(ConversionsTest, AResultArrivesAsItWasSent) {
   Random random(2);
   for (int round = 0; round < 100; ++round) {
-    model::StepResult result{.epoch = random(), .step = random(), .timings = {0.25, 0.125}};
+    model::RankResult result{.epoch = random(), .step = random(), .timings = {0.25, 0.125}};
+    const bool one_each = random() % 2 == 0;
     for (uint64_t i = random() % 6; i > 0; --i) {
-      model::SequenceResult sequence{.sequence = random(),
-                                     .sampled = random() % 2 == 0,
-                                     .token = Small(random),
-                                     .logprobs = RandomLogprobs(random)};
+      model::SequenceResult sequence{.sequence = random()};
+      for (uint64_t j = one_each ? 1 : random() % 4; j > 0; --j) {
+        sequence.tokens.push_back(Small(random));
+        if (i % 2 == 0) sequence.logprobs.push_back(RandomLogprobs(random));
+      }
       for (uint64_t j = random() % 4; j > 0; --j) sequence.prompt_logprobs.push_back(RandomLogprobs(random));
+      if (random() % 5 == 0) sequence.refused = "token 131 of 131";
       result.sequences.push_back(std::move(sequence));
     }
-    cluster::StepResult message;
-    worker::StepResultToProto(result, &message);
-    const model::StepResult received = coordinator::StepResultFromProto(OverTheWire(message));
-    EXPECT_EQ(received.epoch, result.epoch);
-    EXPECT_EQ(received.step, result.step);
-    EXPECT_EQ(received.sequences, result.sequences);
-    EXPECT_EQ(received.timings.total_seconds, result.timings.total_seconds);
-    EXPECT_EQ(received.timings.collective_seconds, result.timings.collective_seconds);
+    const auto received = SentResult(result);
+    ASSERT_TRUE(received.ok()) << received.status();
+    EXPECT_EQ(received->epoch, result.epoch);
+    EXPECT_EQ(received->step, result.step);
+    EXPECT_EQ(received->sequences, result.sequences);
+    EXPECT_EQ(received->timings.total_seconds, result.timings.total_seconds);
+    EXPECT_EQ(received->timings.collective_seconds, result.timings.collective_seconds);
   }
+}
+
+TEST(ConversionsTest, AResultWhosePartsDoNotFitIsRefused) {
+  cluster::StepResult good;
+  for (const uint64_t sequence : {7, 8}) good.add_sequences(sequence);
+  for (const int32_t token : {1, 2}) good.add_tokens(token);
+  EXPECT_TRUE(coordinator::RankResultFromProto(good).ok());
+  const auto refused = [&](const std::function<void(cluster::StepResult&)>& spoil) {
+    cluster::StepResult message = good;
+    spoil(message);
+    return absl::IsInternal(coordinator::RankResultFromProto(message).status());
+  };
+  EXPECT_TRUE(refused([](auto& m) { m.add_tokens(3); }));
+  EXPECT_TRUE(refused([](auto& m) { m.clear_tokens(); }));
+  EXPECT_TRUE(refused([](auto& m) { m.add_token_counts(2); }));
+  EXPECT_TRUE(refused([](auto& m) {
+    for (const int32_t count : {-1, 3}) m.add_token_counts(count);
+  }));
+  EXPECT_TRUE(refused([](auto& m) {
+    for (const int32_t count : {0, INT32_MAX}) m.add_token_counts(count);
+  }));
+  EXPECT_TRUE(refused([](auto& m) { m.add_details()->set_index(2); }));
+  EXPECT_TRUE(refused([](auto& m) { m.add_details()->set_index(-1); }));
+  EXPECT_FALSE(refused([](auto& m) {
+    for (const int32_t count : {2, 0}) m.add_token_counts(count);
+  }));
 }
 
 TEST(ConversionsTest, ARowThatIsNotFiniteArrivesAsItWasSent) {
@@ -158,23 +237,14 @@ TEST(ConversionsTest, ARowThatIsNotFiniteArrivesAsItWasSent) {
   for (const Place place : {Place::kUnknown, Place::kKvEntry, Place::kHiddenState, Place::kHead}) {
     const model::NonFiniteRow row = {.position = 17, .token = 5, .place = place, .layer = 60};
     cluster::StepResult message;
-    worker::StepResultToProto({.sequences = {{.sequence = 1, .non_finite = row}, {.sequence = 2}}}, &message);
-    const model::StepResult received = coordinator::StepResultFromProto(OverTheWire(message));
-    EXPECT_EQ(received.sequences[0].non_finite, row);
-    EXPECT_EQ(received.sequences[1].non_finite, std::nullopt);
-    message.mutable_sequences(0)->mutable_non_finite()->set_place(77);
-    EXPECT_EQ(coordinator::StepResultFromProto(message).sequences[0].non_finite->place, Place::kUnknown);
+    worker::RankResultToProto({.sequences = {{.sequence = 1, .non_finite = row}, {.sequence = 2}}}, &message);
+    const auto received = coordinator::RankResultFromProto(OverTheWire(message));
+    ASSERT_TRUE(received.ok()) << received.status();
+    EXPECT_EQ(received->sequences[0].non_finite, row);
+    EXPECT_EQ(received->sequences[1].non_finite, std::nullopt);
+    message.mutable_details(0)->mutable_non_finite()->set_place(77);
+    EXPECT_EQ(coordinator::RankResultFromProto(message)->sequences[0].non_finite->place, Place::kUnknown);
   }
-}
-
-TEST(ConversionsTest, ARefusalArrivesAsItWasSent) {
-  cluster::StepResult message;
-  worker::StepResultToProto({.epoch = 3, .step = 4, .refusal = model::Refusal{7, "token 131 of 131"}},
-                            &message);
-  const model::StepResult received = coordinator::StepResultFromProto(OverTheWire(message));
-  EXPECT_EQ(received.refusal, (model::Refusal{7, "token 131 of 131"}));
-  EXPECT_EQ(received.step, 4u);
-  EXPECT_EQ(coordinator::StepResultFromProto({}).refusal, std::nullopt);
 }
 
 cluster::LoadRequest GoodLoadRequest() {

@@ -10,19 +10,14 @@ using testing::DoubleEq;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-// A step of one second. waits[r]: seconds of rank r inside collectives. tokens[g]: of dp group g.
+// A step of one second. waits[r]: seconds of rank r inside collectives. rows[g]: of dp group g.
 class LateRanksTest : public testing::Test {
  protected:
   static std::vector<double> Step(LateRanks& late, const std::vector<double>& waits,
-                                  const std::vector<int>& tokens = {1}) {
+                                  const std::vector<int32_t>& rows = {1}) {
     std::vector<model::StepTimings> timings;
     for (const double wait : waits) timings.push_back({.total_seconds = 1, .collective_seconds = wait});
-    model::StepPlan plan;
-    for (size_t group = 0; group < tokens.size(); ++group) {
-      plan.sequences.push_back(
-          {.dp_rank = static_cast<int32_t>(group), .token_ids = std::vector<TokenId>(tokens[group])});
-    }
-    return late.Add(plan, timings);
+    return late.Add({.rows_of_group = rows}, timings);
   }
 };
 

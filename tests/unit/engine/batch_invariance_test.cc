@@ -61,7 +61,7 @@ class BatchInvarianceTest : public ::testing::TestWithParam<Case> {
     return logits;
   }
 
-  static model::SequencePlan Whole(const Sequence& sequence) {
+  static WrittenSequence Whole(const Sequence& sequence) {
     return sequence.Chunk(0, static_cast<int64_t>(sequence.tokens.size()));
   }
 
@@ -77,7 +77,7 @@ class BatchInvarianceTest : public ::testing::TestWithParam<Case> {
 
 TEST_P(BatchInvarianceTest, AloneAndTogether) {
   const std::vector<Logits> alone = Alone();
-  model::StepPlan plan = {.epoch = kEpoch};
+  WrittenStep plan = {.epoch = kEpoch};
   for (const Sequence& sequence : sequences_) plan.sequences.push_back(Whole(sequence));
   const std::vector<Logits> together = rack_->LogitsOf(plan);
   for (size_t i = 0; i < alone.size(); ++i)
@@ -86,7 +86,7 @@ TEST_P(BatchInvarianceTest, AloneAndTogether) {
   // The sequences in another order, on other pages and, with several dp groups, in another group.
   std::vector<Sequence> moved(sequences_.rbegin(), sequences_.rend());
   BlockId next_block = 40;
-  model::StepPlan moved_plan = {.epoch = kEpoch};
+  WrittenStep moved_plan = {.epoch = kEpoch};
   for (Sequence& sequence : moved) {
     for (BlockId& block : sequence.blocks) block = next_block++;
     sequence.dp_rank = GetParam().layout.dp - 1 - sequence.dp_rank;
@@ -122,7 +122,7 @@ TEST_P(BatchInvarianceTest, DecodesAmongPrefills) {
   rack_->LogitsOf({.epoch = kEpoch, .sequences = {sequences_[0].Chunk(0, first)}});
   Logits last;
   for (int64_t position = first; position < 150; ++position) {
-    model::StepPlan plan = {.epoch = kEpoch, .sequences = {sequences_[0].Chunk(position, position + 1)}};
+    WrittenStep plan = {.epoch = kEpoch, .sequences = {sequences_[0].Chunk(position, position + 1)}};
     const int64_t step = position - first;
     if (step < 8) plan.sequences.push_back(sequences_[1].Chunk(step * 8, step * 8 + 8));
     if (step == 3) plan.sequences.insert(plan.sequences.begin(), Whole(sequences_[3]));
@@ -148,7 +148,7 @@ TEST_P(BatchInvarianceTest, PrefixOfAnotherSequence) {
     guest.id = 6;
     guest.blocks = {60, 61, 62};
     std::copy_n(sequences_[0].blocks.begin(), shared_pages, guest.blocks.begin());
-    model::StepPlan plan = {.epoch = kEpoch, .sequences = {guest.Chunk(shared_pages * kPageTokens, 150)}};
+    WrittenStep plan = {.epoch = kEpoch, .sequences = {guest.Chunk(shared_pages * kPageTokens, 150)}};
     plan.sequences.push_back(Whole(sequences_[3]));
     ExpectSameBits(alone, rack_->LogitsOf(plan)[0], std::to_string(shared_pages) + " shared pages");
   }

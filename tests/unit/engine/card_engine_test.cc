@@ -30,11 +30,11 @@ std::unique_ptr<Rack> MakeRack(const EngineOptions& options, const Rack::MakeDev
 }
 
 // Prefills across the end of a page, decodes together with a prefill, draws of every kind, and a replay.
-std::vector<model::StepPlan> Steps(int32_t dp) {
+std::vector<WrittenStep> Steps(int32_t dp) {
   Sequence a = {.id = 1, .tokens = RandomTokens(72, 31), .blocks = {3, 1}, .prompt_size = 70};
   Sequence b = {.id = 2, .tokens = RandomTokens(9, 32), .blocks = {4}, .dp_rank = dp - 1, .prompt_size = 8};
   Sequence c = {.id = 3, .tokens = RandomTokens(5, 33), .blocks = {6}};
-  std::vector<model::StepPlan> plans;
+  std::vector<WrittenStep> plans;
   plans.push_back({.epoch = kEpoch, .sequences = {a.Chunk(0, 70), b.Chunk(0, 8)}});
   plans[0].sequences[1].prompt_logprobs = 2;
   plans[0].sequences[1].next_prompt_token = b.tokens[8];
@@ -55,7 +55,7 @@ std::vector<model::StepPlan> Steps(int32_t dp) {
   return plans;
 }
 
-void ExpectSameAnswers(const model::SequenceResult& actual, const model::SequenceResult& expected) {
+void ExpectSameAnswers(const Answer& actual, const Answer& expected) {
   EXPECT_EQ(actual.sequence, expected.sequence);
   EXPECT_EQ(actual.token, expected.token);
   const auto same = [](const model::PositionLogprobs& a, const model::PositionLogprobs& b) {
@@ -94,7 +94,7 @@ TEST(CardNonFiniteTest, IsFoundAsOnTheCpu) {
   Sequence good = {.id = 1, .tokens = std::vector<TokenId>(10, 20), .blocks = {1}};
   Sequence poisoned = {.id = 2, .tokens = std::vector<TokenId>(10, 21), .blocks = {2}};
   poisoned.tokens[9] = kPoisonedToken;
-  const model::StepPlan plan = {.epoch = kEpoch, .sequences = {good.Chunk(0, 10), poisoned.Chunk(0, 10)}};
+  const WrittenStep plan = {.epoch = kEpoch, .sequences = {good.Chunk(0, 10), poisoned.Chunk(0, 10)}};
   for (const auto& [norm, place, layer, cache] :
        {std::tuple{"model.layers.1.input_layernorm.weight", Place::kKvEntry, 1, DType::kBF16},
         {"model.layers.1.input_layernorm.weight", Place::kKvEntry, 1, DType::kF8E4M3},
@@ -124,7 +124,7 @@ TEST_P(CardEngineTest, GivesTheCpusLogitsBitForBit) {
   options.prefill_attention = c.prefill;
   const auto card = MakeRack(options, Card);
   const auto cpu = MakeRack(options, Generic);
-  for (const model::StepPlan& plan : Steps(c.layout.dp)) {
+  for (const WrittenStep& plan : Steps(c.layout.dp)) {
     const auto actual = card->Execute(plan);
     const auto expected = cpu->Execute(plan);
     ASSERT_TRUE(actual.ok()) << actual.status();
@@ -169,7 +169,7 @@ INSTANTIATE_TEST_SUITE_P(
 // A packed file of the CPU is valid for a card and the other way round if both keep the same types.
 TEST(CardEngineTest, PackedWeightsAreCopiedToTheCard) {
   EngineOptions options = TinyOptions(WriteTinyCheckpoint({}), DType::kBF16, {.tp = 2, .ep = 2});
-  const model::StepPlan plan = Steps(1).front();
+  const WrittenStep plan = Steps(1).front();
   const Logits expected = MakeRack(options, Card)->LogitsOf(plan).front();
   options.packed.full_check = true;
   for (const Rack::MakeDevice& writer : {Rack::MakeDevice(Card), Rack::MakeDevice(Generic)}) {
@@ -194,7 +194,7 @@ TEST(CardEngineTest, PackedWeightsAreCopiedToTheCard) {
 TEST(CardEngineTest, RanksMeetAgainOnTheCardsTheyHave) {
   for (const model::Layout& layout : {model::Layout{}, model::Layout{.tp = 2, .ep = 2}}) {
     const auto rack = MakeRack(TinyOptions(WriteTinyCheckpoint({}), DType::kBF16, layout), Card);
-    model::StepPlan plan = Steps(1).front();
+    WrittenStep plan = Steps(1).front();
     const std::vector<Logits> before = rack->LogitsOf(plan);
     for (plan.epoch = kEpoch + 1; plan.epoch < kEpoch + 3; ++plan.epoch) {
       const absl::Status met = rack->Rejoin(plan.epoch);
@@ -204,7 +204,8 @@ TEST(CardEngineTest, RanksMeetAgainOnTheCardsTheyHave) {
   }
 }
 
-// Batches of different sizes, each padded to a recording for several sizes; every kind of draw.
+// Batches of different sizes, each padded to a recording for several sizes; every kind of draw; rows of
+// sequences that have ended.
 TEST(CardEngineTest, DecodesFromRecordingsGiveTheSameBits) {
   for (const bool grouped_query : {false, true}) {
     const std::string folder = WriteTinyCheckpoint({.layers = 3, .grouped_query = grouped_query});
@@ -221,7 +222,7 @@ TEST(CardEngineTest, DecodesFromRecordingsGiveTheSameBits) {
                            .blocks = {BlockId(7 - i)},
                            .prompt_size = 6});
     }
-    const auto expect_same = [&](const model::StepPlan& plan) {
+    const auto expect_same = [&](const WrittenStep& plan) {
       const auto actual = card->Execute(plan);
       const auto expected = cpu->Execute(plan);
       ASSERT_TRUE(actual.ok()) << actual.status();
@@ -235,15 +236,19 @@ TEST(CardEngineTest, DecodesFromRecordingsGiveTheSameBits) {
                                                    {3}, {4},       {1, 0, 4, 3, 2}};
     std::vector<int64_t> computed(5, 6);
     for (const std::vector<int>& batch : batches) {
-      model::StepPlan plan = {.epoch = kEpoch};
+      WrittenStep plan = {.epoch = kEpoch};
       for (const int i : batch) {
-        model::SequencePlan chunk = sequences[static_cast<size_t>(i)].Chunk(computed[i], computed[i] + 1);
+        WrittenSequence chunk = sequences[static_cast<size_t>(i)].Chunk(computed[i], computed[i] + 1);
         chunk.sampling.temperature = 0.3f * static_cast<float>(i);
         chunk.sampling.seed = 9;
         if (i == 2) chunk.sampling.logit_bias = {{5, 4.0f}};
         if (i == 3) chunk.sampling.top_logprobs = 2;
         plan.sequences.push_back(chunk);
         ++computed[i];
+      }
+      // A sequence that has ended, among the others.
+      if (batch.size() == 3) {
+        plan.sequences.insert(plan.sequences.begin() + 1, {.sequence = 9, .token_ids = {0}, .padding = true});
       }
       expect_same(plan);
     }

@@ -26,32 +26,17 @@ TEST(GraphBucketTest, NothingAboveTheMost) {
   EXPECT_EQ(GraphBucket(0, 47), 0);
 }
 
-TEST(GraphBucketTest, OnlyStepsOfPlainDecodesHaveOne) {
-  model::StepPlan plan;
-  plan.sequences.resize(3);
-  for (model::SequencePlan& sequence : plan.sequences) {
-    sequence.prompt_size = 5;
-    sequence.num_computed = 5;
-    sequence.token_ids = {1};
-    sequence.sample = true;
-  }
-  EXPECT_EQ(GraphBucketOf(plan, 1, 8), 4);
+TEST(GraphBucketTest, OnlyStepsOfDecodesHaveOne) {
+  GroupStep step = {.rows_of_group = {3}, .decodes_only = true};
+  EXPECT_EQ(GraphBucketOf(step, 8), 4);
   // The rows of the dp group with the most rows.
-  model::StepPlan apart = plan;
-  apart.sequences[1].dp_rank = 1;
-  EXPECT_EQ(GraphBucketOf(apart, 2, 8), 2);
-  EXPECT_EQ(GraphBucketOf(apart, 2, 1), 0);
-  model::StepPlan prefill = plan;
-  prefill.sequences[1].token_ids.push_back(2);
-  model::StepPlan silent = plan;
-  silent.sequences[2].sample = false;
-  model::StepPlan scored = plan;
-  scored.sequences[0].prompt_logprobs = 0;
-  model::StepPlan prompts_end = plan;
-  prompts_end.sequences[1].num_computed = 4;
-  for (const model::StepPlan& other : {prefill, prompts_end, silent, scored, model::StepPlan{}}) {
-    EXPECT_EQ(GraphBucketOf(other, 1, 8), 0);
-  }
+  step.rows_of_group = {1, 2};
+  EXPECT_EQ(GraphBucketOf(step, 8), 2);
+  EXPECT_EQ(GraphBucketOf(step, 1), 0);
+  step.rows_of_group = {0, 0};
+  EXPECT_EQ(GraphBucketOf(step, 8), 0);
+  step = {.rows_of_group = {3}, .decodes_only = false};
+  EXPECT_EQ(GraphBucketOf(step, 8), 0);
 }
 
 }  // namespace

@@ -92,7 +92,7 @@ TEST(EngineTest, AnFp8CacheHoldsAlmostTheSame) {
     const auto narrow = MakeRack(options);
     EXPECT_GT(narrow->engine(0).memory().kv_blocks, 2 * wide->engine(0).memory().kv_blocks);
     const Sequence a = {.id = 1, .tokens = RandomTokens(90, 1), .blocks = {5, 1}};
-    const model::StepPlan plan = {.epoch = 7, .sequences = {a.Chunk(0, 90)}};
+    const WrittenStep plan = {.epoch = 7, .sequences = {a.Chunk(0, 90)}};
     const Logits expected = wide->LogitsOf(plan)[0], actual = narrow->LogitsOf(plan)[0];
     double squares = 0, differences = 0;
     for (size_t i = 0; i < expected.size(); ++i) {
@@ -118,7 +118,7 @@ TEST(EngineTest, GreedyTakesTheLargestLogitAndScoresIt) {
   const auto rack = MakeRack(TinyOptions(Folder(), DType::kBF16, {.tp = 2, .dp = 2, .ep = 4}));
   const Sequence a = {.id = 1, .tokens = RandomTokens(20, 1), .blocks = {0}, .dp_rank = 1};
   const Sequence b = {.id = 2, .tokens = RandomTokens(30, 2), .blocks = {0}, .dp_rank = 0};
-  model::StepPlan plan = {.epoch = kEpoch, .step = 3, .sequences = {a.Chunk(0, 20), b.Chunk(0, 30)}};
+  WrittenStep plan = {.epoch = kEpoch, .step = 3, .sequences = {a.Chunk(0, 20), b.Chunk(0, 30)}};
   plan.sequences[0].sampling.top_logprobs = 3;
   const auto results = rack->Execute(plan);
   ASSERT_TRUE(results.ok()) << results.status();
@@ -140,11 +140,11 @@ TEST(EngineTest, GreedyTakesTheLargestLogitAndScoresIt) {
 TEST(EngineTest, BiasAndPenaltiesChangeTheDrawAndNotTheLogits) {
   const auto rack = MakeRack(TinyOptions(Folder()));
   const Sequence s = {.id = 1, .tokens = RandomTokens(20, 1), .blocks = {0}};
-  const model::StepPlan plain = {.epoch = kEpoch, .sequences = {s.Chunk(0, 20)}};
+  const WrittenStep plain = {.epoch = kEpoch, .sequences = {s.Chunk(0, 20)}};
   const Logits raw = rack->LogitsOf(plain)[0];
   const TokenId best = Best(raw);
 
-  model::StepPlan biased = plain;
+  WrittenStep biased = plain;
   biased.sequences[0].sampling.logit_bias = {{best, -100.0f}};
   biased.sequences[0].sampling.top_logprobs = 1;
   const auto results = rack->Execute(biased);
@@ -153,7 +153,7 @@ TEST(EngineTest, BiasAndPenaltiesChangeTheDrawAndNotTheLogits) {
   EXPECT_EQ((*results)[0].logprobs.top[0].token, best);  // log-probabilities are of the raw logits
   EXPECT_EQ(rack->LogitsOf(biased)[0], raw);
 
-  model::StepPlan penalised = plain;
+  WrittenStep penalised = plain;
   penalised.sequences[0].sampling.presence_penalty = 2.0f;
   penalised.sequences[0].sampling.frequency_penalty = 2.0f;
   penalised.sequences[0].token_counts = {{best, 0, 50}};
@@ -165,7 +165,7 @@ TEST(EngineTest, ADrawDependsOnSeedAndPositionOnly) {
   const Sequence s = {.id = 1, .tokens = RandomTokens(20, 1), .blocks = {0}};
   const Sequence other = {.id = 2, .tokens = RandomTokens(40, 2), .blocks = {1}};
   const auto draw = [&](uint64_t seed, bool company) {
-    model::StepPlan plan = {.epoch = kEpoch, .sequences = {s.Chunk(0, 20)}};
+    WrittenStep plan = {.epoch = kEpoch, .sequences = {s.Chunk(0, 20)}};
     plan.sequences[0].sampling.temperature = 5;
     plan.sequences[0].sampling.seed = seed;
     if (company) plan.sequences.insert(plan.sequences.begin(), other.Chunk(0, 40));
@@ -196,7 +196,7 @@ TEST(EngineTest, PromptLogprobs) {
     std::vector<model::PositionLogprobs> scored;
     for (int64_t begin = 0; begin < 25; begin += chunk) {
       const int64_t end = std::min<int64_t>(25, begin + chunk);
-      model::SequencePlan plan = s.Chunk(begin, end);
+      WrittenSequence plan = s.Chunk(begin, end);
       plan.sample = end == 25;
       plan.prompt_logprobs = 2;
       plan.next_prompt_token = end < 25 ? s.tokens[static_cast<size_t>(end)] : -1;
@@ -224,25 +224,64 @@ TEST(EngineTest, OnlyTheRankThatSamplesAnswers) {
   EXPECT_EQ(rack->logits(2).Of(-1), nullptr);
 }
 
-TEST(EngineTest, ARefusedPlanChangesNothing) {
+TEST(EngineTest, AStepOfAnotherEpochChangesNothing) {
   const auto rack = MakeRack(TinyOptions(Folder(), DType::kF32, {.tp = 2, .dp = 1, .ep = 2}));
   const Sequence s = {.id = 1, .tokens = RandomTokens(9, 5), .blocks = {0}};
-  const model::StepPlan good = {.epoch = kEpoch, .sequences = {s.Chunk(0, 9)}};
+  const WrittenStep good = {.epoch = kEpoch, .sequences = {s.Chunk(0, 9)}};
   const Logits before = rack->LogitsOf(good)[0];
-  model::StepPlan stale = good;
+  WrittenStep stale = good;
   stale.epoch = kEpoch - 1;
   EXPECT_EQ(rack->Execute(stale).status().code(), absl::StatusCode::kFailedPrecondition);
-  model::StepPlan wrong = good;
-  wrong.sequences[0].token_ids[3] = 131;
-  for (Rank rank = 0; rank < 2; ++rank) {  // one after the other: a rank that refuses waits for no other
-    const auto refused = rack->engine(rank).Execute(wrong);
-    ASSERT_TRUE(refused.ok()) << refused.status();
-    ASSERT_TRUE(refused->refusal.has_value());
-    EXPECT_EQ(refused->refusal->sequence, 1u);
-    EXPECT_EQ(refused->refusal->reason, "sequence 1: token 131 of 131");
-    EXPECT_TRUE(refused->sequences.empty());
-  }
   EXPECT_EQ(rack->LogitsOf(good)[0], before);
+}
+
+// Padding comes before, between and after other sequences, with one row and with many, in steps of decodes
+// and of prompts.
+TEST(EngineTest, PaddingHasNoTokenAndChangesNoOther) {
+  for (const auto& [layout, exchange] :
+       {std::pair{model::Layout{}, model::ExpertExchange::kReplicated},
+        {model::Layout{.tp = 2, .ep = 2, .pp = 2}, model::ExpertExchange::kReplicated},
+        {model::Layout{.dp = 2, .ep = 2}, model::ExpertExchange::kReplicated},
+        {model::Layout{.tp = 2, .dp = 2, .ep = 4}, model::ExpertExchange::kAllToAll}}) {
+    for (const auto prefill : {model::PrefillAttention::kExpanded, model::PrefillAttention::kAbsorbed}) {
+      EngineOptions options = TinyOptions(Folder(), DType::kBF16, layout, exchange);
+      options.prefill_attention = prefill;
+      const auto rack = MakeRack(options);
+      const int32_t last = layout.dp - 1;
+      const Sequence a = {.id = 1, .tokens = RandomTokens(70, 1), .blocks = {0, 1}, .prompt_size = 69};
+      const Sequence b = {
+          .id = 2, .tokens = RandomTokens(12, 2), .blocks = {2}, .dp_rank = last, .prompt_size = 11};
+      const auto padding = [&](SequenceId id, size_t rows, int32_t dp_rank) {
+        return WrittenSequence{
+            .sequence = id, .dp_rank = dp_rank, .token_ids = std::vector<TokenId>(rows), .padding = true};
+      };
+      const auto step = [&](int64_t a_begin, int64_t b_begin, size_t rows) {
+        const int64_t a_end = a_begin == 0 ? 69 : 70, b_end = b_begin == 0 ? 11 : 12;
+        WrittenStep plan = {.epoch = kEpoch, .sequences = {a.Chunk(a_begin, a_end), b.Chunk(b_begin, b_end)}};
+        const auto alone = rack->Execute(plan);
+        const std::vector<Logits> expected = rack->LastLogits(plan);
+        WrittenStep padded = {.epoch = kEpoch,
+                              .sequences = {padding(7, rows, 0), plan.sequences[0], padding(8, 1, last),
+                                            plan.sequences[1], padding(9, rows, last)}};
+        const auto together = rack->Execute(padded);
+        ASSERT_TRUE(alone.ok() && together.ok()) << alone.status() << together.status();
+        EXPECT_EQ((*together)[1], (*alone)[0]);
+        EXPECT_EQ((*together)[3], (*alone)[1]);
+        EXPECT_EQ((*together)[0], (Answer{.sequence = 7}));
+        EXPECT_EQ((*together)[2], (Answer{.sequence = 8}));
+        EXPECT_EQ((*together)[4], (Answer{.sequence = 9}));
+        EXPECT_EQ(rack->LogitsOf(plan), expected);
+      };
+      step(0, 0, 130);
+      step(69, 0, 1);
+      step(69, 11, 1);
+      // A step in which all sequences have ended.
+      const auto ended =
+          rack->Execute({.epoch = kEpoch, .sequences = {padding(7, 3, 0), padding(9, 1, last)}});
+      ASSERT_TRUE(ended.ok()) << ended.status();
+      EXPECT_EQ(*ended, (std::vector<Answer>{{.sequence = 7}, {.sequence = 9}}));
+    }
+  }
 }
 
 TEST(EngineTest, AnEmptyPlanIsAStep) {
@@ -265,13 +304,14 @@ TEST(EngineTest, ALostPeerEndsTheEpoch) {
   create(0);
   peer.join();
   const Sequence s = {.id = 1, .tokens = RandomTokens(9, 5), .blocks = {0}};
-  const model::StepPlan plan = {.epoch = kEpoch, .step = 4, .sequences = {s.Chunk(0, 9)}};
+  const WrittenStep plan = {.epoch = kEpoch, .step = 4, .sequences = {s.Chunk(0, 9)}};
   std::thread lost([&] { world[1]->Abort(); });  // instead of executing the step
-  const absl::Status first = engines[0]->Execute(plan).status();
+  const GroupStep step = GroupStepOf(plan, 1, 0);
+  const absl::Status first = engines[0]->Execute(step).status();
   lost.join();
   EXPECT_EQ(first.code(), absl::StatusCode::kAborted) << first;
   EXPECT_NE(first.message().find("epoch 7 ended in step 4 on rank 0"), std::string::npos) << first;
-  EXPECT_EQ(engines[0]->Execute(plan).status().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(engines[0]->Execute(step).status().code(), absl::StatusCode::kAborted);
   EXPECT_EQ(logits[0].Of(0), nullptr);
 }
 
@@ -279,11 +319,13 @@ TEST(EngineTest, TimingsAddUp) {
   auto engine = Engine::Create(TinyOptions(Folder()), nullptr, {});
   ASSERT_TRUE(engine.ok()) << engine.status();
   const Sequence s = {.id = 1, .tokens = RandomTokens(9, 5), .blocks = {0}};
-  const auto result = (*engine)->Execute({.epoch = kEpoch, .step = 9, .sequences = {s.Chunk(0, 9)}});
-  ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_EQ(result->step, 9u);
-  EXPECT_GT(result->timings.total_seconds, 0);
-  EXPECT_EQ(result->timings.collective_seconds, 0);  // a single rank has no collectives
+  const WrittenStep plan = {.epoch = kEpoch, .step = 9, .sequences = {s.Chunk(0, 9)}};
+  const auto executed = (*engine)->Execute(GroupStepOf(plan, 1, 0));
+  ASSERT_TRUE(executed.ok()) << executed.status();
+  EXPECT_EQ(executed->result.epoch, kEpoch);
+  EXPECT_EQ(executed->result.step, 9u);
+  EXPECT_GT(executed->result.timings.total_seconds, 0);
+  EXPECT_EQ(executed->result.timings.collective_seconds, 0);  // a single rank has no collectives
 }
 
 }  // namespace

@@ -151,7 +151,7 @@ double Difference(const Logits& actual, const Logits& expected) {
 }
 
 // Two prefills, one across the end of a page, then decodes together with a prefill, and a replay.
-std::vector<model::StepPlan> Steps(int32_t dp) {
+std::vector<WrittenStep> Steps(int32_t dp) {
   const Sequence a = {.id = 1, .tokens = RandomTokens(68, 31), .blocks = {3, 1}, .prompt_size = 66};
   const Sequence b = {
       .id = 2, .tokens = RandomTokens(6, 32), .blocks = {4}, .dp_rank = dp - 1, .prompt_size = 5};
@@ -193,7 +193,7 @@ TEST_P(HopperEngineTest, IsTheCpusWithinTheRoundingOfItsKernels) {
              exact = MakeRack(options, [&] { return c.Exact(); });
   const auto rounding = c.type == DType::kF8E4M3 ? MakeRack(options, RoundingCpu) : nullptr;
   double largest = 0;  // some bf16 steps may be equal, and prompts do not round their queries
-  for (const model::StepPlan& plan : Steps(c.layout.dp)) {
+  for (const WrittenStep& plan : Steps(c.layout.dp)) {
     const std::vector<Logits> actual = card->LogitsOf(plan), expected = exact->LogitsOf(plan);
     for (size_t i = 0; i < expected.size(); ++i) {
       ASSERT_EQ(actual[i].size(), expected[i].size());
@@ -220,7 +220,7 @@ TEST_P(HopperEngineTest, ASequencesBitsDoNotDependOnItsBatch) {
       {.id = 3, .tokens = RandomTokens(9, 13), .blocks = {4}}};
   sequences[2].dp_rank = c.layout.dp - 1;
   std::vector<Logits> alone;
-  model::StepPlan first = {.epoch = kEpoch}, second = {.epoch = kEpoch};
+  WrittenStep first = {.epoch = kEpoch}, second = {.epoch = kEpoch};
   for (const Sequence& sequence : sequences) {
     const auto tokens = static_cast<int64_t>(sequence.tokens.size());
     alone.push_back(rack->LogitsOf({.epoch = kEpoch, .sequences = {sequence.Chunk(0, tokens)}})[0]);
@@ -260,14 +260,14 @@ TEST(HopperGraphsTest, DecodesFromRecordingsGiveTheSameBits) {
                            .blocks = {BlockId(2 * i), BlockId(2 * i + 1)},
                            .prompt_size = static_cast<int32_t>(computed[static_cast<size_t>(i)])});
     }
-    const auto expect_same = [&](const model::StepPlan& plan) {
+    const auto expect_same = [&](const WrittenStep& plan) {
       EXPECT_EQ(recorded->LogitsOf(plan), plain->LogitsOf(plan));
     };
     for (size_t i = 0; i < sequences.size(); ++i)
       expect_same({.epoch = kEpoch, .sequences = {sequences[i].Chunk(0, computed[i])}});
     for (const std::vector<size_t>& batch :
          std::vector<std::vector<size_t>>{{0, 1, 2}, {0, 2, 1}, {2, 0, 1}}) {
-      model::StepPlan plan = {.epoch = kEpoch};
+      WrittenStep plan = {.epoch = kEpoch};
       for (const size_t i : batch) {
         plan.sequences.push_back(sequences[i].Chunk(computed[i], computed[i] + 1));
         ++computed[i];
@@ -291,7 +291,7 @@ TEST(HopperDemoModelTest, HasTheCpusLogitsButForRounding) {
   Sequence text = {.id = 1, .tokens = RandomTokens(40, 3), .blocks = {1}, .prompt_size = 40};
   for (int64_t computed = 0; computed < 44;) {
     const auto tokens = static_cast<int64_t>(text.tokens.size());
-    const model::StepPlan plan = {.epoch = kEpoch, .sequences = {text.Chunk(computed, tokens)}};
+    const WrittenStep plan = {.epoch = kEpoch, .sequences = {text.Chunk(computed, tokens)}};
     const Logits actual = card->LogitsOf(plan)[0], expected = cpu->LogitsOf(plan)[0];
     EXPECT_LE(Difference(actual, expected), 0.15) << "after " << tokens << " tokens";
     text.tokens.push_back(

@@ -27,7 +27,7 @@ std::vector<Sequence> Sequences(int32_t dp) {
 std::vector<Logits> Serve(Rack& rack, int32_t dp) {
   const std::vector<Sequence> s = Sequences(dp);
   std::vector<Logits> all;
-  const auto keep = [&](std::vector<model::SequencePlan> chunks) {
+  const auto keep = [&](std::vector<WrittenSequence> chunks) {
     for (Logits& logits : rack.LogitsOf({.epoch = kEpoch, .sequences = std::move(chunks)})) {
       all.push_back(std::move(logits));
     }

@@ -18,8 +18,8 @@ class LogitsRecorder final : public LogitsObserver {
     }
   }
 
-  // [vocab_size] of the plan's sequence with this index. Null on ranks that do not answer for it, and if the
-  // sequence did not sample. Valid until the next step.
+  // [vocab_size] of the sequence with this index in the step of its dp group. Null on ranks that do not
+  // answer for it, and if the sequence did not sample. Valid until the next step.
   const float* Of(int64_t sequence_index) const {
     const auto found = rows_.find(sequence_index);
     return found == rows_.end() ? nullptr : found->second.data();

@@ -90,7 +90,7 @@ TEST(NonFiniteTest, NeighboursKeepTheirTokens) {
       const int32_t last = layout.dp - 1;
       const Sequence a = Good(1, 1), c = Good(3, 3, last);
       const auto step = [&](int64_t begin, int64_t end, bool company) {
-        model::StepPlan plan = {.epoch = kEpoch, .sequences = {a.Chunk(begin, end), c.Chunk(begin, end)}};
+        WrittenStep plan = {.epoch = kEpoch, .sequences = {a.Chunk(begin, end), c.Chunk(begin, end)}};
         plan.sequences[1].sampling.temperature = 1.0f;
         plan.sequences[1].sampling.top_logprobs = 2;
         plan.sequences[1].sampling.presence_penalty = 0.5f;
@@ -121,7 +121,7 @@ TEST(NonFiniteTest, AScoredRowCountsToo) {
   const auto rack = MakeRack(TinyOptions(WritePoisonedCheckpoint("model.norm.weight")));
   Sequence s = Good(1, 5);
   s.tokens[3] = kPoisonedToken;
-  model::SequencePlan plan = s.Chunk(0, 10);
+  WrittenSequence plan = s.Chunk(0, 10);
   plan.prompt_logprobs = 1;
   const auto results = rack->Execute({.epoch = kEpoch, .sequences = {plan}});
   ASSERT_TRUE(results.ok()) << results.status();
@@ -136,7 +136,7 @@ TEST(NonFiniteTest, AScoredRowCountsToo) {
 // A ban makes an adjusted logit infinite. The raw logits are finite.
 TEST(NonFiniteTest, ABannedTokenIsNoFault) {
   const auto rack = MakeRack(TinyOptions(WritePoisonedCheckpoint("model.norm.weight")));
-  model::StepPlan plan = {.epoch = kEpoch, .sequences = {Good(1, 0).Chunk(0, 10)}};
+  WrittenStep plan = {.epoch = kEpoch, .sequences = {Good(1, 0).Chunk(0, 10)}};
   const TokenId best = (*rack->Execute(plan))[0].token;
   plan.sequences[0].sampling.logit_bias = {{best, -std::numeric_limits<float>::infinity()}};
   const auto results = rack->Execute(plan);

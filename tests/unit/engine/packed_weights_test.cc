@@ -259,7 +259,7 @@ TEST_F(PackedWeightsTest, EnginesGiveTheSameLogits) {
   Open({});
   EngineOptions options = testing::TinyOptions(model_, DType::kBF16, kTwoRanks);
   testing::Sequence sequence = {.id = 1, .tokens = testing::RandomTokens(20, 3), .blocks = {2}};
-  const model::StepPlan plan = {.epoch = 7, .sequences = {sequence.Chunk(0, 20)}};
+  const testing::WrittenStep plan = {.epoch = 7, .sequences = {sequence.Chunk(0, 20)}};
   std::vector<testing::Logits> logits;
   for (const std::string& folder : {std::string(), packed_.folder, packed_.folder}) {
     options.packed.folder = folder;

@@ -64,7 +64,7 @@ Sequence Text(int id, int64_t tokens) {
 }
 
 // A prefill too large for the peers' memory, a prefill that fits, and decodes.
-std::vector<model::StepPlan> Steps(int32_t dp = 1) {
+std::vector<WrittenStep> Steps(int32_t dp = 1) {
   Sequence a = Text(0, 152), b = Text(1, 9);
   b.dp_rank = dp - 1;
   a.prompt_size = 150;
@@ -75,7 +75,7 @@ std::vector<model::StepPlan> Steps(int32_t dp = 1) {
 }
 
 void ExpectTheSame(Rack& actual, Rack& expected, int32_t dp = 1) {
-  for (const model::StepPlan& plan : Steps(dp)) EXPECT_EQ(actual.LogitsOf(plan), expected.LogitsOf(plan));
+  for (const WrittenStep& plan : Steps(dp)) EXPECT_EQ(actual.LogitsOf(plan), expected.LogitsOf(plan));
 }
 
 TEST(PeerEngineTest, GivesTheBitsOfTheCommunicator) {
@@ -101,7 +101,7 @@ TEST(PeerEngineTest, ExchangesGiveTheBitsOfTheCommunicator) {
     ExpectTheSame(*cards, *cpu, layout.dp);
     const int of_steps = exchanges;
     EXPECT_GT(of_steps, 0);
-    const model::StepPlan one = {.epoch = kEpoch, .sequences = {Text(2, 9).Chunk(0, 7)}};
+    const WrittenStep one = {.epoch = kEpoch, .sequences = {Text(2, 9).Chunk(0, 7)}};
     EXPECT_EQ(cards->LogitsOf(one), cpu->LogitsOf(one));
     EXPECT_GT(exchanges, of_steps);
   }
@@ -193,12 +193,12 @@ TEST(PeerEngineTest, DecodesOfSeveralRanksRunFromRecordings) {
     std::vector<int64_t> computed = {60, 4, 9};
     for (size_t i = 0; i < texts.size(); ++i) texts[i].prompt_size = static_cast<int32_t>(computed[i]);
     Epoch epoch = kEpoch;
-    const auto expect_same = [&](model::StepPlan plan) {
+    const auto expect_same = [&](WrittenStep plan) {
       plan.epoch = epoch;
       EXPECT_EQ(cards->LogitsOf(plan), cpu->LogitsOf(plan));
     };
     const auto decode = [&](const std::vector<size_t>& batch) {
-      model::StepPlan plan;
+      WrittenStep plan;
       for (const size_t i : batch) {
         plan.sequences.push_back(texts[i].Chunk(computed[i], computed[i] + 1));
         ++computed[i];
@@ -232,7 +232,7 @@ TEST(PeerEngineTest, StepsTooLargeForTheSlotsAreNotRecorded) {
   const auto cards = MakeRack(options, [&] { return PeerCard({.graph_recorded = [&] { ++recorded; }}); });
   const std::vector<Sequence> texts = {Text(0, 9), Text(1, 9)};
   for (int64_t computed = 2; computed < 6; ++computed) {
-    model::StepPlan plan = {.epoch = kEpoch};
+    WrittenStep plan = {.epoch = kEpoch};
     for (const Sequence& text : texts)
       plan.sequences.push_back(text.Chunk(computed == 2 ? 0 : computed, computed + 1));
     EXPECT_EQ(cards->LogitsOf(plan), cpu->LogitsOf(plan));
@@ -244,11 +244,11 @@ TEST(PeerEngineTest, ARankThatStaysAwayEndsTheEpochAndTheNextOneServes) {
   const EngineOptions options = Options({.tp = 2, .ep = 2});
   const auto cards = MakeRack(
       options, [] { return PeerCard(); }, absl::Seconds(10));
-  model::StepPlan plan = Steps()[1];
+  WrittenStep plan = Steps()[1];
   plan.sequences.erase(plan.sequences.begin() + 1);
   plan.sequences[0] = Text(1, 9).Chunk(0, 8);
   const auto start = std::chrono::steady_clock::now();
-  const auto alone = cards->engine(0).Execute(plan);
+  const auto alone = cards->engine(0).Execute(GroupStepOf(plan, options.layout, 0));
   EXPECT_EQ(alone.status().code(), absl::StatusCode::kDeadlineExceeded) << alone.status();
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
   plan.epoch = kEpoch + 1;

@@ -33,6 +33,7 @@ absl::StatusOr<std::unique_ptr<Rack>> Rack::Create(const EngineOptions& options,
                                                    const MakeDevice& make_device, absl::Duration timeout) {
   auto rack = std::make_unique<Rack>();
   const int ranks = options.layout.world_size();
+  rack->layout_ = options.layout;
   rack->world_ = MakeLocalWorld(ranks, timeout);
   rack->devices_.resize(static_cast<size_t>(ranks));
   for (int rank = 0; rank < ranks; ++rank) rack->logits_.push_back(std::make_unique<LogitsRecorder>());
@@ -67,47 +68,67 @@ absl::Status Rack::Rejoin(Epoch epoch) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<model::SequenceResult>> Rack::Execute(const model::StepPlan& plan) {
-  std::vector<absl::StatusOr<model::StepResult>> results(engines_.size());
-  OnEveryRank(size(), [&](int rank) { results[static_cast<size_t>(rank)] = engine(rank).Execute(plan); });
-  std::vector<model::SequenceResult> joined;
+absl::StatusOr<std::vector<Answer>> Rack::Execute(const WrittenStep& step) {
+  std::vector<absl::StatusOr<ExecutedStep>> results(engines_.size());
+  OnEveryRank(size(), [&](int rank) {
+    results[static_cast<size_t>(rank)] = engine(rank).Execute(GroupStepOf(step, layout_, rank));
+  });
+  std::vector<Answer> joined;
   for (const auto& result : results) {
     if (!result.ok()) return result.status();
   }
-  for (const model::SequencePlan& sequence : plan.sequences) {
-    for (const auto& result : results) {
-      for (const model::SequenceResult& own : result->sequences) {
-        if (own.sequence == sequence.sequence) joined.push_back(own);
+  std::vector<size_t> next_of_group(static_cast<size_t>(layout_.dp), 0);
+  for (const WrittenSequence& sequence : step.sequences) {
+    const size_t index = next_of_group[static_cast<size_t>(sequence.dp_rank)]++;
+    for (Rank rank = 0; rank < size(); ++rank) {
+      const ExecutedStep& executed = *results[static_cast<size_t>(rank)];
+      const model::RankCoordinates at = model::CoordinatesOf(layout_, rank);
+      if (at.dp_rank != sequence.dp_rank) continue;
+      const bool draws = at.tp_rank == 0 && at.pp_rank + 1 == layout_.pp;
+      EXPECT_EQ(executed.result.sequences.size(), draws ? executed.outcomes.size() : 0u) << "rank " << rank;
+      if (!draws) continue;
+      const model::SequenceResult& own = executed.result.sequences.at(index);
+      EXPECT_EQ(own.sequence, sequence.sequence);
+      joined.push_back(AnswerOf(own));
+      const TokenId outcome = own.non_finite ? kNotFinite : own.tokens.empty() ? kNoToken : own.tokens[0];
+      for (Rank other = 0; other < size(); ++other) {
+        if (model::CoordinatesOf(layout_, other).dp_rank != sequence.dp_rank) continue;
+        EXPECT_EQ(results[static_cast<size_t>(other)]->outcomes.at(index), outcome) << "rank " << other;
       }
     }
   }
-  EXPECT_EQ(joined.size(), plan.sequences.size());
+  EXPECT_EQ(joined.size(), step.sequences.size());
   return joined;
 }
 
-std::vector<Logits> Rack::LogitsOf(const model::StepPlan& plan) {
+std::vector<Logits> Rack::LogitsOf(const WrittenStep& plan) {
   const auto results = Execute(plan);
   EXPECT_TRUE(results.ok()) << results.status();
   return LastLogits(plan);
 }
 
-std::vector<Logits> Rack::LastLogits(const model::StepPlan& plan) {
-  std::vector<Logits> logits(plan.sequences.size());
+std::vector<Logits> Rack::LastLogits(const WrittenStep& step) {
+  std::vector<Logits> logits(step.sequences.size());
+  std::vector<int64_t> next_of_group(static_cast<size_t>(layout_.dp), 0);
   for (size_t i = 0; i < logits.size(); ++i) {
+    const int32_t dp_rank = step.sequences[i].dp_rank;
+    const int64_t index = next_of_group[static_cast<size_t>(dp_rank)]++;
+    if (step.sequences[i].padding) continue;
     int answers = 0;
-    for (size_t rank = 0; rank < engines_.size(); ++rank) {
-      const float* row = logits_[rank]->Of(static_cast<int64_t>(i));
+    for (Rank rank = 0; rank < size(); ++rank) {
+      if (model::CoordinatesOf(layout_, rank).dp_rank != dp_rank) continue;
+      const float* row = logits_[static_cast<size_t>(rank)]->Of(index);
       if (row == nullptr) continue;
       ++answers;
-      logits[i].assign(row, row + engines_[rank]->config().vocab_size);
+      logits[i].assign(row, row + engine(rank).config().vocab_size);
     }
-    EXPECT_EQ(answers, 1) << "sequence " << i << " of the plan";
+    EXPECT_EQ(answers, 1) << "sequence " << i << " of the step";
   }
   return logits;
 }
 
-model::SequencePlan Sequence::Chunk(int64_t begin, int64_t end) const {
-  model::SequencePlan plan;
+WrittenSequence Sequence::Chunk(int64_t begin, int64_t end) const {
+  WrittenSequence plan;
   plan.sequence = id;
   plan.dp_rank = dp_rank;
   plan.prompt_size = prompt_size > 0 ? prompt_size : static_cast<int32_t>(tokens.size());

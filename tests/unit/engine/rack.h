@@ -1,4 +1,4 @@
-// Runs every rank of a layout as a thread of the test, one plan at a time.
+// Runs every rank of a layout as a thread of the test, one step at a time.
 #pragma once
 
 #include <functional>
@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "tests/unit/engine/logits_recorder.h"
+#include "tests/unit/engine/written_step.h"
 #include "worker/collectives/communicator.h"
 #include "worker/device/device.h"
 #include "worker/engine/engine.h"
@@ -30,24 +31,26 @@ class Rack {
                                                       const MakeDevice& make_device = nullptr,
                                                       absl::Duration timeout = absl::Seconds(60));
 
-  // Runs the plan on all ranks. Returns the joined results in the plan's order. Errors as for Create.
-  absl::StatusOr<std::vector<model::SequenceResult>> Execute(const model::StepPlan& plan);
+  // Runs the step on all ranks. Returns the joined results in the order of the step's sequences. Expects that
+  // all ranks of a dp group have the outcomes that the results tell. Errors as for Create.
+  absl::StatusOr<std::vector<Answer>> Execute(const WrittenStep& plan);
 
   // All ranks join a new world with their engines and devices. Errors as for Create.
   absl::Status Rejoin(Epoch epoch);
 
   // The logits after the last position of each sequence of the last plan, in the plan's order. Every sequence
-  // must sample.
-  std::vector<Logits> LastLogits(const model::StepPlan& plan);
+  // must sample, or be padding, which has none.
+  std::vector<Logits> LastLogits(const WrittenStep& plan);
 
   // Executes the plan and returns the logits. Fails the test on an error.
-  std::vector<Logits> LogitsOf(const model::StepPlan& plan);
+  std::vector<Logits> LogitsOf(const WrittenStep& plan);
 
   Engine& engine(Rank rank) { return *engines_[static_cast<size_t>(rank)]; }
   const LogitsRecorder& logits(Rank rank) const { return *logits_[static_cast<size_t>(rank)]; }
   int size() const { return static_cast<int>(engines_.size()); }
 
  private:
+  model::Layout layout_;
   std::vector<std::shared_ptr<Device>> devices_;
   std::vector<std::unique_ptr<Communicator>> world_;
   std::vector<std::unique_ptr<LogitsRecorder>> logits_;  // of each rank
@@ -63,7 +66,7 @@ struct Sequence {
   int32_t prompt_size = 0;  // 0: all tokens
 
   // The plan for tokens [begin, end), which samples greedily after the last token.
-  model::SequencePlan Chunk(int64_t begin, int64_t end) const;
+  WrittenSequence Chunk(int64_t begin, int64_t end) const;
 };
 
 std::vector<TokenId> RandomTokens(int64_t count, uint32_t seed);

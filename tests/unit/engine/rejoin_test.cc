@@ -46,8 +46,10 @@ class Ranks {
     return statuses;
   }
 
-  std::vector<absl::Status> Execute(const model::StepPlan& plan) {
-    return ForEach([&](size_t rank) { return engines_[rank]->Execute(plan).status(); });
+  std::vector<absl::Status> Execute(const WrittenStep& plan) {
+    return ForEach([&](size_t rank) {
+      return engines_[rank]->Execute(GroupStepOf(plan, options_.layout, static_cast<Rank>(rank))).status();
+    });
   }
 
   void Abort(size_t rank) { world_[rank]->Abort(); }
@@ -55,7 +57,7 @@ class Ranks {
   Engine& engine(size_t rank) { return *engines_[rank]; }
   Communicator* world(size_t rank) { return world_[rank].get(); }
   int loading_reports() const { return loading_reports_; }
-  Logits LogitsOf(const model::StepPlan& plan) {
+  Logits LogitsOf(const WrittenStep& plan) {
     for (const absl::Status& status : Execute(plan)) EXPECT_TRUE(status.ok()) << status;
     for (size_t rank = 0; rank < engines_.size(); ++rank) {
       const float* logits = logits_[rank].Of(0);
@@ -88,7 +90,7 @@ std::string Folder() {
   return folder;
 }
 
-model::StepPlan Plan(Epoch epoch) {
+WrittenStep Plan(Epoch epoch) {
   const Sequence s = {.id = 1, .tokens = RandomTokens(9, 5), .blocks = {0}};
   return {.epoch = epoch, .step = 4, .sequences = {s.Chunk(0, 9)}};
 }
@@ -149,7 +151,7 @@ TEST(RejoinTest, ARankThatCannotLoadKeepsTheOthersOut) {
   EXPECT_EQ(own.code(), absl::StatusCode::kFailedPrecondition) << own;
   EXPECT_EQ(own.message().find("rank 1 on "), 0u) << own;
   EXPECT_NE(own.message().find(" cannot load the model"), std::string::npos) << own;
-  EXPECT_EQ(ranks.engine(0).Execute(Plan(kFirst + 1)).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ranks.Execute(Plan(kFirst + 1))[0].code(), absl::StatusCode::kFailedPrecondition);
   // With a peer that can load, the rank continues.
   ExpectOk(ranks.Meet(kFirst + 2));
   EXPECT_EQ(ranks.LogitsOf(Plan(kFirst + 2)), before);
@@ -162,7 +164,7 @@ TEST(RejoinTest, RefusesEarlierEpochsAndOtherWorlds) {
   EXPECT_EQ(ranks.engine(0).Rejoin(kFirst - 1, ranks.world(0)).code(), absl::StatusCode::kFailedPrecondition);
   const auto two = MakeLocalWorld(2, absl::Seconds(1));
   EXPECT_EQ(ranks.engine(0).Rejoin(kFirst + 1, two[0].get()).code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_TRUE(ranks.engine(0).Execute(Plan(kFirst)).ok());  // no refused call changed anything
+  EXPECT_TRUE(ranks.Execute(Plan(kFirst))[0].ok());  // no refused call changed anything
 }
 
 TEST(RejoinTest, AnEngineSuitsWhatItWasMadeOf) {

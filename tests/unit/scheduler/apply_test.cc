@@ -9,10 +9,11 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Pair;
 
 TEST(Finish, AtAStopTokenWhichIsStillReported) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   Request request = MakeRequest(10, 100);
   request.stop_token_ids = {3, 5};
   ASSERT_TRUE(scheduler.Add(1, request).ok());
@@ -23,7 +24,7 @@ TEST(Finish, AtAStopTokenWhichIsStillReported) {
 }
 
 TEST(Finish, IgnoreEosGoesOnToMaxTokens) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   Request request = MakeRequest(10, 7);
   request.stop_token_ids = {5};
   request.ignore_eos = true;
@@ -36,7 +37,7 @@ TEST(Finish, IgnoreEosGoesOnToMaxTokens) {
 
 // The stop tokens among the biased tokens, and their biases, while a sequence is below min_tokens.
 TEST(MinTokens, StopTokensAreForbiddenUntilThen) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   Request request = MakeRequest(10, 7);
   request.stop_token_ids = {5, 8};
   request.min_tokens = 2;
@@ -58,7 +59,7 @@ TEST(MinTokens, StopTokensAreForbiddenUntilThen) {
 }
 
 TEST(MinTokens, ChunksThatDrawNoTokenForbidNone) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   Request request = MakeRequest(300, 1);
   request.stop_token_ids = {5};
   request.min_tokens = 1;
@@ -74,7 +75,7 @@ TEST(Finish, AtTheEndOfTheContextOrOfTheCache) {
     SchedulerLimits limits = SmallLimits();
     limits.max_context = 100;
     limits.blocks_per_dp_rank = blocks;
-    Scheduler scheduler(limits, 1);
+    TestScheduler scheduler(limits, 1);
     ASSERT_TRUE(scheduler.Add(1, MakeRequest(40, 1000)).ok());
     const auto events = RunToEnd(scheduler).at(1);
     EXPECT_EQ(events.size(), blocks == 1 ? 24u : 60u);
@@ -83,7 +84,7 @@ TEST(Finish, AtTheEndOfTheContextOrOfTheCache) {
 }
 
 TEST(Finish, WithoutTokensWhenOnlyThePromptWasWanted) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   Request request = MakeRequest(600, 0);
   request.prompt_logprobs = 2;
   ASSERT_TRUE(scheduler.Add(1, request).ok());
@@ -99,7 +100,7 @@ TEST(Finish, WithoutTokensWhenOnlyThePromptWasWanted) {
 }
 
 TEST(PromptLogprobs, AreComputedEvenWhereThePrefixIsCached) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(200, 1)).ok());
   RunToEnd(scheduler);
   Request request = MakeRequest(200, 1);
@@ -111,7 +112,7 @@ TEST(PromptLogprobs, AreComputedEvenWhereThePrefixIsCached) {
 }
 
 TEST(Cancel, OfAWaitingOrRestingSequenceEndsItAtOnce) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(10, 10)).ok());
   EXPECT_EQ(scheduler.Cancel(1)->finish, FinishReason::kCancelled);
   EXPECT_TRUE(scheduler.idle());
@@ -126,22 +127,31 @@ TEST(Cancel, OfAWaitingOrRestingSequenceEndsItAtOnce) {
 }
 
 TEST(Cancel, WithinAStepKeepsTheBlocksUntilTheAnswer) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(100, 10)).ok());
   const auto plan = scheduler.Plan().value();
-  EXPECT_EQ(scheduler.Cancel(1), std::nullopt);
-  EXPECT_EQ(scheduler.Cancel(1), std::nullopt) << "twice does no harm";
-  EXPECT_EQ(scheduler.Stats().blocks_used, 2);
-  const auto events = scheduler.Apply(Answer(plan)).value();
-  ASSERT_EQ(events.size(), 1u);
-  EXPECT_EQ(events[0].finish, FinishReason::kCancelled);
-  EXPECT_FALSE(events[0].has_token);
-  EXPECT_EQ(scheduler.Stats().blocks_used, 0);
+  EXPECT_EQ(scheduler.Cancel(1)->finish, FinishReason::kCancelled);
+  EXPECT_EQ(scheduler.Cancel(1), std::nullopt) << "it has ended";
   EXPECT_TRUE(scheduler.idle());
+  EXPECT_EQ(scheduler.Stats().running, 0);
+  EXPECT_EQ(scheduler.Stats().blocks_used, 2);
+  EXPECT_THAT(scheduler.Apply(Answer(plan)).value(), IsEmpty());
+  EXPECT_EQ(scheduler.Stats().blocks_used, 0);
+}
+
+// What a cancelled prompt has computed is there for the next one.
+TEST(Cancel, WithinAStepLeavesItsPagesInThePrefixCache) {
+  TestScheduler scheduler(SmallLimits(), 1);
+  ASSERT_TRUE(scheduler.Add(1, MakeRequest(100, 10)).ok());
+  const auto plan = scheduler.Plan().value();
+  ASSERT_TRUE(scheduler.Cancel(1).has_value());
+  ASSERT_TRUE(scheduler.Apply(Answer(plan)).ok());
+  ASSERT_TRUE(scheduler.Add(2, MakeRequest(100, 1)).ok());
+  EXPECT_EQ(RunToEnd(scheduler).at(2).back().cached_tokens, 64);
 }
 
 TEST(Abort, GivesEveryoneOneErrorAlsoWithinAStep) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(10, 10, 1)).ok());
   ASSERT_TRUE(scheduler.Plan().has_value());
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(10, 10, 2)).ok());
@@ -158,14 +168,14 @@ TEST(Abort, GivesEveryoneOneErrorAlsoWithinAStep) {
 
 // The pages of the first sequence are forgotten, also the pages that it found in the cache.
 TEST(NonFinite, EndsItsSequenceAloneAndThePrefixCacheForgetsItsPages) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(130, 1, 1)).ok());
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(130, 1, 2)).ok());
   RunToEnd(scheduler);
   ASSERT_TRUE(scheduler.Add(3, MakeRequest(200, 5, 1)).ok());  // two pages found, a third is computed
   ASSERT_TRUE(scheduler.Add(4, MakeRequest(130, 3, 2)).ok());
-  model::StepResult answer = Answer(scheduler.Plan().value());
-  answer.sequences[0].sampled = false;
+  ResolvedResult answer = Answer(scheduler.Plan().value());
+  answer.sequences[0].tokens.clear();
   answer.sequences[0].non_finite = {.position = 199, .token = 5, .rank = 3};
   const auto events = scheduler.Apply(answer).value();
   ASSERT_EQ(events.size(), 2u);
@@ -193,69 +203,42 @@ TEST(NonFinite, EndsItsSequenceAloneAndThePrefixCacheForgetsItsPages) {
   EXPECT_EQ(later.at(6).back().cached_tokens, 128);
 }
 
-TEST(NonFinite, ACancelledSequenceIsCancelled) {
-  Scheduler scheduler(SmallLimits(), 1);
+TEST(NonFinite, OfACancelledSequenceIsNobodysEvent) {
+  TestScheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(10, 5)).ok());
-  model::StepResult answer = Answer(scheduler.Plan().value());
-  answer.sequences[0].sampled = false;
+  ResolvedResult answer = Answer(scheduler.Plan().value());
+  answer.sequences[0].tokens.clear();
   answer.sequences[0].non_finite = {.position = 9};
-  EXPECT_FALSE(scheduler.Cancel(1).has_value());
-  const auto events = scheduler.Apply(answer).value();
-  ASSERT_EQ(events.size(), 1u);
-  EXPECT_EQ(events[0].finish, FinishReason::kCancelled);
-  EXPECT_FALSE(events[0].non_finite);
-  EXPECT_TRUE(scheduler.idle());
+  EXPECT_EQ(scheduler.Cancel(1)->finish, FinishReason::kCancelled);
+  EXPECT_THAT(scheduler.Apply(answer).value(), IsEmpty());
+  EXPECT_EQ(scheduler.Stats().blocks_used, 0);
 }
 
-model::StepResult Refuse(const model::StepPlan& plan, SequenceId sequence) {
-  return {.epoch = plan.epoch, .step = plan.step, .refusal = model::Refusal{sequence, "token 131 of 131"}};
-}
-
-TEST(RefusedPlan, EndsTheSequenceAtFaultAndTheOthersTakeTheNextStep) {
-  Scheduler scheduler(SmallLimits(), 1);
+TEST(Refusal, EndsTheSequenceAtFaultAndTheOthersHaveTheirTokens) {
+  TestScheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(100, 3, 1)).ok());
   ASSERT_TRUE(scheduler.Apply(Answer(scheduler.Plan().value())).ok());
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(70, 3, 2)).ok());
   ASSERT_TRUE(scheduler.Add(3, MakeRequest(20, 3, 3)).ok());
-  ASSERT_TRUE(scheduler.Add(4, MakeRequest(20, 3, 4)).ok());
   const auto plan = scheduler.Plan();
-  EXPECT_THAT(Chunks(*plan), ElementsAre(Pair(1, 1), Pair(2, 70), Pair(3, 20), Pair(4, 20)));
-  EXPECT_FALSE(scheduler.Cancel(4).has_value());
-  const auto events = scheduler.Apply(Refuse(*plan, 2)).value();
-  ASSERT_EQ(events.size(), 2u);
-  EXPECT_EQ(events[0].sequence, 2u);
-  EXPECT_EQ(events[0].finish, FinishReason::kError);
-  EXPECT_FALSE(events[0].non_finite);
-  EXPECT_THAT(std::string(events[0].error.message()),
+  EXPECT_THAT(Chunks(*plan), ElementsAre(Pair(1, 1), Pair(2, 70), Pair(3, 20)));
+  ResolvedResult answer = Answer(*plan);
+  answer.sequences[1].tokens.clear();
+  answer.sequences[1].refused = "token 131 of 131";
+  const auto events = scheduler.scheduler().Apply(answer.Joined()).value();
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_EQ(events[0].sequence, 1u);
+  EXPECT_TRUE(events[0].has_token);
+  EXPECT_EQ(events[1].sequence, 2u);
+  EXPECT_EQ(events[1].finish, FinishReason::kError);
+  EXPECT_FALSE(events[1].non_finite);
+  EXPECT_THAT(std::string(events[1].error.message()),
               HasSubstr("refused to compute this request (token 131 of 131)"));
-  EXPECT_EQ(events[1].sequence, 4u);
-  EXPECT_EQ(events[1].finish, FinishReason::kCancelled);
+  EXPECT_EQ(events[2].sequence, 3u);
+  EXPECT_TRUE(events[2].has_token);
   EXPECT_EQ(scheduler.Stats().plans_refused, 1);
   EXPECT_EQ(scheduler.Stats().running, 2);
   EXPECT_EQ(scheduler.Stats().blocks_used, 3);  // sequence 2's pages are free
-
-  // The same epoch goes on, with the same tokens in a later step.
-  const auto again = scheduler.Plan();
-  EXPECT_EQ(again->epoch, plan->epoch);
-  EXPECT_GT(again->step, plan->step);
-  EXPECT_THAT(Chunks(*again), ElementsAre(Pair(1, 1), Pair(3, 20)));
-  EXPECT_EQ(again->sequences[0], plan->sequences[0]);
-  ASSERT_TRUE(scheduler.Apply(Answer(*again)).ok());
-  const auto rest = RunToEnd(scheduler);
-  EXPECT_EQ(rest.at(1).back().finish, FinishReason::kLength);
-  EXPECT_EQ(rest.at(3).back().finish, FinishReason::kLength);
-  EXPECT_EQ(scheduler.Stats().blocks_used, 0);
-}
-
-TEST(RefusedPlan, OfASequenceThatIsNotInTheStepIsAnError) {
-  Scheduler scheduler(SmallLimits(), 1);
-  ASSERT_TRUE(scheduler.Add(1, MakeRequest(10, 3)).ok());
-  const auto plan = scheduler.Plan();
-  const auto events = scheduler.Apply(Refuse(*plan, 9));
-  EXPECT_EQ(events.status().code(), absl::StatusCode::kInternal);
-  EXPECT_THAT(std::string(events.status().message()), HasSubstr("for sequence 9, which is not in the step"));
-  EXPECT_TRUE(scheduler.step_under_way());
-  EXPECT_EQ(scheduler.Stats().plans_refused, 0);
 }
 
 class WrongAnswer : public ::testing::Test {
@@ -270,10 +253,10 @@ class WrongAnswer : public ::testing::Test {
     const auto events = scheduler_.Apply(answer_);
     EXPECT_EQ(events.status().code(), absl::StatusCode::kInternal);
     EXPECT_THAT(events.status().message(), HasSubstr(message));
-    EXPECT_TRUE(scheduler_.step_under_way());
+    EXPECT_EQ(scheduler_.steps_under_way(), 1);
   }
-  Scheduler scheduler_;
-  model::StepResult answer_;
+  TestScheduler scheduler_;
+  ResolvedResult answer_;
 };
 
 TEST_F(WrongAnswer, OfAnotherEpoch) {
@@ -286,15 +269,15 @@ TEST_F(WrongAnswer, OfAnotherStep) {
 }
 TEST_F(WrongAnswer, WithASequenceMissing) {
   answer_.sequences.clear();
-  ExpectRefused("given 1 sequences; its result has 0");
+  ExpectRefused("gave dp group 0 1 sequences; its result has 0");
 }
 TEST_F(WrongAnswer, OfAnotherSequence) {
   answer_.sequences[0].sequence = 9;
-  ExpectRefused("is of sequence 9; sequence 1 stood there");
+  ExpectRefused("sequence 1 stands where sequence 9 has its result");
 }
 TEST_F(WrongAnswer, WithoutTheToken) {
-  answer_.sequences[0].sampled = false;
-  ExpectRefused("sequence 1 has no token");
+  answer_.sequences[0].tokens.clear();
+  ExpectRefused("sequence 1 has 0 tokens; 1 were due");
 }
 TEST_F(WrongAnswer, WithTooFewPromptLogprobs) {
   answer_.sequences[0].prompt_logprobs.pop_back();

@@ -11,19 +11,22 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+// The bound on what dp group 0 is sent.
 int64_t BytesOf(const model::StepPlan& plan) {
-  int64_t bytes = model::kMostPlanHeaderBytes;
-  for (const model::SequencePlan& sequence : plan.sequences) {
-    bytes += std::ssize(sequence.token_ids) * model::kMostIdBytes +
-             model::MostSequencePlanBytes(std::ssize(sequence.block_table), std::ssize(sequence.token_counts),
-                                          std::ssize(sequence.sampling.logit_bias));
+  const model::GroupPlan& group = plan.groups.front();
+  int64_t bytes = model::MostHeaderBytes(std::ssize(plan.groups));
+  bytes += std::ssize(group.rows) * model::kMostRowsBytes;
+  for (const model::PageChange& change : group.pages) bytes += std::ssize(change.pages) * model::kMostIdBytes;
+  for (const model::OpenedSequence& opened : group.opened) {
+    bytes += model::MostOpenedBytes(std::ssize(opened.tokens), 0, std::ssize(opened.sampling.logit_bias),
+                                    std::ssize(opened.end.stop_tokens));
   }
   return bytes;
 }
 
-int64_t ResultBytesOf(const model::StepPlan& plan) {
+int64_t ResultBytesOf(const ResolvedPlan& plan) {
   int64_t bytes = 0;
-  for (const model::SequencePlan& sequence : plan.sequences) {
+  for (const SequencePlan& sequence : plan.sequences) {
     bytes += model::MostSequenceResultBytes(sequence.sampling.top_logprobs);
     if (sequence.prompt_logprobs >= 0) {
       bytes += std::ssize(sequence.token_ids) * model::MostPositionLogprobsBytes(sequence.prompt_logprobs);
@@ -35,76 +38,61 @@ int64_t ResultBytesOf(const model::StepPlan& plan) {
 SchedulerLimits TightMessage() {
   SchedulerLimits limits = SmallLimits();
   limits.blocks_per_dp_rank = 64;
-  limits.max_message_bytes = 16'000;  // chunks of 256 tokens take 1,280 bytes of a plan
+  limits.max_message_bytes = 16'000;
   return limits;
 }
 
-// A request whose token counts take 20 bytes for each of its distinct tokens.
-Request Penalized(int32_t size, int32_t max_tokens, TokenId first) {
-  Request request = MakeRequest(size, max_tokens, first);
-  request.sampling.frequency_penalty = 0.5f;
-  return request;
-}
-
-TEST(MessageSize, SequencesThatOutgrowAPlanGiveWayAndAllEnd) {
-  Scheduler scheduler(TightMessage(), 1);
-  for (SequenceId id = 1; id <= 4; ++id) {
-    ASSERT_TRUE(scheduler.Add(id, Penalized(100, 160, static_cast<TokenId>(id))).ok());
+TEST(MessageSize, SequencesThatDoNotFitOnePlanAreOpenedByTheNext) {
+  SchedulerLimits limits = TightMessage();
+  limits.max_step_tokens = 2048;
+  TestScheduler scheduler(limits, 1);
+  for (SequenceId id = 1; id <= 8; ++id) {
+    ASSERT_TRUE(scheduler.Add(id, MakeRequest(200, 3, static_cast<TokenId>(id))).ok());
   }
-  std::map<SequenceId, size_t> tokens;
-  std::map<SequenceId, FinishReason> finish;
-  TokenId next = 0;
+  std::vector<size_t> opened;
   while (const auto plan = scheduler.Plan()) {
-    EXPECT_LE(BytesOf(*plan), TightMessage().max_message_bytes);
-    const auto events = scheduler.Apply(Answer(*plan, [&](const auto&) { return ++next; })).value();
-    for (const TokenEvent& event : events) {
-      tokens[event.sequence] += event.has_token;
-      if (event.finish != FinishReason::kNone) finish[event.sequence] = event.finish;
-    }
-    ASSERT_LT(scheduler.Stats().steps, 10'000);
+    EXPECT_LE(BytesOf(plan->plan), limits.max_message_bytes);
+    opened.push_back(plan->plan.groups[0].opened.size());
+    ASSERT_TRUE(scheduler.Apply(Answer(*plan)).ok());
   }
-  EXPECT_GT(scheduler.Stats().preemptions, 0) << "four times 5.5 KB are more than 16 KB";
-  for (SequenceId id = 1; id <= 4; ++id) {
-    EXPECT_EQ(tokens[id], 160u);
-    EXPECT_EQ(finish[id], FinishReason::kLength);
-  }
+  EXPECT_THAT(opened, ElementsAre(6, 2, 0, 0)) << "8000 bytes are 6 times 1212";
 }
 
-TEST(MessageSize, WithoutPenaltiesTheSameRequestsRunTogether) {
-  Scheduler scheduler(TightMessage(), 1);
-  for (SequenceId id = 1; id <= 4; ++id) {
-    ASSERT_TRUE(scheduler.Add(id, MakeRequest(100, 160, static_cast<TokenId>(id))).ok());
-  }
-  RunToEnd(scheduler);
-  EXPECT_EQ(scheduler.Stats().preemptions, 0);
-}
-
+// After a loss, a sequence is opened again with its output.
 TEST(MessageSize, ARequestThatDoesNotFitAPlanIsRefusedWithTheNumbers) {
-  const SchedulerLimits limits = TightMessage();
-  EXPECT_TRUE(CheckRequest(limits, Penalized(100, 500, 1)).ok());
-  const absl::Status refused = CheckRequest(limits, Penalized(100, 900, 1));
+  SchedulerLimits limits = TightMessage();
+  limits.max_context = 4096;
+  EXPECT_TRUE(CheckRequest(limits, MakeRequest(100, 1400, 1)).ok());
+  const absl::Status refused = CheckRequest(limits, MakeRequest(100, 1500, 1));
   EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
-  EXPECT_THAT(std::string(refused.message()),
-              HasSubstr("1000 tokens, counted for penalties, 0 logit biases"));
-  EXPECT_TRUE(CheckRequest(limits, MakeRequest(100, 900, 1)).ok());
-
-  Request biased = MakeRequest(100, 900, 1);
+  EXPECT_THAT(
+      std::string(refused.message()),
+      HasSubstr("the request takes up to 8317 bytes of a step's plan, which has 8000 for new sequences "
+                "(1600 tokens, 0 logit biases, 0 stop tokens)"));
+  Request biased = MakeRequest(100, 100, 1);
   biased.sampling.logit_bias.assign(2000, {1, 0.5f});
   EXPECT_THAT(std::string(CheckRequest(limits, biased).message()), HasSubstr("2000 logit biases"));
 }
 
 TEST(MessageSize, LimitsUnderWhichNoPlanFitsAreRefused) {
-  SchedulerLimits limits = {.max_step_tokens = 8192, .max_context = 163'840, .dp = 32};
+  SchedulerLimits limits = {.max_sequences = 8192, .max_context = 163'840, .dp = 32};
   EXPECT_TRUE(CheckPlanSize(limits).ok());
-  limits.max_step_tokens = 1 << 20;
+  limits.max_context = 8'000'000;
   const absl::Status refused = CheckPlanSize(limits);
   EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
-  EXPECT_THAT(std::string(refused.message()),
-              HasSubstr("steps of 1048576 tokens in each of 32 dp groups take 167772160 bytes"));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("a sequence of 8000000 positions takes 40625192"));
+  limits.max_context = 163'840;
+  limits.max_sequences = 1 << 20;
+  EXPECT_THAT(std::string(CheckPlanSize(limits).message()), HasSubstr("the rows of 1048576 sequences"));
+}
+
+TEST(MessageSize, PagesThatNoPlanCanNameAreNotUsed) {
+  EXPECT_EQ(InLayout(TightMessage(), 700, 1).blocks_per_dp_rank, 700);
+  EXPECT_EQ(InLayout(TightMessage(), 900, 1).blocks_per_dp_rank, 800) << "a quarter of 16000 bytes";
 }
 
 TEST(MessageSize, APromptWithLogprobsIsCutToWhatAResultHolds) {
-  Scheduler scheduler(TightMessage(), 1);
+  TestScheduler scheduler(TightMessage(), 1);
   Request request = MakeRequest(100, 1, 1);
   request.prompt_logprobs = 20;
   ASSERT_TRUE(scheduler.Add(1, request).ok());
@@ -128,7 +116,7 @@ TEST(MessageSize, APromptWithLogprobsIsCutToWhatAResultHolds) {
 TEST(MessageSize, SequencesThatSampleWithLogprobsShareAResult) {
   SchedulerLimits limits = TightMessage();
   limits.dp = 2;
-  Scheduler scheduler(limits, 1);
+  TestScheduler scheduler(limits, 1);
   for (SequenceId id = 1; id <= 8; ++id) {
     Request request = MakeRequest(10, 5, static_cast<TokenId>(id));
     request.sampling.top_logprobs = 199;  // 2.6 KB: half of a group's result has room for three of them

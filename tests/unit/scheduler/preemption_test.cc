@@ -11,18 +11,18 @@ using ::testing::Pair;
 
 // Four blocks for two sequences of 100 tokens. Both run. When they reach 129 tokens, each needs a third
 // block.
-Scheduler TightScheduler() {
+TestScheduler TightScheduler() {
   SchedulerLimits limits = SmallLimits();
   limits.blocks_per_dp_rank = 4;
-  return Scheduler(limits, 1);
+  return TestScheduler(limits, 1);
 }
 
-TokenId ByPosition(const model::SequencePlan& plan) {
+TokenId ByPosition(const SequencePlan& plan) {
   return 1000 + plan.num_computed + static_cast<int32_t>(plan.token_ids.size());
 }
 
 TEST(Preemption, TheYoungestGivesWayAndReplaysItsOutput) {
-  Scheduler scheduler = TightScheduler();
+  TestScheduler scheduler = TightScheduler();
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(100, 60, 1)).ok());
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(100, 60, 2)).ok());
   std::map<SequenceId, std::vector<TokenId>> output;
@@ -58,8 +58,8 @@ TEST(Preemption, ReplaysFindNoOutputInPromptsThatAreExpanded) {
     SchedulerLimits limits = SmallLimits();
     limits.blocks_per_dp_rank = 6;
     limits.prefill_attention = form;
-    Scheduler scheduler(limits, 1);
-    const auto rule = [](const model::SequencePlan& plan) {
+    TestScheduler scheduler(limits, 1);
+    const auto rule = [](const SequencePlan& plan) {
       return static_cast<TokenId>(1000 * plan.sequence + plan.num_computed + plan.token_ids.size());
     };
     // The prompt of sequence 1 is the prompt of sequence 2 and the later output of sequence 2. In the end
@@ -84,7 +84,7 @@ TEST(Preemption, ReplaysFindNoOutputInPromptsThatAreExpanded) {
 }
 
 TEST(Preemption, ThePreemptedGoesBeforeLaterArrivals) {
-  Scheduler scheduler = TightScheduler();
+  TestScheduler scheduler = TightScheduler();
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(120, 40, 1)).ok());
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(100, 40, 2)).ok());
   ASSERT_TRUE(scheduler.Add(3, MakeRequest(10, 1, 3)).ok());  // no block is left for sequence 3
@@ -100,7 +100,7 @@ TEST(Preemption, ThePreemptedGoesBeforeLaterArrivals) {
 }
 
 TEST(Preemption, PenaltyCountsTellPromptFromReplayedOutput) {
-  Scheduler scheduler = TightScheduler();
+  TestScheduler scheduler = TightScheduler();
   for (SequenceId id = 1; id <= 2; ++id) {
     Request request = MakeRequest(120, 12, 1);
     request.cache_salt = std::to_string(id);
@@ -113,10 +113,10 @@ TEST(Preemption, PenaltyCountsTellPromptFromReplayedOutput) {
       const int32_t size = sequence.num_computed + static_cast<int32_t>(sequence.token_ids.size());
       ASSERT_TRUE(sequence.sample);
       if (size == 120) {
-        EXPECT_THAT(sequence.token_counts, ElementsAre(model::TokenCount{9, 120, 0}));
+        EXPECT_THAT(sequence.token_counts, ElementsAre(worker::TokenCount{9, 120, 0}));
       } else {
         EXPECT_THAT(sequence.token_counts,
-                    ElementsAre(model::TokenCount{5, 0, size - 120}, model::TokenCount{9, 120, 0}));
+                    ElementsAre(worker::TokenCount{5, 0, size - 120}, worker::TokenCount{9, 120, 0}));
       }
     }
     ASSERT_TRUE(scheduler.Apply(Answer(*plan)).ok());
@@ -125,7 +125,7 @@ TEST(Preemption, PenaltyCountsTellPromptFromReplayedOutput) {
 }
 
 TEST(Preemption, PromptLogprobsAreReportedOnce) {
-  Scheduler scheduler = TightScheduler();
+  TestScheduler scheduler = TightScheduler();
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(120, 40, 1)).ok());
   Request request = MakeRequest(100, 40, 2);
   request.prompt_logprobs = 0;

@@ -32,13 +32,13 @@ TEST(CheckRequest, RefusesWhatCanNeverRunAndSaysTheNumbers) {
 }
 
 TEST(Scheduler, PlansNothingWhenThereIsNothing) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   EXPECT_FALSE(scheduler.Plan().has_value());
   EXPECT_TRUE(scheduler.idle());
 }
 
 TEST(Scheduler, PrefillsThenDecodes) {
-  Scheduler scheduler(SmallLimits(), 3);
+  TestScheduler scheduler(SmallLimits(), 3);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(70, 3)).ok());
 
   auto plan = scheduler.Plan().value();
@@ -57,7 +57,7 @@ TEST(Scheduler, PrefillsThenDecodes) {
 }
 
 TEST(Scheduler, CutsALongPromptIntoChunksAndSamplesAfterTheLast) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(600, 1)).ok());
   std::vector<int32_t> starts, sizes;
   std::vector<bool> samples;
@@ -76,7 +76,7 @@ TEST(Scheduler, CutsALongPromptIntoChunksAndSamplesAfterTheLast) {
 }
 
 TEST(Scheduler, DecodesComeBeforePrefill) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(10, 100)).ok());
   ASSERT_TRUE(scheduler.Apply(Answer(scheduler.Plan().value())).ok());
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(700, 1, 1)).ok());
@@ -95,7 +95,7 @@ TEST(Scheduler, DecodesComeBeforePrefill) {
 TEST(Scheduler, APrefillAdvancesBesideAsManyDecodesAsMayRun) {
   SchedulerLimits limits = SmallLimits();
   limits.max_step_tokens = 4;
-  Scheduler scheduler(limits, 1);
+  TestScheduler scheduler(limits, 1);
   for (SequenceId id = 1; id <= 3; ++id) ASSERT_TRUE(scheduler.Add(id, MakeRequest(1, 50, id)).ok());
   ASSERT_TRUE(scheduler.Apply(Answer(scheduler.Plan().value())).ok());
   ASSERT_TRUE(scheduler.Add(4, MakeRequest(6, 1, 4)).ok());
@@ -110,7 +110,7 @@ TEST(Scheduler, APrefillAdvancesBesideAsManyDecodesAsMayRun) {
 TEST(Scheduler, NobodyOvertakesTheHeadOfTheQueue) {
   SchedulerLimits limits = SmallLimits();
   limits.blocks_per_dp_rank = 4;
-  Scheduler scheduler(limits, 1);
+  TestScheduler scheduler(limits, 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(100, 5)).ok());     // 2 blocks
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(190, 1, 1)).ok());  // 3 blocks: must wait for sequence 1
   ASSERT_TRUE(scheduler.Add(3, MakeRequest(10, 1, 2)).ok());   // would fit at once
@@ -125,7 +125,7 @@ TEST(Scheduler, NobodyOvertakesTheHeadOfTheQueue) {
 TEST(Scheduler, RunsNoMoreSequencesThanItMay) {
   SchedulerLimits limits = SmallLimits();
   limits.max_sequences = 2;
-  Scheduler scheduler(limits, 1);
+  TestScheduler scheduler(limits, 1);
   for (SequenceId id = 1; id <= 3; ++id) ASSERT_TRUE(scheduler.Add(id, MakeRequest(10, 2, id)).ok());
   EXPECT_EQ(scheduler.Plan().value().sequences.size(), 2u);
   EXPECT_EQ(scheduler.Stats().running, 2);
@@ -136,11 +136,11 @@ TEST(Scheduler, EachGroupRunsAsManySequencesAsItMay) {
   SchedulerLimits limits = SmallLimits();
   limits.max_sequences = 2;
   limits.dp = 3;
-  Scheduler scheduler(limits, 1);
+  TestScheduler scheduler(limits, 1);
   for (SequenceId id = 1; id <= 8; ++id) ASSERT_TRUE(scheduler.Add(id, MakeRequest(10, 2, id)).ok());
   std::map<int32_t, int> by_group;
   const auto plan = scheduler.Plan().value();
-  for (const model::SequencePlan& sequence : plan.sequences) ++by_group[sequence.dp_rank];
+  for (const SequencePlan& sequence : plan.sequences) ++by_group[sequence.dp_rank];
   EXPECT_THAT(by_group, ElementsAre(Pair(0, 2), Pair(1, 2), Pair(2, 2)));
   EXPECT_EQ(scheduler.Stats().running, 6);
   EXPECT_EQ(scheduler.Stats().waiting, 2);
@@ -149,7 +149,7 @@ TEST(Scheduler, EachGroupRunsAsManySequencesAsItMay) {
 TEST(Scheduler, SpreadsOverGroupsByRoom) {
   SchedulerLimits limits = SmallLimits();
   limits.dp = 2;
-  Scheduler scheduler(limits, 1);
+  TestScheduler scheduler(limits, 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(200, 9, 1)).ok());
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(10, 9, 2)).ok());
   ASSERT_TRUE(scheduler.Add(3, MakeRequest(10, 9, 3)).ok());
@@ -164,7 +164,7 @@ TEST(Scheduler, GoesWhereItsPrefixIsUnlessThatGroupIsTooFull) {
   SchedulerLimits limits = SmallLimits();
   limits.dp = 2;
   limits.max_step_tokens = 1024;
-  Scheduler scheduler(limits, 1);
+  TestScheduler scheduler(limits, 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(10, 100, 1)).ok());        // group 0
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(4 * 64 + 1, 1, 2)).ok());  // group 1, where four pages stay cached
   ASSERT_TRUE(scheduler.Apply(Answer(scheduler.Plan().value())).ok());
@@ -177,12 +177,12 @@ TEST(Scheduler, GoesWhereItsPrefixIsUnlessThatGroupIsTooFull) {
   // Fill group 1, so that its cached pages count less than its load.
   ASSERT_TRUE(scheduler.Add(4, MakeRequest(4 * 64, 100, 2)).ok());
   plan = scheduler.Plan().value();
-  EXPECT_EQ(plan.sequences.back().sequence, 4u);
-  EXPECT_EQ(plan.sequences.back().dp_rank, 0) << "3 cached pages + 11 free there, 15 free here";
+  EXPECT_EQ(plan.sequences[1].sequence, 4u);
+  EXPECT_EQ(plan.sequences[1].dp_rank, 0) << "3 cached pages + 11 free there, 15 free here";
 }
 
 TEST(Scheduler, ReusesPromptAndOutputOfAnEarlierTurn) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(60, 10)).ok());
   RunToEnd(scheduler);
   Request next = MakeRequest(60, 4);
@@ -203,7 +203,7 @@ TEST(Scheduler, ReusesPromptAndOutputOfAnEarlierTurn) {
 TEST(Scheduler, OutputIsNoPrefixWherePromptsAreExpanded) {
   SchedulerLimits limits = SmallLimits();
   limits.prefill_attention = model::PrefillAttention::kExpanded;
-  Scheduler scheduler(limits, 1);
+  TestScheduler scheduler(limits, 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(100, 60)).ok());
   RunToEnd(scheduler);
   Request next = MakeRequest(100, 4);
@@ -216,7 +216,7 @@ TEST(Scheduler, OutputIsNoPrefixWherePromptsAreExpanded) {
 }
 
 TEST(Scheduler, ComputesAtLeastOneTokenOfACachedPrompt) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   for (SequenceId id = 1; id <= 2; ++id) {
     ASSERT_TRUE(scheduler.Add(id, MakeRequest(128, 1)).ok());
     const auto plan = scheduler.Plan().value();
@@ -226,7 +226,7 @@ TEST(Scheduler, ComputesAtLeastOneTokenOfACachedPrompt) {
 }
 
 TEST(Scheduler, SaltKeepsTenantsApart) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   for (SequenceId id = 1; id <= 3; ++id) {
     Request request = MakeRequest(100, 1);
     request.cache_salt = id == 1 ? "a" : "b";

@@ -16,14 +16,14 @@ Request WithPriority(int64_t priority, Request request) {
   return request;
 }
 
-std::vector<SequenceId> Ids(const model::StepPlan& plan) {
+std::vector<SequenceId> Ids(const ResolvedPlan& plan) {
   std::vector<SequenceId> ids;
-  for (const model::SequencePlan& sequence : plan.sequences) ids.push_back(sequence.sequence);
+  for (const SequencePlan& sequence : plan.sequences) ids.push_back(sequence.sequence);
   return ids;
 }
 
 // Runs until no sequence is left. Returns the sequences in the order in which they ended.
-std::vector<SequenceId> OrderOfEnds(Scheduler& scheduler) {
+std::vector<SequenceId> OrderOfEnds(TestScheduler& scheduler) {
   std::vector<SequenceId> ended;
   while (auto plan = scheduler.Plan()) {
     const auto events = scheduler.Apply(Answer(*plan)).value();
@@ -37,7 +37,7 @@ std::vector<SequenceId> OrderOfEnds(Scheduler& scheduler) {
 TEST(ServiceOrder, ASmallerPriorityIsAdmittedFirstAndEqualOnesByArrival) {
   SchedulerLimits limits = SmallLimits();
   limits.max_sequences = 1;
-  Scheduler scheduler(limits, 1);
+  TestScheduler scheduler(limits, 1);
   const int64_t priorities[] = {0, INT64_MAX, -1, 0, INT64_MIN, -1};
   for (SequenceId id = 1; id <= 6; ++id) {
     ASSERT_TRUE(scheduler.Add(id, WithPriority(priorities[id - 1], MakeRequest(10, 2, 1))).ok());
@@ -48,7 +48,7 @@ TEST(ServiceOrder, ASmallerPriorityIsAdmittedFirstAndEqualOnesByArrival) {
 TEST(ServiceOrder, AWaitingSequenceTakesNoPlaceOfARunningOne) {
   SchedulerLimits limits = SmallLimits();
   limits.max_sequences = 1;
-  Scheduler scheduler(limits, 1);
+  TestScheduler scheduler(limits, 1);
   ASSERT_TRUE(scheduler.Add(1, WithPriority(9, MakeRequest(10, 3, 1))).ok());
   ASSERT_TRUE(scheduler.Apply(Answer(scheduler.Plan().value())).ok());
   ASSERT_TRUE(scheduler.Add(2, WithPriority(-9, MakeRequest(10, 1, 2))).ok());
@@ -58,7 +58,7 @@ TEST(ServiceOrder, AWaitingSequenceTakesNoPlaceOfARunningOne) {
 
 // Of two prefills that run, the one with the smaller priority gets the step's tokens first.
 TEST(ServiceOrder, PrefillsAndDecodesArePlannedInOrder) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, WithPriority(1, MakeRequest(300, 2, 1))).ok());
   ASSERT_TRUE(scheduler.Apply(Answer(scheduler.Plan().value())).ok());  // 256 of 300 tokens
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(400, 2, 2)).ok());
@@ -79,7 +79,7 @@ TEST(ServiceOrder, PrefillsAndDecodesArePlannedInOrder) {
 TEST(ServiceOrder, TheLargestPriorityGivesWayThoughItArrivedFirst) {
   SchedulerLimits limits = SmallLimits();
   limits.blocks_per_dp_rank = 4;
-  Scheduler scheduler(limits, 1);
+  TestScheduler scheduler(limits, 1);
   ASSERT_TRUE(scheduler.Add(1, WithPriority(1, MakeRequest(100, 60, 1))).ok());
   ASSERT_TRUE(scheduler.Add(2, WithPriority(0, MakeRequest(100, 60, 2))).ok());
   auto events = RunToEnd(scheduler);
@@ -90,32 +90,8 @@ TEST(ServiceOrder, TheLargestPriorityGivesWayThoughItArrivedFirst) {
   EXPECT_EQ(events[2].size(), 60u);
 }
 
-// A plan of 100,000 bytes has room for the penalty counts of one of the two sequences. The one that arrived
-// first has the larger priority.
-TEST(ServiceOrder, TheLargestPriorityLeavesAMessageThatIsFull) {
-  SchedulerLimits limits = SmallLimits();
-  limits.max_context = 4000;
-  limits.max_step_tokens = 4096;
-  limits.blocks_per_dp_rank = 100;
-  limits.max_message_bytes = 100'000;
-  Scheduler scheduler(limits, 1);
-  for (SequenceId id = 1; id <= 2; ++id) {
-    Request request = WithPriority(id == 1 ? 1 : 0, MakeRequest(1000, 2000, static_cast<TokenId>(id)));
-    request.sampling.presence_penalty = 0.5f;
-    ASSERT_TRUE(scheduler.Add(id, std::move(request)).ok());
-  }
-  std::map<SequenceId, int32_t> preemptions;
-  while (auto plan = scheduler.Plan()) {
-    const auto rule = [](const model::SequencePlan& sequence) { return 100'000 + sequence.num_computed; };
-    const auto events = scheduler.Apply(Answer(*plan, rule)).value();
-    for (const TokenEvent& event : events) preemptions[event.sequence] = event.preemptions;
-  }
-  EXPECT_GT(preemptions[1], 0);
-  EXPECT_EQ(preemptions[2], 0);
-}
-
 TEST(ServiceOrder, SuspectsRunAloneInOrder) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, WithPriority(1, MakeRequest(100, 2, 1))).ok());
   ASSERT_TRUE(scheduler.Add(2, WithPriority(0, MakeRequest(100, 2, 2))).ok());
   for (Epoch epoch : {2, 3}) {
@@ -128,10 +104,10 @@ TEST(ServiceOrder, SuspectsRunAloneInOrder) {
 
 // A fault took pages, and sequence 1 gives its own up to go on. Sequence 2 has the smaller priority and fits.
 TEST(ServiceOrder, AStalledSequenceHoldsNoneBackThatFits) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, WithPriority(1, MakeRequest(128, 2, 1))).ok());
   ASSERT_TRUE(scheduler.Apply(Answer(scheduler.Plan().value())).ok());
-  SchedulerPeer::TakePages(scheduler, 14);
+  SchedulerPeer::TakePages(scheduler.scheduler(), 14);
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(100, 2, 2)).ok());
   EXPECT_THAT(OrderOfEnds(scheduler), ElementsAre(2));
   ASSERT_FALSE(scheduler.idle());
@@ -141,7 +117,7 @@ TEST(ServiceOrder, AStalledSequenceHoldsNoneBackThatFits) {
 
 // Sequence 1 holds 7 of 16 pages, then 8. Sequence 2 needs 15 pages and shares 4 pages with sequence 1.
 TEST(ServiceOrder, TheHeadOfTheQueueIsHashedOnce) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(400, 60, 1)).ok());
   Request request = MakeRequest(900, 2, 2);
   const Request first = MakeRequest(256, 0, 1);
@@ -150,7 +126,7 @@ TEST(ServiceOrder, TheHeadOfTheQueueIsHashedOnce) {
   std::vector<int64_t> hashed;  // after each plan
   std::map<SequenceId, std::vector<TokenEvent>> events;
   while (auto plan = scheduler.Plan()) {
-    hashed.push_back(SchedulerPeer::PagesHashed(scheduler));
+    hashed.push_back(SchedulerPeer::PagesHashed(scheduler.scheduler()));
     auto step_events = scheduler.Apply(Answer(*plan)).value();
     for (TokenEvent& event : step_events) events[event.sequence].push_back(std::move(event));
   }

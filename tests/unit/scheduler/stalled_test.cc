@@ -13,8 +13,8 @@ namespace {
 using ::testing::HasSubstr;
 
 TEST(StalledScheduler, TheRequestThatFindsNoPlaceEndsAndTheOthersGoOn) {
-  Scheduler scheduler(SmallLimits(), 1);
-  SchedulerPeer::TakePages(scheduler, 14);  // 2 of 16 pages stay
+  TestScheduler scheduler(SmallLimits(), 1);
+  SchedulerPeer::TakePages(scheduler.scheduler(), 14);  // 2 of 16 pages stay
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(300, 2, 1)).ok());
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(100, 2, 2)).ok());
   ASSERT_FALSE(scheduler.Plan().has_value());
@@ -31,7 +31,7 @@ TEST(StalledScheduler, TheRequestThatFindsNoPlaceEndsAndTheOthersGoOn) {
 }
 
 TEST(StalledScheduler, ASuspectThatFindsNoPlaceEndsAndTheOthersGoOn) {
-  Scheduler scheduler(SmallLimits(), 1);
+  TestScheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(100, 2, 1)).ok());
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(300, 2, 2)).ok());
   for (Epoch epoch : {2, 3}) {
@@ -39,7 +39,7 @@ TEST(StalledScheduler, ASuspectThatFindsNoPlaceEndsAndTheOthersGoOn) {
     EXPECT_TRUE(scheduler.Interrupt(absl::UnavailableError("a rank was lost")).empty());
     EXPECT_TRUE(scheduler.Resume(epoch, 16, 1).empty());
   }
-  SchedulerPeer::TakePages(scheduler, 14);
+  SchedulerPeer::TakePages(scheduler.scheduler(), 14);
   for (auto plan = scheduler.Plan(); plan.has_value(); plan = scheduler.Plan()) {
     ASSERT_EQ(plan->sequences.front().sequence, 1u);  // the suspect 1 runs alone until its end
     ASSERT_TRUE(scheduler.Apply(Answer(*plan)).ok());

@@ -12,7 +12,7 @@ namespace {
 // Another value than the default's, as text.
 std::string OtherValue(const Setting& setting) {
   Settings settings;
-  for (const std::string text : {"true", "false", "3", "4", "x:1", "7M", "tp1", "2/3"}) {
+  for (const std::string text : {"true", "false", "1", "3", "4", "x:1", "7M", "tp1", "2/3"}) {
     if (SetFromText(setting, text, settings).ok() && !(settings == Settings())) return text;
   }
   for (const std::string& choice : setting.choices) {

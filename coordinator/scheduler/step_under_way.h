@@ -1,0 +1,34 @@
+// What the scheduler remembers of a step until it is applied.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/ids.h"
+#include "coordinator/scheduler/sequence.h"
+
+namespace deeprack::coordinator {
+
+struct StepUnderWay {
+  // One sequence with rows. The sequence outlives the step.
+  struct Entry {
+    Sequence* sequence = nullptr;
+    int32_t admission = 0;  // Sequence::admissions; another number now: the sequence was preempted since
+    int32_t first = 0;      // the position of its first row
+    int32_t rows = 0;
+    bool draws = false;    // a token is drawn after the last row
+    bool decodes = false;  // the row is the last token that was drawn
+    bool scores = false;   // prompt tokens' log-probabilities are due
+  };
+
+  StepId step = 0;
+  std::vector<std::vector<Entry>> groups;  // [dp]: in the order of GroupPlan::rows
+
+  int64_t sequences() const {
+    int64_t count = 0;
+    for (const std::vector<Entry>& group : groups) count += std::ssize(group);
+    return count;
+  }
+};
+
+}  // namespace deeprack::coordinator

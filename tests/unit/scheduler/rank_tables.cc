@@ -1,0 +1,91 @@
+#include "tests/unit/scheduler/rank_tables.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/checked.h"
+
+namespace deeprack::coordinator {
+namespace {
+
+SequencePlan Resolve(const worker::StepSequence& from, int32_t dp_rank) {
+  EXPECT_EQ(from.refused, "") << "sequence " << from.sequence;
+  SequencePlan plan{.sequence = from.sequence, .dp_rank = dp_rank};
+  if (from.padding) return plan;
+  plan.prompt_size = from.prompt_size;
+  plan.num_computed = from.num_computed;
+  plan.token_ids.assign(from.token_ids.begin(), from.token_ids.end());
+  const int64_t pages = CeilDiv(from.num_computed + from.rows, kPageTokens);
+  plan.block_table.assign(from.block_table.begin(), from.block_table.begin() + pages);
+  plan.sample = from.sample;
+  if (from.sample) plan.sampling = *from.sampling;
+  plan.token_counts.assign(from.token_counts.begin(), from.token_counts.end());
+  std::ranges::sort(plan.token_counts, {}, &worker::TokenCount::token);
+  plan.prompt_logprobs = from.prompt_logprobs;
+  plan.next_prompt_token = from.next_prompt_token;
+  return plan;
+}
+
+// A result that a test has spoilt ends the sequence on its ranks.
+TokenId OutcomeOf(const model::SequenceResult& result) {
+  if (result.non_finite || !result.refused.empty()) return worker::kNotFinite;
+  return result.tokens.empty() ? worker::kNoToken : result.tokens.front();
+}
+
+}  // namespace
+
+model::StepResult ResolvedResult::Joined() const {
+  model::StepResult result{.epoch = epoch, .step = step};
+  auto next = sequences.begin();
+  for (const size_t size : sizes) {
+    const auto end = next + std::min<int64_t>(static_cast<int64_t>(size), sequences.end() - next);
+    result.groups.emplace_back(next, end);
+    next = end;
+  }
+  return result;
+}
+
+void RankTables::MakeTables(Epoch epoch, size_t groups) {
+  epoch_ = epoch;
+  tables_.clear();
+  for (size_t group = 0; group < groups; ++group) {
+    tables_.push_back(std::make_unique<worker::SequenceTable>(
+        worker::SequenceTableOptions{.epoch = epoch,
+                                     .dp = static_cast<int32_t>(groups),
+                                     .dp_rank = static_cast<int32_t>(group),
+                                     .vocab_size = INT32_MAX,
+                                     .blocks = limits_.blocks_per_dp_rank,
+                                     .limits = {.max_step_tokens = limits_.max_step_tokens,
+                                                .max_sequences = limits_.max_sequences,
+                                                .max_context = limits_.max_context}}));
+  }
+}
+
+ResolvedPlan RankTables::Begin(const model::StepPlan& plan) {
+  if (plan.header.epoch != epoch_) MakeTables(plan.header.epoch, plan.groups.size());
+  ResolvedPlan resolved{.epoch = plan.header.epoch, .step = plan.header.step, .plan = plan};
+  steps_.clear();
+  for (size_t group = 0; group < plan.groups.size(); ++group) {
+    auto step = tables_[group]->Begin({.header = plan.header, .group = plan.groups[group]});
+    EXPECT_TRUE(step.ok()) << step.status();
+    steps_.push_back(step.ok() ? *std::move(step) : worker::GroupStep{});
+    for (const worker::StepSequence& sequence : steps_.back().sequences) {
+      resolved.sequences.push_back(Resolve(sequence, static_cast<int32_t>(group)));
+    }
+  }
+  return resolved;
+}
+
+void RankTables::Accept(const model::StepResult& result) {
+  for (size_t group = 0; group < steps_.size(); ++group) {
+    std::vector<TokenId> outcomes;
+    for (const model::SequenceResult& sequence : result.groups[group])
+      outcomes.push_back(OutcomeOf(sequence));
+    const absl::Status accepted = tables_[group]->Accept(steps_[group], outcomes);
+    EXPECT_TRUE(accepted.ok()) << accepted;
+  }
+}
+
+}  // namespace deeprack::coordinator

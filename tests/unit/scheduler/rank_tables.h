@@ -1,0 +1,71 @@
+// The ranks' side of the scheduler's plans, for tests: the sequence tables of all dp groups. They turn what a
+// plan changes into what the ranks compute.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/ids.h"
+#include "coordinator/scheduler/scheduler_limits.h"
+#include "model/step/sampling_params.h"
+#include "model/step/step_plan.h"
+#include "model/step/step_result.h"
+#include "worker/sequences/sequence_table.h"
+
+namespace deeprack::coordinator {
+
+// One sequence's share of a step: worker::StepSequence, by value.
+struct SequencePlan {
+  SequenceId sequence = 0;
+  int32_t dp_rank = 0;
+  int32_t prompt_size = 0;
+  int32_t num_computed = 0;
+  std::vector<TokenId> token_ids;    // empty: the rows are padding
+  std::vector<BlockId> block_table;  // of the positions up to the last row
+  bool sample = false;
+  model::SamplingParams sampling;                // if `sample`
+  std::vector<worker::TokenCount> token_counts;  // in ascending order of tokens
+  int32_t prompt_logprobs = -1;
+  TokenId next_prompt_token = -1;
+
+  bool operator==(const SequencePlan&) const = default;
+};
+
+struct ResolvedPlan {
+  Epoch epoch = 0;
+  StepId step = 0;
+  std::vector<SequencePlan> sequences;  // group by group
+  model::StepPlan plan;
+};
+
+// Results in the order of ResolvedPlan::sequences.
+struct ResolvedResult {
+  Epoch epoch = 0;
+  StepId step = 0;
+  std::vector<model::SequenceResult> sequences;
+  std::vector<size_t> sizes;  // [dp]: the sequences of each group
+
+  // As the executor joins it. Sequences beyond `sizes` are left out.
+  model::StepResult Joined() const;
+};
+
+class RankTables {
+ public:
+  explicit RankTables(const SchedulerLimits& limits) : limits_(limits) {}
+
+  // Takes the next plan, of this epoch or of a new one. Fails the test if a table refuses a sequence or the
+  // step.
+  ResolvedPlan Begin(const model::StepPlan& plan);
+  // Ends the oldest step that began. The tables take tokens and ends from the result.
+  void Accept(const model::StepResult& result);
+
+ private:
+  void MakeTables(Epoch epoch, size_t groups);
+
+  const SchedulerLimits limits_;
+  Epoch epoch_ = 0;
+  std::vector<std::unique_ptr<worker::SequenceTable>> tables_;  // [dp]
+  std::vector<worker::GroupStep> steps_;                        // [dp]: under way
+};
+
+}  // namespace deeprack::coordinator
