@@ -68,20 +68,27 @@ absl::Status Rack::Rejoin(Epoch epoch) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<Answer>> Rack::Execute(const WrittenStep& step) {
+absl::StatusOr<std::vector<ExecutedStep>> Rack::ExecuteEach(const std::function<GroupStep(Rank)>& step_of) {
   std::vector<absl::StatusOr<ExecutedStep>> results(engines_.size());
-  OnEveryRank(size(), [&](int rank) {
-    results[static_cast<size_t>(rank)] = engine(rank).Execute(GroupStepOf(step, layout_, rank));
-  });
-  std::vector<Answer> joined;
-  for (const auto& result : results) {
+  OnEveryRank(size(),
+              [&](int rank) { results[static_cast<size_t>(rank)] = engine(rank).Execute(step_of(rank)); });
+  std::vector<ExecutedStep> executed;
+  for (auto& result : results) {
     if (!result.ok()) return result.status();
+    executed.push_back(*std::move(result));
   }
+  return executed;
+}
+
+absl::StatusOr<std::vector<Answer>> Rack::Execute(const WrittenStep& step) {
+  DR_ASSIGN_OR_RETURN(const std::vector<ExecutedStep> results,
+                      ExecuteEach([&](Rank rank) { return GroupStepOf(step, layout_, rank); }));
+  std::vector<Answer> joined;
   std::vector<size_t> next_of_group(static_cast<size_t>(layout_.dp), 0);
   for (const WrittenSequence& sequence : step.sequences) {
     const size_t index = next_of_group[static_cast<size_t>(sequence.dp_rank)]++;
     for (Rank rank = 0; rank < size(); ++rank) {
-      const ExecutedStep& executed = *results[static_cast<size_t>(rank)];
+      const ExecutedStep& executed = results[static_cast<size_t>(rank)];
       const model::RankCoordinates at = model::CoordinatesOf(layout_, rank);
       if (at.dp_rank != sequence.dp_rank) continue;
       const bool draws = at.tp_rank == 0 && at.pp_rank + 1 == layout_.pp;
@@ -93,7 +100,7 @@ absl::StatusOr<std::vector<Answer>> Rack::Execute(const WrittenStep& step) {
       const TokenId outcome = own.non_finite ? kNotFinite : own.tokens.empty() ? kNoToken : own.tokens[0];
       for (Rank other = 0; other < size(); ++other) {
         if (model::CoordinatesOf(layout_, other).dp_rank != sequence.dp_rank) continue;
-        EXPECT_EQ(results[static_cast<size_t>(other)]->outcomes.at(index), outcome) << "rank " << other;
+        EXPECT_EQ(results[static_cast<size_t>(other)].outcomes.at(index), outcome) << "rank " << other;
       }
     }
   }

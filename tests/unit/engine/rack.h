@@ -35,6 +35,9 @@ class Rack {
   // all ranks of a dp group have the outcomes that the results tell. Errors as for Create.
   absl::StatusOr<std::vector<Answer>> Execute(const WrittenStep& plan);
 
+  // Runs each rank's own step. Returns the results by rank. Errors as for Create.
+  absl::StatusOr<std::vector<ExecutedStep>> ExecuteEach(const std::function<GroupStep(Rank)>& step_of);
+
   // All ranks join a new world with their engines and devices. Errors as for Create.
   absl::Status Rejoin(Epoch epoch);
 
