@@ -99,6 +99,10 @@ absl::StatusOr<std::string> ChoicesGrammar(std::string_view text) {
     return absl::InvalidArgumentError(
         absl::StrCat("there are ", choices.size(), " choices; the most is ", kMostValues));
   }
+  if (std::ssize(text) > kMostValueBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the choices have ", text.size(), " bytes; the most is ", kMostValueBytes));
+  }
   std::string grammar = "root ::= ";
   for (size_t i = 0; i < choices.size(); ++i) {
     if (!choices[i].is_string())

@@ -87,7 +87,8 @@ class GrammarReader {
   }
   absl::Status TooLarge() const {
     return Fault(absl::StrCat("the rule is too large with its repetitions written out: the most is ",
-                              kMostWeight, " characters; a negated class counts ", kWideClass));
+                              kMostWeight, " characters, of which a class counts ", kClassWeight,
+                              " and a negated class ", kWideWeight));
   }
 
   absl::Status Quoted(char quote) {
@@ -111,7 +112,7 @@ class GrammarReader {
       return Fault("a class is not closed");
     }
     ++at_;
-    return Add(negated ? kWideClass : 1);
+    return Add(negated ? kWideWeight : kClassWeight);
   }
 
   absl::Status Open() {
@@ -167,7 +168,7 @@ class GrammarReader {
     if (Peek() == '(' && std::find(std::begin(kMacros), std::end(kMacros), name) != std::end(kMacros)) {
       return Fault(absl::StrCat("\"", std::string(name), "(\" is not supported"));
     }
-    return Add(kWideClass);
+    return Add(kClassWeight);
   }
 
   const std::string_view text_;

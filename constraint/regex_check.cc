@@ -19,8 +19,10 @@ constexpr std::string_view kJsonEscaped = R"("\\\x00-\x1f)";
 struct Size {
   int64_t weight = 0;  // with repetitions written out
   bool may_be_empty = false;
+  bool open_begin = false, open_end = false;  // the part may begin, or end, with a repetition without bound
 };
-constexpr Size kCharacter{.weight = 1}, kWide{.weight = kWideClass};
+constexpr Size kCharacter{.weight = 1}, kDigit{.weight = kDigitWeight}, kClass{.weight = kClassWeight},
+    kWide{.weight = kWideWeight};
 
 // Reads the expression once, from left to right; writes the translated expression.
 class RegexReader {
@@ -57,7 +59,10 @@ class RegexReader {
     Size size;
     for (;;) {
       DR_ASSIGN_OR_RETURN(const Size branch, Branch());
-      size = {size.weight + branch.weight, size.may_be_empty || branch.may_be_empty};
+      size = {.weight = size.weight + branch.weight,
+              .may_be_empty = size.may_be_empty || branch.may_be_empty,
+              .open_begin = size.open_begin || branch.open_begin,
+              .open_end = size.open_end || branch.open_end};
       if (Peek() != '|') break;
       out_ += '|';
       ++at_;
@@ -69,6 +74,7 @@ class RegexReader {
   SizeOr Branch() {
     Size size{.may_be_empty = true};
     bool empty = true;
+    int64_t empty_parts = 0;
     while (!AtEnd() && Peek() != '|' && Peek() != ')') {
       if (Peek() == '$' && at_ + 1 == text_.size()) {
         ++at_;
@@ -76,12 +82,21 @@ class RegexReader {
       }
       DR_ASSIGN_OR_RETURN(Size part, Part());
       DR_ASSIGN_OR_RETURN(part, Repeated(part));
-      size = {size.weight + part.weight, size.may_be_empty && part.may_be_empty};
+      size = {.weight = size.weight + part.weight,
+              .may_be_empty = size.may_be_empty && part.may_be_empty,
+              .open_begin = size.open_begin || (size.may_be_empty && part.open_begin),
+              .open_end = part.open_end || (part.may_be_empty && size.open_end)};
+      empty_parts = part.may_be_empty ? empty_parts + 1 : 0;
+      if (empty_parts > kMostEmptyParts) {
+        return Fault(
+            absl::StrCat("more than ", kMostEmptyParts, " parts that may be empty follow each other"));
+      }
       empty = false;
       if (size.weight > kMostWeight) {
         return Fault(
             absl::StrCat("the expression is too large with its repetitions written out: the most is ",
-                         kMostWeight, " characters; \".\" and a negated class count ", kWideClass));
+                         kMostWeight, " characters, of which a digit's class counts ", kDigitWeight,
+                         ", another class ", kClassWeight, ", and \".\" and a negated class ", kWideWeight));
       }
     }
     if (empty) out_ += "(?:)";
@@ -169,6 +184,7 @@ class RegexReader {
     if (negated) ++at_;
     if (Peek() == ']') return Fault("an empty class");
     class_.clear();
+    class_weight_ = kDigitWeight;
     class_has_caret_ = false;
     while (Peek() != ']') {
       if (AtEnd()) return Fault("a class is not closed");
@@ -181,6 +197,7 @@ class RegexReader {
       if (c == '-' && (class_.empty() || Peek(1) == ']')) {
         class_ += "\\-";
       } else if (c >= 0x80 || c == '-') {
+        if (c >= 0x80) class_weight_ = kWideWeight;
         class_ += text_[at_];
       } else {
         DR_RETURN_IF_ERROR(AddToClass(c, negated));
@@ -196,13 +213,15 @@ class RegexReader {
     }
     if (class_has_caret_) class_ += "\\x5e";
     absl::StrAppend(&out_, negated ? "[^" : "[", class_, "]");
-    return negated ? kWide : kCharacter;
+    return negated ? kWide : Size{.weight = class_weight_};
   }
 
   absl::Status AddToClass(uint32_t code, bool negated) {
     if (json_ && !negated && MustEscape(code)) {
       return Unsupported("a character that JSON escapes, inside a string's pattern,");
     }
+    const bool digit = code < 0x80 && absl::ascii_isdigit(static_cast<unsigned char>(code));
+    if (!digit) class_weight_ = std::max(class_weight_, code < 0x80 ? kClassWeight : kWideWeight);
     if (code == '^') {
       if (!class_.empty() && class_.back() == '-' && !class_.ends_with("\\-"))
         return Unsupported("\"^\" at a range's end");
@@ -216,6 +235,7 @@ class RegexReader {
   absl::Status ClassEscape(bool negated) {
     const char c = Peek(1);
     if (c == 'd' || c == 'w' || c == 's') {
+      if (c == 'w') class_weight_ = std::max(class_weight_, kClassWeight);
       class_ += json_ && c == 's' && !negated ? std::string(" ") : absl::StrCat("\\", std::string(1, c));
       at_ += 2;
       return absl::OkStatus();
@@ -267,7 +287,7 @@ class RegexReader {
       }
     }
     at_ += 2;
-    return c == 'D' || c == 'W' || c == 'S' ? kWide : kCharacter;
+    return c == 'd' ? kDigit : c == 'w' || c == 's' ? kClass : kWide;
   }
 
   static bool MustEscape(uint32_t code) { return code < 0x20 || code == '"' || code == '\\'; }
@@ -316,6 +336,7 @@ class RegexReader {
   SizeOr Repeated(Size part) {
     const char c = Peek();
     Size size = part;
+    bool unbounded = c == '*' || c == '+';
     if (c == '*' || c == '+' || c == '?') {
       out_ += c;
       ++at_;
@@ -327,10 +348,15 @@ class RegexReader {
             absl::StrCat("a part that may be empty is repeated more than ", kMostEmptyRepeats, " times"));
       }
       size.may_be_empty = part.may_be_empty || counts.least == 0;
+      unbounded = counts.unbounded;
       size.weight = std::max<int64_t>(part.weight, 1) * std::max<int64_t>(counts.most, 1);  // below 2^44
     } else {
       return size;
     }
+    if (unbounded && part.open_begin && part.open_end) {
+      return Fault("a repetition without bound of a part that begins and ends with such a repetition");
+    }
+    if (unbounded) size.open_begin = size.open_end = true;
     if (Peek() == '?') ++at_;  // greed changes only which match is found
     if (Peek() == '+' || Peek() == '*' || Peek() == '?' || Peek() == '{') {
       return Unsupported("a repetition of a repetition");
@@ -340,6 +366,7 @@ class RegexReader {
 
   struct Counts {
     int64_t least = 0, most = 0;
+    bool unbounded = false;  // "{n,}"
   };
 
   // Reads "{n}", "{n,}" or "{n,m}".
@@ -348,8 +375,10 @@ class RegexReader {
     const std::optional<int64_t> least = Number();
     if (!least) return Fault("\"{\" begins no repetition: \"{n}\", \"{n,}\" or \"{n,m}\"");
     int64_t most = *least;
+    bool unbounded = false;
     if (Peek() == ',') {
       ++at_;
+      unbounded = Peek() == '}';
       if (Peek() != '}') {
         const std::optional<int64_t> upper = Number();
         if (!upper) return Fault("\"{\" begins no repetition: \"{n}\", \"{n,}\" or \"{n,m}\"");
@@ -360,7 +389,7 @@ class RegexReader {
     if (Peek() != '}') return Fault("a repetition is not closed");
     ++at_;
     out_ += text_.substr(begin, at_ - begin);
-    return Counts{*least, most};
+    return Counts{.least = *least, .most = most, .unbounded = unbounded};
   }
 
   std::optional<int64_t> Number() {
@@ -379,6 +408,7 @@ class RegexReader {
   std::string out_;
   std::string class_;  // the inside of the class that is being read
   bool class_has_caret_ = false;
+  int64_t class_weight_ = 0;
 };
 
 }  // namespace

@@ -5,6 +5,9 @@
 // and
 // "$" at the end, \d \w \s \D \W \S \n \r \t \f \v \xHH \uHHHH, and a backslash before punctuation. The whole
 // answer matches the expression. "." matches no line feed, as in Python and JavaScript.
+//
+// "(?:a+b?)+" is refused: a text can be cut into its repetitions in very many ways, all of which a matcher
+// follows. "(?:a+,)+" is not.
 #pragma once
 
 #include <cstdint>

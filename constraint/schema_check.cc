@@ -176,6 +176,11 @@ class Checker {
     values_ += std::ssize(values);
     if (values_ > kMostValues)
       return Fault(pointer, absl::StrCat("the schema has more than ", kMostValues, " enum values"));
+    for (const SchemaJson& value : values) value_bytes_ += std::ssize(value.dump());
+    if (value_bytes_ > kMostValueBytes) {
+      return Fault(pointer,
+                   absl::StrCat("the enum values of the schema have more than ", kMostValueBytes, " bytes"));
+    }
     if (schema.contains("type")) {
       DR_RETURN_IF_ERROR(CheckType(schema["type"], pointer));
       std::erase_if(values, [&](const SchemaJson& value) { return !HasType(value, schema["type"]); });
@@ -388,7 +393,7 @@ class Checker {
   std::set<std::string> visited_;  // JSON pointers
   std::set<std::pair<std::string, std::string>>
       references_;  // the pointer that a schema names, and that schema
-  int64_t schemas_ = 0, values_ = 0;
+  int64_t schemas_ = 0, values_ = 0, value_bytes_ = 0;
 };
 
 }  // namespace

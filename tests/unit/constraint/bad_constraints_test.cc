@@ -39,6 +39,11 @@ struct Refused {
   std::string text, reason;
 };
 
+constexpr char kTooLarge[] =
+    "the expression is too large with its repetitions written out: the most is 4096 characters, of which a "
+    "digit's "
+    "class counts 4, another class 32, and \".\" and a negated class 256";
+
 TEST(BadConstraintsTest, Schemas) {
   const std::vector<Refused> all = {
       {"{", "the schema is not valid JSON"},
@@ -105,12 +110,12 @@ TEST(BadConstraintsTest, SchemasThatWouldTakeLong) {
            }() +
            "]}",
        "the schema has more than 1000 enum values"},
+      {R"({"enum": [")" + std::string(32769, 'x') + "\"]}",
+       "the enum values of the schema have more than 32768 bytes"},
       {R"({"anyOf": [)" + Repeat("true,", 4096) + "true]}",
        "anyOf.4095: the schema holds more than 4096 schemas"},
       {R"({"type": "string", "pattern": "(((a{99}){99}){99}){99}"})",
-       "pattern: at byte 13: the expression is too large with its repetitions written out: the most is 4096 "
-       "characters; \".\" and a negated "
-       "class count 16"},
+       absl::StrCat("pattern: at byte 13: ", kTooLarge)},
   };
   for (const Refused& one : all) {
     EXPECT_TRUE(Reason(ConstraintKind::kJsonSchema, one.text).ends_with(one.reason))
@@ -126,9 +131,7 @@ TEST(BadConstraintsTest, RefusesAChainOfReferencesWithoutEnd) {
 }
 
 TEST(BadConstraintsTest, Regexes) {
-  const std::string too_large =
-      "the expression is too large with its repetitions written out: the most is 4096 characters; \".\" and "
-      "a negated class count 16";
+  const std::string too_large = kTooLarge;
   const std::vector<Refused> all = {
       {"(", "at byte 1: a group is not closed"},
       {")", "at byte 0: \")\" closes no group"},
@@ -153,7 +156,18 @@ TEST(BadConstraintsTest, Regexes) {
       {std::string(kMostRegexBytes + 1, 'a'), "the expression has 16385 bytes; the most is 16384"},
       {Repeat("(", 65) + Repeat(")", 65), "at byte 64: groups stand more than 64 deep"},
       {"(?:a{1000}){1000}", "at byte 17: " + too_large},
-      {".{0,257}", "at byte 8: " + too_large},
+      {".{0,17}", "at byte 7: " + too_large},
+      {"[a-z]{129}", "at byte 10: " + too_large},
+      {"[é]{17}", "at byte 8: " + too_large},
+      {"\\d{1025}", "at byte 8: " + too_large},
+      {Repeat(".*", 17), "at byte 34: " + too_large},
+      {Repeat("a?", 33), "at byte 66: more than 32 parts that may be empty follow each other"},
+      {"(\\w+\\s?)+",
+       "at byte 9: a repetition without bound of a part that begins and ends with such a repetition"},
+      {"(?:a*|b)*",
+       "at byte 9: a repetition without bound of a part that begins and ends with such a repetition"},
+      {"(?:a+){2,}",
+       "at byte 10: a repetition without bound of a part that begins and ends with such a repetition"},
       {"[^a]{1,99999999999999999999}", "at byte 28: " + too_large},
       {"(a|b?){0,300}", "at byte 13: a part that may be empty is repeated more than 8 times"},
   };
@@ -163,8 +177,9 @@ TEST(BadConstraintsTest, Regexes) {
 
 TEST(BadConstraintsTest, GrammarsChoicesAndTags) {
   const std::string too_large =
-      "the rule is too large with its repetitions written out: the most is 4096 characters; a negated class "
-      "counts 16";
+      "the rule is too large with its repetitions written out: the most is 4096 characters, of which a class "
+      "counts 32 "
+      "and a negated class 256";
   EXPECT_EQ(Reason(ConstraintKind::kGrammar, "root ::= \"a"), "the grammar, at byte 9: a text is not closed");
   EXPECT_EQ(Reason(ConstraintKind::kGrammar, "root ::= a"),
             "EBNF parser error at line 1, column 10: Rule \"a\" is not defined");
@@ -179,6 +194,8 @@ TEST(BadConstraintsTest, GrammarsChoicesAndTags) {
   EXPECT_EQ(Reason(ConstraintKind::kChoice, "[]"), "the choices must be a list of strings");
   EXPECT_EQ(Reason(ConstraintKind::kChoice, R"(["a", 1])"), "choice 1 is no string");
   EXPECT_EQ(Reason(ConstraintKind::kChoice, R"([""])"), "choice 0 is empty");
+  EXPECT_EQ(Reason(ConstraintKind::kChoice, "[\"" + std::string(32768, 'x') + "\"]"),
+            "the choices have 32772 bytes; the most is 32768");
   EXPECT_EQ(Reason(ConstraintKind::kTags, R"({"format": {"json_schema": {"type": "x"}}})"),
             R"(format.json_schema: the schema: type is "x", which is no type or list of types)");
   EXPECT_NE(Reason(ConstraintKind::kTags, R"({"type": "structural_tag", "format": {"type": "unheard"}})"),

@@ -43,6 +43,7 @@ std::vector<Texts> AllTexts() {
        {"", "ye", "yes ", "yesno", "maybe"}},
       {ConstraintKind::kRegex, "^[a-c]+-\\d{2,3}$", {"abc-10", "a-123"}, {"-12", "a-1", "a-1234", "d-12"}},
       {ConstraintKind::kRegex, ".*", {"", "ab é"}, {"a\nb"}},
+      {ConstraintKind::kRegex, "(?:\\d+,)*[a-z]{1,100}", {"a", "10,1,abc"}, {"10,", ",a"}},
       {ConstraintKind::kRegex, "(?:ab|)c(?P<name>x?)", {"abc", "cx", "abcx"}, {"ab", "x"}},
       {ConstraintKind::kRegex, R"([\^\-\]a]{2}[^^a]\.)", {"^-b.", "]ax."}, {"b-b.", "^-^.", "^-bb"}},
       {ConstraintKind::kRegex, "[\\x5e][a^]", {"^a", "^^"}, {"aa", "^b"}},
