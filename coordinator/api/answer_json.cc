@@ -163,7 +163,7 @@ Json CompletionLogprobs::Take() {
           {"text_offset", std::exchange(text_offsets_, Json::array())}};
 }
 
-void PromptLogprobs::Add(const std::vector<model::PositionLogprobs>& positions) {
+void PromptLogprobs::Add(std::span<const model::PositionLogprobs> positions) {
   for (const model::PositionLogprobs& position : positions) {
     const size_t count = std::min(position.top.size(), static_cast<size_t>(number_));
     const std::span top(position.top.data(), count);

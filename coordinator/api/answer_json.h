@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -105,7 +106,7 @@ class PromptLogprobs {
   PromptLogprobs(const Tokenizer* tokenizer, int32_t number) : tokenizer_(tokenizer), number_(number) {}
 
   // The next tokens of the prompt; the first call begins with the second token.
-  void Add(const std::vector<model::PositionLogprobs>& positions);
+  void Add(std::span<const model::PositionLogprobs> positions);
 
   Json Take() { return std::exchange(entries_, Json::array()); }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "coordinator/api/answer_json.h"
+#include "coordinator/api/event_text.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -86,7 +87,8 @@ class WholeChatAnswer final : public ChatAnswer {
         choice.tool_calls.back()["function"]["arguments"].get_ref<std::string&>() += call.arguments;
       }
     }
-    if (update.token && return_token_ids_) choice.token_ids.push_back(*update.token);
+    if (return_token_ids_)
+      choice.token_ids.insert(choice.token_ids.end(), update.tokens.begin(), update.tokens.end());
     if (prompt_logprobs_ && update.choice == 0) prompt_logprobs_->Add(update.prompt_logprobs);
     choice.logprobs.Add(update.text.tokens);
     choice.finish_reason = update.finish_reason;
@@ -141,39 +143,33 @@ class StreamedChatAnswer final : public ChatAnswer {
  public:
   StreamedChatAnswer(ApiContext* context, const GenerationRequest& request,
                      std::shared_ptr<HttpExchange> exchange)
-      : ChatAnswer(context, request, std::move(exchange)), choices_(request.choices()) {}
+      : ChatAnswer(context, request, std::move(exchange)),
+        opening_("data: " + OpenObject(Head("chat.completion.chunk")) + R"(,"choices":[{"index":)"),
+        choices_(request.choices()) {}
 
   void OnUpdate(const ChoiceUpdate& update) override {
     if (update.choice == 0) timings_ = update.timings;
     Choice& choice = choices_[update.choice];
-    if (!choice.started) {
-      Json first = Chunk(update, {{"role", "assistant"}, {"content", ""}}, nullptr);
-      if (return_token_ids_) first["prompt_token_ids"] = prompt_ids_;
-      exchange_->Send(SseEvent(first));
-      choice.started = true;
-      if (!echo_.empty()) exchange_->Send(SseEvent(Chunk(update, {{"content", echo_}}, nullptr)));
+    std::string events;
+    events.reserve(opening_.size() + 192 + update.text.content.size() + update.text.reasoning.size());
+    if (!choice.started) AppendFirst(update, events);
+    const Json logprobs = LogprobsOf(update.text.tokens);
+    const bool reasons = !update.text.reasoning.empty() && include_reasoning_;
+    const bool has_ids = !update.tokens.empty() && return_token_ids_;
+    if (reasons || !update.text.content.empty() || !update.text.tool_calls.empty() || !logprobs.is_null() ||
+        has_ids) {
+      OpenChunk(update, events);
+      AppendDelta(update.text, reasons, events);
+      EndChoice(logprobs, "", events);
+      if (has_ids) {
+        events += R"(,"token_ids":)";
+        AppendJsonIds(update.tokens, events);
+      }
+      CloseChunk(update, events);
+      events += kEventEnd;
     }
-    Json delta = Json::object();
-    AddReasoning(update.text.reasoning, delta);
-    if (!update.text.content.empty()) delta["content"] = update.text.content;
-    for (const ToolCallDelta& call : update.text.tool_calls) {
-      Json json = {{"index", call.call}};
-      json.update(ToolCallJson(call));
-      delta["tool_calls"].push_back(std::move(json));
-    }
-    Json logprobs = LogprobsOf(update.text.tokens);
-    if (!delta.empty() || !logprobs.is_null() || (update.token && return_token_ids_)) {
-      Json chunk = Chunk(update, std::move(delta), nullptr);
-      Json& in_choice = chunk["choices"][0];
-      in_choice["logprobs"] = std::move(logprobs);
-      if (return_token_ids_ && update.token) in_choice["token_ids"] = {*update.token};
-      exchange_->Send(SseEvent(chunk));
-    }
-    if (!update.finish_reason.empty()) {
-      Json last = Chunk(update, Json::object(), update.finish_reason);
-      last["choices"][0]["stop_reason"] = StopReasonJson(update);
-      exchange_->Send(SseEvent(last));
-    }
+    if (!update.finish_reason.empty()) AppendLast(update, events);
+    if (!events.empty()) exchange_->Send(std::move(events));
   }
 
   void OnFinished(const Usage& usage) override {
@@ -188,6 +184,8 @@ class StreamedChatAnswer final : public ChatAnswer {
   void OnFailed(const ApiError& error) override { EndStreamWithError(*exchange_, error); }
 
  private:
+  static constexpr std::string_view kEventEnd = "}\n\n";
+
   struct Choice {
     bool started = false;
   };
@@ -200,17 +198,95 @@ class StreamedChatAnswer final : public ChatAnswer {
     return logprobs.empty() ? Json() : logprobs.Take();
   }
 
-  Json Chunk(const ChoiceUpdate& update, Json delta, const Json& finish_reason) const {
-    Json chunk = Head("chat.completion.chunk");
-    chunk["choices"] = Json::array({{{"index", update.choice},
-                                     {"delta", std::move(delta)},
-                                     {"logprobs", nullptr},
-                                     {"finish_reason", finish_reason}}});
-    if (include_usage_) chunk["usage"] = UsageSoFar(update);
-    if (timings_per_token_ && choices_[update.choice].started) chunk["timings"] = TimingsJson(update.timings);
-    return chunk;
+  // A chunk is OpenChunk, the delta, EndChoice, further fields of the choice, CloseChunk, further fields of
+  // the chunk, kEventEnd.
+  void OpenChunk(const ChoiceUpdate& update, std::string& out) const {
+    out += opening_;
+    AppendJsonNumber(update.choice, out);
+    out += R"(,"delta":)";
   }
 
+  static void EndChoice(const Json& logprobs, std::string_view finish_reason, std::string& out) {
+    out += R"(,"logprobs":)";
+    out += logprobs.is_null() ? "null" : Dump(logprobs);
+    out += R"(,"finish_reason":)";
+    if (finish_reason.empty()) {
+      out += "null";
+    } else {
+      AppendJsonString(finish_reason, out);
+    }
+  }
+
+  void CloseChunk(const ChoiceUpdate& update, std::string& out) const {
+    out += "}]";
+    if (include_usage_) {
+      out += R"(,"usage":)";
+      AppendUsageSoFar(update, out);
+    }
+    if (timings_per_token_ && choices_[update.choice].started) {
+      out += R"(,"timings":)";
+      out += Dump(TimingsJson(update.timings));
+    }
+  }
+
+  // The choice's first chunks: the role, and the text that the answer goes on from.
+  void AppendFirst(const ChoiceUpdate& update, std::string& out) {
+    OpenChunk(update, out);
+    out += R"({"role":"assistant","content":""})";
+    EndChoice(nullptr, "", out);
+    CloseChunk(update, out);
+    if (return_token_ids_) {
+      out += R"(,"prompt_token_ids":)";
+      AppendJsonIds(prompt_ids_, out);
+    }
+    out += kEventEnd;
+    choices_[update.choice].started = true;
+    if (echo_.empty()) return;
+    OpenChunk(update, out);
+    out += R"({"content":)";
+    AppendJsonString(echo_, out);
+    out += '}';
+    EndChoice(nullptr, "", out);
+    CloseChunk(update, out);
+    out += kEventEnd;
+  }
+
+  void AppendDelta(const TextDelta& text, bool reasons, std::string& out) const {
+    char before = '{';
+    const auto field = [&](std::string_view name, std::string_view value) {
+      out += std::exchange(before, ',');
+      AppendJsonString(name, out);
+      out += ':';
+      AppendJsonString(value, out);
+    };
+    if (reasons && reasoning_field_ != ReasoningField::kReasoning) field("reasoning_content", text.reasoning);
+    if (reasons && reasoning_field_ != ReasoningField::kReasoningContent) field("reasoning", text.reasoning);
+    if (!text.content.empty()) field("content", text.content);
+    if (!text.tool_calls.empty()) {
+      out += std::exchange(before, ',');
+      out += R"("tool_calls":)";
+      Json calls = Json::array();
+      for (const ToolCallDelta& call : text.tool_calls) {
+        Json json = {{"index", call.call}};
+        json.update(ToolCallJson(call));
+        calls.push_back(std::move(json));
+      }
+      out += Dump(calls);
+    }
+    out += before == '{' ? "{}" : "}";
+  }
+
+  void AppendLast(const ChoiceUpdate& update, std::string& out) const {
+    OpenChunk(update, out);
+    out += "{}";
+    EndChoice(nullptr, update.finish_reason, out);
+    out += R"(,"stop_reason":)";
+    out += Dump(StopReasonJson(update));
+    CloseChunk(update, out);
+    out += kEventEnd;
+  }
+
+  const std::string opening_;  // of a chunk, up to the choice's index
   std::vector<Choice> choices_;
 };
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "coordinator/api/answer_json.h"
+#include "coordinator/api/event_text.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -43,7 +44,7 @@ class CompletionAnswer : public GenerationListener {
   }
 
  protected:
-  // The piece that `update` adds to its choice. Log-probabilities wait in choices_ for ChoiceJson.
+  // The piece that `update` adds to its choice. Log-probabilities wait in choices_ for TakeFurther.
   Piece Follow(const ChoiceUpdate& update) {
     Piece piece{.finish_reason = update.finish_reason, .stop_reason = StopReasonJson(update)};
     if (update.choice == 0) timings_ = update.timings;
@@ -60,7 +61,7 @@ class CompletionAnswer : public GenerationListener {
     }
     piece.text += update.text.content;
     choice.logprobs.Add(update.text.tokens);
-    if (update.token && return_token_ids_) piece.token_ids.push_back(*update.token);
+    if (return_token_ids_) piece.token_ids.assign(update.tokens.begin(), update.tokens.end());
     return piece;
   }
 
@@ -72,16 +73,28 @@ class CompletionAnswer : public GenerationListener {
             {"system_fingerprint", context_->model().fingerprint}};
   }
 
+  // The log-probabilities that wait.
+  struct Further {
+    Json logprobs;
+    std::optional<Json> prompt_logprobs;  // if the request asks for them
+  };
+  Further TakeFurther(int32_t index) {
+    Further further{.logprobs = choices_[index].logprobs.Take(), .prompt_logprobs = {}};
+    if (choices_[index].prompt) further.prompt_logprobs = choices_[index].prompt->Take();
+    return further;
+  }
+
   Json ChoiceJson(int32_t index, const Piece& piece, bool with_prompt_ids) {
+    Further further = TakeFurther(index);
     Json json = {{"index", index},
                  {"text", piece.text},
-                 {"logprobs", choices_[index].logprobs.Take()},
+                 {"logprobs", std::move(further.logprobs)},
                  {"finish_reason", nullptr}};
     if (!piece.finish_reason.empty()) {
       json["finish_reason"] = piece.finish_reason;
       json["stop_reason"] = piece.stop_reason;
     }
-    if (choices_[index].prompt) json["prompt_logprobs"] = choices_[index].prompt->Take();
+    if (further.prompt_logprobs) json["prompt_logprobs"] = *std::move(further.prompt_logprobs);
     if (return_token_ids_) {
       if (with_prompt_ids) json["prompt_token_ids"] = prompts_[index / n_];
       json["token_ids"] = piece.token_ids;
@@ -171,21 +184,34 @@ class WholeCompletion final : public CompletionAnswer {
 
 class StreamedCompletion final : public CompletionAnswer {
  public:
-  using CompletionAnswer::CompletionAnswer;
+  StreamedCompletion(ApiContext* context, const CompletionRequest& request,
+                     std::shared_ptr<HttpExchange> exchange)
+      : CompletionAnswer(context, request, std::move(exchange)),
+        opening_("data: " + OpenObject(Head()) + R"(,"choices":[)") {}
 
   void OnUpdate(const ChoiceUpdate& update) override {
     const bool first = !started(update.choice);
     const Piece piece = Follow(update);
-    Json choice = ChoiceJson(update.choice, piece, first);
-    if (piece.text.empty() && piece.token_ids.empty() && choice["logprobs"].is_null() &&
+    Further further = TakeFurther(update.choice);
+    if (piece.text.empty() && piece.token_ids.empty() && further.logprobs.is_null() &&
         piece.finish_reason.empty()) {
       return;  // the update's text is held back
     }
-    Json chunk = Head();
-    chunk["choices"] = Json::array({std::move(choice)});
-    if (include_usage_) chunk["usage"] = UsageSoFar(update);
-    if (timings_per_token_) chunk["timings"] = TimingsJson(update.timings);
-    exchange_->Send(SseEvent(chunk));
+    std::string event;
+    event.reserve(opening_.size() + 160 + piece.text.size());
+    event += opening_;
+    AppendChoice(update.choice, piece, further, first, event);
+    event += ']';
+    if (include_usage_) {
+      event += R"(,"usage":)";
+      AppendUsageSoFar(update, event);
+    }
+    if (timings_per_token_) {
+      event += R"(,"timings":)";
+      event += Dump(TimingsJson(update.timings));
+    }
+    event += "}\n\n";
+    exchange_->Send(std::move(event));
   }
 
   void OnFinished(const Usage& usage) override {
@@ -198,6 +224,41 @@ class StreamedCompletion final : public CompletionAnswer {
   }
 
   void OnFailed(const ApiError& error) override { EndStreamWithError(*exchange_, error); }
+
+ private:
+  // Appends ChoiceJson.
+  void AppendChoice(int32_t index, const Piece& piece, const Further& further, bool with_prompt_ids,
+                    std::string& out) const {
+    out += R"({"index":)";
+    AppendJsonNumber(index, out);
+    out += R"(,"text":)";
+    AppendJsonString(piece.text, out);
+    out += R"(,"logprobs":)";
+    out += further.logprobs.is_null() ? "null" : Dump(further.logprobs);
+    out += R"(,"finish_reason":)";
+    if (piece.finish_reason.empty()) {
+      out += "null";
+    } else {
+      AppendJsonString(piece.finish_reason, out);
+      out += R"(,"stop_reason":)";
+      out += Dump(piece.stop_reason);
+    }
+    if (further.prompt_logprobs) {
+      out += R"(,"prompt_logprobs":)";
+      out += Dump(*further.prompt_logprobs);
+    }
+    if (return_token_ids_) {
+      if (with_prompt_ids) {
+        out += R"(,"prompt_token_ids":)";
+        AppendJsonIds(prompts_[index / n_], out);
+      }
+      out += R"(,"token_ids":)";
+      AppendJsonIds(piece.token_ids, out);
+    }
+    out += '}';
+  }
+
+  const std::string opening_;  // of a chunk, up to the choice
 };
 
 }  // namespace

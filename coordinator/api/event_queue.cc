@@ -21,12 +21,12 @@ EventQueue::Pushed EventQueue::Push(int32_t choice, TokenEvent event) {
   const size_t bytes = BytesOf(event);
   const std::lock_guard lock(mutex_);
   if (overflowed_) return Pushed::kFull;
-  if (!entries_.empty()) {
-    const size_t behind_front = bytes_ - entries_.front().bytes + bytes;
-    if (entries_.size() > limits_.events || behind_front > limits_.bytes) {
+  if (front_ < entries_.size()) {
+    const size_t behind_front = bytes_ - entries_[front_].bytes + bytes;
+    if (entries_.size() - front_ > limits_.events || behind_front > limits_.bytes) {
       overflowed_ = true;
-      entries_.clear();
-      bytes_ = 0;
+      std::vector<Entry>().swap(entries_);
+      front_ = bytes_ = 0;
       return Pushed::kFull;
     }
   }
@@ -35,13 +35,22 @@ EventQueue::Pushed EventQueue::Push(int32_t choice, TokenEvent event) {
   return std::exchange(reader_knows_, true) ? Pushed::kQueued : Pushed::kWakeReader;
 }
 
-EventQueue::Taken EventQueue::Take() {
-  Taken taken;
+EventQueue::Taken EventQueue::Take(Taken used) {
+  Taken taken = std::move(used);
+  taken.entries.clear();
   const std::lock_guard lock(mutex_);
-  while (!entries_.empty() && taken.entries.size() < kBatch) {
-    bytes_ -= entries_.front().bytes;
-    taken.entries.push_back(std::move(entries_.front()));
-    entries_.pop_front();
+  if (front_ == 0 && entries_.size() <= kBatch) {
+    entries_.swap(taken.entries);
+    bytes_ = 0;
+  } else {
+    for (; front_ < entries_.size() && taken.entries.size() < kBatch; ++front_) {
+      bytes_ -= entries_[front_].bytes;
+      taken.entries.push_back(std::move(entries_[front_]));
+    }
+    if (front_ == entries_.size()) {
+      std::vector<Entry>().swap(entries_);
+      front_ = 0;
+    }
   }
   taken.more = !entries_.empty();
   taken.overflowed = overflowed_;

@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <mutex>
 #include <vector>
 
@@ -45,14 +44,17 @@ class EventQueue {
     bool more = false;
     bool overflowed = false;  // events were dropped: the request must end
   };
-  Taken Take();
+  Taken Take() { return Take(Taken()); }
+  // `used`: an earlier Taken, whose memory is used again.
+  Taken Take(Taken used);
 
   static constexpr size_t kBatch = 64;
 
  private:
   const EventQueueLimits limits_;
   std::mutex mutex_;
-  std::deque<Entry> entries_;
+  std::vector<Entry> entries_;  // the first front_ are taken
+  size_t front_ = 0;
   size_t bytes_ = 0;
   bool reader_knows_ = false;
   bool overflowed_ = false;

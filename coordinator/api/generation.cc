@@ -20,6 +20,11 @@ ApiError FromServing(const TokenEvent& event) {
   return error;
 }
 
+// The tokens that the step has generated.
+std::span<const TokenId> TokensOf(const TokenEvent& event) {
+  return {&event.token, event.has_token ? size_t{1} : size_t{0}};
+}
+
 // A tokenizer may have more tokens than the model's embedding has rows: fine-tunes add tokens to the file.
 std::optional<ApiError> CheckTokenIds(const GenerationRequest& request, const ServedModel& model) {
   for (size_t p = 0; p < request.prompts.size(); ++p) {
@@ -68,6 +73,7 @@ std::optional<ApiError> Generation::Submit() {
   context_->metrics().ObserveIgnoredFields(request_.ignored_fields);
   const uint64_t base_seed = request_.seed ? static_cast<uint64_t>(*request_.seed) : context_->Random();
   const auto self = shared_from_this();
+  exchange_->OnWake([self] { self->TakeEvents(); });
   for (int32_t index = 0; index < request_.choices(); ++index) {
     Request request = request_.request;
     request.prompt = request_.prompts[index / request_.n];
@@ -80,6 +86,7 @@ std::optional<ApiError> Generation::Submit() {
       choices_.pop_back();
       listener_.reset();
       CancelUnfinished("abort");
+      exchange_->OnWake(nullptr);
       return FromStatus(id.status());
     }
     choices_.back().sequence = *id;
@@ -94,7 +101,7 @@ void Generation::Receive(int32_t index, TokenEvent event) {
   const bool last = event.finish != FinishReason::kNone;
   switch (events_.Push(index, std::move(event))) {
     case EventQueue::Pushed::kWakeReader:
-      exchange_->Post([self = shared_from_this()] { self->TakeEvents(); });
+      exchange_->Wake();
       break;
     case EventQueue::Pushed::kQueued:
       break;
@@ -105,9 +112,10 @@ void Generation::Receive(int32_t index, TokenEvent event) {
 }
 
 void Generation::TakeEvents() {
-  const EventQueue::Taken taken = events_.Take();
-  for (const EventQueue::Entry& entry : taken.entries) OnEvent(entry.choice, entry.event);
-  if (taken.overflowed) {
+  taken_ = events_.Take(std::move(taken_));
+  for (const EventQueue::Entry& entry : taken_.entries) OnEvent(entry.choice, entry.event);
+  taken_.entries.clear();
+  if (taken_.overflowed) {
     if (listener_ == nullptr) return;
     context_->metrics().ObserveDropped(DropReason::kEventsFull);
     return Fail({.status = 503,
@@ -116,7 +124,7 @@ void Generation::TakeEvents() {
                  .message = "the server fell behind in answering this request and has ended it",
                  .retry_after_seconds = 1});
   }
-  if (taken.more) exchange_->Post([self = shared_from_this()] { self->TakeEvents(); });
+  if (taken_.more) exchange_->Wake();
 }
 
 void Generation::OnEvent(int32_t index, const TokenEvent& event) {
@@ -130,7 +138,11 @@ void Generation::OnEvent(int32_t index, const TokenEvent& event) {
     return;
   }
 
-  if (event.has_token) TakeToken(choice, event);
+  const std::span<const TokenId> tokens = TokensOf(event);
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const bool ends = i + 1 == tokens.size() && event.finish == FinishReason::kStop;
+    TakeToken(choice, tokens[i], event.logprobs, ends);
+  }
   std::string finish_reason;
   if (choice.text.stopped() || event.finish != FinishReason::kNone) {
     choice.text.Finish();
@@ -146,7 +158,8 @@ void Generation::OnEvent(int32_t index, const TokenEvent& event) {
   End();
 }
 
-void Generation::TakeToken(Choice& choice, const TokenEvent& event) {
+void Generation::TakeToken(Choice& choice, TokenId token, const model::PositionLogprobs& logprobs,
+                           bool ends) {
   const absl::Time now = context_->clock().Now();
   if (choice.tokens == 0) {
     choice.times.first_token = now;
@@ -156,12 +169,12 @@ void Generation::TakeToken(Choice& choice, const TokenEvent& event) {
   }
   choice.last_token = now;
   ++choice.tokens;
-  std::optional<model::PositionLogprobs> logprobs;
-  if (request_.request.sampling.top_logprobs >= 0) logprobs = event.logprobs;
-  if (event.finish == FinishReason::kStop) {
-    choice.text.AppendStopToken(event.token, std::move(logprobs));
+  std::optional<model::PositionLogprobs> asked;
+  if (request_.request.sampling.top_logprobs >= 0) asked = logprobs;
+  if (ends) {
+    choice.text.AppendStopToken(token, std::move(asked));
   } else {
-    choice.text.Append(event.token, std::move(logprobs));
+    choice.text.Append(token, std::move(asked));
   }
 }
 
@@ -172,7 +185,7 @@ void Generation::Tell(Choice& choice, int32_t index, const TokenEvent& event,
   for (size_t i = 0; i < deltas.size(); ++i) {
     ChoiceUpdate update{.choice = index, .text = std::move(deltas[i]), .timings = TimingsOf(choice, index)};
     if (i == 0) {
-      if (event.has_token) update.token = event.token;
+      update.tokens = TokensOf(event);
       update.prompt_logprobs = event.prompt_logprobs;
     }
     if (i + 1 == deltas.size() && !finish_reason.empty()) {
@@ -252,6 +265,7 @@ void Generation::CancelUnfinished(const std::string& reason) {
 void Generation::End() {
   listener_.reset();
   exchange_->OnDisconnect(nullptr);
+  exchange_->OnWake(nullptr);
 }
 
 Usage Generation::CountUsage() const {

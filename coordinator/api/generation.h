@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,14 +36,15 @@ struct ChoiceTimings {
   absl::Duration generation;     // from the first token to the latest
 };
 
-// A change to one choice. One token makes several updates if its text is shown in several deltas; the first
-// of them has the token.
+// A change to one choice. The tokens of one step make several updates if their text is shown in several
+// deltas; the first of them has the tokens.
 struct ChoiceUpdate {
   int32_t choice = 0;
-  TextDelta text;                                        // with log-probabilities, if they were asked for
-  std::optional<TokenId> token;                          // generated; end tokens too
-  std::vector<model::PositionLogprobs> prompt_logprobs;  // of prompt tokens 1, 2, ..., in order
-  std::string finish_reason;                             // not empty in the choice's last update
+  TextDelta text;                   // with log-probabilities, if they were asked for
+  std::span<const TokenId> tokens;  // generated; end tokens too. Valid during OnUpdate
+  // Of prompt tokens 1, 2, ..., in order. Valid during OnUpdate.
+  std::span<const model::PositionLogprobs> prompt_logprobs;
+  std::string finish_reason;  // not empty in the choice's last update
   // In the last update: the stop string or the stop token of the request that ended the choice, if one did.
   std::string stop_string;
   std::optional<TokenId> stop_token;  // none of the model's end tokens
@@ -90,7 +92,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void Receive(int32_t index, TokenEvent event);
   void TakeEvents();
   void OnEvent(int32_t index, const TokenEvent& event);
-  void TakeToken(Choice& choice, const TokenEvent& event);
+  void TakeToken(Choice& choice, TokenId token, const model::PositionLogprobs& logprobs, bool ends);
   void Tell(Choice& choice, int32_t index, const TokenEvent& event, const std::string& finish_reason);
   ChoiceTimings TimingsOf(const Choice& choice, int32_t index) const;
   void FinishChoice(Choice& choice, int32_t index, const std::string& reason);
@@ -107,6 +109,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::shared_ptr<HttpExchange> exchange_;
   std::unique_ptr<GenerationListener> listener_;  // null after its last call
   EventQueue events_;
+  EventQueue::Taken taken_;
   absl::Time arrival_;
   std::vector<Choice> choices_;
   int32_t unfinished_ = 0;

@@ -51,8 +51,11 @@ bool ClientHasLeft(int socket) {
 
 class Connection {
  public:
-  Connection(tcp::socket socket, HttpShared& shared)
-      : stream_(std::move(socket)), shared_(shared), buffer_(shared.options.max_header_bytes + kReadAhead) {
+  Connection(tcp::socket socket, HttpShared& shared, HttpLoop& loop)
+      : stream_(std::move(socket)),
+        shared_(shared),
+        loop_(loop),
+        buffer_(shared.options.max_header_bytes + kReadAhead) {
     // With a small kernel buffer, the server notices a client that does not read after a few hundred
     // kilobytes.
     beast::error_code ignored;
@@ -199,7 +202,7 @@ class Connection {
     if (std::optional<HttpResponse> preflight = AnswerPreflight(shared_.options.cors_origins, request_)) {
       complete = co_await Write(*std::move(preflight));
     } else {
-      auto exchange = std::make_shared<ConnectionExchange>(&stream_, shared_, request_.id);
+      auto exchange = std::make_shared<ConnectionExchange>(&stream_, shared_, loop_, request_.id);
       ++shared_.answering;
       std::string body = std::exchange(request_.body, "");
       HttpRequest request = request_;
@@ -242,9 +245,9 @@ class Connection {
 
   // False when the client was lost.
   net::awaitable<bool> WriteAnswer(ConnectionExchange& exchange) {
-    co_await exchange.Wait(std::nullopt);
+    co_await exchange.WaitForAnswer();
     if (exchange.response()) co_return co_await Write(std::move(*exchange.response()));
-    exchange.MarkStarted();
+    if (exchange.closed()) co_return false;
 
     http::response<http::empty_body> head(http::status::ok, version_);
     head.set(http::field::content_type, "text/event-stream; charset=utf-8");
@@ -258,23 +261,32 @@ class Connection {
     auto [error, n] = co_await http::async_write_header(stream_, serializer, kNoThrow);
     if (error) co_return false;
 
+    stream_.expires_never();
+
     const absl::Duration interval = shared_.options.keep_alive_interval;
-    const auto comment_after = interval > absl::ZeroDuration() ? std::optional(interval) : std::nullopt;
+    const auto comment_after =
+        interval > absl::ZeroDuration() ? std::optional(Chrono(interval)) : std::nullopt;
+    exchange.OpenStream(/*chunked=*/version_ >= 11);
     for (;;) {
-      const bool something = co_await exchange.Wait(comment_after);
-      if (exchange.closed()) co_return false;
-      std::string bytes = something ? exchange.TakeQueued() : ": keep-alive\n\n";
-      const bool last = something && exchange.ended();
-      if (version_ >= 11) {
-        if (!bytes.empty()) bytes = absl::StrCat(absl::Hex(bytes.size()), "\r\n", bytes, "\r\n");
-        if (last) bytes += "0\r\n\r\n";
+      switch (co_await exchange.WaitForStream(comment_after)) {
+        case ConnectionExchange::Stream::kClosed:
+          co_return false;
+        case ConnectionExchange::Stream::kComplete:
+          co_return true;
+        case ConnectionExchange::Stream::kIdle:
+          exchange.SendComment();
+          break;
+        case ConnectionExchange::Stream::kBlocked: {
+          const std::string bytes = exchange.TakeBlocked();
+          stream_.expires_after(Chrono(shared_.options.write_timeout));
+          auto [write_error, written] = co_await net::async_write(stream_, net::buffer(bytes), kNoThrow);
+          if (write_error == beast::error::timeout) exchange.MarkSlowClient();
+          if (write_error || exchange.closed()) co_return false;
+          stream_.expires_never();
+          exchange.Unblock();
+          break;
+        }
       }
-      stream_.expires_after(Chrono(shared_.options.write_timeout));
-      auto [write_error, written] = co_await net::async_write(stream_, net::buffer(bytes), kNoThrow);
-      if (write_error == beast::error::timeout) exchange.MarkSlowClient();
-      if (write_error || exchange.closed()) co_return false;
-      stream_.expires_never();
-      if (last) co_return true;
     }
   }
 
@@ -307,6 +319,7 @@ class Connection {
 
   beast::tcp_stream stream_;
   HttpShared& shared_;
+  HttpLoop& loop_;
   beast::flat_buffer buffer_;
   HttpRequest request_;                                    // under way, as far as it has been read
   std::vector<std::pair<std::string, std::string>> cors_;  // headers of the answer to request_
@@ -317,13 +330,13 @@ class Connection {
 
 }  // namespace
 
-net::awaitable<void> ServeConnection(tcp::socket socket, HttpShared& shared) {
-  Connection connection(std::move(socket), shared);
+net::awaitable<void> ServeConnection(tcp::socket socket, HttpShared& shared, HttpLoop& loop) {
+  Connection connection(std::move(socket), shared, loop);
   co_await connection.Serve();
 }
 
-net::awaitable<void> TurnAway(tcp::socket socket, HttpShared& shared) {
-  Connection connection(std::move(socket), shared);
+net::awaitable<void> TurnAway(tcp::socket socket, HttpShared& shared, HttpLoop& loop) {
+  Connection connection(std::move(socket), shared, loop);
   co_await connection.Refuse(
       503, absl::StrCat("too many connections: at most ", shared.options.max_connections, " are served"));
   co_await connection.Linger();

@@ -9,6 +9,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 
+#include "coordinator/api/http_loop.h"
 #include "coordinator/api/http_server.h"
 #include "coordinator/api/request_id.h"
 #include "coordinator/api/work_pool.h"
@@ -29,10 +30,12 @@ struct HttpShared {
   RequestIds ids;
 };
 
-// Serves requests one after another. The socket's executor is a strand.
-boost::asio::awaitable<void> ServeConnection(boost::asio::ip::tcp::socket socket, HttpShared& shared);
+// Serves requests one after another. The socket's executor is the loop's.
+boost::asio::awaitable<void> ServeConnection(boost::asio::ip::tcp::socket socket, HttpShared& shared,
+                                             HttpLoop& loop);
 
 // Answers 503 and closes: there are too many connections.
-boost::asio::awaitable<void> TurnAway(boost::asio::ip::tcp::socket socket, HttpShared& shared);
+boost::asio::awaitable<void> TurnAway(boost::asio::ip::tcp::socket socket, HttpShared& shared,
+                                      HttpLoop& loop);
 
 }  // namespace deeprack::coordinator

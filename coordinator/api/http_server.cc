@@ -1,20 +1,21 @@
 #include "coordinator/api/http_server.h"
 
+#include <algorithm>
 #include <chrono>
+#include <deque>
 #include <thread>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/api/http_connection.h"
+#include "coordinator/api/http_loop.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -29,7 +30,7 @@ constexpr int kTurnedAwayAtOnce = 64;
 class Server final : public HttpServer {
  public:
   Server(HttpOptions options, HttpHandler handler, HttpErrorWriter error_body, HttpGate gate)
-      : io_(options.threads), acceptor_(net::make_strand(io_)) {
+      : loops_(static_cast<size_t>(options.threads)), acceptor_(loops_.front().io()) {
     shared_.options = std::move(options);
     shared_.handler = std::move(handler);
     shared_.error_body = std::move(error_body);
@@ -42,7 +43,7 @@ class Server final : public HttpServer {
   absl::Status Listen() {
     const HttpOptions& options = shared_.options;
     boost::system::error_code error;
-    tcp::resolver resolver(io_);
+    tcp::resolver resolver(acceptor_.get_executor());
     const auto found =
         resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
     if (error || found.empty()) {
@@ -64,7 +65,7 @@ class Server final : public HttpServer {
     }
     port_ = acceptor_.local_endpoint().port();
     net::co_spawn(acceptor_.get_executor(), Accept(), net::detached);
-    for (int i = 0; i < options.threads; ++i) threads_.emplace_back([this] { io_.run(); });
+    for (HttpLoop& loop : loops_) threads_.emplace_back([&loop] { loop.Run(); });
     return absl::OkStatus();
   }
 
@@ -83,10 +84,10 @@ class Server final : public HttpServer {
     });
     const absl::Time deadline = absl::Now() + grace;
     while (shared_.answering > 0 && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(5));
-    io_.stop();
+    for (HttpLoop& loop : loops_) loop.io().stop();
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
-    shared_.work->Stop();  // before io_ ends: its work owns exchanges
+    shared_.work->Stop();  // before the loops end: its work owns exchanges
     boost::system::error_code ignored;
     acceptor_.close(ignored);  // the posted close may not have run
   }
@@ -95,28 +96,35 @@ class Server final : public HttpServer {
   net::awaitable<void> Accept() {
     constexpr auto kNoThrow = net::as_tuple(net::use_awaitable);
     while (acceptor_.is_open()) {
-      auto [error, socket] = co_await acceptor_.async_accept(net::make_strand(io_), kNoThrow);
+      HttpLoop& loop = *std::ranges::min_element(
+          loops_, {}, [](const HttpLoop& candidate) { return candidate.connections.load(); });
+      auto [error, socket] = co_await acceptor_.async_accept(loop.io(), kNoThrow);
       if (error == net::error::operation_aborted || !acceptor_.is_open()) co_return;
       if (error) {  // most often: no file descriptor is free
-        net::steady_timer pause(io_, std::chrono::milliseconds(50));
+        net::steady_timer pause(acceptor_.get_executor(), std::chrono::milliseconds(50));
         co_await pause.async_wait(kNoThrow);
         continue;
       }
       const int open = ++shared_.connections;
       const auto executor = socket.get_executor();
-      auto closed = [this](std::exception_ptr) { --shared_.connections; };
+      ++loop.connections;
+      auto closed = [this, &loop](std::exception_ptr) {
+        --shared_.connections;
+        --loop.connections;
+      };
       if (open <= shared_.options.max_connections) {
-        net::co_spawn(executor, ServeConnection(std::move(socket), shared_), closed);
+        net::co_spawn(executor, ServeConnection(std::move(socket), shared_, loop), closed);
       } else if (open <= shared_.options.max_connections + kTurnedAwayAtOnce) {
-        net::co_spawn(executor, TurnAway(std::move(socket), shared_), closed);
+        net::co_spawn(executor, TurnAway(std::move(socket), shared_, loop), closed);
       } else {
         --shared_.connections;
+        --loop.connections;
       }
     }
   }
 
-  HttpShared shared_;  // before io_: the coroutines that io_ destroys refer to shared_
-  net::io_context io_;
+  HttpShared shared_;  // before loops_: the coroutines that the loops destroy refer to shared_
+  std::deque<HttpLoop> loops_;
   tcp::acceptor acceptor_;
   std::vector<std::thread> threads_;
   uint16_t port_ = 0;

@@ -58,8 +58,8 @@ enum class Disconnect : uint8_t {
 };
 
 // The answer to one request. The connection owns the exchange together with the code that still answers; all
-// of them let go of the exchange before the server is destroyed. Post, RunAside, gone and request_id may be
-// called from any thread; all other methods only on the connection's executor: in the handler, or in a
+// of them let go of the exchange before the server is destroyed. Post, Wake, RunAside, gone and request_id
+// may be called from any thread; all other methods only on the connection's executor: in the handler, or in a
 // function given to Post.
 class HttpExchange {
  public:
@@ -85,6 +85,12 @@ class HttpExchange {
 
   // Runs `work` on the connection's executor. Does not block.
   virtual void Post(std::function<void()> work) = 0;
+
+  // Wake has the connection's executor call `reader`, once for each call of Wake, as if posted; Wake is
+  // cheaper than Post, and allocates nothing. Wake may be called from any thread. It does nothing without a
+  // reader (null).
+  virtual void OnWake(std::function<void()> reader) = 0;
+  virtual void Wake() = 0;
 
   // Runs `work`, which is about `bytes` bytes of a request, on a thread that serves no connection. Does not
   // block. False: `work_queue_bytes` are exceeded, or the server stops; then `work` is dropped.

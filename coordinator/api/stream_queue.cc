@@ -4,6 +4,12 @@
 #include <utility>
 
 namespace deeprack::coordinator {
+namespace {
+
+// An empty queue keeps room for this many pieces.
+constexpr size_t kKeptPieces = 16;
+
+}  // namespace
 
 bool StreamQueue::Push(std::string bytes, absl::Time now) {
   if (bytes.empty()) return true;
@@ -15,21 +21,29 @@ bool StreamQueue::Push(std::string bytes, absl::Time now) {
   return true;
 }
 
-std::string StreamQueue::Take(size_t most) {
-  std::string taken;
-  while (!pieces_.empty() && taken.size() < most) {
-    std::string& front = pieces_.front();
-    const size_t n = std::min(most - taken.size(), front.size() - front_taken_);
-    taken.append(front, front_taken_, n);
+void StreamQueue::TakeInto(size_t most, std::string& out) {
+  const size_t end = out.size() + most;
+  while (!empty() && out.size() < end) {
+    std::string& front = pieces_[front_];
+    const size_t n = std::min(end - out.size(), front.size() - front_taken_);
+    out.append(front, front_taken_, n);
     front_taken_ += n;
     if (front_taken_ < front.size()) break;
     bytes_ -= front.size();
     front_taken_ = 0;
-    pieces_.pop_front();
+    front = {};
+    ++front_;
   }
-  if (pieces_.empty() || BehindFront() <= limits_.soft_bytes) over_since_ = absl::InfiniteFuture();
-  if (pieces_.empty() || BehindFront() <= limits_.hard_bytes) over_hard_since_ = absl::InfiniteFuture();
-  return taken;
+  if (empty()) {
+    if (pieces_.capacity() > kKeptPieces) std::vector<std::string>().swap(pieces_);
+    pieces_.clear();
+    front_ = 0;
+  } else if (front_ >= kKeptPieces && front_ * 2 >= pieces_.size()) {
+    pieces_.erase(pieces_.begin(), pieces_.begin() + static_cast<std::ptrdiff_t>(front_));
+    front_ = 0;
+  }
+  if (empty() || BehindFront() <= limits_.soft_bytes) over_since_ = absl::InfiniteFuture();
+  if (empty() || BehindFront() <= limits_.hard_bytes) over_hard_since_ = absl::InfiniteFuture();
 }
 
 }  // namespace deeprack::coordinator

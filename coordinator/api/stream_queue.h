@@ -2,9 +2,10 @@
 // slowly. Belongs to the connection's executor.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
-#include <deque>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 
@@ -27,16 +28,20 @@ class StreamQueue {
   // `grace`. The piece at the front is never counted: one event may be larger than the limits.
   bool Push(std::string bytes, absl::Time now);
 
-  // Takes at most `most` bytes from the front.
-  std::string Take(size_t most);
+  // The bytes that wait, or `most` if more wait.
+  size_t NextBytes(size_t most) const { return std::min(most, bytes_ - front_taken_); }
 
-  bool empty() const { return pieces_.empty(); }
+  // Takes at most `most` bytes from the front and appends them to `out`.
+  void TakeInto(size_t most, std::string& out);
+
+  bool empty() const { return front_ == pieces_.size(); }
 
  private:
-  size_t BehindFront() const { return bytes_ - pieces_.front().size(); }
+  size_t BehindFront() const { return bytes_ - pieces_[front_].size(); }
 
   StreamQueueLimits limits_;
-  std::deque<std::string> pieces_;                       // none is empty
+  std::vector<std::string> pieces_;  // none is empty; the first front_ are gone
+  size_t front_ = 0;
   size_t bytes_ = 0;                                     // the sum of the pieces' sizes
   size_t front_taken_ = 0;                               // bytes of the first piece that Take has given out
   absl::Time over_since_ = absl::InfiniteFuture();       // since when more than soft_bytes wait

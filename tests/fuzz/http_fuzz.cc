@@ -14,13 +14,13 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/strand.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
 #include "base/check.h"
 #include "coordinator/api/endpoints.h"
 #include "coordinator/api/http_connection.h"
+#include "coordinator/api/http_loop.h"
 #include "coordinator/api/responses/response_store.h"
 #include "nlohmann/json.hpp"
 #include "spdlog/spdlog.h"
@@ -110,14 +110,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size > (1 << 16)) return 0;  // a socket pair takes this many bytes at once
   int ends[2];
   DR_CHECK(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
-  boost::asio::io_context io(1);
-  boost::asio::ip::tcp::socket socket(boost::asio::make_strand(io));
+  HttpLoop loop;
+  boost::asio::io_context& io = loop.io();
+  boost::asio::ip::tcp::socket socket(io);
   socket.assign(boost::asio::ip::tcp::v4(), ends[0]);
   DR_CHECK(size == 0 || ::send(ends[1], data, size, MSG_NOSIGNAL) == static_cast<ssize_t>(size));
 
   bool closed = false;
   const auto executor = socket.get_executor();
-  boost::asio::co_spawn(executor, ServeConnection(std::move(socket), Shared()),
+  boost::asio::co_spawn(executor, ServeConnection(std::move(socket), Shared(), loop),
                         [&closed](std::exception_ptr thrown) {
                           DR_CHECK(!thrown);
                           closed = true;

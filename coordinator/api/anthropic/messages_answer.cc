@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/api/answer_json.h"
 #include "coordinator/api/anthropic/answer_blocks.h"
+#include "coordinator/api/event_text.h"
 
 namespace deeprack::coordinator::anthropic {
 namespace {
@@ -158,20 +159,23 @@ class StreamedMessage final : public MessageAnswer {
     Write({{"type", "message_start"}, {"message", Message(Json::array(), MessageUsage(usage))}}, out);
   }
 
-  static Json DeltaJson(const BlockEvent& event) {
+  // A delta has one text, whose field depends on the block.
+  static void WriteDelta(const BlockEvent& event, std::string& out) {
+    out += "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":";
+    AppendJsonNumber(event.index, out);
     switch (event.kind) {
       case BlockKind::kThinking:
-        return {{"type", "thinking_delta"}, {"thinking", event.text}};
+        out += R"(,"delta":{"type":"thinking_delta","thinking":)";
+        break;
       case BlockKind::kToolUse:
-        return {{"type", "input_json_delta"}, {"partial_json", event.text}};
+        out += R"(,"delta":{"type":"input_json_delta","partial_json":)";
+        break;
       case BlockKind::kText:
+        out += R"(,"delta":{"type":"text_delta","text":)";
         break;
     }
-    return {{"type", "text_delta"}, {"text", event.text}};
-  }
-
-  static void WriteDelta(int32_t index, Json delta, std::string& out) {
-    Write({{"type", "content_block_delta"}, {"index", index}, {"delta", std::move(delta)}}, out);
+    AppendJsonString(event.text, out);
+    out += "}}\n\n";
   }
 
   void WriteBlock(const BlockEvent& event, std::string& out) {
@@ -182,12 +186,15 @@ class StreamedMessage final : public MessageAnswer {
         if (event.index == 0) Write({{"type", "ping"}}, out);  // as Anthropic does
         break;
       case BlockEvent::Type::kDelta:
-        WriteDelta(event.index, DeltaJson(event), out);
+        WriteDelta(event, out);
         break;
       case BlockEvent::Type::kStop:
         // Clients take a thought's signature from this delta. Thoughts of this server are not signed.
         if (event.kind == BlockKind::kThinking) {
-          WriteDelta(event.index, {{"type", "signature_delta"}, {"signature", ""}}, out);
+          Write({{"type", "content_block_delta"},
+                 {"index", event.index},
+                 {"delta", {{"type", "signature_delta"}, {"signature", ""}}}},
+                out);
         }
         Write({{"type", "content_block_stop"}, {"index", event.index}}, out);
         break;

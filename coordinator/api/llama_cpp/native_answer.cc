@@ -77,7 +77,7 @@ class NativeAnswer : public GenerationListener {
   Piece& Follow(const ChoiceUpdate& update) {
     Piece& piece = pieces_[update.choice];
     piece.content += update.text.content;
-    if (update.token) piece.tokens.push_back(*update.token);
+    piece.tokens.insert(piece.tokens.end(), update.tokens.begin(), update.tokens.end());
     for (const PlacedToken& token : update.text.tokens) {
       piece.probabilities.push_back(ProbabilityJson(tokenizer_, token.logprobs));
     }

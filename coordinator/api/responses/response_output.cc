@@ -1,6 +1,10 @@
 #include "coordinator/api/responses/response_output.h"
 
+#include <iterator>
 #include <utility>
+
+#include "coordinator/api/answer_json.h"
+#include "coordinator/api/event_text.h"
 
 namespace deeprack::coordinator {
 
@@ -15,23 +19,14 @@ void ResponseOutput::Finish(bool complete) { Close(complete ? "completed" : "inc
 void ResponseOutput::AddReasoning(const std::string& text) {
   if (kind_ != Kind::kReasoning) Open(Kind::kReasoning);
   text_ += text;
-  if (!sink_) return;
-  Json event = Place();
-  event["content_index"] = 0;
-  event["delta"] = text;
-  sink_("reasoning_text.delta", std::move(event));
+  TellDelta("reasoning_text.delta", text);
 }
 
 void ResponseOutput::AddContent(const std::string& text, Json logprobs) {
   if (kind_ != Kind::kMessage) Open(Kind::kMessage);
   text_ += text;
   for (const Json& entry : logprobs) logprobs_.push_back(entry);
-  if (!sink_) return;
-  Json event = Place();
-  event["content_index"] = 0;
-  event["delta"] = text;
-  event["logprobs"] = std::move(logprobs);
-  sink_("output_text.delta", std::move(event));
+  TellDelta("output_text.delta", text, logprobs);
 }
 
 void ResponseOutput::AddCall(const ToolCallDelta& call) {
@@ -44,10 +39,7 @@ void ResponseOutput::AddCall(const ToolCallDelta& call) {
   }
   if (call.arguments.empty()) return;
   text_ += call.arguments;
-  if (!sink_) return;
-  Json event = Place();
-  event["delta"] = call.arguments;
-  sink_("function_call_arguments.delta", std::move(event));
+  TellDelta("function_call_arguments.delta", call.arguments);
 }
 
 void ResponseOutput::Open(Kind kind) {
@@ -57,12 +49,12 @@ void ResponseOutput::Open(Kind kind) {
   if (!sink_) return;
   Json item = Item("in_progress");
   if (kind != Kind::kCall) item["content"] = Json::array();
-  sink_("output_item.added", {{"output_index", items_.size()}, {"item", std::move(item)}});
+  Tell("output_item.added", {{"output_index", items_.size()}, {"item", std::move(item)}});
   if (kind == Kind::kCall) return;
   Json event = Place();
   event["content_index"] = 0;
   event["part"] = Part();
-  sink_("content_part.added", std::move(event));
+  Tell("content_part.added", event);
 }
 
 void ResponseOutput::Close(const char* status) {
@@ -73,17 +65,17 @@ void ResponseOutput::Close(const char* status) {
     if (kind_ == Kind::kCall) {
       done["name"] = name_;
       done["arguments"] = text_;
-      sink_("function_call_arguments.done", std::move(done));
+      Tell("function_call_arguments.done", done);
     } else {
       done["content_index"] = 0;
       Json part = done;
       part["part"] = Part();
       done["text"] = text_;
       if (kind_ == Kind::kMessage) done["logprobs"] = logprobs_;
-      sink_(kind_ == Kind::kReasoning ? "reasoning_text.done" : "output_text.done", std::move(done));
-      sink_("content_part.done", std::move(part));
+      Tell(kind_ == Kind::kReasoning ? "reasoning_text.done" : "output_text.done", done);
+      Tell("content_part.done", part);
     }
-    sink_("output_item.done", {{"output_index", items_.size()}, {"item", item}});
+    Tell("output_item.done", {{"output_index", items_.size()}, {"item", item}});
   }
   items_.push_back(std::move(item));
   kind_ = Kind::kNone;
@@ -121,5 +113,24 @@ Json ResponseOutput::Part() const {
 }
 
 Json ResponseOutput::Place() const { return {{"item_id", id_}, {"output_index", items_.size()}}; }
+
+void ResponseOutput::Tell(std::string_view type, const Json& event) const { sink_(type, Dump(event)); }
+
+void ResponseOutput::TellDelta(std::string_view type, std::string_view text, const Json& logprobs) const {
+  if (!sink_) return;
+  std::string event = R"({"item_id":)";
+  AppendJsonString(id_, event);
+  event += R"(,"output_index":)";
+  AppendJsonNumber(std::ssize(items_), event);
+  if (kind_ != Kind::kCall) event += R"(,"content_index":0)";
+  event += R"(,"delta":)";
+  AppendJsonString(text, event);
+  if (!logprobs.is_null()) {
+    event += R"(,"logprobs":)";
+    event += Dump(logprobs);
+  }
+  event += '}';
+  sink_(type, event);
+}
 
 }  // namespace deeprack::coordinator

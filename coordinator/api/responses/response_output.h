@@ -20,8 +20,9 @@ namespace deeprack::coordinator {
 //               function_call_arguments.done, output_item.done
 class ResponseOutput {
  public:
-  // Takes an event without the fields `type` and `sequence_number`. Its type is "response." and `type`.
-  using EventSink = std::function<void(std::string_view type, Json event)>;
+  // Takes the JSON text of an event, an object that has fields, without `type` and `sequence_number`. Its
+  // type is "response." and `type`.
+  using EventSink = std::function<void(std::string_view type, const std::string& event)>;
   // A new id that begins with `prefix`.
   using IdMaker = std::function<std::string(const std::string& prefix)>;
 
@@ -49,6 +50,9 @@ class ResponseOutput {
   Json Item(const char* status) const;
   Json Part() const;
   Json Place() const;
+  void Tell(std::string_view type, const Json& event) const;
+  // Tells a delta of the open item. `logprobs`: null for an event without.
+  void TellDelta(std::string_view type, std::string_view text, const Json& logprobs = nullptr) const;
 
   IdMaker make_id_;
   EventSink sink_;

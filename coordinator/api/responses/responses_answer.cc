@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/api/answer_json.h"
+#include "coordinator/api/event_text.h"
 #include "coordinator/api/responses/response_output.h"
 
 namespace deeprack::coordinator {
@@ -19,11 +20,13 @@ Json ResponseUsageJson(const Usage& usage) {
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
 }
 
-// One Server-Sent Event. `type` is also a field of the data.
-std::string ResponseEvent(const std::string& type, int64_t sequence_number, Json fields) {
-  Json data = {{"type", type}, {"sequence_number", sequence_number}};
-  data.update(fields);
-  return absl::StrCat("event: ", type, "\n", SseEvent(data));
+// One Server-Sent Event. `type` is also a field of the data. `fields`: the text of an object that has fields.
+std::string ResponseEvent(std::string_view type, int64_t sequence_number, std::string_view fields) {
+  std::string event = "event: ";
+  event.append(type).append("\ndata: {\"type\":\"").append(type).append("\",\"sequence_number\":");
+  AppendJsonNumber(sequence_number, event);
+  event.append(",").append(fields.substr(1)).append("\n\n");
+  return event;
 }
 
 // What both answers have: the response object, and the store.
@@ -130,14 +133,15 @@ class StreamedResponse final : public ResponseAnswer {
  public:
   StreamedResponse(ApiContext* context, ResponsesRequest request, std::shared_ptr<HttpExchange> exchange)
       : ResponseAnswer(context, std::move(request), std::move(exchange),
-                       [this](std::string_view type, Json event) {
-                         exchange_->Send(Event("response." + std::string(type), std::move(event)));
+                       [this](std::string_view type, const std::string& event) {
+                         exchange_->Send(Event("response." + std::string(type), event));
                        }) {}
 
   std::string Opening() {
     const Json response = Response("in_progress");
-    std::string events = Event("response.created", {{"response", response}});
-    events += Event("response.in_progress", {{"response", response}});
+    const std::string fields = Dump({{"response", response}});
+    std::string events = Event("response.created", fields);
+    events += Event("response.in_progress", fields);
     return events;
   }
 
@@ -145,14 +149,14 @@ class StreamedResponse final : public ResponseAnswer {
   void OnFailed(const ApiError& error) override { End(FailedResponse(error)); }
 
  private:
-  std::string Event(const std::string& type, Json fields) {
-    return ResponseEvent(type, sequence_number_++, std::move(fields));
+  std::string Event(std::string_view type, std::string_view fields) {
+    return ResponseEvent(type, sequence_number_++, fields);
   }
 
   void End(const Json& response) {
     if (stores()) Store(Dump(response));
     exchange_->Send(Event(absl::StrCat("response.", response.at("status").get_ref<const std::string&>()),
-                          {{"response", response}}));
+                          Dump({{"response", response}})));
     exchange_->EndStream();
   }
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -103,6 +104,103 @@ TEST(HttpServer, StreamsInChunksAndWithout) {
   HttpClient old(server->port());
   old.Send("GET / HTTP/1.0\r\n\r\n");
   EXPECT_EQ(old.ReadReply().body, chunked.body);
+}
+
+// Hands the exchange of the path "/" to the test, as a stream that has begun.
+class HeldStream {
+ public:
+  HttpHandler Handler() {
+    return [this](HttpRequest, std::shared_ptr<HttpExchange> exchange) {
+      exchange->StartStream();
+      const std::lock_guard lock(mutex_);
+      held_ = std::move(exchange);
+    };
+  }
+  std::shared_ptr<HttpExchange> Wait() {
+    std::shared_ptr<HttpExchange> exchange;
+    EXPECT_TRUE(Eventually([&] {
+      const std::lock_guard lock(mutex_);
+      exchange = std::exchange(held_, nullptr);
+      return exchange != nullptr;
+    }));
+    return exchange;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<HttpExchange> held_;
+};
+
+TEST(HttpServer, WhatOneTurnSendsIsOneWrite) {
+  HeldStream held;
+  const auto server = Start({}, held.Handler());
+  HttpClient client(server->port());
+  client.SendRequest("GET", "/");
+  EXPECT_EQ(client.ReadHead().status, 200);  // from now on nothing but the events waits
+  const std::shared_ptr<HttpExchange> exchange = held.Wait();
+  exchange->Post([exchange] {
+    exchange->Send("data: 1\n\n");
+    exchange->Send("data: 22\n\n");
+    exchange->EndStream();
+  });
+  EXPECT_TRUE(client.ReadUntil("\r\n\r\n13\r\ndata: 1\n\ndata: 22\n\n\r\n0\r\n\r\n"));
+}
+
+TEST(HttpServer, AReaderIsCalledOnceForEachWake) {
+  HeldStream held;
+  const auto server = Start({}, held.Handler());
+  HttpClient client(server->port());
+  client.SendRequest("GET", "/");
+  const std::shared_ptr<HttpExchange> exchange = held.Wait();
+  exchange->Wake();  // nobody reads yet
+  std::atomic<int> calls = 0;
+  exchange->Post([&calls, exchange] {
+    exchange->OnWake([&calls, exchange] {
+      ++calls;
+      exchange->Send("data: x\n\n");
+    });
+  });
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&exchange] {
+      for (int wakes = 0; wakes < 100; ++wakes) exchange->Wake();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  exchange->Post([exchange] {
+    exchange->OnWake(nullptr);
+    exchange->Send("end");
+    exchange->EndStream();
+  });
+  EXPECT_TRUE(client.ReadUntil("end"));
+  EXPECT_EQ(calls, 400);
+}
+
+TEST(HttpServer, ASlowReaderDelaysNoOther) {
+  HeldStream held;
+  const auto server = Start({.threads = 1}, held.Handler());
+  HttpClient slow(server->port(), /*receive_buffer=*/4096);
+  slow.SendRequest("GET", "/");
+  const std::shared_ptr<HttpExchange> stuck = held.Wait();
+  std::string sent;
+  for (int i = 0; i < 64; ++i) sent += std::string(8 << 10, static_cast<char>('a' + i % 26));
+  stuck->Post([stuck, sent] { stuck->Send(sent); });  // more than the socket takes
+
+  HttpClient quick(server->port());
+  for (int i = 0; i < 3; ++i) {
+    quick.SendRequest("GET", "/");
+    const std::shared_ptr<HttpExchange> exchange = held.Wait();
+    exchange->Post([exchange] {
+      exchange->Send("data: 1\n\n");
+      exchange->EndStream();
+    });
+    EXPECT_EQ(quick.ReadReply().body, "data: 1\n\n");
+  }
+  stuck->Post([stuck] {
+    stuck->Send("tail");
+    stuck->EndStream();
+  });
+  EXPECT_EQ(slow.ReadReply().body, sent + "tail");
 }
 
 TEST(HttpServer, FillsQuietTimesWithComments) {

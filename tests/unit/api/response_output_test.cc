@@ -24,9 +24,10 @@ Made Make(const std::vector<TextDelta>& parts, bool complete = true) {
   Made made;
   int ids = 0;
   ResponseOutput output([&ids](const std::string& prefix) { return absl::StrCat(prefix, ++ids); },
-                        [&made](std::string_view type, Json event) {
+                        [&made](std::string_view type, const std::string& event) {
                           made.types.emplace_back(type);
-                          made.events.push_back(std::move(event));
+                          made.events.push_back(Json::parse(event));
+                          EXPECT_EQ(made.events.back().dump(), event);
                         });
   for (const TextDelta& part : parts) output.Add(part);
   output.Finish(complete);
@@ -71,8 +72,8 @@ TEST(ResponseOutput, AnEmptyAnswerHasNoItems) {
 TEST(ResponseOutput, LogprobsStandInDeltasAndInTheText) {
   std::vector<Json> deltas;
   ResponseOutput output([](const std::string& prefix) { return prefix; },
-                        [&deltas](std::string_view type, Json event) {
-                          if (type == "output_text.delta") deltas.push_back(event["logprobs"]);
+                        [&deltas](std::string_view type, const std::string& event) {
+                          if (type == "output_text.delta") deltas.push_back(Json::parse(event)["logprobs"]);
                         });
   output.Add({.content = "a"}, Json::array({1}));
   output.Add({.content = "b"}, Json::array({2, 3}));
