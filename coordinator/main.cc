@@ -3,7 +3,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -11,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
+#include "base/control_group.h"
 #include "base/exit_code.h"
 #include "base/fnv.h"
 #include "base/log.h"
@@ -91,6 +94,27 @@ std::string Url(const Settings& options, uint16_t port) {
   return absl::StrCat("http://", any ? "127.0.0.1" : options.host, ":", port);
 }
 
+// Files that are open beside connections: logs, listening sockets, the ranks' streams, and connections that
+// are being refused.
+int64_t FilesBesideConnections(const Settings& options) {
+  return 128 + 8 * int64_t{options.layout().world_size()};
+}
+
+// The most connections that the limit of open files has room for.
+int ConnectionsWithin(const Settings& options) {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return options.max_connections;
+  const auto most = static_cast<rlim_t>(FilesBesideConnections(options) + options.max_connections);
+  if (files.rlim_cur >= most) return options.max_connections;
+  const int room = static_cast<int>(
+      std::max<int64_t>(static_cast<int64_t>(files.rlim_cur) - FilesBesideConnections(options), 1));
+  spdlog::warn(
+      "the limit of open files is {}, so {} connections are served, and not the {} of --max-connections: "
+      "raise the limit (ulimit -n, systemd's LimitNOFILE, a container's nofile)",
+      static_cast<int64_t>(files.rlim_cur), room, options.max_connections);
+  return room;
+}
+
 absl::StatusOr<HttpOptions> HttpOptionsOf(const Settings& settings) {
   absl::StatusOr<std::vector<std::string>> origins = ParseOrigins(settings.cors_origins);
   if (!origins.ok()) {
@@ -99,8 +123,8 @@ absl::StatusOr<HttpOptions> HttpOptionsOf(const Settings& settings) {
   }
   return HttpOptions{.host = settings.host,
                      .port = static_cast<uint16_t>(settings.port),
-                     .threads = settings.http_threads,
-                     .max_connections = settings.max_connections,
+                     .threads = settings.http_threads_on(AllowedProcessorCount()),
+                     .max_connections = ConnectionsWithin(settings),
                      .idle_timeout = absl::Seconds(settings.idle_seconds),
                      .keep_alive_interval = absl::Seconds(settings.keep_alive_seconds),
                      .cors_origins = *std::move(origins)};
@@ -178,10 +202,10 @@ absl::Status Serve(const Settings& options, const sigset_t& signals) {
   return status;
 }
 
-// The limits of the system that this process needs. Connections beyond the limit of files wait.
+// The limits of the system that this process needs.
 ProcessNeeds NeedsOf(const Settings& options) {
-  const int least = 64 + 8 * options.layout().world_size();
-  return {.threads = options.http_threads + RpcThreads(),
+  const auto least = static_cast<int>(FilesBesideConnections(options));
+  return {.threads = options.http_threads_on(AllowedProcessorCount()) + RpcThreads(),
           .files = least,
           .better_files = least + options.max_connections};
 }

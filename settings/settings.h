@@ -2,6 +2,7 @@
 // it takes and which programs take it stands in setting_table.cc.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -43,8 +44,8 @@ struct Settings {
 
   std::string host = "127.0.0.1";
   int32_t port = 8000;
-  int32_t http_threads = 2;
-  int32_t max_connections = 1024;
+  int32_t http_threads = 0;
+  int32_t max_connections = 12288;
   double keep_alive_seconds = 10;
   double idle_seconds = 75;
   double drain_seconds = 30;
@@ -85,6 +86,11 @@ struct Settings {
 
   // ep = 0 is resolved to tp * dp.
   model::Layout layout() const { return {.tp = tp, .dp = dp, .ep = ep > 0 ? ep : tp * dp, .pp = pp}; }
+
+  // http_threads = 0 is resolved by the number of processors.
+  int32_t http_threads_on(int32_t processors) const {
+    return http_threads > 0 ? http_threads : std::clamp(processors / 8, 2, 16);
+  }
 
   bool operator==(const Settings&) const = default;
 };

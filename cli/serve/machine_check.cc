@@ -39,8 +39,8 @@ int ThreadsHere(const Settings& settings) {
   const int computing = settings.threads > 0
                             ? settings.threads * ranks
                             : std::max(ranks, UsableProcessors(AllowedProcessorCount(), ReadControlGroup()));
-  return settings.http_threads + RpcThreads() + ranks * RpcThreads() + (ranks > 0 ? computing : 0) +
-         (UsesMpirun(settings) ? kThreadsOfMpirun : 0);
+  return settings.http_threads_on(AllowedProcessorCount()) + RpcThreads() + ranks * RpcThreads() +
+         (ranks > 0 ? computing : 0) + (UsesMpirun(settings) ? kThreadsOfMpirun : 0);
 }
 
 }  // namespace
