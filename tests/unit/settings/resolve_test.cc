@@ -15,6 +15,15 @@ Environment Variables(std::map<std::string, std::string> values) {
   };
 }
 
+TEST(Settings, HttpThreadsFollowTheProcessorsUnlessTheyAreSet) {
+  Settings settings;
+  EXPECT_EQ(settings.http_threads_on(1), 2);
+  EXPECT_EQ(settings.http_threads_on(64), 8);
+  EXPECT_EQ(settings.http_threads_on(512), 16);
+  settings.http_threads = 1;
+  EXPECT_EQ(settings.http_threads_on(512), 1);
+}
+
 TEST(ResolveSettings, AreTheDefaultsWhenNothingIsSaid) {
   const auto options = ResolveSettings(Program::kServe, {}, Variables({}), {"", ""});
   ASSERT_TRUE(options.ok()) << options.status();
