@@ -11,7 +11,7 @@ SOURCES = $(shell git ls-files '*.h' '*.cc' '*.cu' '*.cuh')
 export OMPI_MCA_btl_vader_single_copy_mechanism := none
 export OMPI_MCA_btl_base_warn_component_unused := 0
 
-.PHONY: help packages build demo serve build-tests test test-clients build-asan-ci test-asan-ci test-asan build-tsan test-tsan fuzz bench bench-slice gpu-check gpu-programs format lint clean
+.PHONY: help packages build demo serve build-tests test test-clients build-asan-ci test-asan-ci test-asan build-tsan test-tsan simulate fuzz bench bench-slice gpu-check gpu-programs format lint clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -66,6 +66,14 @@ build-tsan: packages
 
 test-tsan: build-tsan  ## the C++ tests of threads that share memory, under ThreadSanitizer
 	@TSAN_OPTIONS=second_deadlock_stack=1 $(CTEST) --test-dir build/tsan -L '^sanitized$$'
+
+# SEEDS from FIRST on. A seed that fails is printed, and runs again with SEEDS=1 FIRST=seed.
+SEEDS ?= 100000
+FIRST ?= 1
+
+simulate: packages build/build.ninja  ## whole runs of the scheduler and of the cluster from seeds: SEEDS=1000000 FIRST=1
+	@cmake --build --preset release -j $(JOBS) --target simulate
+	@build/tests/simulate $(SEEDS) $(FIRST)
 
 # FUZZ_SECONDS for each program of tests/fuzz. An input that fails is left in build/fuzz/found.
 FUZZ_SECONDS ?= 60

@@ -101,6 +101,9 @@ bool IsNorm(TensorKind kind) {
     case TensorKind::kPostAttentionNorm:
     case TensorKind::kQANorm:
     case TensorKind::kKvANorm:
+    case TensorKind::kMtpEmbedNorm:
+    case TensorKind::kMtpHiddenNorm:
+    case TensorKind::kMtpHeadNorm:
       return true;
     default:
       return false;
@@ -206,10 +209,7 @@ std::vector<std::byte> BytesOfOwn(const Entry& entry) {
 
 absl::StatusOr<DummyTensors> DummyTensors::Create(const model::ModelConfig& config) {
   Entries all(config);
-  all.AddAll(model::TopTensors(config));
-  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    all.AddAll(model::LayerTensors(config, layer));
-  }
+  all.AddAll(model::TensorsOf(config));
   std::vector<Entry> entries = all.Take();
 
   std::array<int64_t, kKinds> largest = {};

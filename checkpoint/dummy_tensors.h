@@ -13,7 +13,7 @@
 
 namespace deeprack::checkpoint {
 
-// A tensor has the type in the config's quantization_config, or bf16. MTP layers are left out. Weights are
+// A tensor has the type in the config's quantization_config, or bf16. Weights are
 // uniformly distributed around 0 with the standard deviation that models are initialised with; norms are 1. A
 // value depends only on its tensor's name and its place in the tensor, so it is the same in every process and
 // every layout. Each kind of values is one block of a few megabytes, mapped repeatedly; tensors begin at

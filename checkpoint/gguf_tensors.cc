@@ -24,10 +24,7 @@ absl::StatusOr<GgufTensors> GgufTensors::Open(const std::string& path) {
   DR_ASSIGN_OR_RETURN(model::GgufModel model, model::GgufModel::Open(path));
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, model::ConfigOf(model));
   GgufTensors tensors(std::move(model));
-  DR_RETURN_IF_ERROR(tensors.FindAll(config, model::TopTensors(config)));
-  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    DR_RETURN_IF_ERROR(tensors.FindAll(config, model::LayerTensors(config, layer)));
-  }
+  DR_RETURN_IF_ERROR(tensors.FindAll(config, model::TensorsOf(config)));
   DR_RETURN_IF_ERROR(tensors.PassOverOthers(config));
   return tensors;
 }

@@ -48,6 +48,13 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(const Settings& options,
                      ": a rank that waits for another rank while it loads would be lost first. Make "
                      "load-progress-timeout longer"));
   }
+  if (options.slow_rank_timeout > 0 && cluster->layouts_.size() < 2) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("slow-rank-timeout is ", options.slow_rank_timeout,
+                     " seconds, and there is one layout, in which no rank can be spared. Name a smaller layout "
+                     "in ",
+                     FlagOf(&Settings::layouts), ", or leave slow-rank-timeout out"));
+  }
   if (!options.cluster_tls.empty()) {
     DR_ASSIGN_OR_RETURN(cluster->tls_, LoadClusterTls(options.cluster_tls));
   }
@@ -79,7 +86,7 @@ absl::Status Cluster::Run() {
     limit_.ServingBegan(clock_->Now());
     const Break end = AwaitBreak();
     if (stopping_) return absl::OkStatus();
-    if (!end.grows) context_->metrics().ObserveLoss();
+    if (!end.planned) context_->metrics().ObserveLoss();
     if (options_.recovery_timeout == 0) {
       spdlog::error("{}; the cluster must be started again", std::string(end.why.message()));
       context_->readiness().SetFailed(std::string(end.why.message()));
@@ -128,6 +135,7 @@ SchedulerLimits Cluster::Limits() const {
   const bool expands = options_.prefill_attention == "expanded" && context_->model().latent_attention;
   return {
       .max_step_tokens = options_.max_step_tokens,
+      .prefill_tokens_beside_decodes = options_.prefill_tokens_beside_decodes,
       .max_sequences = options_.max_sequences,
       .max_waiting = options_.max_waiting,
       .max_context = max_context_,
@@ -140,7 +148,9 @@ void Cluster::UseRanks(const World& world) {
   Ranks ranks{.epoch = world.epoch, .pool = connect_(world, tls_)};
   std::vector<std::string> hosts;
   for (const Member& member : world.members) hosts.push_back(member.node.host);
-  auto watch = std::make_shared<SlowRankWatch>(world.layout, std::move(hosts), context_);
+  auto watch = std::make_shared<SlowRankWatch>(
+      world.layout, std::move(hosts), context_,
+      [this, epoch = world.epoch](const std::vector<SlowRank>& slow) { OnSlow(epoch, slow); });
   ranks.executor = std::make_unique<RankStepExecutor>(
       ranks.pool.get(), world.layout, context_->model().vocab_size,
       [watch = std::move(watch)](const model::StepHeader& step,
@@ -150,6 +160,7 @@ void Cluster::UseRanks(const World& world) {
   const std::lock_guard lock(mutex_);
   ranks_ = std::move(ranks);
   broken_ = absl::OkStatus();
+  slow_.clear();
   if (stopping_) ranks_.pool->Lose("the server is stopping");
   if (last_loss_ && last_loss_->epoch == ranks_.epoch) ranks_.pool->Lose(ToString(*last_loss_));
 }
@@ -162,6 +173,7 @@ LoadOptions Cluster::LoadOptionsOf() const {
           .kv_cache_type = options_.kv_cache_dtype,
           .expert_exchange = options_.expert_exchange,
           .prefill_attention = options_.prefill_attention,
+          .speculative_tokens = model::SpeculativeTokensOf(options_.speculative_tokens),
           .kv_bytes = options_.kv_bytes,
           .max_step_tokens = options_.max_step_tokens,
           .max_context = max_context_,
@@ -225,6 +237,17 @@ void Cluster::OnLoss(const Loss& loss) {
   ranks_.pool->Lose(ToString(loss));
   if (broken_.ok()) broken_ = absl::UnavailableError(ToString(loss));
   changed_.notify_all();
+}
+
+// Runs on the step loop's thread, once in each window of LateRanks.
+void Cluster::OnSlow(Epoch epoch, const std::vector<SlowRank>& slow) {
+  if (options_.slow_rank_timeout == 0) return;
+  const std::lock_guard lock(mutex_);
+  if (epoch != ranks_.epoch) return;
+  slow_.clear();
+  for (const SlowRank& rank : slow) {
+    if (rank.seconds >= options_.slow_rank_timeout) slow_[rank.rank] = rank.share;
+  }
 }
 
 absl::Status Cluster::Poll() {

@@ -5,16 +5,19 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/clock.h"
 #include "base/rpc/cluster_tls.h"
 #include "coordinator/api/api_context.h"
+#include "coordinator/dispatch/late_ranks.h"
 #include "coordinator/dispatch/load_model.h"
 #include "coordinator/dispatch/rank_step_executor.h"
 #include "coordinator/dispatch/step_loop.h"
@@ -83,11 +86,14 @@ class Cluster {
   void UseRanks(const World& world);
   absl::StatusOr<LoadedModel> Load(const World& world);
   void OnLoss(const Loss& loss);
+  void OnSlow(Epoch epoch, const std::vector<SlowRank>& slow);
 
   // In cluster_recovery.cc.
   struct Break {
     absl::Status why;
-    bool grows = false;  // no rank was lost: a larger layout has its workers
+    // No rank was lost: a larger layout has its workers, or slow ranks are drained.
+    bool planned = false;
+    std::map<Rank, double> slow;  // the ranks to drain, with their shares (SlowRank)
   };
   Break AwaitBreak();
   void OnBroken(const absl::Status& why);
@@ -110,6 +116,7 @@ class Cluster {
   std::condition_variable changed_;
   Ranks ranks_;
   std::optional<Loss> last_loss_;
+  std::map<Rank, double> slow_;  // ranks_ that have been slow for slow_rank_timeout, with their shares
   absl::Status broken_;  // not OK: the epoch of ranks_ is over
   std::unique_ptr<StepLoop> loop_;
   absl::Status end_;  // the reason why the thread ended

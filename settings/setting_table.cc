@@ -115,6 +115,14 @@ Rows NumberFormatRows() {
        .choices = {"absorbed", "expanded"},
        .help = "The form of latent attention for prompts. expanded: faster for long prompts. absorbed: the "
                "form that generated tokens have, so that cached pages of answers are found again."},
+      {.name = "speculative-tokens",
+       .field = &Settings::speculative_tokens,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .travels = true,
+       .choices = {std::begin(model::kSpeculativeTokensNames), std::end(model::kSpeculativeTokensNames)},
+       .help = "The most tokens that the model's MTP layer drafts for a sequence in a step. 0: the layer is not "
+               "loaded. auto: up to 3. Steps do not draft yet."},
       {.name = "decode-graphs",
        .field = &Settings::decode_graphs,
        .section = kSection,
@@ -150,6 +158,16 @@ Rows LimitRows() {
        .high = 1 << 20,
        .unit = "tokens",
        .help = "The most tokens that one dp group computes in a step. Longer prompts take several steps."},
+      {.name = "prefill-tokens-beside-decodes",
+       .field = &Settings::prefill_tokens_beside_decodes,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .low = 1,
+       .high = 1 << 20,
+       .unit = "tokens",
+       .help = "The most tokens of prompts that one dp group computes in a step with decodes. With more than 16 "
+               "times as many waiting, a sixteenth of them. Fewer: running answers slow down less while a "
+               "prompt comes in. More: the prompt's answer begins sooner."},
       {.name = "max-sequences",
        .field = &Settings::max_sequences,
        .section = kSection,
@@ -308,6 +326,24 @@ Rows ClusterRows() {
        .help =
            "How long a rank may report no progress while it loads, before it is lost. Ranks that wait for "
            "another rank report none, so it must be longer than collective-timeout."},
+      {.name = "slow-rank-timeout",
+       .field = &Settings::slow_rank_timeout,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .low = 0,
+       .high = kDay,
+       .unit = "seconds",
+       .help = "With --layouts: a rank that has made the others wait for this much time inside steps is "
+               "drained, if a layout without its worker is faster. Streams pause and go on. 0: slow ranks "
+               "stay."},
+      {.name = "slow-rank-cooldown",
+       .field = &Settings::slow_rank_cooldown,
+       .section = kSection,
+       .programs = kServe | kCoordinator,
+       .low = 0,
+       .high = kDay,
+       .unit = "seconds",
+       .help = "How long the worker of a drained rank gets no rank, unless no layout is filled without it."},
       {.name = "coordinator-wait",
        .field = &Settings::coordinator_wait,
        .section = kSection,

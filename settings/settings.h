@@ -10,6 +10,7 @@
 #include "model/config/kv_cache_type.h"
 #include "model/files/load_format.h"
 #include "model/layout/layout.h"
+#include "model/step/speculation.h"
 #include "model/step/step_limits.h"
 #include "settings/failure_limit.h"
 #include "settings/host_slots.h"
@@ -31,9 +32,11 @@ struct Settings {
   std::string backend = "auto";
   std::string expert_exchange = "replicated";
   std::string prefill_attention = "expanded";
+  std::string speculative_tokens = model::kDefaultSpeculativeTokens;
 
   int32_t max_context = 0;
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;
+  int32_t prefill_tokens_beside_decodes = 512;
   int32_t max_sequences = model::kDefaultMaxSequences;
   int32_t steps_under_way = 2;
   int32_t max_waiting = 1024;
@@ -71,6 +74,8 @@ struct Settings {
   FailureLimit recovery_limit;
   double collective_timeout = 60;      // seconds
   double load_progress_timeout = 300;  // seconds
+  double slow_rank_timeout = 0;        // seconds
+  double slow_rank_cooldown = 1800;    // seconds
   double coordinator_wait = 600;       // seconds
   bool stop_workers = true;
 

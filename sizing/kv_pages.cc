@@ -17,11 +17,11 @@ int64_t KvEntryElements(const RankSpec& spec) {
 }
 
 int64_t KvPageBytes(const RankSpec& spec) {
-  const auto [begin, end] = spec.layers();
   if (spec.cache_type == DType::kF8E4M3) {
-    return (end - begin) * Fp8KvPage{spec.config.kv_lora_rank, spec.config.qk_rope_head_dim}.bytes();
+    return spec.cache_layers() * Fp8KvPage{spec.config.kv_lora_rank, spec.config.qk_rope_head_dim}.bytes();
   }
-  return (end - begin) * kPageTokens * KvEntryElements(spec) * static_cast<int64_t>(SizeOf(spec.cache_type));
+  return spec.cache_layers() * kPageTokens * KvEntryElements(spec) *
+         static_cast<int64_t>(SizeOf(spec.cache_type));
 }
 
 int64_t MostBlocks(const model::StepLimits& limits) {

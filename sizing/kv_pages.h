@@ -12,7 +12,7 @@ namespace deeprack::sizing {
 // + qk_rope_head_dim. Grouped-query attention: the keys, then the values, of the rank's key-value heads.
 int64_t KvEntryElements(const RankSpec& spec);
 
-// Bytes of one KV page over all layers of the rank's stage. With cache_type kBF16 or kF32: KvEntryElements
+// Bytes of one KV page over the rank's cache_layers(). With cache_type kBF16 or kF32: KvEntryElements
 // for each of kPageTokens tokens and each layer. With kF8E4M3, which model::CheckKvCacheType must allow: an
 // Fp8KvPage for each layer.
 int64_t KvPageBytes(const RankSpec& spec);

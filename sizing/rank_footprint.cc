@@ -17,15 +17,19 @@ int64_t TableBytes(int64_t entries) {
 }
 
 int64_t WeightTableBytes(const RankSpec& spec) {
-  const auto [begin, end] = spec.layers();
-  int64_t bytes = 0;
-  for (int64_t layer = begin; layer < end; ++layer) {
+  const auto of_layer = [&](int64_t layer) {
+    int64_t bytes = 0;
     if (spec.config.has_latent_attention()) {
       bytes += 2 * TableBytes(spec.config.num_attention_heads / spec.layout.tp);
     }
-    if (spec.config.is_moe_layer(layer))
+    if (spec.config.is_moe_layer(layer)) {
       bytes += 2 * TableBytes(spec.config.n_routed_experts / spec.layout.ep);
-  }
+    }
+    return bytes;
+  };
+  const auto [begin, end] = spec.layers();
+  int64_t bytes = spec.has_mtp() ? of_layer(spec.config.num_hidden_layers) : 0;
+  for (int64_t layer = begin; layer < end; ++layer) bytes += of_layer(layer);
   return bytes;
 }
 
@@ -52,7 +56,7 @@ RankFootprint RankFootprintOf(const RankSpec& spec, const WeightManifest& manife
           .workspace = WorkspaceBytes(spec, device.kernels),
           .scratch_data = RoundUp(scratch.data, kArenaAlignment),
           .scratch_counters = RoundUp(scratch.counters, kArenaAlignment),
-          .step = StepAreasOf(spec.limits, spec.config.vocab_size, attention),
+          .step = StepAreasOf(spec, attention),
           .peers = PeerNeedsOf(spec, device.kernels),
           .page = KvPageBytes(spec)};
 }

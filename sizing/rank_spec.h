@@ -25,6 +25,9 @@ struct RankSpec {
   model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
   model::PrefillAttention prefill_attention = model::PrefillAttention::kExpanded;
   model::StepLimits limits;
+  // The most tokens that the MTP layer drafts for a sequence in one step; 0: the layer is not loaded. Above 0
+  // only if WeightForms::why_no_mtp is empty.
+  int32_t speculative_tokens = 0;
 
   model::RankCoordinates coordinates() const { return model::CoordinatesOf(layout, rank); }
   // First layer of the rank's pipeline stage, and one past its last.
@@ -32,6 +35,10 @@ struct RankSpec {
     return model::LayersOfStage(config, layout, coordinates().pp_rank);
   }
   bool is_last_stage() const { return coordinates().pp_rank == layout.pp - 1; }
+  // True when the rank holds the MTP layer (the first one, layer num_hidden_layers).
+  bool has_mtp() const { return speculative_tokens > 0 && is_last_stage(); }
+  // Layers of the KV cache: the stage's, then the MTP layer.
+  int64_t cache_layers() const { return layers().second - layers().first + (has_mtp() ? 1 : 0); }
 };
 
 }  // namespace deeprack::sizing

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sizing/step_buffers.h"
+
 namespace deeprack::sizing {
 
 kernels::StepBounds ScratchBoundsOf(const RankSpec& spec, const WeightManifest& manifest,
@@ -20,7 +22,7 @@ kernels::StepBounds ScratchBoundsOf(const RankSpec& spec, const WeightManifest& 
                                      .k = tensor.cols,
                                      .rows = tokens};
     if (tensor.kind == model::TensorKind::kLmHead) {
-      product.rows = std::min(tokens, spec.limits.max_sequences);
+      product.rows = LogitRows(spec);
     } else if (tensor.kind == model::TensorKind::kExpertGate ||
                tensor.kind == model::TensorKind::kExpertDown) {
       product.groups = experts;

@@ -9,6 +9,7 @@
 #include "kernels/api/sampling.h"
 #include "model/step/sampling_check.h"
 #include "sizing/alignment.h"
+#include "sizing/step_buffers.h"
 
 namespace deeprack::sizing {
 
@@ -29,16 +30,15 @@ int64_t BatchBytes(const model::StepLimits& limits, const AttentionSizes& attent
 }
 
 // Of its sampling (worker/sampling/sampler.h).
-int64_t SamplingInputBytes(const model::StepLimits& limits) {
-  const int64_t samples = std::min(limits.max_step_tokens, limits.max_sequences);
-  return StagedBytes<int32_t>(limits.max_step_tokens) + StagedBytes<int32_t>(samples) +
-         StagedBytes<kernels::Draw>(samples) +
-         StagedBytes<kernels::ScoredRow>(limits.max_step_tokens + samples);
+int64_t SamplingInputBytes(const RankSpec& spec) {
+  const int64_t samples = LogitRows(spec), tokens = spec.limits.max_step_tokens;
+  return StagedBytes<int32_t>(tokens) + StagedBytes<int32_t>(samples) + StagedBytes<kernels::Draw>(samples) +
+         StagedBytes<kernels::ScoredRow>(tokens + samples);
 }
 
-int64_t SamplingResultBytes(const model::StepLimits& limits) {
-  const int64_t samples = std::min(limits.max_step_tokens, limits.max_sequences);
-  const int64_t scored = limits.max_step_tokens + samples;
+int64_t SamplingResultBytes(const RankSpec& spec) {
+  const int64_t samples = LogitRows(spec);
+  const int64_t scored = spec.limits.max_step_tokens + samples;
   return StagedBytes<TokenId>(samples) + StagedBytes<TokenId>(scored) + StagedBytes<float>(scored) +
          StagedBytes<TokenId>(scored * model::kMostTopLogprobs) +
          StagedBytes<float>(scored * model::kMostTopLogprobs);
@@ -49,12 +49,35 @@ int64_t AdjustmentBytes(int64_t vocab) {
          StagedBytes<kernels::LogitPenaltyCount>(vocab) + kSpareAdjustmentBytes;
 }
 
+// Inputs of the drafts: the tables and rows of each sequence, and a batch for each run of the layer on its
+// own output.
+int64_t DraftInputBytes(const RankSpec& spec, const AttentionSizes& attention) {
+  const int64_t drafts = spec.speculative_tokens;
+  const int64_t sequences = std::min(spec.limits.max_step_tokens, spec.limits.max_sequences);
+  int64_t plan = 0;
+  for (int64_t rows = 1; rows <= sequences; ++rows) {
+    plan = std::max(plan, attention.BytesOf(attention.ShapeOf(rows, rows, 1)));
+  }
+  return StagedBytes<int32_t>(sequences) + drafts * StagedBytes<kernels::Draw>(sequences) +
+         sequences * StagedBytes<BlockId>(CeilDiv(spec.limits.max_context, kPageTokens)) +
+         (drafts - 1) * (StagedBytes<int32_t>(sequences) + StagedBytes<int64_t>(sequences) +
+                         StagedBytes<kernels::AttentionSequence>(sequences) + StagedBytes<int32_t>(1) +
+                         StagedBytes<std::byte>(plan));
+}
+
+int64_t DraftResultBytes(const RankSpec& spec) {
+  return spec.speculative_tokens *
+         StagedBytes<TokenId>(std::min(spec.limits.max_step_tokens, spec.limits.max_sequences));
+}
+
 }  // namespace
 
-StepAreas StepAreasOf(const model::StepLimits& limits, int64_t vocab, const AttentionSizes& attention) {
-  return {.inputs = RoundUp(BatchBytes(limits, attention) + SamplingInputBytes(limits), kArenaAlignment),
-          .results = RoundUp(SamplingResultBytes(limits), kArenaAlignment),
-          .adjustments = RoundUp(AdjustmentBytes(vocab), kArenaAlignment)};
+StepAreas StepAreasOf(const RankSpec& spec, const AttentionSizes& attention) {
+  return {.inputs = RoundUp(BatchBytes(spec.limits, attention) + SamplingInputBytes(spec), kArenaAlignment),
+          .results = RoundUp(SamplingResultBytes(spec), kArenaAlignment),
+          .adjustments = RoundUp(AdjustmentBytes(spec.config.vocab_size), kArenaAlignment),
+          .draft_inputs = spec.has_mtp() ? RoundUp(DraftInputBytes(spec, attention), kArenaAlignment) : 0,
+          .draft_results = spec.has_mtp() ? RoundUp(DraftResultBytes(spec), kArenaAlignment) : 0};
 }
 
 }  // namespace deeprack::sizing

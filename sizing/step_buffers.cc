@@ -25,12 +25,17 @@ class BufferList {
         stage_tokens_(tokens_ * spec.layout.dp) {
     const auto [begin, end] = spec.layers();
     const bool dense = !config_.is_moe_layer(begin);
-    const bool moe = config_.is_moe_layer(end - 1);
+    const bool moe =
+        config_.is_moe_layer(end - 1) || (spec.has_mtp() && config_.is_moe_layer(config_.num_hidden_layers));
     AddCommon(moe);
     AddAttention();
     AddFeedForward(dense, moe);
     if (moe) AddExperts();
     if (moe && spec_.expert_exchange == model::ExpertExchange::kAllToAll) AddDispatch();
+    if (spec.has_mtp()) {
+      Compute(Buffer::kMtpResidual, tokens_, config_.hidden_size);
+      Compute(Buffer::kMtpInput, tokens_, 2 * config_.hidden_size);
+    }
     if (spec.is_last_stage()) AddLogits();
   }
 
@@ -122,7 +127,7 @@ class BufferList {
   }
 
   void AddLogits() {
-    const int64_t rows = std::min(tokens_, spec_.limits.max_sequences);
+    const int64_t rows = LogitRows(spec_);
     const int64_t own = model::VocabRowsPerRank(config_, spec_.layout);
     Compute(Buffer::kHeadRows, rows, config_.hidden_size);
     Fp32(Buffer::kLogits, rows, config_.vocab_size);
@@ -144,6 +149,11 @@ class BufferList {
 };
 
 }  // namespace
+
+int64_t LogitRows(const RankSpec& spec) {
+  const int64_t drafts = spec.has_mtp() ? spec.speculative_tokens : 0;
+  return std::min(spec.limits.max_step_tokens, spec.limits.max_sequences * (1 + drafts));
+}
 
 int64_t DispatchRowBytes(const RankSpec& spec) {
   return DispatchRowBytes(spec.config, spec.config.hidden_size * static_cast<int64_t>(SizeOf(spec.compute)));

@@ -60,13 +60,21 @@ enum class Buffer : uint8_t {
   kReturned,         // [C * F, H]
   kShareOut,         // [C, H]
 
-  // Last stage, R = min(T, max_sequences) rows at a time.
+  // The MTP layer (RankSpec::has_mtp).
+  kMtpResidual,  // compute [T, H]
+  kMtpInput,     // compute [T, 2 * H]: the normed embedding, then the normed hidden state
+
+  // Last stage, R = LogitRows(spec) rows at a time.
   kHeadRows,        // compute [R, H]
   kLogits,          // [R, vocab_size]
   kLogitsOwn,       // [R, vocabulary rows of a tp rank], tp > 1
   kLogitsGathered,  // [tp * R, vocabulary rows of a tp rank], tp > 1
   kAdjustedLogits,  // [at most R, vocab_size]: copies of rows that sampling changes
 };
+
+// Rows of logits that a rank of the last stage holds at a time: one for each sequence and for each of its
+// drafts, at most one for each token of a step.
+int64_t LogitRows(const RankSpec& spec);
 
 struct BufferShape {
   Buffer buffer;

@@ -1,6 +1,7 @@
 #include "sizing/weight_forms.h"
 
 #include "base/status_macros.h"
+#include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/group_quantized/block_types.h"
 #include "model/tensors/group_types.h"
 #include "model/tensors/tensor_registry.h"
@@ -32,7 +33,8 @@ bool HasBf16Routers(const model::ModelConfig& config, const checkpoint::Checkpoi
 absl::StatusOr<WeightForms> WeightFormsOf(const model::ModelConfig& config,
                                           const checkpoint::CheckpointReader& reader,
                                           const kernels::KernelNeeds& kernels) {
-  WeightForms forms = {.types = {}, .row_major = kernels.row_major};
+  WeightForms forms = {
+      .types = {}, .row_major = kernels.row_major, .why_no_mtp = checkpoint::WhyNoMtp(config, reader)};
   if (KeepsBlocks(config, kernels)) {
     DR_ASSIGN_OR_RETURN(forms.types, checkpoint::BlockTypesOf(config, reader));
   }
@@ -41,7 +43,8 @@ absl::StatusOr<WeightForms> WeightFormsOf(const model::ModelConfig& config,
 }
 
 WeightForms WeightFormsOf(const model::ModelConfig& config, const kernels::KernelNeeds& kernels) {
-  WeightForms forms = {.types = {}, .row_major = kernels.row_major};
+  WeightForms forms = {
+      .types = {}, .row_major = kernels.row_major, .why_no_mtp = checkpoint::WhyNoMtp(config)};
   if (KeepsBlocks(config, kernels)) forms.types = model::GroupTypes(config);
   forms.row_major.router = forms.row_major.bf16;
   return forms;

@@ -1,6 +1,8 @@
 // The forms in which a device keeps a checkpoint's weights: the same for all ranks of one kind of device.
 #pragma once
 
+#include <string>
+
 #include "absl/status/statusor.h"
 #include "base/weight_layout.h"
 #include "checkpoint/checkpoint_reader.h"
@@ -16,6 +18,8 @@ struct WeightForms {
   // KernelNeeds::row_major; `router` is set if the kernels take bf16 row-major and all routers of the
   // checkpoint are bf16.
   RowMajorTypes row_major;
+  // checkpoint::WhyNoMtp. Not empty: every RankSpec must have speculative_tokens 0.
+  std::string why_no_mtp;
 };
 
 // From the headers of a checkpoint. Errors: those of checkpoint::BlockTypesOf.

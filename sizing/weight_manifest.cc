@@ -37,6 +37,9 @@ class ManifestBuilder {
   void Add(const std::vector<model::TensorSpec>& tensors) {
     for (size_t i = 0; i < tensors.size(); ++i) {
       const model::TensorSpec& tensor = tensors[i];
+      if (tensor.kind == model::TensorKind::kMtpEmbedTokens || tensor.kind == model::TensorKind::kMtpHead) {
+        continue;  // the model's own are used
+      }
       const std::optional<model::Slice> slice =
           model::SliceFor(spec_.config, tensor, spec_.layout, spec_.rank);
       if (const std::optional<model::TensorKind> below = StackedBelow(tensor.kind)) {
@@ -54,6 +57,12 @@ class ManifestBuilder {
     PackedTensor packed = Begin(tensor, slice, kind, WeightForm::kPacked, spec_.compute);
     packed.type = LinearType(packed);
     Finish(std::move(packed));
+  }
+
+  // The embedding, on a rank whose stage is not the first.
+  void AddEmbedding(const model::TensorSpec& tensor) {
+    const Rank of_first_stage = spec_.rank % spec_.layout.stage_size();
+    AddOne(tensor, *model::SliceFor(spec_.config, tensor, spec_.layout, of_first_stage));
   }
 
   WeightManifest Take() { return std::move(manifest_); }
@@ -194,12 +203,14 @@ WeightManifest ManifestOf(const RankSpec& spec, const WeightForms& forms) {
   ManifestBuilder builder(spec, forms);
 
   std::vector<model::TensorSpec> after_layers;
+  std::optional<model::TensorSpec> embedding;
   for (model::TensorSpec& tensor : model::TopTensors(spec.config)) {
     if (tensor.kind != model::TensorKind::kEmbedTokens) {
       after_layers.push_back(std::move(tensor));
       continue;
     }
     if (spec.coordinates().pp_rank == 0) builder.Add({tensor});
+    embedding = tensor;
     if (spec.config.tie_word_embeddings) after_layers.push_back(std::move(tensor));
   }
 
@@ -214,6 +225,11 @@ WeightManifest ManifestOf(const RankSpec& spec, const WeightForms& forms) {
       builder.AddMatrix(tensor, *model::SliceFor(spec.config, tensor, spec.layout, spec.rank),
                         model::TensorKind::kLmHead);
     }
+  }
+
+  if (spec.has_mtp()) {
+    if (spec.coordinates().pp_rank > 0) builder.AddEmbedding(*embedding);
+    builder.Add(model::LayerTensors(spec.config, spec.config.num_hidden_layers));
   }
   return builder.Take();
 }

@@ -7,7 +7,9 @@
 // other blocks become bf16; f32 compute: all become f32). Norms and the router's bias are fp32 vectors. The
 // router's weight is a packed fp32 matrix, or bf16 where WeightForms says so. The embedding has the compute
 // type. kv_b stands twice for each head in the compute type: in the two forms that absorbed attention
-// multiplies by. MTP layers have no entries: they are not loaded until speculation uses them.
+// multiplies by. With RankSpec::has_mtp, the MTP layer's weights follow those of a decoder layer. The layer
+// uses the model's own embedding and head: the checkpoint's copies of both have no entries, and the last
+// stage also holds the embedding.
 //
 // Layouts. With bf16 compute, matrices of the types in WeightForms::row_major are row-major where their sizes
 // and slices allow it (FitsRowMajor). int4 lies in tiles where its slices allow it (FitsTiles), and has the
@@ -80,8 +82,9 @@ bool FitsRowMajor(const model::ModelConfig& config, const PackedTensor& matrix);
 // no tile has rows of two parts.
 bool FitsTiles(const PackedTensor& matrix);
 
-// In the order of the layers: the embedding, each layer's weights, final norm and head. Entries follow each
-// other in memory without gaps.
+// In the order of the layers: the embedding, each layer's weights, final norm and head, the MTP layer's
+// weights (the embedding first, if the rank's stage is not the first). Entries follow each other in memory
+// without gaps.
 struct WeightManifest {
   std::vector<PackedTensor> tensors;
   int64_t bytes = 0;  // of all

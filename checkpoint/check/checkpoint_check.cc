@@ -1,5 +1,6 @@
 #include "checkpoint/check/checkpoint_check.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -28,20 +29,18 @@ class Checker {
     return absl::OkStatus();
   }
 
-  // Checks that an MTP layer is stored whole or not at all. Models saved with Hugging Face's library declare
-  // an MTP layer and do not store it.
+  // Checks that an MTP layer is stored whole or not at all, except for its copies of embedding and head.
+  // Models saved with Hugging Face's library declare an MTP layer and do not store it.
   absl::Status CheckMtpLayer(int64_t layer) {
-    const std::vector<TensorSpec> tensors = model::LayerTensors(config_, layer);
-    const TensorSpec* present = nullptr;
-    const TensorSpec* absent = nullptr;
-    for (const TensorSpec& tensor : tensors) {
-      const bool stored = reader_.Find(tensor.name) != nullptr || !AnyGroupPart(reader_, tensor.name).empty();
-      (stored ? present : absent) = &tensor;
-    }
-    if (present == nullptr) {
+    std::vector<TensorSpec> tensors = model::LayerTensors(config_, layer);
+    std::erase_if(tensors, [&](const TensorSpec& tensor) { return IsMtpCopy(tensor) && !IsStored(tensor); });
+    if (!WhyUnused(tensors).empty()) {
       summary_.has_mtp = false;
       return absl::OkStatus();
     }
+    const TensorSpec* present = nullptr;
+    const TensorSpec* absent = nullptr;
+    for (const TensorSpec& tensor : tensors) (IsStored(tensor) ? present : absent) = &tensor;
     if (absent != nullptr) {
       return absl::NotFoundError(absl::StrCat(reader_.folder(), ": tensor ", absent->name,
                                               " is missing, but ", present->name,
@@ -51,6 +50,21 @@ class Checker {
     return CheckAll(tensors);
   }
 
+  // Why the MTP layer with these tensors counts as absent; "": it does not.
+  std::string WhyUnused(const std::vector<TensorSpec>& tensors) const {
+    if (std::none_of(tensors.begin(), tensors.end(),
+                     [&](const TensorSpec& tensor) { return !IsMtpCopy(tensor) && IsStored(tensor); })) {
+      return absl::StrCat(reader_.folder(), " does not hold the MTP layer that the config declares");
+    }
+    for (const TensorSpec& tensor : tensors) {
+      if (IsMtpCopy(tensor)) continue;
+      if (std::string fault = MtpTypeFault(tensor); !fault.empty()) {
+        return absl::StrCat("the MTP layer's tensor ", tensor.name, " is ", fault);
+      }
+    }
+    return "";
+  }
+
   CheckpointSummary Summary() const {
     CheckpointSummary summary = summary_;
     summary.ignored_tensors = reader_.tensor_count() - summary.tensors;
@@ -58,6 +72,41 @@ class Checker {
   }
 
  private:
+  static bool IsMtpCopy(const TensorSpec& tensor) {
+    return tensor.kind == model::TensorKind::kMtpEmbedTokens || tensor.kind == model::TensorKind::kMtpHead;
+  }
+
+  bool IsStored(const TensorSpec& tensor) const {
+    return reader_.Find(tensor.name) != nullptr || !AnyGroupPart(reader_, tensor.name).empty();
+  }
+
+  // "BF16, expected ...", of a stored type that cannot be loaded; "": it can, or nothing is stored.
+  std::string TypeFault(const TensorSpec& tensor, DType stored) const {
+    const bool fp8 = tensor.quantized && config_.quantization_config.has_value();
+    const bool is_matrix = tensor.shape.size() > 1;
+    std::string expected;
+    if (fp8 && stored != DType::kF8E4M3) {
+      expected = "F8_E4M3 (the config has a quantization_config)";
+    } else if (!fp8 && stored != DType::kBF16 && stored != DType::kF16 && stored != DType::kF32 &&
+               !(is_matrix && IsBlockFormat(stored))) {
+      expected = absl::StrCat(is_matrix ? "BF16, F16, F32 or a block format" : "BF16, F16 or F32",
+                              tensor.quantized ? " (the config has no quantization_config)" : "");
+    }
+    return expected.empty() ? "" : absl::StrCat(std::string(Name(stored)), ", expected ", expected);
+  }
+
+  std::string MtpTypeFault(const TensorSpec& tensor) const {
+    const TensorView* view = reader_.Find(tensor.name);
+    const bool in_groups = !AnyGroupPart(reader_, tensor.name).empty();
+    if (model::IsStoredInGroups(config_, tensor)) {
+      // int8 is stored under the tensor's own name.
+      if (view == nullptr || in_groups || view->dtype == DType::kI8) return "";
+      return absl::StrCat(std::string(Name(view->dtype)), ", expected integers in groups, as the config says");
+    }
+    if (view != nullptr) return TypeFault(tensor, view->dtype);
+    return in_groups ? "stored as integers in groups, which the config does not say" : "";
+  }
+
   absl::Status Check(const TensorSpec& tensor) {
     if (model::IsStoredInGroups(config_, tensor)) return CheckGroups(tensor);
     const TensorView* view = reader_.Find(tensor.name);
@@ -72,21 +121,14 @@ class Checker {
                        ", which the config requires, is missing: fetch the file that holds "
                        "the tensor, or correct the config"));
     }
-    const bool fp8 = tensor.quantized && config_.quantization_config.has_value();
-    if (fp8 && view->dtype != DType::kF8E4M3) {
-      return WrongType(tensor.name, view->dtype, "F8_E4M3 (the config has a quantization_config)");
-    }
-    const bool is_matrix = tensor.shape.size() > 1;
-    if (!fp8 && view->dtype != DType::kBF16 && view->dtype != DType::kF16 && view->dtype != DType::kF32 &&
-        !(is_matrix && IsBlockFormat(view->dtype))) {
-      return WrongType(tensor.name, view->dtype,
-                       absl::StrCat(is_matrix ? "BF16, F16, F32 or a block format" : "BF16, F16 or F32",
-                                    tensor.quantized ? " (the config has no quantization_config)" : ""));
+    if (const std::string fault = TypeFault(tensor, view->dtype); !fault.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(reader_.FileOf(tensor.name), ": tensor ", tensor.name, " is ", fault));
     }
     DR_RETURN_IF_ERROR(CheckShape(tensor.name, *view, tensor.shape));
     Count(*view);
     summary_.parameters += *CheckedProduct(tensor.shape);
-    return fp8 ? CheckScale(tensor) : absl::OkStatus();
+    return tensor.quantized && config_.quantization_config ? CheckScale(tensor) : absl::OkStatus();
   }
 
   absl::Status CheckGroups(const TensorSpec& tensor) {
@@ -108,15 +150,13 @@ class Checker {
           absl::StrCat(reader_.folder(), ": scale ", name, " ", ShapeText(shape), " of ", tensor.name,
                        " is missing, fp8 weights need their scales: fetch the file that holds them"));
     }
-    if (scale->dtype != DType::kF32) return WrongType(name, scale->dtype, "F32");
+    if (scale->dtype != DType::kF32) {
+      return absl::InvalidArgumentError(absl::StrCat(reader_.FileOf(name), ": tensor ", name, " is ",
+                                                     std::string(Name(scale->dtype)), ", expected F32"));
+    }
     DR_RETURN_IF_ERROR(CheckShape(name, *scale, shape));
     Count(*scale);
     return absl::OkStatus();
-  }
-
-  absl::Status WrongType(const std::string& name, DType found, const std::string& expected) const {
-    return absl::InvalidArgumentError(absl::StrCat(reader_.FileOf(name), ": tensor ", name, " is ",
-                                                   std::string(Name(found)), ", expected ", expected));
   }
 
   absl::Status CheckShape(const std::string& name, const TensorView& view,
@@ -138,6 +178,15 @@ class Checker {
 };
 
 }  // namespace
+
+std::string WhyNoMtp(const ModelConfig& config) {
+  return config.num_nextn_predict_layers > 0 ? "" : "the model has no MTP layer";
+}
+
+std::string WhyNoMtp(const ModelConfig& config, const CheckpointReader& reader) {
+  if (std::string reason = WhyNoMtp(config); !reason.empty()) return reason;
+  return Checker(config, reader).WhyUnused(model::LayerTensors(config, config.num_hidden_layers));
+}
 
 absl::StatusOr<CheckpointSummary> CheckCheckpoint(const ModelConfig& config, const CheckpointReader& reader) {
   Checker checker(config, reader);

@@ -45,7 +45,8 @@ sizing::RankSpec SpecOf(const ClusterPlan& plan, const model::ModelConfig& confi
                                                                      : model::ExpertExchange::kReplicated,
           .prefill_attention = options.prefill_attention == "absorbed" ? model::PrefillAttention::kAbsorbed
                                                                        : model::PrefillAttention::kExpanded,
-          .limits = plan.limits};
+          .limits = plan.limits,
+          .speculative_tokens = plan.speculative_tokens};
 }
 
 }  // namespace
@@ -71,6 +72,10 @@ absl::StatusOr<ClusterPlan> PlanCluster(const model::ModelConfig& config, const 
                       .kv_bytes = options.kv_bytes,
                       .device_memory = device_memory};
   DR_ASSIGN_OR_RETURN(plan.cache_type, model::KvCacheTypeOf(options.kv_cache_dtype, plan.compute));
+  if (const int32_t tokens = model::SpeculativeTokensOf(options.speculative_tokens); tokens > 0) {
+    plan.why_no_mtp = forms.why_no_mtp;
+    if (plan.why_no_mtp.empty()) plan.speculative_tokens = tokens;
+  }
   // Ranks that differ only in their experts and sequences take the same: one of them is counted.
   std::map<std::array<int32_t, 3>, sizing::RankFootprint> counted;
   sizing::RankSpec spec = SpecOf(plan, config, options);

@@ -23,6 +23,8 @@ struct ClusterPlan {
   DType compute = DType::kBF16;
   DType cache_type = DType::kBF16;
   model::StepLimits limits;
+  int32_t speculative_tokens = 0;  // as RankSpec's
+  std::string why_no_mtp;          // not empty: drafts are requested, and there are none for this reason
   int64_t kv_bytes = 0;       // of each rank's KV cache, as set by the user; 0: a share of device_memory
   int64_t device_memory = 0;  // bytes of each rank's device; 0: unknown
   std::vector<sizing::RankFootprint> ranks;

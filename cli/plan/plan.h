@@ -14,7 +14,7 @@ struct PlanOptions {
   int64_t device_memory = 0;  // bytes free on each rank's card or machine; 0: unknown
 };
 
-// A table. A line for each rank, or run of equal ranks: weights, workspace, the kernels' scratch, other
+// A table. With speculation requested, a line says whether there is any. A line for each rank, or run of equal ranks: weights, workspace, the kernels' scratch, other
 // memory, the sum, the size of a KV page and, with knows_cache(), the tokens that the rank could cache. The
 // last line has the sums over the ranks and the tokens that the cluster caches.
 std::string PlanTable(const ClusterPlan& plan, const PlannedDevice& device);

@@ -41,6 +41,13 @@ std::string PlanTable(const ClusterPlan& plan, const PlannedDevice& device) {
                       model::ToString(plan.layout), plan.compute == DType::kF32 ? "f32" : "bf16",
                       model::KvCacheTypeName(plan.cache_type), FormatRanks(ranks), device.name,
                       plan.limits.max_step_tokens, plan.limits.max_sequences, plan.limits.max_context);
+  if (plan.speculative_tokens > 0) {
+    absl::StrAppendFormat(
+        &table, "with the MTP layer: up to %s for a sequence in a step\n",
+        plan.speculative_tokens == 1 ? "1 draft" : absl::StrCat(plan.speculative_tokens, " drafts"));
+  } else if (!plan.why_no_mtp.empty()) {
+    absl::StrAppend(&table, "without speculation: ", plan.why_no_mtp, "\n");
+  }
   absl::StrAppendFormat(&table, "%-12s %12s %12s %12s %12s %12s %16s", "ranks", "weights", "workspace",
                         "scratch", "other", "together", "KV of 64 tokens");
   table += plan.knows_cache() ? "     cached tokens\n" : "\n";

@@ -42,12 +42,18 @@ DType PlainType(DType stored) {
   return stored == DType::kF32 || stored == DType::kF16 ? stored : DType::kBF16;
 }
 
-FolderPlan PlanFolder(const model::ModelConfig& config, bool has_mtp, DType type,
-                      const WeightSource& source) {
+// True for the copies of embedding and head that an MTP layer may lack.
+bool MayBeAbsent(model::TensorKind kind) {
+  return kind == model::TensorKind::kMtpEmbedTokens || kind == model::TensorKind::kMtpHead;
+}
+
+FolderPlan PlanFolder(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
+                      bool has_mtp, DType type, const WeightSource& source) {
   FolderPlan plan;
   plan.unquantised = {"lm_head"};
   for (model::TensorSpec& spec : model::TensorsOf(config)) {
     if (spec.layer >= config.num_hidden_layers && !has_mtp) continue;
+    if (MayBeAbsent(spec.kind) && reader.Find(spec.name) == nullptr) continue;
     const bool quantised = InFolderPolicy(config, spec, type);
     if (spec.quantized && !quantised) {
       plan.unquantised.emplace_back(absl::StripSuffix(spec.name, ".weight"));
@@ -157,7 +163,7 @@ absl::StatusOr<std::string> QuantizeToFolder(const QuantizeOptions& options, DTy
                       ReadText(absl::StrCat(options.in, "/", kConfigFileName)));
 
   const WeightSource source(&config, &*reader);
-  const FolderPlan plan = PlanFolder(config, checked->has_mtp, type, source);
+  const FolderPlan plan = PlanFolder(config, *reader, checked->has_mtp, type, source);
   if (std::none_of(plan.tensors.begin(), plan.tensors.end(),
                    [](const auto& tensor) { return IsBlockFormat(tensor.dtype); })) {
     return absl::FailedPreconditionError(absl::StrCat(options.in, ": no weight would become ", options.type,

@@ -15,7 +15,7 @@
 
 namespace deeprack::cli {
 
-// The checkpoint has passed CheckCheckpoint, so every tensor is there, an fp8 tensor with its scales,
+// The checkpoint has passed CheckCheckpoint, so every tensor is there (but for copies in an MTP layer), an fp8 tensor with its scales,
 // integers in groups with their parts. A tensor has rows of its last dimension; a vector is one row.
 // Thread-safe.
 class WeightSource {

@@ -289,7 +289,7 @@ std::string ServingMetrics::Render(const std::optional<ServingStats>& stats) con
           stats->preemptions);
     total("deeprack:steps_total", "Steps sent to the ranks.", stats->steps);
     total("deeprack:plans_refused_total", "Sequences that their ranks refused to compute, because the plan was wrong.",
-          stats->plans_refused);
+          stats->sequences_refused);
     total("deeprack:non_finite_logits_total", "Sequences that ended because their logits were not finite.",
           stats->non_finite_logits);
     families.push_back(OfRanks(model_name_, "deeprack:rank_step_seconds_total",

@@ -116,4 +116,16 @@ void BlockPool::Forget(BlockId id) {
   ++dropped_;
 }
 
+void BlockPool::ForgetKnown(const std::string& salt, absl::Span<const TokenId> tokens) {
+  for (const Page& page : Lookup(salt, tokens)) {
+    Block& block = blocks_[page.block];
+    known_.erase(block.key);
+    block.content = kRootContent;
+    ++dropped_;
+    if (block.references > 0) continue;
+    cached_.erase(block.in_cached);
+    free_.push_back(page.block);
+  }
+}
+
 }  // namespace deeprack::coordinator

@@ -78,6 +78,9 @@ class BlockPool {
   // block, nor the pages after it.
   void Forget(BlockId block);
 
+  // Does so with all known pages at the start of `tokens`, also those without a holder.
+  void ForgetKnown(const std::string& salt, absl::Span<const TokenId> tokens);
+
   int32_t size() const { return static_cast<int32_t>(blocks_.size()); }
   // Blocks that Allocate can still give: free and cached ones.
   int32_t available() const { return static_cast<int32_t>(free_.size() + cached_.size()); }

@@ -14,6 +14,7 @@ BlockTable& BlockTable::operator=(BlockTable&& other) noexcept {
   salt_ = std::move(other.salt_);
   blocks_ = std::exchange(other.blocks_, {});
   first_changed_ = std::exchange(other.first_changed_, 0);
+  told_ = std::exchange(other.told_, 0);
   published_ = std::exchange(other.published_, 0);
   last_content_ = std::exchange(other.last_content_, kRootContent);
   return *this;
@@ -55,7 +56,7 @@ void BlockTable::Forget() {
 
 void BlockTable::Clear() {
   for (; !blocks_.empty(); blocks_.pop_back()) pool_->Release(blocks_.back());
-  first_changed_ = 0;
+  first_changed_ = told_ = 0;
   published_ = 0;
   last_content_ = kRootContent;
 }

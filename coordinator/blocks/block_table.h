@@ -46,14 +46,18 @@ class BlockTable {
 
   // The first entry that has changed since Told; blocks().size(): none.
   int32_t first_changed() const { return std::min(first_changed_, static_cast<int32_t>(blocks_.size())); }
+  // Entries [first_changed(), told()) replace entries that the ranks know; those from told() on are new to
+  // them.
+  int32_t told() const { return told_; }
   // The ranks know the table as it is now.
-  void Told() { first_changed_ = static_cast<int32_t>(blocks_.size()); }
+  void Told() { first_changed_ = told_ = static_cast<int32_t>(blocks_.size()); }
 
  private:
   BlockPool* pool_ = nullptr;
   std::string salt_;
   std::vector<BlockId> blocks_;
   int32_t first_changed_ = 0;
+  int32_t told_ = 0;
   int32_t published_ = 0;                  // blocks_[0, published_) are known to the pool by content
   ContentId last_content_ = kRootContent;  // of blocks_[published_ - 1]
 };

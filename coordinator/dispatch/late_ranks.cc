@@ -11,6 +11,7 @@ const std::vector<double>& LateRanks::Add(const model::StepHeader& step,
   if (std::ssize(timings) != layout_.world_size() || std::ssize(step.rows_of_group) != layout_.dp)
     return late_;
   late_total_.resize(timings.size());
+  slow_seconds_.resize(timings.size());
   double longest = 0;
   for (Rank begin = 0; begin < layout_.world_size(); begin += layout_.tp) {  // the ranks of a dp group
     const int32_t group = begin / layout_.tp % layout_.dp;
@@ -38,7 +39,8 @@ void LateRanks::EndWindow() {
   slow_.clear();
   for (Rank rank = 0; rank < std::ssize(late_total_); ++rank) {
     const double share = step_seconds_ > 0 ? late_total_[rank] / step_seconds_ : 0;
-    if (share > kSlowShare) slow_.push_back({rank, share});
+    slow_seconds_[rank] = share > kSlowShare ? slow_seconds_[rank] + step_seconds_ : 0;
+    if (share > kSlowShare) slow_.push_back({rank, share, slow_seconds_[rank]});
   }
   std::fill(late_total_.begin(), late_total_.end(), 0);
   step_seconds_ = 0;

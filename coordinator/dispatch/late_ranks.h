@@ -17,7 +17,8 @@ namespace deeprack::coordinator {
 
 struct SlowRank {
   Rank rank = 0;
-  double share = 0;  // of the time of steps, in which the others waited for this rank
+  double share = 0;    // of the time of steps, in which the others waited for this rank
+  double seconds = 0;  // of time inside steps, during which the rank has been slow in each window
   bool operator==(const SlowRank&) const = default;
 };
 
@@ -49,6 +50,7 @@ class LateRanks {
   std::vector<double> late_total_;  // of this window, by rank
   double step_seconds_ = 0;         // of this window
   std::vector<SlowRank> slow_;
+  std::vector<double> slow_seconds_;  // SlowRank::seconds, by rank; 0: not slow
   int windows_ = 0;
   std::vector<double> peers_;  // scratch
 };

@@ -68,6 +68,7 @@ cluster::LoadRequest RequestOf(const LoadOptions& options) {
   request.set_kv_cache_type(options.kv_cache_type);
   request.set_expert_exchange(options.expert_exchange);
   request.set_prefill_attention(options.prefill_attention);
+  request.set_speculative_tokens(options.speculative_tokens);
   request.set_kv_bytes(options.kv_bytes);
   request.set_max_step_tokens(options.max_step_tokens);
   request.set_max_context(options.max_context);

@@ -28,6 +28,7 @@ struct LoadOptions {
   std::string kv_cache_type = Settings().kv_cache_dtype;         // a name for model::KvCacheTypeOf
   std::string expert_exchange = Settings().expert_exchange;      // replicated or all_to_all
   std::string prefill_attention = Settings().prefill_attention;  // expanded or absorbed
+  int32_t speculative_tokens = model::SpeculativeTokensOf(Settings().speculative_tokens);
   int64_t kv_bytes = Settings().kv_bytes;  // per rank; 0: the worker chooses from its free memory
   int32_t max_step_tokens = Settings().max_step_tokens;  // per dp group
   int32_t max_context = Settings().max_context;          // 0: the model's limit

@@ -16,6 +16,10 @@ namespace {
 // their world instead.
 constexpr absl::Duration kEndMayTake = absl::Seconds(1);
 
+// Results of one rank that wait for those of others. More than the steps under way are none that were asked
+// for.
+constexpr int64_t kMostAnswers = 4;
+
 }  // namespace
 
 RankStepExecutor::RankStepExecutor(WorkerPool* pool, const model::Layout& layout, int32_t vocab_size,
@@ -58,9 +62,15 @@ void RankStepExecutor::OpenStreams() {
 }
 
 void RankStepExecutor::TakeResult(Rank rank, cluster::StepResult result) {
-  const std::lock_guard lock(mutex_);
-  answers_[rank].push_back(std::move(result));
-  changed_.notify_all();
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::ssize(answers_[rank]) < kMostAnswers) {
+      answers_[rank].push_back(std::move(result));
+      changed_.notify_all();
+      return;
+    }
+  }
+  streams_[rank]->Cancel();  // the rank sends results that nobody asked for
 }
 
 absl::Status RankStepExecutor::Send(const model::StepPlan& plan) {
@@ -69,6 +79,7 @@ absl::Status RankStepExecutor::Send(const model::StepPlan& plan) {
   DR_RETURN_IF_ERROR(failed_);
   DR_CHECK(std::ssize(plan.groups) == layout_.dp);
   if (calls_ == nullptr) OpenStreams();
+  if (AnyStreamEnded()) return failed_ = WhyEnded();
   under_way_.push_back(plan.header);
   for (int32_t group = 0; group < layout_.dp; ++group) {
     const std::shared_ptr<const std::string> bytes = EncodeStep(plan, group);
@@ -77,6 +88,16 @@ absl::Status RankStepExecutor::Send(const model::StepPlan& plan) {
     }
   }
   return absl::OkStatus();
+}
+
+bool RankStepExecutor::AnyStreamEnded() {
+  const std::lock_guard lock(mutex_);
+  return ended_;
+}
+
+absl::Status RankStepExecutor::WhyEnded() {
+  const absl::Status why = calls_->Wait();
+  return why.ok() ? absl::UnavailableError("the ranks ended their steps") : why;
 }
 
 absl::StatusOr<model::StepResult> RankStepExecutor::Receive() {
@@ -112,10 +133,7 @@ absl::StatusOr<std::vector<model::RankResult>> RankStepExecutor::AwaitAnswers() 
       }
     }
   }
-  if (messages.empty()) {
-    const absl::Status why = calls_->Wait();
-    return why.ok() ? absl::UnavailableError("the ranks ended their steps") : why;
-  }
+  if (messages.empty()) return WhyEnded();
   std::vector<model::RankResult> by_rank;
   by_rank.reserve(messages.size());
   for (size_t rank = 0; rank < messages.size(); ++rank) {

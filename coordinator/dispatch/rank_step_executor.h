@@ -41,6 +41,8 @@ class RankStepExecutor final : public StepExecutor {
   void OpenStreams();
   void TakeResult(Rank rank, cluster::StepResult result);
   absl::StatusOr<std::vector<model::RankResult>> AwaitAnswers();
+  bool AnyStreamEnded();
+  absl::Status WhyEnded();  // blocks until all streams have ended
 
   WorkerPool* const pool_;
   const model::Layout layout_;

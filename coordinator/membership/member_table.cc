@@ -12,6 +12,10 @@ namespace {
 
 constexpr Epoch kLatestEpoch = Epoch{1} << 62;
 
+bool SameProcess(const JoinedNode& a, const JoinedNode& b) {
+  return a.pid == b.pid && a.host == b.host && a.address == b.address;
+}
+
 }  // namespace
 
 std::string ToString(const Loss& loss) {
@@ -40,10 +44,7 @@ absl::StatusOr<MemberTable::MemberId> MemberTable::Join(JoinedNode node, absl::T
 
 std::optional<MemberTable::MemberId> MemberTable::FindProcess(const JoinedNode& node) const {
   for (const auto& [id, member] : members_) {
-    if (!member.lost && member.node.pid == node.pid && member.node.host == node.host &&
-        member.node.address == node.address) {
-      return id;
-    }
+    if (!member.lost && SameProcess(member.node, node)) return id;
   }
   return std::nullopt;
 }
@@ -74,6 +75,7 @@ std::optional<Loss> MemberTable::Lose(MemberId id, const std::string& why) {
 std::vector<Loss> MemberTable::CheckHealth(absl::Time now) {
   const bool overslept = now - last_check_ > limits_.heartbeat_timeout / 2;
   last_check_ = now;
+  std::erase_if(holds_, [&](const Hold& hold) { return hold.until <= now; });
   std::vector<std::pair<MemberId, std::string>> gone;
   for (auto& [id, member] : members_) {
     if (member.lost) continue;
@@ -93,25 +95,62 @@ std::vector<Loss> MemberTable::CheckHealth(absl::Time now) {
 }
 
 void MemberTable::OpenNextEpoch(absl::Time now, bool smaller) {
+  Open(now, smaller && chosen_ + 1 < layouts_.size() ? chosen_ + 1 : 0);
+}
+
+void MemberTable::Open(absl::Time now, size_t largest_allowed) {
   const bool meet_again = settled_ && CanMeetAgain(nodes());
   std::erase_if(members_, [&](const auto& entry) { return entry.second.lost || !meet_again; });
   for (auto& [id, member] : members_) {
-    member.node.kept_rank = member.rank;
+    member.node.kept_rank = IsHeld(member.node) ? -1 : member.rank;
     epoch_ = std::max(epoch_, member.node.last_epoch + 1);  // it may have joined without a rank
     member.node.last_epoch = epoch_;
     member.last_progress = now;
   }
   ++epoch_;
-  largest_allowed_ = smaller && chosen_ + 1 < layouts_.size() ? chosen_ + 1 : 0;
+  largest_allowed_ = largest_allowed;
   before_ = chosen_;
   chosen_ = 0;
   settled_ = false;
   reopened_ = true;
+  if (!fills_as_before()) holds_.clear();
+}
+
+bool MemberTable::Drain(const std::map<Rank, double>& slow, absl::Time now, absl::Time until) {
+  const std::optional<size_t> next = LayoutWithout(slow);
+  if (!next) return false;
+  for (const auto& [id, member] : members_) {
+    if (slow.contains(member.rank)) holds_.push_back({member.node, until});
+  }
+  Open(now, *next);
+  return true;
+}
+
+std::optional<size_t> MemberTable::LayoutWithout(const std::map<Rank, double>& slow) const {
+  if (!settled_ || slow.empty() || !CanMeetAgain(nodes())) return std::nullopt;
+  double longest = 0;
+  for (const auto& [rank, share] : slow) longest = std::max(longest, share);
+  const int32_t left = Available() - static_cast<int32_t>(slow.size());
+  const auto next = std::ranges::find_if(
+      layouts_, [&](const model::Layout& candidate) { return candidate.world_size() <= left; });
+  if (next == layouts_.end()) return std::nullopt;
+  const double ranks = static_cast<double>(next->world_size()) / layout().world_size();
+  if (ranks <= 1 - longest) return std::nullopt;
+  return next - layouts_.begin();
+}
+
+bool MemberTable::IsHeld(const JoinedNode& node) const {
+  return std::ranges::any_of(holds_, [&](const Hold& hold) { return SameProcess(hold.node, node); });
+}
+
+int32_t MemberTable::Available() const {
+  return static_cast<int32_t>(std::ranges::count_if(members_, [this](const auto& entry) {
+    return !entry.second.lost && !IsHeld(entry.second.node);
+  }));
 }
 
 size_t MemberTable::Filled() const {
-  const auto ready = static_cast<int32_t>(
-      std::ranges::count_if(members_, [](const auto& entry) { return !entry.second.lost; }));
+  const int32_t ready = Available();
   const bool launched =
       std::ranges::any_of(members_, [](const auto& entry) { return entry.second.node.launch_rank >= 0; });
   const size_t end = launched ? 1 : layouts_.size();
@@ -126,7 +165,7 @@ absl::StatusOr<std::map<MemberTable::MemberId, Rank>> MemberTable::AssignRanks()
   DR_ASSIGN_OR_RETURN(const std::vector<Rank> ranks, coordinator::AssignRanks(layout(), nodes()));
   std::map<MemberId, Rank> by_member;
   for (auto rank = ranks.begin(); auto& [id, member] : members_) {
-    member.rank = *rank++;
+    member.rank = IsHeld(member.node) ? -1 : *rank++;
     if (member.rank >= 0) by_member[id] = member.rank;
   }
   settled_ = true;
@@ -136,13 +175,16 @@ absl::StatusOr<std::map<MemberTable::MemberId, Rank>> MemberTable::AssignRanks()
 
 std::vector<MemberTable::MemberId> MemberTable::members() const {
   std::vector<MemberId> members;
-  for (const auto& [id, member] : members_) members.push_back(id);
+  for (const auto& [id, member] : members_) {
+    if (!IsHeld(member.node)) members.push_back(id);
+  }
   return members;
 }
 
 std::vector<JoinedNode> MemberTable::nodes() const {
   std::vector<JoinedNode> nodes;
   for (const auto& [id, member] : members_) {
+    if (IsHeld(member.node)) continue;
     nodes.push_back(member.node);
     if (before_ != chosen_) nodes.back().kept_rank = -1;
   }

@@ -78,8 +78,20 @@ class MemberTable {
 
   // Opens the next epoch. Lost workers are no longer members. If the other workers can meet again
   // (CanMeetAgain), they stay, with their ranks; otherwise no worker stays. `smaller`: the next epoch has a
-  // smaller layout than this one, if there is one.
+  // smaller layout than this one, if there is one. If the members fill no layout without the held workers
+  // (Drain), no worker is held any longer: a slow rank is better than a rank that is missing.
   void OpenNextEpoch(absl::Time now, bool smaller = false);
+
+  // True when the epoch is settled, and its members are faster without the workers of these ranks. slow[r] is
+  // the share of the time of steps in which the other ranks wait for rank r. The members go on in the largest
+  // layout that the other workers fill. The speed is taken to be proportional to the number of ranks. So a
+  // layout of half the ranks is faster when the largest share is above a half, and a worker without a rank
+  // may always take a slow rank's place.
+  bool CanDrain(const std::map<Rank, double>& slow) const { return LayoutWithout(slow).has_value(); }
+  // If CanDrain: opens the next epoch, whose members fill a layout at once, and returns true. The workers of
+  // the ranks stay members and are held: until `until` they have no rank, and count as missing. A hold is of
+  // the process: a worker that attaches again is still held, and a new process is not.
+  bool Drain(const std::map<Rank, double>& slow, absl::Time now, absl::Time until);
 
   // True when the members fill some layout. Ranks of mpirun must fill the largest.
   bool fills_any() const { return Filled() < layouts_.size(); }
@@ -97,7 +109,7 @@ class MemberTable {
   Epoch epoch() const { return epoch_; }
   const model::Layout& layout() const { return layouts_[chosen_]; }  // of an open epoch: the largest
   const model::Layout& largest() const { return layouts_.front(); }
-  // In the order of joining. kept_rank is of this layout, or -1.
+  // In the order of joining, without the held workers. kept_rank is of this layout, or -1.
   std::vector<JoinedNode> nodes() const;
   std::vector<MemberId> members() const;  // in the same order
   const JoinedNode& node(MemberId member) const { return members_.at(member).node; }
@@ -113,8 +125,20 @@ class MemberTable {
     bool busy = false;
   };
 
+  // A worker that has no rank until `until`.
+  struct Hold {
+    JoinedNode node;
+    absl::Time until;
+  };
+
+  bool IsHeld(const JoinedNode& node) const;
+  // The members that may have a rank.
+  int32_t Available() const;
   // The index of the largest layout, from largest_allowed_ on, that the members fill; layouts_.size(): none.
   size_t Filled() const;
+  // The index of the layout in which the members are faster without the workers of these ranks.
+  std::optional<size_t> LayoutWithout(const std::map<Rank, double>& slow) const;
+  void Open(absl::Time now, size_t largest_allowed);  // OpenNextEpoch with largest_allowed_
 
   const std::vector<model::Layout> layouts_;
   size_t chosen_ = 0;           // index of the layout of this epoch
@@ -126,6 +150,7 @@ class MemberTable {
   bool settled_ = false;
   bool reopened_ = false;  // true: this is not the first epoch
   std::map<MemberId, Member> members_;
+  std::vector<Hold> holds_;
   MemberId next_ = 0;
   absl::Time last_check_ = absl::InfiniteFuture();
 };

@@ -77,6 +77,19 @@ class Membership {
   // open.
   void Expel(Epoch epoch, const std::map<Rank, std::string>& why) { roster_.Expel(epoch, why); }
 
+  // True when the workers of `epoch` are faster without the workers of these ranks (MemberTable::CanDrain).
+  // slow[r] is the share of the time of steps in which the other ranks wait for rank r.
+  bool CanDrain(Epoch epoch, const std::map<Rank, double>& slow) const {
+    return roster_.CanDrain(epoch, slow);
+  }
+
+  // If CanDrain: ends `epoch`, forms the next one without the workers of these ranks, and returns true. The
+  // workers stay attached and get no rank for `cooldown`, unless no layout is filled without them after a
+  // loss. OnLoss is not called: no worker is lost.
+  bool Drain(Epoch epoch, const std::map<Rank, double>& slow, absl::Duration cooldown) {
+    return roster_.Drain(epoch, slow, cooldown);
+  }
+
   // Calls `on_loss` once for every worker that had joined and is lost, before this call or after it. The
   // calls come from threads of this object or from the thread that calls Expel. `on_loss` must not block.
   // With `reform` it is called only for the first loss of an epoch, and in an epoch after the first only when

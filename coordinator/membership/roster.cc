@@ -46,11 +46,19 @@ void Roster::Dismiss(const std::string& reason) {
   for (const auto& [member, stream] : streams_) stream->Dismiss(reason);
 }
 
-void Roster::OpenNextEpoch(bool smaller) {
+void Roster::LoseDeparted() {
   for (const Departure& departure : std::exchange(departures_, {})) {
     table_.Lose(departure.member, departure.why);
   }
+}
+
+void Roster::OpenNextEpoch(bool smaller) {
+  LoseDeparted();
   table_.OpenNextEpoch(clock_->Now(), smaller);
+  BeginOpenEpoch();
+}
+
+void Roster::BeginOpenEpoch() {
   ranks_.clear();
   turned_down_ = absl::OkStatus();
   if (table_.fills_as_before()) Settle();

@@ -1,6 +1,6 @@
 // The members of the epochs, shared by the threads of workers' streams, the health timer and the coordinator.
 // Each operation has its own file: join, heartbeat, leave, check_health, wait_for_world, end_epoch, expel,
-// report_loss.
+// drain, report_loss.
 //
 // MemberTable has the rules. The roster adds locks, callbacks and the welcome to each epoch. The roster does
 // not depend on the network.
@@ -60,6 +60,8 @@ class Roster final : public AttachHandler {
   absl::StatusOr<World> WaitForWorld(absl::Duration timeout);
   void EndEpoch(Epoch epoch, bool smaller = false);
   void Expel(Epoch epoch, const std::map<Rank, std::string>& why);
+  bool CanDrain(Epoch epoch, const std::map<Rank, double>& slow) const;
+  bool Drain(Epoch epoch, const std::map<Rank, double>& slow, absl::Duration cooldown);
   void OnLoss(std::function<void(const Loss&)> on_loss);
   void ExpectDepartures();
   void Dismiss(const std::string& reason);
@@ -91,10 +93,12 @@ class Roster final : public AttachHandler {
   // end has not noticed that.
   void LoseEarlierStream(const JoinedNode& node);
 
-  // Call these three with mutex_ held.
+  // Call these five with mutex_ held.
   bool first() const { return table_.first(); }
+  void LoseDeparted();
   void OpenNextEpoch(bool smaller = false);
-  void Settle();  // gives out the ranks of an epoch whose members fill a layout
+  void BeginOpenEpoch();  // call it when the table has opened an epoch
+  void Settle();          // gives out the ranks of an epoch whose members fill a layout
 
   const bool reform_;
   Clock* const clock_;

@@ -34,7 +34,7 @@ std::string FaultOf(const Entry& entry, const model::SequenceResult& answer) {
   if (answer.sequence != sequence.id) {
     return absl::StrCat("stands where sequence ", answer.sequence, " has its result");
   }
-  if (sequence.ended) return "";  // nothing of the answer is used
+  if (sequence.ended) return "";  // only whether the sequence failed is used
   if (answer.non_finite || !answer.refused.empty()) {
     if (!answer.tokens.empty() || !answer.logprobs.empty()) return "failed and has a token";
     if (!answer.non_finite) return "";
@@ -118,8 +118,10 @@ void Scheduler::ApplyTo(const Entry& entry, const model::SequenceResult& result,
                         std::vector<TokenEvent>& events) {
   Sequence& sequence = *entry.sequence;
   if (sequence.ended) {
+    if (result.non_finite) ForgetPages(entry);
+    sequence.ended_on_ranks |= result.non_finite.has_value() || !result.refused.empty();
     if (sequence.steps_under_way > 0) return;
-    if (!sequence.ended_on_ranks && result.refused.empty() && !result.non_finite) TakeComputed(entry);
+    if (!sequence.ended_on_ranks) TakeComputed(entry);
     Remove(sequence);
     return;
   }
@@ -154,7 +156,7 @@ void Scheduler::ApplyTo(const Entry& entry, const model::SequenceResult& result,
 // Positions of this step, and all before, are in the cache. Others may use their full pages.
 void Scheduler::TakeComputed(const Entry& entry) {
   Sequence& sequence = *entry.sequence;
-  if (entry.admission != sequence.admissions || sequence.slot < 0) return;  // preempted since
+  if (sequence.slot < 0) return;  // preempted since
   const int32_t shared = std::min({entry.first + entry.rows, SharedEnd(sequence), sequence.size()});
   sequence.blocks.Publish(absl::MakeConstSpan(sequence.tokens).first(shared));
   if (!sequence.ended && sequence.blocks.first_changed() < std::ssize(sequence.blocks.blocks()))
@@ -164,7 +166,7 @@ void Scheduler::TakeComputed(const Entry& entry) {
 void Scheduler::TakeToken(Sequence& sequence, TokenId token, TokenEvent& event) {
   event.has_token = true;
   event.token = token;
-  if (found_.sequence == sequence.id) found_ = {};
+  sequence.found.clear();
   sequence.tokens.push_back(token);
   ++totals_.generation_tokens;
   switch (model::EndAfter(sequence.end, sequence.prompt_size, sequence.size(), token)) {
@@ -181,7 +183,7 @@ void Scheduler::TakeToken(Sequence& sequence, TokenId token, TokenEvent& event) 
 }
 
 void Scheduler::EndRefused(Sequence& sequence, const std::string& reason, TokenEvent& event) {
-  ++totals_.plans_refused;
+  ++totals_.sequences_refused;
   sequence.ended_on_ranks = true;
   event.finish = FinishReason::kError;
   event.error = absl::InternalError(absl::StrCat("the ranks refused to compute this request (", reason,
@@ -193,11 +195,18 @@ void Scheduler::EndNonFinite(const Entry& entry, const model::NonFiniteRow& row,
   Sequence& sequence = *entry.sequence;
   ++totals_.non_finite_logits;
   sequence.ended_on_ranks = true;
-  if (entry.admission == sequence.admissions) sequence.blocks.Forget();
+  ForgetPages(entry);
   event.finish = FinishReason::kError;
   event.non_finite = true;
   event.error =
       absl::InternalError(absl::StrCat("no token can be drawn for this request: ", model::Describe(row)));
+}
+
+// A preempted sequence has no pages of its own any more. Those that it published are found by its tokens.
+void Scheduler::ForgetPages(const Entry& entry) {
+  Sequence& sequence = *entry.sequence;
+  sequence.blocks.Forget();
+  groups_[entry.dp_rank].pool.ForgetKnown(sequence.request.cache_salt, sequence.tokens);
 }
 
 // A replay after preemption has results for positions that were reported before. Those results are dropped.

@@ -6,6 +6,12 @@
 #include "coordinator/scheduler/scheduler.h"
 
 namespace deeprack::coordinator {
+namespace {
+
+// The most sequences of the queue that a plan looks at for short ones.
+constexpr int32_t kLookAhead = 16;
+
+}  // namespace
 
 std::optional<model::StepPlan> Scheduler::Plan() {
   DR_CHECK(!interrupted_);
@@ -19,14 +25,17 @@ std::optional<model::StepPlan> Scheduler::Plan() {
   for (Group& group : groups_) {
     group.step_tokens_left = limits_.max_step_tokens;
     group.opened_bytes_left = limits_.bytes_for_opened();
+    group.first_unfinished.reset();
     group.logprob_bytes_left = limits_.max_message_bytes / 2;  // decodes use the other half: see Place
   }
   if (!suspects_.empty()) {
     PlanAlone(**suspects_.begin());
   } else {
     PlanDecodes();
+    LimitPrefills();
     PlanPrefills();
     if (!preempted_in_this_plan_ || planned_.sequences() == 0) AdmitWaiting();
+    if (!preempted_in_this_plan_) AdmitShort();
   }
   if (planned_.sequences() == 0) return std::nullopt;
   return FinishPlan();
@@ -39,18 +48,7 @@ model::StepPlan Scheduler::FinishPlan() {
     Group& group = groups_[g];
     model::GroupPlan& out = plan_.groups[g];
     out.closed = std::exchange(group.closing, {});
-    for (Sequence* sequence : std::exchange(group.changed, {})) {
-      sequence->changed = false;
-      if (sequence->slot < 0) {  // it has had no rows yet; Open sends its pages
-        MarkChanged(*sequence);
-        continue;
-      }
-      const int32_t first = sequence->blocks.first_changed();
-      const std::vector<BlockId>& blocks = sequence->blocks.blocks();
-      out.pages.push_back(
-          {.slot = sequence->slot, .first = first, .pages = {blocks.begin() + first, blocks.end()}});
-      sequence->blocks.Told();
-    }
+    TellPages(group, out);
     int32_t rows = 0;
     for (const Entry& entry : planned_.groups[g]) {
       rows += entry.rows;
@@ -62,6 +60,29 @@ model::StepPlan Scheduler::FinishPlan() {
   ++totals_.steps;
   steps_.push_back(std::move(planned_));
   return std::move(plan_);
+}
+
+// A page that one sequence gives back may be a new page of another one. So all replaced entries come before
+// all new ones.
+void Scheduler::TellPages(Group& group, model::GroupPlan& out) {
+  const auto tell = [&out](const Sequence& sequence, int32_t first, int32_t end) {
+    if (first >= end) return;
+    const auto begin = sequence.blocks.blocks().begin();
+    out.pages.push_back({.slot = sequence.slot, .first = first, .pages = {begin + first, begin + end}});
+  };
+  const std::vector<Sequence*> changed = std::exchange(group.changed, {});
+  for (const Sequence* sequence : changed) {
+    tell(*sequence, sequence->blocks.first_changed(), sequence->blocks.told());
+  }
+  for (Sequence* sequence : changed) {
+    sequence->changed = false;
+    if (sequence->slot < 0) {  // it has had no rows yet; the plan that opens it tells its pages
+      MarkChanged(*sequence);
+      continue;
+    }
+    tell(*sequence, sequence->blocks.told(), static_cast<int32_t>(sequence->blocks.blocks().size()));
+    sequence->blocks.Told();
+  }
 }
 
 // Plans only the suspect. The other sequences wait; they keep their pages unless the suspect needs them.
@@ -82,7 +103,7 @@ void Scheduler::PlanAlone(Sequence& suspect) {
     if (last == nullptr) return;
     Preempt(*last);
   }
-  ScheduleChunk(suspect);
+  ScheduleChunk(suspect, groups_[suspect.dp_rank].step_tokens_left);
 }
 
 // The last running sequence other than `spared`; nullptr if there is none.
@@ -126,12 +147,38 @@ void Scheduler::PlanDecodes() {
   }
 }
 
-void Scheduler::PlanPrefills() {
+// Decodes of all groups wait for the whole step, so all groups are limited if any of them has a decode.
+void Scheduler::LimitPrefills() {
+  if (planned_.sequences() == 0) return;
+  int64_t waiting = 0;
+  for (const Sequence* sequence : waiting_) waiting += sequence->size();
   for (Group& group : groups_) {
-    for (Sequence* sequence : group.running) {
-      if (group.step_tokens_left == 0) break;
-      if (!sequence->decoding()) ScheduleChunk(*sequence);
+    int64_t backlog = waiting / limits_.dp;
+    for (const Sequence* sequence : group.running) {
+      if (!sequence->decoding()) backlog += sequence->remaining();
     }
+    group.step_tokens_left = std::min(
+        group.step_tokens_left, PrefillTokensBesideDecodes(backlog, limits_.prefill_tokens_beside_decodes));
+  }
+}
+
+void Scheduler::PlanPrefills() {
+  for (Group& group : groups_) PlanPrefillsOf(group);
+}
+
+void Scheduler::PlanPrefillsOf(Group& group) {
+  std::vector<Sequence*> prefills;
+  std::vector<PrefillDemand> demands;
+  for (Sequence* sequence : group.running) {
+    if (sequence->decoding() || sequence->drawn_out() || sequence->remaining() == 0) continue;
+    prefills.push_back(sequence);
+    demands.push_back({.priority = sequence->order.priority, .tokens = sequence->remaining()});
+  }
+  const std::vector<int32_t> shares = SharePrefillTokens(demands, group.step_tokens_left);
+  for (size_t i = 0; i < prefills.size(); ++i) {
+    demands[i].tokens -= shares[i];
+    if (!group.first_unfinished && demands[i].tokens > 0) group.first_unfinished = demands[i];
+    if (shares[i] > 0) ScheduleChunk(*prefills[i], shares[i]);
   }
 }
 
@@ -145,9 +192,22 @@ void Scheduler::AdmitWaiting() {
   }
 }
 
+// Sequences that are admitted here have their first chunk in the next step.
+void Scheduler::AdmitShort() {
+  auto next = waiting_.begin();
+  for (int32_t looked = 0; looked < kLookAhead && next != waiting_.end(); ++looked) {
+    Sequence& sequence = **next++;
+    Sequence& head = **waiting_.begin();
+    if (head.steps_under_way > 0) return;  // as in AdmitWaiting
+    if (sequence.steps_under_way > 0) continue;
+    const std::optional<Placement> placement = PlaceShort(sequence, head);
+    if (placement.has_value()) Admit(sequence, *placement);
+  }
+}
+
 void Scheduler::Admit(Sequence& sequence, const Placement& placement) {
   waiting_.erase(&sequence);
-  found_ = {};
+  sequence.found.clear();
   Group& group = groups_[placement.dp_rank];
   group.running.insert(&sequence);
   sequence.dp_rank = placement.dp_rank;
@@ -161,16 +221,15 @@ void Scheduler::Admit(Sequence& sequence, const Placement& placement) {
     totals_.prefix_cache_queries += sequence.prompt_size;
     totals_.prefix_cache_hits += sequence.cached_tokens;
   }
-  ScheduleChunk(sequence);
+  ScheduleChunk(sequence, group.step_tokens_left);
 }
 
-// Schedules the next chunk of a prefill: as many tokens as the group's share of the step allows, perhaps
-// none.
-void Scheduler::ScheduleChunk(Sequence& sequence) {
+// Schedules the next chunk of a prefill: at most `most_tokens`, perhaps none.
+void Scheduler::ScheduleChunk(Sequence& sequence, int32_t most_tokens) {
   Group& group = groups_[sequence.dp_rank];
   if (sequence.drawn_out()) return;
   if (sequence.slot < 0 && OpenedBytes(sequence) > group.opened_bytes_left) return;
-  int32_t tokens = std::min(sequence.remaining(), group.step_tokens_left);
+  int32_t tokens = std::min(sequence.remaining(), most_tokens);
   if (sequence.prompt_logprobs_due()) {
     const int64_t bytes = model::MostPositionLogprobsBytes(sequence.request.prompt_logprobs);
     tokens = static_cast<int32_t>(std::min<int64_t>(tokens, group.logprob_bytes_left / bytes));
@@ -189,7 +248,7 @@ void Scheduler::Schedule(Sequence& sequence, int32_t tokens) {
   const bool draws = tokens == sequence.remaining() && sequence.planned_size() < sequence.end.max_size;
   planned_.groups[sequence.dp_rank].push_back(
       {.sequence = &sequence,
-       .admission = sequence.admissions,
+       .dp_rank = sequence.dp_rank,
        .first = sequence.num_planned,
        .rows = tokens,
        .draws = draws,
@@ -272,48 +331,83 @@ void Scheduler::TakeSlot(Sequence& sequence) {
   group.free_slots.pop_back();
 }
 
-// The dp group that can run a waiting sequence, and the cached pages from which the sequence starts there.
-// nullopt if no group has room now.
-std::optional<Scheduler::Placement> Scheduler::Place(const Sequence& sequence) {
+// The dp group that can run a waiting sequence in this step, and the cached pages from which the sequence
+// starts there. nullopt if no group has room now.
+std::optional<Scheduler::Placement> Scheduler::Place(Sequence& sequence) {
+  int32_t best = -1;
+  int64_t best_score = -1;
+  for (int32_t dp_rank = 0; dp_rank < limits_.dp; ++dp_rank) {
+    if (groups_[dp_rank].step_tokens_left == 0) continue;
+    const std::optional<int64_t> score = Fits(sequence, dp_rank);
+    if (!score.has_value() || *score <= best_score) continue;
+    best_score = *score;
+    best = dp_rank;
+  }
+  if (best < 0) return std::nullopt;
+  return Placement{best, sequence.found[best].pages};
+}
+
+// The dp group where the sequence is short beside the first prefill, with the least left to compute.
+std::optional<Scheduler::Placement> Scheduler::PlaceShort(Sequence& sequence, Sequence& head) {
+  int32_t best = -1;
+  int32_t fewest_tokens = 0;
+  for (int32_t dp_rank = 0; dp_rank < limits_.dp; ++dp_rank) {
+    const Group& group = groups_[dp_rank];
+    if (group.step_tokens_left > 0 || !group.first_unfinished || !Fits(sequence, dp_rank)) continue;
+    const auto cached = static_cast<int32_t>(sequence.found[dp_rank].pages.size());
+    const int32_t tokens = sequence.size() - cached * kPageTokens;
+    if (!IsShortBeside(*group.first_unfinished, {sequence.order.priority, tokens})) continue;
+    if (best >= 0 && tokens >= fewest_tokens) continue;
+    if (&sequence != &head && !HeadFitsBeside(head, dp_rank, BlocksFor(sequence.size()))) continue;
+    best = dp_rank;
+    fewest_tokens = tokens;
+  }
+  if (best < 0) return std::nullopt;
+  return Placement{best, sequence.found[best].pages};
+}
+
+// True if the head of the queue finds its pages when another sequence has taken `pages_taken` pages of the
+// group.
+bool Scheduler::HeadFitsBeside(Sequence& head, int32_t dp_rank, int32_t pages_taken) {
+  for (int32_t other = 0; other < limits_.dp; ++other) {
+    if (other != dp_rank ? Fits(head, other) : Fits(head, dp_rank, 1, pages_taken)) return true;
+  }
+  return false;
+}
+
+// A score if the group has pages and a place for a waiting sequence, also when others take `slots_taken` and
+// `pages_taken` first: the more room and the more cached prefix, the higher. Brings `sequence.found` up to
+// date.
+std::optional<int64_t> Scheduler::Fits(Sequence& sequence, int32_t dp_rank, int32_t slots_taken,
+                                       int32_t pages_taken) {
+  const Group& group = groups_[dp_rank];
+  if (OpenedBytes(sequence) > group.opened_bytes_left) return std::nullopt;
+  if (std::ssize(group.running) + slots_taken >= std::min(limits_.max_step_tokens, limits_.max_sequences)) {
+    return std::nullopt;
+  }
+  const int64_t result_bytes = model::MostSequenceResultBytes(sequence.request.sampling.top_logprobs);
+  if (!group.running.empty() && DecodeResultBytes(group) + result_bytes > limits_.max_message_bytes / 2) {
+    return std::nullopt;
+  }
   // The last token is always computed, for its logits. If log-probabilities of the prompt are still due,
   // every position from the first due one on is computed.
   int32_t reusable = std::min(sequence.size() - 1, SharedEnd(sequence));
   if (sequence.prompt_logprobs_due()) reusable = std::min(reusable, sequence.next_prompt_logprob - 1);
   const auto prefix = absl::MakeConstSpan(sequence.tokens).first(reusable);
   // A waiting sequence without steps under way keeps its tokens and so its prefix; Admit and MakeGroups empty
-  // `found_`.
-  if (found_.sequence != sequence.id) {
-    found_ = {.sequence = sequence.id, .in_group = std::vector<BlockPool::Prefix>(limits_.dp)};
-  }
-
-  const int64_t result_bytes = model::MostSequenceResultBytes(sequence.request.sampling.top_logprobs);
-
-  int32_t best = -1;
-  int64_t best_score = -1;
-  for (int32_t dp_rank = 0; dp_rank < limits_.dp; ++dp_rank) {
-    const Group& group = groups_[dp_rank];
-    if (group.step_tokens_left == 0 || OpenedBytes(sequence) > group.opened_bytes_left) continue;
-    if (std::ssize(group.running) >= std::min(limits_.max_step_tokens, limits_.max_sequences)) continue;
-    if (!group.running.empty() && DecodeResultBytes(group) + result_bytes > limits_.max_message_bytes / 2) {
-      continue;
-    }
-    group.pool.Update(sequence.request.cache_salt, prefix, found_.in_group[dp_rank]);
-    const std::vector<BlockPool::Page>& cached = found_.in_group[dp_rank].pages;
-    const int64_t fresh = BlocksFor(sequence.size()) - static_cast<int64_t>(cached.size());
-    if (fresh > group.pool.available()) continue;
-    // Cached pages without a holder count as available. Adopting them takes them away.
-    const auto unheld = std::count_if(cached.begin(), cached.end(), [&](const BlockPool::Page& page) {
-      return group.pool.references(page.block) == 0;
-    });
-    if (fresh > group.pool.available() - unheld) continue;
-    const int64_t score = static_cast<int64_t>(cached.size()) + group.pool.available() - unheld;
-    if (score > best_score) {
-      best_score = score;
-      best = dp_rank;
-    }
-  }
-  if (best < 0) return std::nullopt;
-  return Placement{best, found_.in_group[best].pages};
+  // `found`.
+  sequence.found.resize(limits_.dp);
+  group.pool.Update(sequence.request.cache_salt, prefix, sequence.found[dp_rank]);
+  const std::vector<BlockPool::Page>& cached = sequence.found[dp_rank].pages;
+  const int64_t available = group.pool.available() - pages_taken;
+  const int64_t fresh = BlocksFor(sequence.size()) - static_cast<int64_t>(cached.size());
+  if (fresh > available) return std::nullopt;
+  // Cached pages without a holder count as available. Adopting them takes them away.
+  const auto unheld = std::count_if(cached.begin(), cached.end(), [&](const BlockPool::Page& page) {
+    return group.pool.references(page.block) == 0;
+  });
+  if (fresh > available - unheld) return std::nullopt;
+  return static_cast<int64_t>(cached.size()) + available - unheld;
 }
 
 int32_t Scheduler::SharedEnd(const Sequence& sequence) const {

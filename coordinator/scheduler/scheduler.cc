@@ -73,7 +73,7 @@ Scheduler::Scheduler(const SchedulerLimits& limits, Epoch epoch) : limits_(limit
 
 void Scheduler::MakeGroups() {
   groups_.clear();
-  found_ = {};
+  for (const auto& [id, sequence] : sequences_) sequence->found.clear();
   for (int32_t rank = 0; rank < limits_.dp; ++rank)
     groups_.push_back({.pool = BlockPool(limits_.blocks_per_dp_rank)});
 }
@@ -148,11 +148,8 @@ void Scheduler::End(Sequence& sequence) {
   --live_;
   suspects_.erase(&sequence);
   waiting_.erase(&sequence);
-  if (sequence.dp_rank >= 0) {
-    Group& group = groups_[sequence.dp_rank];
-    group.running.erase(&sequence);
-    if (std::exchange(sequence.changed, false)) std::erase(group.changed, &sequence);
-  }
+  // With steps under way the slot stays open, so the next plan still tells which of its pages were replaced.
+  if (sequence.dp_rank >= 0) groups_[sequence.dp_rank].running.erase(&sequence);
   if (sequence.steps_under_way == 0) Remove(sequence);
 }
 

@@ -16,15 +16,20 @@
 // - The order of service is (priority, arrival): the sequence with the smaller priority comes first, and of
 //   equal priorities the one that arrived first. "First", "last" and "earlier" below mean this order. A
 //   sequence keeps its place in it until its end.
-// - Every sequence that decodes gets its one token first; the rest of max_step_tokens (per dp group) goes
-//   to prefill chunks in the order of service. A group never runs more than max_sequences sequences, nor more
-//   than it has step tokens: a prefill makes progress beside any number of decodes, and decodes beside any
-//   prefill.
-// - Admission is strictly in the order of service over all groups: no sequence overtakes the head of the
-//   queue. A waiting sequence takes no page of a running one, whatever their priorities. The head is admitted
-//   when some group has blocks for all of its tokens. These blocks are reserved at once, so a prefill never
-//   stops half way. Of the groups that fit, the scheduler takes the one with the most free room plus cached
-//   prefix.
+// - Every sequence that decodes gets its one token first. Prefill chunks get the rest of max_step_tokens (per
+//   dp group), and in a step with decodes at most PrefillTokensBesideDecodes. Half of these tokens goes to
+//   prefills in the order of service, half to short ones (prefill_shares.h). A group never runs more than
+//   max_sequences sequences, nor more than it has step tokens: a prefill makes progress beside any number of
+//   decodes, and decodes beside any prefill.
+// - Admission is in the order of service over all groups. The head of the queue is admitted when some group
+//   has tokens of the step left, and blocks for all tokens of the sequence. These blocks are reserved at
+//   once, so a prefill never stops half way. Of the groups that fit, the scheduler takes the one with the
+//   most free room plus cached prefix. A waiting sequence takes no page of a running one, whatever their
+//   priorities.
+// - While some group has blocks for the head, and no group has tokens for it, sequences near the head may
+//   overtake it (AdmitShort): in a group where they are short beside the first prefill, and only while some
+//   group still has blocks for the head. Such a sequence has at most half as many tokens as that prefill has
+//   left, and the next one at most half as many as its own first prefill, so the head is admitted in the end.
 // - When a decode finds no block, the last running sequence of its group is preempted (perhaps the decoding
 //   one itself): its blocks become free, and the sequence waits again at its place in the order of service.
 //   Its output so far is replayed behind its prompt. Draws depend on the position, so the sequence continues
@@ -32,9 +37,9 @@
 //   other work.
 // - Every sequence comes to an end unless sequences of smaller priority numbers arrive for ever. The first of
 //   all running sequences is never preempted for another one, and each sequence fits alone, so it ends. While
-//   the head of the queue waits, nobody else is admitted, so some group becomes empty, and the head fits
-//   there. An endless stream of a smaller priority number may starve the sequences of larger ones, as in
-//   vLLM; equal priorities never starve one another.
+//   no group has pages for the head of the queue, nobody else is admitted, so some group becomes empty, and
+//   the head fits there. An endless stream of a smaller priority number may starve the sequences of larger
+//   ones, as in vLLM; equal priorities never starve one another.
 // - The ranks of a group are sent a sequence once, when it has its first rows; then what changes. What a
 //   group is sent fits one message of max_message_bytes (model/step/message_size.h): sequences that are
 //   opened take at most half of it, and the rest waits for the next step. A request that would not fit alone
@@ -68,6 +73,7 @@
 #include "base/ids.h"
 #include "coordinator/blocks/block_pool.h"
 #include "coordinator/request/request.h"
+#include "coordinator/scheduler/prefill_shares.h"
 #include "coordinator/scheduler/scheduler_limits.h"
 #include "coordinator/scheduler/sequence.h"
 #include "coordinator/scheduler/serving_stats.h"
@@ -139,13 +145,15 @@ class Scheduler {
   struct Group {  // the share of one dp rank in the cache and in the step
     BlockPool pool;
     SequenceSet running;
-    std::vector<Sequence*> changed;     // running ones whose block tables the ranks do not know yet
+    std::vector<Sequence*> changed;     // with block tables that the ranks do not know yet
     std::vector<SequenceSlot> closing;  // of sequences that have gone; the next plan closes them
     std::vector<SequenceSlot> free_slots;
     SequenceSlot next_slot = 0;  // the slots from this one on were never used
     // In the plan that is being made.
     int32_t step_tokens_left = 0;
     int64_t opened_bytes_left = 0;
+    // The first prefill that this plan leaves unfinished. nullopt: there is none, or not yet.
+    std::optional<PrefillDemand> first_unfinished;
     // Bytes of this step's result that are left for log-probabilities of prompts.
     int64_t logprob_bytes_left = 0;
   };
@@ -153,22 +161,20 @@ class Scheduler {
     int32_t dp_rank = 0;
     std::vector<BlockPool::Page> cached;
   };
-  // The cached pages of one waiting sequence in each group, as of the last time that Place looked there. The
-  // head of the queue may be placed in vain in many plans; its prompt is hashed in the first of them.
-  struct FoundPrefixes {
-    SequenceId sequence = 0;  // 0: none
-    std::vector<BlockPool::Prefix> in_group;
-  };
 
   // The phases of Plan (plan.cc).
   void PlanAlone(Sequence& suspect);
   void PlanDecodes();
   void PlanPrefills();
+  void LimitPrefills();
+  void PlanPrefillsOf(Group& group);
   void AdmitWaiting();
-  void ScheduleChunk(Sequence& sequence);
+  void AdmitShort();
+  void ScheduleChunk(Sequence& sequence, int32_t most_tokens);
   void Schedule(Sequence& sequence, int32_t tokens);
   void Open(Sequence& sequence);
   model::StepPlan FinishPlan();
+  void TellPages(Group& group, model::GroupPlan& out);
   void Admit(Sequence& sequence, const Placement& placement);
   bool ReserveOrPreempt(Sequence& sequence);
   void Preempt(Sequence& sequence);
@@ -177,7 +183,11 @@ class Scheduler {
   int64_t DecodeResultBytes(const Group& group) const;
   void PutBack(Sequence& sequence);
   void LeaveGroup(Sequence& sequence);
-  std::optional<Placement> Place(const Sequence& sequence);
+  std::optional<Placement> Place(Sequence& sequence);
+  std::optional<Placement> PlaceShort(Sequence& sequence, Sequence& head);
+  bool HeadFitsBeside(Sequence& head, int32_t dp_rank, int32_t pages_taken);
+  std::optional<int64_t> Fits(Sequence& sequence, int32_t dp_rank, int32_t slots_taken = 0,
+                              int32_t pages_taken = 0);
   // Positions whose pages may be shared with other sequences.
   int32_t SharedEnd(const Sequence& sequence) const;
   void MarkChanged(Sequence& sequence);
@@ -191,6 +201,7 @@ class Scheduler {
   void TakePromptLogprobs(const Entry& entry, const model::SequenceResult& result, TokenEvent& event);
   void TakeToken(Sequence& sequence, TokenId token, TokenEvent& event);
   void EndRefused(Sequence& sequence, const std::string& reason, TokenEvent& event);
+  void ForgetPages(const Entry& entry);
   void EndNonFinite(const Entry& entry, const model::NonFiniteRow& row, TokenEvent& event);
 
   // The parts of Interrupt and Resume (interrupt.cc).
@@ -207,9 +218,8 @@ class Scheduler {
   Epoch epoch_;
   std::vector<Group> groups_;  // outlives sequences_, whose block tables point here
   std::map<SequenceId, std::unique_ptr<Sequence>> sequences_;
-  SequenceSet waiting_;   // each sequence without a last event is here or in one group's `running`
-  SequenceSet suspects_;  // waiting or running
-  FoundPrefixes found_;
+  SequenceSet waiting_;             // each sequence without a last event is here or in one group's `running`
+  SequenceSet suspects_;            // waiting or running
   std::deque<StepUnderWay> steps_;  // under way, the oldest first
   int64_t live_ = 0;                // sequences without a last event
   bool interrupted_ = false;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "coordinator/blocks/block_pool.h"
 #include "coordinator/blocks/block_table.h"
 #include "coordinator/request/request.h"
 #include "coordinator/scheduler/service_order.h"
@@ -38,6 +39,10 @@ struct Sequence {
   // still write to its pages.
   bool ended = false;
   bool ended_on_ranks = false;  // its ranks know the end and draw no more of its tokens
+
+  // While the sequence waits: entry r is what group r's prefix cache had when Place last looked. Empty: Place
+  // has not looked.
+  std::vector<BlockPool::Prefix> found;
 
   // Kept over preemptions.
   int32_t admissions = 0;

@@ -35,7 +35,7 @@ struct ServingStats {
   StepTokens step_tokens;
   int64_t preemptions = 0;
   int64_t steps = 0;
-  int64_t plans_refused = 0;              // sequences that the ranks refused
+  int64_t sequences_refused = 0;          // sequences that the ranks refused
   int64_t non_finite_logits = 0;          // sequences that ended because their logits were not finite
   std::vector<model::StepTimings> ranks;  // entry r: the sums over rank r's steps
 };

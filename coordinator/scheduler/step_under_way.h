@@ -13,8 +13,8 @@ struct StepUnderWay {
   // One sequence with rows. The sequence outlives the step.
   struct Entry {
     Sequence* sequence = nullptr;
-    int32_t admission = 0;  // Sequence::admissions; another number now: the sequence was preempted since
-    int32_t first = 0;      // the position of its first row
+    int32_t dp_rank = 0;  // of its pages in this step; it may have been preempted since
+    int32_t first = 0;    // the position of its first row
     int32_t rows = 0;
     bool draws = false;    // a token is drawn after the last row
     bool decodes = false;  // the row is the last token that was drawn

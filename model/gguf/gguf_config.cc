@@ -77,6 +77,7 @@ class ConfigJson {
       fields_.Fault(absl::StrCat(Key("nextn_predict_layers"), " ", mtp_layers, " of block_count ", blocks));
     } else {
       object_["num_hidden_layers"] = blocks - mtp_layers;
+      object_["num_nextn_predict_layers"] = mtp_layers;
     }
     object_["hidden_size"] = OrNull(fields_.Integer(Key("embedding_length")));
     object_["max_position_embeddings"] = OrNull(fields_.Integer(Key("context_length")));

@@ -20,7 +20,7 @@ namespace deeprack::model {
 // - A deepseek2 file of R1's sizes without the keys for expert groups (an older file) has R1's groups: 8, of
 //   which 4 are chosen.
 // - mscale is mscale_all_dim.
-// - MTP layers in the file are left out of the config.
+// - The last nextn_predict_layers of block_count blocks are MTP layers.
 absl::StatusOr<nlohmann::json> ConfigJsonOf(const GgufModel& model);
 
 // The config, completed from the tensors: split_kv_b, rope_freqs, and rope_interleave (a GGUF of llama stores

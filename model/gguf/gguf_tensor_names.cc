@@ -130,6 +130,18 @@ const char* GgufTensorName(TensorKind kind) {
       return "ffn_up_shexp.weight";
     case TensorKind::kSharedDown:
       return "ffn_down_shexp.weight";
+    case TensorKind::kMtpEmbedNorm:
+      return "nextn.enorm.weight";
+    case TensorKind::kMtpHiddenNorm:
+      return "nextn.hnorm.weight";
+    case TensorKind::kMtpProj:
+      return "nextn.eh_proj.weight";
+    case TensorKind::kMtpHeadNorm:
+      return "nextn.shared_head_norm.weight";
+    case TensorKind::kMtpEmbedTokens:
+      return "nextn.embed_tokens.weight";
+    case TensorKind::kMtpHead:
+      return "nextn.shared_head_head.weight";
     default:
       return nullptr;
   }

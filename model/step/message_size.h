@@ -12,8 +12,9 @@ inline constexpr int64_t kMostMessageBytes = int64_t{64} << 20;
 // A token id, a page of a block table, or another number of one sequence.
 inline constexpr int64_t kMostIdBytes = 5;
 
-// What a plan has for each sequence with rows, apart from pages: slot, rows, and the head of a page change.
-inline constexpr int64_t kMostRowsBytes = 32;
+// What a plan has for each sequence with rows, apart from pages: slot, rows, and the heads of two page
+// changes.
+inline constexpr int64_t kMostRowsBytes = 56;
 
 // A plan's header, with the rows of `dp` groups.
 constexpr int64_t MostHeaderBytes(int64_t dp) { return 64 + dp * kMostIdBytes; }

@@ -14,10 +14,8 @@ bool IsStoredInGroups(const ModelConfig& config, const TensorSpec& tensor) {
 TensorTypes GroupTypes(const ModelConfig& config) {
   TensorTypes types;
   if (!config.group_quantization || config.group_quantization->act_order) return types;
-  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    for (const TensorSpec& tensor : LayerTensors(config, layer)) {
-      if (IsStoredInGroups(config, tensor)) types.Set(tensor.name, config.group_quantization->type());
-    }
+  for (const TensorSpec& tensor : TensorsOf(config)) {
+    if (IsStoredInGroups(config, tensor)) types.Set(tensor.name, config.group_quantization->type());
   }
   return types;
 }

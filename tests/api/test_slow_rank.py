@@ -12,16 +12,17 @@ from test_recovery import metric, ready
 
 
 class Slow(threading.Thread):
-    """Lets a process run for a tenth of the time, until the end of the `with` block."""
+    """Lets a process run for 5 ms, then stops it for `stopped` seconds, until the end of the `with` block. By default it runs for
+    a tenth of the time."""
 
-    def __init__(self, pid):
+    def __init__(self, pid, stopped=0.045):
         super().__init__(daemon=True)
-        self.pid, self.ended = pid, threading.Event()
+        self.pid, self.stopped, self.ended = pid, stopped, threading.Event()
 
     def run(self):
         while not self.ended.is_set():
             os.kill(self.pid, signal.SIGSTOP)
-            self.ended.wait(0.045)
+            self.ended.wait(self.stopped)
             os.kill(self.pid, signal.SIGCONT)
             self.ended.wait(0.005)
 

@@ -43,14 +43,34 @@ class Reader {
   std::string suffix_;
 };
 
+std::vector<std::vector<float>> Rows(const std::vector<float>& values, size_t rows) {
+  std::vector<std::vector<float>> split;
+  const size_t cols = values.size() / rows;
+  for (size_t row = 0; row < rows; ++row) {
+    split.emplace_back(values.begin() + row * cols, values.begin() + (row + 1) * cols);
+  }
+  return split;
+}
+
+absl::StatusOr<MtpGoldenPrompt> ReadMtpPrompt(const Reader& reader) {
+  MtpGoldenPrompt prompt;
+  DR_ASSIGN_OR_RETURN(prompt.tokens, reader.Read<TokenId>("tokens"));
+  DR_ASSIGN_OR_RETURN(prompt.clear, reader.Read<uint8_t>("clear"));
+  DR_ASSIGN_OR_RETURN(prompt.draft_clear, reader.Read<uint8_t>("draft_clear"));
+  DR_ASSIGN_OR_RETURN(prompt.drafts, reader.Read<TokenId>("drafts"));
+  DR_ASSIGN_OR_RETURN(prompt.drafts_clear, reader.Read<uint8_t>("drafts_clear"));
+  DR_ASSIGN_OR_RETURN(const std::vector<float> logits, reader.Read<float>("logits"));
+  DR_ASSIGN_OR_RETURN(const std::vector<float> draft_logits, reader.Read<float>("draft_logits"));
+  prompt.logits = Rows(logits, prompt.clear.size());
+  prompt.draft_logits = Rows(draft_logits, prompt.draft_clear.size());
+  return prompt;
+}
+
 absl::StatusOr<GoldenPrompt> ReadPrompt(const Reader& reader) {
   GoldenPrompt prompt;
   DR_ASSIGN_OR_RETURN(prompt.tokens, reader.Read<TokenId>("prompt"));
   DR_ASSIGN_OR_RETURN(const std::vector<float> logits, reader.Read<float>("logits"));
-  const size_t vocab = logits.size() / prompt.tokens.size();
-  for (size_t position = 0; position < prompt.tokens.size(); ++position) {
-    prompt.logits.emplace_back(logits.begin() + position * vocab, logits.begin() + (position + 1) * vocab);
-  }
+  prompt.logits = Rows(logits, prompt.tokens.size());
   DR_ASSIGN_OR_RETURN(prompt.greedy, reader.Read<TokenId>("greedy"));
   if (!reader.Has("bf16_logits")) return prompt;
   DR_ASSIGN_OR_RETURN(prompt.bf16_logits, reader.Read<float>("bf16_logits"));
@@ -92,6 +112,17 @@ absl::StatusOr<Golden> LoadGolden(const std::string& name) {
     golden.has_experts |= model->Find(absl::StrCat("model.layers.", layer, ".mlp.gate.weight")) != nullptr;
   }
   return golden;
+}
+
+absl::StatusOr<std::vector<MtpGoldenPrompt>> LoadMtpGolden(const Golden& golden) {
+  DR_ASSIGN_OR_RETURN(const checkpoint::SafetensorsFile file,
+                      checkpoint::SafetensorsFile::Open(golden.folder + "/mtp.safetensors"));
+  std::vector<MtpGoldenPrompt> prompts;
+  for (size_t i = 0; i < golden.prompts.size(); ++i) {
+    DR_ASSIGN_OR_RETURN(MtpGoldenPrompt prompt, ReadMtpPrompt(Reader(file, i)));
+    prompts.push_back(std::move(prompt));
+  }
+  return prompts;
 }
 
 absl::StatusOr<Golden> LoadDemoGolden() {

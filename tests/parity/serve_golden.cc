@@ -49,16 +49,6 @@ double LargestMagnitude(const std::vector<float>& logits) {
   return largest;
 }
 
-double RelativeDifference(const float* actual, const std::vector<float>& golden) {
-  double difference = 0;
-  for (size_t i = 0; i < golden.size(); ++i) {
-    const double here = std::abs(static_cast<double>(actual[i]) - golden[i]);
-    if (!std::isfinite(here)) return INFINITY;
-    difference = std::max(difference, here);
-  }
-  return difference / LargestMagnitude(golden);
-}
-
 class Server {
  public:
   Server(const Golden& golden, const worker::EngineOptions& options, Chunking chunking, int greedy_tokens)
@@ -251,6 +241,16 @@ class Server {
 };
 
 }  // namespace
+
+double RelativeDifference(const float* actual, const std::vector<float>& golden) {
+  double difference = 0;
+  for (size_t i = 0; i < golden.size(); ++i) {
+    const double here = std::abs(static_cast<double>(actual[i]) - golden[i]);
+    if (!std::isfinite(here)) return INFINITY;
+    difference = std::max(difference, here);
+  }
+  return difference / LargestMagnitude(golden);
+}
 
 RankReport ExpectedCounts(const Golden& golden, DType compute, Chunking chunking, int greedy_tokens) {
   RankReport expected;

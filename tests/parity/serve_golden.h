@@ -29,6 +29,9 @@ struct Tolerances {
 inline constexpr Tolerances kF32Tolerances = {.logits = 1e-4};
 inline constexpr Tolerances kBF16Tolerances = {.logits = 2e-2, .bf16_logits = 2e-2};
 
+// The largest difference, relative to the largest golden value; infinite if a value is not finite.
+double RelativeDifference(const float* actual, const std::vector<float>& golden);
+
 // The results of one rank. Ranks that do not sample compare nothing.
 struct RankReport {
   int64_t positions = 0;  // positions whose logits were compared

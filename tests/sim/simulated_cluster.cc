@@ -30,13 +30,17 @@ std::vector<TokenId> Forbidden(const model::SamplingParams& sampling) {
 
 }  // namespace
 
-SimulatedCluster::SimulatedCluster(const SchedulerLimits& limits)
-    : limits_(limits), tables_(limits), slots_(size_t(limits.dp) * limits.blocks_per_dp_rank * kPageTokens) {}
+SimulatedCluster::SimulatedCluster(const SchedulerLimits& limits) : limits_(limits) { Replace(limits.dp); }
 
-size_t SimulatedCluster::SlotOf(const SequencePlan& plan, int32_t position) const {
-  const size_t block =
-      size_t(plan.dp_rank) * limits_.blocks_per_dp_rank + plan.block_table[position / kPageTokens];
-  return block * kPageTokens + position % kPageTokens;
+void SimulatedCluster::Replace(int32_t dp) {
+  limits_.dp = dp;
+  tables_.emplace(limits_);
+  pages_.assign(static_cast<size_t>(dp) * static_cast<size_t>(limits_.blocks_per_dp_rank), Page());
+  readers_.clear();
+}
+
+size_t SimulatedCluster::PageOf(const SequencePlan& plan, int32_t position) const {
+  return size_t(plan.dp_rank) * limits_.blocks_per_dp_rank + plan.block_table[position / kPageTokens];
 }
 
 bool SimulatedCluster::Expands(const SequencePlan& plan, int32_t position) const {
@@ -48,7 +52,7 @@ bool SimulatedCluster::Expands(const SequencePlan& plan, int32_t position) const
 absl::Status SimulatedCluster::CheckPlan(const ResolvedPlan& plan) const {
   if (plan.sequences.empty()) return absl::InternalError("an empty plan");
   std::vector<int64_t> step_tokens(limits_.dp), group_sequences(limits_.dp);
-  std::map<std::pair<int32_t, BlockId>, int32_t> users;
+  std::vector<int32_t> users(pages_.size());
   std::set<SequenceId> seen;
   for (const SequencePlan& sequence : plan.sequences) {
     if (!seen.insert(sequence.sequence).second) return Wrong(sequence, "twice in the plan");
@@ -64,15 +68,16 @@ absl::Status SimulatedCluster::CheckPlan(const ResolvedPlan& plan) const {
       return Wrong(sequence, "a block table of ", sequence.block_table.size(), " for ", End(sequence),
                    " positions");
     }
-    for (BlockId block : sequence.block_table) {
+    for (size_t page = 0; page < sequence.block_table.size(); ++page) {
+      const BlockId block = sequence.block_table[page];
       if (block < 0 || block >= limits_.blocks_per_dp_rank) return Wrong(sequence, "block ", block);
-      ++users[{sequence.dp_rank, block}];
+      ++users[PageOf(sequence, static_cast<int32_t>(page) * kPageTokens)];
     }
   }
   for (const SequencePlan& sequence : plan.sequences) {
     if (sequence.token_ids.empty()) continue;
     for (size_t page = sequence.num_computed / kPageTokens; page < sequence.block_table.size(); ++page) {
-      if (users[{sequence.dp_rank, sequence.block_table[page]}] > 1) {
+      if (users[PageOf(sequence, static_cast<int32_t>(page) * kPageTokens)] > 1) {
         return Wrong(sequence, "writes to block ", sequence.block_table[page], ", which another one has too");
       }
     }
@@ -81,18 +86,42 @@ absl::Status SimulatedCluster::CheckPlan(const ResolvedPlan& plan) const {
 }
 
 // Reads positions [0, num_computed) as attention does, and checks that they are one history without gaps.
-absl::Status SimulatedCluster::Read(const SequencePlan& plan, std::vector<TokenId>& tokens,
-                                    uint64_t& history) const {
-  for (int32_t position = 0; position < plan.num_computed; ++position) {
-    const Slot& slot = slots_[SlotOf(plan, position)];
-    if (!slot.written) return Wrong(plan, "reads position ", position, ", which was never written");
-    if (slot.position != position)
-      return Wrong(plan, "reads position ", position, " and finds ", slot.position);
-    if (slot.expanded != Expands(plan, position))
-      return Wrong(plan, "position ", position, " was computed in the other form of attention");
-    history = Extend(history, slot.token);
-    if (slot.history != history) return Wrong(plan, "position ", position, " has another sequence's past");
-    tokens.push_back(slot.token);
+absl::Status SimulatedCluster::Read(const SequencePlan& plan, Reader& reader, uint64_t& history) const {
+  reader.tokens.resize(std::min(reader.tokens.size(), static_cast<size_t>(plan.num_computed)));
+  reader.seen.resize(std::min(reader.seen.size(), reader.tokens.size() / kPageTokens));
+  for (int32_t first = 0; first < plan.num_computed; first += kPageTokens) {
+    const auto index = static_cast<size_t>(first / kPageTokens);
+    const int32_t end = std::min(first + kPageTokens, plan.num_computed);
+    const Page& page = pages_[PageOf(plan, first)];
+    if (index < reader.seen.size()) {
+      const Reader::Seen& seen = reader.seen[index];
+      if (seen.page == &page && seen.writes == page.writes) {
+        history = seen.history;
+        continue;
+      }
+      reader.seen.resize(index);
+    }
+    for (int32_t position = first; position < end; ++position) {
+      DR_RETURN_IF_ERROR(ReadSlot(plan, page.slots[position - first], position, reader, history));
+    }
+    if (end == first + kPageTokens) reader.seen.push_back({&page, page.writes, history});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SimulatedCluster::ReadSlot(const SequencePlan& plan, const Slot& slot, int32_t position,
+                                        Reader& reader, uint64_t& history) const {
+  if (!slot.written) return Wrong(plan, "reads position ", position, ", which was never written");
+  if (slot.position != position)
+    return Wrong(plan, "reads position ", position, " and finds ", slot.position);
+  if (slot.expanded != Expands(plan, position))
+    return Wrong(plan, "position ", position, " was computed in the other form of attention");
+  history = Extend(history, slot.token);
+  if (slot.history != history) return Wrong(plan, "position ", position, " has another sequence's past");
+  if (std::ssize(reader.tokens) <= position) {
+    reader.tokens.push_back(slot.token);
+  } else {
+    reader.tokens[static_cast<size_t>(position)] = slot.token;
   }
   return absl::OkStatus();
 }
@@ -103,37 +132,46 @@ absl::Status SimulatedCluster::CheckCounts(const SequencePlan& plan,
     return plan.token_counts.empty() ? absl::OkStatus() : Wrong(plan, "token counts that nobody uses");
   }
   std::map<TokenId, worker::TokenCount> counts;
+  const auto prompt_size = static_cast<size_t>(prompt_sizes_.at(plan.sequence));
   for (size_t i = 0; i < tokens.size(); ++i) {
     worker::TokenCount& count = counts[tokens[i]];
     count.token = tokens[i];
-    ++(i < static_cast<size_t>(prompt_sizes_.at(plan.sequence)) ? count.in_prompt : count.in_output);
+    ++(i < prompt_size ? count.in_prompt : count.in_output);
   }
-  std::vector<worker::TokenCount> expected;
-  for (const auto& [token, count] : counts) expected.push_back(count);
-  return plan.token_counts == expected ? absl::OkStatus() : Wrong(plan, "wrong token counts");
+  const bool equal = plan.token_counts.size() == counts.size() &&
+                     std::equal(counts.begin(), counts.end(), plan.token_counts.begin(),
+                                [](const auto& entry, const auto& count) { return entry.second == count; });
+  return equal ? absl::OkStatus() : Wrong(plan, "wrong token counts");
 }
 
 absl::StatusOr<model::SequenceResult> SimulatedCluster::Run(const SequencePlan& plan) {
   const auto expected = prompt_sizes_.find(plan.sequence);
   if (expected != prompt_sizes_.end() && plan.prompt_size != expected->second)
     return Wrong(plan, "a prompt of ", plan.prompt_size, " tokens; it has ", expected->second);
-  std::vector<TokenId> tokens;
+  Reader& reader = readers_[plan.sequence];
   uint64_t history = kEmptyHistory;
-  DR_RETURN_IF_ERROR(Read(plan, tokens, history));
+  DR_RETURN_IF_ERROR(Read(plan, reader, history));
   model::SequenceResult result{.sequence = plan.sequence};
   for (size_t i = 0; i < plan.token_ids.size(); ++i) {
     const TokenId token = plan.token_ids[i];
     history = Extend(history, token);
-    tokens.push_back(token);
+    reader.tokens.push_back(token);
     const int32_t position = plan.num_computed + static_cast<int32_t>(i);
-    slots_[SlotOf(plan, position)] = {true, position, token, history, Expands(plan, position)};
+    Page& page = pages_[PageOf(plan, position)];
+    page.slots[position % kPageTokens] = {true, Expands(plan, position), position, token, history};
+    ++page.writes;
     const TokenId follower = i + 1 < plan.token_ids.size() ? plan.token_ids[i + 1] : plan.next_prompt_token;
     if (plan.prompt_logprobs >= 0 && position + 1 < plan.prompt_size) {
       result.prompt_logprobs.push_back({.chosen = {follower, -static_cast<float>(position + 1)}});
     }
   }
-  DR_RETURN_IF_ERROR(CheckCounts(plan, tokens));
-  if (plan.sample) result.tokens = {NextToken(history, plan.sampling.seed, Forbidden(plan.sampling))};
+  DR_RETURN_IF_ERROR(CheckCounts(plan, reader.tokens));
+  if (!plan.sample) return result;
+  const TokenId token = NextToken(history, plan.sampling.seed, Forbidden(plan.sampling));
+  result.tokens = {token};
+  if (plan.sampling.top_logprobs >= 0) {
+    result.logprobs.push_back({.chosen = {token, -static_cast<float>(End(plan))}});
+  }
   return result;
 }
 
@@ -149,7 +187,7 @@ absl::StatusOr<ResolvedPlan> SimulatedCluster::Begin(const model::StepPlan& plan
     }
     if (bytes > limits_.max_message_bytes) return absl::InternalError("a plan larger than a message");
   }
-  return tables_.Begin(plan);
+  return tables_->TryBegin(plan);
 }
 
 absl::StatusOr<ResolvedResult> SimulatedCluster::Execute(const ResolvedPlan& plan) {

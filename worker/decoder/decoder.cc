@@ -1,6 +1,7 @@
 #include "worker/decoder/decoder.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -21,47 +22,55 @@ Decoder::Decoder(DecoderParts parts)
       seams_(*parts_.seams) {}
 
 absl::Status Decoder::Forward(const Batch& batch) {
-  const int64_t rows = batch.rows;
   if (batch.rows_of_all_groups() == 0) return absl::OkStatus();
-  const float eps = static_cast<float>(config_.rms_norm_eps);
-  const Matrix residual = FirstRows(ws_.residual, rows);
-  const Matrix normed = FirstRows(ws_.normed, rows);
-  BlockOutput output = {.x = FirstRows(ws_.partial, rows)};  // output of the last block
-
+  const Matrix residual = FirstRows(ws_.residual, batch.rows);
   DR_RETURN_IF_ERROR(BeginStage(batch));
+  std::optional<BlockOutput> output;  // of the last block
   const std::vector<LayerWeights>& layers = parts_.weights->layers;
   for (size_t i = 0; i < layers.size(); ++i) {
-    const LayerWeights& layer = layers[i];
-    const AttentionWeights& attention = layer.attention;
-    if (rows > 0) {
-      if (i == 0) {
-        kernels_.rms_norm({.x = residual,
-                           .weight = attention.input_norm,
-                           .eps = eps,
-                           .out = normed,
-                           .rounded = NormedFor(attention)},
-                          execution_);
-      } else {
-        DR_RETURN_IF_ERROR(AddAndNorm(output, attention.input_norm, NormedFor(attention)));
-      }
-      Attention(attention, parts_.cache->layer(static_cast<int64_t>(i)), batch);
-      DR_RETURN_IF_ERROR(AddAndNorm({FirstRows(ws_.partial, rows), /*is_part=*/true}, attention.post_norm,
-                                    NormedFor(layer)));
-    }
-    if (layer.dense) {
-      output = DenseFeedForward(*layer.dense, rows);
-    } else if (parts_.expert_exchange == model::ExpertExchange::kReplicated) {
-      DR_ASSIGN_OR_RETURN(output, ReplicatedExperts(*layer.moe, batch));
-    } else {
-      DR_ASSIGN_OR_RETURN(output, AllToAllExperts(*layer.moe, batch));
-    }
+    DR_ASSIGN_OR_RETURN(output, Layer(layers[i], parts_.cache->layer(static_cast<int64_t>(i)), residual,
+                                      output ? &*output : nullptr, batch));
   }
-  return EndStage(output);
+  DR_RETURN_IF_ERROR(Add(*output, residual));
+  return EndStage(batch.rows);
 }
 
-absl::Status Decoder::AddAndNorm(const BlockOutput& output, const float* norm_weight, std::byte* rounded) {
+absl::StatusOr<Decoder::BlockOutput> Decoder::Layer(const LayerWeights& layer, void* cache,
+                                                    const Matrix& residual, const BlockOutput* before,
+                                                    const Batch& batch) {
+  const AttentionWeights& attention = layer.attention;
+  const int64_t rows = batch.rows;
+  if (rows > 0) {
+    if (before == nullptr) {
+      kernels_.rms_norm({.x = residual,
+                         .weight = attention.input_norm,
+                         .eps = static_cast<float>(config_.rms_norm_eps),
+                         .out = FirstRows(ws_.normed, rows),
+                         .rounded = NormedFor(attention)},
+                        execution_);
+    } else {
+      DR_RETURN_IF_ERROR(AddAndNorm(*before, residual, attention.input_norm, NormedFor(attention)));
+    }
+    Attention(attention, cache, batch);
+    DR_RETURN_IF_ERROR(AddAndNorm({FirstRows(ws_.partial, rows), /*is_part=*/true}, residual,
+                                  attention.post_norm, NormedFor(layer)));
+  }
+  if (layer.dense) return DenseFeedForward(*layer.dense, rows);
+  return parts_.expert_exchange == model::ExpertExchange::kReplicated ? ReplicatedExperts(*layer.moe, batch)
+                                                                      : AllToAllExperts(*layer.moe, batch);
+}
+
+absl::Status Decoder::Add(const BlockOutput& output, const Matrix& residual) {
+  if (output.x.rows == 0) return absl::OkStatus();
+  if (output.is_part) DR_RETURN_IF_ERROR(seams_.BlockSum(output.x));
+  kernels_.add({.a = residual, .b = output.x}, execution_);
+  return absl::OkStatus();
+}
+
+absl::Status Decoder::AddAndNorm(const BlockOutput& output, const Matrix& residual, const float* norm_weight,
+                                 std::byte* rounded) {
   const kernels::AddRmsNormArgs norm = {.x = output.x,
-                                        .residual = FirstRows(ws_.residual, output.x.rows),
+                                        .residual = residual,
                                         .weight = norm_weight,
                                         .eps = static_cast<float>(config_.rms_norm_eps),
                                         .out = FirstRows(ws_.normed, output.x.rows),
@@ -83,8 +92,8 @@ std::byte* Decoder::NormedFor(const FeedForwardWeights& weights) const {
 
 std::byte* Decoder::NormedFor(const LayerWeights& layer) const {
   if (layer.dense) return NormedFor(*layer.dense);
-  const bool travel =
-      parts_.expert_exchange == model::ExpertExchange::kAllToAll && RowFormOf(*layer.moe).type == DType::kF8E4M3;
+  const bool travel = parts_.expert_exchange == model::ExpertExchange::kAllToAll &&
+                      RowFormOf(*layer.moe).type == DType::kF8E4M3;
   if (travel) return ws_.normed_rounded;
   return layer.moe->shared ? NormedFor(*layer.moe->shared) : nullptr;
 }
@@ -100,16 +109,7 @@ absl::Status Decoder::BeginStage(const Batch& batch) {
   const int64_t rows = batch.rows;
   if (rows == 0) return absl::OkStatus();
   const Matrix residual = FirstRows(ws_.residual, rows);
-  if (at_.pp_rank == 0) {
-    kernels_.embedding({.table = parts_.weights->embedding,
-                        .table_type = parts_.weights->embedding_type,
-                        .vocab_begin = parts_.weights->vocab_begin,
-                        .vocab_rows = parts_.weights->vocab_rows,
-                        .ids = batch.token_ids,
-                        .out = residual},
-                       execution_);
-    return seams_.EmbeddingSum(residual);
-  }
+  if (at_.pp_rank == 0) return Embed(batch.token_ids, residual);
   const int64_t row_bytes = config_.hidden_size * static_cast<int64_t>(SizeOf(parts_.compute));
   if (parts_.layout.tp == 1) return seams_.ReceiveFromPreviousStage(residual.data, rows * row_bytes);
   const std::vector<int64_t> shares = Shares(rows);
@@ -118,13 +118,20 @@ absl::Status Decoder::BeginStage(const Batch& batch) {
   return seams_.GatherShares(ws_.normed.data, residual.data, shares, row_bytes);
 }
 
-// Adds the last block's output. If there is a next stage, sends this rank's share of the rows there.
-absl::Status Decoder::EndStage(const BlockOutput& last_output) {
-  const int64_t rows = last_output.x.rows;
-  if (rows == 0) return absl::OkStatus();
-  if (last_output.is_part) DR_RETURN_IF_ERROR(seams_.BlockSum(last_output.x));
-  kernels_.add({.a = FirstRows(ws_.residual, rows), .b = last_output.x}, execution_);
-  if (at_.pp_rank == parts_.layout.pp - 1) return absl::OkStatus();
+absl::Status Decoder::Embed(const TokenId* ids, const Matrix& out) {
+  kernels_.embedding({.table = parts_.weights->embedding,
+                      .table_type = parts_.weights->embedding_type,
+                      .vocab_begin = parts_.weights->vocab_begin,
+                      .vocab_rows = parts_.weights->vocab_rows,
+                      .ids = ids,
+                      .out = out},
+                     execution_);
+  return seams_.EmbeddingSum(out);
+}
+
+// Sends this rank's share of the rows.
+absl::Status Decoder::EndStage(int64_t rows) {
+  if (rows == 0 || at_.pp_rank == parts_.layout.pp - 1) return absl::OkStatus();
   const int64_t begin = ShareBegin(rows, at_.tp_rank);
   const int64_t own = ShareBegin(rows, at_.tp_rank + 1) - begin;
   if (own == 0) return absl::OkStatus();
@@ -133,14 +140,19 @@ absl::Status Decoder::EndStage(const BlockOutput& last_output) {
 }
 
 absl::StatusOr<Matrix> Decoder::Logits(const int32_t* rows, int64_t count) {
+  return LogitsOf(ws_.residual, parts_.weights->final_norm, rows, count);
+}
+
+absl::StatusOr<Matrix> Decoder::LogitsOf(const Matrix& hidden, const float* norm_weight, const int32_t* rows,
+                                         int64_t count) {
   DR_CHECK(at_.pp_rank == parts_.layout.pp - 1 && count <= max_logit_rows());
   const Matrix logits = FirstRows(ws_.logits, count);
   if (count == 0) return logits;
 
   const Matrix head_rows = FirstRows(ws_.head_rows, count);
-  kernels_.copy_rows({.x = ws_.residual, .index = rows, .out = head_rows}, execution_);
+  kernels_.copy_rows({.x = hidden, .index = rows, .out = head_rows}, execution_);
   kernels_.rms_norm({.x = head_rows,
-                     .weight = parts_.weights->final_norm,
+                     .weight = norm_weight,
                      .eps = static_cast<float>(config_.rms_norm_eps),
                      .out = head_rows},
                     execution_);

@@ -20,8 +20,8 @@
 #include "model/layout/expert_exchange.h"
 #include "model/layout/layout.h"
 #include "worker/decoder/batch.h"
-#include "worker/decoder/seams.h"
 #include "worker/decoder/dispatch_row_form.h"
+#include "worker/decoder/seams.h"
 #include "worker/decoder/workspace.h"
 #include "worker/kv_cache/kv_cache.h"
 #include "worker/weights/stage_weights.h"
@@ -58,6 +58,22 @@ class Decoder {
   absl::StatusOr<kernels::Matrix> Logits(const int32_t* rows, int64_t count);
   int64_t max_logit_rows() const { return ws_.logits.rows; }
 
+  // The MTP layer (mtp.cc), on the last stage, if the weights have the layer. It reads the hidden state of a
+  // position p and the token of position p + 1, and predicts the token of position p + 2. Its KV entry has
+  // p's slot.
+  bool has_mtp() const { return parts_.weights->mtp.has_value(); }
+  // Call after Forward(batch). Computes the layer for every row of the batch and writes its KV cache.
+  // next_tokens[i], in the device's memory [batch.rows], is the token after row i's position. Keeps the
+  // hidden states of Forward. Collective over the stage, also for a dp group without rows. Errors are those
+  // of the communicator.
+  absl::Status ForwardMtp(const Batch& batch, const TokenId* next_tokens);
+  // Computes the layer again on its own output. Row i of `batch` is at the position after the position of row
+  // rows[i] of the last ForwardMtp or RepeatMtp (in the device's memory; null: row i); batch.token_ids[i] is
+  // the token at the position after that. Otherwise as ForwardMtp.
+  absl::Status RepeatMtp(const Batch& batch, const int32_t* rows);
+  // As Logits, of rows of the last ForwardMtp or RepeatMtp. The buffer is that of Logits.
+  absl::StatusOr<kernels::Matrix> MtpLogits(const int32_t* rows, int64_t count);
+
   // The most rows of a dp group with which Forward exchanges with other ranks only in kernels, so that the
   // step can be recorded: Seams::most_recorded_rows, limited by this decoder's buffers.
   int64_t most_recorded_rows() const;
@@ -72,11 +88,26 @@ class Decoder {
   };
 
   absl::Status BeginStage(const Batch& batch);
-  absl::Status EndStage(const BlockOutput& last_output);
+  // Sends the rows to the next stage, if there is one.
+  absl::Status EndStage(int64_t rows);
 
-  // workspace.residual += output; workspace.normed = norm of the residual. If `rounded` is not null, also
-  // writes the normed rows there, rounded to e4m3.
-  absl::Status AddAndNorm(const BlockOutput& output, const float* norm_weight, std::byte* rounded);
+  // Computes one layer on the rows of `residual` and returns the output of its feed-forward, which is not yet
+  // added. `before`: the output of the layer before, which is added first; null: there is none.
+  absl::StatusOr<BlockOutput> Layer(const LayerWeights& layer, void* cache, const Matrix& residual,
+                                    const BlockOutput* before, const Batch& batch);
+  absl::Status Add(const BlockOutput& output, const Matrix& residual);
+  // residual += output; workspace.normed = norm of the residual. If `rounded` is not null, also writes the
+  // normed rows there, rounded to e4m3.
+  absl::Status AddAndNorm(const BlockOutput& output, const Matrix& residual, const float* norm_weight,
+                          std::byte* rounded);
+  // out = the embeddings of the tokens ids [out.rows], in the device's memory.
+  absl::Status Embed(const TokenId* ids, const Matrix& out);
+  // Norms rows of `hidden` and multiplies them by the head; as Logits.
+  absl::StatusOr<Matrix> LogitsOf(const Matrix& hidden, const float* norm_weight, const int32_t* rows,
+                                  int64_t count);
+  // Computes the MTP layer of the hidden states in workspace.normed, which the norm before the head has
+  // normed.
+  absl::Status RunMtp(const Batch& batch, const TokenId* tokens);
   // workspace.normed_rounded if products with these weights read rounded rows of workspace.normed; else null.
   std::byte* NormedFor(const AttentionWeights& weights) const;
   std::byte* NormedFor(const FeedForwardWeights& weights) const;

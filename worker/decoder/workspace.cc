@@ -122,6 +122,12 @@ void Place(sizing::Buffer buffer, const kernels::Matrix& m, Workspace& ws) {
     case Buffer::kShareOut:
       ws.share_out = m;
       return;
+    case Buffer::kMtpResidual:
+      ws.mtp_residual = m;
+      return;
+    case Buffer::kMtpInput:
+      ws.mtp_input = m;
+      return;
     case Buffer::kHeadRows:
       ws.head_rows = m;
       return;

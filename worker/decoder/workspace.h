@@ -66,7 +66,11 @@ struct Workspace {
   kernels::Matrix returned;               // fp32 [C * F, H]
   kernels::Matrix share_out;              // fp32 [C, H]
 
-  // Logits, R = min(T, max_sequences) rows at a time.
+  // The MTP layer.
+  kernels::Matrix mtp_residual;  // compute [T, H]
+  kernels::Matrix mtp_input;     // compute [T, 2 * H]: the normed embedding, then the normed hidden state
+
+  // Logits, R = sizing::LogitRows rows at a time.
   kernels::Matrix head_rows;         // compute [R, H]
   kernels::Matrix logits;            // fp32 [R, vocab_size]
   kernels::Matrix logits_own;        // fp32 [R, vocabulary rows of a tp rank], tp > 1

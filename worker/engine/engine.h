@@ -35,6 +35,9 @@ struct EngineOptions {
   std::optional<DType> kv_cache = {};  // kBF16, kF32 or kF8E4M3; nullopt: as `compute`
   model::ExpertExchange expert_exchange = model::ExpertExchange::kReplicated;
   model::PrefillAttention prefill_attention = model::PrefillAttention::kExpanded;
+  // The most drafts for a sequence in a step, 0 to kMostSpeculativeTokens. A rank of a checkpoint without a
+  // usable MTP layer loads with 0.
+  int32_t speculative_tokens = 0;
   int64_t kv_bytes = 0;  // size of the KV cache; 0: a share of the device's free memory
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;
   int32_t max_sequences = model::kDefaultMaxSequences;

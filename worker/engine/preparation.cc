@@ -1,5 +1,7 @@
 #include "worker/engine/preparation.h"
 
+#include <spdlog/spdlog.h>
+
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,6 +12,7 @@
 #include "model/config/kv_cache_type.h"
 #include "model/files/model_files.h"
 #include "model/layout/layout.h"
+#include "model/step/speculation.h"
 #include "sizing/kv_pages.h"
 #include "worker/engine/kernel_check.h"
 #include "worker/weights/packed_identity.h"
@@ -40,6 +43,11 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
         "dummy weights are not packed: they would take a checkpoint's place in " + options.packed.folder +
         ". Start this worker without --packed");
   }
+  if (options.speculative_tokens < 0 || options.speculative_tokens > model::kMostSpeculativeTokens) {
+    return absl::InvalidArgumentError(absl::StrCat("speculative_tokens ", options.speculative_tokens,
+                                                   ": 0 to ", model::kMostSpeculativeTokens,
+                                                   " are possible"));
+  }
   DR_RETURN_IF_ERROR(model::ValidateLayout(config, options.layout));
   if (options.rank < 0 || options.rank >= options.layout.world_size()) {
     return absl::InvalidArgumentError(absl::StrCat("rank ", options.rank, " of the ",
@@ -50,8 +58,9 @@ absl::Status CheckOptions(const EngineOptions& options, const model::ModelConfig
 }
 
 // Returns one entry for each layer with experts.
-std::vector<DispatchRowForm> RowsOfLayers(const sizing::RankSpec& spec, const sizing::WeightManifest& manifest,
-                                         const kernels::KernelSet& kernels) {
+std::vector<DispatchRowForm> RowsOfLayers(const sizing::RankSpec& spec,
+                                          const sizing::WeightManifest& manifest,
+                                          const kernels::KernelSet& kernels) {
   std::vector<DispatchRowForm> rows;
   if (spec.expert_exchange != model::ExpertExchange::kAllToAll) return rows;
   const int64_t experts = spec.config.n_routed_experts / spec.layout.ep;
@@ -59,7 +68,7 @@ std::vector<DispatchRowForm> RowsOfLayers(const sizing::RankSpec& spec, const si
     if (tensor.kind != model::TensorKind::kExpertGate) continue;
     rows.push_back(
         DispatchRowFormOf({.type = tensor.type, .n = tensor.rows, .k = tensor.cols, .layout = tensor.layout},
-                         experts, spec.config, spec.compute, kernels));
+                          experts, spec.config, spec.compute, kernels));
   }
   return rows;
 }
@@ -71,6 +80,13 @@ Digest FormOf(const std::vector<DispatchRowForm>& layers) {
     form.Add(rows.bytes);
   }
   return form.Finish();
+}
+
+// The drafts that the checkpoint allows. Rank 0 says why they are fewer than requested.
+int32_t SpeculativeTokensOf(const EngineOptions& options, const sizing::WeightForms& forms) {
+  if (options.speculative_tokens == 0 || forms.why_no_mtp.empty()) return options.speculative_tokens;
+  if (options.rank == 0) spdlog::warn("served without speculation: {}", forms.why_no_mtp);
+  return 0;
 }
 
 sizing::RankSpec RankSpecOf(const EngineOptions& options, model::ModelConfig config) {
@@ -96,13 +112,16 @@ absl::StatusOr<Preparation> Prepare(const EngineOptions& options, const Device& 
   DR_RETURN_IF_ERROR(CheckOptions(options, config));
   DR_RETURN_IF_ERROR(CheckKernels(config, kernels));
   preparation.spec = RankSpecOf(options, std::move(config));
-  const sizing::RankSpec& spec = preparation.spec;
+  sizing::RankSpec& spec = preparation.spec;
   DR_ASSIGN_OR_RETURN(preparation.reader, checkpoint::CheckpointReader::Open(options.model_path, spec.config,
                                                                              options.load_format));
   DR_RETURN_IF_ERROR(checkpoint::CheckCheckpoint(spec.config, *preparation.reader).status());
   DR_ASSIGN_OR_RETURN(preparation.files, DigestOfCheckpoint(*preparation.reader));
   DR_ASSIGN_OR_RETURN(const Digest headers, DigestOfHeaders(*preparation.reader));
-  DR_ASSIGN_OR_RETURN(preparation.manifest, sizing::ManifestOf(spec, *preparation.reader, kernels));
+  DR_ASSIGN_OR_RETURN(const sizing::WeightForms forms,
+                      sizing::WeightFormsOf(spec.config, *preparation.reader, kernels));
+  spec.speculative_tokens = SpeculativeTokensOf(options, forms);
+  preparation.manifest = sizing::ManifestOf(spec, forms);
   preparation.bytes = sizing::RankFootprintOf(spec, preparation.manifest,
                                               {.kernels = kernels,
                                                .multiprocessors = device.execution().multiprocessors,

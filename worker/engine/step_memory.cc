@@ -20,10 +20,15 @@ absl::StatusOr<StepMemory> StepMemory::Create(Device& device, const sizing::Step
   DR_ASSIGN_OR_RETURN(StagedArea results, CutArea(device, arena, "results of a step", sizes.results));
   DR_ASSIGN_OR_RETURN(StagedArea adjustments,
                       CutArea(device, arena, "adjustments of logits", sizes.adjustments));
+  DR_ASSIGN_OR_RETURN(StagedArea draft_inputs,
+                      CutArea(device, arena, "inputs of drafts", sizes.draft_inputs));
+  DR_ASSIGN_OR_RETURN(StagedArea draft_results, CutArea(device, arena, "drafts", sizes.draft_results));
   return StepMemory{.arena = std::move(arena),
                     .inputs = std::move(inputs),
                     .results = std::move(results),
-                    .adjustments = std::move(adjustments)};
+                    .adjustments = std::move(adjustments),
+                    .draft_inputs = std::move(draft_inputs),
+                    .draft_results = std::move(draft_results)};
 }
 
 }  // namespace deeprack::worker

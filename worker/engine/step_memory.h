@@ -13,6 +13,8 @@ struct StepMemory {
   StagedArea inputs;
   StagedArea results;
   StagedArea adjustments;
+  StagedArea draft_inputs;  // these two are empty without the MTP layer
+  StagedArea draft_results;
 
   static absl::StatusOr<StepMemory> Create(Device& device, const sizing::StepAreas& sizes);
 };

@@ -14,8 +14,7 @@ absl::StatusOr<KvCache> KvCache::Create(Device& device, const sizing::RankSpec& 
   const int64_t bytes = blocks * sizing::KvPageBytes(spec);
   DR_ASSIGN_OR_RETURN(Arena arena, Arena::Create(device, "KV cache", bytes));
   DR_ASSIGN_OR_RETURN(std::byte * base, arena.Allocate(bytes));
-  const auto [begin, end] = spec.layers();
-  return KvCache(std::move(arena), base, spec.cache_type, blocks, bytes / (end - begin));
+  return KvCache(std::move(arena), base, spec.cache_type, blocks, bytes / spec.cache_layers());
 }
 
 }  // namespace deeprack::worker

@@ -17,7 +17,7 @@ class KvCache {
   // `blocks` pages of the rank: blocks * sizing::KvPageBytes bytes of the device's memory.
   static absl::StatusOr<KvCache> Create(Device& device, const sizing::RankSpec& spec, int64_t blocks);
 
-  // The pages of one layer, counted from the stage's first: [blocks * kPageTokens, sizing::KvEntryElements],
+  // The pages of one layer, counted from the stage's first; the MTP layer comes after the stage's last: [blocks * kPageTokens, sizing::KvEntryElements],
   // or [blocks] of Fp8KvPage.
   void* layer(int64_t stage_layer) const { return base_ + stage_layer * layer_bytes_; }
   DType type() const { return type_; }

@@ -7,6 +7,7 @@
 #include "base/status_macros.h"
 #include "model/config/kv_cache_type.h"
 #include "model/files/load_format.h"
+#include "model/step/speculation.h"
 
 namespace deeprack::worker {
 namespace {
@@ -90,6 +91,7 @@ absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest&
   options.max_sequences = request.max_sequences();
   options.max_context = request.max_context();
   options.threads = request.threads();
+  options.speculative_tokens = request.speculative_tokens();
 
   if (request.compute() == "bf16") {
     options.compute = DType::kBF16;
@@ -136,6 +138,11 @@ absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest&
         "limits: kv_bytes ", options.kv_bytes, ", max_step_tokens ", options.max_step_tokens,
         ", max_sequences ", options.max_sequences, ", max_context ", options.max_context, ", threads ",
         options.threads, "; none may be negative, and a step holds at least one token and one sequence"));
+  }
+  if (options.speculative_tokens < 0 || options.speculative_tokens > model::kMostSpeculativeTokens) {
+    return absl::InvalidArgumentError(absl::StrCat("speculative_tokens ", options.speculative_tokens,
+                                                   ": 0 to ", model::kMostSpeculativeTokens,
+                                                   " are possible"));
   }
   return options;
 }

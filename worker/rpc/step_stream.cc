@@ -88,13 +88,15 @@ class StepStreams::Stream final : public Reactor {
     Finish(status);
   }
 
+  // A plan that is read after this is refused.
   void OnCancel() override {
-    std::optional<Epoch> epoch;
-    {
-      const std::lock_guard lock(mutex_);
-      epoch = epoch_;
-    }
+    std::unique_lock lock(mutex_);
+    const std::optional<Epoch> epoch = epoch_;
+    if (!end_) end_ = absl::CancelledError("the coordinator cancelled the stream");
+    lock.unlock();
     if (epoch) engine_->Abort(*epoch);
+    lock.lock();
+    FinishIfIdle(lock);
   }
 
   void OnDone() override {

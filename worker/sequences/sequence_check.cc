@@ -9,6 +9,9 @@
 namespace deeprack::worker {
 namespace {
 
+// Far more than a request may have and a model's own ends. Each is looked for at each token.
+constexpr int64_t kMostStopTokens = 4096;
+
 std::string FaultOfSampling(const model::SamplingParams& p, int64_t vocab_size) {
   if (const absl::Status status = model::CheckSampling(p); !status.ok()) return std::string(status.message());
   if (p.top_logprobs > vocab_size)
@@ -39,6 +42,8 @@ std::string FaultOf(const model::OpenedSequence& sequence, int64_t vocab_size,
   if (sequence.end.max_size < size || sequence.end.max_size > limits.max_context)
     return absl::StrCat("max_size ", sequence.end.max_size, " is not in [", size, ", ", limits.max_context,
                         "], from the number of its tokens to the context");
+  if (std::ssize(sequence.end.stop_tokens) > kMostStopTokens)
+    return absl::StrCat(sequence.end.stop_tokens.size(), " stop tokens; the most are ", kMostStopTokens);
   for (const TokenId token : sequence.end.stop_tokens) {
     if (token < 0 || token >= vocab_size) return absl::StrCat("stop token ", token, " of ", vocab_size);
   }

@@ -29,6 +29,35 @@ std::vector<PackedWeight> PackedHeads(const PackedTensor& tensor, const std::byt
 
 const float* Vector(const std::byte* memory) { return reinterpret_cast<const float*>(memory); }
 
+// Returns true if the tensor is one that only the MTP layer has.
+bool PlaceMtpTensor(const PackedTensor& tensor, const std::byte* memory, StageWeights& weights) {
+  if (!weights.mtp) weights.mtp.emplace();
+  switch (tensor.kind) {
+    case TensorKind::kMtpEmbedNorm:
+      weights.mtp->embed_norm = Vector(memory);
+      return true;
+    case TensorKind::kMtpHiddenNorm:
+      weights.mtp->hidden_norm = Vector(memory);
+      return true;
+    case TensorKind::kMtpProj:
+      weights.mtp->proj = Packed(tensor, memory);
+      return true;
+    case TensorKind::kMtpHeadNorm:
+      weights.mtp->head_norm = Vector(memory);
+      return true;
+    default:
+      return false;
+  }
+}
+
+LayerWeights& LayerOf(const model::ModelConfig& config, int64_t layer, int64_t first_layer,
+                      StageWeights& weights) {
+  if (layer >= config.num_hidden_layers) return weights.mtp->layer;
+  const size_t index = static_cast<size_t>(layer - first_layer);
+  if (index >= weights.layers.size()) weights.layers.resize(index + 1);
+  return weights.layers[index];
+}
+
 // Adds one tensor, at `memory`, to `weights`. Call in the order of the manifest. `first_layer` is the
 // stage's.
 void PlaceTensor(const model::ModelConfig& config, const PackedTensor& tensor, const std::byte* memory,
@@ -52,9 +81,8 @@ void PlaceTensor(const model::ModelConfig& config, const PackedTensor& tensor, c
     }
   }
 
-  const size_t index = static_cast<size_t>(tensor.layer - first_layer);
-  if (index >= weights.layers.size()) weights.layers.resize(index + 1);
-  LayerWeights& layer = weights.layers[index];
+  if (tensor.layer >= config.num_hidden_layers && PlaceMtpTensor(tensor, memory, weights)) return;
+  LayerWeights& layer = LayerOf(config, tensor.layer, first_layer, weights);
   AttentionWeights& attention = layer.attention;
   if (config.is_moe_layer(tensor.layer)) {
     if (!layer.moe) layer.moe.emplace();

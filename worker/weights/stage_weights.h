@@ -58,8 +58,17 @@ struct LayerWeights {
   std::optional<MoeWeights> moe;
 };
 
+// The MTP layer (DeepSeek-V3, arXiv:2412.19437, section 2.2). It reads the model's embedding and head.
+struct MtpWeights {
+  const float* embed_norm = nullptr;   // [H]: enorm
+  const float* hidden_norm = nullptr;  // [H]: hnorm
+  kernels::PackedWeight proj;          // [H, 2 * H]: eh_proj; columns of the embedding, then of the hidden state
+  LayerWeights layer;
+  const float* head_norm = nullptr;  // [H]: shared_head.norm
+};
+
 struct StageWeights {
-  // First stage: rows [vocab_begin, vocab_begin + vocab_rows) of the embedding, row-major [vocab_rows, H].
+  // First stage, and a last stage with the MTP layer: rows [vocab_begin, vocab_begin + vocab_rows) of the embedding, row-major [vocab_rows, H].
   const void* embedding = nullptr;
   DType embedding_type = DType::kBF16;
   int64_t vocab_begin = 0;
@@ -68,6 +77,7 @@ struct StageWeights {
   // Last stage.
   const float* final_norm = nullptr;             // [H]
   std::optional<kernels::PackedWeight> lm_head;  // this rank's vocabulary rows
+  std::optional<MtpWeights> mtp;                 // with RankSpec::has_mtp
 };
 
 }  // namespace deeprack::worker

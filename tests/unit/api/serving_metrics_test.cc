@@ -82,7 +82,7 @@ TEST(ServingMetrics, TheSchedulersTotalsAreRendered) {
                         .prompt_tokens = 500,
                         .generation_tokens = 70,
                         .cached_prompt_tokens = 128,
-                        .plans_refused = 4,
+                        .sequences_refused = 4,
                         .non_finite_logits = 5};
   for (const int64_t tokens : {1, 8, 9, 16384, 20000}) stats.step_tokens.Add(tokens);
   ServingMetrics metrics("m");

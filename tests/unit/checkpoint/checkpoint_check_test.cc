@@ -129,6 +129,44 @@ TEST(CheckpointCheckTest, AnMtpLayerIsThereWholeOrNotAtAll) {
   EXPECT_THAT(Fault(model::Small(), tensors, absl::StatusCode::kInvalidArgument), HasSubstr("eh_proj"));
 }
 
+std::string WhyNoMtpOf(const model::ModelConfig& config, const TestTensors& tensors) {
+  const TestFolder folder;
+  WriteTensors(folder, tensors);
+  const auto reader = CheckpointReader::Open(folder.path());
+  EXPECT_TRUE(reader.ok()) << reader.status();
+  EXPECT_TRUE(CheckCheckpoint(config, *reader).ok());
+  return WhyNoMtp(config, *reader);
+}
+
+TEST(CheckpointCheckTest, AnMtpLayerNeedsNoCopiesOfEmbeddingAndHead) {
+  const std::string prefix = "model.layers.3.";
+  TestTensors tensors = TensorsOfModel(model::Small());
+  EXPECT_EQ(WhyNoMtpOf(model::Small(), tensors), "");
+  tensors.erase(prefix + "embed_tokens.weight");
+  tensors.erase(prefix + "shared_head.head.weight");
+  EXPECT_EQ(WhyNoMtpOf(model::Small(), tensors), "");
+  const auto summary = Check(model::Small(), tensors);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_TRUE(summary->has_mtp);
+  EXPECT_EQ(summary->ignored_tensors, 0);
+}
+
+TEST(CheckpointCheckTest, AnMtpLayerOfATypeThatCannotBeLoadedCountsAsAbsent) {
+  const std::string projection = "model.layers.3.self_attn.kv_a_proj_with_mqa.weight";
+  TestTensors tensors = TensorsOfModel(Unquantised());
+  tensors[projection].dtype = DType::kF8E4M3;
+  const auto summary = Check(Unquantised(), tensors);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_FALSE(summary->has_mtp);
+  EXPECT_THAT(WhyNoMtpOf(Unquantised(), tensors),
+              AllOf(HasSubstr(projection), HasSubstr("is F8_E4M3, expected BF16")));
+  std::erase_if(tensors, [](const auto& entry) { return entry.first.starts_with("model.layers.3."); });
+  EXPECT_THAT(WhyNoMtpOf(Unquantised(), tensors), HasSubstr("does not hold the MTP layer"));
+  auto json = model::SmallJson();
+  json["num_nextn_predict_layers"] = 0;
+  EXPECT_EQ(WhyNoMtp(model::MustParse(json)), "the model has no MTP layer");
+}
+
 TEST(CheckpointCheckTest, MtpTensorsThatAreNotDeclaredAreIgnored) {
   auto json = model::SmallJson();
   const TestTensors tensors = TensorsOfModel(model::MustParse(json));

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "gmock/gmock.h"
@@ -42,10 +43,12 @@ std::string Numbered(size_t bytes, int first) {
   return data;
 }
 
-// deepseek2 with one layer of two experts: hidden 32, two heads of 16 + 16, latent 64, values 8.
-GgufBytes Metadata() {
+// deepseek2 with one layer of two experts: hidden 32, two heads of 16 + 16, latent 64, values 8. The MTP
+// layers are like this layer.
+GgufBytes Metadata(uint32_t mtp_layers) {
   GgufBytes file;
-  const std::map<std::string, uint32_t> sizes = {{"block_count", 1},
+  const std::map<std::string, uint32_t> sizes = {{"block_count", 1 + mtp_layers},
+                                                 {"nextn_predict_layers", mtp_layers},
                                                  {"context_length", 64},
                                                  {"embedding_length", 32},
                                                  {"feed_forward_length", 40},
@@ -94,8 +97,8 @@ Tensors Whole() {
 
 class GgufTensorsTest : public ::testing::Test {
  protected:
-  std::string Write(const Tensors& tensors) {
-    GgufBytes file = Metadata();
+  std::string Write(const Tensors& tensors, uint32_t mtp_layers = 0) {
+    GgufBytes file = Metadata(mtp_layers);
     for (const auto& [name, tensor] : tensors) {
       size_t elements = 1;
       for (const int64_t size : tensor.dimensions) elements *= static_cast<size_t>(size);
@@ -108,8 +111,8 @@ class GgufTensorsTest : public ::testing::Test {
     return path;
   }
 
-  CheckpointReader Open(const Tensors& tensors) {
-    auto reader = CheckpointReader::Open(Write(tensors));
+  CheckpointReader Open(const Tensors& tensors, uint32_t mtp_layers = 0) {
+    auto reader = CheckpointReader::Open(Write(tensors, mtp_layers));
     EXPECT_TRUE(reader.ok()) << reader.status();
     return *std::move(reader);
   }
@@ -249,7 +252,37 @@ TEST_F(GgufTensorsTest, TensorsThatWouldChangeTheNumbersAreRefused) {
   }
 }
 
-TEST_F(GgufTensorsTest, MtpLayersArePassedOver) {
+TEST_F(GgufTensorsTest, AnMtpLayerHasNextnTensors) {
+  Tensors tensors = Whole();
+  for (const auto& [name, tensor] : Whole()) {
+    if (name.starts_with("blk.0.")) tensors["blk.1." + name.substr(6)] = tensor;
+  }
+  tensors["blk.1.nextn.eh_proj.weight"] = {{64, 32}, kQ8_0};
+  for (const char* norm : {"enorm", "hnorm", "shared_head_norm"}) {
+    tensors[absl::StrCat("blk.1.nextn.", norm, ".weight")] = {{32}};
+  }
+  const CheckpointReader reader = Open(tensors, 1);
+  const auto summary = Check(reader);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_TRUE(summary->has_mtp);
+  EXPECT_EQ(summary->ignored_tensors, 0);
+  EXPECT_EQ(WhyNoMtp(*model::LoadModelConfig(reader.folder()), reader), "");
+  const TensorView projection = *reader.Get("model.layers.1.eh_proj.weight");
+  EXPECT_THAT(projection.shape, ElementsAre(32, 64));
+  EXPECT_EQ(projection.dtype, DType::kQ8_0);
+  EXPECT_NE(reader.Find("model.layers.1.shared_head.norm.weight"), nullptr);
+
+  tensors["blk.1.nextn.embed_tokens.weight"] = {{32, 48}, kQ8_0};
+  tensors["blk.1.nextn.shared_head_head.weight"] = {{32, 48}, kQ8_0};
+  const CheckpointReader with_copies = Open(tensors, 1);
+  EXPECT_EQ(Check(with_copies)->ignored_tensors, 0);
+
+  tensors.erase("blk.1.nextn.hnorm.weight");
+  EXPECT_EQ(Check(Open(tensors, 1)).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_FALSE(Check(Open(Whole(), 1))->has_mtp);
+}
+
+TEST_F(GgufTensorsTest, UndeclaredMtpLayersArePassedOver) {
   Tensors tensors = Whole();
   tensors["blk.1.nextn.eh_proj.weight"] = {{64, 32}};
   tensors["blk.1.attn_norm.weight"] = {{32}};

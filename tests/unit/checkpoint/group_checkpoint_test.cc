@@ -145,6 +145,19 @@ TEST(GroupCheckpointTest, AnMtpLayerMayBeAbsentButNotInPart) {
               AllOf(HasSubstr("model.layers.3.mlp.experts.0.up_proj"), HasSubstr("MTP")));
 }
 
+// As in quantised checkpoints whose maker left the MTP layer as it was, without saying so in the config.
+TEST(GroupCheckpointTest, AnUnquantisedMtpLayerThatTheConfigDoesNotNameCountsAsAbsent) {
+  for (const model::ModelConfig& config : {Awq(), Int8()}) {
+    TestTensors tensors = GroupTensorsOfModel(config);
+    const std::string module = "model.layers.3.mlp.experts.0.up_proj.";
+    std::erase_if(tensors, [&](const auto& entry) { return entry.first.starts_with(module); });
+    tensors[module + "weight"] = {.shape = {1, 1}};
+    const auto summary = Check(config, tensors);
+    ASSERT_TRUE(summary.ok()) << summary.status();
+    EXPECT_FALSE(summary->has_mtp);
+  }
+}
+
 model::TensorTypes TypesOf(const model::ModelConfig& config, const TestTensors& tensors) {
   const TestFolder folder;
   WriteTensors(folder, tensors);

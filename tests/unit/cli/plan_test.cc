@@ -154,6 +154,32 @@ TEST(Plan, SaysWhatWouldFit) {
   EXPECT_THAT(what(fixed / 9 * 10 >> 30), testing::HasSubstr("--max-step-tokens 512"));
 }
 
+TEST(Plan, CountsTheMtpLayer) {
+  Settings options;
+  options.pp = 2;
+  options.kv_bytes = 1 << 20;
+  model::ModelConfig config = SmallConfig();
+  options.speculative_tokens = "2";
+  EXPECT_THAT(TableOf(config, options).value(),
+              testing::HasSubstr("\nwithout speculation: the model has no MTP layer\nranks"));
+  EXPECT_EQ(PlanOf(config, options)->ranks[1].page, PlanOf(config, Settings{})->ranks[0].page / 3);
+  config.num_nextn_predict_layers = 1;
+  EXPECT_THAT(TableOf(config, options).value(),
+              testing::HasSubstr("\nwith the MTP layer: up to 2 drafts for a sequence in a step\nranks"));
+  const auto with = PlanOf(config, options);
+  options.speculative_tokens = "0";
+  const auto without = PlanOf(config, options);
+  EXPECT_THAT(TableOf(config, options).value(), testing::Not(testing::HasSubstr("speculation")));
+  // The first stage has two layers and the last stage one, and the MTP layer.
+  EXPECT_EQ(with->ranks[0].page, without->ranks[0].page);
+  EXPECT_EQ(with->ranks[0].fixed(), without->ranks[0].fixed());
+  EXPECT_EQ(with->ranks[1].page, 2 * without->ranks[1].page);
+  // At least the embedding and the layer's experts, in bf16.
+  EXPECT_GT(with->ranks[1].weights - without->ranks[1].weights, 96 * 48 * 2 + 8 * 3 * 24 * 48 * 2);
+  EXPECT_GT(with->ranks[1].step.draft_inputs, 0);
+  EXPECT_EQ(without->ranks[1].step.draft_inputs, 0);
+}
+
 TEST(Plan, RefusesALayoutThatDoesNotFit) {
   Settings options;
   options.tp = 3;

@@ -261,6 +261,7 @@ cluster::LoadRequest GoodLoadRequest() {
   request.set_kv_cache_type("fp8");
   request.set_expert_exchange("all_to_all");
   request.set_prefill_attention("absorbed");
+  request.set_speculative_tokens(3);
   request.set_kv_bytes(int64_t{1} << 40);
   request.set_max_step_tokens(512);
   request.set_max_sequences(64);
@@ -279,6 +280,7 @@ TEST(ConversionsTest, ALoadRequestBecomesEngineOptions) {
   EXPECT_EQ(options->kv_cache_type(), DType::kF8E4M3);
   EXPECT_EQ(options->expert_exchange, model::ExpertExchange::kAllToAll);
   EXPECT_EQ(options->prefill_attention, model::PrefillAttention::kAbsorbed);
+  EXPECT_EQ(options->speculative_tokens, 3);
   EXPECT_EQ(options->kv_bytes, int64_t{1} << 40);
   EXPECT_EQ(options->max_step_tokens, 512);
 }
@@ -295,6 +297,8 @@ TEST(ConversionsTest, ALoadRequestThatMakesNoSenseIsRefused) {
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_kv_cache_type("f16"); }));
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_expert_exchange("by_post"); }));
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_prefill_attention("both"); }));
+  EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_speculative_tokens(4); }));
+  EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_speculative_tokens(-1); }));
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_rank(8); }));
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_rank(-1); }));
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.clear_layout(); }));

@@ -26,7 +26,7 @@ TEST_F(LateRanksTest, TheRankThatWaitsLeastIsLate) {
   EXPECT_THAT(Step(late, {0.75, 0.25, 0.75, 0.75}), ElementsAre(0, DoubleEq(0.5), 0, 0));
   EXPECT_THAT(late.slow(), IsEmpty()) << "the window is not over";
   Step(late, {0.5, 0.25, 0.5, 0.5});
-  EXPECT_THAT(late.slow(), ElementsAre(SlowRank{1, 0.375}));
+  EXPECT_THAT(late.slow(), ElementsAre(SlowRank{1, 0.375, 2}));
   EXPECT_EQ(late.windows(), 1);
   Step(late, {0.5, 0.25, 0.5, 0.5});
   Step(late, {0.5, 0.25, 0.5, 0.5});
@@ -38,7 +38,20 @@ TEST_F(LateRanksTest, OfTwoTheOtherIsTheMeasureAndTwoSlowRanksAreBothNamed) {
   EXPECT_THAT(Step(two, {0.1, 0.9}), ElementsAre(DoubleEq(0.8), 0));
   LateRanks four({.tp = 4}, absl::Seconds(1));
   EXPECT_THAT(Step(four, {0.0, 0.5, 0.5, 0.0}), ElementsAre(DoubleEq(0.5), 0, 0, DoubleEq(0.5)));
-  EXPECT_THAT(four.slow(), ElementsAre(SlowRank{0, 0.5}, SlowRank{3, 0.5}));
+  EXPECT_THAT(four.slow(), ElementsAre(SlowRank{0, 0.5, 1}, SlowRank{3, 0.5, 1}));
+}
+
+TEST_F(LateRanksTest, TheTimeOfBeingSlowIsWithoutABreak) {
+  LateRanks late({.tp = 2}, absl::Seconds(2));
+  const auto window = [&](double wait) {
+    Step(late, {wait, 1});
+    Step(late, {wait, 1});
+    return late.slow();
+  };
+  EXPECT_THAT(window(0.5), ElementsAre(SlowRank{0, 0.5, 2}));
+  EXPECT_THAT(window(0.25), ElementsAre(SlowRank{0, 0.75, 4}));
+  EXPECT_THAT(window(0.75), IsEmpty());
+  EXPECT_THAT(window(0.5), ElementsAre(SlowRank{0, 0.5, 2}));
 }
 
 TEST_F(LateRanksTest, AGroupWithMoreWorkIsNotSlow) {

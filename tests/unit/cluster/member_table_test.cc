@@ -306,6 +306,81 @@ TEST_F(LayoutsTest, ALayoutThatCannotLoadIsFollowedByASmallerOneAndTriedLater) {
   EXPECT_THAT(Assign(), SizeIs(4));
 }
 
+// Slow ranks with their shares of the time of steps.
+using Slow = std::map<Rank, double>;
+
+TEST_F(LayoutsTest, AWorkerWithoutARankTakesASlowRanksPlace) {
+  for (const int pid : {1, 2, 3}) Join(pid);
+  EXPECT_FALSE(table_.CanDrain(Slow{{1, 0.4}})) << "the epoch is open";
+  Assign();
+  EXPECT_FALSE(table_.CanDrain({}));
+  EXPECT_FALSE(table_.CanDrain(Slow{{0, 0.4}, {1, 0.4}})) << "one worker is left";
+  EXPECT_TRUE(table_.CanDrain(Slow{{1, 0.4}}));
+  ASSERT_TRUE(table_.Drain(Slow{{1, 0.4}}, now_, now_ + absl::Minutes(30)));
+  EXPECT_EQ(table_.epoch(), 2u);
+  EXPECT_TRUE(table_.fills_as_before());
+  EXPECT_THAT(Assign(), testing::ElementsAre(std::pair(0, 0), std::pair(2, 1)));
+  EXPECT_EQ(table_.layout(), kSmall);
+  EXPECT_TRUE(table_.Heartbeat(1, 5, false, now_)) << "the slow rank's worker stays a member";
+  EXPECT_TRUE(table_.Lose(1, "gone")->place_is_open);
+}
+
+TEST_F(LayoutsTest, ASmallerLayoutIsFormedIfItIsFaster) {
+  for (const int pid : {1, 2, 3, 4}) Join(pid);
+  Assign();
+  EXPECT_FALSE(table_.CanDrain(Slow{{2, 0.5}})) << "two ranks take as long as four with this one";
+  EXPECT_FALSE(table_.Drain(Slow{{2, 0.5}}, now_, now_ + absl::Minutes(30)));
+  EXPECT_EQ(table_.epoch(), 1u);
+  EXPECT_FALSE(table_.CanDrain(Slow{{0, 0.9}, {1, 0.9}, {2, 0.9}})) << "one worker is left";
+  ASSERT_TRUE(table_.Drain(Slow{{2, 0.6}}, now_, now_ + absl::Minutes(30)));
+  EXPECT_TRUE(table_.fills_as_before()) << "the smaller layout is formed at once";
+  EXPECT_THAT(Assign(), testing::ElementsAre(std::pair(0, 0), std::pair(1, 1)));
+  EXPECT_EQ(table_.layout(), kSmall);
+}
+
+TEST_F(LayoutsTest, ADrainedRanksWorkerIsNotTakenBeforeItsTime) {
+  for (const int pid : {1, 2, 3, 4}) Join(pid);
+  Assign();
+  ASSERT_TRUE(table_.Drain(Slow{{3, 0.9}}, now_, now_ + absl::Minutes(30)));
+  Assign();
+  table_.CheckHealth(now_);  // later checks are long after this one, so that heartbeats count anew
+  table_.CheckHealth(now_ + absl::Minutes(29));
+  EXPECT_FALSE(table_.fills_larger());
+  // Its stream breaks, and the process attaches again.
+  ASSERT_TRUE(table_.Lose(3, "its connection broke").has_value());
+  EXPECT_EQ(Join(4), 4);
+  EXPECT_FALSE(table_.fills_larger());
+  EXPECT_THAT(table_.nodes(), SizeIs(3));
+  table_.CheckHealth(now_ + absl::Minutes(30));
+  EXPECT_TRUE(table_.fills_larger());
+  table_.OpenNextEpoch(now_);
+  EXPECT_THAT(Assign(), SizeIs(4));
+  EXPECT_EQ(table_.layout(), kLarge);
+}
+
+TEST_F(LayoutsTest, ANewProcessTakesADrainedRanksPlace) {
+  for (const int pid : {1, 2, 3, 4}) Join(pid);
+  Assign();
+  ASSERT_TRUE(table_.Drain(Slow{{3, 0.9}}, now_, now_ + absl::Minutes(30)));
+  Assign();
+  Join(5);
+  EXPECT_TRUE(table_.fills_larger());
+  table_.OpenNextEpoch(now_);
+  EXPECT_THAT(Assign(), testing::UnorderedElementsAre(testing::Key(0), testing::Key(1), testing::Key(2),
+                                                      testing::Key(4)));
+}
+
+TEST_F(LayoutsTest, ASlowRankIsBetterThanAMissingOne) {
+  for (const int pid : {1, 2, 3}) Join(pid);
+  Assign();
+  ASSERT_TRUE(table_.Drain(Slow{{1, 0.9}}, now_, now_ + absl::Minutes(30)));
+  EXPECT_THAT(Assign(), testing::ElementsAre(std::pair(0, 0), std::pair(2, 1)));
+  ASSERT_TRUE(table_.Lose(0, "gone").has_value());
+  table_.OpenNextEpoch(now_);
+  EXPECT_TRUE(table_.fills_as_before());
+  EXPECT_THAT(Assign(), testing::ElementsAre(std::pair(1, 0), std::pair(2, 1)));
+}
+
 TEST_F(LayoutsTest, RanksOfMpirunFormTheFirstLayoutOnly) {
   for (const int rank : {0, 1, 2}) {
     EXPECT_TRUE(table_.Join({.launch_rank = rank, .launch_world = 4, .backend = "cpu"}, now_).ok());

@@ -68,7 +68,7 @@ TEST(EngineTest, MemoryIsTheBudgets) {
         EXPECT_EQ(memory.kv_blocks, rack->engine(0).memory().kv_blocks);
         EXPECT_EQ(memory.workspace_bytes,
                   sizing::WorkspaceBytes(spec, {}) +
-                      sizing::StepAreasOf(spec.limits, config.vocab_size, {}).total());
+                      sizing::StepAreasOf(spec, {}).total());
       }
     }
   }

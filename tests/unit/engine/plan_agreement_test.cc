@@ -39,6 +39,7 @@ struct Case {
   std::string prefill_attention = "expanded";
   std::string kv_cache_dtype = "auto";
   std::string compute = "bf16";
+  std::string speculative_tokens = "0";
 };
 
 const Case kCases[] = {
@@ -59,6 +60,7 @@ EngineOptions EngineOptionsOf(const std::string& folder, const Case& c) {
   options.prefill_attention = c.prefill_attention == "absorbed" ? model::PrefillAttention::kAbsorbed
                                                                 : model::PrefillAttention::kExpanded;
   if (c.kv_cache_dtype == "fp8") options.kv_cache = DType::kF8E4M3;
+  options.speculative_tokens = model::SpeculativeTokensOf(c.speculative_tokens);
   options.max_step_tokens = 300;
   options.max_context = 256;
   return options;
@@ -71,6 +73,7 @@ Settings SettingsOf(const EngineOptions& engine, const Case& c) {
   options.kv_cache_dtype = c.kv_cache_dtype;
   options.expert_exchange = c.expert_exchange;
   options.prefill_attention = c.prefill_attention;
+  options.speculative_tokens = c.speculative_tokens;
   options.max_context = engine.max_context;
   options.max_step_tokens = engine.max_step_tokens;
   options.max_sequences = engine.max_sequences;
@@ -108,6 +111,8 @@ TEST_P(PlanAgreementTest, SmallModels) {
   std::vector<TinyModel> models = {{.aligned = true}, {.int4 = true, .aligned = true}, {}};
   for (const TinyModel& model : models) {
     const std::string folder = WriteTinyCheckpoint(model);
+    // A checkpoint without the MTP layer is served without.
+    ExpectAsPlanned(folder, GetParam(), {.speculative_tokens = "2"});
     for (const Case& c : kCases) {
       SCOPED_TRACE(::testing::Message()
                    << "aligned " << model.aligned << ", int4 " << model.int4 << ", " << ToString(c.layout)
@@ -121,6 +126,10 @@ TEST_P(PlanAgreementTest, TheDemoModel) {
   const std::string folder = InSourceTree("demo/model");
   ExpectAsPlanned(folder, GetParam(), {});
   ExpectAsPlanned(folder, GetParam(), {.layout = {.tp = 2, .ep = 2}, .kv_cache_dtype = "fp8"});
+  ExpectAsPlanned(folder, GetParam(), {.speculative_tokens = "1"});
+  ExpectAsPlanned(
+      folder, GetParam(),
+      {.layout = {.tp = 2, .ep = 1, .pp = 2}, .kv_cache_dtype = "fp8", .speculative_tokens = "auto"});
 }
 
 // Memory that only cards take is counted. Without a checkpoint, the config gives the same numbers.

@@ -27,7 +27,8 @@ TEST(WorkspaceTest, CarvingUsesWhatWasCounted) {
             .rank = rank,
             .compute = DType::kBF16,
             .expert_exchange = exchange,
-            .limits = {.max_step_tokens = 33, .max_sequences = 5, .max_context = 70}};
+            .limits = {.max_step_tokens = 33, .max_sequences = 5, .max_context = 70},
+            .speculative_tokens = 2};
         const int64_t bytes = sizing::WorkspaceBytes(spec, {});
         auto arena = Arena::Create(*cpu, "workspace", bytes);
         ASSERT_TRUE(arena.ok());
@@ -37,11 +38,11 @@ TEST(WorkspaceTest, CarvingUsesWhatWasCounted) {
 
         std::byte* end = base;
         for (const kernels::Matrix& m :
-             {ws.residual,   ws.normed,      ws.partial,        ws.gathered,       ws.q_a,
-              ws.q,          ws.kv_a,        ws.q_latent,       ws.attended,       ws.values,
-              ws.gate_up,    ws.activated,   ws.shared_out,     ws.expert_gate_up, ws.expert_activated,
-              ws.expert_out, ws.expert_sums, ws.returned,       ws.share_out,      ws.head_rows,
-              ws.logits,     ws.logits_own,  ws.adjusted_logits}) {
+             {ws.residual,   ws.normed,      ws.partial,    ws.gathered,       ws.q_a,
+              ws.q,          ws.kv_a,        ws.q_latent,   ws.attended,       ws.values,
+              ws.gate_up,    ws.activated,   ws.shared_out, ws.expert_gate_up, ws.expert_activated,
+              ws.expert_out, ws.expert_sums, ws.returned,   ws.share_out,      ws.mtp_residual,
+              ws.mtp_input,  ws.head_rows,   ws.logits,     ws.logits_own,     ws.adjusted_logits}) {
           if (m.data == nullptr) continue;
           std::byte* const data = static_cast<std::byte*>(m.data);
           EXPECT_GE(data, end);
@@ -52,7 +53,8 @@ TEST(WorkspaceTest, CarvingUsesWhatWasCounted) {
         }
         const bool last = rank / layout.stage_size() == layout.pp - 1;
         EXPECT_EQ(ws.logits.data != nullptr, last);
-        EXPECT_EQ(ws.logits.rows, last ? 5 : 0);
+        EXPECT_EQ(ws.logits.rows, last ? 5 * 3 : 0);  // one for each sequence and each of its drafts
+        EXPECT_EQ(ws.mtp_residual.rows, last ? 33 : 0);
         EXPECT_EQ(ws.residual.rows, 33);
         EXPECT_EQ(ws.dispatch_send != nullptr, exchange == model::ExpertExchange::kAllToAll);
       }

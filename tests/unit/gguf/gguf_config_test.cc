@@ -165,13 +165,15 @@ TEST_F(GgufConfigTest, OtherModelsWithoutGroupsHaveOne) {
   EXPECT_EQ(config->topk_group, 1);
 }
 
-TEST_F(GgufConfigTest, MtpLayersAreNoPartOfTheModel) {
+TEST_F(GgufConfigTest, TheLastBlocksAreMtpLayers) {
   Keys keys = R1Keys();
   Set(keys, "deepseek2.block_count", Int(62));
   Set(keys, "deepseek2.nextn_predict_layers", Int(1));
   const auto config = Config(keys);
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_EQ(ConfigText(*config), ConfigText(R1WithoutQuantization()));
+  ModelConfig expected = R1WithoutQuantization();
+  expected.num_nextn_predict_layers = 1;
+  EXPECT_EQ(ConfigText(*config), ConfigText(expected));
   Set(keys, "deepseek2.nextn_predict_layers", Int(63));
   EXPECT_THAT(Fault(keys), HasSubstr("nextn_predict_layers 63 of block_count 62"));
 }

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <deque>
+
 #include "tests/unit/scheduler/scheduler_fixture.h"
 
 namespace deeprack::coordinator {
@@ -214,6 +216,57 @@ TEST(NonFinite, OfACancelledSequenceIsNobodysEvent) {
   EXPECT_EQ(scheduler.Stats().blocks_used, 0);
 }
 
+// The pages that it published before are not found again.
+TEST(NonFinite, OfACancelledSequenceForgetsItsPages) {
+  TestScheduler scheduler(SmallLimits(), 1);
+  Request request = MakeRequest(300, 5);
+  request.prompt_logprobs = 0;
+  ASSERT_TRUE(scheduler.Add(1, request).ok());
+  ASSERT_TRUE(scheduler.Apply(Answer(scheduler.Plan().value())).ok());  // 256 tokens: 4 pages
+  ResolvedResult answer = Answer(scheduler.Plan().value());
+  answer.sequences[0] = {.sequence = 1, .non_finite = model::NonFiniteRow{.position = 299}};
+  ASSERT_TRUE(scheduler.Cancel(1).has_value());
+  ASSERT_TRUE(scheduler.Apply(answer).ok());
+  ASSERT_TRUE(scheduler.Add(2, MakeRequest(300, 1)).ok());
+  EXPECT_EQ(RunToEnd(scheduler).at(2).back().cached_tokens, 0);
+}
+
+// Four equal prompts of one page. Three of the pages are replaced by the first one's, and each of the
+// sequences then takes a page that another one gave back.
+TEST(Publish, PagesOfEqualPromptsChangeHandsWithinOnePlan) {
+  TestScheduler scheduler(SmallLimits(), 1);
+  for (SequenceId id = 1; id <= 4; ++id) ASSERT_TRUE(scheduler.Add(id, MakeRequest(64, 3)).ok());
+  const auto events = RunToEnd(scheduler);  // fails if a table refuses a sequence
+  for (SequenceId id = 1; id <= 4; ++id) EXPECT_EQ(events.at(id).back().finish, FinishReason::kLength);
+  EXPECT_EQ(scheduler.Stats().blocks_used, 0);
+}
+
+// Its ranks still have the page that was replaced when it was cancelled.
+TEST(Cancel, OfASequenceWhosePageWasReplacedTellsTheRanks) {
+  SchedulerLimits limits = SmallLimits();
+  limits.steps_under_way = 2;
+  Scheduler scheduler(limits, 1);
+  RankTables ranks(limits);
+  for (SequenceId id = 1; id <= 2; ++id) ASSERT_TRUE(scheduler.Add(id, MakeRequest(70, 9)).ok());
+  std::deque<model::StepPlan> under_way;
+  const auto plan = [&] {
+    while (auto next = scheduler.Plan()) under_way.push_back(*std::move(next));
+  };
+  const auto apply = [&] {
+    const model::StepResult result = Answer(ranks.Begin(under_way.front())).Joined();
+    under_way.pop_front();
+    ASSERT_TRUE(scheduler.Apply(result).ok());
+    ranks.Accept(result);
+  };
+  plan();
+  apply();  // sequence 2's first page is replaced by sequence 1's
+  ASSERT_TRUE(scheduler.Cancel(2).has_value());
+  ASSERT_TRUE(scheduler.Add(3, MakeRequest(70, 9, 3)).ok());
+  for (plan(); !under_way.empty(); plan()) apply();
+  EXPECT_TRUE(scheduler.idle());
+  EXPECT_EQ(scheduler.Stats().blocks_used, 0);
+}
+
 TEST(Refusal, EndsTheSequenceAtFaultAndTheOthersHaveTheirTokens) {
   TestScheduler scheduler(SmallLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(100, 3, 1)).ok());
@@ -236,7 +289,7 @@ TEST(Refusal, EndsTheSequenceAtFaultAndTheOthersHaveTheirTokens) {
               HasSubstr("refused to compute this request (token 131 of 131)"));
   EXPECT_EQ(events[2].sequence, 3u);
   EXPECT_TRUE(events[2].has_token);
-  EXPECT_EQ(scheduler.Stats().plans_refused, 1);
+  EXPECT_EQ(scheduler.Stats().sequences_refused, 1);
   EXPECT_EQ(scheduler.Stats().running, 2);
   EXPECT_EQ(scheduler.Stats().blocks_used, 3);  // sequence 2's pages are free
 }

@@ -6,12 +6,12 @@
 #include <utility>
 
 #include "base/checked.h"
+#include "base/status_macros.h"
 
 namespace deeprack::coordinator {
 namespace {
 
 SequencePlan Resolve(const worker::StepSequence& from, int32_t dp_rank) {
-  EXPECT_EQ(from.refused, "") << "sequence " << from.sequence;
   SequencePlan plan{.sequence = from.sequence, .dp_rank = dp_rank};
   if (from.padding) return plan;
   plan.prompt_size = from.prompt_size;
@@ -63,29 +63,41 @@ void RankTables::MakeTables(Epoch epoch, size_t groups) {
   }
 }
 
-ResolvedPlan RankTables::Begin(const model::StepPlan& plan) {
+absl::StatusOr<ResolvedPlan> RankTables::TryBegin(const model::StepPlan& plan) {
   if (plan.header.epoch != epoch_) MakeTables(plan.header.epoch, plan.groups.size());
   ResolvedPlan resolved{.epoch = plan.header.epoch, .step = plan.header.step, .plan = plan};
   steps_.clear();
   for (size_t group = 0; group < plan.groups.size(); ++group) {
-    auto step = tables_[group]->Begin({.header = plan.header, .group = plan.groups[group]});
-    EXPECT_TRUE(step.ok()) << step.status();
-    steps_.push_back(step.ok() ? *std::move(step) : worker::GroupStep{});
+    DR_ASSIGN_OR_RETURN(worker::GroupStep step,
+                        tables_[group]->Begin({.header = plan.header, .group = plan.groups[group]}));
+    steps_.push_back(std::move(step));
     for (const worker::StepSequence& sequence : steps_.back().sequences) {
+      if (!sequence.refused.empty()) return absl::InternalError(std::string(sequence.refused));
       resolved.sequences.push_back(Resolve(sequence, static_cast<int32_t>(group)));
     }
   }
   return resolved;
 }
 
-void RankTables::Accept(const model::StepResult& result) {
+absl::Status RankTables::TryAccept(const model::StepResult& result) {
   for (size_t group = 0; group < steps_.size(); ++group) {
     std::vector<TokenId> outcomes;
     for (const model::SequenceResult& sequence : result.groups[group])
       outcomes.push_back(OutcomeOf(sequence));
-    const absl::Status accepted = tables_[group]->Accept(steps_[group], outcomes);
-    EXPECT_TRUE(accepted.ok()) << accepted;
+    DR_RETURN_IF_ERROR(tables_[group]->Accept(steps_[group], outcomes));
   }
+  return absl::OkStatus();
+}
+
+ResolvedPlan RankTables::Begin(const model::StepPlan& plan) {
+  absl::StatusOr<ResolvedPlan> resolved = TryBegin(plan);
+  EXPECT_TRUE(resolved.ok()) << resolved.status();
+  return resolved.ok() ? *std::move(resolved) : ResolvedPlan{.epoch = plan.header.epoch};
+}
+
+void RankTables::Accept(const model::StepResult& result) {
+  const absl::Status accepted = TryAccept(result);
+  EXPECT_TRUE(accepted.ok()) << accepted;
 }
 
 }  // namespace deeprack::coordinator

@@ -5,6 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/ids.h"
 #include "coordinator/scheduler/scheduler_limits.h"
 #include "model/step/sampling_params.h"
@@ -53,10 +55,14 @@ class RankTables {
  public:
   explicit RankTables(const SchedulerLimits& limits) : limits_(limits) {}
 
-  // Takes the next plan, of this epoch or of a new one. Fails the test if a table refuses a sequence or the
-  // step.
+  // Takes the next plan, of this epoch or of a new one. Internal: a table refuses a sequence or the step.
+  absl::StatusOr<ResolvedPlan> TryBegin(const model::StepPlan& plan);
+  // Ends the oldest step that began. The tables take tokens and ends from the result. Internal: the result
+  // does not belong to the step.
+  absl::Status TryAccept(const model::StepResult& result);
+
+  // The same; an error fails the test.
   ResolvedPlan Begin(const model::StepPlan& plan);
-  // Ends the oldest step that began. The tables take tokens and ends from the result.
   void Accept(const model::StepResult& result);
 
  private:

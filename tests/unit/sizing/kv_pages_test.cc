@@ -16,6 +16,20 @@ TEST(KvPageTest, KvPageOfR1) {
   EXPECT_EQ(KvPageBytes({.config = R1(), .layout = {.tp = 8, .dp = 2, .ep = 16}, .cache_type = DType::kBF16}),
             64 * 61 * 576 * 2);
   EXPECT_EQ(KvPageBytes({.config = R1(), .layout = {.pp = 4}, .cache_type = DType::kF32}), 64 * 16 * 576 * 4);
+  // The MTP layer is one more layer of the last stage.
+  EXPECT_EQ(KvPageBytes({.config = R1(),
+                         .layout = {.pp = 4},
+                         .rank = 0,
+                         .cache_type = DType::kF32,
+                         .speculative_tokens = 2}),
+            64 * 16 * 576 * 4);
+  EXPECT_EQ(KvPageBytes({.config = R1(),
+                         .layout = {.pp = 4},
+                         .rank = 3,
+                         .cache_type = DType::kF32,
+                         .speculative_tokens = 2}),
+            KvPageBytes({.config = R1(), .layout = {.pp = 4}, .rank = 3, .cache_type = DType::kF32}) +
+                64 * 576 * 4);
   EXPECT_EQ(KvPageBytes({.config = R1(), .layout = {.pp = 4}, .rank = 3, .cache_type = DType::kF32}),
             64 * 15 * 576 * 4);
 }

@@ -1,6 +1,7 @@
 #include "sizing/weight_manifest.h"
 
 #include <map>
+#include <string>
 #include <tuple>
 #include <vector>
 
@@ -118,6 +119,42 @@ TEST_P(PackedTensorsTest, EveryTensorOfTheRankIsPackedOnce) {
         const int expected = !held ? 0 : tensor.kind == TensorKind::kKvBProj ? 2 : 1;
         EXPECT_EQ(parts[tensor.name], expected) << tensor.name << " " << ToString(layout) << " rank " << rank;
       }
+    }
+  }
+}
+
+// The MTP layer's weights follow all others on the ranks of the last stage. Its copies of embedding and head
+// are not held. The model's embedding is held there too.
+TEST_P(PackedTensorsTest, TheLastStageHoldsTheMtpLayer) {
+  const model::ModelConfig config = Small();
+  for (const Layout& layout :
+       {Layout{}, Layout{.tp = 4, .dp = 2, .ep = 2, .pp = 2}, Layout{.tp = 2, .ep = 1}}) {
+    for (Rank rank = 0; rank < layout.world_size(); ++rank) {
+      SCOPED_TRACE(ToString(layout) + " rank " + std::to_string(rank));
+      RankSpec spec = {.config = config, .layout = layout, .rank = rank, .compute = GetParam()};
+      const WeightManifest without = ManifestOf(spec, {});
+      spec.speculative_tokens = 1;
+      const WeightManifest with = ManifestOf(spec, {});
+      if (!spec.is_last_stage()) {
+        EXPECT_EQ(with.bytes, without.bytes);
+        continue;
+      }
+      ASSERT_GT(with.tensors.size(), without.tensors.size());
+      for (size_t i = 0; i < without.tensors.size(); ++i) {
+        EXPECT_EQ(with.tensors[i].offset, without.tensors[i].offset);
+        EXPECT_EQ(with.tensors[i].parts[0].tensor.name, without.tensors[i].parts[0].tensor.name);
+      }
+      std::map<std::string, int> parts;
+      for (size_t i = without.tensors.size(); i < with.tensors.size(); ++i) {
+        for (const WeightPart& part : with.tensors[i].parts) ++parts[part.tensor.name];
+      }
+      EXPECT_EQ(parts["model.embed_tokens.weight"], layout.pp > 1 ? 1 : 0);
+      for (const TensorSpec& tensor : model::LayerTensors(config, config.num_hidden_layers)) {
+        const bool held = SliceFor(config, tensor, layout, rank).has_value() &&
+                          tensor.kind != TensorKind::kMtpEmbedTokens && tensor.kind != TensorKind::kMtpHead;
+        EXPECT_EQ(parts[tensor.name], !held ? 0 : tensor.kind == TensorKind::kKvBProj ? 2 : 1) << tensor.name;
+      }
+      EXPECT_EQ(with.tensors.back().offset + with.tensors.back().bytes(), with.bytes);
     }
   }
 }
