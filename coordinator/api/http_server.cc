@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/api/http_connection.h"
 #include "coordinator/api/http_loop.h"
+#include "spdlog/spdlog.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -65,6 +66,7 @@ class Server final : public HttpServer {
     }
     port_ = acceptor_.local_endpoint().port();
     net::co_spawn(acceptor_.get_executor(), Accept(), net::detached);
+    spdlog::default_logger_raw();  // made here, before several threads log for the first time at once
     for (HttpLoop& loop : loops_) threads_.emplace_back([&loop] { loop.Run(); });
     return absl::OkStatus();
   }

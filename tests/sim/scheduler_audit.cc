@@ -145,8 +145,9 @@ absl::Status FairnessAudit::AfterPlan(Scheduler& scheduler, bool planned) {
       if (passed_over == nullptr) passed_over = sequence;
       continue;
     }
+    if (passed_over != nullptr && MayOvertake(scheduler, *sequence)) continue;
     admitted = true;
-    if (passed_over != nullptr && !MayOvertake(scheduler, *sequence)) {
+    if (passed_over != nullptr) {
       return Broken("sequence ", sequence->id, " was admitted before sequence ", passed_over->id,
                     ", which is served earlier");
     }
