@@ -88,13 +88,15 @@ class StepStreams::Stream final : public Reactor {
     Finish(status);
   }
 
-  // A plan that is read after this is refused.
+  // A plan that is read after this is refused. Without steps under way no rank waits for this one, and the
+  // world of ranks stays whole.
   void OnCancel() override {
     std::unique_lock lock(mutex_);
-    const std::optional<Epoch> epoch = epoch_;
+    const bool busy = under_way_ > 0;  // then there is an epoch
+    const Epoch epoch = epoch_.value_or(0);
     if (!end_) end_ = absl::CancelledError("the coordinator cancelled the stream");
     lock.unlock();
-    if (epoch) engine_->Abort(*epoch);
+    if (busy) engine_->Abort(epoch);
     lock.lock();
     FinishIfIdle(lock);
   }

@@ -25,9 +25,10 @@ class StepStreams {
 
   // A new stream, which deletes itself. It reads plans while steps run, and hands each to the engine thread.
   // Results go out in the order of the plans. When the coordinator cancels the stream or the connection
-  // breaks, the stream aborts its epoch. The stream ends with the first error: that of a step,
-  // InvalidArgument (a plan of another epoch than the stream's first one, or a plan that makes no sense) or
-  // ResourceExhausted (more than kMostUnderWay steps under way). Results of earlier steps go out first.
+  // breaks, the stream aborts its epoch if a step is under way. The stream ends with the first error: that of
+  // a step, InvalidArgument (a plan of another epoch than the stream's first one, or a plan that makes no
+  // sense) or ResourceExhausted (more than kMostUnderWay steps under way). Results of earlier steps go out
+  // first.
   Reactor* Open();
 
   // Ends all streams with Aborted, each when its steps have ended.
