@@ -82,7 +82,7 @@ class Compiler {
   std::deque<std::shared_ptr<Job>> queue_;
   std::vector<std::shared_ptr<Job>> running_;
   int32_t given_up_ = 0;  // compilations that were given up and still run
-  absl::flat_hash_map<std::string, std::shared_ptr<Job>> pending_;  // those that wait or run, by content
+  absl::flat_hash_map<std::string, std::shared_ptr<Job>> pending_;  // the jobs that wait or run, by content
   std::list<Entry> cache_;                                          // the latest use first
   absl::flat_hash_map<std::string, std::list<Entry>::iterator> cached_;
   int64_t cached_bytes_ = 0;

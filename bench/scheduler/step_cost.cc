@@ -63,7 +63,10 @@ int Run(const Options& options) {
   using namespace coordinator;
   const int32_t per_group = (options.sequences + options.dp - 1) / options.dp;
   const int32_t pages = BlocksFor(options.context + 2 * options.steps + 2) * per_group;
-  Scheduler scheduler({.max_step_tokens = std::max(per_group, 1 << 16),
+  const int32_t step_tokens = std::max(per_group, 1 << 16);
+  // Decodes do not limit prompts here, so that all prompts are computed before the first sequence ends.
+  Scheduler scheduler({.max_step_tokens = step_tokens,
+                       .prefill_tokens_beside_decodes = step_tokens,
                        .max_sequences = per_group,
                        .max_context = options.context + 2 * options.steps,
                        .dp = options.dp,

@@ -55,8 +55,8 @@ class BlockPool {
 
   // Brings `prefix` up to date: prefix.pages is then what Lookup returns. All updates of one prefix have the
   // same pool, salt and tokens. The first update hashes each page of the result and one page more. A later
-  // update hashes only pages behind those that are still known, and nothing if the pool knows the same pages
-  // as before.
+  // update keeps the pages of `prefix` that the pool still knows, and hashes the pages after them. If no page
+  // of the pool has become known or unknown since, the update hashes nothing.
   void Update(const std::string& salt, absl::Span<const TokenId> tokens, Prefix& prefix) const;
 
   // A block of no particular content with one reference; nullopt when every block is held.

@@ -7,10 +7,10 @@
 //   are short beside the first one. A long prompt then takes at most twice its time, and a short one does not
 //   wait for the long one. SharePrefillTokens shares the tokens out.
 //
-// The bound for a prompt with n tokens left: each step finishes the first prompt, or it gives at least half
-// of its tokens, rounded down, to that prompt and to those that it may wait for. These are prompts with at
-// most n tokens left, earlier prompts with fewer than 2n tokens left, and prompts of a smaller priority
-// number.
+// The bound for prompt P with n tokens left. P may wait for three kinds of prompts: those with at most n
+// tokens left, earlier ones with fewer than 2n tokens left, and those of a smaller priority number. Each step
+// finishes the first prompt, or gives at least half of its tokens (rounded down) to P and to the prompts that
+// P may wait for.
 #pragma once
 
 #include <cstdint>

@@ -3,18 +3,16 @@
 
 #include <algorithm>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "base/check.h"
 #include "base/checked.h"
 #include "base/status_macros.h"
 #include "tests/parity/golden.h"
 #include "tests/parity/layouts.h"
+#include "tests/parity/ranks_as_threads.h"
 #include "tests/parity/serve_golden.h"
-#include "worker/collectives/local/local_world.h"
 #include "worker/decoder/drafts.h"
 #include "worker/device/cpu_device.h"
 #include "worker/engine/engine_parts.h"
@@ -310,21 +308,11 @@ class MtpParityTest : public ::testing::Test {
     EXPECT_GT(expected.rows, 10);
     for (const Placement& placement : PlacementsOf(golden_)) {
       SCOPED_TRACE(Describe(placement));
-      const int ranks = placement.layout.world_size();
-      const auto world = worker::MakeLocalWorld(ranks, absl::Minutes(2));
-      std::vector<MtpReport> reports(static_cast<size_t>(ranks));
-      std::vector<std::thread> threads;
-      for (int rank = 0; rank < ranks; ++rank) {
-        threads.emplace_back([&, rank] {
-          worker::EngineOptions options =
-              GoldenOptions(golden_, placement.layout, compute, placement.exchange, placement.prefill);
-          options.rank = rank;
-          options.speculative_tokens = kMostDrafts;
-          MtpRank one(golden_, prompts_, options, world[static_cast<size_t>(rank)].get());
-          reports[static_cast<size_t>(rank)] = one.Run();
-        });
-      }
-      for (std::thread& thread : threads) thread.join();
+      const std::vector<MtpReport> reports = OnEveryRank<MtpReport>(
+          golden_, placement, compute, [&](worker::EngineOptions options, worker::Communicator* world) {
+            options.speculative_tokens = kMostDrafts;
+            return MtpRank(golden_, prompts_, options, world).Run();
+          });
       MtpReport all;
       for (const MtpReport& report : reports) {
         all.rows += report.rows;

@@ -1,14 +1,13 @@
 // Ranks as threads: every golden in every layout.
 #include <gtest/gtest.h>
 
-#include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "tests/parity/golden.h"
 #include "tests/parity/layouts.h"
+#include "tests/parity/ranks_as_threads.h"
 #include "tests/parity/serve_golden.h"
-#include "worker/collectives/local/local_world.h"
 
 namespace deeprack::parity {
 namespace {
@@ -25,20 +24,10 @@ class GoldenTest : public ::testing::Test {
 
   void Check(const Placement& placement, DType compute, Chunking chunking, int greedy_tokens) {
     SCOPED_TRACE(Describe(placement));
-    const int ranks = placement.layout.world_size();
-    const auto world = worker::MakeLocalWorld(ranks, absl::Minutes(2));
-    std::vector<RankReport> reports(static_cast<size_t>(ranks));
-    std::vector<std::thread> threads;
-    for (int rank = 0; rank < ranks; ++rank) {
-      threads.emplace_back([&, rank] {
-        worker::EngineOptions options =
-            GoldenOptions(golden_, placement.layout, compute, placement.exchange, placement.prefill);
-        options.rank = rank;
-        reports[static_cast<size_t>(rank)] =
-            ServeGolden(golden_, options, chunking, greedy_tokens, world[static_cast<size_t>(rank)].get());
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
+    const std::vector<RankReport> reports = OnEveryRank<RankReport>(
+        golden_, placement, compute, [&](const worker::EngineOptions& options, worker::Communicator* world) {
+          return ServeGolden(golden_, options, chunking, greedy_tokens, world);
+        });
 
     RankReport all;
     for (const RankReport& report : reports) {

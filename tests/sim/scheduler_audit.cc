@@ -137,7 +137,7 @@ absl::Status FairnessAudit::AfterPlan(Scheduler& scheduler, bool planned) {
     head_ = 0;
     return absl::OkStatus();
   }
-  // Of the sequences that waited before the plan, those that still wait come behind all that do not.
+  // Each sequence that this plan admitted must stand before each sequence that still waits.
   const Sequence* passed_over = nullptr;
   bool admitted = false;
   for (const Sequence* sequence : waiting_) {
