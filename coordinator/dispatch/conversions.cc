@@ -72,14 +72,20 @@ void GroupToProto(const model::GroupPlan& group, cluster::GroupPlan* message) {
     out->mutable_pages()->Add(change.pages.begin(), change.pages.end());
   }
   message->mutable_slots()->Reserve(static_cast<int>(group.rows.size()));
-  bool single = true;
+  bool single = true, drafts = false, next_drafts = false;
   for (const model::SequenceRows& rows : group.rows) {
     message->mutable_slots()->AddAlreadyReserved(rows.slot);
     single &= rows.rows == 1;
+    drafts |= rows.drafts != 0;
+    next_drafts |= rows.next_drafts != 0;
   }
-  if (single) return;
-  message->mutable_rows()->Reserve(static_cast<int>(group.rows.size()));
-  for (const model::SequenceRows& rows : group.rows) message->mutable_rows()->AddAlreadyReserved(rows.rows);
+  const auto add = [&](google::protobuf::RepeatedField<int32_t>& field, int32_t model::SequenceRows::*value) {
+    field.Reserve(static_cast<int>(group.rows.size()));
+    for (const model::SequenceRows& rows : group.rows) field.AddAlreadyReserved(rows.*value);
+  };
+  if (!single) add(*message->mutable_rows(), &model::SequenceRows::rows);
+  if (drafts) add(*message->mutable_drafts(), &model::SequenceRows::drafts);
+  if (next_drafts) add(*message->mutable_next_drafts(), &model::SequenceRows::next_drafts);
 }
 
 // Where a part of a message has no place.
@@ -118,6 +124,8 @@ std::shared_ptr<const std::string> EncodeStep(const model::StepPlan& plan, int32
   message.set_step(plan.header.step);
   message.mutable_rows_of_group()->Add(plan.header.rows_of_group.begin(), plan.header.rows_of_group.end());
   message.set_decodes_only(plan.header.decodes_only);
+  for (const std::vector<int32_t>& groups : plan.header.drafting)
+    message.mutable_drafting()->Add(groups.begin(), groups.end());
   GroupToProto(plan.groups[group], message.mutable_group());
   return std::make_shared<const std::string>(message.SerializeAsString());
 }

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "model/step/speculation.h"
+
 namespace deeprack::model {
 
 // The largest message between coordinator and ranks, in bytes. Both ends of every connection set it.
@@ -12,12 +14,14 @@ inline constexpr int64_t kMostMessageBytes = int64_t{64} << 20;
 // A token id, a page of a block table, or another number of one sequence.
 inline constexpr int64_t kMostIdBytes = 5;
 
-// What a plan has for each sequence with rows, apart from pages: slot, rows, and the heads of two page
-// changes.
-inline constexpr int64_t kMostRowsBytes = 56;
+// What a plan has for each sequence with rows, apart from pages: slot, rows, drafts, and the heads of two
+// page changes.
+inline constexpr int64_t kMostRowsBytes = 64;
 
-// A plan's header, with the rows of `dp` groups.
-constexpr int64_t MostHeaderBytes(int64_t dp) { return 64 + dp * kMostIdBytes; }
+// A plan's header, with the numbers of rows and of drafting sequences of `dp` groups.
+constexpr int64_t MostHeaderBytes(int64_t dp) {
+  return 96 + (1 + kMostSpeculativeTokens) * dp * kMostIdBytes;
+}
 
 // A sequence that a plan opens, with its pages.
 constexpr int64_t MostOpenedBytes(int64_t tokens, int64_t pages, int64_t biases, int64_t stop_tokens) {

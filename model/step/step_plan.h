@@ -43,9 +43,16 @@ struct PageChange {
 // `rows` positions of a sequence are computed, from its first one that is not in the KV cache. They are
 // tokens that the rank has. After the last of its tokens, the rank draws the next one. A sequence that has
 // ended on its rank keeps its rows in the step; they are computed as padding, and no token comes of them.
+//
+// Speculation: the last `drafts` of the rows are drafts that the ranks made in the sequence's last step. The
+// rank draws after each of them too, with the noise of that position, and keeps a draw while all drafts
+// before it equal the tokens that were drawn at their positions. So 1 to 1 + drafts tokens come of the rows,
+// and they are the tokens that steps without drafts draw.
 struct SequenceRows {
   SequenceSlot slot = 0;
-  int32_t rows = 0;  // at least 1
+  int32_t rows = 0;         // at least 1 + drafts
+  int32_t drafts = 0;       // not 0: rows - drafts are all tokens that are not computed
+  int32_t next_drafts = 0;  // how many drafts the ranks make after the draw; 0 if nothing is drawn
 
   bool operator==(const SequenceRows&) const = default;
 };
@@ -69,6 +76,9 @@ struct StepHeader {
   // Each sequence of each group has one row, which is a token of its output, and draws after it. Such a step
   // may run from a recording.
   bool decodes_only = false;
+  // [d][dp]: how many sequences of each group have next_drafts > d. Its size is the most next_drafts of a
+  // sequence of any group.
+  std::vector<std::vector<int32_t>> drafting;
 
   bool operator==(const StepHeader&) const = default;
 };

@@ -27,7 +27,9 @@ struct PositionLogprobs {
 
 struct SequenceResult {
   SequenceId sequence = 0;
-  std::vector<TokenId> tokens;             // drawn in this step, in the order of positions
+  // Drawn in this step, in the order of positions, up to the sequence's end: 1 to 1 + SequenceRows::drafts.
+  // All but the last are drafts that proved right.
+  std::vector<TokenId> tokens;
   std::vector<PositionLogprobs> logprobs;  // if sampling.top_logprobs >= 0: one entry for each token
   // If prompt_logprobs >= 0: entry i belongs to the token after the step's row i. No entry where the prompt
   // has ended.

@@ -172,15 +172,25 @@ void MachineReportToProto(const MachineReport& report, cluster::MachineReport* m
 
 absl::StatusOr<model::RankStep> RankStepFromProto(const cluster::StepPlan& message) {
   const cluster::GroupPlan& plan = message.group();
-  if (plan.rows_size() > 0 && plan.rows_size() != plan.slots_size()) {
-    return absl::InvalidArgumentError(absl::StrCat("step ", message.step(), " has ", plan.rows_size(),
-                                                   " numbers of rows for ", plan.slots_size(), " slots"));
+  for (const auto& [numbers, of] :
+       {std::pair(plan.rows_size(), "rows"), std::pair(plan.drafts_size(), "drafts"),
+        std::pair(plan.next_drafts_size(), "next drafts")}) {
+    if (numbers == 0 || numbers == plan.slots_size()) continue;
+    return absl::InvalidArgumentError(absl::StrCat("step ", message.step(), " has ", numbers, " numbers of ",
+                                                   of, " for ", plan.slots_size(), " slots"));
+  }
+  const int groups = message.rows_of_group_size();
+  if (message.drafting_size() > 0 && (groups == 0 || message.drafting_size() % groups != 0)) {
+    return absl::InvalidArgumentError(absl::StrCat("step ", message.step(), " has ", message.drafting_size(),
+                                                   " numbers of drafting sequences for ", groups,
+                                                   " dp groups"));
   }
   model::RankStep step{
       .header = {.epoch = message.epoch(),
                  .step = message.step(),
                  .rows_of_group = {message.rows_of_group().begin(), message.rows_of_group().end()},
-                 .decodes_only = message.decodes_only()},
+                 .decodes_only = message.decodes_only(),
+                 .drafting = {}},
       .group = {
           .closed = {plan.closed().begin(), plan.closed().end()}, .opened = {}, .pages = {}, .rows = {}}};
   step.group.opened.reserve(static_cast<size_t>(plan.opened_size()));
@@ -193,8 +203,14 @@ absl::StatusOr<model::RankStep> RankStepFromProto(const cluster::StepPlan& messa
                                 .pages = {change.pages().begin(), change.pages().end()}});
   }
   step.group.rows.reserve(static_cast<size_t>(plan.slots_size()));
-  for (int i = 0; i < plan.slots_size(); ++i)
-    step.group.rows.push_back({.slot = plan.slots(i), .rows = plan.rows_size() > 0 ? plan.rows(i) : 1});
+  for (int i = 0; i < plan.slots_size(); ++i) {
+    step.group.rows.push_back({.slot = plan.slots(i),
+                               .rows = plan.rows_size() > 0 ? plan.rows(i) : 1,
+                               .drafts = plan.drafts_size() > 0 ? plan.drafts(i) : 0,
+                               .next_drafts = plan.next_drafts_size() > 0 ? plan.next_drafts(i) : 0});
+  }
+  for (auto first = message.drafting().begin(); first != message.drafting().end(); first += groups)
+    step.header.drafting.emplace_back(first, first + groups);
   return step;
 }
 

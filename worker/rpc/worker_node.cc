@@ -56,8 +56,10 @@ class Node final : public WorkerNode {
                   .new_world = options.new_world}) {}
 
   ~Node() override {
-    engine_->Abort(std::numeric_limits<Epoch>::max());
+    // The coordinator learns first that this worker leaves. Told by another rank that a peer is lost, it would
+    // form the next epoch with this worker.
     if (link_ != nullptr) link_->Leave(reason_.empty() ? "the worker is ending" : reason_);
+    engine_->Abort(std::numeric_limits<Epoch>::max());
     service_.EndStreams();
     if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kShutdownWithin);
     engine_.reset();  // after the server, because the server's handlers use the engine thread

@@ -52,9 +52,13 @@ model::GroupPlan RandomGroup(Random& random) {
     change.first = Small(random);
     for (uint64_t j = random() % 4; j > 0; --j) change.pages.push_back(Small(random));
   }
-  const bool decodes = random() % 2 == 0;
-  for (uint64_t i = random() % 6; i > 0; --i)
-    group.rows.push_back({.slot = Small(random), .rows = decodes ? 1 : Small(random)});
+  const bool decodes = random() % 2 == 0, drafts = random() % 2 == 0, next_drafts = random() % 2 == 0;
+  for (uint64_t i = random() % 6; i > 0; --i) {
+    group.rows.push_back({.slot = Small(random),
+                          .rows = decodes ? 1 : Small(random),
+                          .drafts = drafts ? Small(random) : 0,
+                          .next_drafts = next_drafts ? Small(random) : 0});
+  }
   return group;
 }
 
@@ -111,11 +115,12 @@ TEST(ConversionsTest, NoPlanAndNoResultIsLargerThanItsBound) {
     opened.sampling.logit_bias.assign(size, {kMost, 1.5f});
     const model::PageChange pages = {
         .slot = kMost, .first = kMost, .pages = std::vector<BlockId>(size, kMost)};
-    const model::SequenceRows rows = {.slot = kMost, .rows = kMost};
+    const model::SequenceRows rows = {.slot = kMost, .rows = kMost, .drafts = 3, .next_drafts = 3};
     const model::StepPlan plan = {.header = {.epoch = UINT64_MAX,
                                              .step = UINT64_MAX,
                                              .rows_of_group = std::vector<int32_t>(size, kMost),
-                                             .decodes_only = true},
+                                             .decodes_only = true,
+                                             .drafting = std::vector(3, std::vector<int32_t>(size, kMost))},
                                   .groups = {{.closed = {kMost, kMost},
                                               .opened = {opened, opened},
                                               .pages = {pages, pages},
@@ -148,6 +153,8 @@ TEST(ConversionsTest, AStepArrivesAsItWasSent) {
   Random random(1);
   for (int round = 0; round < 100; ++round) {
     model::StepPlan plan{.header = {.epoch = random(), .step = random(), .decodes_only = random() % 2 == 0}};
+    for (uint64_t d = random() % 4; d > 0; --d)
+      plan.header.drafting.push_back({Small(random), Small(random)});
     for (int group = 0; group < 2; ++group) {
       plan.header.rows_of_group.push_back(Small(random));
       plan.groups.push_back(RandomGroup(random));
@@ -179,6 +186,20 @@ TEST(ConversionsTest, RowsThatDoNotFitTheSlotsAreRefused) {
   EXPECT_TRUE(absl::IsInvalidArgument(worker::RankStepFromProto(message).status()));
   message.mutable_group()->clear_slots();
   EXPECT_TRUE(absl::IsInvalidArgument(worker::RankStepFromProto(message).status()));
+}
+
+TEST(ConversionsTest, DraftsThatDoNotFitTheSlotsOrTheGroupsAreRefused) {
+  cluster::StepPlan message;
+  for (const int32_t slot : {1, 2, 3}) message.mutable_group()->add_slots(slot);
+  for (const int32_t rows : {5, 6}) message.add_rows_of_group(rows);
+  ASSERT_TRUE(worker::RankStepFromProto(message).ok());
+  cluster::StepPlan drafts = message, next_drafts = message, drafting = message;
+  drafts.mutable_group()->add_drafts(1);
+  EXPECT_TRUE(absl::IsInvalidArgument(worker::RankStepFromProto(drafts).status()));
+  next_drafts.mutable_group()->add_next_drafts(1);
+  EXPECT_TRUE(absl::IsInvalidArgument(worker::RankStepFromProto(next_drafts).status()));
+  for (const int32_t sequences : {3, 2, 1}) drafting.add_drafting(sequences);
+  EXPECT_TRUE(absl::IsInvalidArgument(worker::RankStepFromProto(drafting).status()));
 }
 
 TEST(ConversionsTest, AResultArrivesAsItWasSent) {
