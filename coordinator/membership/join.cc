@@ -1,27 +1,33 @@
 // Roster::OnHello: a worker asks for a place.
 #include <spdlog/spdlog.h>
 
-#include <optional>
+#include <utility>
+#include <vector>
 
 #include "coordinator/membership/roster.h"
 
 namespace deeprack::coordinator {
 
-void Roster::LoseEarlierStream(const JoinedNode& node) {
+void Roster::MakeRoomFor(const JoinedNode& node) {
   const std::lock_guard calling(callback_mutex_);
-  std::optional<Loss> loss;
+  std::vector<Loss> losses;
   {
     const std::lock_guard lock(mutex_);
-    const auto member = table_.FindProcess(node);
-    if (departing_ || !member) return;
-    loss = table_.Lose(*member, "its connection broke, and it has attached again");
-    streams_.erase(*member);
+    if (departing_) return;
+    for (const Departure& departure : std::exchange(departures_, {})) {
+      if (auto loss = table_.Lose(departure.member, departure.why)) losses.push_back(*std::move(loss));
+    }
+    if (const auto member = table_.FindProcess(node)) {
+      auto loss = table_.Lose(*member, "its connection broke, and it has attached again");
+      if (loss) losses.push_back(*std::move(loss));
+      streams_.erase(*member);
+    }
   }
-  if (loss) Report(*loss);
+  for (const Loss& loss : losses) Report(loss);
 }
 
 absl::StatusOr<int> Roster::OnHello(const JoinedNode& node, AttachStream* stream) {
-  LoseEarlierStream(node);
+  MakeRoomFor(node);
   const std::lock_guard lock(mutex_);
   absl::StatusOr<int> member = table_.Join(node, clock_->Now());
   if (!member.ok()) {

@@ -89,9 +89,9 @@ class Roster final : public AttachHandler {
 
   // Call it with callback_mutex_ held, so that each callback gets each loss once.
   void Report(const Loss& loss);
-  // Loses the member whose process now attaches a second time: its earlier stream is broken, although this
-  // end has not noticed that.
-  void LoseEarlierStream(const JoinedNode& node);
+  // Loses the members that said goodbye, whose places a new worker may take. Loses the member whose process now
+  // attaches a second time: its earlier stream is broken, although this end has not noticed that.
+  void MakeRoomFor(const JoinedNode& node);
 
   // Call these five with mutex_ held.
   bool first() const { return table_.first(); }

@@ -154,5 +154,30 @@ TEST_F(EpochsTest, OneLossAfterTheOther) {
   EXPECT_EQ(loads, 2 + 10);
 }
 
+struct SilentStream final : coordinator::AttachStream {
+  void Welcome(Rank, Epoch) override {}
+  void Dismiss(const std::string&) override {}
+};
+
+// A goodbye is reported late, so that a cause that is learned after it is reported first. A new worker does
+// not wait for that.
+TEST(RosterTest, AReplacementForAWorkerThatLeftIsTakenAtOnce) {
+  SystemClock clock;
+  coordinator::Roster roster({.layouts = {{.tp = 2}}, .reform = true}, &clock);  // nothing calls CheckHealth
+  SilentStream stream;
+  const auto join = [&](int64_t pid) {
+    return roster.OnHello({.host = "node", .pid = pid, .backend = "cpu", .gloo = true}, &stream);
+  };
+  const auto first = join(1);
+  ASSERT_TRUE(first.ok() && join(2).ok());
+  ASSERT_TRUE(roster.WaitForWorld(absl::ZeroDuration()).ok());
+  roster.OnEnd(*first, "it left: signal 15", /*on_purpose=*/true);
+  const auto third = join(3);
+  ASSERT_TRUE(third.ok()) << third.status();
+  const auto world = roster.WaitForWorld(absl::ZeroDuration());
+  ASSERT_TRUE(world.ok()) << world.status();
+  EXPECT_EQ(world->epoch, 2u);
+}
+
 }  // namespace
 }  // namespace deeprack
