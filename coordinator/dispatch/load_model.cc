@@ -185,7 +185,8 @@ absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& optio
   }
   DR_RETURN_IF_ERROR(status);
 
-  LoadedModel loaded{.kv_blocks = std::numeric_limits<int32_t>::max()};
+  LoadedModel loaded{.kv_blocks = std::numeric_limits<int32_t>::max(),
+                     .speculative_tokens = options.speculative_tokens};
   for (Rank rank = 0; rank < pool->size(); ++rank) {
     const cluster::LoadProgress& last = reports.latest(rank);
     if (!last.done() || last.kv_blocks() < 1) {
@@ -194,6 +195,7 @@ absl::StatusOr<LoadedModel> LoadModel(WorkerPool* pool, const LoadOptions& optio
     }
     loaded.ranks.push_back({last.kv_blocks(), last.weight_bytes(), last.kv_bytes(), last.workspace_bytes()});
     loaded.kv_blocks = std::min(loaded.kv_blocks, last.kv_blocks());
+    loaded.speculative_tokens = std::clamp(last.speculative_tokens(), 0, loaded.speculative_tokens);
   }
   return loaded;
 }

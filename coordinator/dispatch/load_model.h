@@ -51,7 +51,8 @@ struct LoadedRank {
 };
 
 struct LoadedModel {
-  int32_t kv_blocks = 0;  // pages that every rank has: the least of all ranks
+  int32_t kv_blocks = 0;           // pages that every rank has: the least of all ranks
+  int32_t speculative_tokens = 0;  // drafts that every rank can make: the least of all ranks
   std::vector<LoadedRank> ranks;
 };
 

@@ -1,5 +1,7 @@
 #include "tests/ranks/fake_engine.h"
 
+#include <algorithm>
+
 #include <cmath>
 #include <utility>
 
@@ -14,7 +16,8 @@ class FakeEngine final : public Engine {
       : options_(options),
         world_(world),
         behaviour_(std::move(behaviour)),
-        memory_{.kv_blocks = 100 - options.rank},
+        memory_{.kv_blocks = 100 - options.rank,
+                .speculative_tokens = std::min(options.speculative_tokens, 2 + options.rank)},
         limits_{.max_step_tokens = options.max_step_tokens,
                 .max_sequences = options.max_sequences,
                 .max_context = options.max_context > 0 ? options.max_context : kFakeContext} {

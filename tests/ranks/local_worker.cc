@@ -116,6 +116,7 @@ class LocalWorker::Client final : public WorkerClient {
             cluster::LoadProgress message;
             message.set_done(true);
             message.set_kv_blocks(loaded->kv_blocks);
+            message.set_speculative_tokens(loaded->speculative_tokens);
             progress(message);
           });
         });

@@ -41,9 +41,12 @@ TEST(RanksTest, JoinLoadAndStep) {
   FakeCluster cluster(3);
   cluster.StartAllWorkers({});
   cluster.Connect();
-  const auto loaded = cluster.Load();
+  coordinator::LoadOptions options = cluster.Options();
+  options.speculative_tokens = 3;
+  const auto loaded = cluster.Load(options);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  EXPECT_EQ(loaded->kv_blocks, 98);  // the least of all ranks: rank 2's
+  EXPECT_EQ(loaded->kv_blocks, 98);          // the least of all ranks: rank 2's
+  EXPECT_EQ(loaded->speculative_tokens, 2);  // the least: rank 0's
   EXPECT_EQ(loaded->ranks.size(), 3u);
   for (StepId step = 1; step <= 20; ++step) {
     const auto result = cluster.Execute(FakeCluster::Plan(step));

@@ -57,7 +57,8 @@ class RankEngine final : public Engine {
                .kv_bytes = parts_.cache.bytes(),
                .workspace_bytes = parts_.weight_tables.capacity() + parts_.workspace_arena.capacity() +
                                   parts_.scratch_arena.capacity() + parts_.step.arena.capacity() +
-                                  parts_.peer_areas.bytes()};
+                                  parts_.peer_areas.bytes(),
+               .speculative_tokens = spec_.speculative_tokens};
     BeginEpoch(parts_.cache.blocks());
   }
 

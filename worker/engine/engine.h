@@ -58,7 +58,8 @@ struct EngineMemory {
   int32_t kv_blocks = 0;
   int64_t weight_bytes = 0;
   int64_t kv_bytes = 0;
-  int64_t workspace_bytes = 0;  // all memory except weights and pages
+  int64_t workspace_bytes = 0;     // all memory except weights and pages
+  int32_t speculative_tokens = 0;  // as options.speculative_tokens; 0 without a usable MTP layer
 };
 
 struct ExecutedStep {

@@ -39,6 +39,7 @@ class LoadReactor final : public grpc::ServerWriteReactor<cluster::LoadProgress>
       last_message_.set_weight_bytes(loaded->weight_bytes);
       last_message_.set_kv_bytes(loaded->kv_bytes);
       last_message_.set_workspace_bytes(loaded->workspace_bytes);
+      last_message_.set_speculative_tokens(loaded->speculative_tokens);
     }
     ending_ = ToGrpc(loaded.status());
     if (writing_) return;
