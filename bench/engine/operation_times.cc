@@ -205,6 +205,7 @@ const KernelSet& TimedKernels(const KernelSet& inner, OperationTimes* times, std
   Wrap<&KernelSet::peer_exchange>("peer_exchange");
   Wrap<&KernelSet::find_non_finite>("find_non_finite");
   Wrap<&KernelSet::adjust_logits>("adjust_logits");
+  Wrap<&KernelSet::mask_logits>("mask_logits");
   Wrap<&KernelSet::sample>("sample");
   Wrap<&KernelSet::logprobs>("logprobs");
   return state.timed;

@@ -68,6 +68,7 @@ struct KernelSet : KernelNeeds {
   void (*peer_add_rms_norm)(const PeerAddRmsNormArgs&, const Execution&) = nullptr;
   void (*peer_exchange)(const PeerExchangeArgs&, const Execution&) = nullptr;
   void (*adjust_logits)(const AdjustLogitsArgs&, const Execution&) = nullptr;
+  void (*mask_logits)(const MaskLogitsArgs&, const Execution&) = nullptr;
   void (*sample)(const SampleArgs&, const Execution&) = nullptr;
   void (*logprobs)(const LogprobsArgs&, const Execution&) = nullptr;
   void (*find_non_finite)(const FindNonFiniteArgs&, const Execution&) = nullptr;

@@ -1,4 +1,4 @@
-// Draws tokens from rows of logits. Order: check of the raw logits, logit bias, penalties, temperature,
+// Draws tokens from rows of logits. Order: check of the raw logits, logit bias, penalties, mask, temperature,
 // top-k, top-p, min-p, draw. All pointers point to memory of the device.
 #pragma once
 
@@ -49,6 +49,15 @@ struct AdjustLogitsArgs {
   const LogitPenaltyCount* counts = nullptr;
 };
 
+// Sets the logits of tokens that may not come next to -infinity.
+struct MaskLogitsArgs {
+  Matrix logits;                       // fp32 [m, vocab], updated
+  const int32_t* row_masks = nullptr;  // [m]: the row's mask, an index into `masks`; -1: every token may come
+  // [number of masks, ceil(vocab / 32)]: bit t % 32 of word t / 32 is 1 where token t may come. Bits beyond
+  // the vocabulary are ignored.
+  const uint32_t* masks = nullptr;
+};
+
 // How one row is drawn from. The random number is Philox4x32-10 (Salmon et al., SC 2011) with key = seed and
 // counter = position; the generator has no state. top_k keeps the k likeliest tokens (0: all). top_p then
 // keeps the smallest set of likeliest tokens with at least that share of the kept mass. min_p then keeps
@@ -66,7 +75,7 @@ struct Draw {
 // Every backend draws the same tokens from the same logits: the weights come from one polynomial for exp, and
 // sums of weights are sums of whole numbers (kernels/draw/mass.h).
 struct SampleArgs {
-  Matrix logits;                // fp32 [m, vocab], after AdjustLogits
+  Matrix logits;                // fp32 [m, vocab], after AdjustLogits and MaskLogits
   const Draw* draws = nullptr;  // [m]
   TokenId* tokens = nullptr;    // out [m]
 };

@@ -32,6 +32,7 @@ constexpr KernelSet kOperations = {
     .pack_dispatch = PackDispatch,
     .unpack_dispatch = UnpackDispatch,
     .adjust_logits = AdjustLogits,
+    .mask_logits = MaskLogits,
     .sample = Sample,
     .logprobs = Logprobs,
     .find_non_finite = FindNonFinite,

@@ -39,6 +39,7 @@ void PlanDispatch(const PlanDispatchArgs& args, const Execution& execution);
 void PackDispatch(const PackDispatchArgs& args, const Execution& execution);
 void UnpackDispatch(const UnpackDispatchArgs& args, const Execution& execution);
 void AdjustLogits(const AdjustLogitsArgs& args, const Execution& execution);
+void MaskLogits(const MaskLogitsArgs& args, const Execution& execution);
 
 namespace generic {
 extern const KernelSet kKernels;

@@ -1,7 +1,30 @@
 // Operations on indices and single logits, without vector code.
+#include <algorithm>
+#include <limits>
+
 #include "kernels/cpu/backend.h"
+#include "kernels/cpu/parallel.h"
 
 namespace deeprack::kernels {
+namespace {
+
+void MaskRow(const uint32_t* mask, float* logits, int64_t vocab) {
+  constexpr float kNever = -std::numeric_limits<float>::infinity();
+  for (int64_t begin = 0; begin < vocab; begin += 32) {
+    const int64_t tokens = std::min<int64_t>(32, vocab - begin);
+    const uint32_t allowed = mask[begin / 32];
+    if (allowed == ~uint32_t{0}) continue;
+    if (allowed == 0) {
+      std::fill_n(logits + begin, tokens, kNever);
+      continue;
+    }
+    for (int64_t i = 0; i < tokens; ++i) {
+      if ((allowed >> i & 1) == 0) logits[begin + i] = kNever;
+    }
+  }
+}
+
+}  // namespace
 
 void GroupByExpert(const GroupByExpertArgs& args, const Execution& execution) {
   const int64_t pairs = args.m * args.top_k;
@@ -53,6 +76,18 @@ void AdjustLogits(const AdjustLogitsArgs& args, const Execution& execution) {
       if (count.in_output > 0) logit -= adjustment.presence_penalty;
     }
   }
+}
+
+void MaskLogits(const MaskLogitsArgs& args, const Execution& execution) {
+  const auto mask_row = [](void* context, int64_t row) {
+    const MaskLogitsArgs& args = *static_cast<const MaskLogitsArgs*>(context);
+    if (args.row_masks[row] >= 0) {
+      MaskRow(args.masks + args.row_masks[row] * ((args.logits.cols + 31) / 32), args.logits.row<float>(row),
+              args.logits.cols);
+    }
+  };
+  MaskLogitsArgs copy = args;
+  RunParallel(execution, args.logits.rows, mask_row, &copy);
 }
 
 }  // namespace deeprack::kernels

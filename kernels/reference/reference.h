@@ -43,6 +43,7 @@ void Combine(const CombineArgs& args);
 void PlanDispatch(const PlanDispatchArgs& args);
 void FindNonFinite(const FindNonFiniteArgs& args);
 void AdjustLogits(const AdjustLogitsArgs& args);
+void MaskLogits(const MaskLogitsArgs& args);
 void Logprobs(const LogprobsArgs& args);
 
 // The probabilities [vocab] of a draw from the logits; zero for tokens that top_k, top_p or min_p removes.

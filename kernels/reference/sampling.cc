@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "kernels/reference/reference.h"
@@ -41,6 +42,19 @@ void AdjustLogits(const AdjustLogitsArgs& args) {
       logit -= static_cast<double>(adjustment.frequency_penalty) * count.in_output;
       if (count.in_output > 0) logit -= static_cast<double>(adjustment.presence_penalty);
       logits[count.token] = static_cast<float>(logit);
+    }
+  }
+}
+
+void MaskLogits(const MaskLogitsArgs& args) {
+  const int64_t words = (args.logits.cols + 31) / 32;
+  for (int64_t row = 0; row < args.logits.rows; ++row) {
+    if (args.row_masks[row] < 0) continue;
+    for (int64_t token = 0; token < args.logits.cols; ++token) {
+      const uint32_t word = args.masks[args.row_masks[row] * words + token / 32];
+      if ((word >> (token % 32) & 1) == 0) {
+        args.logits.row<float>(row)[token] = -std::numeric_limits<float>::infinity();
+      }
     }
   }
 }

@@ -51,6 +51,7 @@ const KernelSet& WaitingKernels() {
       .pack_dispatch = AndWait<PackDispatchArgs, plain::PackDispatch>,
       .unpack_dispatch = AndWait<UnpackDispatchArgs, plain::UnpackDispatch>,
       .adjust_logits = AndWait<AdjustLogitsArgs, plain::AdjustLogits>,
+      .mask_logits = AndWait<MaskLogitsArgs, plain::MaskLogits>,
       .sample = AndWait<SampleArgs, plain::Sample>,
       .logprobs = AndWait<LogprobsArgs, plain::Logprobs>,
       .find_non_finite = AndWait<FindNonFiniteArgs, plain::FindNonFinite>,

@@ -54,6 +54,16 @@ __global__ void AdjustLogitsKernel(AdjustLogitsArgs args) {
   }
 }
 
+// blockIdx.x is the row, blockIdx.y a part of the row with as many tokens as the block has threads.
+__global__ void MaskLogitsKernel(MaskLogitsArgs args) {
+  const int32_t mask = args.row_masks[blockIdx.x];
+  const int64_t vocab = args.logits.cols;
+  const int64_t token = static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x;
+  if (mask < 0 || token >= vocab) return;
+  const uint32_t word = args.masks[mask * ((vocab + 31) / 32) + token / 32];
+  if ((word >> (token % 32) & 1) == 0) args.logits.row<float>(blockIdx.x)[token] = -INFINITY;
+}
+
 // The logarithm of the sum of exponentials, returned to every thread. Threads, and groups of threads, add in
 // order. Has barriers.
 __device__ inline double LogSum(const float* logits, int64_t vocab) {
@@ -139,6 +149,12 @@ void FindNonFinite(const FindNonFiniteArgs& args, const Execution& execution) {
 void AdjustLogits(const AdjustLogitsArgs& args, const Execution& execution) {
   if (args.logits.rows == 0) return;
   DR_LAUNCH(AdjustLogitsKernel, dim3(args.logits.rows), dim3(kThreads), execution, args);
+}
+
+void MaskLogits(const MaskLogitsArgs& args, const Execution& execution) {
+  if (args.logits.rows == 0) return;
+  const int64_t parts = (args.logits.cols + kThreads - 1) / kThreads;
+  DR_LAUNCH(MaskLogitsKernel, dim3(args.logits.rows, parts), dim3(kThreads), execution, args);
 }
 
 void Logprobs(const LogprobsArgs& args, const Execution& execution) {

@@ -35,6 +35,7 @@ void PackDispatch(const PackDispatchArgs& args, const Execution& execution);
 void UnpackDispatch(const UnpackDispatchArgs& args, const Execution& execution);
 void FindNonFinite(const FindNonFiniteArgs& args, const Execution& execution);
 void AdjustLogits(const AdjustLogitsArgs& args, const Execution& execution);
+void MaskLogits(const MaskLogitsArgs& args, const Execution& execution);
 void Sample(const SampleArgs& args, const Execution& execution);
 void Logprobs(const LogprobsArgs& args, const Execution& execution);
 

@@ -228,6 +228,34 @@ TEST_P(SamplingTest, FindNonFiniteReadsOnlyItsRows) {
   EXPECT_EQ(token, -1);
 }
 
+TEST_P(SamplingTest, MaskLogitsAgreesWithReference) {
+  Random random(58);
+  for (int64_t vocab : {1, 31, 32, 33, 64, 255, 1000, 5003}) {
+    const int64_t rows = 5, words = (vocab + 31) / 32, stride = vocab + 7;
+    std::vector<float> logits = NormalValues(rows * stride, random);
+    std::vector<uint32_t> masks(3 * words);
+    for (int64_t i = 0; i < words; ++i) {
+      masks[i] = i % 3 == 0 ? 0 : static_cast<uint32_t>(random());
+      masks[words + i] = i % 2 == 0 ? ~uint32_t{0} : uint32_t{1} << (i % 32);
+    }
+    const std::vector<int32_t> row_masks = {0, -1, 2, 1, 0};  // mask 2 allows nothing
+    std::vector<float> expected = logits;
+    const auto matrix = [&](std::vector<float>& values) {
+      return Matrix{values.data(), DType::kF32, rows, vocab, stride};
+    };
+    kernels().mask_logits({matrix(logits), row_masks.data(), masks.data()}, execution());
+    reference::MaskLogits({matrix(expected), row_masks.data(), masks.data()});
+    EXPECT_EQ(logits, expected) << "a vocabulary of " << vocab;
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t token = 0; token < vocab; ++token) {
+        const bool allowed =
+            row_masks[row] < 0 || (masks[row_masks[row] * words + token / 32] >> (token % 32) & 1) != 0;
+        EXPECT_EQ(std::isfinite(logits[row * stride + token]), allowed);
+      }
+    }
+  }
+}
+
 TEST_P(SamplingTest, AdjustLogitsAgreesWithReference) {
   Random random(54);
   const std::vector<float> logits = NormalValues(150, random);
