@@ -24,7 +24,7 @@ class CompiledConstraint {
  public:
   virtual ~CompiledConstraint() = default;
 
-  // A matcher that has taken `prefix`. It must not outlive this object. Errors: InvalidArgument, if no text
+  // A matcher that has taken `prefix`. It may outlive this object. Errors: InvalidArgument, if no text
   // of the constraint begins with `prefix`.
   virtual absl::StatusOr<std::unique_ptr<Matcher>> NewMatcher(std::string_view prefix) const = 0;
 

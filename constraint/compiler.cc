@@ -33,6 +33,12 @@ Compiler::Compiler(CompileOne compile, CompilerLimits limits)
 }
 
 Compiler::~Compiler() {
+  Stop();
+  watch_.join();  // the watch starts threads
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void Compiler::Stop() {
   std::vector<Done> waiting;
   {
     const std::lock_guard lock(mutex_);
@@ -45,8 +51,6 @@ Compiler::~Compiler() {
   wake_threads_.notify_all();
   wake_watch_.notify_all();
   Tell(waiting, absl::CancelledError("the server is stopping"));
-  watch_.join();  // the watch starts threads
-  for (std::thread& thread : threads_) thread.join();
 }
 
 void Compiler::StartThread() {

@@ -42,8 +42,12 @@ class Compiler {
   using Done = std::function<void(const Result&)>;
 
   Compiler(CompileOne compile, CompilerLimits limits);
-  // Callers that still wait get Cancelled. Returns when the running compilations have ended.
+  // Stops, and returns when the running compilations have ended.
   ~Compiler();
+
+  // Callers that still wait get Cancelled on this thread, and later ones Unavailable: after the call no
+  // `done` is called any more, apart from those that are being called. Thread-safe.
+  void Stop();
 
   // Calls `done` once: on this thread, before Compile returns, if the result is in the cache or nothing can
   // be compiled now; else on a thread of the compiler. `done` must not block. Errors of the result: those of

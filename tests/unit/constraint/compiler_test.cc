@@ -107,6 +107,16 @@ TEST_F(CompilerTest, RefusesWhatItCannotQueue) {
   EXPECT_TRUE(waits.get_future().get().ok());
 }
 
+TEST_F(CompilerTest, AfterStopNothingIsCompiled) {
+  Compiler compiler(Compile(), {.threads = 1, .time = absl::InfiniteDuration()});
+  std::promise<Compiler::Result> waits;
+  compiler.Compile(Spec("stuck"), [&](const Compiler::Result& made) { waits.set_value(made); });
+  compiler.Stop();
+  EXPECT_EQ(waits.get_future().get().status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(compiler.CompileAndWait(Spec("a")).status().code(), absl::StatusCode::kUnavailable);
+  release_.count_down();
+}
+
 TEST_F(CompilerTest, CallersThatWaitAreToldAtTheEnd) {
   std::promise<Compiler::Result> running, waiting;
   {
