@@ -197,6 +197,8 @@ absl::Status Serve(const Settings& options, const sigset_t& signals) {
   // destroyed last.
   context.readiness().SetStopping();
   cluster->EndStreams();
+  if (context.constraints() != nullptr)
+    context.constraints()->Stop();  // its callers hold exchanges of the server
   server->Stop(absl::Seconds(2));
   cluster->Stop();
   return status;

@@ -27,25 +27,4 @@ void ReadReasoningEffort(JsonFields& fields, std::string_view name, Json& variab
   if (*effort == "none") SwitchThinking(variables, false);
 }
 
-void ReadToolChoice(JsonFields& fields, std::vector<std::string>& tools) {
-  const Json* choice = fields.Any("tool_choice");
-  if (choice == nullptr || *choice == "auto") return;
-  if (*choice == "none") return tools.clear();
-  fields.Fail(Unsupported("tool_choice", absl::StrCat("tool_choice ", choice->dump(),
-                                                      " is not supported: use \"auto\" or \"none\"")));
-}
-
-void ReadTextFormat(JsonFields& fields, std::string_view name, const RequestObject& kind) {
-  const Json* format = fields.Object(name);
-  if (format == nullptr) return;
-  const std::string path = fields.Path(name);
-  JsonFields inner(*format, kind, path + ".", fields);
-  const std::string type = inner.String("type").value_or("");
-  if (type != "text") {
-    inner.Fail(Unsupported(path + ".type",
-                           absl::StrCat(path, ".type \"", type, "\" is not supported: only \"text\" is")));
-  }
-  inner.RefuseOthers();
-}
-
 }  // namespace deeprack::coordinator

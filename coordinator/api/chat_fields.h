@@ -17,10 +17,4 @@ void SwitchThinking(Json& variables, bool on);
 // thinking off. An absent field changes nothing.
 void ReadReasoningEffort(JsonFields& fields, std::string_view name, Json& variables);
 
-// Reads `tool_choice`: "none" removes the tools from the prompt, "auto" and an absent field keep them.
-void ReadToolChoice(JsonFields& fields, std::vector<std::string>& tools);
-
-// Reads the field `name`, an object of `kind` whose `type` must be "text".
-void ReadTextFormat(JsonFields& fields, std::string_view name, const RequestObject& kind);
-
 }  // namespace deeprack::coordinator

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/api/answer_form.h"
 #include "coordinator/api/chat_fields.h"
 #include "coordinator/api/sampling_fields.h"
 
@@ -152,7 +153,7 @@ ChatMessage ReadMessage(JsonFields& request, const Json& value, const std::strin
   return message;
 }
 
-void ReadTools(JsonFields& fields, std::vector<std::string>& tools) {
+void ReadTools(JsonFields& fields, std::vector<std::string>& tools, AnswerForm& form) {
   const Json* values = fields.Array("tools", kMaxTools);
   for (size_t i = 0; values != nullptr && i < values->size(); ++i) {
     const Json& tool = (*values)[i];
@@ -165,7 +166,10 @@ void ReadTools(JsonFields& fields, std::vector<std::string>& tools) {
           BadRequest("invalid_type", path,
                      path + " must be {\"type\": \"function\", \"function\": {\"name\": ..., ...}}"));
     }
-    tools.push_back(tool["function"].dump());
+    const Json& function = tool["function"];
+    tools.push_back(function.dump());
+    if (function.value("strict", Json()) == true)
+      form.strict_tools.push_back(function["name"].get<std::string>());
   }
 }
 
@@ -253,7 +257,7 @@ ApiError InvalidMessages(const absl::Status& status) {
 
 }  // namespace
 
-ChatPrompt ReadChatPrompt(JsonFields& fields) {
+ChatPrompt ReadChatPrompt(JsonFields& fields, AnswerForm& form) {
   ChatPrompt prompt;
   const Json* messages = fields.Array("messages", kMaxMessages);
   if (messages == nullptr) {
@@ -263,8 +267,8 @@ ChatPrompt ReadChatPrompt(JsonFields& fields) {
   for (size_t i = 0; i < messages->size() && !fields.failed(); ++i) {
     prompt.messages.push_back(ReadMessage(fields, (*messages)[i], absl::StrCat("messages[", i, "]")));
   }
-  ReadTools(fields, prompt.tools);
-  ReadToolChoice(fields, prompt.tools);
+  ReadTools(fields, prompt.tools, form);
+  ReadToolChoice(fields, prompt.tools, form);
   ReadPromptEnd(fields, prompt);
   prompt.template_kwargs = ReadTemplateVariables(fields);
   return prompt;
@@ -279,7 +283,10 @@ std::optional<ApiError> RenderChat(const ChatPrompt& prompt, const ServedModel& 
   request.text.format = model.chat_template->reply_format();
   request.text.reasoning = chat->reasoning;
   request.text.parse_tool_calls = !prompt.tools.empty();
-  return std::nullopt;
+  const bool continues =
+      !prompt.messages.empty() && (prompt.continue_final_message || prompt.messages.back().prefix);
+  return SettleForm(request.form, prompt.tools, continues ? prompt.messages.back().content.value_or("") : "",
+                    request);
 }
 
 std::variant<std::string, ApiError> RenderChatText(const ChatPrompt& prompt, const ServedModel& model) {
@@ -295,9 +302,9 @@ std::variant<UnrenderedChat, ApiError> ReadChatRequest(std::string_view body, co
 
   UnrenderedChat chat;
   GenerationRequest& request = chat.request;
-  chat.prompt = ReadChatPrompt(fields);
+  chat.prompt = ReadChatPrompt(fields, request.form);
   ReadSharedFields(fields, model, request);
-  ReadTextFormat(fields, "response_format", kResponseFormat);
+  ReadTextFormat(fields, "response_format", kResponseFormat, request.form);
   ReadLogprobs(fields, model, request);
   ReadPromptLogprobs(fields, model, request);
   request.include_reasoning = fields.Bool("include_reasoning", true);

@@ -14,11 +14,12 @@
 namespace deeprack::coordinator {
 
 // Reads `messages`, `tools`, `tool_choice` and the fields that set the template's variables or the prompt's
-// end. Errors go to `fields`.
-ChatPrompt ReadChatPrompt(JsonFields& fields);
+// end; `tool_choice` also into `form`. Errors go to `fields`.
+ChatPrompt ReadChatPrompt(JsonFields& fields, AnswerForm& form);
 
-// Renders `prompt` as the one prompt of `request`, and sets how the answer's text is read. Errors: 400 if the
-// model has no chat template or the template refuses the messages.
+// Renders `prompt` as the one prompt of `request`, and sets how the answer's text is read and the constraint
+// that request.form asks for. Errors: 400 if the model has no chat template or the template refuses the
+// messages; those of SettleForm.
 std::optional<ApiError> RenderChat(const ChatPrompt& prompt, const ServedModel& model,
                                    GenerationRequest& request);
 

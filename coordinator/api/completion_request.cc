@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "coordinator/api/answer_form.h"
 #include "coordinator/api/sampling_fields.h"
 
 namespace deeprack::coordinator {
@@ -116,6 +117,7 @@ std::optional<ApiError> SettleCompletion(const ServedModel& model, std::optional
         "n", absl::StrCat(request.prompts.size(), " prompts with n = ", request.n, " are ", request.choices(),
                           " answers; at most ", kMaxChoices, " are accepted"));
   }
+  if (std::optional<ApiError> error = SettleForm(request.form, {}, "", request)) return error;
   return SettleMaxTokens(model, max_tokens, absent, request);
 }
 
@@ -134,6 +136,7 @@ std::variant<CompletionRequest, ApiError> ParseCompletionRequest(std::string_vie
   std::optional<int64_t> max_tokens = ReadMaxTokens(fields, "max_tokens", 0);
   const std::optional<int64_t> n_predict = ReadMaxTokens(fields, "n_predict", 0);  // llama.cpp's name
   if (!max_tokens) max_tokens = n_predict;
+  ReadTextFormat(fields, "response_format", kResponseFormat, request.form);
   const bool add_special_tokens = fields.Bool("add_special_tokens", true);
   if (!reader.error()) ReadPrompts(fields, add_special_tokens, model, completion);
   fields.RefuseOthers();

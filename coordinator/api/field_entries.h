@@ -41,7 +41,4 @@ inline constexpr RequestField kTopKField =
     Honoured("top_k", "integer", "the model's `generation_config.json`, else 0", "-1 to 2147483647",
              "0 and -1: all tokens");
 
-// A reason that several tables have.
-inline constexpr std::string_view kGrammars = "answers follow no grammar or schema in this version";
-
 }  // namespace deeprack::coordinator

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "coordinator/api/answer_json.h"
+#include "coordinator/api/compile_constraint.h"
 #include "coordinator/api/endpoints.h"
 #include "coordinator/api/generation.h"
 
@@ -22,6 +23,19 @@ struct GenerationAnswers {
   GenerationRequest& (*generation)(Request& request);  // the part that Generation takes
 };
 
+// Submits the sequences of `request`, and answers with what is generated.
+template <class Request>
+void StartGenerating(ApiContext& context, const std::shared_ptr<HttpExchange>& exchange, Request& request,
+                     const GenerationAnswers<Request>& answers, ErrorShape errors) {
+  GenerationRequest& generation = answers.generation(request);
+  const bool stream = generation.stream;
+  auto answer = (stream ? answers.streamed : answers.whole)(&context, request, exchange);
+  const std::optional<ApiError> error =
+      Generation::Start(&context, std::move(generation), exchange, std::move(answer));
+  if (error) return RespondError(*exchange, *error, errors);
+  if (stream) exchange->StartStream();
+}
+
 // Answers `read`: with the error, or with what is generated. The second half of a BodyEndpoint.
 template <class Request>
 std::function<void()> Generating(ApiContext& context, const ApiRequest& http,
@@ -35,12 +49,11 @@ std::function<void()> Generating(ApiContext& context, const ApiRequest& http,
     Request& request = std::get<Request>(*parsed);
     GenerationRequest& generation = answers.generation(request);
     generation.caller = caller;
-    const bool stream = generation.stream;
-    auto answer = (stream ? answers.streamed : answers.whole)(&context, request, exchange);
-    const std::optional<ApiError> error =
-        Generation::Start(&context, std::move(generation), exchange, std::move(answer));
-    if (error) return RespondError(*exchange, *error, errors);
-    if (stream) exchange->StartStream();
+    CompileConstraint(context, generation, exchange,
+                      [&context, exchange, parsed, answers, errors](const std::optional<ApiError>& refused) {
+                        if (refused) return RespondError(*exchange, *refused, errors);
+                        StartGenerating(context, exchange, std::get<Request>(*parsed), answers, errors);
+                      });
   };
 }
 

@@ -19,6 +19,7 @@ constexpr View kNoAdapters = "this server loads no adapters";
 constexpr View kOneServer = "this server places requests by itself";
 constexpr View kWithSampler = "part of a sampler that is off";
 constexpr View kNotStored = "nothing is stored";
+constexpr View kOldNames = "use structured_outputs";
 
 constexpr RequestField kGeneration[] = {
     kModelField,
@@ -62,6 +63,8 @@ constexpr RequestField kGeneration[] = {
              "llama.cpp's `timings` in the answer, or in each event; see [below](#timings)"),
     Honoured("return_tokens_as_token_ids", "boolean", "false", "",
              "log-probabilities name tokens as `token_id:7`"),
+    Honoured("structured_outputs", "object", "none", "",
+             "vLLM's: the answer's form; see [below](#fields-of-structured_outputs)"),
     Honoured("cache_salt", "string", "empty", "at most 256 bytes",
              "only requests with the same salt share cached prefixes"),
     Honoured("priority", "integer", "0", "any 64-bit integer; 0 without `--scheduling-policy priority`",
@@ -121,19 +124,18 @@ constexpr RequestField kGeneration[] = {
     Refused("bad_words", "use logit_bias", "[]"),
     Refused("bad_words_token_ids", "use logit_bias", "[]"),
     Refused("thinking_token_budget", "bound the answer with max_tokens", "-1"),
-    Refused("structured_outputs", kGrammars),
-    Refused("guided_json", kGrammars),
-    Refused("guided_regex", kGrammars, R"("")"),
-    Refused("guided_choice", kGrammars, "[]"),
-    Refused("guided_grammar", kGrammars, R"("")"),
-    Refused("guided_decoding_backend", kGrammars),
-    Refused("guided_whitespace_pattern", kGrammars),
-    Refused("json_schema", kGrammars, R"("", {})"),
-    Refused("grammar", kGrammars, R"("")"),
-    Refused("grammar_lazy", kGrammars, "false"),
-    Refused("grammar_triggers", kGrammars, "[]"),
-    Refused("regex", kGrammars, R"("")"),
-    Refused("ebnf", kGrammars, R"("")"),
+    Refused("guided_json", kOldNames),
+    Refused("guided_regex", kOldNames, R"("")"),
+    Refused("guided_choice", kOldNames, "[]"),
+    Refused("guided_grammar", kOldNames, R"("")"),
+    Refused("guided_decoding_backend", kOldNames),
+    Refused("guided_whitespace_pattern", kOldNames),
+    Refused("json_schema", kOldNames, R"("", {})"),
+    Refused("grammar", kOldNames, R"("")"),
+    Refused("grammar_lazy", kOldNames, "false"),
+    Refused("grammar_triggers", kOldNames, "[]"),
+    Refused("regex", kOldNames, R"("")"),
+    Refused("ebnf", kOldNames, R"("")"),
     Refused("stop_regex", "use stop", R"("", [])"),
     Refused("repetition_detection", kSamplers),
     Refused("logits_processors", "this server runs no code of a request", "[]"),
@@ -187,7 +189,10 @@ constexpr RequestField kChat[] = {
     Honoured(
         "tools", "array of objects", "none", "at most 128",
         R"(`{"type": "function", "function": {"name", ...}}`; the template describes them to the model)"),
-    Honoured("tool_choice", "string", "`\"auto\"`", "`\"auto\"` or `\"none\"`", "any other value is refused"),
+    Honoured(
+        "tool_choice", "string or object", "`\"auto\"`",
+        "`\"auto\"`, `\"none\"`, `\"required\"`, `{\"type\": \"function\", \"function\": {\"name\": ...}}`",
+        "`required` and a name: the answer is a call; see [below](#answers-of-a-given-form)"),
     Honoured("parallel_tool_calls", "boolean", "true", "",
              "false: the answer ends after its first tool call"),
     Honoured("max_completion_tokens", "integer", "as `max_tokens`", "at least 1, or -1",
@@ -262,7 +267,7 @@ constexpr RequestField kCompletion[] = {
 
     Refused("suffix", "fill-in-the-middle is not in this version", R"("")"),
     Refused("prompt_embeds", "prompts are text or token ids"),
-    Refused("response_format", kGrammars, R"({"type": "text"})"),
+    Honoured("response_format", "object", "none", "", "see [below](#fields-of-response_format)"),
 };
 
 // Messages may have fields that no table has: clients send back what some server gave them.
@@ -332,10 +337,6 @@ constexpr RequestField kStreamOptionsFields[] = {
     Label("include_obfuscation", "events have no padding"),
 };
 
-constexpr RequestField kResponseFormatFields[] = {
-    Honoured("type", "string", "required", "`text`", "any other value is refused"),
-};
-
 constexpr RequestField kThinkingFields[] = {
     Honoured("type", "string", "required", "`enabled`, `disabled`, `auto`, `adaptive`",
              "as `enable_thinking`; `auto` and `adaptive` leave the choice to the template"),
@@ -364,7 +365,7 @@ constexpr RequestField kTokenizeContentFields[] = {
 constexpr RequestField kTokenizeChatFields[] = {
     Honoured("messages", "array of objects", "required", "as in a chat"),
     Honoured("tools", "array of objects", "none", "at most 128"),
-    Honoured("tool_choice", "string", "`\"auto\"`", "`\"auto\"` or `\"none\"`"),
+    Honoured("tool_choice", "string or object", "`\"auto\"`", "as in a chat"),
     Honoured("reasoning_effort", "string", "none", "as in a chat"),
     Honoured("thinking", "object or boolean", "none", "as in a chat"),
     Honoured("enable_thinking", "boolean", "none", "as in a chat"),
@@ -394,7 +395,6 @@ constexpr FieldTable kContentPartTable = {"Fields of a content part", kContentPa
 constexpr FieldTable kToolCallTable = {"Fields of a tool call", kToolCallFields};
 constexpr FieldTable kToolCallFunctionTable = {"Fields of a tool call's function", kToolCallFunctionFields};
 constexpr FieldTable kStreamOptionsTable = {"Fields of stream_options", kStreamOptionsFields};
-constexpr FieldTable kResponseFormatTable = {"Fields of response_format", kResponseFormatFields};
 constexpr FieldTable kThinkingTable = {"Fields of thinking", kThinkingFields};
 constexpr FieldTable kTokenizeTable = {"Fields of /tokenize", kTokenizeFields};
 constexpr FieldTable kTokenizeTextTable = {"Fields of /tokenize for a text", kTokenizeTextFields};
@@ -404,10 +404,9 @@ constexpr FieldTable kTokenizeChatTable = {"Fields of /tokenize for a chat", kTo
 constexpr FieldTable kDetokenizeTable = {"Fields of /detokenize", kDetokenizeFields};
 
 constexpr const FieldTable* kTables[] = {
-    &kGenerationTable,       &kChatTable,          &kCompletionTable,      &kMessageTable,
-    &kAssistantTable,        &kToolTable,          &kContentPartTable,     &kToolCallTable,
-    &kToolCallFunctionTable, &kStreamOptionsTable, &kResponseFormatTable,  &kThinkingTable,
-    &kTokenizeTable,         &kTokenizeTextTable,  &kTokenizeContentTable, &kTokenizeChatTable,
+    &kGenerationTable, &kChatTable,        &kCompletionTable,   &kMessageTable,          &kAssistantTable,
+    &kToolTable,       &kContentPartTable, &kToolCallTable,     &kToolCallFunctionTable, &kStreamOptionsTable,
+    &kThinkingTable,   &kTokenizeTable,    &kTokenizeTextTable, &kTokenizeContentTable,  &kTokenizeChatTable,
     &kDetokenizeTable,
 };
 
@@ -447,7 +446,6 @@ const RequestObject kContentPart = {&kContentPartTable, nullptr, /*unknown_are_l
 const RequestObject kToolCall = {&kToolCallTable, nullptr, /*unknown_are_labels=*/true};
 const RequestObject kToolCallFunction = {&kToolCallFunctionTable, nullptr, /*unknown_are_labels=*/true};
 const RequestObject kStreamOptions = {&kStreamOptionsTable};
-const RequestObject kResponseFormat = {&kResponseFormatTable};
 const RequestObject kThinking = {&kThinkingTable};
 
 const RequestField* RequestObject::Find(std::string_view name) const {

@@ -49,9 +49,11 @@ extern const RequestObject kChatRequest, kCompletionRequest;
 extern const RequestObject kTokenizeText, kTokenizeContent, kTokenizeChat, kDetokenizeRequest;
 extern const RequestObject kMessage, kAssistantMessage, kToolMessage;
 extern const RequestObject kContentPart, kToolCall, kToolCallFunction;
-extern const RequestObject kStreamOptions, kResponseFormat, kThinking;
+extern const RequestObject kStreamOptions, kResponseFormat, kJsonSchemaFormat, kStructuredOutputs, kThinking;
 
-// Every table of the endpoints in this folder, once.
+// Every table of the endpoints in this folder, once. The tables of the objects that ask for the form of an
+// answer are apart.
+std::span<const FieldTable* const> AnswerFormTables();
 std::span<const FieldTable* const> AllFieldTables();
 
 // The table as Markdown: a line for each field.

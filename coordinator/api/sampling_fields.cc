@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/api/answer_form.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -206,6 +207,7 @@ void ReadSharedFields(JsonFields& fields, const ServedModel& model, GenerationRe
     request.seed =
         fields.Integer("seed", 0, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
   }
+  ReadStructuredOutputs(fields, request.form);
   ReadStop(fields, request.text.stop);
   request.text.stop_in_reasoning = fields.Bool("stop_in_reasoning", false);
   const bool no_stop_trim = fields.Bool("no_stop_trim", false);  // SGLang's name

@@ -104,6 +104,16 @@ absl::StatusOr<std::string> ReadTextFileIfThere(const std::string& path, size_t 
   return text;
 }
 
+std::vector<std::string> TokenTexts(const ServedModel& model) {
+  std::vector<std::string> texts(std::min(model.vocab_size, model.tokenizer->vocab_size()));
+  for (size_t id = 0; id < texts.size(); ++id) {
+    const auto token = static_cast<TokenId>(id);
+    if (!model.tokenizer->IsControl(token))
+      texts[id] = model.tokenizer->TokenBytes(token, /*show_special=*/false);
+  }
+  return texts;
+}
+
 absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOptions& options,
                                                              const model::ModelConfig& config) {
   auto served = std::make_shared<ServedModel>();
@@ -152,6 +162,11 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOp
     return absl::InvalidArgumentError(absl::StrCat("--max-context ", options.max_context,
                                                    " is beyond the model's max_position_embeddings of ",
                                                    config.max_position_embeddings));
+  }
+  if (!served->eos_token_ids.empty()) {
+    DR_ASSIGN_OR_RETURN(
+        served->vocabulary,
+        constraint::Vocabulary::Make(TokenTexts(*served), served->vocab_size, served->eos_token_ids));
   }
   return served;
 }

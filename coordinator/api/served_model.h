@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "constraint/vocabulary.h"
 #include "coordinator/api/generation_request.h"
 #include "coordinator/chat/chat_template.h"
 #include "coordinator/tokenizer/tokenizer.h"
@@ -48,6 +49,8 @@ struct ServedModel {
   bool ignore_unknown_fields = false;   // of requests; false: they are refused
   bool priorities = false;              // requests may have a priority other than 0
   ReasoningField reasoning_field = ReasoningField::kReasoningContent;
+  // What constraints of answers are compiled with. Null: the model has no end token.
+  std::shared_ptr<const constraint::Vocabulary> vocabulary;
   bool latent_attention = false;  // MLA; false: grouped-query attention
   // Tokens of prompt and answer. Each load sets it: no more than the model has and the KV cache holds.
   std::atomic<int32_t> max_context{0};
@@ -83,6 +86,10 @@ struct ServedModelOptions {
 // same meaning. Errors name the file.
 absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOptions& options,
                                                              const model::ModelConfig& config);
+
+// The bytes of each token of `model`; empty for tokens that are no text: special tokens, markup such as
+// <think>, ids without a token. What constraint::Vocabulary::Make takes.
+std::vector<std::string> TokenTexts(const ServedModel& model);
 
 // The file's bytes. Errors: NotFound; InvalidArgument if the file is larger than `max_bytes`.
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_bytes = 64 << 20);

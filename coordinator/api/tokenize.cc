@@ -36,7 +36,8 @@ absl::StatusOr<std::vector<TokenId>> TokenizePrompt(JsonFields& fields, const Se
 }
 
 absl::StatusOr<std::vector<TokenId>> TokenizeChat(JsonFields& fields, const ServedModel& model) {
-  const ChatPrompt chat = ReadChatPrompt(fields);
+  AnswerForm form;  // no matter for the prompt
+  const ChatPrompt chat = ReadChatPrompt(fields, form);
   fields.RefuseOthers();
   if (fields.failed()) return std::vector<TokenId>();
   if (!model.chat_template) return absl::InvalidArgumentError("this model's tokenizer has no chat tokens");

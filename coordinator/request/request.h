@@ -4,12 +4,16 @@
 
 #include <cstdint>
 #include <functional>
+#include <iterator>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "base/ids.h"
+#include "model/step/constraint_spec.h"
+#include "model/step/message_size.h"
 #include "model/step/sampling_params.h"
 #include "model/step/step_result.h"
 
@@ -24,8 +28,18 @@ struct Request {
   int32_t min_tokens = 0;               // no stop token is drawn before the output has this many tokens
   int32_t prompt_logprobs = -1;  // as in OpenedSequence; >= 0: no prompt page is taken from the prefix cache
   std::string cache_salt;        // part of the prefix cache's key
-  int64_t priority = 0;          // the smaller number is served first
+  std::optional<model::Constraint> constraint;  // of the output; compiled before the request is submitted
+  int64_t priority = 0;                         // the smaller number is served first
 };
+
+// An upper bound on the bytes of the request's constraint in a plan; 0: it has none.
+inline int64_t ConstraintBytes(const Request& request) {
+  if (!request.constraint) return 0;
+  const model::Constraint& constraint = *request.constraint;
+  return model::MostConstraintBytes(
+      std::ssize(constraint.spec.text) + std::ssize(constraint.prefix),
+      std::ssize(constraint.triggers) + std::ssize(constraint.not_while_thinking));
+}
 
 enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };
 

@@ -74,7 +74,7 @@ absl::StatusOr<std::string> ToNfc(std::string_view text) {
 
 // True for a token that steers the model: a token that is marked special, or that is markup. R1's file does
 // not mark <|User|>, <think> and the tool markers as special.
-bool IsControl(const AddedToken& token) { return token.special || token.content.starts_with('<'); }
+bool Steers(const AddedToken& token) { return token.special || token.content.starts_with('<'); }
 
 // The parts of `ranges` in bytes [begin, end), counted from `begin`.
 std::vector<ByteRange> Within(std::span<const ByteRange> ranges, size_t begin, size_t end) {
@@ -167,12 +167,15 @@ class BpeTokenizer final : public Tokenizer {
 
   bool IsSpecial(TokenId id) const override { return id >= 0 && id < vocab_size() && tokens_[id].special; }
 
+  bool IsControl(TokenId id) const override { return id >= 0 && id < vocab_size() && tokens_[id].control; }
+
   int32_t vocab_size() const override { return static_cast<int32_t>(tokens_.size()); }
 
  private:
   struct Token {
     std::string bytes;
     bool special = false;
+    bool control = false;
   };
 
   // A text, and the parts of it where special tokens are allowed.
@@ -218,9 +221,10 @@ class BpeTokenizer final : public Tokenizer {
     absl::flat_hash_map<std::string, TokenId> normalized_contents;
     for (const AddedToken& token : spec.added_tokens) {
       // The bytes that the decoder of the `tokenizers` package gives.
-      tokens_[token.id] = {SymbolsToBytes(token.content).value_or(token.content), token.special};
+      tokens_[token.id] = {SymbolsToBytes(token.content).value_or(token.content), token.special,
+                           Steers(token)};
       if (!token.normalized) {
-        added_.Add(token.content, token.id, IsControl(token));
+        added_.Add(token.content, token.id, Steers(token));
         continue;
       }
       std::string content = token.content;
@@ -232,7 +236,7 @@ class BpeTokenizer final : public Tokenizer {
         return absl::InvalidArgumentError(absl::StrCat("added tokens ", other->second, " and ", token.id,
                                                        " are the same once normalised: \"", content, "\""));
       }
-      added_normalized_.Add(content, token.id, IsControl(token));
+      added_normalized_.Add(content, token.id, Steers(token));
     }
     return absl::OkStatus();
   }

@@ -48,7 +48,9 @@ class Tokenizer {
 
   virtual std::optional<TokenId> TokenToId(std::string_view token) const = 0;
   virtual bool IsSpecial(TokenId id) const = 0;  // the file marks the token as special
-  virtual int32_t vocab_size() const = 0;        // one past the largest id
+  // The token steers the model: it is special, or markup such as <think> and the markers of tool calls.
+  virtual bool IsControl(TokenId id) const { return IsSpecial(id); }
+  virtual int32_t vocab_size() const = 0;  // one past the largest id
 };
 
 // Turns a stream of tokens into a stream of text. Each piece of text ends at the end of a UTF-8 character.

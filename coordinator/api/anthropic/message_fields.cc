@@ -26,7 +26,7 @@ constexpr RequestField kPromptFields[] = {
     Label("anthropic_version"),
     Label("anthropic_beta"),
     Refused("speed", "there is one speed", "\"standard\""),
-    Refused("output_format", kGrammars),
+    Honoured("output_format", "object", "none", "", "the older name of `output_config.format`"),
     Refused("mcp_servers", "the server calls no tools", "[]"),
 };
 
@@ -105,7 +105,7 @@ constexpr RequestField kToolFields[] = {
     Honoured("description", "string", "none"),
     Honoured("input_schema", "object", "required"),
     Label("cache_control", kCached),
-    Label("strict", "nothing changes the arguments that the model writes"),
+    Honoured("strict", "boolean", "false", "", "true: the arguments keep to `input_schema`"),
     Label("defer_loading", "the prompt describes every tool"),
     Label("eager_input_streaming", "arguments come as they are written"),
     Label("input_examples"),
@@ -113,7 +113,9 @@ constexpr RequestField kToolFields[] = {
 };
 
 constexpr RequestField kToolChoiceFields[] = {
-    Honoured("type", "string", "required", "`auto`, `none`", "`any` and `tool` are refused"),
+    Honoured("type", "string", "required", "`auto`, `any`, `tool`, `none`",
+             "`any` and `tool`: the answer is a call; OpenAI's `required` and a name"),
+    Honoured("name", "string", "none", "", "with `tool`"),
     Honoured("disable_parallel_tool_use", "boolean", "false", "",
              "true: the answer ends after its first call"),
 };
@@ -128,8 +130,13 @@ constexpr RequestField kThinkingFields[] = {
 
 constexpr RequestField kOutputConfigFields[] = {
     Honoured("effort", "string", "none", "", "where the model's template has a variable `reasoning_effort`"),
-    Refused("format", kGrammars),
+    Honoured("format", "object", "none", "", "see [below](#fields-of-output_configformat)"),
     Label("task_budget", "bound the answer with `max_tokens`"),
+};
+
+constexpr RequestField kOutputFormatFields[] = {
+    Honoured("type", "string", "required", "`json_schema`", "any other value is refused"),
+    Honoured("schema", "object", "none", "256 KiB, 64 levels", "the text is JSON that the schema accepts"),
 };
 
 constexpr RequestField kContextManagementFields[] = {
@@ -150,16 +157,16 @@ constexpr FieldTable kToolReferenceTable = {"Fields of a tool_reference block", 
 constexpr FieldTable kToolTable = {"Fields of a tool in /v1/messages", kToolFields};
 constexpr FieldTable kToolChoiceTable = {"Fields of tool_choice in /v1/messages", kToolChoiceFields};
 constexpr FieldTable kThinkingTable = {"Fields of thinking in /v1/messages", kThinkingFields};
+constexpr FieldTable kOutputFormatTable = {"Fields of output_config.format", kOutputFormatFields};
 constexpr FieldTable kOutputConfigTable = {"Fields of output_config in /v1/messages", kOutputConfigFields};
 constexpr FieldTable kContextManagementTable = {"Fields of context_management in /v1/messages",
                                                 kContextManagementFields};
 
-constexpr const FieldTable* kTables[] = {
-    &kPromptTable,       &kCreateTable,           &kMessageTable,
-    &kTextTable,         &kThinkingBlockTable,    &kRedactedThinkingTable,
-    &kToolUseTable,      &kToolResultTable,       &kToolReferenceTable,
-    &kToolTable,         &kToolChoiceTable,       &kThinkingTable,
-    &kOutputConfigTable, &kContextManagementTable};
+constexpr const FieldTable* kTables[] = {&kPromptTable,       &kCreateTable,        &kMessageTable,
+                                         &kTextTable,         &kThinkingBlockTable, &kRedactedThinkingTable,
+                                         &kToolUseTable,      &kToolResultTable,    &kToolReferenceTable,
+                                         &kToolTable,         &kToolChoiceTable,    &kThinkingTable,
+                                         &kOutputConfigTable, &kOutputFormatTable,  &kContextManagementTable};
 
 }  // namespace
 
@@ -177,6 +184,7 @@ const RequestObject kTool = {&kToolTable};
 const RequestObject kToolChoice = {&kToolChoiceTable};
 const RequestObject kThinking = {&kThinkingTable};
 const RequestObject kOutputConfig = {&kOutputConfigTable};
+const RequestObject kOutputFormat = {&kOutputFormatTable};
 const RequestObject kContextManagement = {&kContextManagementTable};
 
 std::span<const FieldTable* const> MessageFieldTables() { return kTables; }

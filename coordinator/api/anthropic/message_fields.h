@@ -11,7 +11,7 @@ extern const RequestObject kMessage;
 extern const RequestObject kTextBlock, kThinkingBlock, kRedactedThinkingBlock, kToolUseBlock,
     kToolResultBlock;
 extern const RequestObject kToolReferenceBlock;
-extern const RequestObject kTool, kToolChoice, kThinking, kOutputConfig, kContextManagement;
+extern const RequestObject kTool, kToolChoice, kThinking, kOutputConfig, kOutputFormat, kContextManagement;
 
 // Every table of the Messages API, once.
 std::span<const FieldTable* const> MessageFieldTables();

@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "coordinator/api/answer_form.h"
 #include "coordinator/api/anthropic/content_blocks.h"
 #include "coordinator/api/anthropic/conversation.h"
 #include "coordinator/api/anthropic/message_fields.h"
@@ -56,7 +57,7 @@ std::vector<ChatMessage> ReadMessages(JsonFields& fields) {
 }
 
 // A tool of the client as the object `function` of OpenAI's API, which templates know.
-std::string ReadTool(const Json& value, const std::string& path, JsonFields& outer) {
+std::string ReadTool(const Json& value, const std::string& path, JsonFields& outer, AnswerForm& form) {
   if (!outer.IsObject(value, path)) return "";
   if (const auto type = value.find("type"); type != value.end() && !type->is_null() && *type != "custom") {
     outer.Fail(Unsupported(path + ".type",
@@ -75,33 +76,37 @@ std::string ReadTool(const Json& value, const std::string& path, JsonFields& out
     return "";
   }
   function["parameters"] = *schema;
+  if (fields.Bool("strict", false)) form.strict_tools.push_back(function["name"].get<std::string>());
   fields.RefuseOthers();
   return function.dump();
 }
 
-void ReadTools(JsonFields& fields, std::vector<std::string>& tools) {
+void ReadTools(JsonFields& fields, std::vector<std::string>& tools, AnswerForm& form) {
   const Json* values = fields.Array("tools", kMaxTools);
   for (size_t i = 0; values != nullptr && i < values->size() && !fields.failed(); ++i) {
-    tools.push_back(ReadTool((*values)[i], absl::StrCat("tools[", i, "]"), fields));
+    tools.push_back(ReadTool((*values)[i], absl::StrCat("tools[", i, "]"), fields, form));
   }
 }
 
-void ReadToolChoice(JsonFields& fields, std::vector<std::string>& tools, bool& one_tool_call) {
+void ReadToolChoice(JsonFields& fields, std::vector<std::string>& tools, GenerationRequest& request) {
   const Json* choice = fields.Object("tool_choice");
   if (choice == nullptr) return;
   JsonFields inner(*choice, kToolChoice, "tool_choice.", fields);
   const std::string type = inner.String("type").value_or("");
+  const std::string name = inner.String("name").value_or("");
   if (type == "none") {
     tools.clear();
-  } else if (type == "any" || type == "tool") {
-    inner.Fail(Unsupported(
-        "tool_choice.type",
-        absl::StrCat("tool_choice.type \"", type, "\" is not supported: use \"auto\" or \"none\"")));
+  } else if (type == "any") {
+    RequireCall(inner, "tool_choice", "", tools, request.form);
+  } else if (type == "tool") {
+    if (name.empty())
+      inner.Fail(BadRequest("missing_field", "tool_choice.name", "tool_choice.name is missing"));
+    RequireCall(inner, "tool_choice", name, tools, request.form);
   } else if (type != "auto") {
-    inner.Fail(InvalidValue("tool_choice.type",
-                            absl::StrCat("tool_choice.type is \"", type, "\"; it must be auto or none")));
+    inner.Fail(InvalidValue("tool_choice.type", absl::StrCat("tool_choice.type is \"", type,
+                                                             "\"; it must be auto, any, tool or none")));
   }
-  one_tool_call = inner.Bool("disable_parallel_tool_use", false);
+  request.text.one_tool_call = inner.Bool("disable_parallel_tool_use", false);
   inner.RefuseOthers();
 }
 
@@ -119,11 +124,13 @@ void ReadThinkingSwitch(JsonFields& fields, Json& variables) {
   inner.RefuseOthers();
 }
 
-void ReadOutputConfig(JsonFields& fields, Json& variables) {
+void ReadOutputConfig(JsonFields& fields, Json& variables, AnswerForm& form) {
+  ReadTextFormat(fields, "output_format", kOutputFormat, form);
   const Json* config = fields.Object("output_config");
   if (config == nullptr) return;
   JsonFields inner(*config, kOutputConfig, "output_config.", fields);
   if (const auto effort = inner.String("effort")) variables["reasoning_effort"] = *effort;
+  ReadTextFormat(inner, "format", kOutputFormat, form);
   inner.RefuseOthers();
 }
 
@@ -146,14 +153,14 @@ void CheckContextManagement(JsonFields& fields) {
 
 }  // namespace
 
-ChatPrompt ReadMessagesPrompt(JsonFields& fields, bool& one_tool_call) {
+ChatPrompt ReadMessagesPrompt(JsonFields& fields, GenerationRequest& request) {
   ChatPrompt prompt;
   prompt.messages = ReadMessages(fields);
-  ReadTools(fields, prompt.tools);
-  ReadToolChoice(fields, prompt.tools, one_tool_call);
+  ReadTools(fields, prompt.tools, request.form);
+  ReadToolChoice(fields, prompt.tools, request);
   Json variables = Json::object();
   ReadThinkingSwitch(fields, variables);
-  ReadOutputConfig(fields, variables);
+  ReadOutputConfig(fields, variables, request.form);
   CheckContextManagement(fields);
   prompt.template_kwargs = variables.dump();
   return prompt;

@@ -18,7 +18,7 @@ std::variant<MessagesRequest, ApiError> ParseMessagesRequest(std::string_view bo
   MessagesRequest request;
   GenerationRequest& generation = request.generation;
   ReadModelField(fields, model);
-  const ChatPrompt prompt = ReadMessagesPrompt(fields, generation.text.one_tool_call);
+  const ChatPrompt prompt = ReadMessagesPrompt(fields, generation);
   ReadTokenChoice(fields, model, generation.request.sampling);
   ReadStopStrings(fields, "stop_sequences", generation.text.stop);
   generation.request.stop_token_ids = model.eos_token_ids;
@@ -44,7 +44,7 @@ std::variant<GenerationRequest, ApiError> ParseCountTokensRequest(std::string_vi
   JsonFields& fields = reader.fields();
   ReadModelField(fields, model);
   GenerationRequest generation;
-  const ChatPrompt prompt = ReadMessagesPrompt(fields, generation.text.one_tool_call);
+  const ChatPrompt prompt = ReadMessagesPrompt(fields, generation);
   fields.RefuseOthers();
   generation.ignored_fields = reader.ignored();
   if (reader.error()) return *reader.error();

@@ -15,6 +15,9 @@ constexpr RequestField kNativeFields[] = {
         "cut to the rest of the context; -1: the whole rest. `max_tokens` counts only without `n_predict`"),
     Honoured("n_probs", "integer", "0", "as `logprobs` of `/v1/completions`",
              "`completion_probabilities` lists this number of likely tokens for each token of the answer"),
+    Honoured("grammar", "string", "none", "256 KiB", "a grammar in EBNF; its first rule is `root`"),
+    Honoured("json_schema", "object", "none", "256 KiB, 64 levels",
+             "the answer is JSON that the schema accepts"),
     Honoured("return_tokens", "boolean", "false", "", "`tokens` has the ids; events always have them"),
 
     Refused("logprobs", kProbabilities, "0, false"),

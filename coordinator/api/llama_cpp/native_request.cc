@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "coordinator/api/answer_form.h"
 #include "coordinator/api/llama_cpp/native_fields.h"
 #include "coordinator/api/sampling_fields.h"
 
@@ -20,6 +21,16 @@ std::variant<NativeRequest, ApiError> ParseNativeRequest(std::string_view body, 
   native.return_tokens = fields.Bool("return_tokens", false);
   const std::optional<int64_t> max_tokens = ReadMaxTokens(fields, "max_tokens", 0);
   native.n_predict = ReadMaxTokens(fields, "n_predict", 0).value_or(max_tokens.value_or(kNoLimit));
+  if (const std::optional<std::string> grammar = fields.String("grammar"); grammar && !grammar->empty()) {
+    AskForContent(fields, {model::ConstraintKind::kGrammar, *grammar}, "grammar", request.form);
+  }
+  if (const Json* schema = fields.Any("json_schema");
+      schema != nullptr && !schema->empty() && *schema != "") {
+    AskForContent(fields,
+                  {model::ConstraintKind::kJsonSchema,
+                   schema->is_string() ? schema->get<std::string>() : schema->dump()},
+                  "json_schema", request.form);
+  }
   if (!reader.error()) ReadPrompts(fields, /*add_special_tokens=*/true, model, native.completion);
   fields.RefuseOthers();
   request.ignored_fields = reader.ignored();

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "coordinator/api/answer_json.h"
+#include "coordinator/api/compile_constraint.h"
 #include "coordinator/api/endpoints.h"
 #include "coordinator/api/generation.h"
 #include "coordinator/api/read_aside.h"
@@ -42,7 +43,12 @@ struct Steps {
 void AnswerParsed(ApiContext& context, const Steps& steps, Parsed& parsed,
                   const std::shared_ptr<HttpExchange>& exchange) {
   if (const ApiError* error = std::get_if<ApiError>(&parsed)) return RespondError(*exchange, *error);
-  steps.answer(context, std::move(std::get<ResponsesRequest>(parsed)), exchange);
+  auto request = std::make_shared<ResponsesRequest>(std::move(std::get<ResponsesRequest>(parsed)));
+  CompileConstraint(context, request->generation, exchange,
+                    [&context, steps, request, exchange](const std::optional<ApiError>& refused) {
+                      if (refused) return RespondError(*exchange, *refused);
+                      steps.answer(context, std::move(*request), exchange);
+                    });
 }
 
 void Render(const ServedModel& model, const Steps& steps, Parsed& parsed) {

@@ -28,7 +28,9 @@ constexpr RequestField kRequest[] = {
              "reasoning and tool calls count; cut to the rest of the context"),
     Honoured("tools", "array of objects", "none", "at most 128",
              "see [below](#fields-of-a-tool-of-v1responses)"),
-    Honoured("tool_choice", "string", "`\"auto\"`", "`\"auto\"` or `\"none\"`", "any other value is refused"),
+    Honoured("tool_choice", "string or object", "`\"auto\"`",
+             "`\"auto\"`, `\"none\"`, `\"required\"`, `{\"type\": \"function\", \"name\": ...}`",
+             "`required` and a name: the answer is a call"),
     Honoured("parallel_tool_calls", "boolean", "true", "",
              "false: the answer ends after its first tool call"),
     Honoured("reasoning", "object", "none", "", "see [below](#fields-of-reasoning)"),
@@ -126,7 +128,7 @@ constexpr RequestField kToolFields[] = {
     Honoured("name", "string", "required"),
     Honoured("description", "string"),
     Honoured("parameters", "object"),
-    TypedLabel("strict", "boolean", "arguments follow no schema in this version"),
+    Honoured("strict", "boolean", "false", "", "true: the arguments keep to `parameters`"),
     TypedLabel("output_schema", "any"),
     Refused("allowed_callers", "only the model calls tools", R"(["direct"])"),
     Refused("async", kOneByOne, "false"),
@@ -148,7 +150,12 @@ constexpr RequestField kTextOptionFields[] = {
 };
 
 constexpr RequestField kTextFormatFields[] = {
-    Honoured("type", "string", "required", "`text`", "any other value is refused"),
+    Honoured("type", "string", "required", "`text`, `json_object`, `json_schema`",
+             "any other value is refused"),
+    Honoured("schema", "object", "none", "256 KiB, 64 levels", "with `json_schema`"),
+    Label("name"),
+    Label("description"),
+    Label("strict", "every answer keeps to its schema"),
 };
 
 constexpr FieldTable kRequestTable = {"Fields of /v1/responses alone", kRequest};

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/api/answer_form.h"
 #include "coordinator/api/chat_fields.h"
 #include "coordinator/api/chat_request.h"
 #include "coordinator/api/responses/conversation_chat.h"
@@ -38,19 +39,21 @@ Json ValueOf(JsonFields& fields, std::string_view name) {
   return value == nullptr ? Json() : *value;
 }
 
-Json ReadText(JsonFields& fields) {
+Json ReadText(JsonFields& fields, AnswerForm& form) {
   Json echo = {{"format", {{"type", "text"}}}, {"verbosity", "medium"}};
   const Json* text = fields.Object("text");
   if (text == nullptr) return echo;
   JsonFields options(*text, kTextOptions, "text.", fields);
   if (const std::optional<std::string> verbosity = options.String("verbosity"))
     echo["verbosity"] = *verbosity;
-  ReadTextFormat(options, "format", kTextFormat);
+  ReadTextFormat(options, "format", kTextFormat, form);
+  if (options.Has("format")) echo["format"] = ValueOf(options, "format");
   options.RefuseOthers();
   return echo;
 }
 
-Json ReadTool(JsonFields& request, const Json& value, const std::string& path, ChatPrompt& prompt) {
+Json ReadTool(JsonFields& request, const Json& value, const std::string& path, ChatPrompt& prompt,
+              AnswerForm& form) {
   if (!request.IsObject(value, path)) return {};
   const Json type = value.value("type", Json());
   if (type != "function") {
@@ -73,6 +76,7 @@ Json ReadTool(JsonFields& request, const Json& value, const std::string& path, C
   for (const char* field : {"description", "parameters"}) {
     if (fields.Has(field)) function[field] = value.at(field);
   }
+  if (strict) form.strict_tools.push_back(name);
   prompt.tools.push_back(function.dump());
   return {{"type", "function"},
           {"name", name},
@@ -81,11 +85,11 @@ Json ReadTool(JsonFields& request, const Json& value, const std::string& path, C
           {"strict", strict}};
 }
 
-Json ReadTools(JsonFields& fields, ChatPrompt& prompt) {
+Json ReadTools(JsonFields& fields, ChatPrompt& prompt, AnswerForm& form) {
   Json echo = Json::array();
   const Json* values = fields.Array("tools", kMaxTools);
   for (size_t i = 0; values != nullptr && i < values->size() && !fields.failed(); ++i) {
-    echo.push_back(ReadTool(fields, (*values)[i], absl::StrCat("tools[", i, "]"), prompt));
+    echo.push_back(ReadTool(fields, (*values)[i], absl::StrCat("tools[", i, "]"), prompt, form));
   }
   return echo;
 }
@@ -191,13 +195,13 @@ std::variant<ResponsesRequest, ApiError> ReadResponsesRequest(std::string_view b
   fields.Integer("max_tool_calls", 1, 0, kMostTokens);
   echo["max_tool_calls"] = ValueOf(fields, "max_tool_calls");
   echo["metadata"] = ReadMetadata(fields);
-  echo["tools"] = ReadTools(fields, request.prompt);
-  ReadToolChoice(fields, request.prompt.tools);
+  echo["tools"] = ReadTools(fields, request.prompt, request.generation.form);
+  ReadToolChoice(fields, request.prompt.tools, request.generation.form);
   echo["tool_choice"] = fields.Has("tool_choice") ? ValueOf(fields, "tool_choice") : Json("auto");
   echo["parallel_tool_calls"] = !request.generation.text.one_tool_call;
   echo["previous_response_id"] = ValueOf(fields, "previous_response_id");
   echo["reasoning"] = ReadReasoningOptions(fields, request.prompt);
-  echo["text"] = ReadText(fields);
+  echo["text"] = ReadText(fields, request.generation.form);
   echo["temperature"] =
       fields.Has("temperature") ? ValueOf(fields, "temperature") : DecimalJson(sampling.temperature);
   echo["top_p"] = fields.Has("top_p") ? ValueOf(fields, "top_p") : DecimalJson(sampling.top_p);

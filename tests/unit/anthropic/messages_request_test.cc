@@ -27,10 +27,10 @@ ChatPrompt PromptOf(const std::string& body, bool* one_tool_call = nullptr) {
   const Json json = Json::parse(body);
   std::optional<ApiError> error;
   JsonFields fields(json, kMessagesRequest, "", &error);
-  bool one_call = false;
-  ChatPrompt prompt = ReadMessagesPrompt(fields, one_call);
+  GenerationRequest request;
+  ChatPrompt prompt = ReadMessagesPrompt(fields, request);
   EXPECT_FALSE(error) << error->message;
-  if (one_tool_call != nullptr) *one_tool_call = one_call;
+  if (one_tool_call != nullptr) *one_tool_call = request.text.one_tool_call;
   return prompt;
 }
 
@@ -297,11 +297,13 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{With(R"("tools": [{"type": "web_search_20250305", "name": "web_search"}])"), "tools[0].type",
                 "web_search_20250305"},
         Refusal{With(R"("tools": [{"name": "f"}])"), "tools[0]", "input_schema"},
-        Refusal{With(R"("tool_choice": {"type": "any"})"), "tool_choice.type", "any"},
-        Refusal{With(R"("tool_choice": {"type": "tool", "name": "f"})"), "tool_choice.type", "tool"},
+        Refusal{With(R"("tool_choice": {"type": "any"})"), "tool_choice", "has no tools"},
+        Refusal{With(R"("tool_choice": {"type": "tool"})"), "tool_choice.name", "missing"},
+        Refusal{With(R"("tools": [{"name": "g", "input_schema": {}}], "tool_choice": {"type": "tool", "name": "f"})"),
+                "tool_choice", "not among the tools"},
         Refusal{With(R"("thinking": {"type": "x"})"), "thinking.type", "must be enabled"},
-        Refusal{With(R"("output_config": {"format": {"type": "json_schema"}})"), "output_config.format",
-                "no grammar or schema"},
+        Refusal{With(R"("output_config": {"format": {"type": "json_schema"}})"), "output_config.format.schema",
+                "missing"},
         Refusal{With(R"("context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]})"),
                 "context_management.edits[0].type", "clear_thinking"},
         Refusal{With(R"("container": "c")"), "container", "runs no code"},

@@ -47,7 +47,7 @@ std::string WithTable(const std::string& page, const FieldTable& table) {
 // The tables of every API.
 std::vector<const FieldTable*> EveryTable() {
   std::vector<const FieldTable*> all;
-  for (const auto& tables : {AllFieldTables(), anthropic::MessageFieldTables(),
+  for (const auto& tables : {AllFieldTables(), AnswerFormTables(), anthropic::MessageFieldTables(),
                              llama_cpp::NativeFieldTables(), ResponsesFieldTables()}) {
     all.insert(all.end(), tables.begin(), tables.end());
   }

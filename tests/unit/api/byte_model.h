@@ -25,6 +25,7 @@ inline std::shared_ptr<ServedModel> MakeByteModel(
   model->max_context = max_context;
   model->ignore_unknown_fields = ignore_unknown_fields;
   model->reasoning_field = reasoning_field;
+  model->vocabulary = *constraint::Vocabulary::Make(TokenTexts(*model), model->vocab_size, model->eos_token_ids);
   return model;
 }
 

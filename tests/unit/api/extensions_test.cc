@@ -131,7 +131,7 @@ TEST(NativeCompletion, RefusesByName) {
       {R"({"prompt": "a", "n_predict": -2})", "n_predict"},
       {R"({"prompt": "a", "n_probs": 21})", "n_probs"},
       {R"({"prompt": "a", "logprobs": 2})", "logprobs"},
-      {R"({"prompt": "a", "grammar": "root ::= a"})", "grammar"},
+      {R"({"prompt": "a", "grammar": "root ::= a", "json_schema": {"type": "null"}})", "json_schema"},
       {R"({"prompt": "a", "echo": true})", "echo"},
   };
   for (const auto& [body, field] : bad) EXPECT_EQ(AnswerOf(kNative, body, 400)["error"]["param"], field);

@@ -318,7 +318,8 @@ ChatPrompt Read(const std::string& body) {
   const Json object = Json::parse(body);
   std::optional<ApiError> error;
   JsonFields fields(object, kTokenizeChat, "", &error);
-  ChatPrompt prompt = ReadChatPrompt(fields);
+  AnswerForm form;
+  ChatPrompt prompt = ReadChatPrompt(fields, form);
   fields.RefuseOthers();
   EXPECT_FALSE(error.has_value()) << error->message;
   return prompt;
