@@ -190,6 +190,11 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
   LoadOptions load = LoadOptionsOf();
   load.epoch = world.epoch;
   load.layout = world.layout;
+  const ServedModel& model = context_->model();
+  if (model.vocabulary != nullptr) {
+    load.tokens = std::make_shared<const TokenTable>(
+        TokenTable{TokenTexts(model), model.eos_token_ids, model.vocab_size});
+  }
   load.over_nccl = plane == DataPlane::kNccl;
   load.over_gloo = plane == DataPlane::kGloo;
   spdlog::info("all {} ranks of epoch {} are there ({}{}); loading {}", nodes.size(), world.epoch,

@@ -46,7 +46,8 @@ int64_t SamplingResultBytes(const RankSpec& spec) {
 
 int64_t AdjustmentBytes(int64_t vocab) {
   return StagedBytes<kernels::LogitAdjustment>(1) + StagedBytes<kernels::LogitBias>(vocab) +
-         StagedBytes<kernels::LogitPenaltyCount>(vocab) + kSpareAdjustmentBytes;
+         StagedBytes<kernels::LogitPenaltyCount>(vocab) + StagedBytes<int32_t>(1) +
+         StagedBytes<uint32_t>(CeilDiv(vocab, 32)) + kSpareAdjustmentBytes;
 }
 
 // Inputs of the drafts: the tables and rows of each sequence, and a batch for each run of the layer on its

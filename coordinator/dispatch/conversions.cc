@@ -47,6 +47,18 @@ model::NonFiniteRow NonFiniteRowFromProto(const cluster::NonFiniteRow& message) 
   return {.position = message.position(), .token = message.token(), .place = place, .layer = message.layer()};
 }
 
+void ConstraintToProto(const model::Constraint& constraint, cluster::Constraint* message) {
+  message->set_kind(static_cast<int32_t>(constraint.spec.kind));
+  message->set_text(constraint.spec.text);
+  message->set_prefix(constraint.prefix);
+  message->set_start(static_cast<int32_t>(constraint.start));
+  message->set_think_begin(constraint.think_begin);
+  message->set_think_end(constraint.think_end);
+  message->mutable_triggers()->Add(constraint.triggers.begin(), constraint.triggers.end());
+  message->mutable_not_while_thinking()->Add(constraint.not_while_thinking.begin(),
+                                             constraint.not_while_thinking.end());
+}
+
 void OpenedToProto(const model::OpenedSequence& opened, cluster::OpenedSequence* message) {
   message->set_slot(opened.slot);
   message->set_sequence(opened.sequence);
@@ -60,6 +72,7 @@ void OpenedToProto(const model::OpenedSequence& opened, cluster::OpenedSequence*
   end->set_max_size(opened.end.max_size);
   end->set_ignore_stops(opened.end.ignore_stops);
   message->set_prompt_logprobs(opened.prompt_logprobs);
+  if (opened.constraint) ConstraintToProto(*opened.constraint, message->mutable_constraint());
 }
 
 void GroupToProto(const model::GroupPlan& group, cluster::GroupPlan* message) {

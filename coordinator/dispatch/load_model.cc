@@ -80,6 +80,12 @@ cluster::LoadRequest RequestOf(const LoadOptions& options) {
 cluster::LoadRequest RequestFor(const LoadOptions& options, const NewWorld& world, Rank rank) {
   cluster::LoadRequest request = RequestOf(options);
   request.set_options(DigestOfLoad(options));
+  if (options.tokens != nullptr) {
+    const TokenTable& tokens = *options.tokens;
+    request.mutable_token_texts()->Assign(tokens.texts.begin(), tokens.texts.end());
+    request.mutable_end_tokens()->Assign(tokens.end_tokens.begin(), tokens.end_tokens.end());
+    request.set_vocab_size(tokens.vocab_size);
+  }
   request.set_nccl_world(world.nccl);
   request.mutable_gloo_world()->Assign(world.gloo.begin(), world.gloo.end());
   request.set_epoch(options.epoch);

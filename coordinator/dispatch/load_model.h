@@ -18,6 +18,13 @@
 
 namespace deeprack::coordinator {
 
+// The tokens of the model, for constraints.
+struct TokenTable {
+  std::vector<std::string> texts;  // as constraint::Vocabulary::Make takes them
+  std::vector<TokenId> end_tokens;
+  int32_t vocab_size = 0;
+};
+
 // The defaults equal the defaults of the settings.
 struct LoadOptions {
   Epoch epoch = 1;
@@ -34,6 +41,8 @@ struct LoadOptions {
   int32_t max_context = Settings().max_context;          // 0: the model's limit
   int32_t max_sequences = Settings().max_sequences;      // per dp group
   int32_t threads = Settings().threads;  // per rank; 0: the worker's share of its host's cores
+  // What the ranks make masks of constraints with. Null: no sequence has a constraint. Not part of DigestOfLoad.
+  std::shared_ptr<const TokenTable> tokens;
   bool over_nccl = false;                // ranks meet over NCCL, in a world that rank 0 opens
   bool over_gloo = false;                // ranks meet over gloo, in a world that all ranks open together
   absl::Duration collective_timeout = absl::Seconds(Settings().collective_timeout);

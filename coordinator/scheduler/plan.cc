@@ -123,7 +123,7 @@ Sequence* Scheduler::LastRunningBut(const Sequence* spared) {
 int64_t Scheduler::OpenedBytes(const Sequence& sequence) const {
   return model::MostOpenedBytes(sequence.size(), BlocksFor(sequence.size()),
                                 std::ssize(sequence.request.sampling.logit_bias),
-                                std::ssize(sequence.end.stop_tokens));
+                                std::ssize(sequence.end.stop_tokens), ConstraintBytes(sequence.request));
 }
 
 // An upper bound on the result's bytes when every sequence of the group samples.
@@ -272,7 +272,8 @@ void Scheduler::Open(Sequence& sequence) {
        .num_computed = sequence.num_planned,
        .sampling = sequence.request.sampling,
        .end = sequence.end,
-       .prompt_logprobs = sequence.prompt_logprobs_due() ? sequence.request.prompt_logprobs : -1});
+       .prompt_logprobs = sequence.prompt_logprobs_due() ? sequence.request.prompt_logprobs : -1,
+       .constraint = sequence.request.constraint});
 }
 
 void Scheduler::MarkChanged(Sequence& sequence) {

@@ -53,12 +53,14 @@ absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request)
   const int64_t positions = std::min(limits.positions(), prompt + request.max_tokens);
   const auto biases = static_cast<int64_t>(request.sampling.logit_bias.size());
   const auto stops = static_cast<int64_t>(request.stop_token_ids.size());
-  const int64_t bytes = model::MostOpenedBytes(positions, BlocksFor(positions), biases, stops);
+  const int64_t constraint = ConstraintBytes(request);
+  const int64_t bytes = model::MostOpenedBytes(positions, BlocksFor(positions), biases, stops, constraint);
   if (bytes > limits.bytes_for_opened()) {
     return absl::InvalidArgumentError(
         absl::StrCat("the request takes up to ", bytes, " bytes of a step's plan, which has ",
                      limits.bytes_for_opened(), " for new sequences (", positions, " tokens, ", biases,
-                     " logit biases, ", stops, " stop tokens): use a smaller max_tokens, or fewer biases"));
+                     " logit biases, ", stops, " stop tokens, ", constraint,
+                     " bytes of a constraint): use a smaller max_tokens, or fewer biases"));
   }
   return model::CheckSampling(request.sampling);
 }

@@ -23,10 +23,17 @@ constexpr int64_t MostHeaderBytes(int64_t dp) {
   return 96 + (1 + kMostSpeculativeTokens) * dp * kMostIdBytes;
 }
 
-// A sequence that a plan opens, with its pages.
-constexpr int64_t MostOpenedBytes(int64_t tokens, int64_t pages, int64_t biases, int64_t stop_tokens) {
+// A sequence that a plan opens, with its pages. `constraint`: MostConstraintBytes; 0: it has none.
+constexpr int64_t MostOpenedBytes(int64_t tokens, int64_t pages, int64_t biases, int64_t stop_tokens,
+                                  int64_t constraint = 0) {
   constexpr int64_t kFields = 192, kBias = 13;
-  return kFields + (tokens + pages + stop_tokens) * kMostIdBytes + biases * kBias;
+  return kFields + (tokens + pages + stop_tokens) * kMostIdBytes + biases * kBias + constraint;
+}
+
+// A sequence's constraint: `texts` bytes of text, and token ids.
+constexpr int64_t MostConstraintBytes(int64_t texts, int64_t tokens) {
+  constexpr int64_t kFields = 64;
+  return kFields + texts + tokens * kMostIdBytes;
 }
 
 // The log-probabilities of one position in a result: the chosen token's and the `top` likeliest ones.

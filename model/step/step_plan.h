@@ -6,9 +6,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/ids.h"
+#include "model/step/constraint_spec.h"
 #include "model/step/end_rule.h"
 #include "model/step/sampling_params.h"
 
@@ -26,6 +28,7 @@ struct OpenedSequence {
   // log-probability of the token at p + 1 given the tokens before it. -1: none. n >= 0: those of the token
   // and of the n most likely tokens at its position.
   int32_t prompt_logprobs = -1;
+  std::optional<Constraint> constraint;  // of the output
 
   bool operator==(const OpenedSequence&) const = default;
 };

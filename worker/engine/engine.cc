@@ -153,6 +153,7 @@ bool RankEngine::Suits(const EngineOptions& options) const {
   same.epoch = options_.epoch;
   same.packed = options_.packed;  // packed and decode_graphs are the worker's own options, not a load's
   same.decode_graphs = options_.decode_graphs;
+  same.vocabulary = options_.vocabulary;
   if (same != options_) return false;
   const auto reader =
       checkpoint::CheckpointReader::Open(options.model_path, spec_.config, options.load_format);

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/dtype.h"
+#include "constraint/vocabulary.h"
 #include "model/config/model_config.h"
 #include "model/files/load_format.h"
 #include "model/layout/expert_exchange.h"
@@ -48,6 +49,8 @@ struct EngineOptions {
   // through each other's memory alone (Seams::most_recorded_rows). Off until `make gpu-check` has passed on a
   // card.
   bool decode_graphs = false;
+  // What masks of constraints are made with; null: no sequence has a constraint. The engine itself does not use it.
+  std::shared_ptr<const constraint::Vocabulary> vocabulary = nullptr;
 
   DType kv_cache_type() const { return kv_cache.value_or(compute); }
   bool operator==(const EngineOptions&) const = default;
@@ -92,7 +95,7 @@ class Engine {
 
   // True when Create would make an equal engine of `options`: the same rank of the same model, whose files
   // have not changed, in the same layout with the same limits. Ignores the epoch, and the worker's own
-  // options (packed, decode_graphs).
+  // options (packed, decode_graphs) and the vocabulary.
   virtual bool Suits(const EngineOptions& options) const = 0;
 
   // Enters a new world under a later epoch, and keeps the weights in memory. The content of the KV cache is

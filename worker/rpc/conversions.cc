@@ -31,6 +31,17 @@ model::SamplingParams SamplingFromProto(const cluster::SamplingParams& message) 
   return sampling;
 }
 
+// A kind or a start that this version does not know is refused when the sequence is opened (StateMaker).
+model::Constraint ConstraintFromProto(const cluster::Constraint& message) {
+  return {.spec = {static_cast<model::ConstraintKind>(message.kind()), message.text()},
+          .prefix = message.prefix(),
+          .start = static_cast<model::OutputStart>(message.start()),
+          .think_begin = message.think_begin(),
+          .think_end = message.think_end(),
+          .triggers = {message.triggers().begin(), message.triggers().end()},
+          .not_while_thinking = {message.not_while_thinking().begin(), message.not_while_thinking().end()}};
+}
+
 model::OpenedSequence OpenedFromProto(const cluster::OpenedSequence& message) {
   return {
       .slot = message.slot(),
@@ -44,6 +55,8 @@ model::OpenedSequence OpenedFromProto(const cluster::OpenedSequence& message) {
               .min_tokens = message.end().min_tokens(),
               .max_size = message.end().max_size()},
       .prompt_logprobs = message.prompt_logprobs(),
+      .constraint =
+          message.has_constraint() ? std::optional(ConstraintFromProto(message.constraint())) : std::nullopt,
   };
 }
 
@@ -143,6 +156,12 @@ absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest&
     return absl::InvalidArgumentError(absl::StrCat("speculative_tokens ", options.speculative_tokens,
                                                    ": 0 to ", model::kMostSpeculativeTokens,
                                                    " are possible"));
+  }
+  if (request.token_texts_size() > 0) {
+    const std::vector<TokenId> ends(request.end_tokens().begin(), request.end_tokens().end());
+    DR_ASSIGN_OR_RETURN(options.vocabulary, constraint::Vocabulary::Make(
+                                                {request.token_texts().begin(), request.token_texts().end()},
+                                                request.vocab_size(), ends));
   }
   return options;
 }

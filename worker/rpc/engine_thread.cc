@@ -158,12 +158,18 @@ absl::StatusOr<EngineMemory> EngineThread::LoadNow(const EngineOptions& options,
                model::KvCacheTypeName(options.kv_cache_type()), memory.kv_blocks, kPageTokens,
                memory.kv_bytes);
   engine_world_ = world;
+  if (options.vocabulary != nullptr && options.vocabulary->vocab_size() != engine_->config().vocab_size) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the coordinator's model has ", options.vocabulary->vocab_size(),
+                     " tokens, this rank's has ", engine_->config().vocab_size));
+  }
   table_.emplace(SequenceTableOptions{.epoch = options.epoch,
                                       .dp = options.layout.dp,
                                       .dp_rank = model::CoordinatesOf(options.layout, options.rank).dp_rank,
                                       .vocab_size = engine_->config().vocab_size,
                                       .blocks = memory.kv_blocks,
-                                      .limits = engine_->limits()});
+                                      .limits = engine_->limits(),
+                                      .vocabulary = options.vocabulary});
   return memory;
 }
 

@@ -4,6 +4,8 @@
 
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "constraint/matcher.h"
+#include "spdlog/spdlog.h"
 
 namespace deeprack::worker {
 namespace {
@@ -13,8 +15,19 @@ using kernels::LogitBias;
 using kernels::LogitPenaltyCount;
 using kernels::Matrix;
 
-bool IsAdjusted(const model::SamplingParams& params) {
-  return !params.logit_bias.empty() || params.uses_penalties();
+bool IsAdjusted(const StepSequence& sequence) {
+  return !sequence.sampling->logit_bias.empty() || sequence.sampling->uses_penalties() ||
+         sequence.state != nullptr;
+}
+
+// Writes the mask of the sequence's next token. False: every token may come. A state that fails allows no
+// token: then the drawn token is one that the constraint does not allow, and the sequence is refused.
+bool FillMask(const StepSequence& sequence, std::span<uint32_t> mask) {
+  const absl::StatusOr<bool> masked = sequence.state->FillMask(mask);
+  if (masked.ok()) return *masked;
+  spdlog::error("sequence {}: {}", sequence.sequence, std::string(masked.status().message()));
+  std::fill(mask.begin(), mask.end(), 0);
+  return true;
 }
 
 Matrix Rows(const Matrix& x, int64_t begin, int64_t rows) {
@@ -94,7 +107,7 @@ void Sampler::PlanSamples(std::span<const SampleRequest> samples, int64_t padded
     for (size_t i = 0; i < samples.size(); ++i) {
       const StepSequence& sequence = *samples[i].sequence;
       const model::SamplingParams& params = *sequence.sampling;
-      if (IsAdjusted(params) != adjusted) continue;
+      if (IsAdjusted(sequence) != adjusted) continue;
       const size_t row = sequence_of_row_.size();
       row_of_sample_[i] = static_cast<int32_t>(row);
       sequence_of_row_.push_back(&sequence);
@@ -135,14 +148,16 @@ absl::Status Sampler::Sample(const Matrix& logits) {
   for (int64_t row = first_adjusted_; row < logits.rows;) {
     if (area_in_use) DR_RETURN_IF_ERROR(device_.Synchronize());
     kernels::AdjustLogitsArgs args;
-    const int64_t count = LayOutAdjustments(row, args);
+    kernels::MaskLogitsArgs masks;
+    const int64_t count = LayOutAdjustments(row, args, masks);
     DR_RETURN_IF_ERROR(adjustments_.Send());
     area_in_use = true;
     // Adjusts a copy, because log-probabilities are of the raw logits.
     const Matrix copy = Rows(adjusted_, 0, count);
-    args.logits = copy;
+    args.logits = masks.logits = copy;
     kernels_.copy_rows({.x = Rows(logits, row, count), .out = copy}, execution_);
     kernels_.adjust_logits(args, execution_);
+    if (masks.row_masks != nullptr) kernels_.mask_logits(masks, execution_);
     kernels_.sample({.logits = copy, .draws = draws_.device + row, .tokens = tokens_.device + row},
                     execution_);
     row += count;
@@ -160,19 +175,24 @@ absl::Status Sampler::Sample(const Matrix& logits) {
   return absl::OkStatus();
 }
 
-int64_t Sampler::LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args) {
-  const auto bytes = [](int64_t rows, int64_t biases, int64_t counts) {
+int64_t Sampler::LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args,
+                                   kernels::MaskLogitsArgs& masks) {
+  const int64_t words = constraint::MaskWords(adjusted_.cols);
+  const auto bytes = [words](int64_t rows, int64_t biases, int64_t counts, int64_t constrained) {
     return sizing::StagedBytes<LogitAdjustment>(rows) + sizing::StagedBytes<LogitBias>(biases) +
-           sizing::StagedBytes<LogitPenaltyCount>(counts);
+           sizing::StagedBytes<LogitPenaltyCount>(counts) + sizing::StagedBytes<int32_t>(rows) +
+           sizing::StagedBytes<uint32_t>(constrained * words);
   };
   adjustments_.Clear();
-  int64_t rows = 0, biases = 0, counts = 0;
+  int64_t rows = 0, biases = 0, counts = 0, constrained = 0;
   while (row + rows < std::ssize(sequence_of_row_) && rows < adjusted_.rows) {
     const StepSequence& sequence = *sequence_of_row_[static_cast<size_t>(row + rows)];
     const int64_t more_biases = biases + std::ssize(sequence.sampling->logit_bias);
     const int64_t more_counts = counts + std::ssize(sequence.token_counts);
-    if (bytes(rows + 1, more_biases, more_counts) > adjustments_.room()) break;
+    const int64_t more_constrained = constrained + (sequence.state != nullptr ? 1 : 0);
+    if (bytes(rows + 1, more_biases, more_counts, more_constrained) > adjustments_.room()) break;
     ++rows;
+    constrained = more_constrained;
     biases = more_biases;
     counts = more_counts;
   }
@@ -181,6 +201,9 @@ int64_t Sampler::LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args)
   const auto adjustment = adjustments_.Take<LogitAdjustment>(rows);
   const auto bias = adjustments_.Take<LogitBias>(biases);
   const auto penalty = adjustments_.Take<LogitPenaltyCount>(counts);
+  const auto row_mask = adjustments_.Take<int32_t>(rows);
+  const auto mask = adjustments_.Take<uint32_t>(constrained * words);
+  int32_t masked = 0;
   int32_t bias_at = 0, count_at = 0;
   for (int64_t i = 0; i < rows; ++i) {
     const StepSequence& sequence = *sequence_of_row_[static_cast<size_t>(row + i)];
@@ -198,10 +221,16 @@ int64_t Sampler::LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args)
       penalty.host[count_at++] = {
           .token = count.token, .in_prompt = count.in_prompt, .in_output = count.in_output};
     }
+    row_mask.host[i] = -1;
+    if (sequence.state != nullptr &&
+        FillMask(sequence, {mask.host + masked * words, static_cast<size_t>(words)})) {
+      row_mask.host[i] = masked++;
+    }
   }
   args.rows = adjustment.device;
   args.biases = bias.device;
   args.counts = penalty.device;
+  if (masked > 0) masks = {.row_masks = row_mask.device, .masks = mask.device};
   return rows;
 }
 

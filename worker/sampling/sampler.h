@@ -76,8 +76,9 @@ class Sampler {
   };
 
   void PlanSamples(std::span<const SampleRequest> samples, int64_t padded_rows);
-  // Prepares the adjustments of samples from `row` on, as many as fit in the area. Returns how many.
-  int64_t LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args);
+  // Prepares the adjustments and masks of samples from `row` on, as many as fit in the area. Returns how many.
+  // masks.row_masks stays null if no row has a mask.
+  int64_t LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args, kernels::MaskLogitsArgs& masks);
   model::PositionLogprobs Logprobs(size_t entry, TokenId token) const;
 
   Device& device_;

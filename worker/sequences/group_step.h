@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "constraint/token_state.h"
 #include "model/step/sampling_params.h"
 
 namespace deeprack::worker {
@@ -40,6 +41,7 @@ struct StepSequence {
   bool sample = false;                   // draw a token from the logits of the last position
   const model::SamplingParams* sampling = nullptr;
   std::span<const TokenCount> token_counts;  // one for each token; only if `sample` and penalties are used
+  constraint::TokenState* state = nullptr;  // only if `sample`; null: every token may be drawn
   // -1: no log-probabilities of prompt tokens. n >= 0: OpenedSequence::prompt_logprobs, and some position of
   // the chunk is followed by a prompt token. next_prompt_token is the prompt's token after the chunk's last
   // position, -1 if the prompt ends there or before.

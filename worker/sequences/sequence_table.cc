@@ -36,6 +36,7 @@ model::SamplingParams Forbidding(const std::vector<TokenId>& tokens, const model
 SequenceTable::SequenceTable(const SequenceTableOptions& options)
     : options_(options),
       holders_(options.blocks),
+      states_(options.vocabulary),
       slots_(static_cast<size_t>(kSlotsPerSequence * options.limits.max_sequences)) {}
 
 template <class... Parts>
@@ -129,6 +130,12 @@ absl::Status SequenceTable::Open(model::OpenedSequence opened) {
       held->without_stops =
           std::make_unique<model::SamplingParams>(Forbidding(held->end.stop_tokens, held->sampling));
     }
+    if (opened.constraint) {
+      absl::StatusOr<std::unique_ptr<constraint::TokenState>> state =
+          states_.Make(*opened.constraint, tokens.subspan(static_cast<size_t>(held->prompt_size)));
+      if (!state.ok()) Refuse(*held, std::string(state.status().message()));
+      if (state.ok()) held->state = *std::move(state);
+    }
   }
   slots_[static_cast<size_t>(opened.slot)] = std::move(held);
   return absl::OkStatus();
@@ -220,6 +227,7 @@ void SequenceTable::Resolve(const Held& held, StepSequence& sequence) {
   const bool too_short = held.size() - held.prompt_size < held.end.min_tokens;
   sequence.sampling = too_short ? held.without_stops.get() : &held.sampling;
   if (sequence.sample) sequence.token_counts = held.counter.counts();
+  if (sequence.sample) sequence.state = held.state.get();
   if (held.num_computed + 1 < held.prompt_size) sequence.prompt_logprobs = held.prompt_logprobs;
   if (end < held.prompt_size) sequence.next_prompt_token = held.tokens[static_cast<size_t>(end)];
 }
@@ -274,8 +282,18 @@ absl::Status SequenceTable::Accept(const GroupStep& step, std::span<const TokenI
     if (held.sampling.uses_penalties()) held.counter.AddOutput({&outcome, 1});
     if (model::EndAfter(held.end, held.prompt_size, held.size(), outcome) != model::SequenceEnd::kNone)
       End(held);
+    if (held.state != nullptr && !held.ended) AdvanceState(held, outcome);
   }
   return absl::OkStatus();
+}
+
+// All ranks of the group advance the same state, so all refuse alike.
+void SequenceTable::AdvanceState(Held& held, TokenId token) {
+  const absl::StatusOr<bool> accepted = held.state->Accept(token);
+  if (!accepted.ok())
+    return Refuse(held, absl::StrCat("its constraint failed: ", std::string(accepted.status().message())));
+  if (!*accepted)
+    Refuse(held, absl::StrCat("its constraint does not allow token ", token, ", which was drawn"));
 }
 
 }  // namespace deeprack::worker

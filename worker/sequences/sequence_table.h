@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "constraint/state_maker.h"
 #include "model/step/step_limits.h"
 #include "model/step/step_plan.h"
 #include "worker/sequences/group_step.h"
@@ -30,6 +31,7 @@ struct SequenceTableOptions {
   int64_t vocab_size = 0;
   int64_t blocks = 0;        // KV pages of the group
   model::StepLimits limits;  // of each dp group
+  std::shared_ptr<const constraint::Vocabulary> vocabulary = nullptr;  // null: no sequence has a constraint
 };
 
 class SequenceTable {
@@ -45,7 +47,7 @@ class SequenceTable {
   // A fault of one sequence ends that sequence: its rows become padding (StepSequence::refused). The faults:
   // a value of `opened` outside its range, a page outside the cache, a page that the sequence or another one
   // may write in two places or may write while another one reads it, a block table that does not cover the
-  // rows, more rows than tokens that are left.
+  // rows, more rows than tokens that are left, a constraint that cannot be compiled or does not allow the output.
   //
   // A fault of the step is an error, after which the table must not be used: the epoch has ended. The
   // faults: another epoch (FailedPrecondition), a step that is not the next one, rows that do not add up to
@@ -69,6 +71,7 @@ class SequenceTable {
     // tokens of output.
     std::unique_ptr<model::SamplingParams> without_stops;
     model::EndRule end;
+    std::unique_ptr<constraint::TokenState> state;  // null: no constraint
     int32_t prompt_logprobs = -1;
     std::vector<BlockId> pages;  // the block table
     TokenCounter counter;        // filled while penalties are used
@@ -96,6 +99,7 @@ class SequenceTable {
   absl::Status UnknownSlot(SequenceSlot slot, const char* part) const;
   template <class... Parts>
   absl::Status FaultOfStep(const Parts&... parts) const;
+  void AdvanceState(Held& held, TokenId token);
   void Refuse(Held& held, const std::string& fault);
   void End(Held& held);
   void ReleasePage(const Held& held, int64_t index);
@@ -103,6 +107,7 @@ class SequenceTable {
 
   const SequenceTableOptions options_;
   PageHolders holders_;
+  constraint::StateMaker states_;
   std::vector<std::unique_ptr<Held>> slots_;  // null: free
   StepId next_step_ = 1;
 };

@@ -114,6 +114,51 @@ TEST(EngineTest, AnFp8CacheNeedsLatentAttention) {
       << rack.status();
 }
 
+// Allows one token at each place.
+class OneToken final : public constraint::Matcher {
+ public:
+  OneToken(TokenId token, int64_t vocab) : token_(token), words_(constraint::MaskWords(vocab)) {}
+  absl::StatusOr<bool> Accept(TokenId token) override { return token == token_; }
+  absl::Status Fill(std::span<uint32_t> mask) override {
+    EXPECT_EQ(std::ssize(mask), words_);
+    std::fill(mask.begin(), mask.end(), 0);
+    mask[static_cast<size_t>(token_) / 32] = uint32_t{1} << (token_ % 32);
+    return absl::OkStatus();
+  }
+  absl::Status Rollback(int32_t) override { return absl::OkStatus(); }
+  bool complete() const override { return false; }
+  bool ended() const override { return false; }
+
+ private:
+  const TokenId token_;
+  const int64_t words_;
+};
+
+TEST(EngineTest, AMaskLeavesTheTokensThatMayCome) {
+  const auto rack = MakeRack(TinyOptions(Folder(), DType::kBF16, {.tp = 2}));
+  const int64_t vocab = rack->engine(0).config().vocab_size;
+  const Sequence a = {.id = 1, .tokens = RandomTokens(20, 1), .blocks = {0}};
+  const Sequence b = {.id = 2, .tokens = RandomTokens(30, 2), .blocks = {1}};
+  WrittenStep plan = {.epoch = kEpoch, .sequences = {a.Chunk(0, 20), b.Chunk(0, 30)}};
+  const TokenId free = Best(rack->LogitsOf(plan)[1]);
+  for (const TokenId token : {TokenId{0}, TokenId{33}, static_cast<TokenId>(vocab - 1)}) {
+    constraint::TokenState state({}, std::make_unique<OneToken>(token, vocab));
+    plan.sequences[0].state = &state;
+    for (const float temperature : {0.0f, 1.0f}) {
+      plan.sequences[0].sampling.temperature = temperature;
+      plan.sequences[0].sampling.top_logprobs = 0;
+      const auto answers = rack->Execute(plan);
+      ASSERT_TRUE(answers.ok()) << answers.status();
+      EXPECT_EQ((*answers)[0].token, token);
+      EXPECT_EQ((*answers)[1].token, free);
+      // Log-probabilities are of the raw logits.
+      const Logits logits = rack->LastLogits(plan)[0];
+      EXPECT_NEAR(static_cast<double>((*answers)[0].logprobs.chosen.logprob), LogSoftmax(logits, token),
+                  1e-3);
+    }
+  }
+}
+
 TEST(EngineTest, GreedyTakesTheLargestLogitAndScoresIt) {
   const auto rack = MakeRack(TinyOptions(Folder(), DType::kBF16, {.tp = 2, .dp = 2, .ep = 4}));
   const Sequence a = {.id = 1, .tokens = RandomTokens(20, 1), .blocks = {0}, .dp_rank = 1};

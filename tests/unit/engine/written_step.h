@@ -26,6 +26,7 @@ struct WrittenSequence {
   bool sample = false;
   model::SamplingParams sampling;
   std::vector<TokenCount> token_counts;
+  constraint::TokenState* state = nullptr;
   int32_t prompt_logprobs = -1;
   TokenId next_prompt_token = -1;
   bool padding = false;
@@ -62,6 +63,7 @@ inline GroupStep GroupStepOf(const WrittenStep& step, int32_t dp, int32_t dp_ran
     own.sample = sequence.sample;
     own.sampling = &sequence.sampling;
     own.token_counts = sequence.token_counts;
+    if (sequence.sample) own.state = sequence.state;
     if (sequence.num_computed + 1 < sequence.prompt_size) own.prompt_logprobs = sequence.prompt_logprobs;
     own.next_prompt_token = sequence.next_prompt_token;
   }
