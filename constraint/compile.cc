@@ -6,17 +6,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "base/check.h"
 #include "base/status_macros.h"
-#include "constraint/grammar_check.h"
 #include "constraint/library.h"
 #include "constraint/limits.h"
-#include "constraint/regex_check.h"
-#include "constraint/schema_branches.h"
-#include "constraint/schema_check.h"
-#include "constraint/tags_check.h"
-#include "constraint/text_check.h"
+#include "constraint/spec_check.h"
 
 namespace deeprack::constraint {
 namespace {
@@ -89,61 +83,13 @@ class LibraryConstraint final : public CompiledConstraint {
   const xgrammar::CompiledGrammar grammar_;
 };
 
-// The choices of kChoice as a grammar.
-absl::StatusOr<std::string> ChoicesGrammar(std::string_view text) {
-  DR_RETURN_IF_ERROR(CheckText(text, "the list of choices"));
-  const SchemaJson choices = SchemaJson::parse(text, nullptr, false);
-  if (!choices.is_array() || choices.empty())
-    return absl::InvalidArgumentError("the choices must be a list of strings");
-  if (std::ssize(choices) > kMostValues) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("there are ", choices.size(), " choices; the most is ", kMostValues));
-  }
-  if (std::ssize(text) > kMostValueBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the choices have ", text.size(), " bytes; the most is ", kMostValueBytes));
-  }
-  std::string grammar = "root ::= ";
-  for (size_t i = 0; i < choices.size(); ++i) {
-    if (!choices[i].is_string())
-      return absl::InvalidArgumentError(absl::StrCat("choice ", i, " is no string"));
-    const std::string& choice = choices[i].get_ref<const std::string&>();
-    if (choice.empty()) return absl::InvalidArgumentError(absl::StrCat("choice ", i, " is empty"));
-    absl::StrAppend(
-        &grammar, i > 0 ? " | " : "", "\"",
-        absl::StrReplaceAll(choice,
-                            {{"\\", "\\\\"}, {"\"", "\\\""}, {"\n", "\\n"}, {"\r", "\\r"}, {"\t", "\\t"}}),
-        "\"");
-  }
-  return grammar;
-}
-
-// The form in which the library takes `spec`, checked.
-absl::StatusOr<std::string> Checked(const model::ConstraintSpec& spec) {
-  switch (spec.kind) {
-    case ConstraintKind::kJsonObject:
-      return CheckSchema(R"({"type": "object"})");
-    case ConstraintKind::kJsonSchema:
-      return CheckSchema(spec.text);
-    case ConstraintKind::kRegex:
-      return CheckRegex(spec.text, RegexPlace::kText);
-    case ConstraintKind::kChoice:
-      return ChoicesGrammar(spec.text);
-    case ConstraintKind::kGrammar:
-      DR_RETURN_IF_ERROR(CheckGrammar(spec.text));
-      return spec.text;
-    case ConstraintKind::kTags:
-      return CheckTags(spec.text);
-  }
-  return absl::InvalidArgumentError("unknown kind of constraint");
-}
-
 xgrammar::CompiledGrammar CompileWith(xgrammar::GrammarCompiler& compiler, ConstraintKind kind,
                                       const std::string& text) {
   switch (kind) {
     case ConstraintKind::kJsonObject:
     case ConstraintKind::kJsonSchema:
-      return compiler.CompileJSONSchema(text);
+      return compiler.CompileJSONSchema(text, /*any_whitespace=*/true, /*indent=*/std::nullopt,
+                                        /*separators=*/std::nullopt, /*strict_mode=*/true, kMostWhitespace);
     case ConstraintKind::kRegex:
       return compiler.CompileRegex(text);
     case ConstraintKind::kTags:
@@ -157,7 +103,7 @@ xgrammar::CompiledGrammar CompileWith(xgrammar::GrammarCompiler& compiler, Const
 
 absl::StatusOr<std::shared_ptr<const CompiledConstraint>> Compile(
     std::shared_ptr<const Vocabulary> vocabulary, const model::ConstraintSpec& spec, MaskTime masks) {
-  DR_ASSIGN_OR_RETURN(const std::string text, Checked(spec));
+  DR_ASSIGN_OR_RETURN(const std::string text, CheckSpec(spec));
   using Result = absl::StatusOr<std::shared_ptr<const CompiledConstraint>>;
   return WithoutExceptions(absl::StatusCode::kInvalidArgument, [&]() -> Result {
     const bool json = spec.kind == ConstraintKind::kJsonObject || spec.kind == ConstraintKind::kJsonSchema ||

@@ -82,7 +82,11 @@ class GrammarReader {
     Group& group = groups_.back();
     group.last = weight;
     group.weight += weight;
-    if (group.weight > kMostWeight * 16) return TooLarge();
+    if (group.weight > kMostTotalWeight || rules_weight_ + groups_.front().weight > kMostTotalWeight) {
+      return Fault(absl::StrCat("the rules are too large with their repetitions written out: the most is ",
+                                kMostTotalWeight, " characters, of which a class and a rule's name count ",
+                                kClassWeight, " and a negated class ", kWideWeight));
+    }
     return absl::OkStatus();
   }
   absl::Status TooLarge() const {
@@ -156,6 +160,7 @@ class GrammarReader {
 
   absl::Status Rule() {
     at_ += 3;
+    rules_weight_ += groups_.front().weight;
     groups_.assign(1, {});
     if (++rules_ > kMostRules) return Fault(absl::StrCat("more than ", kMostRules, " rules"));
     return absl::OkStatus();
@@ -173,8 +178,8 @@ class GrammarReader {
 
   const std::string_view text_;
   size_t at_ = 0;
-  int64_t rules_ = 0;
-  std::vector<Group> groups_;  // the rule, and the groups that are open
+  int64_t rules_ = 0, rules_weight_ = 0;  // the weight of the rules before this one
+  std::vector<Group> groups_;             // the rule, and the groups that are open
 };
 
 }  // namespace

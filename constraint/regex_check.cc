@@ -30,15 +30,15 @@ class RegexReader {
   RegexReader(std::string_view pattern, RegexPlace place)
       : text_(pattern), json_(place == RegexPlace::kJsonString) {}
 
-  absl::StatusOr<std::string> Read() {
+  absl::StatusOr<CheckedRegex> Read() {
     if (std::ssize(text_) > kMostRegexBytes) {
       return absl::InvalidArgumentError(
           absl::StrCat("the expression has ", text_.size(), " bytes; the most is ", kMostRegexBytes));
     }
     if (Peek() == '^') ++at_;
-    DR_RETURN_IF_ERROR(Alternatives().status());
+    DR_ASSIGN_OR_RETURN(const Size size, Alternatives());
     if (at_ < text_.size()) return Fault("\")\" closes no group");
-    return std::move(out_);
+    return CheckedRegex{.pattern = std::move(out_), .weight = size.weight};
   }
 
  private:
@@ -49,6 +49,20 @@ class RegexReader {
   }
   absl::Status Unsupported(std::string_view what) const {
     return Fault(absl::StrCat(std::string(what), " is not supported"));
+  }
+
+  absl::Status TooLarge(int64_t most) const {
+    return Fault(absl::StrCat("the expression is too large with its repetitions written out: the most is ",
+                              most, " characters, of which a digit's class counts ", kDigitWeight,
+                              ", another class ", kClassWeight, ", and \".\" and a negated class ",
+                              kWideWeight));
+  }
+
+  // For a message: bytes that are no readable characters as "\xc3".
+  static std::string Shown(char c) {
+    return absl::ascii_isprint(static_cast<unsigned char>(c))
+               ? std::string(1, c)
+               : absl::StrFormat("\\x%02x", static_cast<uint8_t>(c));
   }
 
   char Peek(size_t ahead = 0) const { return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0'; }
@@ -63,6 +77,7 @@ class RegexReader {
               .may_be_empty = size.may_be_empty || branch.may_be_empty,
               .open_begin = size.open_begin || branch.open_begin,
               .open_end = size.open_end || branch.open_end};
+      if (size.weight > kMostTotalWeight) return TooLarge(kMostTotalWeight);
       if (Peek() != '|') break;
       out_ += '|';
       ++at_;
@@ -92,12 +107,7 @@ class RegexReader {
             absl::StrCat("more than ", kMostEmptyParts, " parts that may be empty follow each other"));
       }
       empty = false;
-      if (size.weight > kMostWeight) {
-        return Fault(
-            absl::StrCat("the expression is too large with its repetitions written out: the most is ",
-                         kMostWeight, " characters, of which a digit's class counts ", kDigitWeight,
-                         ", another class ", kClassWeight, ", and \".\" and a negated class ", kWideWeight));
-      }
+      if (size.weight > kMostWeight) return TooLarge(kMostWeight);
     }
     if (empty) out_ += "(?:)";
     return size;
@@ -159,7 +169,7 @@ class RegexReader {
       } else if (Peek() == '=' || Peek() == '!' || Peek() == '<') {
         return Unsupported("looking ahead or behind");
       } else {
-        return Unsupported(absl::StrCat("\"(?", std::string(1, Peek()), "\""));
+        return Unsupported(absl::StrCat("\"(?", Shown(Peek()), "\""));
       }
     }
     out_ += "(?:";
@@ -317,8 +327,7 @@ class RegexReader {
       return code;
     }
     if (!absl::ascii_ispunct(static_cast<unsigned char>(c)) && c != ' ') {
-      return Unsupported(c == '\0' ? "a backslash at the end"
-                                   : absl::StrCat("\"\\", std::string(1, c), "\""));
+      return Unsupported(c == '\0' ? "a backslash at the end" : absl::StrCat("\"\\", Shown(c), "\""));
     }
     at_ += 2;
     return static_cast<uint8_t>(c);
@@ -413,7 +422,7 @@ class RegexReader {
 
 }  // namespace
 
-absl::StatusOr<std::string> CheckRegex(std::string_view pattern, RegexPlace place) {
+absl::StatusOr<CheckedRegex> CheckRegex(std::string_view pattern, RegexPlace place) {
   return RegexReader(pattern, place).Read();
 }
 

@@ -27,11 +27,6 @@ bool IsOneOf(std::string_view name, const std::array<std::string_view, n>& names
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// Keywords that say nothing about a value.
-constexpr std::array<std::string_view, 16> kAnnotations = {
-    "title",         "description",     "default",          "example",    "examples",  "$schema",
-    "$id",           "$comment",        "deprecated",       "readOnly",   "writeOnly", "$defs",
-    "discriminator", "contentEncoding", "contentMediaType", "definitions"};
 constexpr std::array<std::string_view, 16> kUnsupported = {"not",
                                                            "if",
                                                            "then",
@@ -51,9 +46,30 @@ constexpr std::array<std::string_view, 16> kUnsupported = {"not",
 constexpr std::array<std::string_view, 7> kTypes = {"string", "integer", "number", "boolean",
                                                     "null",   "array",   "object"};
 constexpr std::array<std::string_view, 3> kBranches = {"anyOf", "oneOf", "allOf"};
-constexpr std::array<std::string_view, 14> kFormats = {
-    "email",    "date", "time", "date-time",     "duration",     "ipv4",         "ipv6",
-    "hostname", "uuid", "uri",  "uri-reference", "uri-template", "json-pointer", "relative-json-pointer"};
+struct Format {
+  std::string_view name;
+  int64_t weight;
+};
+constexpr Format kFormats[] = {{"email", 600},         {"date", 32},
+                               {"time", 32},           {"date-time", 64},
+                               {"duration", 64},       {"ipv4", 32},
+                               {"ipv6", 128},          {"hostname", 256},
+                               {"uuid", 32},           {"uri", 600},
+                               {"uri-reference", 700}, {"uri-template", 2200},
+                               {"json-pointer", 400},  {"relative-json-pointer", 400}};
+
+// Weights of schemas, as measured for schemas of thousands of such parts.
+constexpr int64_t kValueWeight = 2;      // true, null, 1.5, a name: each value and each property
+constexpr int64_t kContentWeight = 30;   // a string, an object, an array, any value
+constexpr int64_t kRangeWeight = 90;     // a number with bounds
+constexpr int64_t kMultipleWeight = 64;  // multipleOf n weighs n * n / 64
+
+// For a message: the value on one line of ASCII, its beginning if it is long.
+std::string Shown(const SchemaJson& value) {
+  constexpr size_t kMost = 120;
+  const std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true);
+  return text.size() <= kMost ? text : absl::StrCat(text.substr(0, kMost), "...");
+}
 
 // The types whose values a keyword restricts; empty: all types.
 std::vector<std::string> TypesOf(std::string_view keyword) {
@@ -75,7 +91,7 @@ std::vector<std::string> TypesOf(std::string_view keyword) {
 // Visits each schema once, and rewrites it in place before its inner schemas are visited.
 class Checker {
  public:
-  explicit Checker(SchemaJson root) : root_(std::move(root)) {}
+  Checker(SchemaJson root, int64_t& weight) : weight_(weight), root_(std::move(root)) {}
 
   absl::StatusOr<std::string> Check() {
     DR_RETURN_IF_ERROR(Visit(root_, ""));
@@ -96,15 +112,24 @@ class Checker {
         absl::StrCat(place.empty() ? "the schema" : place, ": ", std::string(what)));
   }
 
+  absl::Status Weigh(int64_t weight, const std::string& pointer) {
+    weight_ += weight;
+    if (weight_ <= kMostTotalWeight) return absl::OkStatus();
+    return Fault(pointer, absl::StrCat("the schema is too large. Up to this place its parts weigh more than ",
+                                       kMostTotalWeight, ": a string, an object or an array weighs ",
+                                       kContentWeight, ", a range of numbers ", kRangeWeight,
+                                       ", a pattern as many as its characters, most formats 32 to 700"));
+  }
+
   absl::Status Visit(SchemaJson& schema, const std::string& pointer) {
     visited_.insert(pointer);
     if (++schemas_ > kMostSchemas)
       return Fault(pointer, absl::StrCat("the schema holds more than ", kMostSchemas, " schemas"));
     if (schema.is_boolean()) {
-      return schema.get<bool>() ? absl::OkStatus() : Fault(pointer, "false accepts no value");
+      return schema.get<bool>() ? Weigh(kContentWeight, pointer) : Fault(pointer, "false accepts no value");
     }
     if (!schema.is_object())
-      return Fault(pointer, absl::StrCat(schema.dump(), " is no schema: a schema is an object or true"));
+      return Fault(pointer, absl::StrCat(Shown(schema), " is no schema: a schema is an object or true"));
     DR_RETURN_IF_ERROR(CheckKeywords(schema, pointer));
     for (const char* definitions : {"$defs", "definitions"}) {
       if (schema.contains(definitions))
@@ -116,6 +141,8 @@ class Checker {
       if (schema.contains(branches)) return Branches(schema, std::string(branches), pointer);
     }
     DR_RETURN_IF_ERROR(SettleType(schema, pointer));
+    const bool has_content = MayBe(schema, "string") || MayBe(schema, "array") || MayBe(schema, "object");
+    DR_RETURN_IF_ERROR(Weigh(has_content ? kContentWeight : kValueWeight, pointer));
     DR_RETURN_IF_ERROR(Strings(schema, pointer));
     DR_RETURN_IF_ERROR(Numbers(schema, pointer));
     DR_RETURN_IF_ERROR(Arrays(schema, pointer));
@@ -154,11 +181,17 @@ class Checker {
     DR_RETURN_IF_ERROR(Alone(schema, "$ref", pointer));
     const SchemaJson& name = schema["$ref"];
     if (!name.is_string() || !absl::StartsWith(name.get_ref<const std::string&>(), "#")) {
-      return Fault(pointer, absl::StrCat("$ref is ", name.dump(),
+      return Fault(pointer, absl::StrCat("$ref is ", Shown(name),
                                          "; it must point into the schema, as in \"#/$defs/name\""));
     }
+    if (std::ssize(name.get_ref<const std::string&>()) > kMostReferenceBytes)
+      return Fault(pointer, absl::StrCat("$ref is longer than ", kMostReferenceBytes, " bytes"));
     references_.insert({name.get<std::string>().substr(1), pointer});
     return absl::OkStatus();
+  }
+
+  static absl::Status TooManyValues(const std::string& pointer) {
+    return Fault(pointer, absl::StrCat("the schema has more than ", kMostValues, " enum values"));
   }
 
   absl::Status Values(SchemaJson& schema, const std::string& pointer) {
@@ -169,13 +202,14 @@ class Checker {
       values.push_back(schema["const"]);
     } else {
       if (!schema["enum"].is_array()) return Fault(pointer, "enum must be an array");
+      if (std::ssize(schema["enum"]) > kMostValues) return TooManyValues(pointer);
       for (const SchemaJson& value : schema["enum"]) {
         if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
       }
     }
     values_ += std::ssize(values);
-    if (values_ > kMostValues)
-      return Fault(pointer, absl::StrCat("the schema has more than ", kMostValues, " enum values"));
+    if (values_ > kMostValues) return TooManyValues(pointer);
+    DR_RETURN_IF_ERROR(Weigh(kValueWeight * std::ssize(values), pointer));
     for (const SchemaJson& value : values) value_bytes_ += std::ssize(value.dump());
     if (value_bytes_ > kMostValueBytes) {
       return Fault(pointer,
@@ -196,6 +230,10 @@ class Checker {
     SchemaJson& branches = schema[keyword];
     if (!branches.is_array() || branches.empty())
       return Fault(pointer, absl::StrCat(keyword, " must be an array of schemas"));
+    if (std::ssize(branches) > kMostBranches) {
+      return Fault(pointer,
+                   absl::StrCat(keyword, " has ", branches.size(), " schemas; the most is ", kMostBranches));
+    }
     if (keyword == "allOf" && branches.size() > 1)
       return Fault(pointer, "allOf with more than one schema is not supported");
     if (schema.contains("type")) {
@@ -235,11 +273,12 @@ class Checker {
     const auto known = [](const SchemaJson& one) {
       return one.is_string() && IsOneOf(one.get_ref<const std::string&>(), kTypes);
     };
-    const bool valid =
-        type.is_array() ? !type.empty() && std::all_of(type.begin(), type.end(), known) : known(type);
+    const bool valid = type.is_array() ? !type.empty() && type.size() <= kTypes.size() &&
+                                             std::all_of(type.begin(), type.end(), known)
+                                       : known(type);
     return valid
                ? absl::OkStatus()
-               : Fault(pointer, absl::StrCat("type is ", type.dump(), ", which is no type or list of types"));
+               : Fault(pointer, absl::StrCat("type is ", Shown(type), ", which is no type or list of types"));
   }
 
   // Gives a schema without a type the type of its keywords.
@@ -261,7 +300,7 @@ class Checker {
     if (!schema.contains(name)) return absent;
     const SchemaJson& value = schema[name];
     if (!value.is_number_integer() || value < 0 || value > kMostCount) {
-      return Fault(pointer, absl::StrCat(name, " is ", value.dump(), "; it must be a whole number from 0 to ",
+      return Fault(pointer, absl::StrCat(name, " is ", Shown(value), "; it must be a whole number from 0 to ",
                                          kMostCount));
     }
     return value.get<int64_t>();
@@ -281,8 +320,13 @@ class Checker {
     if (schema.contains("format")) {
       const SchemaJson& format = schema["format"];
       if (!format.is_string()) return Fault(pointer, "format must be a string");
-      // An unknown format is an annotation.
-      if (!IsOneOf(format.get_ref<const std::string&>(), kFormats)) schema.erase("format");
+      const auto* const known = std::find_if(std::begin(kFormats), std::end(kFormats),
+                                             [&](const Format& one) { return one.name == format; });
+      if (known == std::end(kFormats)) {
+        schema.erase("format");  // an annotation
+      } else {
+        DR_RETURN_IF_ERROR(Weigh(known->weight, pointer));
+      }
     }
     const bool sized = schema.contains("minLength") || schema.contains("maxLength");
     if (schema.contains("pattern")) {
@@ -292,11 +336,12 @@ class Checker {
       }
       const SchemaJson& pattern = schema["pattern"];
       if (!pattern.is_string()) return Fault(pointer, "pattern must be a string");
-      const absl::StatusOr<std::string> checked =
+      const absl::StatusOr<CheckedRegex> checked =
           CheckRegex(pattern.get_ref<const std::string&>(), RegexPlace::kJsonString);
       if (!checked.ok())
         return Fault(absl::StrCat(pointer, "/pattern"), std::string(checked.status().message()));
-      schema["pattern"] = *checked;
+      DR_RETURN_IF_ERROR(Weigh(checked->weight, pointer));
+      schema["pattern"] = checked->pattern;
     } else if (schema.contains("format") && sized) {
       return Fault(pointer, "\"format\" beside \"minLength\" or \"maxLength\" is not supported");
     }
@@ -309,9 +354,10 @@ class Checker {
       if (!schema.contains(name)) continue;
       const SchemaJson& value = schema[name];
       if (!value.is_number())
-        return Fault(pointer, absl::StrCat(name, " is ", value.dump(), "; it must be a number"));
+        return Fault(pointer, absl::StrCat(name, " is ", Shown(value), "; it must be a number"));
       if (std::abs(value.get<double>()) > 1e15)
-        return Fault(pointer, absl::StrCat(name, " is ", value.dump(), "; at most 1e15 is supported"));
+        return Fault(pointer, absl::StrCat(name, " is ", Shown(value), "; at most 1e15 is supported"));
+      DR_RETURN_IF_ERROR(Weigh(kRangeWeight / 2, pointer));
     }
     if (schema.contains("multipleOf")) {
       const SchemaJson& value = schema["multipleOf"];
@@ -320,6 +366,8 @@ class Checker {
       if (schema["type"] != "integer" || ranged || !value.is_number_integer() || value < 1 || value > 1024) {
         return Fault(pointer, "multipleOf is supported for integers without a range, from 1 to 1024");
       }
+      const auto divisor = value.get<int64_t>();
+      DR_RETURN_IF_ERROR(Weigh(divisor * divisor / kMultipleWeight, pointer));
     }
     return absl::OkStatus();
   }
@@ -351,6 +399,10 @@ class Checker {
     std::set<std::string> required;
     if (schema.contains("required")) {
       if (!schema["required"].is_array()) return Fault(pointer, "required must be an array of names");
+      if (std::ssize(schema["required"]) > kMostProperties) {
+        return Fault(pointer, absl::StrCat("required has ", schema["required"].size(), " names; the most is ",
+                                           kMostProperties));
+      }
       for (const SchemaJson& name : schema["required"]) {
         if (!name.is_string()) return Fault(pointer, "required must be an array of names");
         required.insert(name.get<std::string>());
@@ -383,12 +435,17 @@ class Checker {
   absl::Status VisitMembers(SchemaJson& schemas, const std::string& pointer) {
     if (!schemas.is_object()) return Fault(pointer, "an object of schemas must stand here");
     for (auto& [name, schema] : schemas.items()) {
+      if (std::ssize(name) > kMostNameBytes) {
+        return Fault(pointer,
+                     absl::StrCat("a name of ", name.size(), " bytes; the most is ", kMostNameBytes));
+      }
       const std::string token = absl::StrReplaceAll(name, {{"~", "~0"}, {"/", "~1"}});
       DR_RETURN_IF_ERROR(Visit(schema, absl::StrCat(pointer, "/", token)));
     }
     return absl::OkStatus();
   }
 
+  int64_t& weight_;
   SchemaJson root_;
   std::set<std::string> visited_;  // JSON pointers
   std::set<std::pair<std::string, std::string>>
@@ -399,10 +456,15 @@ class Checker {
 }  // namespace
 
 absl::StatusOr<std::string> CheckSchema(std::string_view schema) {
+  int64_t weight = 0;
+  return CheckSchema(schema, weight);
+}
+
+absl::StatusOr<std::string> CheckSchema(std::string_view schema, int64_t& weight) {
   DR_RETURN_IF_ERROR(CheckText(schema, "the schema"));
   SchemaJson parsed = SchemaJson::parse(schema, nullptr, false);
   if (parsed.is_discarded()) return absl::InvalidArgumentError("the schema is not valid JSON");
-  return Checker(std::move(parsed)).Check();
+  return Checker(std::move(parsed), weight).Check();
 }
 
 }  // namespace deeprack::constraint

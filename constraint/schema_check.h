@@ -10,12 +10,12 @@
 // Where the schema leaves more than one reading, the narrower reading is taken, whose texts the schema
 // accepts:
 // - An object has no properties but those of `properties`, unless `additionalProperties` says otherwise or
-// there
-//   are no `properties`. Properties come in the order of the schema.
+//   there are no `properties`. Properties come in the order of the schema.
 // - A schema without `type` has the type that its keywords are for.
 // - A pattern matches the whole string.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -23,8 +23,10 @@
 
 namespace deeprack::constraint {
 
-// The schema for the compiler. Errors: InvalidArgument: the message begins with the place, as in
-// "properties.name.pattern", and names what is not supported, or the bound (constraint/limits.h).
+// The schema for the compiler. Adds the schema's weight to `weight`, the weight of what is compiled with the
+// schema. Errors: InvalidArgument: the message begins with the place, as in "properties.name.pattern", and
+// names what is not supported, or the bound (constraint/limits.h).
+absl::StatusOr<std::string> CheckSchema(std::string_view schema, int64_t& weight);
 absl::StatusOr<std::string> CheckSchema(std::string_view schema);
 
 }  // namespace deeprack::constraint

@@ -74,6 +74,7 @@ absl::StatusOr<bool> TokenState::Accept(TokenId token) {
       return answer() == Phase::kFree ? TakeFree(token) : Match(token);
     case Phase::kThinking:
       if (Contains(not_while_thinking_, token)) return false;
+      if (Contains(triggers_, token)) return Match(token);
       Count();
       if (token == think_end_) Begin(answer());
       return true;

@@ -4,11 +4,10 @@
 //
 // Rules:
 // - While the sequence thinks, the matcher takes no token, and the tokens of `not_while_thinking` may not
-// come.
+//   come. A trigger ends the thought.
 // - Without triggers the whole answer is inside the constraint, up to an end token.
 // - With triggers the answer is free. A trigger begins a text of the constraint. After a whole text the
-// answer
-//   is free again.
+//   answer is free again.
 // - After the end the matcher takes no token, and every token may come.
 #pragma once
 

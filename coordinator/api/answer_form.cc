@@ -210,12 +210,16 @@ std::optional<ApiError> SettleForm(const AnswerForm& form, const std::vector<std
       functions.push_back({std::move(name), std::get<std::string>(std::move(parameters))});
     }
     const ReplyFormat& format = *text.format;
-    const std::vector<TokenId> markers = CallMarkers(format);
-    constraint.not_while_thinking.insert(constraint.not_while_thinking.end(), markers.begin(), markers.end());
+    if (!whole) constraint.triggers = CallBeginnings(format);
+    for (const TokenId marker : CallMarkers(format)) {
+      // A call that is not demanded may end the thought.
+      const std::vector<TokenId>& triggers = constraint.triggers;
+      if (std::find(triggers.begin(), triggers.end(), marker) == triggers.end())
+        constraint.not_while_thinking.push_back(marker);
+    }
     // One call of a named function, as in OpenAI's API.
     const bool many = !text.one_tool_call && form.call_name.empty();
     if (!whole) {
-      constraint.triggers = CallBeginnings(format);
       constraint.spec = {ConstraintKind::kTags, RepeatedToolCallTags(format, functions, many)};
     } else {
       std::string schema;

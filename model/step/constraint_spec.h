@@ -41,8 +41,8 @@ struct Constraint {
   OutputStart start = OutputStart::kAnswer;
   TokenId think_begin = -1;  // with kMayThink
   TokenId think_end = -1;    // with kMayThink and kThinking
-  // Empty: the whole answer keeps to `spec`. Else the answer is free until one of these tokens comes. The
-  // token begins a text of `spec`, and after the text the answer is free again.
+  // Empty: the whole answer keeps to `spec`. Else reasoning and answer are free until one of these tokens
+  // comes. The token begins a text of `spec`, and after the text the answer is free.
   std::vector<TokenId> triggers;
   // Tokens that are not drawn while the sequence thinks: end tokens, and markers of tool calls.
   std::vector<TokenId> not_while_thinking;

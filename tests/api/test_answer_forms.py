@@ -14,22 +14,21 @@ class Sum(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid")
 
     kind: Literal["sum", "product"]
-    value: int
-    parts: list[int] = pydantic.Field(max_length=3)
+    value: int = pydantic.Field(ge=-999, le=999)
 
 
 def ask(cluster, **more):
-    arguments = {"model": "model", "messages": QUESTION, "temperature": 1, "max_tokens": 300, **more}
+    arguments = {"model": "model", "messages": QUESTION, "temperature": 1, "max_tokens": 250, **more}
     return cluster.client().chat.completions.create(**arguments).choices
 
 
 def test_every_finished_answer_is_of_the_schema(cluster):
     """As .parse() of the openai package asks, with seeds that answer differently."""
     finished = 0
-    for seed in range(6):
+    for seed in range(2):
         try:
             parsed = cluster.client().chat.completions.parse(
-                model="model", messages=QUESTION, temperature=1, seed=seed, max_tokens=300, response_format=Sum)
+                model="model", messages=QUESTION, temperature=1, seed=seed, max_tokens=250, response_format=Sum)
         except openai.LengthFinishReasonError:
             continue
         finished += 1
@@ -41,7 +40,7 @@ def test_a_stream_says_what_the_whole_answer_says(cluster):
     form = {"type": "json_schema", "json_schema": {"name": "sum", "schema": Sum.model_json_schema()}}
     whole = ask(cluster, seed=3, response_format=form)[0].message
     stream = cluster.client().chat.completions.create(
-        model="model", messages=QUESTION, temperature=1, seed=3, max_tokens=300, response_format=form, stream=True)
+        model="model", messages=QUESTION, temperature=1, seed=3, max_tokens=250, response_format=form, stream=True)
     deltas = [chunk.choices[0].delta for chunk in stream if chunk.choices]
     assert "".join(delta.content or "" for delta in deltas) == whole.content
     assert "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas) == whole.reasoning_content
@@ -53,12 +52,13 @@ def test_a_stream_says_what_the_whole_answer_says(cluster):
     ({"json": {"enum": ["a", 5]}}, '"a"|5')])
 def test_structured_outputs_on_both_endpoints(cluster, form, pattern):
     more = {"extra_body": {"structured_outputs": form}}
-    answers = [(choice.finish_reason, choice.message.content) for choice in ask(cluster, n=3, **more)]
+    answers = [(choice.finish_reason, choice.message.content) for choice in ask(cluster, n=2, max_tokens=100, **more)]
     completions = cluster.client().completions.create(
-        model="model", prompt="The answer is ", temperature=1, max_tokens=100, n=3, **more).choices
+        model="model", prompt="The answer is ", temperature=1, max_tokens=50, n=2, **more).choices
     answers += [(choice.finish_reason, choice.text) for choice in completions]
-    assert any(finish == "stop" for finish, _ in answers)
+    assert "json_object" in form or any(finish == "stop" for finish, _ in answers)
     for finish, text in answers:
+        assert text.startswith("{") or "json_object" not in form
         assert finish != "stop" or re.fullmatch(pattern, text), text
         if finish == "stop" and "json_object" in form:
             json.loads(text)
@@ -85,7 +85,7 @@ def test_a_required_call_is_a_call(cluster):
                                                                             "additionalProperties": False}}}]
     for choice_of_tool in ("required", {"type": "function", "function": {"name": "weather"}}):
         calls = 0
-        for seed in range(6):
+        for seed in range(2):
             choice = ask(cluster, tools=tools, tool_choice=choice_of_tool, seed=seed, parallel_tool_calls=False)[0]
             if choice.finish_reason == "length":
                 continue

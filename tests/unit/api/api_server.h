@@ -40,7 +40,7 @@ class ApiServer {
   explicit ApiServer(ApiServerOptions options = {})
       : context_(ModelOf(options), std::make_shared<ResponseStore>(options.responses, &clock_), &clock_,
                  options.events),
-        executor_(ByteTokenizer().Ids(options.script)) {
+        executor_(ByteTokenizer().Ids(options.script), context_.model().vocabulary) {
     limits_ = {.max_sequences = options.max_sequences,
                .max_waiting = options.max_waiting,
                .max_context = options.max_context,
@@ -55,6 +55,7 @@ class ApiServer {
   ~ApiServer() {
     executor_.Allow(-1);
     if (loop_) loop_->Fail(absl::CancelledError("the server is stopping"));
+    context_.constraints()->Stop();
     server_->Stop(absl::Seconds(5));
     loop_.reset();
   }

@@ -5,10 +5,13 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "constraint/vocabulary.h"
 #include "coordinator/scheduler/step_executor.h"
 #include "tests/unit/chat/byte_tokenizer.h"
 #include "tests/unit/scheduler/rank_tables.h"
@@ -17,7 +20,14 @@ namespace deeprack::coordinator {
 
 class ScriptedExecutor final : public StepExecutor {
  public:
-  explicit ScriptedExecutor(std::vector<TokenId> script) : script_(std::move(script)) {}
+  // The script must keep to the constraints of all sequences.
+  ScriptedExecutor(std::vector<TokenId> script, std::shared_ptr<const constraint::Vocabulary> vocabulary)
+      : ranks_({.max_step_tokens = 1 << 20,
+                .max_sequences = 1024,
+                .max_context = 1 << 20,
+                .blocks_per_dp_rank = 1 << 16},
+               std::move(vocabulary)),
+        script_(std::move(script)) {}
 
   absl::Status Send(const model::StepPlan& plan) override {
     plans_.push_back(plan);
@@ -112,10 +122,7 @@ class ScriptedExecutor final : public StepExecutor {
   }
 
   // Used by the loop's thread only.
-  RankTables ranks_{{.max_step_tokens = 1 << 20,
-                     .max_sequences = 1024,
-                     .max_context = 1 << 20,
-                     .blocks_per_dp_rank = 1 << 16}};
+  RankTables ranks_;
   std::deque<model::StepPlan> plans_;
 
   const std::vector<TokenId> script_;

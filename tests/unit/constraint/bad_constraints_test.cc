@@ -3,9 +3,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "constraint/compile.h"
 #include "constraint/limits.h"
+#include "constraint/spec_check.h"
 #include "gtest/gtest.h"
 #include "test_vocabulary.h"
 
@@ -89,7 +91,35 @@ TEST(BadConstraintsTest, Schemas) {
   for (const Refused& one : all) EXPECT_EQ(Reason(ConstraintKind::kJsonSchema, one.text), one.reason);
 }
 
+// The reason of the check that comes before compiling. What this check refuses costs the time of reading its
+// text.
+std::string EarlyReason(ConstraintKind kind, const std::string& text) {
+  const absl::StatusOr<std::string> checked = CheckSpec({kind, text});
+  EXPECT_EQ(checked.status().code(), absl::StatusCode::kInvalidArgument)
+      << checked.status() << " of " << text.substr(0, 200);
+  return std::string(checked.status().message());
+}
+
+// An object with `count` required properties of the schema `value`.
+std::string RequiredMembers(int count, const std::string& value) {
+  std::string names;
+  for (int i = 0; i < count; ++i) absl::StrAppend(&names, i > 0 ? "," : "", "\"k", i, "\"");
+  return absl::StrCat(R"({"type": "object", "properties": {)", Members(count, value), R"(}, "required": [)",
+                      names, "]}");
+}
+
+// `count` numbers from 0, as JSON.
+std::string Numbers(int count) {
+  std::string numbers;
+  for (int i = 0; i < count; ++i) absl::StrAppend(&numbers, i > 0 ? "," : "", i);
+  return numbers;
+}
+
 TEST(BadConstraintsTest, SchemasThatWouldTakeLong) {
+  const std::string too_large =
+      "the schema is too large. Up to this place its parts weigh more than 40960: a string, an object or an "
+      "array "
+      "weighs 30, a range of numbers 90, a pattern as many as its characters, most formats 32 to 700";
   const std::vector<Refused> all = {
       {Repeat(R"({"items":)", 65) + "true" + Repeat("}", 65), "the schema is nested more than 64 deep"},
       {R"({"title": ")" + std::string(kMostTextBytes, 'x') + "\"}",
@@ -102,24 +132,33 @@ TEST(BadConstraintsTest, SchemasThatWouldTakeLong) {
        "the schema: an object has 101 properties that are not required; the most is 100"},
       {R"({"properties": {)" + Members(1001, "true") + "}}",
        "the schema: an object has 1001 properties; the most is 1000"},
-      {R"({"enum": [)" + Repeat("[],", 0) +
-           [] {
-             std::string values;
-             for (int i = 0; i <= 1000; ++i) absl::StrAppend(&values, i > 0 ? "," : "", i);
-             return values;
-           }() +
-           "]}",
-       "the schema has more than 1000 enum values"},
+      {R"({"enum": [)" + Numbers(1001) + "]}", "the schema has more than 1000 enum values"},
       {R"({"enum": [")" + std::string(32769, 'x') + "\"]}",
        "the enum values of the schema have more than 32768 bytes"},
-      {R"({"anyOf": [)" + Repeat("true,", 4096) + "true]}",
-       "anyOf.4095: the schema holds more than 4096 schemas"},
+      {R"({"enum": [)" + Numbers(40000) + "]}", "the schema has more than 1000 enum values"},
+      {R"({"anyOf": [)" + Repeat("true,", 128) + "true]}", "anyOf has 129 schemas; the most is 128"},
+      {R"({"oneOf": [)" + Repeat("true,", 40000) + "true]}", "oneOf has 40001 schemas; the most is 128"},
+      {RequiredMembers(5, RequiredMembers(900, R"({"type": "null"})")),
+       "the schema holds more than 4096 schemas"},
+      {RequiredMembers(2, RequiredMembers(900, R"({"type": "string"})")), too_large},
+      {RequiredMembers(500, R"({"type": "number", "minimum": 0.5, "maximum": 99.25})"), too_large},
+      {RequiredMembers(900, R"({"type": "string", "format": "email"})"), "properties.k64: " + too_large},
+      {RequiredMembers(900, R"({"type": "string", "pattern": ".{16}"})"), "properties.k9: " + too_large},
+      {RequiredMembers(3, R"({"type": "integer", "multipleOf": 1021})"), "properties.k2: " + too_large},
+      {R"({"type": "object", "required": [)" + Numbers(40000) + "]}",
+       "required has 40000 names; the most is 1000"},
+      {R"({"type": [)" + Repeat("\"string\",", 20000) + R"("null"]})", "which is no type or list of types"},
+      {"{" + Members(2049, "1") + "}", "the schema has an object of more than 2048 members"},
+      {R"({"properties": {")" + std::string(257, 'n') + R"(": true}})",
+       "a name of 257 bytes; the most is 256"},
+      {R"({"$ref": "#)" + Repeat("/a", 512) + "\"}", "$ref is longer than 1024 bytes"},
       {R"({"type": "string", "pattern": "(((a{99}){99}){99}){99}"})",
        absl::StrCat("pattern: at byte 13: ", kTooLarge)},
   };
   for (const Refused& one : all) {
-    EXPECT_TRUE(Reason(ConstraintKind::kJsonSchema, one.text).ends_with(one.reason))
-        << Reason(ConstraintKind::kJsonSchema, one.text);
+    const std::string reason = EarlyReason(ConstraintKind::kJsonSchema, one.text);
+    EXPECT_TRUE(reason.ends_with(one.reason)) << reason;
+    EXPECT_LT(reason.size(), 1000);
   }
 }
 
@@ -147,6 +186,7 @@ TEST(BadConstraintsTest, Regexes) {
       {"(a)\\1", "at byte 3: a back reference is not supported"},
       {"(?<!a)b", "at byte 2: looking ahead or behind is not supported"},
       {"(?i)a", "at byte 2: \"(?i\" is not supported"},
+      {"(?\xc3\xa9)", "at byte 2: \"(?\\xc3\" is not supported"},
       {"\\bword", "at byte 0: a word boundary is not supported"},
       {"a^b", "at byte 1: \"^\" inside the expression is not supported"},
       {"a$b", "at byte 1: \"$\" inside the expression is not supported"},
@@ -161,6 +201,9 @@ TEST(BadConstraintsTest, Regexes) {
       {"[é]{17}", "at byte 8: " + too_large},
       {"\\d{1025}", "at byte 8: " + too_large},
       {Repeat(".*", 17), "at byte 34: " + too_large},
+      {Repeat(".{16}|", 2700),
+       "at byte 65: the expression is too large with its repetitions written out: the most is 40960" +
+           too_large.substr(too_large.find(" characters"))},
       {Repeat("a?", 33), "at byte 66: more than 32 parts that may be empty follow each other"},
       {"(\\w+\\s?)+",
        "at byte 9: a repetition without bound of a part that begins and ends with such a repetition"},
@@ -172,7 +215,7 @@ TEST(BadConstraintsTest, Regexes) {
       {"(a|b?){0,300}", "at byte 13: a part that may be empty is repeated more than 8 times"},
   };
   for (const Refused& one : all)
-    EXPECT_EQ(Reason(ConstraintKind::kRegex, one.text), one.reason) << one.text.substr(0, 80);
+    EXPECT_EQ(EarlyReason(ConstraintKind::kRegex, one.text), one.reason) << one.text.substr(0, 80);
 }
 
 TEST(BadConstraintsTest, GrammarsChoicesAndTags) {
@@ -189,6 +232,12 @@ TEST(BadConstraintsTest, GrammarsChoicesAndTags) {
             "the grammar, at byte 73: groups stand more than 64 deep");
   EXPECT_EQ(Reason(ConstraintKind::kGrammar, "root ::= (\"ab\"{99}){99}"),
             "the grammar, at byte 23: " + too_large);
+  std::string rules = "root ::= r0\n";
+  for (int i = 0; i < 12; ++i) absl::StrAppend(&rules, "r", i, " ::= [^a]{16}\n");
+  EXPECT_EQ(EarlyReason(ConstraintKind::kGrammar, rules),
+            "the grammar, at byte 175: the rules are too large with their repetitions written out: the most "
+            "is 40960 "
+            "characters, of which a class and a rule's name count 32 and a negated class 256");
   EXPECT_EQ(Reason(ConstraintKind::kGrammar, std::string(kMostTextBytes + 1, ' ')),
             "the grammar has 262145 bytes; the most is 262144");
   EXPECT_EQ(Reason(ConstraintKind::kChoice, "[]"), "the choices must be a list of strings");
@@ -196,6 +245,12 @@ TEST(BadConstraintsTest, GrammarsChoicesAndTags) {
   EXPECT_EQ(Reason(ConstraintKind::kChoice, R"([""])"), "choice 0 is empty");
   EXPECT_EQ(Reason(ConstraintKind::kChoice, "[\"" + std::string(32768, 'x') + "\"]"),
             "the choices have 32772 bytes; the most is 32768");
+  std::string tools;
+  for (int i = 0; i < 40; ++i)
+    absl::StrAppend(&tools, R"({"json_schema": )", RequiredMembers(40, R"({"type": "string"})"), "},");
+  EXPECT_TRUE(
+      absl::StrContains(EarlyReason(ConstraintKind::kTags, absl::StrCat(R"({"elements": [)", tools, "1]}")),
+                        "elements[33].json_schema: properties.k11: the schema is too large"));
   EXPECT_EQ(Reason(ConstraintKind::kTags, R"({"format": {"json_schema": {"type": "x"}}})"),
             R"(format.json_schema: the schema: type is "x", which is no type or list of types)");
   EXPECT_NE(Reason(ConstraintKind::kTags, R"({"type": "structural_tag", "format": {"type": "unheard"}})"),

@@ -142,6 +142,20 @@ TEST_F(TokenStateTest, ATriggerBeginsTheConstraintAndAWholeTextEndsIt) {
   EXPECT_TRUE(given_.empty());
 }
 
+TEST_F(TokenStateTest, ATriggerEndsTheThought) {
+  TokenState state = Make(model::OutputStart::kThinking, {'a'});
+  EXPECT_TRUE(Take(state, 'x'));
+  EXPECT_TRUE(Take(state, 'a'));
+  EXPECT_EQ(state.phase(), Phase::kConstrained);
+  EXPECT_EQ(Mask(state), std::vector<TokenId>{'b'});
+  ASSERT_TRUE(state.Rollback(1).ok());
+  EXPECT_EQ(state.phase(), Phase::kThinking);
+  EXPECT_TRUE(given_.empty());
+  EXPECT_TRUE(Take(state, 'a'));
+  EXPECT_TRUE(Take(state, 'b'));
+  EXPECT_EQ(state.phase(), Phase::kFree);
+}
+
 // For every way in which tokens are tried and taken back, the state is that of the tokens that stayed.
 TEST_F(TokenStateTest, RollbackEqualsAStraightRun) {
   std::mt19937 random(1);

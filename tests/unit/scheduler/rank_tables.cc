@@ -59,7 +59,8 @@ void RankTables::MakeTables(Epoch epoch, size_t groups) {
                                      .blocks = limits_.blocks_per_dp_rank,
                                      .limits = {.max_step_tokens = limits_.max_step_tokens,
                                                 .max_sequences = limits_.max_sequences,
-                                                .max_context = limits_.max_context}}));
+                                                .max_context = limits_.max_context},
+                                     .vocabulary = vocabulary_}));
   }
 }
 

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/ids.h"
+#include "constraint/vocabulary.h"
 #include "coordinator/scheduler/scheduler_limits.h"
 #include "model/step/sampling_params.h"
 #include "model/step/step_plan.h"
@@ -53,7 +55,10 @@ struct ResolvedResult {
 
 class RankTables {
  public:
-  explicit RankTables(const SchedulerLimits& limits) : limits_(limits) {}
+  // Without `vocabulary` the tables refuse sequences with a constraint.
+  explicit RankTables(const SchedulerLimits& limits,
+                      std::shared_ptr<const constraint::Vocabulary> vocabulary = nullptr)
+      : limits_(limits), vocabulary_(std::move(vocabulary)) {}
 
   // Takes the next plan, of this epoch or of a new one. Internal: a table refuses a sequence or the step.
   absl::StatusOr<ResolvedPlan> TryBegin(const model::StepPlan& plan);
@@ -69,6 +74,7 @@ class RankTables {
   void MakeTables(Epoch epoch, size_t groups);
 
   const SchedulerLimits limits_;
+  const std::shared_ptr<const constraint::Vocabulary> vocabulary_;
   Epoch epoch_ = 0;
   std::vector<std::unique_ptr<worker::SequenceTable>> tables_;  // [dp]
   std::vector<worker::GroupStep> steps_;                        // [dp]: under way
