@@ -50,8 +50,8 @@ int64_t AdjustmentBytes(int64_t vocab) {
          StagedBytes<uint32_t>(CeilDiv(vocab, 32)) + kSpareAdjustmentBytes;
 }
 
-// Inputs of the drafts: the tables and rows of each sequence, and a batch for each run of the layer on its
-// own output.
+// Inputs of the drafts: the token after each row, the tables and rows of each sequence, and a batch for each
+// run of the layer on its own output.
 int64_t DraftInputBytes(const RankSpec& spec, const AttentionSizes& attention) {
   const int64_t drafts = spec.speculative_tokens;
   const int64_t sequences = std::min(spec.limits.max_step_tokens, spec.limits.max_sequences);
@@ -59,7 +59,8 @@ int64_t DraftInputBytes(const RankSpec& spec, const AttentionSizes& attention) {
   for (int64_t rows = 1; rows <= sequences; ++rows) {
     plan = std::max(plan, attention.BytesOf(attention.ShapeOf(rows, rows, 1)));
   }
-  return StagedBytes<int32_t>(sequences) + drafts * StagedBytes<kernels::Draw>(sequences) +
+  return StagedBytes<TokenId>(spec.limits.max_step_tokens) + StagedBytes<int32_t>(sequences) +
+         drafts * StagedBytes<kernels::Draw>(sequences) +
          sequences * StagedBytes<BlockId>(CeilDiv(spec.limits.max_context, kPageTokens)) +
          (drafts - 1) * (StagedBytes<int32_t>(sequences) + StagedBytes<int64_t>(sequences) +
                          StagedBytes<kernels::AttentionSequence>(sequences) + StagedBytes<int32_t>(1) +

@@ -41,12 +41,15 @@ void CheckResolved(const worker::GroupStep& step) {
     }
     if (sequence.padding) continue;
     DR_CHECK(sequence.refused.empty());
-    const int64_t end = int64_t{sequence.num_computed} + sequence.rows;
+    const int64_t end =
+        int64_t{sequence.num_computed} + sequence.rows + std::max(0, sequence.next_drafts - 1);
     DR_CHECK(sequence.num_computed >= 0 && end <= kLimits.max_context);
     DR_CHECK(std::ssize(sequence.token_ids) == sequence.rows && sequence.prompt_size >= 1);
     DR_CHECK(std::ssize(sequence.block_table) >= CeilDiv(end, kPageTokens));
     for (const TokenId token : sequence.token_ids) DR_CHECK(token >= 0 && token < kVocabulary);
-    DR_CHECK(sequence.next_prompt_token >= -1 && sequence.next_prompt_token < kVocabulary);
+    DR_CHECK(sequence.next_token >= -1 && sequence.next_token < kVocabulary);
+    DR_CHECK(sequence.drafts >= 0 && sequence.drafts < sequence.rows);
+    DR_CHECK(sequence.sample || (sequence.drafts == 0 && sequence.next_drafts == 0));
     DR_CHECK(sequence.prompt_logprobs < 0 || sequence.num_computed + 1 < sequence.prompt_size);
     for (int64_t page = sequence.num_computed / kPageTokens; page < CeilDiv(end, kPageTokens); ++page)
       written.insert(sequence.block_table[static_cast<size_t>(page)]);
@@ -57,12 +60,20 @@ void CheckResolved(const worker::GroupStep& step) {
   for (const BlockId block : written) DR_CHECK(in_tables[block] == 1);
 }
 
-// The tokens that the ranks might draw.
-std::vector<TokenId> Outcomes(const worker::GroupStep& step) {
-  std::vector<TokenId> outcomes;
+// What the ranks might draw. Every draft that is a multiple of 3 proves right.
+worker::StepOutcomes Outcomes(const worker::GroupStep& step) {
+  worker::StepOutcomes outcomes;
   for (const worker::StepSequence& sequence : step.sequences) {
-    const auto token = static_cast<TokenId>((sequence.num_computed * 31 + sequence.rows) % kVocabulary);
-    outcomes.push_back(!sequence.sample ? worker::kNoToken : token % 17 == 3 ? worker::kNotFinite : token);
+    auto token = static_cast<TokenId>((sequence.num_computed * 31 + sequence.rows) % kVocabulary);
+    if (!sequence.sample || token % 17 == 3) token = sequence.sample ? worker::kNotFinite : worker::kNoToken;
+    for (int32_t draw = 0; draw < sequence.outcomes(); ++draw) {
+      const TokenId draft = draw < sequence.drafts ? sequence.DraftsBefore(draw + 1).back() : -1;
+      if (token >= 0 && draft >= 0 && draft % 3 == 0) token = draft;
+      outcomes.tokens.push_back(token);
+      if (token != draft || token < 0) token = worker::kNoToken;
+    }
+    for (int32_t d = 0; d < sequence.next_drafts; ++d)
+      outcomes.drafts.push_back((sequence.num_computed + 2 * d) % kVocabulary);
   }
   return outcomes;
 }
@@ -71,8 +82,13 @@ std::vector<TokenId> Outcomes(const worker::GroupStep& step) {
 
 // Each plan is preceded by its length in 2 bytes, the lower one first.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  worker::SequenceTable table(
-      {.epoch = 1, .dp = 2, .dp_rank = 1, .vocab_size = kVocabulary, .blocks = kBlocks, .limits = kLimits});
+  worker::SequenceTable table({.epoch = 1,
+                               .dp = 2,
+                               .dp_rank = 1,
+                               .vocab_size = kVocabulary,
+                               .blocks = kBlocks,
+                               .most_drafts = 3,
+                               .limits = kLimits});
   for (size_t at = 0; at + 2 <= size;) {
     const size_t length = std::min<size_t>(data[at] | data[at + 1] << 8, size - at - 2);
     cluster::StepPlan message;

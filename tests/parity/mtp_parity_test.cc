@@ -225,8 +225,8 @@ class MtpRank {
                           .blocks = chunk.blocks,
                           .draw = {.temperature = 0}});
     }
-    drafter.Plan(requests, of_group);
-    DR_RETURN_IF_ERROR(drafter.Run(host.batch, host.next_tokens.data()));
+    drafter.Plan(requests, of_group, host.next_tokens);
+    DR_RETURN_IF_ERROR(drafter.Run(host.batch));
     DR_RETURN_IF_ERROR(drafter.Fetch());
     DR_RETURN_IF_ERROR(device_->Synchronize());
     for (size_t r = 0; r < requests.size(); ++r) {

@@ -20,9 +20,13 @@ Drafter::Drafter(const sizing::RankSpec& spec, Decoder& decoder, const Attention
       results_(results) {}
 
 void Drafter::Plan(std::span<const DraftRequest> requests,
-                   const std::vector<std::vector<int64_t>>& requests_of_group) {
+                   const std::vector<std::vector<int64_t>>& requests_of_group,
+                   std::span<const TokenId> next_tokens) {
   inputs_.Clear();
   results_.Clear();
+  const Staged<TokenId> next = inputs_.Take<TokenId>(std::ssize(next_tokens));
+  std::copy(next_tokens.begin(), next_tokens.end(), next.host);
+  next_tokens_ = next.device;
   request_of_slot_.resize(requests.size());
   std::iota(request_of_slot_.begin(), request_of_slot_.end(), 0);
   std::stable_sort(request_of_slot_.begin(), request_of_slot_.end(), [&](int32_t a, int32_t b) {
@@ -43,9 +47,13 @@ void Drafter::Plan(std::span<const DraftRequest> requests,
     rows.host[slot] = request.batch_row;
     if (request.drafts < 2) continue;  // the batch's run has its own tables
     const int64_t pages = CeilDiv(request.position + request.drafts, kPageTokens);
-    DR_CHECK(request.drafts <= spec_.speculative_tokens && pages <= std::ssize(request.blocks));
+    DR_CHECK(request.drafts <= spec_.speculative_tokens);
+    DR_CHECK(request.blocks.empty() || pages <= std::ssize(request.blocks));
     const Staged<BlockId> table = inputs_.Take<BlockId>(pages);
-    std::copy_n(request.blocks.begin(), pages, table.host);
+    if (request.blocks.empty())
+      std::fill_n(table.host, pages, BlockId{0});
+    else
+      std::copy_n(request.blocks.begin(), pages, table.host);
     table_of_slot_.push_back(table.device);
   }
   rows_ = rows.device;
@@ -81,9 +89,11 @@ void Drafter::PlanRepeat(std::span<const DraftRequest> requests, int32_t d, int6
   for (int64_t row = 0; row < rows; ++row) {
     const DraftRequest& request = requests[static_cast<size_t>(request_of_slot_[static_cast<size_t>(row)])];
     const int32_t position = request.position + d;
-    const int64_t page = request.blocks[static_cast<size_t>(position / kPageTokens)];
     positions.host[row] = position;
-    slots.host[row] = page * kPageTokens + position % kPageTokens;
+    slots.host[row] = request.blocks.empty() ? -1
+                                             : request.blocks[static_cast<size_t>(position / kPageTokens)] *
+                                                       int64_t{kPageTokens} +
+                                                   position % kPageTokens;
     sequences.host[row] = {.first_row = static_cast<int32_t>(row),
                            .rows = 1,
                            .first_position = position,
@@ -105,9 +115,9 @@ void Drafter::PlanRepeat(std::span<const DraftRequest> requests, int32_t d, int6
   }
 }
 
-absl::Status Drafter::Run(const Batch& batch, const TokenId* next_tokens) {
+absl::Status Drafter::Run(const Batch& batch) {
   DR_RETURN_IF_ERROR(inputs_.Send());
-  DR_RETURN_IF_ERROR(decoder_.ForwardMtp(batch, next_tokens));
+  DR_RETURN_IF_ERROR(decoder_.ForwardMtp(batch, next_tokens_));
   for (size_t d = 0; d < repeats_.size(); ++d) {
     if (d > 0) DR_RETURN_IF_ERROR(decoder_.RepeatMtp(repeats_[d], d == 1 ? rows_ : nullptr));
     DR_RETURN_IF_ERROR(DrawDraft(static_cast<int32_t>(d), d == 0 ? rows_ : nullptr));

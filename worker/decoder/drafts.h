@@ -27,11 +27,13 @@
 namespace deeprack::worker {
 
 struct DraftRequest {
-  int32_t batch_row = 0;            // of its last verified row
-  int32_t position = 0;             // of that row
-  int32_t drafts = 0;               // 1 to RankSpec::speculative_tokens
-  std::span<const BlockId> blocks;  // the block table: covers positions up to position + drafts - 1
-  kernels::Draw draw;               // `position` is not read
+  int32_t batch_row = 0;  // of its last verified row
+  int32_t position = 0;   // of that row
+  int32_t drafts = 0;     // 1 to RankSpec::speculative_tokens
+  // The block table: covers positions up to position + drafts - 1. Empty: the request is padding. Its drafts
+  // are noise, and it writes no KV entry.
+  std::span<const BlockId> blocks;
+  kernels::Draw draw;  // `position` is not read
 };
 
 class Drafter {
@@ -42,13 +44,14 @@ class Drafter {
 
   // Lays out the runs for at most max_sequences requests. requests_of_group[d][g]: the requests of dp group g
   // with more than d drafts, the same on all ranks of the stage; its size is the most drafts of a request.
+  // next_tokens: the token after the position of each row of the batch that Run is given. Rows that are not
+  // verified may have any token of the vocabulary.
   void Plan(std::span<const DraftRequest> requests,
-            const std::vector<std::vector<int64_t>>& requests_of_group);
+            const std::vector<std::vector<int64_t>>& requests_of_group, std::span<const TokenId> next_tokens);
 
-  // Queues the layer over `batch`, the batch of the last Decoder::Forward, then the drafts. next_tokens
-  // [batch.rows], in the device's memory: the token after each row's position. Rows that are not verified may
-  // have any token of the vocabulary. Overwrites the decoder's logits. Errors are those of the communicator.
-  absl::Status Run(const Batch& batch, const TokenId* next_tokens);
+  // Queues the layer over `batch`, the batch of the last Decoder::Forward, then the drafts. Overwrites the
+  // decoder's logits. Errors are those of the communicator.
+  absl::Status Run(const Batch& batch);
 
   // Queues the copy of the tokens to the host.
   absl::Status Fetch() { return results_.Fetch(); }
@@ -70,6 +73,8 @@ class Drafter {
   Device& device_;
   StagedArea& inputs_;
   StagedArea& results_;
+
+  const TokenId* next_tokens_ = nullptr;  // in the device's memory
 
   // The step under way. Requests are in slots by descending number of drafts, so those with more than d
   // drafts have the first slots.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <utility>
@@ -18,6 +20,7 @@
 #include "worker/device/cpu_device.h"
 #include "worker/device/huge_pages.h"
 #include "worker/engine/decode_graphs.h"
+#include "worker/engine/draft_requests.h"
 #include "worker/engine/engine_parts.h"
 #include "worker/engine/fault_place.h"
 #include "worker/engine/preparation.h"
@@ -75,6 +78,10 @@ class RankEngine final : public Engine {
   // parts_.seams must exist.
   void BeginEpoch(int64_t blocks) {
     decoder_.emplace(PartsOfDecoder());
+    if (spec_.has_mtp()) {
+      drafter_.emplace(spec_, *decoder_, planner_, *device_, parts_.step.draft_inputs,
+                       parts_.step.draft_results);
+    }
     memory_.kv_blocks = static_cast<int32_t>(blocks);
     batch_.chunks.clear();
     graphs_.Forget();
@@ -116,8 +123,13 @@ class RankEngine final : public Engine {
   absl::Status ComputeLogits();
   absl::Status RunDecodes(int64_t bucket);
   absl::Status Answer(const GroupStep& step, ExecutedStep& executed);
-  // Every rank of the dp group gets the outcomes of the rank that draws.
-  absl::Status ShareOutcomes(std::vector<TokenId>& outcomes);
+  // The tokens that the sequence keeps of its draws, the first of which is `sample`.
+  absl::Status AnswerDraws(const StepSequence& sequence, const Batch::Chunk& chunk, size_t sample,
+                           StepId step, model::SequenceResult& answer);
+  // Every rank of the dp group gets the tokens of the rank that draws.
+  absl::Status ShareTokens(std::vector<TokenId>& tokens);
+  // Makes the sequences' next drafts. The last stage's ranks call it together.
+  absl::Status MakeDrafts(const GroupStep& step, StepOutcomes& outcomes);
   // Reports that the logits after the chunk's token i, of which `token` is the first, are not finite.
   absl::Status ReportNonFinite(const StepSequence& sequence, const Batch::Chunk& chunk, int32_t i,
                                TokenId token, StepId step, model::SequenceResult& answer);
@@ -133,6 +145,7 @@ class RankEngine final : public Engine {
   const AttentionPlanner planner_;
   EngineParts parts_;
   std::optional<Decoder> decoder_;  // made anew for each epoch
+  std::optional<Drafter> drafter_;  // likewise; only with the MTP layer
   Sampler sampler_;
   DecodeGraphs graphs_;
   LogitsObserver* const observer_;  // null: no observer
@@ -195,6 +208,7 @@ absl::Status RankEngine::Rejoin(Epoch epoch, Communicator* world) {
   DR_ASSIGN_OR_RETURN(const int64_t blocks, AgreeToLoad(absl::OkStatus(), needs, world, *device_));
   DR_ASSIGN_OR_RETURN(std::unique_ptr<Seams> seams, Seams::Create(options_.layout, options_.rank, world,
                                                                   device_.get(), &parts_.peer_areas));
+  drafter_.reset();
   decoder_.reset();
   parts_.seams = std::move(seams);
   world_ = world;
@@ -212,7 +226,13 @@ absl::StatusOr<ExecutedStep> RankEngine::Execute(const GroupStep& step) {
   const int64_t start_nanos = absl::GetCurrentTimeNanos();
   parts_.seams->TakeElapsed();
   ExecutedStep executed = {.result = {.epoch = step.epoch, .step = step.step, .sequences = {}, .timings = {}},
-                           .outcomes = std::vector<TokenId>(step.sequences.size(), kNoToken)};
+                           .outcomes = {}};
+  const auto entries = [&](auto count) {
+    return std::transform_reduce(step.sequences.begin(), step.sequences.end(), int64_t{0}, std::plus<>(),
+                                 count);
+  };
+  executed.outcomes.tokens.assign(entries([](const StepSequence& s) { return s.outcomes(); }), kNoToken);
+  executed.outcomes.drafts.assign(entries([](const StepSequence& s) { return s.next_drafts; }), 0);
   absl::Status status = Queue(step);
   if (status.ok()) status = Collect(step, executed);
   if (!status.ok()) {
@@ -254,26 +274,48 @@ absl::Status RankEngine::Collect(const GroupStep& step, ExecutedStep& executed) 
   DR_RETURN_IF_ERROR(device_->Synchronize());
   DR_RETURN_IF_ERROR(parts_.seams->Check());
   if (answers()) DR_RETURN_IF_ERROR(Answer(step, executed));
+  if (answers() && observer_ != nullptr) DR_RETURN_IF_ERROR(ShowLogits());
   const bool alone = options_.layout.tp == 1 && options_.layout.pp == 1;
-  if (!alone && step.has_outcomes()) DR_RETURN_IF_ERROR(ShareOutcomes(executed.outcomes));
-  return answers() && observer_ != nullptr ? ShowLogits() : absl::OkStatus();
+  if (!alone && step.has_outcomes()) DR_RETURN_IF_ERROR(ShareTokens(executed.outcomes.tokens));
+  if (drafter_) DR_RETURN_IF_ERROR(MakeDrafts(step, executed.outcomes));
+  if (!alone && !executed.outcomes.drafts.empty()) DR_RETURN_IF_ERROR(ShareTokens(executed.outcomes.drafts));
+  return absl::OkStatus();
 }
 
-// The area of the results holds two outcomes for each sequence, and its own values have been read.
-absl::Status RankEngine::ShareOutcomes(std::vector<TokenId>& outcomes) {
-  const int64_t count = std::ssize(outcomes);
+absl::Status RankEngine::MakeDrafts(const GroupStep& step, StepOutcomes& outcomes) {
+  const DraftRequests drafts = DraftRequestsOf(step, batch_, outcomes.tokens);
+  drafter_->Plan(drafts.requests, drafts.requests_of_group, drafts.next_tokens);
+  DR_RETURN_IF_ERROR(drafter_->Run(batch_));
+  DR_RETURN_IF_ERROR(drafter_->Fetch());
+  if (world_ != nullptr) DR_RETURN_IF_ERROR(world_->Await());
+  DR_RETURN_IF_ERROR(device_->Synchronize());
+  DR_RETURN_IF_ERROR(parts_.seams->Check());
+  auto next = outcomes.drafts.begin();
+  for (size_t r = 0; r < drafts.requests.size(); ++r) {
+    for (int32_t d = 0; d < drafts.requests[r].drafts; ++d) {
+      // A layer with numbers that are not finite draws no token of the vocabulary. Any token may be a draft.
+      const TokenId token = drafter_->TokenOf(r, d);
+      *next++ = token >= 0 && token < spec_.config.vocab_size ? token : 0;
+    }
+  }
+  return absl::OkStatus();
+}
+
+// The area of the results holds two tokens for each row that draws, and its own values have been read.
+absl::Status RankEngine::ShareTokens(std::vector<TokenId>& tokens) {
+  const int64_t count = std::ssize(tokens);
   StagedArea& area = parts_.step.results;
   area.Clear();
   const Staged<TokenId> own = area.Take<TokenId>(count);
   const Staged<TokenId> all = area.Take<TokenId>(count);
-  std::copy(outcomes.begin(), outcomes.end(), own.host);
+  std::copy(tokens.begin(), tokens.end(), own.host);
   if (answers()) DR_RETURN_IF_ERROR(area.Send());
   DR_RETURN_IF_ERROR(
       parts_.seams->ShareOutcomes(own.device, all.device, count * static_cast<int64_t>(sizeof(TokenId))));
   DR_RETURN_IF_ERROR(area.Fetch());
   DR_RETURN_IF_ERROR(world_->Await());
   DR_RETURN_IF_ERROR(device_->Synchronize());
-  std::copy_n(all.host, count, outcomes.begin());
+  std::copy_n(all.host, count, tokens.begin());
   return absl::OkStatus();
 }
 
@@ -302,13 +344,15 @@ void RankEngine::ListRequests(const GroupStep& step) {
     const int32_t last = std::min(chunk.rows, sequence.prompt_size - sequence.num_computed - 1);
     for (int32_t p = 0; sequence.prompt_logprobs >= 0 && p < last; ++p) {
       const TokenId next =
-          p + 1 < chunk.rows ? sequence.token_ids[static_cast<size_t>(p) + 1] : sequence.next_prompt_token;
+          p + 1 < chunk.rows ? sequence.token_ids[static_cast<size_t>(p) + 1] : sequence.next_token;
       scores_.push_back({.batch_row = chunk.RowOf(p), .token = next, .num_top = sequence.prompt_logprobs});
     }
     score_end_of_chunk_.push_back(static_cast<int32_t>(scores_.size()));
     sample_of_chunk_.push_back(sequence.sample ? static_cast<int32_t>(samples_.size()) : -1);
-    if (sequence.sample)
-      samples_.push_back({.batch_row = chunk.RowOf(chunk.rows - 1), .sequence = &sequence});
+    for (int32_t draw = 0; draw < sequence.draws(); ++draw) {
+      samples_.push_back(
+          {.batch_row = chunk.RowOf(sequence.RowsBefore(draw) - 1), .sequence = &sequence, .draw = draw});
+    }
   }
 }
 
@@ -349,16 +393,33 @@ absl::Status RankEngine::Answer(const GroupStep& step, ExecutedStep& executed) {
       if (!answer.non_finite) answer.prompt_logprobs.push_back(sampler_.ScoreOf(score));
     }
     if (sample_of_chunk_[c] >= 0 && !answer.non_finite) {
-      const auto sample = static_cast<size_t>(sample_of_chunk_[c]);
-      if (const TokenId token = sampler_.NonFiniteOf(sample); token >= 0) {
-        DR_RETURN_IF_ERROR(ReportNonFinite(sequence, chunk, chunk.rows - 1, token, step.step, answer));
-      } else {
-        answer.tokens = {sampler_.TokenOf(sample)};
-        if (sequence.sampling->top_logprobs >= 0) answer.logprobs = {sampler_.LogprobsOf(sample)};
-        executed.outcomes[index] = answer.tokens.front();
-      }
+      DR_RETURN_IF_ERROR(
+          AnswerDraws(sequence, chunk, static_cast<size_t>(sample_of_chunk_[c]), step.step, answer));
     }
-    if (answer.non_finite) executed.outcomes[index] = kNotFinite;
+  }
+  auto outcomes = executed.outcomes.tokens.begin();
+  for (size_t i = 0; i < answers.size(); ++i) {
+    std::copy(answers[i].tokens.begin(), answers[i].tokens.end(), outcomes);
+    if (answers[i].non_finite) *outcomes = kNotFinite;
+    outcomes += step.sequences[i].outcomes();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RankEngine::AnswerDraws(const StepSequence& sequence, const Batch::Chunk& chunk, size_t sample,
+                                     StepId step, model::SequenceResult& answer) {
+  for (int32_t draw = 0; draw < sequence.draws(); ++draw, ++sample) {
+    const int32_t rows = sequence.RowsBefore(draw);
+    if (const TokenId token = sampler_.NonFiniteOf(sample); token >= 0) {
+      // After a draft: the next step computes this row again as its first one, and reports it.
+      return draw > 0 ? absl::OkStatus() : ReportNonFinite(sequence, chunk, rows - 1, token, step, answer);
+    }
+    const TokenId token = sampler_.TokenOf(sample);
+    answer.tokens.push_back(token);
+    if (sequence.sampling->top_logprobs >= 0) answer.logprobs.push_back(sampler_.LogprobsOf(sample));
+    const int32_t size = sequence.num_computed + rows + 1;
+    if (model::EndAfter(*sequence.end, sequence.prompt_size, size, token) != model::SequenceEnd::kNone) break;
+    if (draw < sequence.drafts && sequence.token_ids[static_cast<size_t>(rows)] != token) break;
   }
   return absl::OkStatus();
 }

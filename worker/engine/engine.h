@@ -49,7 +49,8 @@ struct EngineOptions {
   // through each other's memory alone (Seams::most_recorded_rows). Off until `make gpu-check` has passed on a
   // card.
   bool decode_graphs = false;
-  // What masks of constraints are made with; null: no sequence has a constraint. The engine itself does not use it.
+  // What masks of constraints are made with; null: no sequence has a constraint. The engine itself does not
+  // use it.
   std::shared_ptr<const constraint::Vocabulary> vocabulary = nullptr;
 
   DType kv_cache_type() const { return kv_cache.value_or(compute); }
@@ -67,9 +68,7 @@ struct EngineMemory {
 
 struct ExecutedStep {
   model::RankResult result;
-  // Entry i is what came of GroupStep::sequences[i]: a token, kNoToken or kNotFinite. Equal on all ranks of
-  // the dp group.
-  std::vector<TokenId> outcomes;
+  StepOutcomes outcomes;
 };
 
 class Engine {

@@ -168,6 +168,7 @@ absl::StatusOr<EngineMemory> EngineThread::LoadNow(const EngineOptions& options,
                                       .dp_rank = model::CoordinatesOf(options.layout, options.rank).dp_rank,
                                       .vocab_size = engine_->config().vocab_size,
                                       .blocks = memory.kv_blocks,
+                                      .most_drafts = memory.speculative_tokens,
                                       .limits = engine_->limits(),
                                       .vocabulary = options.vocabulary});
   return memory;

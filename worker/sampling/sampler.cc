@@ -15,17 +15,49 @@ using kernels::LogitBias;
 using kernels::LogitPenaltyCount;
 using kernels::Matrix;
 
-bool IsAdjusted(const StepSequence& sequence) {
-  return !sequence.sampling->logit_bias.empty() || sequence.sampling->uses_penalties() ||
-         sequence.state != nullptr;
+const model::SamplingParams& SamplingOf(const SampleRequest& sample) {
+  return sample.sequence->SamplingOf(sample.draw);
 }
 
-// Writes the mask of the sequence's next token. False: every token may come. A state that fails allows no
-// token: then the drawn token is one that the constraint does not allow, and the sequence is refused.
-bool FillMask(const StepSequence& sequence, std::span<uint32_t> mask) {
-  const absl::StatusOr<bool> masked = sequence.state->FillMask(mask);
+bool IsAdjusted(const SampleRequest& sample) {
+  const model::SamplingParams& sampling = SamplingOf(sample);
+  return !sampling.logit_bias.empty() || sampling.uses_penalties() || sample.sequence->state != nullptr;
+}
+
+// The counts of the tokens before the draw, with the drafts.
+void CountTokens(const SampleRequest& sample, std::vector<TokenCount>& counts) {
+  const StepSequence& sequence = *sample.sequence;
+  counts.assign(sequence.token_counts.begin(), sequence.token_counts.end());
+  if (!SamplingOf(sample).uses_penalties()) return;
+  for (const TokenId draft : sequence.DraftsBefore(sample.draw)) {
+    const auto found = std::ranges::find(counts, draft, &TokenCount::token);
+    TokenCount& count = found != counts.end() ? *found : counts.emplace_back(TokenCount{.token = draft});
+    ++count.in_output;
+  }
+}
+
+// Writes the mask of the token that is drawn if all drafts before it are right. False: every token may come.
+absl::StatusOr<bool> MaskAfterDrafts(const SampleRequest& sample, std::span<uint32_t> mask) {
+  constraint::TokenState& state = *sample.sequence->state;
+  int32_t taken = 0;
+  absl::StatusOr<bool> masked = true;
+  for (const TokenId draft : sample.sequence->DraftsBefore(sample.draw)) {
+    masked = state.Accept(draft);
+    if (!masked.ok() || !*masked) break;
+    ++taken;
+  }
+  // A draft that may not come is never drawn, so nothing after it is kept.
+  if (masked.ok() && *masked) masked = state.FillMask(mask);
+  if (const absl::Status back = state.Rollback(taken); !back.ok()) return back;
+  return masked;
+}
+
+// MaskAfterDrafts. A state that fails allows no token: then the drawn token is one that the constraint does
+// not allow, and the sequence is refused.
+bool FillMask(const SampleRequest& sample, std::span<uint32_t> mask) {
+  const absl::StatusOr<bool> masked = MaskAfterDrafts(sample, mask);
   if (masked.ok()) return *masked;
-  spdlog::error("sequence {}: {}", sequence.sequence, std::string(masked.status().message()));
+  spdlog::error("sequence {}: {}", sample.sequence->sequence, std::string(masked.status().message()));
   std::fill(mask.begin(), mask.end(), 0);
   return true;
 }
@@ -38,6 +70,14 @@ Matrix Rows(const Matrix& x, int64_t begin, int64_t rows) {
 }
 
 }  // namespace
+
+kernels::Draw DrawOf(const model::SamplingParams& params) {
+  return {.temperature = params.temperature,
+          .top_k = params.top_k,
+          .top_p = params.top_p,
+          .min_p = params.min_p,
+          .seed = params.seed};
+}
 
 Sampler::Sampler(Device& device, int64_t logit_rows, const Matrix& adjusted, StagedArea& inputs,
                  StagedArea& results, StagedArea& adjustments)
@@ -99,25 +139,22 @@ void Sampler::PlanSamples(std::span<const SampleRequest> samples, int64_t padded
   std::fill_n(rows.host, std::max(count, padded_rows), 0);
   draws_ = inputs_.Take<kernels::Draw>(count);
   sample_rows_ = rows.device;
-  sequence_of_row_.clear();
+  sample_of_row_.clear();
   row_of_sample_.assign(samples.size(), 0);
   entry_of_row_.clear();
   for (const bool adjusted : {false, true}) {
-    if (adjusted) first_adjusted_ = std::ssize(sequence_of_row_);
+    if (adjusted) first_adjusted_ = std::ssize(sample_of_row_);
     for (size_t i = 0; i < samples.size(); ++i) {
       const StepSequence& sequence = *samples[i].sequence;
-      const model::SamplingParams& params = *sequence.sampling;
-      if (IsAdjusted(sequence) != adjusted) continue;
-      const size_t row = sequence_of_row_.size();
+      const model::SamplingParams& params = SamplingOf(samples[i]);
+      if (IsAdjusted(samples[i]) != adjusted) continue;
+      const size_t row = sample_of_row_.size();
       row_of_sample_[i] = static_cast<int32_t>(row);
-      sequence_of_row_.push_back(&sequence);
+      sample_of_row_.push_back(samples[i]);
       rows.host[row] = samples[i].batch_row;
-      draws_.host[row] = {.temperature = params.temperature,
-                          .top_k = params.top_k,
-                          .top_p = params.top_p,
-                          .min_p = params.min_p,
-                          .seed = params.seed,
-                          .position = static_cast<uint64_t>(sequence.num_computed + sequence.rows)};
+      draws_.host[row] = DrawOf(params);
+      draws_.host[row].position =
+          static_cast<uint64_t>(sequence.num_computed + sequence.RowsBefore(samples[i].draw));
       entry_of_row_.push_back(params.top_logprobs < 0 ? -1 : static_cast<int32_t>(scored_.size()));
       if (params.top_logprobs >= 0) scored_.push_back({.num_top = params.top_logprobs});
     }
@@ -185,11 +222,11 @@ int64_t Sampler::LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args,
   };
   adjustments_.Clear();
   int64_t rows = 0, biases = 0, counts = 0, constrained = 0;
-  while (row + rows < std::ssize(sequence_of_row_) && rows < adjusted_.rows) {
-    const StepSequence& sequence = *sequence_of_row_[static_cast<size_t>(row + rows)];
-    const int64_t more_biases = biases + std::ssize(sequence.sampling->logit_bias);
-    const int64_t more_counts = counts + std::ssize(sequence.token_counts);
-    const int64_t more_constrained = constrained + (sequence.state != nullptr ? 1 : 0);
+  while (row + rows < std::ssize(sample_of_row_) && rows < adjusted_.rows) {
+    const SampleRequest& sample = sample_of_row_[static_cast<size_t>(row + rows)];
+    const int64_t more_biases = biases + std::ssize(SamplingOf(sample).logit_bias);
+    const int64_t more_counts = counts + std::ssize(sample.sequence->token_counts) + sample.draw;
+    const int64_t more_constrained = constrained + (sample.sequence->state != nullptr ? 1 : 0);
     if (bytes(rows + 1, more_biases, more_counts, more_constrained) > adjustments_.room()) break;
     ++rows;
     constrained = more_constrained;
@@ -206,24 +243,25 @@ int64_t Sampler::LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args,
   int32_t masked = 0;
   int32_t bias_at = 0, count_at = 0;
   for (int64_t i = 0; i < rows; ++i) {
-    const StepSequence& sequence = *sequence_of_row_[static_cast<size_t>(row + i)];
-    const model::SamplingParams& params = *sequence.sampling;
+    const SampleRequest& sample = sample_of_row_[static_cast<size_t>(row + i)];
+    const model::SamplingParams& params = SamplingOf(sample);
+    CountTokens(sample, counts_);
     adjustment.host[i] = {.first_bias = bias_at,
                           .num_biases = static_cast<int32_t>(params.logit_bias.size()),
                           .first_count = count_at,
-                          .num_counts = static_cast<int32_t>(sequence.token_counts.size()),
+                          .num_counts = static_cast<int32_t>(counts_.size()),
                           .presence_penalty = params.presence_penalty,
                           .frequency_penalty = params.frequency_penalty,
                           .repetition_penalty = params.repetition_penalty};
     for (const auto& [token, value] : params.logit_bias)
       bias.host[bias_at++] = {.token = token, .bias = value};
-    for (const TokenCount& count : sequence.token_counts) {
+    for (const TokenCount& count : counts_) {
       penalty.host[count_at++] = {
           .token = count.token, .in_prompt = count.in_prompt, .in_output = count.in_output};
     }
     row_mask.host[i] = -1;
-    if (sequence.state != nullptr &&
-        FillMask(sequence, {mask.host + masked * words, static_cast<size_t>(words)})) {
+    if (sample.sequence->state != nullptr &&
+        FillMask(sample, {mask.host + masked * words, static_cast<size_t>(words)})) {
       row_mask.host[i] = masked++;
     }
   }

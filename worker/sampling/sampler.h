@@ -26,12 +26,15 @@ struct ScoreRequest {
   int32_t num_top = 0;  // also those of the num_top most likely tokens
 };
 
-// Requests a token drawn after a batch row with the sampling parameters of `sequence`, which must outlive the
-// step.
+// Requests draw `draw` of `sequence`, which must outlive the step, after a batch row.
 struct SampleRequest {
   int32_t batch_row = 0;
   const StepSequence* sequence = nullptr;
+  int32_t draw = 0;  // less than sequence->draws()
 };
+
+// The draw with these parameters; its position is not set.
+kernels::Draw DrawOf(const model::SamplingParams& params);
 
 class Sampler {
  public:
@@ -76,8 +79,8 @@ class Sampler {
   };
 
   void PlanSamples(std::span<const SampleRequest> samples, int64_t padded_rows);
-  // Prepares the adjustments and masks of samples from `row` on, as many as fit in the area. Returns how many.
-  // masks.row_masks stays null if no row has a mask.
+  // Prepares the adjustments and masks of samples from `row` on, as many as fit in the area. Returns how
+  // many. masks.row_masks stays null if no row has a mask.
   int64_t LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args, kernels::MaskLogitsArgs& masks);
   model::PositionLogprobs Logprobs(size_t entry, TokenId token) const;
 
@@ -93,7 +96,8 @@ class Sampler {
   // State of the current step.
   const int32_t* score_rows_ = nullptr;
   const int32_t* sample_rows_ = nullptr;
-  std::vector<const StepSequence*> sequence_of_row_;  // by row of the samples' logits
+  std::vector<SampleRequest> sample_of_row_;  // by row of the samples' logits
+  std::vector<TokenCount> counts_;            // of a row
   std::vector<int32_t> row_of_sample_;
   int64_t first_adjusted_ = 0;  // rows of samples from this one on are adjusted
   Staged<kernels::Draw> draws_;

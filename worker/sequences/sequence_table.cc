@@ -64,6 +64,7 @@ absl::StatusOr<GroupStep> SequenceTable::Begin(model::RankStep step) {
                         .step = step.header.step,
                         .rows_of_group = std::move(step.header.rows_of_group),
                         .decodes_only = step.header.decodes_only,
+                        .drafting = std::move(step.header.drafting),
                         .sequences = {}};
   if (std::ssize(step.group.rows) > options_.limits.max_sequences)
     return FaultOfStep("rows of ", step.group.rows.size(), " sequences; a step takes ",
@@ -77,6 +78,7 @@ absl::StatusOr<GroupStep> SequenceTable::Begin(model::RankStep step) {
   if (const int32_t told = resolved.rows_of_group[static_cast<size_t>(options_.dp_rank)]; told != sum)
     return FaultOfStep("rows_of_group says ", told, " rows of dp group ", options_.dp_rank,
                        ", and its sequences have ", sum);
+  DR_RETURN_IF_ERROR(CheckDrafting(resolved));
   ++next_step_;
   return resolved;
 }
@@ -94,6 +96,33 @@ absl::Status SequenceTable::CheckHeader(const model::StepHeader& header) const {
     if (rows < 0 || rows > options_.limits.max_step_tokens)
       return FaultOfStep("rows_of_group says ", rows, " rows; a dp group takes ",
                          options_.limits.max_step_tokens);
+  }
+  if (std::ssize(header.drafting) > options_.most_drafts)
+    return FaultOfStep("drafting has ", header.drafting.size(), " entries; a sequence makes at most ",
+                       options_.most_drafts, " drafts");
+  for (const std::vector<int32_t>& groups : header.drafting) {
+    if (std::ssize(groups) != options_.dp)
+      return FaultOfStep("drafting has ", groups.size(), " entries for ", options_.dp, " dp groups");
+    for (const int32_t sequences : groups) {
+      if (sequences < 0 || sequences > options_.limits.max_sequences)
+        return FaultOfStep("drafting says ", sequences, " sequences; a step takes ",
+                           options_.limits.max_sequences, " of a dp group");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// The exchanges of all groups' ranks have the sizes that `drafting` says.
+absl::Status SequenceTable::CheckDrafting(const GroupStep& step) const {
+  for (int32_t d = 0; d < options_.most_drafts; ++d) {
+    const auto drafting = std::count_if(step.sequences.begin(), step.sequences.end(),
+                                        [d](const StepSequence& s) { return s.next_drafts > d; });
+    const auto at = static_cast<size_t>(d);
+    const int32_t told =
+        at < step.drafting.size() ? step.drafting[at][static_cast<size_t>(options_.dp_rank)] : 0;
+    if (told != drafting)
+      return FaultOfStep("drafting says that ", told, " sequences of dp group ", options_.dp_rank,
+                         " make more than ", d, " drafts, and ", drafting, " do");
   }
   return absl::OkStatus();
 }
@@ -176,10 +205,17 @@ std::string SequenceTable::FaultOfPages(Held& held, const model::PageChange& cha
   return "";
 }
 
-std::string SequenceTable::FaultOfRows(const Held& held, int32_t rows) const {
-  const int32_t left = held.size() - held.num_computed;
-  if (rows > left) return absl::StrCat(rows, " rows of a sequence with ", left, " tokens to compute");
-  const int64_t end = int64_t{held.num_computed} + rows;
+std::string SequenceTable::FaultOfRows(const Held& held, const model::SequenceRows& rows) const {
+  const int32_t left = held.size() - held.num_computed, known = rows.rows - rows.drafts;
+  if (known > left) return absl::StrCat(known, " rows of a sequence with ", left, " tokens to compute");
+  const bool draws = known == left && held.size() < held.end.max_size;
+  if (!draws && (rows.drafts > 0 || rows.next_drafts > 0))
+    return absl::StrCat(rows.drafts, " drafts to verify and ", rows.next_drafts,
+                        " drafts to make where nothing is drawn");
+  if (draws && rows.drafts >= held.end.max_size - held.size())
+    return absl::StrCat(rows.drafts, " drafts to verify of a sequence that ends after ",
+                        held.end.max_size - held.size(), " more tokens");
+  const int64_t end = int64_t{held.num_computed} + rows.rows + std::max(0, rows.next_drafts - 1);
   const int64_t pages = CeilDiv(end, kPageTokens);
   if (std::ssize(held.pages) < pages)
     return absl::StrCat("a block table of ", held.pages.size(), " pages for ", end, " positions, which take ",
@@ -195,14 +231,20 @@ absl::Status SequenceTable::AddRows(const model::SequenceRows& rows, GroupStep& 
   if (rows.rows < 1 || rows.rows > options_.limits.max_context || (step.decodes_only && rows.rows != 1))
     return FaultOfStep(rows.rows, " rows at slot ", rows.slot, "; a sequence has 1 to ",
                        options_.limits.max_context, ", and 1 in a step of decodes only");
+  if (rows.drafts < 0 || rows.drafts > std::min(options_.most_drafts, rows.rows - 1) ||
+      rows.next_drafts < 0 || rows.next_drafts > options_.most_drafts)
+    return FaultOfStep(rows.drafts, " drafts to verify and ", rows.next_drafts, " to make, with ", rows.rows,
+                       " rows at slot ", rows.slot, "; a sequence has 0 to ", options_.most_drafts);
   held->last_step = next_step_;
   if (!held->ended) {
-    if (const std::string fault = FaultOfRows(*held, rows.rows); !fault.empty()) Refuse(*held, fault);
+    if (const std::string fault = FaultOfRows(*held, rows); !fault.empty()) Refuse(*held, fault);
   }
   StepSequence& sequence = step.sequences.emplace_back();
   sequence.slot = rows.slot;
   sequence.sequence = held->sequence;
   sequence.rows = rows.rows;
+  sequence.next_drafts = rows.next_drafts;
+  sequence.drafts = held->ended ? 0 : rows.drafts;
   Resolve(*held, sequence);
   if (step.decodes_only && !sequence.padding &&
       (!sequence.sample || sequence.num_computed < sequence.prompt_size))
@@ -212,24 +254,33 @@ absl::Status SequenceTable::AddRows(const model::SequenceRows& rows, GroupStep& 
   return absl::OkStatus();
 }
 
-void SequenceTable::Resolve(const Held& held, StepSequence& sequence) {
+void SequenceTable::Resolve(Held& held, StepSequence& sequence) {
   sequence.refused = held.refused;
   sequence.padding = held.ended;
   if (held.ended) return;
   sequence.block_table = held.pages;
-  const std::span<const TokenId> tokens = held.tokens;
-  const int32_t end = held.num_computed + sequence.rows;
+  const int32_t known = sequence.rows - sequence.drafts, end = held.num_computed + known;
   sequence.prompt_size = held.prompt_size;
   sequence.num_computed = held.num_computed;
-  sequence.token_ids =
-      tokens.subspan(static_cast<size_t>(held.num_computed), static_cast<size_t>(sequence.rows));
-  sequence.sample = end == held.size() && held.size() < held.end.max_size;
-  const bool too_short = held.size() - held.prompt_size < held.end.min_tokens;
-  sequence.sampling = too_short ? held.without_stops.get() : &held.sampling;
-  if (sequence.sample) sequence.token_counts = held.counter.counts();
-  if (sequence.sample) sequence.state = held.state.get();
+  sequence.token_ids = std::span<const TokenId>(held.tokens)
+                           .subspan(static_cast<size_t>(held.num_computed), static_cast<size_t>(known));
+  if (sequence.drafts > 0) {
+    // A draft that was not made is token 0, which is verified as any other.
+    held.drafts.resize(static_cast<size_t>(sequence.drafts), 0);
+    held.drafted_rows.assign(sequence.token_ids.begin(), sequence.token_ids.end());
+    held.drafted_rows.insert(held.drafted_rows.end(), held.drafts.begin(), held.drafts.end());
+    sequence.token_ids = held.drafted_rows;
+  }
   if (held.num_computed + 1 < held.prompt_size) sequence.prompt_logprobs = held.prompt_logprobs;
-  if (end < held.prompt_size) sequence.next_prompt_token = held.tokens[static_cast<size_t>(end)];
+  if (end < held.size()) sequence.next_token = held.tokens[static_cast<size_t>(end)];
+  sequence.sample = end == held.size() && held.size() < held.end.max_size;
+  if (!sequence.sample) return;
+  sequence.end = &held.end;
+  sequence.sampling = &held.sampling;
+  sequence.sampling_below_min = held.without_stops.get();
+  sequence.draws_below_min = std::max(0, held.end.min_tokens - (held.size() - held.prompt_size));
+  sequence.token_counts = held.counter.counts();
+  sequence.state = held.state.get();
 }
 
 void SequenceTable::Refuse(Held& held, const std::string& fault) {
@@ -253,38 +304,87 @@ void SequenceTable::ReleasePages(Held& held) {
   held.pages.clear();
 }
 
-absl::Status SequenceTable::Accept(const GroupStep& step, std::span<const TokenId> outcomes) {
-  if (outcomes.size() != step.sequences.size()) {
-    return absl::InternalError(absl::StrCat("step ", step.step, " has ", outcomes.size(), " outcomes for ",
-                                            step.sequences.size(), " sequences"));
-  }
-  for (size_t i = 0; i < outcomes.size(); ++i) {
-    const StepSequence& sequence = step.sequences[i];
-    const TokenId outcome = outcomes[i];
-    const bool drawn = outcome >= 0 && outcome < options_.vocab_size;
-    const bool fits = sequence.sample ? drawn || outcome == kNotFinite
-                                      : outcome == kNoToken || (outcome == kNotFinite && !sequence.padding &&
-                                                                sequence.prompt_logprobs >= 0);
-    if (!fits) {
-      return absl::InternalError(absl::StrCat(
-          "step ", step.step, ", sequence ", sequence.sequence, ": outcome ", outcome, " of a vocabulary of ",
-          options_.vocab_size, "; the sequence ", sequence.sample ? "draws" : "does not draw", " a token"));
-    }
+absl::Status SequenceTable::Accept(const GroupStep& step, const StepOutcomes& outcomes) {
+  DR_RETURN_IF_ERROR(CheckOutcomes(step, outcomes));
+  std::span<const TokenId> tokens = outcomes.tokens, drafts = outcomes.drafts;
+  for (const StepSequence& sequence : step.sequences) {
+    const auto of_sequence = tokens.first(static_cast<size_t>(sequence.outcomes()));
+    const auto next_drafts = drafts.first(static_cast<size_t>(sequence.next_drafts));
+    tokens = tokens.subspan(of_sequence.size());
+    drafts = drafts.subspan(next_drafts.size());
     if (sequence.padding) continue;
-    Held& held = *Find(sequence.slot);
-    const int64_t complete = held.complete_pages();
-    held.num_computed += sequence.rows;
-    for (int64_t page = complete; page < held.complete_pages(); ++page)
-      holders_.WriterBecomesReader(held.pages[static_cast<size_t>(page)]);
-    if (outcome == kNotFinite) End(held);
-    if (!drawn) continue;
-    held.tokens.push_back(outcome);
-    if (held.sampling.uses_penalties()) held.counter.AddOutput({&outcome, 1});
-    if (model::EndAfter(held.end, held.prompt_size, held.size(), outcome) != model::SequenceEnd::kNone)
-      End(held);
-    if (held.state != nullptr && !held.ended) AdvanceState(held, outcome);
+    TakeOutcomes(sequence, of_sequence);
+    Find(sequence.slot)->drafts.assign(next_drafts.begin(), next_drafts.end());
   }
   return absl::OkStatus();
+}
+
+absl::Status SequenceTable::CheckOutcomes(const GroupStep& step, const StepOutcomes& outcomes) const {
+  int64_t tokens = 0, drafts = 0;
+  for (const StepSequence& sequence : step.sequences) {
+    tokens += sequence.outcomes();
+    drafts += sequence.next_drafts;
+  }
+  if (tokens != std::ssize(outcomes.tokens) || drafts != std::ssize(outcomes.drafts)) {
+    return absl::InternalError(absl::StrCat("step ", step.step, " has ", outcomes.tokens.size(),
+                                            " outcomes and ", outcomes.drafts.size(), " drafts; ", tokens,
+                                            " and ", drafts, " were due"));
+  }
+  std::span<const TokenId> left = outcomes.tokens;
+  for (const StepSequence& sequence : step.sequences) {
+    const auto of_sequence = left.first(static_cast<size_t>(sequence.outcomes()));
+    left = left.subspan(of_sequence.size());
+    if (const std::string fault = FaultOfOutcomes(sequence, of_sequence); !fault.empty())
+      return absl::InternalError(
+          absl::StrCat("step ", step.step, ", sequence ", sequence.sequence, ": ", fault));
+  }
+  for (const TokenId draft : outcomes.drafts) {
+    if (draft < 0 || draft >= options_.vocab_size)
+      return absl::InternalError(
+          absl::StrCat("step ", step.step, ": draft ", draft, " of a vocabulary of ", options_.vocab_size));
+  }
+  return absl::OkStatus();
+}
+
+std::string SequenceTable::FaultOfOutcomes(const StepSequence& sequence,
+                                           std::span<const TokenId> outcomes) const {
+  const TokenId first = outcomes.front();
+  const auto is_token = [this](TokenId token) { return token >= 0 && token < options_.vocab_size; };
+  const bool fits = sequence.sample ? is_token(first) || first == kNotFinite
+                                    : first == kNoToken || (first == kNotFinite && !sequence.padding &&
+                                                            sequence.prompt_logprobs >= 0);
+  if (!fits) {
+    return absl::StrCat("outcome ", first, " of a vocabulary of ", options_.vocab_size, "; the sequence ",
+                        sequence.sample ? "draws" : "does not draw", " a token");
+  }
+  for (int32_t i = 1; i < sequence.outcomes(); ++i) {
+    const auto at = static_cast<size_t>(i);
+    if (outcomes[at] == kNoToken) continue;
+    if (!is_token(outcomes[at]) || outcomes[at - 1] != sequence.DraftsBefore(i).back())
+      return absl::StrCat("outcome ", outcomes[at], " follows ", outcomes[at - 1], " where draft ",
+                          sequence.DraftsBefore(i).back(), " was verified");
+  }
+  return "";
+}
+
+void SequenceTable::TakeOutcomes(const StepSequence& sequence, std::span<const TokenId> outcomes) {
+  Held& held = *Find(sequence.slot);
+  const auto kept = static_cast<int32_t>(
+      std::count_if(outcomes.begin(), outcomes.end(), [](TokenId outcome) { return outcome >= 0; }));
+  const int64_t complete = held.complete_pages();
+  // The last of the kept tokens is not computed yet; the others are drafts that proved right.
+  held.num_computed += sequence.RowsBefore(std::max(0, kept - 1));
+  for (int64_t page = complete; page < held.complete_pages(); ++page)
+    holders_.WriterBecomesReader(held.pages[static_cast<size_t>(page)]);
+  if (outcomes.front() == kNotFinite) End(held);
+  for (const TokenId token : outcomes.first(static_cast<size_t>(kept))) {
+    if (held.ended) return;
+    held.tokens.push_back(token);
+    if (held.sampling.uses_penalties()) held.counter.AddOutput({&token, 1});
+    if (model::EndAfter(held.end, held.prompt_size, held.size(), token) != model::SequenceEnd::kNone)
+      End(held);
+    if (held.state != nullptr && !held.ended) AdvanceState(held, token);
+  }
 }
 
 // All ranks of the group advance the same state, so all refuse alike.

@@ -30,6 +30,7 @@ struct SequenceTableOptions {
   int32_t dp_rank = 0;  // of this group
   int64_t vocab_size = 0;
   int64_t blocks = 0;        // KV pages of the group
+  int32_t most_drafts = 0;   // of a sequence in a step; 0: the ranks make no drafts
   model::StepLimits limits;  // of each dp group
   std::shared_ptr<const constraint::Vocabulary> vocabulary = nullptr;  // null: no sequence has a constraint
 };
@@ -47,25 +48,29 @@ class SequenceTable {
   // A fault of one sequence ends that sequence: its rows become padding (StepSequence::refused). The faults:
   // a value of `opened` outside its range, a page outside the cache, a page that the sequence or another one
   // may write in two places or may write while another one reads it, a block table that does not cover the
-  // rows, more rows than tokens that are left, a constraint that cannot be compiled or does not allow the output.
+  // rows and the drafts, more rows than tokens that are left, drafts to verify where nothing or too little is
+  // drawn, drafts to make where nothing is drawn, a constraint that cannot be compiled or does not allow the
+  // output.
   //
   // A fault of the step is an error, after which the table must not be used: the epoch has ended. The
   // faults: another epoch (FailedPrecondition), a step that is not the next one, rows that do not add up to
-  // rows_of_group or exceed the limits, a slot outside its range, unknown, taken or twice in the rows, and
-  // decodes_only for a sequence that does more than decode (InvalidArgument).
+  // rows_of_group or exceed the limits, drafts that do not add up to `drafting` or exceed most_drafts, a slot
+  // outside its range, unknown, taken or twice in the rows, and decodes_only for a sequence that does more
+  // than decode (InvalidArgument).
   absl::StatusOr<GroupStep> Begin(model::RankStep step);
 
-  // Ends the step that Begin returned last. Entry i of `outcomes` is of step.sequences[i]: the drawn token,
-  // kNoToken or kNotFinite. Internal: an outcome that the step cannot have, after which the table must not be
-  // used.
-  absl::Status Accept(const GroupStep& step, std::span<const TokenId> outcomes);
+  // Ends the step that Begin returned last. Internal: an outcome that the step cannot have, after which the
+  // table must not be used.
+  absl::Status Accept(const GroupStep& step, const StepOutcomes& outcomes);
 
  private:
   struct Held {
     SequenceId sequence = 0;
     int32_t prompt_size = 0;
     int32_t num_computed = 0;
-    std::vector<TokenId> tokens;  // the prompt, then the output so far
+    std::vector<TokenId> tokens;        // the prompt, then the output so far
+    std::vector<TokenId> drafts;        // of the tokens after these, made in the last step with rows
+    std::vector<TokenId> drafted_rows;  // StepSequence::token_ids of a step with drafts
     model::SamplingParams sampling;
     // `sampling` with the stop tokens forbidden, for a sequence that was opened with fewer than min_tokens
     // tokens of output.
@@ -89,10 +94,15 @@ class SequenceTable {
   absl::Status ChangePages(const model::PageChange& change);
   // The fault of the change, or empty.
   std::string FaultOfPages(Held& held, const model::PageChange& change);
-  // The fault of `rows` more rows, or empty.
-  std::string FaultOfRows(const Held& held, int32_t rows) const;
+  // The fault of the sequence's rows, or empty.
+  std::string FaultOfRows(const Held& held, const model::SequenceRows& rows) const;
   absl::Status AddRows(const model::SequenceRows& rows, GroupStep& step);
-  static void Resolve(const Held& held, StepSequence& sequence);
+  static void Resolve(Held& held, StepSequence& sequence);
+  absl::Status CheckDrafting(const GroupStep& step) const;
+  absl::Status CheckOutcomes(const GroupStep& step, const StepOutcomes& outcomes) const;
+  // The fault of the sequence's entries of StepOutcomes::tokens, or empty.
+  std::string FaultOfOutcomes(const StepSequence& sequence, std::span<const TokenId> outcomes) const;
+  void TakeOutcomes(const StepSequence& sequence, std::span<const TokenId> outcomes);
 
   // Null: the slot is free or outside its range.
   Held* Find(SequenceSlot slot);

@@ -92,7 +92,8 @@ absl::StatusOr<std::vector<Answer>> Rack::Execute(const WrittenStep& step) {
       const model::RankCoordinates at = model::CoordinatesOf(layout_, rank);
       if (at.dp_rank != sequence.dp_rank) continue;
       const bool draws = at.tp_rank == 0 && at.pp_rank + 1 == layout_.pp;
-      EXPECT_EQ(executed.result.sequences.size(), draws ? executed.outcomes.size() : 0u) << "rank " << rank;
+      EXPECT_EQ(executed.result.sequences.size(), draws ? executed.outcomes.tokens.size() : 0u)
+          << "rank " << rank;
       if (!draws) continue;
       const model::SequenceResult& own = executed.result.sequences.at(index);
       EXPECT_EQ(own.sequence, sequence.sequence);
@@ -100,7 +101,7 @@ absl::StatusOr<std::vector<Answer>> Rack::Execute(const WrittenStep& step) {
       const TokenId outcome = own.non_finite ? kNotFinite : own.tokens.empty() ? kNoToken : own.tokens[0];
       for (Rank other = 0; other < size(); ++other) {
         if (model::CoordinatesOf(layout_, other).dp_rank != sequence.dp_rank) continue;
-        EXPECT_EQ(results[static_cast<size_t>(other)].outcomes.at(index), outcome) << "rank " << other;
+        EXPECT_EQ(results[static_cast<size_t>(other)].outcomes.tokens.at(index), outcome) << "rank " << other;
       }
     }
   }

@@ -152,7 +152,7 @@ std::string TinyModel::ConfigJson() const {
                            {"routed_scaling_factor", 2.5},
                            {"scoring_func", "sigmoid"},
                            {"topk_method", "noaux_tc"},
-                           {"num_nextn_predict_layers", 0},
+                           {"num_nextn_predict_layers", mtp_layers},
                            {"bos_token_id", 0},
                            {"eos_token_id", 1}};
   if (q_lora) config["q_lora_rank"] = aligned ? 128 : 72;

@@ -28,6 +28,7 @@ struct TinyModel {
   // compressed-tensors' int4 in groups of 128 instead of fp8, for weights with suitable columns. ConfigJson
   // and Config then return the config without its quantization_config.
   bool int4 = false;
+  int mtp_layers = 0;
   // Also R1's latent and rope widths, 16 heads, and 32 experts of which a token chooses 4.
   bool aligned = false;
 

@@ -25,6 +25,7 @@ struct WrittenSequence {
   std::vector<BlockId> block_table;
   bool sample = false;
   model::SamplingParams sampling;
+  model::EndRule end = {.max_size = INT32_MAX};
   std::vector<TokenCount> token_counts;
   constraint::TokenState* state = nullptr;
   int32_t prompt_logprobs = -1;
@@ -65,7 +66,8 @@ inline GroupStep GroupStepOf(const WrittenStep& step, int32_t dp, int32_t dp_ran
     own.token_counts = sequence.token_counts;
     if (sequence.sample) own.state = sequence.state;
     if (sequence.num_computed + 1 < sequence.prompt_size) own.prompt_logprobs = sequence.prompt_logprobs;
-    own.next_prompt_token = sequence.next_prompt_token;
+    own.next_token = sequence.next_prompt_token;
+    own.end = &sequence.end;
   }
   return group;
 }

@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/status_macros.h"
+#include "model/step/speculation.h"
 
 namespace deeprack::coordinator {
 namespace {
@@ -24,14 +25,23 @@ SequencePlan Resolve(const worker::StepSequence& from, int32_t dp_rank) {
   plan.token_counts.assign(from.token_counts.begin(), from.token_counts.end());
   std::ranges::sort(plan.token_counts, {}, &worker::TokenCount::token);
   plan.prompt_logprobs = from.prompt_logprobs;
-  plan.next_prompt_token = from.next_prompt_token;
+  plan.next_prompt_token = from.next_prompt_token();
   return plan;
 }
 
-// A result that a test has spoilt ends the sequence on its ranks.
-TokenId OutcomeOf(const model::SequenceResult& result) {
-  if (result.non_finite || !result.refused.empty()) return worker::kNotFinite;
-  return result.tokens.empty() ? worker::kNoToken : result.tokens.front();
+// A result that a test has spoilt ends the sequence on its ranks. The drafts for the next step are the tokens
+// after the last one, counted up.
+void AddOutcomes(const model::SequenceResult& result, const worker::StepSequence& sequence,
+                 worker::StepOutcomes& outcomes) {
+  const size_t end = outcomes.tokens.size() + static_cast<size_t>(sequence.outcomes());
+  if (result.non_finite || !result.refused.empty()) {
+    outcomes.tokens.push_back(worker::kNotFinite);
+  } else {
+    outcomes.tokens.insert(outcomes.tokens.end(), result.tokens.begin(), result.tokens.end());
+  }
+  outcomes.tokens.resize(end, worker::kNoToken);
+  const TokenId last = result.tokens.empty() ? 0 : result.tokens.back();
+  for (int32_t d = 0; d < sequence.next_drafts; ++d) outcomes.drafts.push_back(last + 1 + d);
 }
 
 }  // namespace
@@ -57,6 +67,7 @@ void RankTables::MakeTables(Epoch epoch, size_t groups) {
                                      .dp_rank = static_cast<int32_t>(group),
                                      .vocab_size = INT32_MAX,
                                      .blocks = limits_.blocks_per_dp_rank,
+                                     .most_drafts = model::kMostSpeculativeTokens,
                                      .limits = {.max_step_tokens = limits_.max_step_tokens,
                                                 .max_sequences = limits_.max_sequences,
                                                 .max_context = limits_.max_context},
@@ -82,9 +93,9 @@ absl::StatusOr<ResolvedPlan> RankTables::TryBegin(const model::StepPlan& plan) {
 
 absl::Status RankTables::TryAccept(const model::StepResult& result) {
   for (size_t group = 0; group < steps_.size(); ++group) {
-    std::vector<TokenId> outcomes;
-    for (const model::SequenceResult& sequence : result.groups[group])
-      outcomes.push_back(OutcomeOf(sequence));
+    worker::StepOutcomes outcomes;
+    for (size_t i = 0; i < result.groups[group].size(); ++i)
+      AddOutcomes(result.groups[group][i], steps_[group].sequences[i], outcomes);
     DR_RETURN_IF_ERROR(tables_[group]->Accept(steps_[group], outcomes));
   }
   return absl::OkStatus();

@@ -62,8 +62,7 @@ std::vector<TokenId> Allowed(const StepSequence& sequence) {
 }
 
 void Accept(SequenceTable& table, const GroupStep& step, TokenId token) {
-  const TokenId outcomes[] = {token};
-  EXPECT_TRUE(table.Accept(step, outcomes).ok());
+  EXPECT_TRUE(table.Accept(step, {.tokens = {token}, .drafts = {}}).ok());
 }
 
 TEST(ConstrainedSequencesTest, TheStateFollowsTheDrawnTokens) {

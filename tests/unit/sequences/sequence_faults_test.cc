@@ -77,7 +77,7 @@ TEST_P(OfASequenceTest, EndsThatSequence) {
   EXPECT_EQ(refused.rows, 70);
   EXPECT_FALSE(refused.sample);
   EXPECT_FALSE(step->sequences[1].padding);
-  ASSERT_TRUE(table.Accept(*step, std::vector<TokenId>{kNoToken, 4}).ok());
+  ASSERT_TRUE(table.Accept(*step, {.tokens = {kNoToken, 4}, .drafts = {}}).ok());
 
   // Its rows stay padding, its pages are free, and its slot is free when it is closed.
   model::RankStep next = {
@@ -91,7 +91,7 @@ TEST_P(OfASequenceTest, EndsThatSequence) {
   EXPECT_TRUE(after->sequences[0].padding);
   EXPECT_THAT(std::string(after->sequences[0].refused), HasSubstr(GetParam().says));
   EXPECT_EQ(after->sequences[1].refused, "");
-  ASSERT_TRUE(table.Accept(*after, std::vector<TokenId>{kNoToken, 4}).ok());
+  ASSERT_TRUE(table.Accept(*after, {.tokens = {kNoToken, 4}, .drafts = {}}).ok());
   model::OpenedSequence again = GoodStep().group.opened[0];
   model::RankStep last = {.header = {.epoch = 7, .step = 3, .rows_of_group = {0, 1}},
                           .group = {.closed = {0, 2},
@@ -283,7 +283,7 @@ TEST(SequenceFaultTest, AnOutcomeThatTheStepCannotHaveIsAnError) {
     SequenceTable table = Table();
     const auto step = table.Begin(GoodStep());
     ASSERT_TRUE(step.ok()) << step.status();
-    EXPECT_EQ(table.Accept(*step, outcomes).code(), absl::StatusCode::kInternal);
+    EXPECT_EQ(table.Accept(*step, {.tokens = outcomes, .drafts = {}}).code(), absl::StatusCode::kInternal);
   }
   // Of a sequence that draws nothing.
   SequenceTable table = Table();
@@ -292,7 +292,7 @@ TEST(SequenceFaultTest, AnOutcomeThatTheStepCannotHaveIsAnError) {
   plan.group.rows[0].rows = 69;
   const auto step = table.Begin(plan);
   ASSERT_TRUE(step.ok()) << step.status();
-  EXPECT_EQ(table.Accept(*step, std::vector<TokenId>{3, 4}).code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(table.Accept(*step, {.tokens = {3, 4}, .drafts = {}}).code(), absl::StatusCode::kInternal);
 }
 
 }  // namespace

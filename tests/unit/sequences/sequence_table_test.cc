@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <utility>
 #include <vector>
 
 namespace deeprack::worker {
@@ -43,8 +44,10 @@ GroupStep Begin(SequenceTable& table, model::RankStep step) {
   return begun.ok() ? *std::move(begun) : GroupStep{};
 }
 
-void Accept(SequenceTable& table, const GroupStep& step, std::vector<TokenId> outcomes) {
-  const absl::Status accepted = table.Accept(step, outcomes);
+void Accept(SequenceTable& table, const GroupStep& step, std::vector<TokenId> outcomes,
+            std::vector<TokenId> drafts = {}) {
+  const absl::Status accepted =
+      table.Accept(step, {.tokens = std::move(outcomes), .drafts = std::move(drafts)});
   EXPECT_TRUE(accepted.ok()) << accepted;
 }
 
@@ -81,9 +84,8 @@ TEST(SequenceTableTest, APromptInChunksThenDecodes) {
     EXPECT_EQ(s.token_ids.front(), 100);
     EXPECT_EQ(s.token_ids.back(), 139);
     EXPECT_FALSE(s.sample);
-    EXPECT_EQ(s.sampling->seed, 55u);
     EXPECT_EQ(s.prompt_logprobs, -1);
-    EXPECT_EQ(s.next_prompt_token, 140);
+    EXPECT_EQ(s.next_prompt_token(), 140);
   }
   Accept(table, step, {kNoToken});
 
@@ -93,7 +95,8 @@ TEST(SequenceTableTest, APromptInChunksThenDecodes) {
   EXPECT_EQ(step.sequences[0].token_ids.front(), 140);
   EXPECT_EQ(step.sequences[0].token_ids.back(), 169);
   EXPECT_TRUE(step.sequences[0].sample);
-  EXPECT_EQ(step.sequences[0].next_prompt_token, -1);
+  EXPECT_EQ(step.sequences[0].sampling->seed, 55u);
+  EXPECT_EQ(step.sequences[0].next_prompt_token(), -1);
   Accept(table, step, {501});
 
   model::RankStep decode = Step(3, {.rows = {{.slot = 3, .rows = 1}}});
@@ -146,7 +149,7 @@ TEST(SequenceTableTest, AReplayComputesOutputsAgainAndThenGoesOn) {
   GroupStep step = Begin(table, Step(1, group));
   EXPECT_THAT(step.sequences[0].token_ids, ElementsAre(164, 165, 166, 167));
   EXPECT_FALSE(step.sequences[0].sample);
-  EXPECT_EQ(step.sequences[0].next_prompt_token, -1);
+  EXPECT_EQ(step.sequences[0].next_prompt_token(), -1);
   Accept(table, step, {kNoToken});
   step = Begin(table, Step(2, {.rows = {{.slot = 0, .rows = 2}}}));
   EXPECT_TRUE(step.sequences[0].sample);
@@ -218,7 +221,7 @@ TEST(SequenceTableTest, StopTokensAreForbiddenUntilTheOutputIsLongEnough) {
   const Biases expected[] = {forbidden, forbidden, given, given};
   for (StepId number = 1; number <= 4; ++number) {
     const GroupStep step = Begin(table, Step(number, group));
-    EXPECT_EQ(step.sequences[0].sampling->logit_bias, expected[number - 1]) << number;
+    EXPECT_EQ(step.sequences[0].SamplingOf(0).logit_bias, expected[number - 1]) << number;
     EXPECT_EQ(step.sequences[0].sampling->temperature, 0.5f);
     Accept(table, step, {7});
     group = {.rows = {{.slot = 3, .rows = 1}}};
@@ -264,7 +267,7 @@ TEST(SequenceTableTest, PromptTokensAreScoredWhileOneFollows) {
   group.rows = {{.slot = 3, .rows = 69}};
   GroupStep step = Begin(table, Step(1, group));
   EXPECT_EQ(step.sequences[0].prompt_logprobs, 2);
-  EXPECT_EQ(step.sequences[0].next_prompt_token, 169);
+  EXPECT_EQ(step.sequences[0].next_prompt_token(), 169);
   EXPECT_TRUE(step.has_outcomes());
   Accept(table, step, {kNoToken});
   step = Begin(table, Step(2, {.rows = {{.slot = 3, .rows = 1}}}));
