@@ -19,14 +19,18 @@ namespace {
 constexpr int64_t kSpareAdjustmentBytes = int64_t{1} << 20;
 
 // Of one batch (worker/decoder/batch.h).
-int64_t BatchBytes(const model::StepLimits& limits, const AttentionSizes& attention) {
+int64_t BatchBytes(const RankSpec& spec, const AttentionSizes& attention) {
+  // A recorded step has a sequence of attention for each draft too.
+  model::StepLimits limits = spec.limits;
+  limits.max_sequences *= 1 + spec.speculative_tokens;
   const int64_t rows = limits.max_step_tokens;
   const int64_t sequences = std::min(rows, limits.max_sequences);
   return StagedBytes<TokenId>(rows) + StagedBytes<int32_t>(rows) + StagedBytes<int64_t>(rows) +
          2 * StagedBytes<kernels::AttentionSequence>(sequences) + StagedBytes<int32_t>(1) +
          StagedBytes<std::byte>(attention.MostBytes(limits)) +
          StagedBytes<std::byte>(attention.ExpandedBytes(sequences)) +
-         sequences * StagedBytes<BlockId>(CeilDiv(limits.max_context, kPageTokens));
+         std::min(rows, spec.limits.max_sequences) *
+             StagedBytes<BlockId>(CeilDiv(limits.max_context, kPageTokens));
 }
 
 // Of its sampling (worker/sampling/sampler.h).
@@ -75,7 +79,7 @@ int64_t DraftResultBytes(const RankSpec& spec) {
 }  // namespace
 
 StepAreas StepAreasOf(const RankSpec& spec, const AttentionSizes& attention) {
-  return {.inputs = RoundUp(BatchBytes(spec.limits, attention) + SamplingInputBytes(spec), kArenaAlignment),
+  return {.inputs = RoundUp(BatchBytes(spec, attention) + SamplingInputBytes(spec), kArenaAlignment),
           .results = RoundUp(SamplingResultBytes(spec), kArenaAlignment),
           .adjustments = RoundUp(AdjustmentBytes(spec.config.vocab_size), kArenaAlignment),
           .draft_inputs = spec.has_mtp() ? RoundUp(DraftInputBytes(spec, attention), kArenaAlignment) : 0,

@@ -76,8 +76,8 @@ struct StepHeader {
   Epoch epoch = 0;
   StepId step = 0;                     // counts up by 1 within an epoch, from 1
   std::vector<int32_t> rows_of_group;  // [dp]
-  // Each sequence of each group has one row, which is a token of its output, and draws after it. Such a step
-  // may run from a recording.
+  // Each sequence of each group has one row beside its drafts, which is a token of its output, and draws after
+  // it. Such a step may run from a recording.
   bool decodes_only = false;
   // [d][dp]: how many sequences of each group have next_drafts > d. Its size is the most next_drafts of a
   // sequence of any group.

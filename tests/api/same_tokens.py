@@ -20,11 +20,26 @@ FLAGS = [
     ("--dp", 2, "--ep", 2, "--expert-exchange", "all_to_all"),
     ("--dp", 4, "--ep", 4),
     ("--pp", 2),
+    ("--speculative-tokens", 1),
+    ("--speculative-tokens", 2),
+    ("--speculative-tokens", 3),
+    ("--speculative-tokens", "auto"),
+    ("--speculative-tokens", 2, "--tp", 2),
+    ("--speculative-tokens", 3, "--dp", 2, "--ep", 2, "--expert-exchange", "all_to_all"),
+    ("--speculative-tokens", 1, "--dp", 4, "--ep", 4),
+    ("--speculative-tokens", 3, "--pp", 2),
 ]
+
+SCHEMA = {"type": "object", "additionalProperties": False, "required": ["larger", "digits"],
+          "properties": {"larger": {"enum": ["first", "second", "equal"]},
+                         "digits": {"type": "array", "items": {"enum": [0, 1, 2, 3]}, "minItems": 1, "maxItems": 6}}}
+FORMS = [{"response_format": {"type": "json_schema", "json_schema": {"name": "comparison", "strict": True, "schema": SCHEMA}}},
+         {"structured_outputs": {"regex": "[a-z]{2,12} [0-9]{1,6}"}}]
 
 
 def requests(count, seed=1):
-    """Chats at temperatures 0, 0.6 and 1.0, every other one with penalties. Some stop early, some at min_tokens."""
+    """Chats at temperatures 0, 0.6 and 1.0, every other one with penalties. Some stop early, some at min_tokens, some keep to a
+    schema or to a regular expression."""
     chance = random.Random(seed)
     questions = ["What is {} + {}?", "What is {} * {}?", "Sort {}, {}, 318, 40.", "Which is larger, {} or {}?"]
     made = []
@@ -37,6 +52,8 @@ def requests(count, seed=1):
             body |= {"frequency_penalty": 0.3, "presence_penalty": 0.2, "repetition_penalty": 1.1}
         if number % 5 == 0:
             body["min_tokens"] = min(30, body["max_tokens"])
+        if number % 7 < len(FORMS):
+            body |= FORMS[number % 7] | {"max_tokens": 300}
         made.append(body)
     return made
 

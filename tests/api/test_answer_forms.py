@@ -48,7 +48,7 @@ def test_a_stream_says_what_the_whole_answer_says(cluster):
 
 @pytest.mark.parametrize("form, pattern", [
     ({"choice": ["red", "green"]}, "red|green"), ({"regex": "[A-C]{2}-\\d"}, "[A-C]{2}-\\d"),
-    ({"grammar": "root ::= \"(\" [0-9]+ \")\""}, "\\([0-9]+\\)"), ({"json_object": True}, r"(?s)\{.*\}"),
+    ({"grammar": "root ::= \"(\" [0-9] [0-9]? \")\""}, "\\([0-9]{1,2}\\)"), ({"json_object": True}, r"(?s)\{.*\}"),
     ({"json": {"enum": ["a", 5]}}, '"a"|5')])
 def test_structured_outputs_on_both_endpoints(cluster, form, pattern):
     more = {"extra_body": {"structured_outputs": form}}

@@ -96,9 +96,10 @@ def wait_until_serving_again(server, recoveries):
     assert eventually(lambda: server.read_log().count("serving again") == recoveries, 10), server.read_log()
 
 
-def test_streams_go_on_after_a_rank_is_killed_twice():
+@pytest.mark.parametrize("drafts", [0, 2])
+def test_streams_go_on_after_a_rank_is_killed_twice(drafts):
     requests = [body(index) for index in range(5)] + [body(5, logprobs=2)]
-    with Serve("--tp", 2, "--threads", 1) as server:
+    with Serve("--tp", 2, "--threads", 1, "--speculative-tokens", drafts) as server:
         undisturbed = run_streams(server, requests)
         assert all(len(text) > TOKENS / 4 and error is None for text, _, _, error in undisturbed)
 

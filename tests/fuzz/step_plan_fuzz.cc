@@ -20,9 +20,12 @@ using namespace deeprack;
 constexpr int64_t kVocabulary = 300, kBlocks = 8;
 constexpr model::StepLimits kLimits = {.max_step_tokens = 96, .max_sequences = 4, .max_context = 500};
 
-void CheckSampling(const worker::StepSequence& sequence) {
-  for (const auto& [token, bias] : sequence.sampling->logit_bias) DR_CHECK(token >= 0 && token < kVocabulary);
-  DR_CHECK(std::ssize(sequence.sampling->logit_bias) <= kVocabulary);
+void CheckDraws(const worker::StepSequence& sequence) {
+  for (int32_t draw = 0; draw < sequence.draws(); ++draw) {
+    const auto& biases = sequence.SamplingOf(draw).logit_bias;
+    for (const auto& [token, bias] : biases) DR_CHECK(token >= 0 && token < kVocabulary);
+    DR_CHECK(std::ssize(biases) <= kVocabulary);
+  }
   DR_CHECK(std::ssize(sequence.token_counts) <= kVocabulary);
 }
 
@@ -53,7 +56,7 @@ void CheckResolved(const worker::GroupStep& step) {
     DR_CHECK(sequence.prompt_logprobs < 0 || sequence.num_computed + 1 < sequence.prompt_size);
     for (int64_t page = sequence.num_computed / kPageTokens; page < CeilDiv(end, kPageTokens); ++page)
       written.insert(sequence.block_table[static_cast<size_t>(page)]);
-    CheckSampling(sequence);
+    CheckDraws(sequence);
   }
   DR_CHECK(rows == step.rows_of_group[1] && rows <= kLimits.max_step_tokens);
   // A page that the step writes is in one place of one table.

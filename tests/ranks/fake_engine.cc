@@ -32,13 +32,18 @@ class FakeEngine final : public Engine {
     const model::RankCoordinates at = model::CoordinatesOf(options_.layout, options_.rank);
     const bool draws = at.tp_rank == 0 && at.pp_rank + 1 == options_.layout.pp;
     for (const StepSequence& sequence : step.sequences) {
-      executed.outcomes.push_back(sequence.sample ? 1000 * sequence.num_computed + static_cast<TokenId>(sum)
-                                                  : kNoToken);
+      const TokenId token =
+          sequence.sample ? 1000 * sequence.num_computed + static_cast<TokenId>(sum) : kNoToken;
+      std::vector<TokenId>& tokens = executed.outcomes.tokens;  // no draft is right
+      tokens.push_back(token);
+      tokens.insert(tokens.end(), static_cast<size_t>(sequence.outcomes() - 1), kNoToken);
+      executed.outcomes.drafts.insert(executed.outcomes.drafts.end(),
+                                      static_cast<size_t>(sequence.next_drafts), 0);
       if (!draws) continue;
       model::SequenceResult& answer = executed.result.sequences.emplace_back();
       answer.sequence = sequence.sequence;
       answer.refused = sequence.refused;
-      if (sequence.sample) answer.tokens = {executed.outcomes.back()};
+      if (sequence.sample) answer.tokens = {token};
     }
     return executed;
   }

@@ -19,6 +19,7 @@ void DivideRows(const GroupStep& step, int64_t padded_rows, const AttentionPlann
   batch.chunks.clear();
   batch.padding.clear();
   batch.rows_of_group.assign(step.rows_of_group.begin(), step.rows_of_group.end());
+  batch.row_by_row = false;
   batch.absorbed_rows = batch.expanded_rows = 0;
   batch.num_sequences = batch.num_expanded = 0;
   for (size_t index = 0; index < step.sequences.size(); ++index) {
@@ -38,8 +39,8 @@ void DivideRows(const GroupStep& step, int64_t padded_rows, const AttentionPlann
   }
   batch.padding_begin = batch.absorbed_rows;
   if (padded_rows > 0) {
-    DR_CHECK(batch.num_sequences == batch.absorbed_rows && batch.num_expanded == 0);
-    DR_CHECK(batch.absorbed_rows <= padded_rows);
+    DR_CHECK(batch.num_expanded == 0 && batch.absorbed_rows <= padded_rows);
+    batch.row_by_row = true;
     batch.absorbed_rows = batch.num_sequences = padded_rows;
     std::fill(batch.rows_of_group.begin(), batch.rows_of_group.end(), padded_rows);
   } else {
@@ -55,13 +56,20 @@ void DivideRows(const GroupStep& step, int64_t padded_rows, const AttentionPlann
     chunk.first_expanded_row += static_cast<int32_t>(batch.absorbed_rows);
 }
 
-// The most absorbed rows of one sequence, at least 1.
+// The most absorbed rows that attention takes as one sequence, at least 1.
 int64_t MostAbsorbedRows(const GroupStep& step, const Batch& batch) {
   int32_t most = 1;
+  if (batch.row_by_row) return most;
   for (const Batch::Chunk& chunk : batch.chunks) most = std::max(most, chunk.rows - chunk.expanded_rows);
   for (const int32_t index : batch.padding)
     most = std::max(most, step.sequences[static_cast<size_t>(index)].rows);
   return most;
+}
+
+// How many sequences attention makes of the chunk's absorbed rows.
+int64_t SequencesOf(const Batch::Chunk& chunk, const Batch& batch) {
+  const int32_t rows = chunk.rows - chunk.expanded_rows;
+  return batch.row_by_row ? rows : std::min(rows, 1);
 }
 
 }  // namespace
@@ -90,10 +98,12 @@ void FillBatch(const GroupStep& step, int32_t dp_rank, int64_t padded_rows, cons
                           .rows = chunk.expanded_rows,
                           .first_position = sequence.num_computed};
     }
-    if (chunk.rows > chunk.expanded_rows) {
-      *next_sequence++ = {.first_row = chunk.first_absorbed_row,
-                          .rows = chunk.rows - chunk.expanded_rows,
-                          .first_position = sequence.num_computed + chunk.expanded_rows};
+    const int32_t absorbed = chunk.rows - chunk.expanded_rows;
+    const int32_t together = batch.row_by_row ? 1 : absorbed;
+    for (int32_t r = 0; r < absorbed; r += together) {
+      *next_sequence++ = {.first_row = chunk.first_absorbed_row + r,
+                          .rows = together,
+                          .first_position = sequence.num_computed + chunk.expanded_rows + r};
     }
     for (int32_t r = 0; r < chunk.rows; ++r) {
       const int32_t position = sequence.num_computed + r;
@@ -146,7 +156,8 @@ void FillBlockTables(const GroupStep& step, const AttentionPlanner& planner, Sta
     const Staged<BlockId> table = area.Take<BlockId>(PagesOf(sequence));
     std::copy_n(sequence.block_table.begin(), PagesOf(sequence), table.host);
     if (chunk.expanded_rows > 0) (next_expanded++)->block_table = table.device;
-    if (chunk.rows > chunk.expanded_rows) (next_sequence++)->block_table = table.device;
+    const kernels::AttentionSequence* const end = next_sequence + SequencesOf(chunk, batch);
+    while (next_sequence != end) (next_sequence++)->block_table = table.device;
   }
   for (const int32_t index : batch.padding) {
     const int64_t pages = CeilDiv(step.sequences[static_cast<size_t>(index)].rows, kPageTokens);

@@ -32,6 +32,7 @@ struct Batch {
   // The padding sequences, by index in GroupStep::sequences. Empty if the batch is padded to a number of
   // rows.
   std::vector<int32_t> padding;
+  bool row_by_row = false;  // attention takes each absorbed row as a sequence of one row
   // [dp]: the step's rows of each dp group.
   std::vector<int64_t> rows_of_group;
   int64_t rows = 0;           // all rows, with padding
@@ -64,13 +65,14 @@ struct Batch {
 
 // Fills `batch`. Takes the part that kernels read from `area`. `dp_rank` is the group of `step`.
 //
-// padded_rows > 0 (only for a step of decodes) pads the batch of every dp group to padded_rows rows and
-// sequences. Then all arguments of the kernels depend on padded_rows alone; only the contents of memory
-// differ from step to step. Otherwise each padding sequence of the step has its padding rows.
+// padded_rows > 0 (only for a step of decodes) pads the batch of every dp group to padded_rows rows. A row is
+// a sequence of attention, also a draft's row, whose sequence has the same block table. Then all arguments of
+// the kernels depend on padded_rows alone; only the contents of memory differ from step to step. Otherwise
+// each padding sequence of the step has its padding rows.
 //
 // A padding row is token 0 with rotary position 0. It is not written to the KV cache. It reads one page again
-// and again: the first page of the cache, or, with padded_rows, of the first sequence. No other row reads what
-// a padding row computes.
+// and again: the first page of the cache, or, with padded_rows, of the first sequence. No other row reads
+// what a padding row computes.
 void FillBatch(const GroupStep& step, int32_t dp_rank, int64_t padded_rows, const AttentionPlanner& planner,
                StagedArea& area, Batch& batch);
 

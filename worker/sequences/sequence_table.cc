@@ -228,9 +228,9 @@ absl::Status SequenceTable::AddRows(const model::SequenceRows& rows, GroupStep& 
   if (held == nullptr) return UnknownSlot(rows.slot, "rows");
   if (held->last_step == next_step_) return FaultOfStep("slot ", rows.slot, " has rows twice");
   // No sequence has more rows than positions, so padding rows fit the context too.
-  if (rows.rows < 1 || rows.rows > options_.limits.max_context || (step.decodes_only && rows.rows != 1))
+  if (rows.rows < 1 || rows.rows > options_.limits.max_context || (step.decodes_only && rows.rows != 1 + rows.drafts))
     return FaultOfStep(rows.rows, " rows at slot ", rows.slot, "; a sequence has 1 to ",
-                       options_.limits.max_context, ", and 1 in a step of decodes only");
+                       options_.limits.max_context, ", and 1 beside its drafts in a step of decodes only");
   if (rows.drafts < 0 || rows.drafts > std::min(options_.most_drafts, rows.rows - 1) ||
       rows.next_drafts < 0 || rows.next_drafts > options_.most_drafts)
     return FaultOfStep(rows.drafts, " drafts to verify and ", rows.next_drafts, " to make, with ", rows.rows,

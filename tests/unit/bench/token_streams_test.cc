@@ -51,7 +51,7 @@ TEST(TokenStreams, ATableTakesTheSteps) {
       EXPECT_EQ(sequence.block_table.size(), 2u) << "pages for 66 positions";
       blocks.insert(sequence.block_table.begin(), sequence.block_table.end());
     }
-    ASSERT_TRUE(table.Accept(*step, std::vector<TokenId>{drawn, drawn}).ok());
+    ASSERT_TRUE(table.Accept(*step, {.tokens = {drawn, drawn}, .drafts = {}}).ok());
   }
   EXPECT_EQ(blocks, (std::set<BlockId>{0, 1, 2, 3})) << "of its own each, from the first page on";
 }

@@ -172,7 +172,8 @@ TEST(Plan, CountsTheMtpLayer) {
   EXPECT_THAT(TableOf(config, options).value(), testing::Not(testing::HasSubstr("speculation")));
   // The first stage has two layers and the last stage one, and the MTP layer.
   EXPECT_EQ(with->ranks[0].page, without->ranks[0].page);
-  EXPECT_EQ(with->ranks[0].fixed(), without->ranks[0].fixed());
+  EXPECT_EQ(with->ranks[0].weights, without->ranks[0].weights);
+  EXPECT_EQ(with->ranks[0].workspace, without->ranks[0].workspace);
   EXPECT_EQ(with->ranks[1].page, 2 * without->ranks[1].page);
   // At least the embedding and the layer's experts, in bf16.
   EXPECT_GT(with->ranks[1].weights - without->ranks[1].weights, 96 * 48 * 2 + 8 * 3 * 24 * 48 * 2);

@@ -11,6 +11,7 @@
 #include "kernels/api/kernel_set.h"
 #include "tests/source_tree.h"
 #include "tests/unit/engine/card.h"
+#include "tests/unit/engine/draft_run.h"
 #include "tests/unit/engine/poisoned_checkpoint.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
@@ -259,6 +260,28 @@ TEST(CardEngineTest, DecodesFromRecordingsGiveTheSameBits) {
 }
 
 // Greedy decoding gives the same text on one rank and on two.
+// Steps with drafts run from recordings too: a draft is one more row. The card's tokens are the CPU's without
+// drafts.
+TEST(CardEngineTest, DraftsFromRecordingsChangeNoToken) {
+  EngineOptions options = TinyOptions(WriteTinyCheckpoint({.layers = 2, .mtp_layers = 1}), DType::kBF16);
+  const auto cpu = MakeRack(options, Generic);
+  const std::vector<DraftedSequence> expected = DraftRun(*cpu, options, DraftedSequences({})).Run({});
+  options.decode_graphs = true;
+  options.speculative_tokens = 2;
+  GraphCounts counts;
+  const auto card = MakeRack(options, [&] { return MakeCard(&counts); });
+  DraftRun run(*card, options, DraftedSequences({}));
+  const std::vector<DraftedSequence> drawn = run.Run(expected);
+  for (size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_EQ(expected[i].drawn.size(), kDraftedSizes[i]);
+    EXPECT_EQ(drawn[i].drawn, expected[i].drawn) << "sequence " << i + 1;
+  }
+  EXPECT_GT(run.accepted(), 8);
+  if (counts.counted) {
+    EXPECT_GT(counts.replayed, 8);
+  }
+}
+
 TEST(CardEngineTest, TheDemoModelWritesTheSame) {
   std::vector<std::vector<TokenId>> texts;
   for (const model::Layout& layout : {model::Layout{}, model::Layout{.tp = 2, .ep = 2}}) {

@@ -1,200 +1,18 @@
-// Speculation with the MTP layer changes no token. Engines with tables of sequences run drafts, as workers
-// run them, beside engines without the layer.
+// Speculation with the MTP layer changes no token: engines with drafts beside engines without the layer.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <random>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "base/checked.h"
-#include "tests/unit/engine/rack.h"
+#include "tests/unit/engine/draft_run.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
-#include "worker/sequences/sequence_table.h"
 
 namespace deeprack::worker::testing {
 namespace {
 
-struct DraftedSequence {
-  model::OpenedSequence opened;
-  int32_t dp_rank = 0;
-  int32_t chunk = 0;  // rows of a step until the prompt is computed
-  // What the test learns from the results.
-  int32_t computed = 0;
-  int32_t drafts = 0;  // that the ranks have
-  bool ended = false;
-  std::vector<TokenId> drawn;
-  std::vector<model::PositionLogprobs> logprobs;
-
-  int32_t size() const { return opened.prompt_size + static_cast<int32_t>(drawn.size()); }
-};
-
-// Runs sequences to their ends. The ranks of a rack keep one table each.
-class DraftRun {
- public:
-  DraftRun(Rack& rack, const EngineOptions& options, std::vector<DraftedSequence> sequences)
-      : rack_(rack),
-        layout_(options.layout),
-        most_drafts_(options.speculative_tokens),
-        sequences_(std::move(sequences)) {
-    for (Rank rank = 0; rank < rack.size(); ++rank) {
-      tables_.emplace_back(SequenceTableOptions{.epoch = kEpoch,
-                                                .dp = layout_.dp,
-                                                .dp_rank = model::CoordinatesOf(layout_, rank).dp_rank,
-                                                .vocab_size = rack.engine(rank).config().vocab_size,
-                                                .blocks = rack.engine(rank).memory().kv_blocks,
-                                                .most_drafts = rack.engine(rank).memory().speculative_tokens,
-                                                .limits = rack.engine(rank).limits()});
-    }
-  }
-
-  // `right`: the tokens that each sequence will draw. Half of the drafts are replaced by them, because the
-  // drafts of random weights are seldom right. Empty: the drafts stay as the ranks made them.
-  std::vector<DraftedSequence> Run(const std::vector<DraftedSequence>& right) {
-    for (StepId number = 1; number <= 60 && !::testing::Test::HasFailure(); ++number) {
-      const model::StepPlan plan = Plan(number);
-      if (std::ranges::all_of(sequences_, &DraftedSequence::ended)) break;
-      RunStep(plan, right);
-    }
-    return sequences_;
-  }
-
-  int32_t accepted() const { return accepted_; }
-
- private:
-  int32_t Below(int32_t n) { return static_cast<int32_t>(random_() % static_cast<uint32_t>(n)); }
-
-  model::StepPlan Plan(StepId number) {
-    model::StepPlan plan = {.header = {.epoch = kEpoch, .step = number}, .groups = {}};
-    const auto groups = static_cast<size_t>(layout_.dp);
-    plan.groups.resize(groups);
-    plan.header.rows_of_group.resize(groups, 0);
-    plan.header.decodes_only = true;
-    for (DraftedSequence& sequence : sequences_) {
-      const auto g = static_cast<size_t>(sequence.dp_rank);
-      model::GroupPlan& group = plan.groups[g];
-      if (number == 1) {
-        group.opened.push_back(sequence.opened);
-        // Three pages for each: the drafts' positions lie beyond the last token's.
-        group.pages.push_back({.slot = sequence.opened.slot, .first = 0, .pages = {}});
-        for (BlockId page = 0; page < 3; ++page)
-          group.pages.back().pages.push_back(3 * static_cast<BlockId>(sequence.opened.sequence) + page);
-      }
-      if (sequence.ended) continue;
-      const int32_t left = sequence.size() - sequence.computed;
-      model::SequenceRows rows = {.slot = sequence.opened.slot, .rows = std::min(left, sequence.chunk)};
-      if (rows.rows == left) {
-        const int32_t room = sequence.opened.end.max_size - sequence.size() - 1;
-        rows.drafts = Below(std::min(sequence.drafts, room) + 1);
-        rows.rows += rows.drafts;
-        rows.next_drafts = Below(most_drafts_ + 1);
-      }
-      plan.header.decodes_only &= rows.rows == 1 && sequence.computed >= sequence.opened.prompt_size;
-      plan.header.rows_of_group[g] += rows.rows;
-      for (int32_t d = 0; d < rows.next_drafts; ++d) {
-        plan.header.drafting.resize(std::max(plan.header.drafting.size(), static_cast<size_t>(d) + 1),
-                                    std::vector<int32_t>(groups, 0));
-        ++plan.header.drafting[static_cast<size_t>(d)][g];
-      }
-      group.rows.push_back(rows);
-    }
-    return plan;
-  }
-
-  void RunStep(const model::StepPlan& plan, const std::vector<DraftedSequence>& right) {
-    std::vector<GroupStep> steps;
-    for (Rank rank = 0; rank < rack_.size(); ++rank) {
-      const auto g = static_cast<size_t>(model::CoordinatesOf(layout_, rank).dp_rank);
-      auto step = tables_[static_cast<size_t>(rank)].Begin({.header = plan.header, .group = plan.groups[g]});
-      ASSERT_TRUE(step.ok()) << step.status();
-      for (const StepSequence& sequence : step->sequences) ASSERT_EQ(sequence.refused, "");
-      steps.push_back(*std::move(step));
-    }
-    auto executed = rack_.ExecuteEach([&](Rank rank) { return steps[static_cast<size_t>(rank)]; });
-    ASSERT_TRUE(executed.ok()) << executed.status();
-    for (Rank rank = 0; rank < rack_.size(); ++rank) {
-      const ExecutedStep& own = (*executed)[static_cast<size_t>(rank)];
-      const auto g = static_cast<size_t>(model::CoordinatesOf(layout_, rank).dp_rank);
-      for (size_t i = 0; i < own.result.sequences.size(); ++i)
-        Take(own.result.sequences[i], plan.groups[g].rows[i]);
-    }
-    const uint32_t choice = random_();
-    for (Rank rank = 0; rank < rack_.size(); ++rank) {
-      StepOutcomes& outcomes = (*executed)[static_cast<size_t>(rank)].outcomes;
-      std::minstd_rand random(choice);  // the same choices on all ranks
-      if (!right.empty()) Correct(steps[static_cast<size_t>(rank)], right, random, outcomes.drafts);
-      const absl::Status accepted =
-          tables_[static_cast<size_t>(rank)].Accept(steps[static_cast<size_t>(rank)], outcomes);
-      ASSERT_TRUE(accepted.ok()) << "rank " << rank << ": " << accepted;
-    }
-  }
-
-  void Take(const model::SequenceResult& result, const model::SequenceRows& rows) {
-    DraftedSequence& sequence = sequences_[result.sequence - 1];
-    ASSERT_FALSE(result.non_finite);
-    const auto kept = static_cast<int32_t>(result.tokens.size());
-    ASSERT_LE(kept, 1 + rows.drafts);
-    sequence.computed += rows.rows - rows.drafts + std::max(0, kept - 1);
-    sequence.drafts = rows.next_drafts;
-    accepted_ += std::max(0, kept - 1);
-    sequence.drawn.insert(sequence.drawn.end(), result.tokens.begin(), result.tokens.end());
-    sequence.logprobs.insert(sequence.logprobs.end(), result.logprobs.begin(), result.logprobs.end());
-    sequence.ended =
-        kept > 0 && model::EndAfter(sequence.opened.end, sequence.opened.prompt_size, sequence.size(),
-                                    result.tokens.back()) != model::SequenceEnd::kNone;
-  }
-
-  // The drafts of a sequence begin after the tokens that the test has taken already.
-  void Correct(const GroupStep& step, const std::vector<DraftedSequence>& right, std::minstd_rand& random,
-               std::vector<TokenId>& drafts) const {
-    size_t at = 0;
-    for (const StepSequence& sequence : step.sequences) {
-      const std::vector<TokenId>& drawn = right[sequence.sequence - 1].drawn;
-      for (int32_t d = 0; d < sequence.next_drafts; ++d, ++at) {
-        const size_t index = sequences_[sequence.sequence - 1].drawn.size() + static_cast<size_t>(d);
-        if (random() % 4 != 0 && index < drawn.size()) drafts[at] = drawn[index];
-      }
-    }
-  }
-
-  Rack& rack_;
-  const model::Layout layout_;
-  const int32_t most_drafts_;
-  std::vector<DraftedSequence> sequences_;
-  std::vector<SequenceTable> tables_;
-  int32_t accepted_ = 0;
-  std::minstd_rand random_{7};
-};
-
-std::vector<DraftedSequence> Sequences(const model::Layout& layout) {
-  std::vector<TokenId> every(131);
-  for (size_t i = 0; i < every.size(); ++i) every[i] = static_cast<TokenId>(i);
-  std::vector<DraftedSequence> sequences;
-  const auto add = [&](int32_t prompt, int32_t chunk, int32_t output, model::SamplingParams sampling,
-                       std::vector<TokenId> stops, int32_t min_tokens) {
-    const auto id = static_cast<int32_t>(sequences.size()) + 1;
-    sequences.push_back({.opened = {.slot = 3 * id,
-                                    .sequence = static_cast<SequenceId>(id),
-                                    .prompt_size = prompt,
-                                    .tokens = RandomTokens(prompt, static_cast<uint32_t>(id)),
-                                    .sampling = std::move(sampling),
-                                    .end = {.stop_tokens = std::move(stops),
-                                            .min_tokens = min_tokens,
-                                            .max_size = prompt + output}},
-                         .dp_rank = id % layout.dp,
-                         .chunk = chunk});
-  };
-  add(70, 30, 24, {.temperature = 0.9f, .seed = 4, .top_logprobs = 2}, {}, 0);
-  add(60, 60, 19, {.temperature = 1.2f, .presence_penalty = 0.7f, .frequency_penalty = 0.3f, .seed = 5}, {},
-      0);
-  add(5, 2, 30, {.temperature = 0}, every, 6);  // ends after its seventh token
-  add(1, 1, 9, {.temperature = 1.0f, .top_k = 20, .repetition_penalty = 1.5f, .seed = 6}, {}, 0);
-  return sequences;
-}
-
 struct DraftCase {
   const char* name;
+  TinyModel model;
   model::Layout layout;
   model::ExpertExchange exchange = model::ExpertExchange::kReplicated;
 };
@@ -203,13 +21,15 @@ class DraftsTest : public ::testing::TestWithParam<DraftCase> {};
 
 TEST_P(DraftsTest, DraftsChangeNoToken) {
   const DraftCase& with = GetParam();
-  const std::string folder = WriteTinyCheckpoint({.mtp_layers = 1});
+  TinyModel model = with.model;
+  model.mtp_layers = 1;
+  const std::string folder = WriteTinyCheckpoint(model);
   EngineOptions options = TinyOptions(folder, DType::kBF16, with.layout, with.exchange);
   auto plain = Rack::Create(options);
   ASSERT_TRUE(plain.ok()) << plain.status();
-  const std::vector<DraftedSequence> expected = DraftRun(**plain, options, Sequences(with.layout)).Run({});
-  const size_t sizes[] = {24, 19, 7, 9};
-  for (size_t i = 0; i < std::size(sizes); ++i) ASSERT_EQ(expected[i].drawn.size(), sizes[i]);
+  const std::vector<DraftedSequence> expected =
+      DraftRun(**plain, options, DraftedSequences(with.layout)).Run({});
+  for (size_t i = 0; i < expected.size(); ++i) ASSERT_EQ(expected[i].drawn.size(), kDraftedSizes[i]);
   plain->reset();
 
   options.speculative_tokens = 3;
@@ -218,7 +38,7 @@ TEST_P(DraftsTest, DraftsChangeNoToken) {
   EXPECT_EQ((*drafting)->engine(0).memory().speculative_tokens, 3);
   for (const bool right : {false, true}) {
     SCOPED_TRACE(right ? "many drafts are right" : "the layer's own drafts");
-    DraftRun run(**drafting, options, Sequences(with.layout));
+    DraftRun run(**drafting, options, DraftedSequences(with.layout));
     const std::vector<DraftedSequence> drawn = run.Run(right ? expected : std::vector<DraftedSequence>{});
     for (size_t i = 0; i < expected.size(); ++i) {
       EXPECT_EQ(drawn[i].drawn, expected[i].drawn) << "sequence " << i + 1;
@@ -230,13 +50,17 @@ TEST_P(DraftsTest, DraftsChangeNoToken) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Layouts, DraftsTest,
-                         ::testing::Values(DraftCase{"alone", {}}, DraftCase{"tp2", {.tp = 2, .ep = 2}},
-                                           DraftCase{"dp2_pp2", {.dp = 2, .ep = 2, .pp = 2}},
-                                           DraftCase{"tp2_dp2_ep4",
-                                                     {.tp = 2, .dp = 2, .ep = 4},
-                                                     model::ExpertExchange::kAllToAll}),
-                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Layouts, DraftsTest,
+    ::testing::Values(
+        DraftCase{"alone", {}, {}}, DraftCase{"tp2", {}, {.tp = 2, .ep = 2}},
+        DraftCase{"dp2_pp2", {}, {.dp = 2, .ep = 2, .pp = 2}},
+        DraftCase{"tp2_dp2_ep4", {}, {.tp = 2, .dp = 2, .ep = 4}, model::ExpertExchange::kAllToAll},
+        DraftCase{
+            "no_q_lora_tp4", {.q_lora = false, .fp8 = false, .yarn = false, .seed = 2}, {.tp = 4, .ep = 4}},
+        DraftCase{"f32", {.fp8 = false, .dense_layers = 2, .plain_type = DType::kF32, .seed = 3}, {}},
+        DraftCase{"shared_experts_pp3", {.layers = 5, .shared_experts = 2, .seed = 4}, {.pp = 3}}),
+    [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace deeprack::worker::testing

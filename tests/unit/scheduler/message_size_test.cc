@@ -68,7 +68,7 @@ TEST(MessageSize, ARequestThatDoesNotFitAPlanIsRefusedWithTheNumbers) {
   EXPECT_THAT(
       std::string(refused.message()),
       HasSubstr("the request takes up to 8317 bytes of a step's plan, which has 8000 for new sequences "
-                "(1600 tokens, 0 logit biases, 0 stop tokens)"));
+                "(1600 tokens, 0 logit biases, 0 stop tokens, 0 bytes of a constraint)"));
   Request biased = MakeRequest(100, 100, 1);
   biased.sampling.logit_bias.assign(2000, {1, 0.5f});
   EXPECT_THAT(std::string(CheckRequest(limits, biased).message()), HasSubstr("2000 logit biases"));

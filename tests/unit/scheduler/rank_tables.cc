@@ -21,7 +21,7 @@ SequencePlan Resolve(const worker::StepSequence& from, int32_t dp_rank) {
   const int64_t pages = CeilDiv(from.num_computed + from.rows, kPageTokens);
   plan.block_table.assign(from.block_table.begin(), from.block_table.begin() + pages);
   plan.sample = from.sample;
-  if (from.sample) plan.sampling = *from.sampling;
+  if (from.sample) plan.sampling = from.SamplingOf(0);
   plan.token_counts.assign(from.token_counts.begin(), from.token_counts.end());
   std::ranges::sort(plan.token_counts, {}, &worker::TokenCount::token);
   plan.prompt_logprobs = from.prompt_logprobs;

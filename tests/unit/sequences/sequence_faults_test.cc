@@ -25,6 +25,7 @@ SequenceTable Table() {
                         .dp_rank = 1,
                         .vocab_size = 100,
                         .blocks = 10,
+                        .most_drafts = 2,
                         .limits = {.max_step_tokens = 200, .max_sequences = 3, .max_context = 192}});
 }
 
@@ -77,7 +78,8 @@ TEST_P(OfASequenceTest, EndsThatSequence) {
   EXPECT_EQ(refused.rows, 70);
   EXPECT_FALSE(refused.sample);
   EXPECT_FALSE(step->sequences[1].padding);
-  ASSERT_TRUE(table.Accept(*step, {.tokens = {kNoToken, 4}, .drafts = {}}).ok());
+  const std::vector<TokenId> drafts(static_cast<size_t>(refused.next_drafts), 0);
+  ASSERT_TRUE(table.Accept(*step, {.tokens = {kNoToken, 4}, .drafts = drafts}).ok());
 
   // Its rows stay padding, its pages are free, and its slot is free when it is closed.
   model::RankStep next = {
@@ -188,7 +190,24 @@ INSTANTIATE_TEST_SUITE_P(
               },
               "reads block 4, which a sequence may still write"},
         Fault{"rows_beyond_its_tokens", [](auto& s) { First(s).num_computed = 1; },
-              "70 rows of a sequence with 69 tokens to compute"}),
+              "70 rows of a sequence with 69 tokens to compute"},
+        Fault{"drafts_after_a_part", [](auto& s) { s.group.rows[0].drafts = 1; },
+              "1 drafts to verify and 0 drafts to make where nothing is drawn"},
+        Fault{"drafts_to_make_at_the_end",
+              [](auto& s) {
+                First(s).end.max_size = 70;
+                s.group.rows[0].next_drafts = 1;
+                s.header.drafting = {{0, 1}};
+              },
+              "0 drafts to verify and 1 drafts to make where nothing is drawn"},
+        Fault{"drafts_beyond_the_end",
+              [](auto& s) {
+                First(s).tokens.resize(69);
+                First(s).prompt_size = 69;
+                First(s).end.max_size = 70;
+                s.group.rows[0].drafts = 1;
+              },
+              "1 drafts to verify of a sequence that ends after 1 more tokens"}),
     NameOf);
 
 class OfAStepTest : public ::testing::TestWithParam<Fault> {};
@@ -224,11 +243,36 @@ INSTANTIATE_TEST_SUITE_P(
               },
               "rows_of_group says 72 rows of dp group 1, and its sequences have 71"},
         Fault{"rows_none", [](auto& s) { s.group.rows[1].rows = 0; },
-              "0 rows at slot 1; a sequence has 1 to 192, and 1 in a step of decodes only"},
-        Fault{"rows_beyond_the_context", [](auto& s) { s.group.rows[0].rows = 193; },
-              "193 rows at slot 0; a sequence has 1 to 192, and 1 in a step of decodes only"},
+              "0 rows at slot 1; a sequence has 1 to 192, and 1 beside its drafts in a step of decodes only"},
+        Fault{
+            "rows_beyond_the_context", [](auto& s) { s.group.rows[0].rows = 193; },
+            "193 rows at slot 0; a sequence has 1 to 192, and 1 beside its drafts in a step of decodes only"},
         Fault{"rows_overflow", [](auto& s) { s.group.rows[0].rows = INT32_MAX; },
-              "2147483647 rows at slot 0; a sequence has 1 to 192, and 1 in a step of decodes only"},
+              "2147483647 rows at slot 0; a sequence has 1 to 192, and 1 beside its drafts in a step of "
+              "decodes only"},
+        Fault{"drafts_many", [](auto& s) { s.group.rows[0].drafts = 3; },
+              "3 drafts to verify and 0 to make, with 70 rows at slot 0; a sequence has 0 to 2"},
+        Fault{"drafts_alone", [](auto& s) { s.group.rows[1].drafts = 1; },
+              "1 drafts to verify and 0 to make, with 1 rows at slot 1; a sequence has 0 to 2"},
+        Fault{"drafts_to_make_many", [](auto& s) { s.group.rows[1].next_drafts = 3; },
+              "0 drafts to verify and 3 to make, with 1 rows at slot 1; a sequence has 0 to 2"},
+        Fault{"drafting_long",
+              [](auto& s) {
+                s.header.drafting = {{0, 0}, {0, 0}, {0, 0}};
+              },
+              "drafting has 3 entries; a sequence makes at most 2 drafts"},
+        Fault{"drafting_of_few_groups", [](auto& s) { s.header.drafting = {{0}}; },
+              "drafting has 1 entries for 2 dp groups"},
+        Fault{"drafting_many",
+              [](auto& s) {
+                s.header.drafting = {{4, 0}};
+              },
+              "drafting says 4 sequences; a step takes 3 of a dp group"},
+        Fault{"drafting_of_nobody",
+              [](auto& s) {
+                s.header.drafting = {{0, 1}};
+              },
+              "drafting says that 1 sequences of dp group 1 make more than 0 drafts, and 0 do"},
         Fault{"rows_twice", [](auto& s) { s.group.rows[1].slot = 0; }, "slot 0 has rows twice"},
         Fault{"many_sequences",
               [](auto& s) {
@@ -250,8 +294,9 @@ INSTANTIATE_TEST_SUITE_P(
               "sequence 2 is opened at slot -3; slots are in [0, 12), and its slot must be free"},
         Fault{"closed_unknown", [](auto& s) { s.group.closed = {5}; },
               "closed names slot 5; slots are in [0, 12), and this one has no sequence"},
-        Fault{"decodes_only_of_a_prompt", [](auto& s) { s.header.decodes_only = true; },
-              "70 rows at slot 0; a sequence has 1 to 192, and 1 in a step of decodes only"},
+        Fault{
+            "decodes_only_of_a_prompt", [](auto& s) { s.header.decodes_only = true; },
+            "70 rows at slot 0; a sequence has 1 to 192, and 1 beside its drafts in a step of decodes only"},
         Fault{"decodes_only_of_a_prompts_end",
               [](auto& s) {
                 s.header = {.epoch = 7, .step = 1, .rows_of_group = {0, 1}, .decodes_only = true};
@@ -284,6 +329,23 @@ TEST(SequenceFaultTest, AnOutcomeThatTheStepCannotHaveIsAnError) {
     const auto step = table.Begin(GoodStep());
     ASSERT_TRUE(step.ok()) << step.status();
     EXPECT_EQ(table.Accept(*step, {.tokens = outcomes, .drafts = {}}).code(), absl::StatusCode::kInternal);
+  }
+  // A decode with a draft, which is token 0: nothing was drafted before.
+  for (const StepOutcomes& outcomes :
+       std::vector<StepOutcomes>{{{3, 4, kNoToken}, {}},     // no next draft
+                                 {{3, 4}, {1}},              // no entry for the draft
+                                 {{3, 4, 5}, {1}},           // kept although the draft was not right
+                                 {{3, 0, kNotFinite}, {1}},  // after a right draft
+                                 {{3, kNoToken, 4}, {1}},
+                                 {{3, 4, kNoToken}, {100}}}) {  // not a token
+    SequenceTable table = Table();
+    model::RankStep plan = GoodStep();
+    plan.group.rows[1] = {.slot = 1, .rows = 2, .drafts = 1, .next_drafts = 1};
+    plan.header.rows_of_group[1] = 72;
+    plan.header.drafting = {{0, 1}};
+    const auto step = table.Begin(plan);
+    ASSERT_TRUE(step.ok()) << step.status();
+    EXPECT_EQ(table.Accept(*step, outcomes).code(), absl::StatusCode::kInternal);
   }
   // Of a sequence that draws nothing.
   SequenceTable table = Table();
