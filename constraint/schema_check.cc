@@ -17,6 +17,7 @@
 #include "constraint/limits.h"
 #include "constraint/regex_check.h"
 #include "constraint/schema_branches.h"
+#include "constraint/string_formats.h"
 #include "constraint/text_check.h"
 
 namespace deeprack::constraint {
@@ -46,18 +47,6 @@ constexpr std::array<std::string_view, 16> kUnsupported = {"not",
 constexpr std::array<std::string_view, 7> kTypes = {"string", "integer", "number", "boolean",
                                                     "null",   "array",   "object"};
 constexpr std::array<std::string_view, 3> kBranches = {"anyOf", "oneOf", "allOf"};
-struct Format {
-  std::string_view name;
-  int64_t weight;
-};
-constexpr Format kFormats[] = {{"email", 600},         {"date", 32},
-                               {"time", 32},           {"date-time", 64},
-                               {"duration", 64},       {"ipv4", 32},
-                               {"ipv6", 128},          {"hostname", 256},
-                               {"uuid", 32},           {"uri", 600},
-                               {"uri-reference", 700}, {"uri-template", 2200},
-                               {"json-pointer", 400},  {"relative-json-pointer", 400}};
-
 // Weights of schemas, as measured for schemas of thousands of such parts.
 constexpr int64_t kValueWeight = 2;      // true, null, 1.5, a name: each value and each property
 constexpr int64_t kContentWeight = 30;   // a string, an object, an array, any value
@@ -317,22 +306,26 @@ class Checker {
   absl::Status Strings(SchemaJson& schema, const std::string& pointer) {
     if (!MayBe(schema, "string")) return absl::OkStatus();
     DR_RETURN_IF_ERROR(Bounds(schema, "minLength", "maxLength", pointer));
+    const bool sized = schema.contains("minLength") || schema.contains("maxLength");
     if (schema.contains("format")) {
       const SchemaJson& format = schema["format"];
       if (!format.is_string()) return Fault(pointer, "format must be a string");
-      const auto* const known = std::find_if(std::begin(kFormats), std::end(kFormats),
-                                             [&](const Format& one) { return one.name == format; });
-      if (known == std::end(kFormats)) {
+      const StringFormat* known = FindStringFormat(format.get_ref<const std::string&>());
+      if (known == nullptr) {
         schema.erase("format");  // an annotation
-      } else {
+      } else if (sized || schema.contains("pattern")) {
+        return Fault(pointer,
+                     "\"format\" beside \"minLength\", \"maxLength\" or \"pattern\" is not supported");
+      } else if (known->pattern.empty()) {
         DR_RETURN_IF_ERROR(Weigh(known->weight, pointer));
+      } else {
+        schema.erase("format");
+        schema["pattern"] = known->pattern;
       }
     }
-    const bool sized = schema.contains("minLength") || schema.contains("maxLength");
     if (schema.contains("pattern")) {
-      if (sized || schema.contains("format")) {
-        return Fault(pointer,
-                     "\"pattern\" beside \"minLength\", \"maxLength\" or \"format\" is not supported");
+      if (sized) {
+        return Fault(pointer, "\"pattern\" beside \"minLength\" or \"maxLength\" is not supported");
       }
       const SchemaJson& pattern = schema["pattern"];
       if (!pattern.is_string()) return Fault(pointer, "pattern must be a string");
@@ -342,8 +335,6 @@ class Checker {
         return Fault(absl::StrCat(pointer, "/pattern"), std::string(checked.status().message()));
       DR_RETURN_IF_ERROR(Weigh(checked->weight, pointer));
       schema["pattern"] = checked->pattern;
-    } else if (schema.contains("format") && sized) {
-      return Fault(pointer, "\"format\" beside \"minLength\" or \"maxLength\" is not supported");
     }
     return absl::OkStatus();
   }

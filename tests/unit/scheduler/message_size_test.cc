@@ -72,6 +72,10 @@ TEST(MessageSize, ARequestThatDoesNotFitAPlanIsRefusedWithTheNumbers) {
   Request biased = MakeRequest(100, 100, 1);
   biased.sampling.logit_bias.assign(2000, {1, 0.5f});
   EXPECT_THAT(std::string(CheckRequest(limits, biased).message()), HasSubstr("2000 logit biases"));
+  Request constrained = MakeRequest(100, 100, 1);
+  constrained.constraint = {.spec = {model::ConstraintKind::kJsonSchema, std::string(9000, ' ')}};
+  EXPECT_THAT(std::string(CheckRequest(limits, constrained).message()),
+              HasSubstr("9064 bytes of a constraint"));
 }
 
 TEST(MessageSize, LimitsUnderWhichNoPlanFitsAreRefused) {
