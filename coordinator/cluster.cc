@@ -101,7 +101,8 @@ absl::Status Cluster::BringUp() {
   DR_ASSIGN_OR_RETURN(const World world, WaitForWorkers(options_.worker_timeout, "--worker-timeout"));
   UseRanks(world);
   DR_ASSIGN_OR_RETURN(const LoadedModel loaded, Load(world));
-  const SchedulerLimits limits = InLayout(Limits(), loaded.kv_blocks, world.layout.dp);
+  SchedulerLimits limits = InLayout(Limits(), loaded.kv_blocks, world.layout.dp);
+  limits.drafts = DraftsOf(world, loaded);
   const std::lock_guard lock(mutex_);
   if (stopping_) return absl::CancelledError("the server is stopping");
   DR_RETURN_IF_ERROR(ranks_.pool->health());
@@ -142,6 +143,14 @@ SchedulerLimits Cluster::Limits() const {
       .dp = most_dp,
       .prefill_attention = expands ? model::PrefillAttention::kExpanded : model::PrefillAttention::kAbsorbed,
       .steps_under_way = options_.steps_under_way};
+}
+
+DraftLimits Cluster::DraftsOf(const World& world, const LoadedModel& loaded) const {
+  const bool on_cpu = world.members.front().node.backend == "cpu";
+  return {.most = loaded.speculative_tokens,
+          .adapts = options_.speculative_tokens == "auto",
+          .layers = context_->model().layers,
+          .rows_per_read = on_cpu ? kRowsPerReadOfCpu : kRowsPerReadOfCard};
 }
 
 void Cluster::UseRanks(const World& world) {

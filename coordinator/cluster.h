@@ -77,6 +77,8 @@ class Cluster {
   absl::Status Run();
   // The limits of the layout with the most dp groups, without the number of pages, which the ranks report.
   SchedulerLimits Limits() const;
+  // What loaded ranks can draft, and what drafts cost them.
+  DraftLimits DraftsOf(const World& world, const LoadedModel& loaded) const;
 
   // The options of every load in the largest layout, without epoch and world.
   LoadOptions LoadOptionsOf() const;

@@ -67,7 +67,9 @@ absl::StatusOr<RequestTimes> Send(const Target& target, const BenchOptions& opti
     if (times.output_tokens == 0) times.first_token = times.last_token;
     times.output_tokens += tokens;
   };
-  DR_RETURN_IF_ERROR(StreamCompletion(target.url, request, on_tokens, cancelled));
+  DR_ASSIGN_OR_RETURN(const DraftCounts drafts, StreamCompletion(target.url, request, on_tokens, cancelled));
+  times.accepted_drafts = drafts.accepted;
+  times.rejected_drafts = drafts.rejected;
   if (times.output_tokens != output_tokens) {
     return absl::InternalError(absl::StrCat("the server sent ", times.output_tokens, " tokens of ",
                                             output_tokens,

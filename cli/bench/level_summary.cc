@@ -45,12 +45,14 @@ double PercentileOfSorted(std::span<const double> values, double percent) {
 }
 
 LevelSummary Summarise(std::span<const RequestTimes> requests) {
-  int64_t prompt_tokens = 0, output_tokens = 0;
+  int64_t prompt_tokens = 0, output_tokens = 0, accepted = 0, drafts = 0;
   absl::Time begin = absl::InfiniteFuture(), end = absl::InfinitePast();
   std::vector<double> first_token, output_token;
   for (const RequestTimes& request : requests) {
     prompt_tokens += request.prompt_tokens;
     output_tokens += request.output_tokens;
+    accepted += request.accepted_drafts;
+    drafts += request.accepted_drafts + request.rejected_drafts;
     begin = std::min(begin, request.sent);
     end = std::max(end, request.last_token);
     first_token.push_back(absl::ToDoubleSeconds(request.first_token - request.sent));
@@ -65,7 +67,8 @@ LevelSummary Summarise(std::span<const RequestTimes> requests) {
           .first_token_p50 = Percentile(first_token, 50),
           .first_token_p99 = Percentile(first_token, 99),
           .output_token_p50 = Percentile(output_token, 50),
-          .output_token_p99 = Percentile(output_token, 99)};
+          .output_token_p99 = Percentile(output_token, 99),
+          .acceptance = drafts > 0 ? static_cast<double>(accepted) / static_cast<double>(drafts) : kNone};
 }
 
 }  // namespace deeprack::cli

@@ -16,6 +16,7 @@ struct RequestTimes {
   absl::Time last_token;
   int64_t prompt_tokens = 0;
   int64_t output_tokens = 0;
+  int64_t accepted_drafts = 0, rejected_drafts = 0;
 };
 
 // Rates are tokens per second, times are seconds. A value that no request measures is NaN: without requests
@@ -28,6 +29,7 @@ struct LevelSummary {
   double first_token_p50 = 0, first_token_p99 = 0;
   double output_token_p50 = 0,
          output_token_p99 = 0;  // (last - first token) / (output tokens - 1), by request
+  double acceptance = 0;        // the share of drafts that were accepted; NaN: there were none
 };
 
 LevelSummary Summarise(std::span<const RequestTimes> requests);

@@ -24,19 +24,43 @@ int64_t TokensOf(const Json& event) {
   return static_cast<int64_t>(ids->size());
 }
 
+// Takes the counts from an event with usage.
+void TakeDrafts(const Json& event, DraftCounts& drafts) {
+  const Json* at = &event;
+  for (const char* name : {"usage", "completion_tokens_details"}) {
+    const auto found = at->find(name);
+    if (found == at->end() || !found->is_object()) return;
+    at = &*found;
+  }
+  const auto count = [at](const char* name) {
+    const auto found = at->find(name);
+    return found != at->end() && found->is_number_integer() ? found->get<int64_t>() : 0;
+  };
+  drafts = {count("accepted_prediction_tokens"), count("rejected_prediction_tokens")};
+}
+
 }  // namespace
 
-absl::Status StreamCompletion(const Url& url, const CompletionRequest& request,
-                              const std::function<void(int64_t)>& on_tokens, const Cancelled& cancelled) {
-  Json body = {{"model", request.model}, {"prompt", request.prompt}, {"max_tokens", request.max_tokens},
-               {"temperature", 0},       {"ignore_eos", true},       {"return_token_ids", true},
-               {"stream", true}};
+absl::StatusOr<DraftCounts> StreamCompletion(const Url& url, const CompletionRequest& request,
+                                             const std::function<void(int64_t)>& on_tokens,
+                                             const Cancelled& cancelled) {
+  Json body = {{"model", request.model},
+               {"prompt", request.prompt},
+               {"max_tokens", request.max_tokens},
+               {"temperature", 0},
+               {"ignore_eos", true},
+               {"return_token_ids", true},
+               {"stream", true},
+               {"stream_options", {{"include_usage", true}}}};
+  DraftCounts drafts;
   if (!request.cache_salt.empty()) body["cache_salt"] = request.cache_salt;
   const auto on_event = [&](const Json& event) {
     if (const int64_t tokens = TokensOf(event); tokens > 0) on_tokens(tokens);
+    TakeDrafts(event, drafts);
     return absl::OkStatus();
   };
-  return PostForEvents(url, "/v1/completions", body.dump(), on_event, cancelled);
+  DR_RETURN_IF_ERROR(PostForEvents(url, "/v1/completions", body.dump(), on_event, cancelled));
+  return drafts;
 }
 
 absl::StatusOr<std::vector<TokenId>> Tokenize(const Url& url, const std::string& model,

@@ -21,10 +21,18 @@ struct CompletionRequest {
   std::string cache_salt;  // prompts share the prefix cache only under one salt; "": without a salt
 };
 
+// What became of the drafts of an answer (speculation). Both 0: the server made none, or says nothing of
+// them.
+struct DraftCounts {
+  int64_t accepted = 0;
+  int64_t rejected = 0;
+};
+
 // Streams one greedy continuation over /v1/completions; `on_tokens` gets the number of tokens of
 // each event. Errors: those of PostForEvents.
-absl::Status StreamCompletion(const Url& url, const CompletionRequest& request,
-                              const std::function<void(int64_t)>& on_tokens, const Cancelled& cancelled);
+absl::StatusOr<DraftCounts> StreamCompletion(const Url& url, const CompletionRequest& request,
+                                             const std::function<void(int64_t)>& on_tokens,
+                                             const Cancelled& cancelled);
 
 // The text's token ids, over /tokenize, with the model's special tokens (a bos in front) or without. Errors:
 // those of HttpPost; Internal when the answer holds no token ids.

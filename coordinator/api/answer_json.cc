@@ -44,11 +44,16 @@ Json BytesJson(std::string_view bytes) {
 float FiniteLogprob(float logprob) { return std::max(logprob, kLeastLogprob); }
 
 Json UsageJson(const Usage& usage) {
+  Json details = {{"reasoning_tokens", usage.reasoning_tokens}};
+  if (usage.accepted_drafts + usage.rejected_drafts > 0) {
+    details["accepted_prediction_tokens"] = usage.accepted_drafts;
+    details["rejected_prediction_tokens"] = usage.rejected_drafts;
+  }
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.completion_tokens},
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
           {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
-          {"completion_tokens_details", {{"reasoning_tokens", usage.reasoning_tokens}}},
+          {"completion_tokens_details", std::move(details)},
           {"prompt_cache_hit_tokens", usage.cached_tokens},
           {"prompt_cache_miss_tokens", usage.prompt_tokens - usage.cached_tokens}};
 }

@@ -77,6 +77,10 @@ void AppendUsage(const Usage& usage, std::string& out) {
                   usage.prompt_tokens + usage.completion_tokens);
   absl::StrAppend(&out, R"(,"prompt_tokens_details":{"cached_tokens":)", usage.cached_tokens,
                   R"(},"completion_tokens_details":{"reasoning_tokens":)", usage.reasoning_tokens);
+  if (usage.accepted_drafts + usage.rejected_drafts > 0) {
+    absl::StrAppend(&out, R"(,"accepted_prediction_tokens":)", usage.accepted_drafts,
+                    R"(,"rejected_prediction_tokens":)", usage.rejected_drafts);
+  }
   absl::StrAppend(&out, R"(},"prompt_cache_hit_tokens":)", usage.cached_tokens,
                   R"(,"prompt_cache_miss_tokens":)", usage.prompt_tokens - usage.cached_tokens, "}");
 }

@@ -132,6 +132,8 @@ void Generation::OnEvent(int32_t index, const TokenEvent& event) {
   Choice& choice = choices_[index];
   choice.cached_tokens = std::max<int64_t>(choice.cached_tokens, event.cached_tokens);
   choice.preemptions = event.preemptions;
+  choice.accepted_drafts = event.accepted_drafts;
+  choice.rejected_drafts = event.rejected_drafts;
   choice.times.first_scheduled = event.first_scheduled;
   if (event.finish == FinishReason::kError || event.finish == FinishReason::kCancelled) {
     Fail(FromServing(event));
@@ -280,6 +282,8 @@ Usage Generation::CountUsage() const {
   for (const Choice& choice : choices_) {
     usage.completion_tokens += choice.tokens;
     usage.reasoning_tokens += choice.text.reasoning_tokens();
+    usage.accepted_drafts += choice.accepted_drafts;
+    usage.rejected_drafts += choice.rejected_drafts;
   }
   return usage;
 }

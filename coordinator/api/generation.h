@@ -25,6 +25,8 @@ struct Usage {
   int64_t completion_tokens = 0;
   int64_t cached_tokens = 0;  // prompt tokens that some answer found in the prefix cache
   int64_t reasoning_tokens = 0;
+  // Drafts of the model's MTP layer: those that became tokens of the answers, and the others.
+  int64_t accepted_drafts = 0, rejected_drafts = 0;
 };
 
 // The tokens of one choice, and the time that they took.
@@ -79,6 +81,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     int64_t tokens = 0;
     int64_t cached_tokens = 0;
     int64_t preemptions = 0;
+    int64_t accepted_drafts = 0, rejected_drafts = 0;
     bool finished = false;
     SequenceTimes times;
     absl::Time last_token;

@@ -155,6 +155,7 @@ absl::StatusOr<std::shared_ptr<ServedModel>> LoadServedModel(const ServedModelOp
   served->ignore_unknown_fields = options.ignore_unknown_fields;
   served->priorities = options.priorities;
   served->latent_attention = config.has_latent_attention();
+  served->layers = static_cast<int32_t>(config.num_hidden_layers);
   served->max_logprobs = std::min({options.max_logprobs, served->vocab_size, model::kMostTopLogprobs});
   served->max_context =
       options.max_context > 0 ? options.max_context : static_cast<int32_t>(config.max_position_embeddings);

@@ -52,6 +52,7 @@ struct ServedModel {
   // What constraints of answers are compiled with. Null: the model has no end token.
   std::shared_ptr<const constraint::Vocabulary> vocabulary;
   bool latent_attention = false;  // MLA; false: grouped-query attention
+  int32_t layers = 1;             // without the MTP layer
   // Tokens of prompt and answer. Each load sets it: no more than the model has and the KV cache holds.
   std::atomic<int32_t> max_context{0};
   int32_t max_logprobs = kDefaultMaxLogprobs;  // most that a request may ask for at each position

@@ -246,6 +246,28 @@ void ServingMetrics::ObserveRecovery(absl::Duration since_loss) {
   recovery_seconds_->Increment(absl::ToDoubleSeconds(since_loss));
 }
 
+void ServingMetrics::AddDrafts(const ServingStats& stats,
+                               std::vector<prometheus::MetricFamily>& families) const {
+  const DraftStats& drafts = stats.drafts;
+  const auto total = [&](const char* name, const char* help, int64_t value) {
+    families.push_back(
+        Single(model_name_, name, help, prometheus::MetricType::Counter, static_cast<double>(value)));
+  };
+  total("vllm:spec_decode_num_drafts_total", "Times that the drafts of a sequence were verified.",
+        drafts.verified);
+  total("vllm:spec_decode_num_draft_tokens_total", "Drafts that were verified.", drafts.drafts);
+  total("vllm:spec_decode_num_accepted_tokens_total", "Drafts that became tokens.", drafts.accepted);
+  prometheus::MetricFamily& by_place = families.emplace_back(
+      prometheus::MetricFamily{.name = "vllm:spec_decode_num_accepted_tokens_per_pos_total",
+                               .help = "Drafts that became tokens, by place from 0.",
+                               .type = prometheus::MetricType::Counter,
+                               .metric = {}});
+  for (int32_t place = 0; place < stats.most_drafts; ++place) {
+    by_place.metric.push_back(Labelled(model_name_, "position", std::to_string(place).c_str(),
+                                       static_cast<double>(drafts.accepted_at[static_cast<size_t>(place)])));
+  }
+}
+
 std::string ServingMetrics::Render(const std::optional<ServingStats>& stats) const {
   std::vector<prometheus::MetricFamily> families = registry_->Collect();
   if (stats) {
@@ -287,8 +309,10 @@ std::string ServingMetrics::Render(const std::optional<ServingStats>& stats) con
     total("vllm:generation_tokens_total", "Tokens generated.", stats->generation_tokens);
     total("vllm:num_preemptions_total", "Sequences put back into the queue for lack of KV pages.",
           stats->preemptions);
+    if (stats->most_drafts > 0) AddDrafts(*stats, families);
     total("deeprack:steps_total", "Steps sent to the ranks.", stats->steps);
-    total("deeprack:plans_refused_total", "Sequences that their ranks refused to compute, because the plan was wrong.",
+    total("deeprack:plans_refused_total",
+          "Sequences that their ranks refused to compute, because the plan was wrong.",
           stats->sequences_refused);
     total("deeprack:non_finite_logits_total", "Sequences that ended because their logits were not finite.",
           stats->non_finite_logits);

@@ -83,6 +83,7 @@ class ServingMetrics {
 
  private:
   prometheus::MetricFamily CacheConfig(const ServingStats& stats, const std::string& type) const;
+  void AddDrafts(const ServingStats& stats, std::vector<prometheus::MetricFamily>& families) const;
 
   std::string model_name_;
   mutable std::mutex mutex_;

@@ -43,7 +43,7 @@ inline int64_t ConstraintBytes(const Request& request) {
 
 enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };
 
-// The outcome of one step for one sequence.
+// The outcome of one step for one sequence, or one token of it. The tokens of one step come in order.
 struct TokenEvent {
   SequenceId sequence = 0;
   bool has_token = false;
@@ -56,6 +56,8 @@ struct TokenEvent {
   bool non_finite = false;                    // with kError: the logits were not finite
   int32_t cached_tokens = 0;                  // prompt tokens found in the prefix cache
   int32_t preemptions = 0;                    // of the sequence so far
+  // Of the sequence so far: tokens that were drafts, and drafts that became no token.
+  int64_t accepted_drafts = 0, rejected_drafts = 0;
   // The start of its first step; InfiniteFuture: no step yet.
   absl::Time first_scheduled = absl::InfiniteFuture();
 };

@@ -12,8 +12,21 @@ namespace {
 
 using Entry = StepUnderWay::Entry;
 
-// The tokens that the ranks owe for the entry.
-int64_t TokensDue(const Entry& entry) { return entry.draws ? 1 : 0; }
+// What is wrong with the number and the order of the tokens of an answer, "" if nothing.
+std::string FaultOfTokens(const Entry& entry, const std::vector<TokenId>& tokens) {
+  const int64_t least = entry.draws ? 1 : 0, most = least + entry.drafts, count = std::ssize(tokens);
+  if (count < least || count > most) {
+    return absl::StrCat("has ", count, " tokens; ", least == most ? "" : absl::StrCat(least, " to "), most,
+                        " were due");
+  }
+  const Sequence& sequence = *entry.sequence;
+  for (int32_t i = 0; i + 1 < count; ++i) {
+    const model::SequenceEnd end = model::EndAfter(sequence.end, sequence.prompt_size,
+                                                   sequence.size() + i + 1, tokens[static_cast<size_t>(i)]);
+    if (end != model::SequenceEnd::kNone) return absl::StrCat("goes on after its end, token ", tokens[i]);
+  }
+  return "";
+}
 
 // The prompt tokens whose log-probabilities the ranks owe: the tokens after the entry's rows.
 int64_t ScoresDue(const Entry& entry) {
@@ -42,10 +55,8 @@ std::string FaultOf(const Entry& entry, const model::SequenceResult& answer) {
     if (position >= entry.first && position < entry.first + entry.rows) return "";
     return absl::StrCat("has a row that is not finite at position ", position, ", which is not in the step");
   }
-  if (std::ssize(answer.tokens) != TokensDue(entry)) {
-    return absl::StrCat("has ", answer.tokens.size(), " tokens; ", TokensDue(entry), " were due");
-  }
-  const int64_t logprobs = sampling.top_logprobs < 0 ? 0 : TokensDue(entry);
+  if (std::string fault = FaultOfTokens(entry, answer.tokens); !fault.empty()) return fault;
+  const int64_t logprobs = sampling.top_logprobs < 0 ? 0 : std::ssize(answer.tokens);
   if (std::ssize(answer.logprobs) != logprobs) {
     return absl::StrCat("has log-probabilities of ", answer.logprobs.size(), " tokens; ", logprobs,
                         " were due");
@@ -121,7 +132,7 @@ void Scheduler::ApplyTo(const Entry& entry, const model::SequenceResult& result,
     if (result.non_finite) ForgetPages(entry);
     sequence.ended_on_ranks |= result.non_finite.has_value() || !result.refused.empty();
     if (sequence.steps_under_way > 0) return;
-    if (!sequence.ended_on_ranks) TakeComputed(entry);
+    if (!sequence.ended_on_ranks) TakeComputed(entry, 0);
     Remove(sequence);
     return;
   }
@@ -141,26 +152,49 @@ void Scheduler::ApplyTo(const Entry& entry, const model::SequenceResult& result,
     }
     TakePromptLogprobs(entry, result, event);
     if (!result.tokens.empty()) {
-      if (!result.logprobs.empty()) event.logprobs = result.logprobs.front();
-      TakeToken(sequence, result.tokens.front(), event);
+      TakeTokens(entry, result, event, events);
     } else if (entry.first + entry.rows >= sequence.end.max_size) {
       event.finish = FinishReason::kLength;  // nothing was to be drawn
     }
-    TakeComputed(entry);
+    TakeComputed(entry, std::ssize(result.tokens));
   }
   const bool finished = event.finish != FinishReason::kNone;
   if (finished || event.has_token || !event.prompt_logprobs.empty()) events.push_back(std::move(event));
   if (finished) End(sequence);
 }
 
-// Positions of this step, and all before, are in the cache. Others may use their full pages.
-void Scheduler::TakeComputed(const Entry& entry) {
+// Positions of this step, and all before, are in the cache. Others may use their full pages. A draft's
+// position counts once the draft is accepted.
+void Scheduler::TakeComputed(const Entry& entry, int64_t tokens) {
   Sequence& sequence = *entry.sequence;
   if (sequence.slot < 0) return;  // preempted since
-  const int32_t shared = std::min({entry.first + entry.rows, SharedEnd(sequence), sequence.size()});
+  const auto accepted = static_cast<int32_t>(std::max<int64_t>(0, tokens - 1));
+  const int32_t computed = entry.first + entry.rows - entry.drafts + accepted;
+  const int32_t shared = std::min({computed, SharedEnd(sequence), sequence.size()});
   sequence.blocks.Publish(absl::MakeConstSpan(sequence.tokens).first(shared));
   if (!sequence.ended && sequence.blocks.first_changed() < std::ssize(sequence.blocks.blocks()))
     MarkChanged(sequence);
+}
+
+// `event` becomes that of the last token; the events of the others go into `events`.
+void Scheduler::TakeTokens(const Entry& entry, const model::SequenceResult& result, TokenEvent& event,
+                           std::vector<TokenEvent>& events) {
+  Sequence& sequence = *entry.sequence;
+  const auto accepted = static_cast<int32_t>(result.tokens.size()) - 1;
+  for (int32_t i = 0; i < accepted; ++i) {
+    event.accepted_drafts = ++sequence.accepted_drafts;
+    if (!result.logprobs.empty()) event.logprobs = result.logprobs[static_cast<size_t>(i)];
+    TakeToken(sequence, result.tokens[static_cast<size_t>(i)], event);
+    events.push_back(std::exchange(event, EventOf(sequence)));
+  }
+  event.rejected_drafts = sequence.rejected_drafts += entry.drafts - accepted;
+  if (!result.logprobs.empty()) event.logprobs = result.logprobs.back();
+  TakeToken(sequence, result.tokens.back(), event);
+  if (entry.drafts == 0) return;
+  sequence.num_planned += accepted;
+  totals_.drafts.Add(entry.drafts, accepted);
+  // Drafts behind the sequence's end were not judged.
+  draft_policy_.Observe(event.finish == FinishReason::kNone ? entry.drafts : accepted, accepted);
 }
 
 void Scheduler::TakeToken(Sequence& sequence, TokenId token, TokenEvent& event) {

@@ -17,7 +17,9 @@ std::optional<model::StepPlan> Scheduler::Plan() {
   DR_CHECK(!interrupted_);
   if (steps_under_way() >= limits_.steps_under_way) return std::nullopt;
   if (!suspects_.empty() && !steps_.empty()) return std::nullopt;
+  if (!steps_.empty() && steps_.back().speculates) return std::nullopt;  // positions are not known
   preempted_in_this_plan_ = false;
+  next_drafts_ = 0;
   plan_ = {.header = {.epoch = epoch_, .step = next_step_}};
   plan_.groups.resize(groups_.size());
   planned_ = {.step = next_step_};
@@ -27,12 +29,14 @@ std::optional<model::StepPlan> Scheduler::Plan() {
     group.opened_bytes_left = limits_.bytes_for_opened();
     group.first_unfinished.reset();
     group.logprob_bytes_left = limits_.max_message_bytes / 2;  // decodes use the other half: see Place
+    group.decodes.clear();
+    group.drafts_left = 0;
   }
   if (!suspects_.empty()) {
     PlanAlone(**suspects_.begin());
   } else {
+    ChooseDecodes();
     PlanDecodes();
-    LimitPrefills();
     PlanPrefills();
     if (!preempted_in_this_plan_ || planned_.sequences() == 0) AdmitWaiting();
     if (!preempted_in_this_plan_) AdmitShort();
@@ -55,11 +59,22 @@ model::StepPlan Scheduler::FinishPlan() {
       plan_.header.decodes_only &= entry.decodes;
     }
     plan_.header.rows_of_group.push_back(rows);
+    CountDrafting(g);
   }
   ++next_step_;
   ++totals_.steps;
   steps_.push_back(std::move(planned_));
   return std::move(plan_);
+}
+
+// Adds the group's sequences to StepHeader::drafting.
+void Scheduler::CountDrafting(size_t group) {
+  std::vector<std::vector<int32_t>>& drafting = plan_.header.drafting;
+  for (const model::SequenceRows& rows : plan_.groups[group].rows) {
+    planned_.speculates |= rows.drafts > 0 || rows.next_drafts > 0;
+    while (std::ssize(drafting) < rows.next_drafts) drafting.emplace_back(groups_.size(), 0);
+    for (int32_t d = 0; d < rows.next_drafts; ++d) ++drafting[static_cast<size_t>(d)][group];
+  }
 }
 
 // A page that one sequence gives back may be a new page of another one. So all replaced entries come before
@@ -85,7 +100,8 @@ void Scheduler::TellPages(Group& group, model::GroupPlan& out) {
   }
 }
 
-// Plans only the suspect. The other sequences wait; they keep their pages unless the suspect needs them.
+// Plans only the suspect, without drafts. The other sequences wait; they keep their pages unless the suspect
+// needs them.
 void Scheduler::PlanAlone(Sequence& suspect) {
   if (waiting_.contains(&suspect)) {
     std::optional<Placement> placement = Place(suspect);
@@ -126,30 +142,40 @@ int64_t Scheduler::OpenedBytes(const Sequence& sequence) const {
                                 std::ssize(sequence.end.stop_tokens), ConstraintBytes(sequence.request));
 }
 
+// An upper bound on the bytes of a sequence in a result, without its prompt's log-probabilities.
+int64_t Scheduler::ResultBytes(const Sequence& sequence) const {
+  return model::MostSequenceResultBytes(sequence.request.sampling.top_logprobs, limits_.drafts.most);
+}
+
 // An upper bound on the result's bytes when every sequence of the group samples.
 int64_t Scheduler::DecodeResultBytes(const Group& group) const {
   int64_t bytes = 0;
-  for (const Sequence* sequence : group.running) {
-    bytes += model::MostSequenceResultBytes(sequence->request.sampling.top_logprobs);
-  }
+  for (const Sequence* sequence : group.running) bytes += ResultBytes(*sequence);
   return bytes;
 }
 
-void Scheduler::PlanDecodes() {
+// Gives each decode the page of its next token, and preempts where there is none.
+void Scheduler::ChooseDecodes() {
   for (Group& group : groups_) {
     const std::vector<Sequence*> in_order(group.running.begin(), group.running.end());
     for (Sequence* sequence : in_order) {
       // This loop may have preempted it for an earlier one.
       if (preempted_in_this_plan_ && !group.running.contains(sequence)) continue;
       if (!sequence->decoding() || sequence->drawn_out()) continue;
-      if (ReserveOrPreempt(*sequence)) Schedule(*sequence, 1);
+      if (ReserveOrPreempt(*sequence)) group.decodes.push_back(sequence);
     }
   }
 }
 
-// Decodes of all groups wait for the whole step, so all groups are limited if any of them has a decode.
-void Scheduler::LimitPrefills() {
-  if (planned_.sequences() == 0) return;
+// Schedules the decodes with their drafts, and leaves the tokens for prompts in step_tokens_left. Drafts get
+// what decodes and prompts leave of a step. Decodes of all groups wait for the whole step, so the prompts of
+// all groups are limited if any of them has a decode.
+void Scheduler::PlanDecodes() {
+  size_t most_decodes = 0;
+  for (const Group& group : groups_) most_decodes = std::max(most_decodes, group.decodes.size());
+  // A sequence whose prompt ends in this step decodes in the next one.
+  next_drafts_ = draft_policy_.Choose(std::max<int64_t>(1, static_cast<int64_t>(most_decodes)));
+  if (most_decodes == 0) return;
   int64_t waiting = 0;
   for (const Sequence* sequence : waiting_) waiting += sequence->size();
   for (Group& group : groups_) {
@@ -157,9 +183,32 @@ void Scheduler::LimitPrefills() {
     for (const Sequence* sequence : group.running) {
       if (!sequence->decoding()) backlog += sequence->remaining();
     }
-    group.step_tokens_left = std::min(
-        group.step_tokens_left, PrefillTokensBesideDecodes(backlog, limits_.prefill_tokens_beside_decodes));
+    const int32_t most_prefill = PrefillTokensBesideDecodes(backlog, limits_.prefill_tokens_beside_decodes);
+    const auto left = group.step_tokens_left - static_cast<int32_t>(group.decodes.size());
+    group.drafts_left = left - static_cast<int32_t>(std::min<int64_t>({left, most_prefill, backlog}));
+    for (Sequence* sequence : group.decodes) {
+      const int32_t drafts = DraftsOf(*sequence, group);
+      group.drafts_left -= drafts;
+      Schedule(*sequence, 1 + drafts, drafts);
+    }
+    group.step_tokens_left = std::min(group.step_tokens_left, most_prefill);
   }
+}
+
+// The drafts of a decode that the step verifies. A sequence is never preempted for a draft's page.
+int32_t Scheduler::DraftsOf(Sequence& sequence, const Group& group) {
+  int32_t drafts = std::min({sequence.drafts, sequence.most_drafts(), group.drafts_left});
+  while (drafts > 0 && !sequence.blocks.Reserve(sequence.num_planned + 1 + drafts)) --drafts;
+  return drafts;
+}
+
+// The drafts that the ranks make after the draw of `rows`. If all drafts of `rows` are accepted, there is
+// room for all of the next ones before the sequence's end. The MTP layer writes to the positions of all but
+// the last one.
+int32_t Scheduler::NextDraftsOf(Sequence& sequence, int32_t rows, int32_t drafts) {
+  int32_t next = std::min(next_drafts_, sequence.most_drafts() - 1 - drafts);
+  while (next > 0 && !sequence.blocks.Reserve(sequence.num_planned + rows + next - 1)) --next;
+  return std::max(0, next);
 }
 
 void Scheduler::PlanPrefills() {
@@ -235,22 +284,26 @@ void Scheduler::ScheduleChunk(Sequence& sequence, int32_t most_tokens) {
     tokens = static_cast<int32_t>(std::min<int64_t>(tokens, group.logprob_bytes_left / bytes));
     group.logprob_bytes_left -= tokens * bytes;
   }
-  if (tokens > 0) Schedule(sequence, tokens);
+  if (tokens > 0) Schedule(sequence, tokens, /*drafts=*/0);
 }
 
-void Scheduler::Schedule(Sequence& sequence, int32_t tokens) {
+void Scheduler::Schedule(Sequence& sequence, int32_t rows, int32_t drafts) {
   Group& group = groups_[sequence.dp_rank];
-  DR_CHECK(tokens > 0 && tokens <= group.step_tokens_left);
-  group.step_tokens_left -= tokens;
+  const int32_t tokens = rows - drafts;
+  DR_CHECK(tokens > 0 && rows <= group.step_tokens_left);
+  group.step_tokens_left -= rows;
   if (sequence.slot < 0) Open(sequence);
-  if (sequence.blocks.first_changed() < std::ssize(sequence.blocks.blocks())) MarkChanged(sequence);
-  plan_.groups[sequence.dp_rank].rows.push_back({.slot = sequence.slot, .rows = tokens});
   const bool draws = tokens == sequence.remaining() && sequence.planned_size() < sequence.end.max_size;
+  sequence.drafts = draws ? NextDraftsOf(sequence, rows, drafts) : 0;
+  if (sequence.blocks.first_changed() < std::ssize(sequence.blocks.blocks())) MarkChanged(sequence);
+  plan_.groups[sequence.dp_rank].rows.push_back(
+      {.slot = sequence.slot, .rows = rows, .drafts = drafts, .next_drafts = sequence.drafts});
   planned_.groups[sequence.dp_rank].push_back(
       {.sequence = &sequence,
        .dp_rank = sequence.dp_rank,
        .first = sequence.num_planned,
-       .rows = tokens,
+       .rows = rows,
+       .drafts = drafts,
        .draws = draws,
        .decodes = sequence.decoding(),
        .scores = sequence.prompt_logprobs_due() && sequence.num_planned < sequence.prompt_size - 1});
@@ -318,6 +371,7 @@ void Scheduler::LeaveGroup(Sequence& sequence) {
   sequence.blocks.Clear();
   sequence.slot = -1;
   sequence.num_planned = 0;
+  sequence.drafts = 0;
   sequence.dp_rank = -1;
 }
 
@@ -386,8 +440,8 @@ std::optional<int64_t> Scheduler::Fits(Sequence& sequence, int32_t dp_rank, int3
   if (std::ssize(group.running) + slots_taken >= std::min(limits_.max_step_tokens, limits_.max_sequences)) {
     return std::nullopt;
   }
-  const int64_t result_bytes = model::MostSequenceResultBytes(sequence.request.sampling.top_logprobs);
-  if (!group.running.empty() && DecodeResultBytes(group) + result_bytes > limits_.max_message_bytes / 2) {
+  if (!group.running.empty() &&
+      DecodeResultBytes(group) + ResultBytes(sequence) > limits_.max_message_bytes / 2) {
     return std::nullopt;
   }
   // The last token is always computed, for its logits. If log-probabilities of the prompt are still due,

@@ -65,7 +65,10 @@ absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request)
   return model::CheckSampling(request.sampling);
 }
 
-Scheduler::Scheduler(const SchedulerLimits& limits, Epoch epoch) : limits_(limits), epoch_(epoch) {
+Scheduler::Scheduler(const SchedulerLimits& limits, Epoch epoch)
+    : limits_(limits), epoch_(epoch), draft_policy_(limits.drafts) {
+  DR_CHECK(limits.drafts.most >= 0 && limits.drafts.most <= model::kMostSpeculativeTokens);
+  DR_CHECK(limits.drafts.layers > 0 && limits.drafts.rows_per_read > 0);
   DR_CHECK(limits.dp > 0 && limits.blocks_per_dp_rank > 0 && limits.max_context > 0);
   DR_CHECK(limits.max_step_tokens > 0 && limits.max_sequences > 0 && limits.steps_under_way > 0);
   // The log-probabilities of one position must fit the half of a result that is for prompts.
@@ -164,6 +167,7 @@ void Scheduler::Remove(Sequence& sequence) {
 
 ServingStats Scheduler::Stats() const {
   ServingStats stats = totals_;
+  stats.most_drafts = limits_.drafts.most;
   stats.waiting = static_cast<int64_t>(waiting_.size());
   for (const Group& group : groups_) {
     stats.running += std::ssize(group.running);

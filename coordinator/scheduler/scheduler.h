@@ -30,6 +30,9 @@
 //   overtake it (AdmitShort): in a group where they are short beside the first prefill, and only while some
 //   group still has blocks for the head. Such a sequence has at most half as many tokens as that prefill has
 //   left, and the next one at most half as many as its own first prefill, so the head is admitted in the end.
+// - Sequences that decode may have drafts (draft_policy.h says how many). Drafts get the step's tokens that
+//   decodes and prompts leave, and no sequence is preempted for a draft's page. While a step with drafts, or
+//   one that makes drafts, is under way, no other step is planned: its positions are not known.
 // - When a decode finds no block, the last running sequence of its group is preempted (perhaps the decoding
 //   one itself): its blocks become free, and the sequence waits again at its place in the order of service.
 //   Its output so far is replayed behind its prompt. Draws depend on the position, so the sequence continues
@@ -73,6 +76,7 @@
 #include "base/ids.h"
 #include "coordinator/blocks/block_pool.h"
 #include "coordinator/request/request.h"
+#include "coordinator/scheduler/draft_policy.h"
 #include "coordinator/scheduler/prefill_shares.h"
 #include "coordinator/scheduler/scheduler_limits.h"
 #include "coordinator/scheduler/sequence.h"
@@ -117,10 +121,10 @@ class Scheduler {
   // its last event. The other sequences continue.
   TokenEvent EndStalled();
 
-  // Applies the result of the oldest step under way. Returns events in the plan's order; a sequence that only
-  // prefilled has none. A sequence whose logits are not finite ends (kError), and the prefix cache forgets
-  // its pages. A sequence that the ranks refused ends (kError). Internal when the result does not belong to
-  // the plan; then nothing has changed.
+  // Applies the result of the oldest step under way. Returns events in the plan's order, one for each token;
+  // a sequence that only prefilled has none. A sequence whose logits are not finite ends (kError), and the
+  // prefix cache forgets its pages. A sequence that the ranks refused ends (kError). Internal when the result
+  // does not belong to the plan; then nothing has changed.
   absl::StatusOr<std::vector<TokenEvent>> Apply(const model::StepResult& result);
 
   // The ranks are gone, and with them every page. Steps under way are given up. All sequences wait again,
@@ -156,6 +160,8 @@ class Scheduler {
     std::optional<PrefillDemand> first_unfinished;
     // Bytes of this step's result that are left for log-probabilities of prompts.
     int64_t logprob_bytes_left = 0;
+    std::vector<Sequence*> decodes;  // in the order of service; each has the page of its next token
+    int32_t drafts_left = 0;         // rows of this step that are left for drafts
   };
   struct Placement {
     int32_t dp_rank = 0;
@@ -164,22 +170,26 @@ class Scheduler {
 
   // The phases of Plan (plan.cc).
   void PlanAlone(Sequence& suspect);
+  void ChooseDecodes();
   void PlanDecodes();
+  int32_t DraftsOf(Sequence& sequence, const Group& group);
+  int32_t NextDraftsOf(Sequence& sequence, int32_t rows, int32_t drafts);
   void PlanPrefills();
-  void LimitPrefills();
   void PlanPrefillsOf(Group& group);
   void AdmitWaiting();
   void AdmitShort();
   void ScheduleChunk(Sequence& sequence, int32_t most_tokens);
-  void Schedule(Sequence& sequence, int32_t tokens);
+  void Schedule(Sequence& sequence, int32_t rows, int32_t drafts);
   void Open(Sequence& sequence);
   model::StepPlan FinishPlan();
+  void CountDrafting(size_t group);
   void TellPages(Group& group, model::GroupPlan& out);
   void Admit(Sequence& sequence, const Placement& placement);
   bool ReserveOrPreempt(Sequence& sequence);
   void Preempt(Sequence& sequence);
   Sequence* LastRunningBut(const Sequence* spared);
   int64_t OpenedBytes(const Sequence& sequence) const;
+  int64_t ResultBytes(const Sequence& sequence) const;
   int64_t DecodeResultBytes(const Group& group) const;
   void PutBack(Sequence& sequence);
   void LeaveGroup(Sequence& sequence);
@@ -197,7 +207,10 @@ class Scheduler {
   absl::Status CheckStep(const model::StepResult& result) const;
   absl::Status CheckResult(const model::StepResult& result) const;
   void ApplyTo(const Entry& entry, const model::SequenceResult& result, std::vector<TokenEvent>& events);
-  void TakeComputed(const Entry& entry);
+  void TakeTokens(const Entry& entry, const model::SequenceResult& result, TokenEvent& event,
+                  std::vector<TokenEvent>& events);
+  // `tokens`: how many the step drew.
+  void TakeComputed(const Entry& entry, int64_t tokens);
   void TakePromptLogprobs(const Entry& entry, const model::SequenceResult& result, TokenEvent& event);
   void TakeToken(Sequence& sequence, TokenId token, TokenEvent& event);
   void EndRefused(Sequence& sequence, const std::string& reason, TokenEvent& event);
@@ -227,9 +240,11 @@ class Scheduler {
   model::StepPlan plan_;
   StepUnderWay planned_;
   bool preempted_in_this_plan_ = false;
+  int32_t next_drafts_ = 0;  // that the ranks make for each sequence that draws, where there is room
   SequenceId last_id_ = 0;
   uint64_t arrivals_ = 0;
   StepId next_step_ = 1;
+  DraftPolicy draft_policy_;
   ServingStats totals_;  // the counters of Stats; Stats fills in the gauges
 };
 

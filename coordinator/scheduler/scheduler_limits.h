@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/ids.h"
+#include "coordinator/scheduler/draft_policy.h"
 #include "model/step/message_size.h"
 #include "model/step/prefill_attention.h"
 #include "model/step/step_limits.h"
@@ -23,6 +24,7 @@ struct SchedulerLimits {
   // kExpanded: only pages that lie wholly within a prompt are published and found.
   model::PrefillAttention prefill_attention = model::PrefillAttention::kAbsorbed;
   int32_t steps_under_way = 2;  // steps that the ranks have before the first of them is applied
+  DraftLimits drafts;           // of the loaded ranks
   int64_t max_message_bytes = model::kMostMessageBytes;  // limit of a group's plan and of each rank's result
 
   // The most positions of one sequence: the context, or the positions that one dp group's cache holds if that

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "model/step/speculation.h"
 #include "model/step/step_result.h"
 
 namespace deeprack::coordinator {
@@ -26,6 +27,20 @@ struct StepTokens {
   }
 };
 
+struct DraftStats {
+  int64_t verified = 0;  // times that a sequence's drafts were verified
+  int64_t drafts = 0, accepted = 0;
+  // Entry i: how often the draft at place i, from 0, was accepted.
+  std::array<int64_t, model::kMostSpeculativeTokens> accepted_at{};
+
+  void Add(int32_t offered, int32_t accepted_now) {
+    ++verified;
+    drafts += offered;
+    accepted += accepted_now;
+    for (int32_t i = 0; i < accepted_now; ++i) ++accepted_at[static_cast<size_t>(i)];
+  }
+};
+
 struct ServingStats {
   int64_t running = 0, waiting = 0;
   int64_t blocks_used = 0, blocks_total = 0;
@@ -33,6 +48,8 @@ struct ServingStats {
   int64_t prompt_tokens = 0, generation_tokens = 0;
   int64_t cached_prompt_tokens = 0;  // of prompt_tokens: found in the prefix cache
   StepTokens step_tokens;
+  int32_t most_drafts = 0;  // that the ranks can make for a sequence
+  DraftStats drafts;
   int64_t preemptions = 0;
   int64_t steps = 0;
   int64_t sequences_refused = 0;          // sequences that the ranks refused

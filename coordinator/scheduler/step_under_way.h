@@ -16,12 +16,14 @@ struct StepUnderWay {
     int32_t dp_rank = 0;  // of its pages in this step; it may have been preempted since
     int32_t first = 0;    // the position of its first row
     int32_t rows = 0;
-    bool draws = false;    // a token is drawn after the last row
-    bool decodes = false;  // the row is the last token that was drawn
+    int32_t drafts = 0;    // the last of the rows: SequenceRows::drafts
+    bool draws = false;    // a token is drawn after the last row, and after each draft that is accepted
+    bool decodes = false;  // the row before the drafts is the last token that was drawn
     bool scores = false;   // prompt tokens' log-probabilities are due
   };
 
   StepId step = 0;
+  bool speculates = false;                 // some sequence has drafts or makes some
   std::vector<std::vector<Entry>> groups;  // [dp]: in the order of GroupPlan::rows
 
   int64_t sequences() const {

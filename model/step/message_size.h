@@ -43,10 +43,10 @@ constexpr int64_t MostPositionLogprobsBytes(int64_t top) {
 }
 
 // A sequence's share of a result without its prompt's log-probabilities. `top` as
-// SamplingParams::top_logprobs.
-constexpr int64_t MostSequenceResultBytes(int64_t top) {
+// SamplingParams::top_logprobs; `drafts` as SequenceRows::drafts.
+constexpr int64_t MostSequenceResultBytes(int64_t top, int64_t drafts = 0) {
   constexpr int64_t kFields = 48;
-  return kFields + MostPositionLogprobsBytes(top < 0 ? 0 : top);
+  return kFields + drafts * kMostIdBytes + (1 + drafts) * MostPositionLogprobsBytes(top < 0 ? 0 : top);
 }
 
 }  // namespace deeprack::model

@@ -15,6 +15,8 @@ enum class PlantedFault : uint8_t {
   kStaleEpochAccepted,
   // A sequence that was cancelled gives its pages back although a step under way still writes to them.
   kPageReusedUnderWay,
+  // A draft counts as a token although another token was drawn at its position.
+  kDraftCommittedUnverified,
   // An event does not reach its stream; it reaches it twice; its token is another one.
   kTokenLost,
   kTokenDoubled,
@@ -31,17 +33,21 @@ enum class PlantedFault : uint8_t {
   kAnswerLost,
   // A worker does not say what its last epoch was.
   kLastEpochForgotten,
-  // The place of kDraftCommittedUnverified (a draft counts as a token before the position's own draw has
-  // agreed with it), for the day when steps draft.
   // The place of kConstraintNotRolledBack (a rejected draft leaves its trace in the state of a constraint),
   // for the day when steps draft under constraints.
 };
 
-inline constexpr PlantedFault kPlantedFaults[] = {
-    PlantedFault::kPageLeakedOnCancel, PlantedFault::kDoubleFreeOnPreempt, PlantedFault::kStaleEpochAccepted,
-    PlantedFault::kPageReusedUnderWay, PlantedFault::kTokenLost,           PlantedFault::kTokenDoubled,
-    PlantedFault::kTokenChanged,       PlantedFault::kEndedTwice,          PlantedFault::kSequenceForgotten,
-    PlantedFault::kOvertaken};
+inline constexpr PlantedFault kPlantedFaults[] = {PlantedFault::kPageLeakedOnCancel,
+                                                  PlantedFault::kDoubleFreeOnPreempt,
+                                                  PlantedFault::kStaleEpochAccepted,
+                                                  PlantedFault::kPageReusedUnderWay,
+                                                  PlantedFault::kDraftCommittedUnverified,
+                                                  PlantedFault::kTokenLost,
+                                                  PlantedFault::kTokenDoubled,
+                                                  PlantedFault::kTokenChanged,
+                                                  PlantedFault::kEndedTwice,
+                                                  PlantedFault::kSequenceForgotten,
+                                                  PlantedFault::kOvertaken};
 inline constexpr PlantedFault kPlantedClusterFaults[] = {
     PlantedFault::kStaleAnswerTaken, PlantedFault::kAnswerLost, PlantedFault::kLastEpochForgotten};
 
@@ -57,6 +63,8 @@ inline const char* NameOf(PlantedFault fault) {
       return "stale epoch accepted";
     case PlantedFault::kPageReusedUnderWay:
       return "page reused while a step under way writes it";
+    case PlantedFault::kDraftCommittedUnverified:
+      return "draft committed unverified";
     case PlantedFault::kTokenLost:
       return "token lost";
     case PlantedFault::kTokenDoubled:

@@ -29,6 +29,8 @@ TEST(SchedulerSimulation, NoSeedBreaksAnInvariant) {
   EXPECT_GT(total.steps, 100 * seeds);
   EXPECT_GT(total.preemptions, seeds / 2);
   EXPECT_GT(total.prefix_cache_hits, 20 * seeds);
+  EXPECT_GT(total.drafts_accepted, 5 * seeds);
+  EXPECT_GT(total.drafts_rejected, 2 * seeds);
   EXPECT_GT(total.losses, seeds);
   EXPECT_GT(total.faults, seeds / 4);
   EXPECT_GT(total.stale_results, seeds);

@@ -20,6 +20,13 @@ absl::Status Fault(const Parts&... parts) {
   return absl::InternalError(absl::StrCat(parts...));
 }
 
+bool Speculates(const model::StepPlan& plan) {
+  return std::ranges::any_of(plan.groups, [](const model::GroupPlan& group) {
+    return std::ranges::any_of(
+        group.rows, [](const model::SequenceRows& rows) { return rows.drafts > 0 || rows.next_drafts > 0; });
+  });
+}
+
 }  // namespace
 
 RunOptions OptionsOf(uint64_t seed) {
@@ -38,6 +45,8 @@ void RunFigures::Add(const RunFigures& run) {
   steps += run.steps;
   preemptions += run.preemptions;
   prefix_cache_hits += run.prefix_cache_hits;
+  drafts_accepted += run.drafts_accepted;
+  drafts_rejected += run.drafts_rejected;
   losses += run.losses;
   faults += run.faults;
   stale_results += run.stale_results;
@@ -55,6 +64,7 @@ SchedulerSimulation::SchedulerSimulation(uint64_t seed, const RunOptions& option
       arrivals_left_(options.arrivals) {
   constexpr double kGaps[] = {0.2, 1, 3, 10};
   mean_gap_ = kGaps[Draw(random_, 0, 3)];
+  if (plants(PlantedFault::kDraftCommittedUnverified)) cluster_.CommitDraftsUnverified();
 }
 
 SchedulerSimulation::~SchedulerSimulation() {
@@ -78,6 +88,8 @@ absl::Status SchedulerSimulation::Advance() {
     DR_ASSIGN_OR_RETURN(std::optional<model::StepPlan> plan, Plan());
     if (!plan.has_value()) break;
     NoteSlots(*plan);
+    if (!under_way_.empty() && Speculates(under_way_.back()))
+      return Fault("a step is planned behind step ", under_way_.back().header.step, ", which has drafts");
     under_way_.push_back(*std::move(plan));
     figures_.most_under_way = std::max(figures_.most_under_way, std::ssize(under_way_));
     DR_RETURN_IF_ERROR(MaybeCancel());  // while the step is under way
@@ -295,6 +307,8 @@ RunFigures SchedulerSimulation::figures() const {
   const ServingStats stats = scheduler_->Stats();
   figures.preemptions = stats.preemptions;
   figures.prefix_cache_hits = stats.prefix_cache_hits;
+  figures.drafts_accepted = stats.drafts.accepted;
+  figures.drafts_rejected = stats.drafts.drafts - stats.drafts.accepted;
   figures.digest = cluster_.digest();
   return figures;
 }

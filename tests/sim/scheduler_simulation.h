@@ -41,6 +41,7 @@ RunOptions OptionsOf(uint64_t seed);
 
 struct RunFigures {
   int64_t steps = 0, preemptions = 0, prefix_cache_hits = 0;
+  int64_t drafts_accepted = 0, drafts_rejected = 0;
   int64_t losses = 0, faults = 0, stale_results = 0, cancelled = 0, most_under_way = 0;
   uint64_t digest = 0;  // of every field of every plan
 

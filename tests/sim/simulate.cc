@@ -50,6 +50,8 @@ bool Simulate(uint64_t seeds, uint64_t first) {
               " cancelled, %" PRId64 " refused or not finite, %" PRId64 " stale results\n",
               scheduler.steps, scheduler.losses, scheduler.preemptions, scheduler.cancelled, scheduler.faults,
               scheduler.stale_results);
+  std::printf("scheduler: %" PRId64 " drafts accepted, %" PRId64 " rejected\n", scheduler.drafts_accepted,
+              scheduler.drafts_rejected);
   std::printf("cluster: %" PRId64 " steps, %" PRId64 " requests, %" PRId64 " epochs, %" PRId64
               " coordinators that restarted, %" PRId64 " stale answers\n",
               cluster.steps, cluster.requests, cluster.epochs, cluster.restarts, cluster.stale_results);

@@ -19,14 +19,25 @@ int32_t End(const SequencePlan& plan) {
   return plan.num_computed + static_cast<int32_t>(plan.token_ids.size());
 }
 
-// The tokens whose bias leaves them no chance.
-std::vector<TokenId> Forbidden(const model::SamplingParams& sampling) {
+// One past the last position that the step may write to.
+int32_t WriteEnd(const SequencePlan& plan) {
+  return End(plan) + static_cast<int32_t>(plan.drafts.size()) + std::max(0, plan.next_drafts - 1);
+}
+
+// The tokens whose bias leaves them no chance, for a draw after `size` tokens.
+std::vector<TokenId> Forbidden(const model::SamplingParams& sampling, const model::EndRule& end,
+                               int32_t output_size) {
   std::vector<TokenId> tokens;
   for (const auto& [token, bias] : sampling.logit_bias) {
     if (bias < -1e20f) tokens.push_back(token);
   }
+  if (output_size < end.min_tokens)
+    tokens.insert(tokens.end(), end.stop_tokens.begin(), end.stop_tokens.end());
   return tokens;
 }
+
+// One draft in four is wrong.
+bool IsWrongDraft(uint64_t history) { return Extend(history, 1) % 4 == 0; }
 
 }  // namespace
 
@@ -35,8 +46,13 @@ SimulatedCluster::SimulatedCluster(const SchedulerLimits& limits) : limits_(limi
 void SimulatedCluster::Replace(int32_t dp) {
   limits_.dp = dp;
   tables_.emplace(limits_);
+  tables_->DraftWith([this](SequenceId sequence, int32_t d) {
+    const std::vector<TokenId>& drafts = held_[sequence].drafts;
+    return static_cast<size_t>(d) < drafts.size() ? drafts[static_cast<size_t>(d)] : 0;
+  });
   pages_.assign(static_cast<size_t>(dp) * static_cast<size_t>(limits_.blocks_per_dp_rank), Page());
   readers_.clear();
+  held_.clear();
 }
 
 size_t SimulatedCluster::PageOf(const SequencePlan& plan, int32_t position) const {
@@ -61,12 +77,12 @@ absl::Status SimulatedCluster::CheckPlan(const ResolvedPlan& plan) const {
       return Wrong(sequence, "dp rank ", sequence.dp_rank);
     if (++group_sequences[sequence.dp_rank] > limits_.max_sequences)
       return Wrong(sequence, "more sequences than a dp group may run");
-    step_tokens[sequence.dp_rank] += static_cast<int64_t>(sequence.token_ids.size());
+    step_tokens[sequence.dp_rank] += std::ssize(sequence.token_ids) + std::ssize(sequence.drafts);
     if (step_tokens[sequence.dp_rank] > limits_.max_step_tokens)
       return Wrong(sequence, "more tokens than a step may have");
-    if (sequence.block_table.size() != static_cast<size_t>((End(sequence) + kPageTokens - 1) / kPageTokens)) {
-      return Wrong(sequence, "a block table of ", sequence.block_table.size(), " for ", End(sequence),
-                   " positions");
+    const int32_t end = WriteEnd(sequence);
+    if (sequence.block_table.size() != static_cast<size_t>((end + kPageTokens - 1) / kPageTokens)) {
+      return Wrong(sequence, "a block table of ", sequence.block_table.size(), " for ", end, " positions");
     }
     for (size_t page = 0; page < sequence.block_table.size(); ++page) {
       const BlockId block = sequence.block_table[page];
@@ -157,26 +173,95 @@ absl::StatusOr<model::SequenceResult> SimulatedCluster::Run(const SequencePlan& 
     history = Extend(history, token);
     reader.tokens.push_back(token);
     const int32_t position = plan.num_computed + static_cast<int32_t>(i);
-    Page& page = pages_[PageOf(plan, position)];
-    page.slots[position % kPageTokens] = {true, Expands(plan, position), position, token, history};
-    ++page.writes;
+    Write(plan, position, token, history);
     const TokenId follower = i + 1 < plan.token_ids.size() ? plan.token_ids[i + 1] : plan.next_prompt_token;
     if (plan.prompt_logprobs >= 0 && position + 1 < plan.prompt_size) {
       result.prompt_logprobs.push_back({.chosen = {follower, -static_cast<float>(position + 1)}});
     }
   }
   DR_RETURN_IF_ERROR(CheckCounts(plan, reader.tokens));
-  if (!plan.sample) return result;
-  const TokenId token = NextToken(history, plan.sampling.seed, Forbidden(plan.sampling));
-  result.tokens = {token};
-  if (plan.sampling.top_logprobs >= 0) {
-    result.logprobs.push_back({.chosen = {token, -static_cast<float>(End(plan))}});
-  }
+  Held& held = held_[plan.sequence];
+  DR_RETURN_IF_ERROR(CheckDrafts(plan, held));
+  if (plan.sample) DrawTokens(plan, held, history, result);
   return result;
 }
 
+absl::Status SimulatedCluster::CheckDrafts(const SequencePlan& plan, const Held& held) const {
+  const auto drafts = static_cast<int32_t>(plan.drafts.size());
+  if (!plan.sample && drafts + plan.next_drafts > 0) return Wrong(plan, "drafts, and draws nothing");
+  if (drafts > std::ssize(held.drafts) ||
+      !std::equal(plan.drafts.begin(), plan.drafts.end(), held.drafts.begin()))
+    return Wrong(plan, "other drafts than its ranks made");
+  if (drafts > 0 && plan.token_ids.size() != 1) return Wrong(plan, "drafts in a prefill");
+  if (plan.sample && End(plan) + drafts + 1 > held.end.max_size)
+    return Wrong(plan, "may draw token ", End(plan) + drafts + 1, " of ", held.end.max_size);
+  if (plan.next_drafts > 0 && WriteEnd(plan) > held.end.max_size)
+    return Wrong(plan, "drafts up to position ", WriteEnd(plan), " of ", held.end.max_size);
+  return absl::OkStatus();
+}
+
+void SimulatedCluster::Write(const SequencePlan& plan, int32_t position, TokenId token, uint64_t history) {
+  Page& page = pages_[PageOf(plan, position)];
+  page.slots[position % kPageTokens] = {true, Expands(plan, position), position, token, history};
+  ++page.writes;
+}
+
+// Draws a token after the last of the sequence's tokens, and after each draft that equals the token drawn at
+// its position. Then makes the next drafts.
+void SimulatedCluster::DrawTokens(const SequencePlan& plan, Held& held, uint64_t history,
+                                  model::SequenceResult& result) {
+  uint64_t drafted = history;
+  int32_t position = End(plan);
+  for (const TokenId draft : plan.drafts) {
+    drafted = Extend(drafted, draft);
+    Write(plan, position++, draft, drafted);
+  }
+  int32_t size = End(plan);  // of the tokens that are computed
+  const auto draw = [&] {
+    return NextToken(history, plan.sampling.seed,
+                     Forbidden(held.sampling, held.end, size - plan.prompt_size));
+  };
+  for (size_t i = 0;; ++i) {
+    TokenId token = draw();
+    const TokenId draft = i < plan.drafts.size() ? plan.drafts[i] : -1;
+    if (commits_unverified_ && draft >= 0) token = draft;
+    result.tokens.push_back(token);
+    if (plan.sampling.top_logprobs >= 0)
+      result.logprobs.push_back({.chosen = {token, -static_cast<float>(size)}});
+    history = Extend(history, token);
+    ++size;
+    const bool ends = EndAfter(held.end, plan.prompt_size, size, token) != model::SequenceEnd::kNone;
+    if (ends || token != draft) break;
+  }
+  held.drafts.clear();
+  for (int32_t i = 0; i < plan.next_drafts; ++i) {
+    const TokenId right = draw();
+    const TokenId token = IsWrongDraft(history) ? (right + 1) % kVocabulary : right;
+    held.drafts.push_back(token);
+    history = Extend(history, token);
+    ++size;
+  }
+}
+
+// StepHeader::drafting counts the rows' next drafts.
+absl::Status SimulatedCluster::CheckHeader(const model::StepPlan& plan) {
+  std::vector<std::vector<int32_t>> drafting;
+  for (size_t group = 0; group < plan.groups.size(); ++group) {
+    for (const model::SequenceRows& rows : plan.groups[group].rows) {
+      if (std::ssize(drafting) < rows.next_drafts)
+        drafting.resize(static_cast<size_t>(rows.next_drafts), std::vector<int32_t>(plan.groups.size()));
+      for (int32_t d = 0; d < rows.next_drafts; ++d) ++drafting[static_cast<size_t>(d)][group];
+    }
+  }
+  if (drafting != plan.header.drafting) return absl::InternalError("the header counts other drafts");
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ResolvedPlan> SimulatedCluster::Begin(const model::StepPlan& plan) {
+  DR_RETURN_IF_ERROR(CheckHeader(plan));
   for (const model::GroupPlan& group : plan.groups) {
+    for (const model::OpenedSequence& opened : group.opened)
+      held_[opened.sequence] = {.sampling = opened.sampling, .end = opened.end, .drafts = {}};
     int64_t bytes = model::MostHeaderBytes(std::ssize(plan.groups));
     bytes += std::ssize(group.rows) * model::kMostRowsBytes;
     for (const model::PageChange& change : group.pages)
@@ -215,6 +300,7 @@ void SimulatedCluster::Digest(const ResolvedPlan& plan) {
     fold(sequence.prompt_size);
     fold(sequence.num_computed);
     fold(sequence.sample);
+    fold(std::ssize(sequence.drafts) * 4 + sequence.next_drafts);
     fold(sequence.next_prompt_token);
     for (TokenId token : sequence.token_ids) fold(token);
     for (BlockId block : sequence.block_table) fold(block);

@@ -32,6 +32,9 @@ class SimulatedCluster {
   // Ends the step with this result, which may differ from that of Execute.
   absl::Status Accept(const model::StepResult& result) { return tables_->TryAccept(result); }
 
+  // A planted fault: drafts become tokens, whatever is drawn at their positions.
+  void CommitDraftsUnverified() { commits_unverified_ = true; }
+
   // Replaces the ranks by new ones, in `dp` groups: every slot is empty again.
   void Replace(int32_t dp);
 
@@ -61,12 +64,23 @@ class SimulatedCluster {
     std::vector<TokenId> tokens;
   };
 
+  // What the ranks know of a sequence apart from its tokens.
+  struct Held {
+    model::SamplingParams sampling;
+    model::EndRule end;
+    std::vector<TokenId> drafts;  // for its next step
+  };
+
+  static absl::Status CheckHeader(const model::StepPlan& plan);
   absl::Status CheckPlan(const ResolvedPlan& plan) const;
   absl::Status Read(const SequencePlan& plan, Reader& reader, uint64_t& history) const;
   absl::Status ReadSlot(const SequencePlan& plan, const Slot& slot, int32_t position, Reader& reader,
                         uint64_t& history) const;
   absl::Status CheckCounts(const SequencePlan& plan, const std::vector<TokenId>& tokens) const;
   absl::StatusOr<model::SequenceResult> Run(const SequencePlan& plan);
+  absl::Status CheckDrafts(const SequencePlan& plan, const Held& held) const;
+  void Write(const SequencePlan& plan, int32_t position, TokenId token, uint64_t history);
+  void DrawTokens(const SequencePlan& plan, Held& held, uint64_t history, model::SequenceResult& result);
   // True if the position must be computed in the expanded form of attention.
   bool Expands(const SequencePlan& plan, int32_t position) const;
   size_t PageOf(const SequencePlan& plan, int32_t position) const;
@@ -76,6 +90,8 @@ class SimulatedCluster {
   std::optional<RankTables> tables_;
   std::map<SequenceId, int32_t> prompt_sizes_;
   std::unordered_map<SequenceId, Reader> readers_;
+  std::unordered_map<SequenceId, Held> held_;
+  bool commits_unverified_ = false;
   std::vector<Page> pages_;  // [dp, blocks_per_dp_rank]
   uint64_t digest_ = 0;
 };

@@ -46,6 +46,12 @@ SchedulerLimits RandomLimits(std::mt19937_64& random) {
   // 2,560 positions take 13.2 KB.
   if (OneIn(random, 3)) limits.max_message_bytes = 27'000 + Draw(random, 0, 4'000);
   limits.steps_under_way = OneIn(random, 3) ? 1 : 2;
+  if (OneIn(random, 2)) {
+    limits.drafts = {.most = Draw(random, 1, 3),
+                     .adapts = OneIn(random, 3),
+                     .layers = Draw(random, 1, 60),
+                     .rows_per_read = Draw(random, 1, 200)};
+  }
   return limits;
 }
 

@@ -26,7 +26,7 @@ TokenId NextToken(uint64_t history, uint64_t seed, const std::vector<TokenId>& f
 inline constexpr TokenId kVocabulary = 50;
 
 // Random limits: tight to ample pools, few or many step tokens, one to eight groups, tight to ample messages,
-// one or two steps under way.
+// one or two steps under way, no drafts or up to three.
 SchedulerLimits RandomLimits(std::mt19937_64& random);
 
 // The requests of one run.

@@ -25,6 +25,7 @@ struct ApiServerOptions {
   int32_t max_context = 512;
   int32_t max_waiting = 64;
   int32_t max_sequences = 16;
+  int32_t drafts = 0;                      // of each sequence that decodes
   int32_t vocab_size = 0;                  // of the model; 0: the tokenizer's
   std::vector<std::string> further_names;  // of the model
   ReasoningField reasoning_field = ReasoningField::kReasoningContent;
@@ -44,7 +45,8 @@ class ApiServer {
     limits_ = {.max_sequences = options.max_sequences,
                .max_waiting = options.max_waiting,
                .max_context = options.max_context,
-               .blocks_per_dp_rank = 256};
+               .blocks_per_dp_rank = 256,
+               .drafts = {.most = options.drafts}};
     HttpHandler handler = MakeRouter(&context_, options.routing);
     if (options.around) handler = options.around(std::move(handler));
     server_ = *HttpServer::Start(options.http, std::move(handler), HttpErrorBody,

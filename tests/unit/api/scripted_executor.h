@@ -1,6 +1,8 @@
 // Workers for tests. Every sequence generates the same script and then ends. A forbidden token becomes an x.
+// Where a step has drafts, they are right as often as CutInto says.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -27,7 +29,11 @@ class ScriptedExecutor final : public StepExecutor {
                 .max_context = 1 << 20,
                 .blocks_per_dp_rank = 1 << 16},
                std::move(vocabulary)),
-        script_(std::move(script)) {}
+        script_(std::move(script)) {
+    ranks_.DraftWith([this](SequenceId sequence, int32_t d) {
+      return Say(sequence, said_[sequence] + static_cast<size_t>(d));
+    });
+  }
 
   absl::Status Send(const model::StepPlan& plan) override {
     plans_.push_back(plan);
@@ -40,7 +46,13 @@ class ScriptedExecutor final : public StepExecutor {
     if (steps_allowed_ > 0) --steps_allowed_;
     const ResolvedPlan plan = ranks_.Begin(plans_.front());
     ResolvedResult result{.epoch = plan.epoch, .step = plan.step};
-    for (const model::GroupPlan& group : plan.plan.groups) result.sizes.push_back(group.rows.size());
+    for (const model::GroupPlan& group : plan.plan.groups) {
+      result.sizes.push_back(group.rows.size());
+      for (const model::OpenedSequence& opened : group.opened) {
+        opened_[opened.sequence] = opened;
+        said_[opened.sequence] = opened.tokens.size() - static_cast<size_t>(opened.prompt_size);
+      }
+    }
     for (const SequencePlan& sequence : plan.sequences) {
       if (sequence.token_ids.empty()) {  // padding
         result.sequences.push_back({.sequence = sequence.sequence});
@@ -81,6 +93,13 @@ class ScriptedExecutor final : public StepExecutor {
     refused_first_ = first;
   }
 
+  // From now on list i of a sequence's tokens, from 0, has sizes[i] tokens where there are drafts for them.
+  // Lists after those have one token.
+  void CutInto(std::vector<int32_t> sizes) {
+    const std::lock_guard lock(mutex_);
+    list_sizes_ = std::move(sizes);
+  }
+
   // The sampling parameters of the last sequence seen.
   model::SamplingParams last_sampling() {
     const std::lock_guard lock(mutex_);
@@ -105,20 +124,37 @@ class ScriptedExecutor final : public StepExecutor {
     }
     if (!plan.sample) return result;
     last_sampling_ = plan.sampling;
-    const size_t said = said_[plan.sequence]++;
-    if (said >= finite_tokens_) {
+    if (said_[plan.sequence] >= finite_tokens_) {
       const auto end = static_cast<int32_t>(plan.num_computed + plan.token_ids.size());
       return {.sequence = plan.sequence, .non_finite = model::NonFiniteRow{.position = end - 1, .token = 3}};
     }
-    TokenId token = said < script_.size() ? script_[said] : ByteTokenizer::kEos;
-    for (const auto& [biased, bias] : plan.sampling.logit_bias) {
-      if (biased == token && bias < -1e20f) token = 'x';
-    }
-    result.tokens = {token};
-    if (plan.sampling.top_logprobs >= 0) {
-      result.logprobs = {Logprobs(token, plan.sampling.top_logprobs)};
+    const model::EndRule& end = opened_[plan.sequence].end;
+    const size_t list = lists_[plan.sequence]++;
+    const int32_t asked = list < list_sizes_.size() ? list_sizes_[list] : 1;
+    auto size = static_cast<int32_t>(plan.num_computed + plan.token_ids.size());
+    bool ended = false;
+    const int32_t most = std::min(asked, 1 + static_cast<int32_t>(plan.drafts.size()));
+    for (int32_t i = 0; i < most && !ended; ++i) {
+      const TokenId token = Say(plan.sequence, said_[plan.sequence]++);
+      result.tokens.push_back(token);
+      if (plan.sampling.top_logprobs >= 0)
+        result.logprobs.push_back(Logprobs(token, plan.sampling.top_logprobs));
+      ended = EndAfter(end, plan.prompt_size, ++size, token) != model::SequenceEnd::kNone;
     }
     return result;
+  }
+
+  // Token `said`, from 0, of a sequence's output.
+  TokenId Say(SequenceId sequence, size_t said) {
+    const model::OpenedSequence& opened = opened_[sequence];
+    const TokenId token = said < script_.size() ? script_[said] : ByteTokenizer::kEos;
+    for (const auto& [biased, bias] : opened.sampling.logit_bias) {
+      if (biased == token && bias < -1e20f) return 'x';
+    }
+    const std::vector<TokenId>& stops = opened.end.stop_tokens;
+    const bool forbidden =
+        std::cmp_less(said, opened.end.min_tokens) && std::ranges::find(stops, token) != stops.end();
+    return forbidden ? 'x' : token;
   }
 
   // Used by the loop's thread only.
@@ -132,7 +168,9 @@ class ScriptedExecutor final : public StepExecutor {
   absl::Status failure_;
   size_t finite_tokens_ = SIZE_MAX;
   TokenId refused_first_ = -1;
-  std::map<SequenceId, size_t> said_;
+  std::map<SequenceId, size_t> said_, lists_;
+  std::vector<int32_t> list_sizes_;
+  std::map<SequenceId, model::OpenedSequence> opened_;
   model::SamplingParams last_sampling_;
 };
 

@@ -228,11 +228,16 @@ TEST_F(StreamEvents, StringsAreThoseOfJsonValues) {
 }
 
 TEST_F(StreamEvents, UsageIsThatOfAJsonValue) {
-  const Usage usage{
-      .prompt_tokens = 12, .completion_tokens = 345, .cached_tokens = 6, .reasoning_tokens = 78};
+  Usage usage{.prompt_tokens = 12, .completion_tokens = 345, .cached_tokens = 6, .reasoning_tokens = 78};
   std::string written;
   AppendUsage(usage, written);
   EXPECT_EQ(written, Dump(UsageJson(usage)));
+  usage.accepted_drafts = 90;
+  usage.rejected_drafts = 0;
+  written.clear();
+  AppendUsage(usage, written);
+  EXPECT_EQ(written, Dump(UsageJson(usage)));
+  EXPECT_EQ(UsageJson(usage)["completion_tokens_details"]["accepted_prediction_tokens"], 90);
 }
 
 TEST_F(StreamEvents, ChatsAreThoseOfJsonValues) {

@@ -15,14 +15,15 @@ TEST(BenchTable, RowsStandUnderTheirHead) {
                                 .first_token_p50 = 0.1234,
                                 .first_token_p99 = 12.345,
                                 .output_token_p50 = 0.00518,
-                                .output_token_p99 = NAN};
+                                .output_token_p99 = NAN,
+                                .acceptance = 0.6789};
   const std::string head = BenchTableHead();
   const std::string row =
       BenchTableRow({.concurrency = 64, .succeeded = 126, .failed = 2, .summary = summary});
   EXPECT_EQ(row,
             "|          64 |      128 |      2 |       1234.6 |          19.29 |        512.0 | 123.4 ms |  "
             "12.35 s |"
-            "  5.18 ms |        - |\n");
+            "  5.18 ms |        - |           67.9% |\n");
   EXPECT_EQ(head.find('\n'), row.size() - 1) << "as wide as the head";
   EXPECT_EQ(std::count(head.begin(), head.end(), '|'), 2 * std::count(row.begin(), row.end(), '|'));
 }

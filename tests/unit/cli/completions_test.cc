@@ -19,12 +19,16 @@ TEST(StreamCompletion, CountsTheTokensOfEachEvent) {
                          "data: {\"choices\": [{\"text\": \"\", \"token_ids\": [5]}]}\n\n"
                          "data: {\"choices\": [{\"text\": \"ab\", \"token_ids\": [6, 7]}]}\n\n"
                          "data: {\"choices\": [{\"text\": \"\", \"finish_reason\": \"length\"}]}\n\n"
-                         "data: {\"choices\": [], \"usage\": {}}\n\ndata: [DONE]\n\n"});
+                         "data: {\"choices\": [], \"usage\": {\"completion_tokens_details\": "
+                         "{\"accepted_prediction_tokens\": 2, \"rejected_prediction_tokens\": 5}}}\n\n"
+                         "data: [DONE]\n\n"});
   std::vector<int64_t> counts;
-  const auto status = StreamCompletion(
+  const auto drafts = StreamCompletion(
       server.url(), {.model = "m", .prompt = {1, 2}, .max_tokens = 3},
       [&](int64_t tokens) { counts.push_back(tokens); }, nullptr);
-  EXPECT_TRUE(status.ok()) << status;
+  ASSERT_TRUE(drafts.ok()) << drafts.status();
+  EXPECT_EQ(drafts->accepted, 2);
+  EXPECT_EQ(drafts->rejected, 5);
   EXPECT_THAT(counts, ElementsAre(1, 2));
 }
 
@@ -34,7 +38,7 @@ TEST(StreamCompletion, ReportsAnErrorWithinTheStream) {
                          "data: {\"error\": {\"message\": \"rank 1 was lost\"}}\n\n"});
   const auto status = StreamCompletion(
       server.url(), {.model = "m", .prompt = {1}, .max_tokens = 3}, [](int64_t) {}, nullptr);
-  EXPECT_EQ(status.message(), "rank 1 was lost");
+  EXPECT_EQ(status.status().message(), "rank 1 was lost");
 }
 
 TEST(Tokenize, ReadsTheIds) {
@@ -45,7 +49,8 @@ TEST(Tokenize, ReadsTheIds) {
 TEST(Tokenize, RefusesWhatIsNoAnswer) {
   for (const std::string body : {"[]", R"({"tokens": "7"})", R"({"tokens": [7, "8"]})"}) {
     ScriptedServer server({Answer(body)});
-    EXPECT_EQ(Tokenize(server.url(), "m", "text", false, nullptr).status().code(), absl::StatusCode::kInternal)
+    EXPECT_EQ(Tokenize(server.url(), "m", "text", false, nullptr).status().code(),
+              absl::StatusCode::kInternal)
         << body;
   }
 }

@@ -57,6 +57,15 @@ TEST(Summarise, OneTokenHasNoTimePerToken) {
   EXPECT_DOUBLE_EQ(summary.output_rate, 1);
 }
 
+TEST(Summarise, AcceptanceIsOfAllDrafts) {
+  RequestTimes one = Request(0, 1, 2, 5, 4), other = one;
+  one.accepted_drafts = 2;
+  one.rejected_drafts = 1;
+  other.rejected_drafts = 2;
+  EXPECT_DOUBLE_EQ(Summarise(std::vector{one, other}).acceptance, 0.4);
+  EXPECT_TRUE(std::isnan(Summarise(std::vector{Request(0, 1, 2, 5, 4)}).acceptance));
+}
+
 TEST(Summarise, NothingIsKnownWithoutRequests) {
   const LevelSummary summary = Summarise({});
   EXPECT_TRUE(std::isnan(summary.output_rate));

@@ -145,6 +145,13 @@ TEST(ConversionsTest, NoPlanAndNoResultIsLargerThanItsBound) {
     worker::RankResultToProto({.sequences = {answer, answer}}, &result);
     EXPECT_LE(static_cast<int64_t>(result.ByteSizeLong()),
               2 * (model::MostSequenceResultBytes(n) + 5 * model::MostPositionLogprobsBytes(n)));
+    const model::SequenceResult drafted = {.sequence = UINT64_MAX,
+                                           .tokens = {kMost, kMost, kMost, kMost},
+                                           .logprobs = {position, position, position, position}};
+    cluster::StepResult of_drafts;
+    worker::RankResultToProto({.sequences = {drafted, drafted}}, &of_drafts);
+    EXPECT_LE(static_cast<int64_t>(of_drafts.ByteSizeLong()),
+              2 * model::MostSequenceResultBytes(n, model::kMostSpeculativeTokens));
   }
 }
 

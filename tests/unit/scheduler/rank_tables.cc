@@ -17,8 +17,12 @@ SequencePlan Resolve(const worker::StepSequence& from, int32_t dp_rank) {
   if (from.padding) return plan;
   plan.prompt_size = from.prompt_size;
   plan.num_computed = from.num_computed;
-  plan.token_ids.assign(from.token_ids.begin(), from.token_ids.end());
-  const int64_t pages = CeilDiv(from.num_computed + from.rows, kPageTokens);
+  const auto drafts = from.token_ids.last(static_cast<size_t>(from.drafts));
+  plan.token_ids.assign(from.token_ids.begin(), from.token_ids.end() - from.drafts);
+  plan.drafts.assign(drafts.begin(), drafts.end());
+  plan.next_drafts = from.next_drafts;
+  const int64_t ahead = std::max(0, from.next_drafts - 1);
+  const int64_t pages = CeilDiv(from.num_computed + from.rows + ahead, kPageTokens);
   plan.block_table.assign(from.block_table.begin(), from.block_table.begin() + pages);
   plan.sample = from.sample;
   if (from.sample) plan.sampling = from.SamplingOf(0);
@@ -27,21 +31,6 @@ SequencePlan Resolve(const worker::StepSequence& from, int32_t dp_rank) {
   plan.prompt_logprobs = from.prompt_logprobs;
   plan.next_prompt_token = from.next_prompt_token();
   return plan;
-}
-
-// A result that a test has spoilt ends the sequence on its ranks. The drafts for the next step are the tokens
-// after the last one, counted up.
-void AddOutcomes(const model::SequenceResult& result, const worker::StepSequence& sequence,
-                 worker::StepOutcomes& outcomes) {
-  const size_t end = outcomes.tokens.size() + static_cast<size_t>(sequence.outcomes());
-  if (result.non_finite || !result.refused.empty()) {
-    outcomes.tokens.push_back(worker::kNotFinite);
-  } else {
-    outcomes.tokens.insert(outcomes.tokens.end(), result.tokens.begin(), result.tokens.end());
-  }
-  outcomes.tokens.resize(end, worker::kNoToken);
-  const TokenId last = result.tokens.empty() ? 0 : result.tokens.back();
-  for (int32_t d = 0; d < sequence.next_drafts; ++d) outcomes.drafts.push_back(last + 1 + d);
 }
 
 }  // namespace
@@ -89,6 +78,21 @@ absl::StatusOr<ResolvedPlan> RankTables::TryBegin(const model::StepPlan& plan) {
     }
   }
   return resolved;
+}
+
+// A result that a test has spoilt ends the sequence on its ranks.
+void RankTables::AddOutcomes(const model::SequenceResult& result, const worker::StepSequence& sequence,
+                             worker::StepOutcomes& outcomes) const {
+  const size_t end = outcomes.tokens.size() + static_cast<size_t>(sequence.outcomes());
+  if (result.non_finite || !result.refused.empty()) {
+    outcomes.tokens.push_back(worker::kNotFinite);
+  } else {
+    outcomes.tokens.insert(outcomes.tokens.end(), result.tokens.begin(), result.tokens.end());
+  }
+  outcomes.tokens.resize(end, worker::kNoToken);
+  const TokenId last = result.tokens.empty() ? 0 : result.tokens.back();
+  for (int32_t d = 0; d < sequence.next_drafts; ++d)
+    outcomes.drafts.push_back(drafter_ ? drafter_(sequence.sequence, d) : last + 1 + d);
 }
 
 absl::Status RankTables::TryAccept(const model::StepResult& result) {

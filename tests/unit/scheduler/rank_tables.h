@@ -2,6 +2,7 @@
 // plan changes into what the ranks compute.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -24,8 +25,10 @@ struct SequencePlan {
   int32_t dp_rank = 0;
   int32_t prompt_size = 0;
   int32_t num_computed = 0;
-  std::vector<TokenId> token_ids;    // empty: the rows are padding
-  std::vector<BlockId> block_table;  // of the positions up to the last row
+  std::vector<TokenId> token_ids;    // without drafts; empty: the rows are padding
+  std::vector<TokenId> drafts;       // of this step
+  int32_t next_drafts = 0;           // to be made
+  std::vector<BlockId> block_table;  // of the positions that the step may write to
   bool sample = false;
   model::SamplingParams sampling;                // if `sample`
   std::vector<worker::TokenCount> token_counts;  // in ascending order of tokens
@@ -60,6 +63,11 @@ class RankTables {
                       std::shared_ptr<const constraint::Vocabulary> vocabulary = nullptr)
       : limits_(limits), vocabulary_(std::move(vocabulary)) {}
 
+  // Draft d, from 0, of a sequence whose step is being accepted. Without it drafts are the numbers after the
+  // sequence's last token.
+  using Drafter = std::function<TokenId(SequenceId, int32_t d)>;
+  void DraftWith(Drafter drafter) { drafter_ = std::move(drafter); }
+
   // Takes the next plan, of this epoch or of a new one. Internal: a table refuses a sequence or the step.
   absl::StatusOr<ResolvedPlan> TryBegin(const model::StepPlan& plan);
   // Ends the oldest step that began. The tables take tokens and ends from the result. Internal: the result
@@ -72,9 +80,12 @@ class RankTables {
 
  private:
   void MakeTables(Epoch epoch, size_t groups);
+  void AddOutcomes(const model::SequenceResult& result, const worker::StepSequence& sequence,
+                   worker::StepOutcomes& outcomes) const;
 
   const SchedulerLimits limits_;
   const std::shared_ptr<const constraint::Vocabulary> vocabulary_;
+  Drafter drafter_;
   Epoch epoch_ = 0;
   std::vector<std::unique_ptr<worker::SequenceTable>> tables_;  // [dp]
   std::vector<worker::GroupStep> steps_;                        // [dp]: under way
