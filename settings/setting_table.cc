@@ -122,7 +122,7 @@ Rows NumberFormatRows() {
        .travels = true,
        .choices = {std::begin(model::kSpeculativeTokensNames), std::end(model::kSpeculativeTokensNames)},
        .help = "The most tokens that the model's MTP layer drafts for a sequence in a step. 0: the layer is not "
-               "loaded. auto: up to 3. Steps do not draft yet."},
+               "loaded. auto: up to 3, by load and by how many are accepted."},
       {.name = "decode-graphs",
        .field = &Settings::decode_graphs,
        .section = kSection,
