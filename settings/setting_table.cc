@@ -162,12 +162,13 @@ Rows LimitRows() {
        .field = &Settings::prefill_tokens_beside_decodes,
        .section = kSection,
        .programs = kServe | kCoordinator,
-       .low = 1,
+       .low = 0,
        .high = 1 << 20,
        .unit = "tokens",
-       .help = "The most tokens of prompts that one dp group computes in a step with decodes. With more than 16 "
-               "times as many waiting, a sixteenth of them. Fewer: running answers slow down less while a "
-               "prompt comes in. More: the prompt's answer begins sooner."},
+       .help = "The most tokens of prompts that one dp group computes in a step with decodes. 0: as many as make "
+               "such a step 1.3 times as long as one of its decodes alone, by the times of the steps so far, and "
+               "at least 64. With more than 128 times as many waiting, a part in 128 of them. Fewer: running "
+               "answers slow down less while a prompt comes in. More: the prompt's answer begins sooner."},
       {.name = "max-sequences",
        .field = &Settings::max_sequences,
        .section = kSection,

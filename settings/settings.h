@@ -36,7 +36,7 @@ struct Settings {
 
   int32_t max_context = 0;
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;
-  int32_t prefill_tokens_beside_decodes = 512;
+  int32_t prefill_tokens_beside_decodes = 0;
   int32_t max_sequences = model::kDefaultMaxSequences;
   int32_t steps_under_way = 2;
   int32_t max_waiting = 1024;

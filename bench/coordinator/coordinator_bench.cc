@@ -5,6 +5,7 @@
 // - marks: processor time of a token, streams at once, tokens a second, memory. Its parts alone: requests,
 //   streams, and floor, which is `send` without a coordinator.
 // - overload: ten seconds under three times the load that the coordinator's limits carry.
+// - pace: the time between two tokens of running streams, with and without prompts that come in beside them.
 // - serve: serves until it is killed, for `deeprack load --url`.
 #include <sys/resource.h>
 
@@ -33,6 +34,7 @@ struct Options {
   int http_threads = 2;
   int port = 0;
   double load = 3;
+  int prompt_tokens = 0;
 };
 
 RackOptions RackOf(const Options& options) {
@@ -84,8 +86,11 @@ absl::Status MeasureStreams(const Options& options, StreamClients& clients) {
   setup.max_context = 2048;
   DR_ASSIGN_OR_RETURN(const std::unique_ptr<ServedRack> rack, ServedRack::Start(setup));
   const CoordinatorUse idle = rack->Use();
-  clients.Start(
-      {.port = rack->port(), .streams = options.streams, .ramp_per_second = 2000, .output_tokens = 1900});
+  clients.Start({.port = rack->port(),
+                 .streams = options.streams,
+                 .ramp_per_second = 2000,
+                 .output_tokens = 1900,
+                 .settle_seconds = 3});
   AwaitRunning(*rack, options.streams);
   absl::SleepFor(absl::Seconds(2));
   const CoordinatorUse begin = rack->Use();
@@ -191,6 +196,51 @@ absl::Status Overload(const Options& options, StreamClients& clients) {
   return absl::OkStatus();
 }
 
+// One dp group. First the streams alone; then beside them one prompt after the other, so that every step
+// could have a part of one.
+absl::Status MeasurePace(const Options& options, StreamClients& clients, StreamClients& prompts) {
+  constexpr int kPromptWords = 1900;
+  for (const int streams : {8, 32, 128}) {
+    RackOptions setup = RackOf(options);
+    setup.dp = 1;
+    setup.event_for_each_token = true;
+    setup.prefill_tokens_beside_decodes = options.prompt_tokens;
+    setup.max_sequences = streams + 2;
+    setup.blocks_per_dp_rank = 1 << 13;
+    DR_ASSIGN_OR_RETURN(const std::unique_ptr<ServedRack> rack, ServedRack::Start(setup));
+    double alone = 0;
+    for (const bool beside : {false, true}) {
+      clients.Start({.port = rack->port(), .streams = streams, .output_tokens = 1900});
+      AwaitRunning(*rack, streams);
+      const int64_t before = rack->Stats().prompt_tokens;
+      if (beside) {
+        prompts.Start({.port = rack->port(),
+                       .streams = 1,
+                       .output_tokens = 1,
+                       .prompt_words = kPromptWords,
+                       .own_prompts = true});
+      }
+      absl::SleepFor(absl::Seconds(3 + options.seconds));
+      const int64_t prompt_tokens = rack->Stats().prompt_tokens - before;
+      if (beside) prompts.Stop();
+      clients.Stop();
+      const ClientsReport report = clients.Report();
+      if (!beside) alone = report.gap_p50;
+      std::printf("%3d streams %s: gap p50 %.1f ms, p99 %.1f ms (%.2f times the median alone)", streams,
+                  beside ? "beside prompts" : "alone         ", report.gap_p50, report.gap_p99,
+                  report.gap_p99 / alone);
+      if (beside) {
+        const ClientsReport of_prompts = prompts.Report();
+        std::printf("; %lld prompts, %.0f prompt tokens/s", static_cast<long long>(of_prompts.finished),
+                    static_cast<double>(prompt_tokens) / (3 + options.seconds));
+      }
+      std::printf("\n");
+      std::fflush(stdout);
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ServeOnly(const Options& options) {
   RackOptions setup = RackOf(options);
   setup.max_waiting = 1 << 14;
@@ -212,8 +262,10 @@ int Main(int argc, char** argv) {
   app.add_option("--dp", options.dp, "dp groups of the rack")->capture_default_str();
   app.add_option("--http-threads", options.http_threads, "as the coordinator's")->capture_default_str();
   app.add_option("--load", options.load, "overload: times the peak")->capture_default_str();
+  app.add_option("--prefill-tokens-beside-decodes", options.prompt_tokens, "pace: as the coordinator's")
+      ->capture_default_str();
   app.add_option("--port", options.port, "serve: 0 is any free one")->capture_default_str();
-  for (const char* mode : {"marks", "streams", "requests", "floor", "overload", "serve"})
+  for (const char* mode : {"marks", "streams", "requests", "floor", "overload", "pace", "serve"})
     app.add_subcommand(mode)->fallthrough();
   CLI11_PARSE(app, argc, argv);
   rlimit files{};
@@ -222,7 +274,7 @@ int Main(int argc, char** argv) {
   setrlimit(RLIMIT_NOFILE, &files);
   std::signal(SIGPIPE, SIG_IGN);
 
-  StreamClients clients;  // forks, so it comes before all threads
+  StreamClients clients, prompts;  // they fork, so they come before all threads
   absl::Status status = InitLog("coordinator", "warn");
   if (status.ok()) {
     const std::string mode = app.get_subcommands().front()->get_name();
@@ -231,6 +283,7 @@ int Main(int argc, char** argv) {
              : mode == "requests" ? MeasureRequests(options, clients)
              : mode == "floor"    ? MeasureFloor(options, clients)
              : mode == "overload" ? Overload(options, clients)
+             : mode == "pace"     ? MeasurePace(options, clients, prompts)
                                   : ServeOnly(options);
   }
   if (status.ok()) return 0;

@@ -18,6 +18,7 @@ namespace {
 using coordinator::ServedModel;
 
 // What every sequence says: reasoning, then content.
+constexpr char kOneLine[] = " one word and then another one";
 constexpr char kReasoning[] =
     "The user has sent the same word many times. I should say something about it, and ask what is meant.\n";
 constexpr char kContent[] =
@@ -26,9 +27,9 @@ constexpr char kContent[] =
     "or their order? In either case I can count them: 1, 2, 3, and so on. Characters beyond ASCII, such as "
     "\u00e9, \u4e16\u754c and \U0001f600, take several bytes.\n";
 
-absl::StatusOr<std::vector<TokenId>> Script(const ServedModel& model) {
-  DR_ASSIGN_OR_RETURN(std::vector<TokenId> script,
-                      model.tokenizer->Encode(kReasoning, /*allow_special=*/false));
+absl::StatusOr<std::vector<TokenId>> Script(const ServedModel& model, bool event_for_each_token) {
+  if (event_for_each_token) return model.tokenizer->Encode(kOneLine, /*allow_special=*/false);
+  DR_ASSIGN_OR_RETURN(std::vector<TokenId> script, model.tokenizer->Encode(kReasoning, false));
   if (const auto end = model.tokenizer->TokenToId("</think>")) script.push_back(*end);
   DR_ASSIGN_OR_RETURN(const std::vector<TokenId> content, model.tokenizer->Encode(kContent, false));
   script.insert(script.end(), content.begin(), content.end());
@@ -51,7 +52,7 @@ absl::StatusOr<std::unique_ptr<ServedRack>> ServedRack::Start(const RackOptions&
   DR_ASSIGN_OR_RETURN(
       std::shared_ptr<ServedModel> model,
       coordinator::LoadServedModel({.path = options.model, .max_context = options.max_context}, config));
-  DR_ASSIGN_OR_RETURN(std::vector<TokenId> script, Script(*model));
+  DR_ASSIGN_OR_RETURN(std::vector<TokenId> script, Script(*model, options.event_for_each_token));
   std::unique_ptr<ServedRack> rack(new ServedRack(std::move(model), std::move(script), options));
   const coordinator::RouterOptions routing{.max_body_bytes = options.http.max_body_bytes};
   DR_ASSIGN_OR_RETURN(rack->server_, coordinator::HttpServer::Start(
@@ -66,12 +67,14 @@ ServedRack::ServedRack(std::shared_ptr<ServedModel> model, std::vector<TokenId> 
                std::make_shared<coordinator::ResponseStore>(coordinator::ResponseStoreLimits{}, &clock_),
                &clock_),
       ranks_(options.cost, std::move(script)),
-      loop_(coordinator::StepLoop::Start({.max_sequences = options.max_sequences,
-                                          .max_waiting = options.max_waiting,
-                                          .max_context = context_.model().max_context,
-                                          .dp = options.dp,
-                                          .blocks_per_dp_rank = options.blocks_per_dp_rank},
-                                         /*epoch=*/1, &ranks_, &clock_)) {
+      loop_(coordinator::StepLoop::Start(
+          {.prefill_tokens_beside_decodes = options.prefill_tokens_beside_decodes,
+           .max_sequences = options.max_sequences,
+           .max_waiting = options.max_waiting,
+           .max_context = context_.model().max_context,
+           .dp = options.dp,
+           .blocks_per_dp_rank = options.blocks_per_dp_rank},
+          /*epoch=*/1, &ranks_, &clock_)) {
   context_.SetLoop(loop_.get());
   context_.readiness().SetReady();
 }

@@ -17,7 +17,10 @@ namespace deeprack::bench {
 struct RackOptions {
   std::string model;  // a folder; its tokenizer and chat template serve
   RackCost cost;
+  // The ranks' tokens are ASCII without the end of reasoning, so no event waits for the tokens after it.
+  bool event_for_each_token = false;
   int32_t dp = 320;
+  int32_t prefill_tokens_beside_decodes = 0;
   int32_t max_sequences = 128;  // in one dp group
   int32_t max_waiting = 1024;
   int32_t max_context = 0;            // 0: the model's

@@ -43,9 +43,12 @@ model::SequenceResult SimulatedRanks::Compute(Sequence& sequence, int32_t rows) 
 absl::Status SimulatedRanks::Send(const model::StepPlan& plan) {
   const int64_t began = ThreadNanoseconds();
   StepUnderWay& step = under_way_.emplace_back();
-  step.ready = std::max(last_ready_, absl::Now()) + TimeOfStep(cost_, plan);
+  const absl::Duration time = TimeOfStep(cost_, plan);
+  step.ready = std::max(last_ready_, absl::Now()) + time;
   last_ready_ = step.ready;
-  step.result = {.epoch = plan.header.epoch, .step = plan.header.step};
+  step.result = {.epoch = plan.header.epoch,
+                 .step = plan.header.step,
+                 .rank_timings = {{.total_seconds = absl::ToDoubleSeconds(time)}}};
   groups_.resize(plan.groups.size());
   for (size_t g = 0; g < plan.groups.size(); ++g) {
     const model::GroupPlan& group = plan.groups[g];

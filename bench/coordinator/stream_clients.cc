@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/check.h"
 
 namespace deeprack::bench {
@@ -70,24 +71,25 @@ struct Connection {
 class Clients {
  public:
   Clients(const ClientsJob& job, int jobs) : job_(job), jobs_(jobs), epoll_(epoll_create1(0)) {
-    std::string words;
-    for (int i = 0; i < job.prompt_words; ++i) absl::StrAppend(&words, i == 0 ? "" : " ", "word");
+    std::string words(kNumber);
+    for (int i = 0; i < job.prompt_words; ++i) absl::StrAppend(&words, " word");
     const std::string body = absl::StrCat(R"({"messages": [{"role": "user", "content": ")", words,
                                           R"("}], "stream": true, "ignore_eos": true, )", R"("max_tokens": )",
                                           job.output_tokens, "}");
     request_ = absl::StrCat(
         "POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n",
         "Content-Length: ", body.size(), "\r\n\r\n", body);
+    number_at_ = request_.find(kNumber);
   }
   ~Clients() { ::close(epoll_); }
 
   ClientsReport Run() {
     epoll_event control{.events = EPOLLIN, .data = {.ptr = nullptr}};
     ::epoll_ctl(epoll_, EPOLL_CTL_ADD, jobs_, &control);
-    const Clock::time_point begin = Clock::now();
+    begin_ = Clock::now();
     std::array<epoll_event, 256> events;
     while (!stopped_) {
-      const double passed = Seconds(Clock::now() - begin);
+      const double passed = Seconds(Clock::now() - begin_);
       const bool opens = BeginDue(passed);
       if (!opens && open_.empty()) break;
       const int ready = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), opens ? 1 : 100);
@@ -156,6 +158,8 @@ class Clients {
     connection.streams = false;
     connection.events = 0;
     connection.sent = Clock::now();
+    if (job_.own_prompts)
+      request_.replace(number_at_, kNumber.size(), absl::StrFormat("%0*d", kNumber.size(), ++prompts_));
     const ssize_t sent = ::send(connection.socket, request_.data(), request_.size(), MSG_NOSIGNAL);
     if (sent != static_cast<ssize_t>(request_.size())) connection.begun = false;
   }
@@ -194,8 +198,11 @@ class Clients {
     }
     if (connection.events > before) {
       report_.events += connection.events - before;
-      Times& times = before == 0 ? first_ : gaps_;
-      times.Add(1e3 * Seconds(now - (before == 0 ? connection.sent : connection.last)));
+      if (before == 0) {
+        first_.Add(1e3 * Seconds(now - connection.sent));
+      } else if (Seconds(now - begin_) >= job_.settle_seconds) {
+        gaps_.Add(1e3 * Seconds(now - connection.last));
+      }
       connection.last = now;
     }
     if (connection.unread.ends_with(kEnd)) {
@@ -234,12 +241,16 @@ class Clients {
 
   static constexpr std::string_view kEvent = "data: {";
   static constexpr std::string_view kEnd = "\r\n0\r\n\r\n";
+  static constexpr std::string_view kNumber = "00000000";
 
   const ClientsJob job_;
   const int jobs_;
   const int epoll_;
   std::string request_;
+  size_t number_at_ = 0;  // of the digits that begin the prompt
+  int64_t prompts_ = 0;
   std::vector<std::unique_ptr<Connection>> open_, finished_connections_;
+  Clock::time_point begin_;
   int64_t begun_ = 0;
   bool stopped_ = false;
   ClientsReport report_;

@@ -16,6 +16,8 @@ struct ClientsJob {
   double ramp_per_second = 0;  // closed loop: connections that begin each second; 0: all at once
   int32_t output_tokens = 64;
   int32_t prompt_words = 24;
+  bool own_prompts = false;    // each request has a prompt that no other one begins like
+  double settle_seconds = 0;   // gaps that end earlier than this are not counted
   double goodput_seconds = 0;  // an answer is good if its last event comes within this time; 0: every answer
 };
 

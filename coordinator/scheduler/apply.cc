@@ -80,6 +80,7 @@ absl::StatusOr<std::vector<TokenEvent>> Scheduler::Apply(const model::StepResult
   std::vector<TokenEvent> events;
   const StepUnderWay step = std::move(steps_.front());
   steps_.pop_front();
+  ObservePace(step, result);
   int64_t step_tokens = 0;
   for (size_t g = 0; g < step.groups.size(); ++g) {
     for (size_t i = 0; i < step.groups[g].size(); ++i) {
@@ -92,6 +93,22 @@ absl::StatusOr<std::vector<TokenEvent>> Scheduler::Apply(const model::StepResult
   }
   totals_.step_tokens.Add(step_tokens);
   return events;
+}
+
+void Scheduler::ObservePace(const StepUnderWay& step, const model::StepResult& result) {
+  int32_t most_decodes = 0, most_prompt_tokens = 0;
+  for (const std::vector<Entry>& group : step.groups) {
+    int32_t decodes = 0, prompt_tokens = 0;
+    for (const Entry& entry : group) {
+      decodes += entry.decodes ? 1 : 0;
+      prompt_tokens += entry.decodes ? 0 : entry.rows;
+    }
+    most_decodes = std::max(most_decodes, decodes);
+    most_prompt_tokens = std::max(most_prompt_tokens, prompt_tokens);
+  }
+  double seconds = 0;
+  for (const model::StepTimings& rank : result.rank_timings) seconds = std::max(seconds, rank.total_seconds);
+  prefill_pace_.Observe(most_decodes, most_prompt_tokens, seconds);
 }
 
 absl::Status Scheduler::CheckStep(const model::StepResult& result) const {

@@ -176,14 +176,12 @@ void Scheduler::PlanDecodes() {
   // A sequence whose prompt ends in this step decodes in the next one.
   next_drafts_ = draft_policy_.Choose(std::max<int64_t>(1, static_cast<int64_t>(most_decodes)));
   if (most_decodes == 0) return;
-  int64_t waiting = 0;
-  for (const Sequence* sequence : waiting_) waiting += sequence->size();
+  CountBacklogs();
+  const bool prompts = std::ranges::any_of(groups_, [](const Group& group) { return group.backlog > 0; });
+  const int32_t pace = prompts ? prefill_pace_.TokensBeside(static_cast<int32_t>(most_decodes)) : 0;
   for (Group& group : groups_) {
-    int64_t backlog = waiting / limits_.dp;
-    for (const Sequence* sequence : group.running) {
-      if (!sequence->decoding()) backlog += sequence->remaining();
-    }
-    const int32_t most_prefill = PrefillTokensBesideDecodes(backlog, limits_.prefill_tokens_beside_decodes);
+    const int64_t backlog = group.backlog;
+    const int32_t most_prefill = pace == 0 ? 0 : PrefillTokensBesideDecodes(backlog, pace);
     const auto left = group.step_tokens_left - static_cast<int32_t>(group.decodes.size());
     group.drafts_left = left - static_cast<int32_t>(std::min<int64_t>({left, most_prefill, backlog}));
     for (Sequence* sequence : group.decodes) {
@@ -192,6 +190,18 @@ void Scheduler::PlanDecodes() {
       Schedule(*sequence, 1 + drafts, drafts);
     }
     group.step_tokens_left = std::min(group.step_tokens_left, most_prefill);
+  }
+}
+
+// The tokens of prompts that each group has yet to compute. Waiting ones may come to any group.
+void Scheduler::CountBacklogs() {
+  int64_t waiting = 0;
+  for (const Sequence* sequence : waiting_) waiting += sequence->size();
+  for (Group& group : groups_) {
+    group.backlog = (waiting + limits_.dp - 1) / limits_.dp;
+    for (const Sequence* sequence : group.running) {
+      if (!sequence->decoding()) group.backlog += sequence->remaining();
+    }
   }
 }
 

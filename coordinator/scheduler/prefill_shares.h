@@ -22,7 +22,7 @@ namespace deeprack::coordinator {
 
 // A step computes at least one part in kBacklogSteps of the tokens that prompts have yet to compute. So a
 // server with many long prompts takes longer steps, and does not fall behind.
-inline constexpr int64_t kBacklogSteps = 16;
+inline constexpr int64_t kBacklogSteps = 128;
 
 // The most tokens of prompts that a dp group computes in a step with decodes: `least`, or more if `backlog`
 // asks for more. `backlog`: tokens of prompts that the group has yet to compute.

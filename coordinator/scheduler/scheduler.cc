@@ -56,17 +56,19 @@ absl::Status CheckRequest(const SchedulerLimits& limits, const Request& request)
   const int64_t constraint = ConstraintBytes(request);
   const int64_t bytes = model::MostOpenedBytes(positions, BlocksFor(positions), biases, stops, constraint);
   if (bytes > limits.bytes_for_opened()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the request takes up to ", bytes, " bytes of a step's plan, which has ",
-                     limits.bytes_for_opened(), " for new sequences (", positions, " tokens, ", biases,
-                     " logit biases, ", stops, " stop tokens, ", constraint,
-                     " bytes of a constraint): use a smaller max_tokens, or fewer biases"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the request takes up to ", bytes, " bytes of a step's plan, which has ", limits.bytes_for_opened(),
+        " for new sequences (", positions, " tokens, ", biases, " logit biases, ", stops, " stop tokens, ",
+        constraint, " bytes of a constraint): use a smaller max_tokens, or fewer biases"));
   }
   return model::CheckSampling(request.sampling);
 }
 
 Scheduler::Scheduler(const SchedulerLimits& limits, Epoch epoch)
-    : limits_(limits), epoch_(epoch), draft_policy_(limits.drafts) {
+    : limits_(limits),
+      epoch_(epoch),
+      draft_policy_(limits.drafts),
+      prefill_pace_(limits.prefill_tokens_beside_decodes) {
   DR_CHECK(limits.drafts.most >= 0 && limits.drafts.most <= model::kMostSpeculativeTokens);
   DR_CHECK(limits.drafts.layers > 0 && limits.drafts.rows_per_read > 0);
   DR_CHECK(limits.dp > 0 && limits.blocks_per_dp_rank > 0 && limits.max_context > 0);

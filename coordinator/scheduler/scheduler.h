@@ -17,7 +17,8 @@
 //   equal priorities the one that arrived first. "First", "last" and "earlier" below mean this order. A
 //   sequence keeps its place in it until its end.
 // - Every sequence that decodes gets its one token first. Prefill chunks get the rest of max_step_tokens (per
-//   dp group), and in a step with decodes at most PrefillTokensBesideDecodes. Half of these tokens goes to
+//   dp group), and in a step with decodes at most PrefillTokensBesideDecodes, which keeps to the pace that
+//   PrefillPace learns from what steps took. Half of these tokens goes to
 //   prefills in the order of service, half to short ones (prefill_shares.h). A group never runs more than
 //   max_sequences sequences, nor more than it has step tokens: a prefill makes progress beside any number of
 //   decodes, and decodes beside any prefill.
@@ -77,6 +78,7 @@
 #include "coordinator/blocks/block_pool.h"
 #include "coordinator/request/request.h"
 #include "coordinator/scheduler/draft_policy.h"
+#include "coordinator/scheduler/prefill_pace.h"
 #include "coordinator/scheduler/prefill_shares.h"
 #include "coordinator/scheduler/scheduler_limits.h"
 #include "coordinator/scheduler/sequence.h"
@@ -162,6 +164,7 @@ class Scheduler {
     int64_t logprob_bytes_left = 0;
     std::vector<Sequence*> decodes;  // in the order of service; each has the page of its next token
     int32_t drafts_left = 0;         // rows of this step that are left for drafts
+    int64_t backlog = 0;             // tokens of prompts that are yet to be computed
   };
   struct Placement {
     int32_t dp_rank = 0;
@@ -172,6 +175,7 @@ class Scheduler {
   void PlanAlone(Sequence& suspect);
   void ChooseDecodes();
   void PlanDecodes();
+  void CountBacklogs();
   int32_t DraftsOf(Sequence& sequence, const Group& group);
   int32_t NextDraftsOf(Sequence& sequence, int32_t rows, int32_t drafts);
   void PlanPrefills();
@@ -207,6 +211,7 @@ class Scheduler {
   absl::Status CheckStep(const model::StepResult& result) const;
   absl::Status CheckResult(const model::StepResult& result) const;
   void ApplyTo(const Entry& entry, const model::SequenceResult& result, std::vector<TokenEvent>& events);
+  void ObservePace(const StepUnderWay& step, const model::StepResult& result);
   void TakeTokens(const Entry& entry, const model::SequenceResult& result, TokenEvent& event,
                   std::vector<TokenEvent>& events);
   // `tokens`: how many the step drew.
@@ -245,6 +250,7 @@ class Scheduler {
   uint64_t arrivals_ = 0;
   StepId next_step_ = 1;
   DraftPolicy draft_policy_;
+  PrefillPace prefill_pace_;
   ServingStats totals_;  // the counters of Stats; Stats fills in the gauges
 };
 

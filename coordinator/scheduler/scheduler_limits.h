@@ -14,8 +14,9 @@ namespace deeprack::coordinator {
 
 struct SchedulerLimits {
   int32_t max_step_tokens = model::kDefaultMaxStepTokens;  // per dp group and step
-  // In a step with decodes: tokens of prompts per dp group. More if many wait (PrefillTokensBesideDecodes).
-  int32_t prefill_tokens_beside_decodes = 512;
+  // In a step with decodes: tokens of prompts per dp group. 0: as PrefillPace learns. More if many wait
+  // (PrefillTokensBesideDecodes).
+  int32_t prefill_tokens_beside_decodes = 0;
   int32_t max_sequences = model::kDefaultMaxSequences;  // sequences that run at once in one dp group
   int32_t max_waiting = 1024;  // queued requests; with more, Submit answers ResourceExhausted
   int32_t max_context = 0;     // prompt + output positions of a sequence

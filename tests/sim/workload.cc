@@ -38,7 +38,7 @@ SchedulerLimits RandomLimits(std::mt19937_64& random) {
   limits.dp = OneIn(random, 3) ? 1 : Draw(random, 1, OneIn(random, 3) ? 8 : 4);
   limits.blocks_per_dp_rank = OneIn(random, 2) ? Draw(random, 2, 8) : Draw(random, 8, 40);
   limits.max_step_tokens = OneIn(random, 3) ? Draw(random, 1, 16) : Draw(random, 16, 512);
-  limits.prefill_tokens_beside_decodes = OneIn(random, 2) ? Draw(random, 8, 128) : 512;
+  limits.prefill_tokens_beside_decodes = OneIn(random, 2) ? Draw(random, 8, 128) : 0;
   limits.max_sequences = Draw(random, 1, 24);
   limits.max_context = OneIn(random, 2) ? 100'000 : Draw(random, 40, 600);
   if (OneIn(random, 2)) limits.prefill_attention = model::PrefillAttention::kExpanded;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <random>
 
+#include "coordinator/scheduler/prefill_pace.h"
 #include "tests/unit/scheduler/scheduler_fixture.h"
 
 namespace deeprack::coordinator {
@@ -100,9 +101,9 @@ TEST(PrefillShares, EachStepServesThoseThatAPromptMayWaitFor) {
 
 TEST(PrefillTokensBesideDecodes, GrowWithTheBacklog) {
   EXPECT_EQ(PrefillTokensBesideDecodes(0, 512), 512);
-  EXPECT_EQ(PrefillTokensBesideDecodes(8192, 512), 512);
-  EXPECT_EQ(PrefillTokensBesideDecodes(8193, 512), 513);
-  EXPECT_EQ(PrefillTokensBesideDecodes(160'000, 512), 10'000);
+  EXPECT_EQ(PrefillTokensBesideDecodes(8192, 64), 64);
+  EXPECT_EQ(PrefillTokensBesideDecodes(8193, 64), 65);
+  EXPECT_EQ(PrefillTokensBesideDecodes(1'280'000, 512), 10'000);
   EXPECT_EQ(PrefillTokensBesideDecodes(int64_t{1} << 40, 1), INT32_MAX);
 }
 
@@ -123,7 +124,7 @@ std::map<SequenceId, int32_t> Step(TestScheduler& scheduler) {
 
 using ChunkMap = std::map<SequenceId, int32_t>;
 
-TEST(PrefillPace, APromptOf8KTakes512TokensOfEachStepWithDecodes) {
+TEST(PromptsBesideDecodes, APromptOf8KTakes512TokensOfEachStepWithDecodes) {
   TestScheduler scheduler(LongLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(10, 100, 1)).ok());
   EXPECT_EQ(Step(scheduler), (ChunkMap{{1, 10}}));
@@ -132,14 +133,14 @@ TEST(PrefillPace, APromptOf8KTakes512TokensOfEachStepWithDecodes) {
   EXPECT_EQ(Step(scheduler), (ChunkMap{{1, 1}, {2, 1}})) << "the prompt's second token";
 }
 
-TEST(PrefillPace, WithoutDecodesAPromptTakesTheWholeStep) {
+TEST(PromptsBesideDecodes, WithoutDecodesAPromptTakesTheWholeStep) {
   TestScheduler scheduler(LongLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(8192, 2, 2)).ok());
   for (int step = 0; step < 4; ++step) EXPECT_EQ(Step(scheduler), (ChunkMap{{1, 2048}}));
 }
 
 // The decodes are in group 0. Group 1 has none, and its chunks are limited, too: the step is one for all.
-TEST(PrefillPace, DecodesOfOneGroupLimitAllGroups) {
+TEST(PromptsBesideDecodes, DecodesOfOneGroupLimitAllGroups) {
   SchedulerLimits limits = LongLimits();
   limits.dp = 2;
   TestScheduler scheduler(limits, 1);
@@ -152,17 +153,42 @@ TEST(PrefillPace, DecodesOfOneGroupLimitAllGroups) {
   EXPECT_EQ(Chunks(*plan), (ChunkMap{{1, 1}, {2, 512}}));
 }
 
-// 19,000 tokens wait: a sixteenth of them in the first step, then a sixteenth of the rest.
-TEST(PrefillPace, ALargeBacklogTakesLongerSteps) {
+// 190,000 tokens wait: a part in 128 of them in the first step, then of the rest.
+TEST(PromptsBesideDecodes, ALargeBacklogTakesLongerSteps) {
   TestScheduler scheduler(LongLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(10, 100, 1)).ok());
   EXPECT_EQ(Step(scheduler), (ChunkMap{{1, 10}}));
-  ASSERT_TRUE(scheduler.Add(2, MakeRequest(19'000, 2, 2)).ok());
-  EXPECT_EQ(Step(scheduler), (ChunkMap{{1, 1}, {2, 1188}}));
-  EXPECT_EQ(Step(scheduler), (ChunkMap{{1, 1}, {2, 1114}}));
+  for (SequenceId id = 2; id < 12; ++id) ASSERT_TRUE(scheduler.Add(id, MakeRequest(19'000, 2, id)).ok());
+  EXPECT_EQ(Step(scheduler), (ChunkMap{{1, 1}, {2, 1485}}));
+  EXPECT_EQ(Step(scheduler), (ChunkMap{{1, 1}, {2, 1473}}));
 }
 
-TEST(PrefillPace, AShortPromptGetsHalfOfTheStepsOfALongOne) {
+// A step of decodes takes 60 ms on the slower rank, and a token of a prompt 0.1 ms more.
+TEST(PromptsBesideDecodes, StepsKeepToThePaceThatTheRanksTell) {
+  TestScheduler scheduler(LongLimits(), 1);
+  const auto step = [&] {
+    const auto plan = scheduler.Plan();
+    const ChunkMap chunks = Chunks(*plan);
+    ResolvedResult result = Answer(*plan);
+    const auto prompt = chunks.find(2);
+    const double seconds = 0.06 + (prompt == chunks.end() ? 0 : 1e-4 * prompt->second);
+    result.rank_timings = {{.total_seconds = seconds / 2}, {.total_seconds = seconds}};
+    EXPECT_TRUE(scheduler.Apply(result).ok());
+    return chunks;
+  };
+  ASSERT_TRUE(scheduler.Add(1, MakeRequest(10, 200, 1)).ok());
+  EXPECT_EQ(step(), (ChunkMap{{1, 10}}));
+  EXPECT_EQ(step(), (ChunkMap{{1, 1}}));
+  ASSERT_TRUE(scheduler.Add(2, MakeRequest(16'000, 2, 2)).ok());
+  EXPECT_EQ(step(), (ChunkMap{{1, 1}, {2, 512}})) << "nothing is known yet";
+  for (int i = 0; i < PrefillPace::kStepsBetweenLooks; ++i) {
+    EXPECT_EQ(step(), (ChunkMap{{1, 1}, {2, 180}}));
+  }
+  EXPECT_EQ(step(), (ChunkMap{{1, 1}})) << "what decodes take alone";
+  EXPECT_EQ(step(), (ChunkMap{{1, 1}, {2, 180}}));
+}
+
+TEST(PromptsBesideDecodes, AShortPromptGetsHalfOfTheStepsOfALongOne) {
   TestScheduler scheduler(LongLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(16'000, 1, 1)).ok());
   EXPECT_EQ(Step(scheduler), (ChunkMap{{1, 2048}}));
@@ -174,7 +200,7 @@ TEST(PrefillPace, AShortPromptGetsHalfOfTheStepsOfALongOne) {
 }
 
 // A long prompt stands before the short one in the queue, and waits for the first long one.
-TEST(PrefillPace, AShortPromptOvertakesALongOneThatWaitsForTokens) {
+TEST(PromptsBesideDecodes, AShortPromptOvertakesALongOneThatWaitsForTokens) {
   SchedulerLimits limits = LongLimits();
   limits.blocks_per_dp_rank = 600;
   TestScheduler scheduler(limits, 1);
@@ -187,7 +213,7 @@ TEST(PrefillPace, AShortPromptOvertakesALongOneThatWaitsForTokens) {
 }
 
 // Each long prompt takes 250 pages, the short one 79.
-TEST(PrefillPace, NoSequenceTakesPagesThatTheHeadOfTheQueueCouldHave) {
+TEST(PromptsBesideDecodes, NoSequenceTakesPagesThatTheHeadOfTheQueueCouldHave) {
   for (const int32_t blocks : {250 + 250 + 78, 250 + 250 + 79}) {
     SchedulerLimits limits = LongLimits();
     limits.blocks_per_dp_rank = blocks;
@@ -201,7 +227,7 @@ TEST(PrefillPace, NoSequenceTakesPagesThatTheHeadOfTheQueueCouldHave) {
 }
 
 // The second prompt is the first one again. It waits until it finds the first one's pages.
-TEST(PrefillPace, TheSamePromptIsNotComputedTwice) {
+TEST(PromptsBesideDecodes, TheSamePromptIsNotComputedTwice) {
   TestScheduler scheduler(LongLimits(), 1);
   ASSERT_TRUE(scheduler.Add(1, MakeRequest(8190, 1, 1)).ok());
   ASSERT_TRUE(scheduler.Add(2, MakeRequest(8190, 1, 1)).ok());

@@ -36,7 +36,7 @@ SequencePlan Resolve(const worker::StepSequence& from, int32_t dp_rank) {
 }  // namespace
 
 model::StepResult ResolvedResult::Joined() const {
-  model::StepResult result{.epoch = epoch, .step = step};
+  model::StepResult result{.epoch = epoch, .step = step, .rank_timings = rank_timings};
   auto next = sequences.begin();
   for (const size_t size : sizes) {
     const auto end = next + std::min<int64_t>(static_cast<int64_t>(size), sequences.end() - next);

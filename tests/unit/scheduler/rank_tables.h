@@ -51,6 +51,7 @@ struct ResolvedResult {
   StepId step = 0;
   std::vector<model::SequenceResult> sequences;
   std::vector<size_t> sizes;  // [dp]: the sequences of each group
+  std::vector<model::StepTimings> rank_timings;
 
   // As the executor joins it. Sequences beyond `sizes` are left out.
   model::StepResult Joined() const;
