@@ -18,7 +18,7 @@ class Reading(Stream):
         self.run()
 
     def result(self):
-        return self.text, self.logprobs, self.usage, self.error, self.ends
+        return self.text, self.logprobs, self.usage and self.usage["completion_tokens"], self.error, self.ends
 
 
 class Load:
