@@ -154,11 +154,6 @@ TEST_F(EpochsTest, OneLossAfterTheOther) {
   EXPECT_EQ(loads, 2 + 10);
 }
 
-struct SilentStream final : coordinator::AttachStream {
-  void Welcome(Rank, Epoch) override {}
-  void Dismiss(const std::string&) override {}
-};
-
 // A goodbye is reported late, so that a cause that is learned after it is reported first. A new worker does
 // not wait for that.
 TEST(RosterTest, AReplacementForAWorkerThatLeftIsTakenAtOnce) {

@@ -22,6 +22,12 @@ namespace deeprack {
 // Far longer than any test needs. A test in which a deadline passes sets its own.
 inline constexpr absl::Duration kPatience = absl::Seconds(60);
 
+// A worker's stream that nobody listens to.
+struct SilentStream final : coordinator::AttachStream {
+  void Welcome(Rank, Epoch) override {}
+  void Dismiss(const std::string&) override {}
+};
+
 class FakeCluster {
  public:
   // The default patience is kPatience, because heartbeats come late on an overloaded machine. Tests of

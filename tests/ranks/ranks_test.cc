@@ -346,11 +346,6 @@ TEST(RanksTest, WorkersEndWhenTheCoordinatorGoesAway) {
   EXPECT_THAT(MessageOf(end), HasSubstr("went away"));
 }
 
-struct SilentStream final : coordinator::AttachStream {
-  void Welcome(Rank, Epoch) override {}
-  void Dismiss(const std::string&) override {}
-};
-
 TEST(RanksTest, AReplacementInASmallerLayoutIsTakenAtOnce) {
   SystemClock clock;
   const model::Layout large = {.tp = 3}, small = {.tp = 2};
