@@ -110,7 +110,8 @@ absl::Status CheckpointReader::AddFile(SafetensorsFile file) {
       return absl::DataLossError(absl::StrCat(file.path(), ": tensor ", QuotedName(tensor), " is also in ",
                                               FileName(files_[entry->second])));
     }
-    total_bytes_ += static_cast<int64_t>(file.Find(tensor)->bytes.size());
+    const TensorView* view = file.Find(tensor);
+    if (view != nullptr) total_bytes_ += static_cast<int64_t>(view->bytes.size());
   }
   files_.push_back(std::move(file));
   return absl::OkStatus();
@@ -121,6 +122,12 @@ const TensorView* CheckpointReader::Find(const std::string& name) const {
   if (dummy_) return dummy_->Find(name);
   const auto found = file_of_.find(name);
   return found == file_of_.end() ? nullptr : files_[found->second].Find(name);
+}
+
+std::string CheckpointReader::UnreadType(const std::string& name) const {
+  if (gguf_) return gguf_->UnreadType(name);
+  const auto found = file_of_.find(name);
+  return found == file_of_.end() ? "" : files_[found->second].UnreadType(name);
 }
 
 absl::StatusOr<TensorView> CheckpointReader::Get(const std::string& name) const {
@@ -139,7 +146,7 @@ void CheckpointReader::Prefetch(const std::string& name) const {
   const auto found = file_of_.find(name);
   if (found == file_of_.end()) return;
   const SafetensorsFile& file = files_[found->second];
-  file.Prefetch(*file.Find(name));
+  if (const TensorView* view = file.Find(name)) file.Prefetch(*view);
 }
 
 std::vector<std::string> CheckpointReader::names() const {

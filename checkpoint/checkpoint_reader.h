@@ -35,7 +35,10 @@ class CheckpointReader {
   static absl::StatusOr<CheckpointReader> Open(const std::string& path, const model::ModelConfig& config,
                                                model::LoadFormat format);
 
-  const TensorView* Find(const std::string& name) const;  // nullptr: no such tensor
+  const TensorView* Find(const std::string& name) const;  // nullptr: no such tensor, or one of an unread type
+  // The file's name of the type of a tensor whose type is no DType ("IQ4_XS", "F4"). "": Find gives the
+  // tensor, or there is none.
+  std::string UnreadType(const std::string& name) const;
   // NotFound: no such tensor; the message names the folder.
   absl::StatusOr<TensorView> Get(const std::string& name) const;
   // The path of the file that holds the tensor, for messages. "": no such tensor.

@@ -36,6 +36,10 @@ absl::Status GgufTensors::FindAll(const model::ModelConfig& config,
     if (place.tensor == nullptr) continue;
     used_.insert(place.tensor);
     const model::GgufTensor& whole = *place.tensor;
+    if (!whole.unread_type.empty()) {
+      unread_[spec.name] = &whole;
+      continue;
+    }
     TensorView view{.dtype = whole.dtype, .shape = whole.shape, .bytes = model_.BytesOfTensor(whole)};
     if (place.is_part) {
       view.shape = spec.shape;
@@ -69,7 +73,13 @@ const TensorView* GgufTensors::Find(const std::string& name) const {
   return found == stored_.end() ? nullptr : &found->second.view;
 }
 
+std::string GgufTensors::UnreadType(const std::string& name) const {
+  const auto found = unread_.find(name);
+  return found == unread_.end() ? "" : found->second->unread_type;
+}
+
 std::string GgufTensors::FileOf(const std::string& name) const {
+  if (const auto unread = unread_.find(name); unread != unread_.end()) return model_.FileOf(*unread->second);
   const auto found = stored_.find(name);
   return found == stored_.end() ? "" : model_.FileOf(*found->second.whole);
 }
@@ -82,6 +92,7 @@ void GgufTensors::Prefetch(const std::string& name) const {
 std::vector<std::string> GgufTensors::names() const {
   std::vector<std::string> names = ignored_;
   for (const auto& [name, stored] : stored_) names.push_back(name);
+  for (const auto& [name, tensor] : unread_) names.push_back(name);
   return names;
 }
 

@@ -24,12 +24,16 @@ class GgufTensors {
   static absl::StatusOr<GgufTensors> Open(const std::string& path);
 
   const TensorView* Find(const std::string& name) const;  // nullptr: no such tensor
-  std::string FileOf(const std::string& name) const;      // "": no such tensor
+  // CheckpointReader::UnreadType. Only tensors of MTP layers have such types.
+  std::string UnreadType(const std::string& name) const;
+  std::string FileOf(const std::string& name) const;  // "": no such tensor
   void Prefetch(const std::string& name) const;
   // Names of all tensors in the file. Ignored tensors, which the model does not use, have their names in the
   // file.
   std::vector<std::string> names() const;
-  int64_t tensor_count() const { return static_cast<int64_t>(stored_.size() + ignored_.size()); }
+  int64_t tensor_count() const {
+    return static_cast<int64_t>(stored_.size() + unread_.size() + ignored_.size());
+  }
   int64_t total_bytes() const { return total_bytes_; }
 
  private:
@@ -44,6 +48,7 @@ class GgufTensors {
 
   model::GgufModel model_;
   absl::flat_hash_map<std::string, Stored> stored_;
+  absl::flat_hash_map<std::string, const model::GgufTensor*> unread_;  // with types that are no DTypes
   absl::flat_hash_set<const model::GgufTensor*> used_;
   std::vector<std::string> ignored_;
   int64_t total_bytes_ = 0;

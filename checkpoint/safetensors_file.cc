@@ -19,8 +19,12 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
   for (HeaderEntry& entry : header.tensors) {
     const auto begin = static_cast<size_t>(entry.begin);
     const auto size = static_cast<size_t>(entry.end - entry.begin);
-    file.tensors_[entry.name] = {
-        .dtype = entry.dtype, .shape = std::move(entry.shape), .bytes = data.subspan(begin, size)};
+    if (entry.unread_type.empty()) {
+      file.tensors_[entry.name] = {
+          .dtype = entry.dtype, .shape = std::move(entry.shape), .bytes = data.subspan(begin, size)};
+    } else {
+      file.unread_[entry.name] = std::move(entry.unread_type);
+    }
     file.names_.push_back(std::move(entry.name));
   }
   return file;
@@ -29,6 +33,11 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
 const TensorView* SafetensorsFile::Find(const std::string& name) const {
   const auto found = tensors_.find(name);
   return found == tensors_.end() ? nullptr : &found->second;
+}
+
+std::string SafetensorsFile::UnreadType(const std::string& name) const {
+  const auto found = unread_.find(name);
+  return found == unread_.end() ? "" : found->second;
 }
 
 }  // namespace deeprack::checkpoint

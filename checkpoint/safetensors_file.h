@@ -17,8 +17,9 @@ class SafetensorsFile {
   // damaged file).
   static absl::StatusOr<SafetensorsFile> Open(const std::string& path);
 
-  // nullptr: no such tensor. The result is valid while this object lives.
+  // nullptr: no such tensor, or one of an unread type. The result is valid while this object lives.
   const TensorView* Find(const std::string& name) const;
+  std::string UnreadType(const std::string& name) const;            // CheckpointReader::UnreadType
   const std::vector<std::string>& names() const { return names_; }  // in the order of their data
   const absl::flat_hash_map<std::string, std::string>& metadata() const { return metadata_; }
   const std::string& path() const { return path_; }
@@ -32,6 +33,7 @@ class SafetensorsFile {
   std::string path_;
   std::vector<std::string> names_;
   absl::flat_hash_map<std::string, TensorView> tensors_;
+  absl::flat_hash_map<std::string, std::string> unread_;  // tensor -> its type, which is no DType
   absl::flat_hash_map<std::string, std::string> metadata_;
 };
 

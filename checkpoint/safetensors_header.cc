@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <optional>
 #include <string_view>
 #include <tuple>
@@ -19,6 +20,10 @@ namespace {
 
 constexpr size_t kLengthBytes = 8;
 constexpr std::string_view kLfsPointer = "version https://git-lfs";
+// The format's dtypes that are no DTypes.
+constexpr std::string_view kUnreadTypes[] = {"BOOL",    "I16",     "U16",         "U32",        "U64",
+                                             "F64",     "C64",     "F8_E5M2",     "F8_E8M0",    "F4",
+                                             "F6_E2M3", "F6_E3M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ"};
 
 // Reads the header as a stream of events, so that a hostile header takes no more memory than the entries that
 // it has. An event that is not allowed at its place is a fault.
@@ -101,13 +106,13 @@ class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
       return true;
     }
     if (place_ != Place::kTensor || key_ != "dtype") return Misplaced("a string");
-    const std::optional<DType> dtype = DTypeFromName(value);
-    if (!dtype) {
-      return TensorFault(
-          absl::StrCat("dtype ", QuotedName(value),
-                       " is not known: it must be F32, BF16, F16, F8_E4M3, I64, I32, I8 or U8"));
+    if (const std::optional<DType> dtype = DTypeFromName(value)) {
+      header_->tensors.back().dtype = *dtype;
+    } else if (std::find(std::begin(kUnreadTypes), std::end(kUnreadTypes), value) != std::end(kUnreadTypes)) {
+      header_->tensors.back().unread_type = value;
+    } else {
+      return TensorFault(absl::StrCat("dtype ", QuotedName(value), " is none of the format's"));
     }
-    header_->tensors.back().dtype = *dtype;
     return true;
   }
 
@@ -161,6 +166,7 @@ class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
     tensor.begin = offsets_[0];
     tensor.end = offsets_[1];
     const std::optional<int64_t> count = CheckedProduct(tensor.shape);
+    if (!tensor.unread_type.empty()) return true;
     const std::optional<int64_t> bytes =
         count ? CheckedMul(*count, static_cast<int64_t>(SizeOf(tensor.dtype))) : std::nullopt;
     if (!bytes) return TensorFault(absl::StrCat("shape ", ShapeText(tensor.shape), " overflows 64 bits"));

@@ -24,7 +24,9 @@ inline constexpr size_t kMaxDimensions = 8;
 struct HeaderEntry {
   std::string name;
   DType dtype = DType::kF32;
-  std::vector<int64_t> shape;
+  // Not empty: the file's dtype, which the format has and which is no DType. `dtype` is not set.
+  std::string unread_type = {};
+  std::vector<int64_t> shape = {};
   int64_t begin = 0;  // bytes from the beginning of the data
   int64_t end = 0;    // bytes from the beginning of the data, one past the last byte
 };
@@ -36,9 +38,9 @@ struct SafetensorsHeader {
 };
 
 // Parses the header and checks it against the bytes of the whole file: length, UTF-8, JSON, no key twice,
-// known dtypes, shape times element size equal to the tensor's bytes, no overlap, no gap, nothing past the
-// end. DataLoss for any fault: the message has the file (`path`), the tensor, what was found and what was
-// expected.
+// dtypes of the format, shape times element size equal to the tensor's bytes (of DTypes), no overlap, no gap,
+// nothing past the end. DataLoss for any fault: the message has the file (`path`), the tensor, what was found
+// and what was expected.
 absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::span<const std::byte> file,
                                                          const std::string& path);
 

@@ -20,9 +20,7 @@ using model::TensorSpec;
 
 class Checker {
  public:
-  Checker(const ModelConfig& config, const CheckpointReader& reader) : config_(config), reader_(reader) {
-    summary_.has_mtp = config.num_nextn_predict_layers > 0;  // set to false when a layer is absent
-  }
+  Checker(const ModelConfig& config, const CheckpointReader& reader) : config_(config), reader_(reader) {}
 
   absl::Status CheckAll(const std::vector<TensorSpec>& tensors) {
     for (const TensorSpec& tensor : tensors) DR_RETURN_IF_ERROR(Check(tensor));
@@ -34,10 +32,7 @@ class Checker {
   absl::Status CheckMtpLayer(int64_t layer) {
     std::vector<TensorSpec> tensors = model::LayerTensors(config_, layer);
     std::erase_if(tensors, [&](const TensorSpec& tensor) { return IsMtpCopy(tensor) && !IsStored(tensor); });
-    if (!WhyUnused(tensors).empty()) {
-      summary_.has_mtp = false;
-      return absl::OkStatus();
-    }
+    if (!WhyUnused(tensors).empty()) return absl::OkStatus();
     const TensorSpec* present = nullptr;
     const TensorSpec* absent = nullptr;
     for (const TensorSpec& tensor : tensors) (IsStored(tensor) ? present : absent) = &tensor;
@@ -47,6 +42,7 @@ class Checker {
                                               " is stored: an MTP layer must be stored whole or not "
                                               "at all"));
     }
+    if (layer == config_.num_hidden_layers + summary_.mtp_layers) ++summary_.mtp_layers;
     return CheckAll(tensors);
   }
 
@@ -77,38 +73,55 @@ class Checker {
   }
 
   bool IsStored(const TensorSpec& tensor) const {
-    return reader_.Find(tensor.name) != nullptr || !AnyGroupPart(reader_, tensor.name).empty();
+    return reader_.Find(tensor.name) != nullptr || !reader_.UnreadType(tensor.name).empty() ||
+           !AnyGroupPart(reader_, tensor.name).empty();
   }
 
-  // "BF16, expected ...", of a stored type that cannot be loaded; "": it can, or nothing is stored.
-  std::string TypeFault(const TensorSpec& tensor, DType stored) const {
-    const bool fp8 = tensor.quantized && config_.quantization_config.has_value();
+  bool IsFp8(const TensorSpec& tensor) const {
+    return tensor.quantized && config_.quantization_config.has_value();
+  }
+
+  bool IsLoadable(const TensorSpec& tensor, DType stored) const {
+    if (IsFp8(tensor)) return stored == DType::kF8E4M3;
     const bool is_matrix = tensor.shape.size() > 1;
-    std::string expected;
-    if (fp8 && stored != DType::kF8E4M3) {
-      expected = "F8_E4M3 (the config has a quantization_config)";
-    } else if (!fp8 && stored != DType::kBF16 && stored != DType::kF16 && stored != DType::kF32 &&
-               !(is_matrix && IsBlockFormat(stored))) {
-      expected = absl::StrCat(is_matrix ? "BF16, F16, F32 or a block format" : "BF16, F16 or F32",
-                              tensor.quantized ? " (the config has no quantization_config)" : "");
+    return stored == DType::kBF16 || stored == DType::kF16 || stored == DType::kF32 ||
+           (is_matrix && IsBlockFormat(stored));
+  }
+
+  std::string ExpectedType(const TensorSpec& tensor) const {
+    if (IsFp8(tensor)) return "F8_E4M3 (the config has a quantization_config)";
+    return absl::StrCat(tensor.shape.size() > 1 ? "BF16, F16, F32 or a block format" : "BF16, F16 or F32",
+                        tensor.quantized ? " (the config has no quantization_config)" : "");
+  }
+
+  // "I32, expected ...", of a stored type that cannot be loaded; "": it can, or nothing is stored.
+  std::string TypeFault(const TensorSpec& tensor) const {
+    std::string stored = reader_.UnreadType(tensor.name);
+    if (const TensorView* view = reader_.Find(tensor.name)) {
+      if (!IsLoadable(tensor, view->dtype)) stored = Name(view->dtype);
     }
-    return expected.empty() ? "" : absl::StrCat(std::string(Name(stored)), ", expected ", expected);
+    return stored.empty() ? "" : absl::StrCat(stored, ", expected ", ExpectedType(tensor));
   }
 
   std::string MtpTypeFault(const TensorSpec& tensor) const {
     const TensorView* view = reader_.Find(tensor.name);
     const bool in_groups = !AnyGroupPart(reader_, tensor.name).empty();
     if (model::IsStoredInGroups(config_, tensor)) {
+      std::string stored = reader_.UnreadType(tensor.name);
       // int8 is stored under the tensor's own name.
-      if (view == nullptr || in_groups || view->dtype == DType::kI8) return "";
-      return absl::StrCat(std::string(Name(view->dtype)), ", expected integers in groups, as the config says");
+      if (view != nullptr && !in_groups && view->dtype != DType::kI8) stored = Name(view->dtype);
+      return stored.empty() ? "" : absl::StrCat(stored, ", expected integers in groups, as the config says");
     }
-    if (view != nullptr) return TypeFault(tensor, view->dtype);
-    return in_groups ? "stored as integers in groups, which the config does not say" : "";
+    if (view == nullptr && in_groups) return "stored as integers in groups, which the config does not say";
+    return TypeFault(tensor);
   }
 
   absl::Status Check(const TensorSpec& tensor) {
     if (model::IsStoredInGroups(config_, tensor)) return CheckGroups(tensor);
+    if (const std::string fault = TypeFault(tensor); !fault.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(reader_.FileOf(tensor.name), ": tensor ", tensor.name, " is ", fault));
+    }
     const TensorView* view = reader_.Find(tensor.name);
     if (view == nullptr) {
       if (const std::string part = AnyGroupPart(reader_, tensor.name); !part.empty()) {
@@ -120,10 +133,6 @@ class Checker {
           absl::StrCat(reader_.folder(), ": tensor ", tensor.name, " ", ShapeText(tensor.shape),
                        ", which the config requires, is missing: fetch the file that holds "
                        "the tensor, or correct the config"));
-    }
-    if (const std::string fault = TypeFault(tensor, view->dtype); !fault.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(reader_.FileOf(tensor.name), ": tensor ", tensor.name, " is ", fault));
     }
     DR_RETURN_IF_ERROR(CheckShape(tensor.name, *view, tensor.shape));
     Count(*view);

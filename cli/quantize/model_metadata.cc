@@ -98,7 +98,10 @@ absl::Status AddModelMetadata(const ModelConfig& config, const std::string& name
   metadata.AddUint32("general.quantization_version", kQuantizationVersion);
 
   Section section(architecture + ".", metadata);
-  section.Integer("block_count", config.num_hidden_layers);
+  section.Integer("block_count", config.num_hidden_layers + config.num_nextn_predict_layers);
+  if (config.num_nextn_predict_layers > 0) {
+    section.Integer("nextn_predict_layers", config.num_nextn_predict_layers);
+  }
   section.Integer("context_length", config.max_position_embeddings);
   section.Integer("embedding_length", config.hidden_size);
   section.Integer("feed_forward_length", config.intermediate_size);

@@ -118,8 +118,11 @@ int QualityTable(const QualityTableOptions& options, const Settings& serve) {
   int64_t f16_bytes = 0;
   for (const std::string& type : *types) {
     const TemporaryFile file(absl::StrCat(*folder, "/deeprack-", getpid(), "-", type, ".gguf"));
-    const QuantizeOptions quantize = {
-        .in = options.in, .out = file.path(), .type = type, .threads = options.threads};
+    const QuantizeOptions quantize = {.in = options.in,
+                                      .out = file.path(),
+                                      .type = type,
+                                      .threads = options.threads,
+                                      .without_mtp = options.without_mtp};
     if (const auto said = RunQuantize(quantize); !said.ok()) return FailByFlags(said.status());
     QualityRow row = {.type = type, .bytes = static_cast<int64_t>(std::filesystem::file_size(file.path()))};
 

@@ -20,6 +20,7 @@ struct QualityTableOptions {
   std::vector<std::string> types;
   PerplexityOptions perplexity;  // text, context, windows
   int threads = 0;               // threads of quantising; 0: one for each processor
+  bool without_mtp = false;
 };
 
 // The difference of two perplexities over the same tokens. The error is the error of the mean difference

@@ -68,6 +68,16 @@ std::vector<WrittenTensor> WrittenOf(const std::vector<PlannedTensor>& plan) {
   return written;
 }
 
+// What a user should know of the MTP layers in the file, which are the first `count` of the model's.
+std::string MtpNote(const QuantizeOptions& options, const model::ModelConfig& config,
+                    const checkpoint::CheckpointReader& reader, int64_t count) {
+  const int64_t all = config.num_nextn_predict_layers;
+  if (options.without_mtp || all == 0) return "";
+  if (count == 0) return absl::StrCat("without the MTP layer: ", checkpoint::WhyNoMtp(config, reader), "\n");
+  return absl::StrCat("with ", all == 1 ? "the MTP layer" : absl::StrCat(count, " of ", all, " MTP layers"),
+                      ", for drafts; older releases of llama.cpp refuse such a file: --no-mtp for them\n");
+}
+
 }  // namespace
 
 int ThreadsOf(const QuantizeOptions& options) {
@@ -87,23 +97,23 @@ absl::StatusOr<std::string> RunQuantize(const QuantizeOptions& options) {
   if (const auto type = FolderTypeFromName(options.type)) return QuantizeToFolder(options, *type);
   DR_ASSIGN_OR_RETURN(const QuantType type, CheckOptions(options));
   DR_ASSIGN_OR_RETURN(const model::ModelConfig config, ReadModelConfig(options.in));
-  checkpoint::GgufMetadata metadata;
-  if (const absl::Status added = AddMetadata(options.in, config, type, metadata); !added.ok()) {
-    return absl::FailedPreconditionError(absl::StrCat(options.in, ": ", added.message()));
-  }
   const auto reader = checkpoint::CheckpointReader::Open(options.in);
   DR_RETURN_IF_ERROR(Damaged(reader.status()));
   const auto checked = checkpoint::CheckCheckpoint(config, *reader);
   DR_RETURN_IF_ERROR(Damaged(checked.status()));
+  model::ModelConfig written = config;
+  written.num_nextn_predict_layers = options.without_mtp ? 0 : checked->mtp_layers;
+  checkpoint::GgufMetadata metadata;
+  if (const absl::Status added = AddMetadata(options.in, written, type, metadata); !added.ok()) {
+    return absl::FailedPreconditionError(absl::StrCat(options.in, ": ", added.message()));
+  }
 
-  const std::vector<PlannedTensor> plan = PlanTensors(config, type);
+  const std::vector<PlannedTensor> plan = PlanTensors(written, type);
   DR_RETURN_IF_ERROR(WriteFile(options, metadata, plan, WeightSource(&config, &*reader)));
 
   std::string said = QuantizationSummary(WrittenOf(plan));
   absl::StrAppend(&said, "written: ", options.out, "\n");
-  if (checked->has_mtp) {
-    absl::StrAppend(&said, "left out: the multi-token-prediction layer, which GGUF's deepseek2 lacks\n");
-  }
+  absl::StrAppend(&said, MtpNote(options, config, *reader, written.num_nextn_predict_layers));
   if (IsQuantisedAlready(config, *reader)) absl::StrAppend(&said, QuantisedAlreadyNote(options.in));
   return said;
 }

@@ -17,7 +17,8 @@ struct QuantizeOptions {
   std::string in;   // a Hugging Face folder or a GGUF
   std::string out;  // a name that ends in .gguf; with --type INT4 and INT8 a folder, empty or not yet there
   std::string type = "Q4_K_M";
-  int threads = 0;  // 0: one for each processor
+  int threads = 0;           // 0: one for each processor
+  bool without_mtp = false;  // the MTP layers are left out
 };
 
 int ThreadsOf(const QuantizeOptions& options);

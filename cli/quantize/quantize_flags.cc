@@ -21,6 +21,8 @@ void QuantizeFlags::AddTo(CLI::App& command) {
       ->capture_default_str();
   command.add_option("--threads", options_.threads, "Threads. 0: one for each processor of this machine.")
       ->check(CLI::Range(0, 4096));
+  command.add_flag("--no-mtp", options_.without_mtp,
+                   "Leave out the model's MTP layer, which drafts tokens (--speculative-tokens).");
   command.add_flag("--table", wants_table_,
                    "Write no file: print size and perplexity of every type, or of --types. Each is\n"
                    "served in turn, with the settings of DEEPRACK_* and $DEEPRACK_CONFIG.");
@@ -39,6 +41,7 @@ int QuantizeFlags::Run() {
   table_.in = options_.in;
   table_.folder = options_.out;
   table_.threads = options_.threads;
+  table_.without_mtp = options_.without_mtp;
   return WithGivenSettings({}, [&](const Settings& serve) { return QualityTable(table_, serve); });
 }
 

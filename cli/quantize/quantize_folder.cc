@@ -48,11 +48,11 @@ bool MayBeAbsent(model::TensorKind kind) {
 }
 
 FolderPlan PlanFolder(const model::ModelConfig& config, const checkpoint::CheckpointReader& reader,
-                      bool has_mtp, DType type, const WeightSource& source) {
+                      int64_t mtp_layers, DType type, const WeightSource& source) {
   FolderPlan plan;
   plan.unquantised = {"lm_head"};
   for (model::TensorSpec& spec : model::TensorsOf(config)) {
-    if (spec.layer >= config.num_hidden_layers && !has_mtp) continue;
+    if (spec.layer >= config.num_hidden_layers + mtp_layers) continue;
     if (MayBeAbsent(spec.kind) && reader.Find(spec.name) == nullptr) continue;
     const bool quantised = InFolderPolicy(config, spec, type);
     if (spec.quantized && !quantised) {
@@ -163,7 +163,8 @@ absl::StatusOr<std::string> QuantizeToFolder(const QuantizeOptions& options, DTy
                       ReadText(absl::StrCat(options.in, "/", kConfigFileName)));
 
   const WeightSource source(&config, &*reader);
-  const FolderPlan plan = PlanFolder(config, *reader, checked->has_mtp, type, source);
+  const int64_t mtp_layers = options.without_mtp ? 0 : checked->mtp_layers;
+  const FolderPlan plan = PlanFolder(config, *reader, mtp_layers, type, source);
   if (std::none_of(plan.tensors.begin(), plan.tensors.end(),
                    [](const auto& tensor) { return IsBlockFormat(tensor.dtype); })) {
     return absl::FailedPreconditionError(absl::StrCat(options.in, ": no weight would become ", options.type,

@@ -12,7 +12,7 @@ namespace {
 
 using model::TensorKind;
 
-enum class Class { kExperts, kShared, kFeedForward, kAttention, kEmbedding, kHead, kOther };
+enum class Class { kExperts, kShared, kFeedForward, kAttention, kEmbedding, kHead, kMtp, kOther };
 
 const char* Name(Class kind) {
   switch (kind) {
@@ -28,6 +28,8 @@ const char* Name(Class kind) {
       return "embedding";
     case Class::kHead:
       return "head";
+    case Class::kMtp:
+      return "MTP projection";
     case Class::kOther:
       return "norms, routers";
   }
@@ -61,9 +63,13 @@ Class ClassOf(std::optional<TensorKind> kind) {
     case TensorKind::kOProj:
       return Class::kAttention;
     case TensorKind::kEmbedTokens:
+    case TensorKind::kMtpEmbedTokens:
       return Class::kEmbedding;
     case TensorKind::kLmHead:
+    case TensorKind::kMtpHead:
       return Class::kHead;
+    case TensorKind::kMtpProj:
+      return Class::kMtp;
     default:
       return Class::kOther;
   }

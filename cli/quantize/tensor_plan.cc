@@ -52,7 +52,8 @@ class Planner {
       if (spec.kind == TensorKind::kEmbedTokens) Add(spec);
     }
     AddRopeFrequencies();
-    for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) AddLayer(layer);
+    const int64_t layers = config_.num_hidden_layers + config_.num_nextn_predict_layers;
+    for (int64_t layer = 0; layer < layers; ++layer) AddLayer(layer);
     for (const TensorSpec& spec : top) {
       if (spec.kind != TensorKind::kEmbedTokens) Add(spec);
     }
@@ -75,6 +76,7 @@ class Planner {
 
   void AddLayer(int64_t layer) {
     for (const TensorSpec& spec : model::LayerTensors(config_, layer)) {
+      if (spec.kind == TensorKind::kMtpEmbedTokens || spec.kind == TensorKind::kMtpHead) continue;
       if (spec.kind == TensorKind::kKvBProj) {
         AddSplitKvB(spec);
       } else if (spec.expert >= 0) {

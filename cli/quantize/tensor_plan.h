@@ -40,9 +40,10 @@ struct PlannedTensor {
 
 // The tensors that llama.cpp's converter makes of a Hugging Face checkpoint, typed by WeightType and
 // FitToRow: a layer's experts as one tensor, kv_b as the two that the absorbed attention needs, the queries
-// and keys of llama with rope's pairs together, llama3's rope factors as rope_freqs. MTP layers are left out,
-// as by the converter. Sources have the registry's names. Tensors of another GGUF are taken as they are,
-// except for the undivided kv_b of old files.
+// and keys of llama with rope's pairs together, llama3's rope factors as rope_freqs. The MTP layers of
+// `config` follow the other layers, without their copies of embedding and head, which no reader needs.
+// Sources have the registry's names. Tensors of another GGUF are taken as they are, except for the undivided
+// kv_b of old files.
 std::vector<PlannedTensor> PlanTensors(const model::ModelConfig& config, QuantType type);
 
 }  // namespace deeprack::cli

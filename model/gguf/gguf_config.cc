@@ -12,6 +12,8 @@
 #include "base/status_macros.h"
 #include "model/config/config_object.h"
 #include "model/gguf/gguf_fields.h"
+#include "model/gguf/gguf_tensor_names.h"
+#include "model/gguf/gguf_tensor_type.h"
 
 namespace deeprack::model {
 namespace {
@@ -230,6 +232,17 @@ absl::StatusOr<std::vector<float>> ReadRopeFreqs(const GgufModel& model, const M
   return freqs;
 }
 
+// Tensors of types that are not read may be in an MTP layer only: the model is served without it.
+absl::Status CheckTypes(const GgufModel& model, const ModelConfig& config) {
+  for (const GgufTensor& tensor : model.tensors()) {
+    if (tensor.unread_type.empty() || IsOfMtpLayer(tensor, config)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(model.FileOf(tensor), ": tensor ", QuotedName(tensor.name), ": type ",
+                     tensor.unread_type, " is not supported; these are: ", SupportedGgufTensorTypes()));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<json> ConfigJsonOf(const GgufModel& model) {
@@ -249,6 +262,7 @@ absl::StatusOr<ModelConfig> ConfigOf(const GgufModel& model) {
   DR_ASSIGN_OR_RETURN(const json object, ConfigJsonOf(model));
   DR_ASSIGN_OR_RETURN(ModelConfig config,
                       ReadModelConfig(object, model.path() + ": metadata under config.json's names"));
+  DR_RETURN_IF_ERROR(CheckTypes(model, config));
   if (config.has_latent_attention()) {
     config.split_kv_b = model.FindTensor("blk.0.attn_kv_b.weight") == nullptr &&
                         model.FindTensor("blk.0.attn_k_b.weight") != nullptr;

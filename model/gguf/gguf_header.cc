@@ -229,19 +229,19 @@ class Reader {
     if (!Take(type) || !Take(offset)) return CutShort(where);
     const std::string type_name = GgufTensorTypeName(type);
     if (type_name.empty()) return Damaged(absl::StrCat(where, " has the unknown type ", type));
-    const std::optional<DType> dtype = GgufTensorDType(type);
-    if (!dtype) {
-      return NotRead(absl::StrCat(where, ": type ", type_name,
-                                  " is not supported; these are: ", SupportedGgufTensorTypes()));
+    if (const std::optional<DType> dtype = GgufTensorDType(type)) {
+      tensor.dtype = *dtype;
+    } else {
+      tensor.unread_type = type_name;
     }
-    tensor.dtype = *dtype;
     return SizeTensor(std::move(tensor), offset, where);
   }
 
-  // Sets a tensor's bytes and its offset in the data; the data's beginning is known only after the last
-  // record.
+  // Sets a tensor's bytes, 0 for an unread type, and its offset in the data; the data's beginning is known
+  // only after the last record.
   absl::Status SizeTensor(GgufTensor tensor, uint64_t offset, const std::string& where) {
-    const int64_t block = BlockElements(tensor.dtype);
+    const bool is_read = tensor.unread_type.empty();
+    const int64_t block = is_read ? BlockElements(tensor.dtype) : 1;
     if (tensor.shape.back() % block != 0) {
       return Damaged(absl::StrCat(where, " ", ShapeText(tensor.shape), " of ",
                                   std::string(Name(tensor.dtype)),
@@ -249,7 +249,7 @@ class Reader {
     }
     const std::optional<int64_t> elements = CheckedProduct(tensor.shape);
     const std::optional<int64_t> bytes =
-        elements ? CheckedMul(*elements / block, BlockBytes(tensor.dtype)) : std::nullopt;
+        elements ? CheckedMul(*elements / block, is_read ? BlockBytes(tensor.dtype) : 0) : std::nullopt;
     if (!bytes) {
       return Damaged(absl::StrCat(where, ": shape ", ShapeText(tensor.shape), " overflows 64 bits"));
     }
@@ -272,11 +272,18 @@ class Reader {
     header_.data_begin = RoundUp(at_, header_.alignment);
     std::sort(header_.tensors.begin(), header_.tensors.end(),
               [](const GgufTensor& a, const GgufTensor& b) { return a.begin < b.begin; });
+    const auto file_bytes = static_cast<int64_t>(file_.size());
     const GgufTensor* previous = nullptr;
-    for (GgufTensor& tensor : header_.tensors) {
+    for (size_t i = 0; i < header_.tensors.size(); ++i) {
+      GgufTensor& tensor = header_.tensors[i];
       tensor.begin += header_.data_begin;
+      if (!tensor.unread_type.empty()) {
+        const bool is_last = i + 1 == header_.tensors.size();
+        const int64_t next = is_last ? file_bytes : header_.data_begin + header_.tensors[i + 1].begin;
+        tensor.bytes = std::max<int64_t>(0, std::min(next, file_bytes) - tensor.begin);
+      }
       const int64_t end = tensor.begin + tensor.bytes;
-      if (end > static_cast<int64_t>(file_.size())) {
+      if (end > file_bytes) {
         return Damaged(absl::StrCat("tensor ", QuotedName(tensor.name), " ends at byte ", end,
                                     ", but the file has ", file_.size()));
       }

@@ -31,8 +31,11 @@ inline constexpr int64_t kMaxGgufAlignment = 1 << 20;
 struct GgufTensor {
   std::string name;
   DType dtype = DType::kF32;
-  std::vector<int64_t> shape;  // [rows, cols]: the file's dimensions in reverse order
-  int64_t begin = 0;           // bytes from the beginning of the file
+  // Not empty: the name of the file's type, which is no DType. `dtype` is not set, and `bytes` reach to the
+  // next tensor.
+  std::string unread_type = {};
+  std::vector<int64_t> shape = {};  // [rows, cols]: the file's dimensions in reverse order
+  int64_t begin = 0;                // bytes from the beginning of the file
   int64_t bytes = 0;
 };
 
@@ -48,8 +51,8 @@ struct GgufHeader {
 // and count fits; no key and no name occurs twice; types are known; a row is whole blocks; every tensor is
 // aligned, inside the file and apart from the others. Takes memory in proportion to the header's bytes, even
 // when its counts are larger. DataLoss: a fault in the file. InvalidArgument: a whole file that is not read
-// here (another version or byte order, or a tensor type without a DType, which the message names). Messages
-// begin with `path`. The values are views of `file`, which must outlive them.
+// here (another version or byte order). Messages begin with `path`. The values are views of `file`, which
+// must outlive them.
 absl::StatusOr<GgufHeader> ParseGgufHeader(std::span<const std::byte> file, const std::string& path);
 
 }  // namespace deeprack::model

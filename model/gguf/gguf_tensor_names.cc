@@ -64,6 +64,15 @@ absl::StatusOr<GgufPlace> PartOf(const GgufModel& model, const GgufTensor& tenso
       .tensor = &tensor, .is_part = true, .first_element = (expert * all_rows + first_row) * cols};
 }
 
+// N of a name blk.N.PART; nullopt: another name.
+std::optional<int64_t> LayerOf(const std::string& name) {
+  if (!absl::StartsWith(name, "blk.")) return std::nullopt;
+  const size_t end = name.find('.', 4);
+  int64_t layer = 0;
+  if (end == std::string::npos || !absl::SimpleAtoi(name.substr(4, end - 4), &layer)) return std::nullopt;
+  return layer;
+}
+
 }  // namespace
 
 const char* GgufTensorName(TensorKind kind) {
@@ -162,15 +171,15 @@ absl::StatusOr<GgufPlace> PlaceInGguf(const GgufModel& model, const ModelConfig&
   return PartOf(model, *tensor, spec, config.n_routed_experts, fused->all_rows, fused->first_row);
 }
 
+bool IsOfMtpLayer(const GgufTensor& tensor, const ModelConfig& config) {
+  return LayerOf(tensor.name).value_or(-1) >= config.num_hidden_layers;
+}
+
 bool MayBeIgnored(const GgufTensor& tensor, const ModelConfig& config) {
-  if (tensor.name == "rope_freqs.weight") return true;
-  if (!absl::StartsWith(tensor.name, "blk.")) return false;
-  const size_t end = tensor.name.find('.', 4);
-  int64_t layer = 0;
-  if (end == std::string::npos || !absl::SimpleAtoi(tensor.name.substr(4, end - 4), &layer)) return false;
-  if (layer >= config.num_hidden_layers) return true;
-  const std::string name = tensor.name.substr(end + 1);
-  return !config.split_kv_b && (name == "attn_k_b.weight" || name == "attn_v_b.weight");
+  if (tensor.name == "rope_freqs.weight" || IsOfMtpLayer(tensor, config)) return true;
+  if (!LayerOf(tensor.name)) return false;
+  return !config.split_kv_b &&
+         (absl::EndsWith(tensor.name, ".attn_k_b.weight") || absl::EndsWith(tensor.name, ".attn_v_b.weight"));
 }
 
 }  // namespace deeprack::model

@@ -30,6 +30,8 @@ struct GgufPlace {
 absl::StatusOr<GgufPlace> PlaceInGguf(const GgufModel& model, const ModelConfig& config,
                                       const TensorSpec& spec);
 
+bool IsOfMtpLayer(const GgufTensor& tensor, const ModelConfig& config);
+
 // True when a GGUF tensor without a tensor of the registry may be ignored: it belongs to an MTP layer, it was
 // read with the config, or it repeats values of other tensors.
 bool MayBeIgnored(const GgufTensor& tensor, const ModelConfig& config);

@@ -70,11 +70,34 @@ def test_plan_needs_nothing_but_the_file(files):
     assert "2 ranks" in done.stdout
 
 
-def damaged(files, tmp_path, change):
+def test_plan_says_if_drafts_can_be_made(files, tmp_path):
+    done = run("plan", files / "demo-q8_0.gguf", "--speculative-tokens", 2)
+    assert done.returncode == 0, done.stderr
+    assert "with the MTP layer: up to 2 drafts" in done.stdout
+    done = changed(files, tmp_path, to_iq4_xs(b"blk.5.attn_output.weight"), "plan", "--speculative-tokens", 2)
+    assert done.returncode == 0, done.stderr
+    reason = "the MTP layer's tensor model.layers.5.self_attn.o_proj.weight is IQ4_XS, expected BF16"
+    assert f"without speculation: {reason}" in done.stdout
+
+
+def changed(files, tmp_path, change, command, *flags):
+    """Runs a command with a changed file."""
     path = tmp_path / "damaged.gguf"
     data = bytearray((files / "demo-q8_0.gguf").read_bytes())
     path.write_bytes(change(data) or data)
-    return run("serve", path)
+    return run(command, path, *flags)
+
+
+def damaged(files, tmp_path, change):
+    return changed(files, tmp_path, change, "serve")
+
+
+def to_iq4_xs(name):
+    def change(data):
+        at = data.index(name) + len(name) + 4 + 2 * 8
+        data[at : at + 4] = (23).to_bytes(4, "little")
+
+    return change
 
 
 @pytest.mark.parametrize("change,message", [
@@ -99,12 +122,7 @@ def test_a_missing_file_of_a_split_is_bad_weights(files, tmp_path):
 
 
 def test_a_format_that_is_not_read_is_named(files, tmp_path):
-    def other_type(data):
-        name = b"token_embd.weight"
-        at = data.index(name) + len(name) + 4 + 2 * 8
-        data[at : at + 4] = (23).to_bytes(4, "little")
-
-    done = damaged(files, tmp_path, other_type)
+    done = damaged(files, tmp_path, to_iq4_xs(b"token_embd.weight"))
     assert done.returncode == 78, done.stderr
     assert "IQ4_XS is not supported; these are: F32" in done.stderr
 

@@ -7,6 +7,7 @@ import struct
 import gguf
 import numpy as np
 
+NEXTN = {"enorm": "ENORM", "hnorm": "HNORM", "eh_proj": "EH_PROJ", "shared_head.norm": "SHARED_HEAD_NORM"}
 ARCHITECTURES = {"deepseek_v3": gguf.MODEL_ARCH.DEEPSEEK2, "llama": gguf.MODEL_ARCH.LLAMA, "qwen2": gguf.MODEL_ARCH.QWEN2}
 
 
@@ -82,9 +83,10 @@ def permuted(weight: np.ndarray, heads: int) -> np.ndarray:
 
 
 def converted(config: dict, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors that llama.cpp's converter makes, from its own table of names and the changes in conversion/*.py."""
+    """The tensors that llama.cpp's converter makes, from its own table of names and the changes in conversion/*.py.
+    Of an MTP layer, without its copies of embedding and head."""
     layers, experts = config["num_hidden_layers"], config.get("n_routed_experts", 0)
-    names = gguf.get_tensor_name_map(ARCHITECTURES[config["model_type"]], layers)
+    names = gguf.get_tensor_name_map(ARCHITECTURES[config["model_type"]], layers + 1)
     renamed: dict[str, np.ndarray] = {}
 
     def add(name: str, tensor: np.ndarray) -> None:
@@ -93,9 +95,13 @@ def converted(config: dict, tensors: dict[str, np.ndarray]) -> dict[str, np.ndar
         renamed[new] = tensor
 
     for name, tensor in tensors.items():
-        if name.startswith(f"model.layers.{layers}."):  # the multi-token-prediction layer
+        mtp_part = name.removeprefix(f"model.layers.{layers}.").removesuffix(".weight")
+        if mtp_part in NEXTN:
+            new = gguf.TENSOR_NAMES[gguf.MODEL_TENSOR[f"NEXTN_{NEXTN[mtp_part]}"]]
+            renamed[new.format(bid=layers) + ".weight"] = tensor
+        elif mtp_part in ("embed_tokens", "shared_head.head"):
             continue
-        if name.endswith("e_score_correction_bias"):
+        elif name.endswith("e_score_correction_bias"):
             add(name.replace("e_score_correction_bias", "e_score_correction.bias"), tensor)
         elif ".experts." in name:
             if ".experts.0." in name:

@@ -97,7 +97,7 @@ def test_metadata_of_r1(tmp_path: pathlib.Path) -> None:
     reader = gguf.GGUFReader(tmp_path / "r1.gguf")
     keys = gguf.Keys
     expected = {
-        keys.LLM.BLOCK_COUNT: 5, keys.LLM.CONTEXT_LENGTH: 512, keys.LLM.EMBEDDING_LENGTH: 136,
+        keys.LLM.BLOCK_COUNT: 6, keys.LLM.NEXTN_PREDICT_LAYERS: 1, keys.LLM.CONTEXT_LENGTH: 512, keys.LLM.EMBEDDING_LENGTH: 136,
         keys.LLM.FEED_FORWARD_LENGTH: 144, keys.LLM.EXPERT_FEED_FORWARD_LENGTH: 16, keys.LLM.VOCAB_SIZE: 129,
         keys.LLM.LEADING_DENSE_BLOCK_COUNT: 3, keys.LLM.EXPERT_COUNT: 16, keys.LLM.EXPERT_USED_COUNT: 4,
         keys.LLM.EXPERT_SHARED_COUNT: 1, keys.LLM.EXPERT_WEIGHTS_SCALE: 2.5, keys.LLM.EXPERT_WEIGHTS_NORM: True,

@@ -12,6 +12,8 @@ import numpy as np
 
 BLOCK = 128  # rows and columns that share an fp8 scale
 ARCHITECTURES = {"deepseek_v3": gguf.MODEL_ARCH.DEEPSEEK2, "llama": gguf.MODEL_ARCH.LLAMA, "qwen2": gguf.MODEL_ARCH.QWEN2}
+NEXTN = {"embed_tokens": "EMBED_TOKENS", "enorm": "ENORM", "hnorm": "HNORM", "eh_proj": "EH_PROJ",
+         "shared_head.norm": "SHARED_HEAD_NORM", "shared_head.head": "SHARED_HEAD_HEAD"}
 Type = gguf.GGMLQuantizationType
 
 
@@ -64,7 +66,9 @@ def write_folder(folder: pathlib.Path, config: dict, values: dict[str, np.ndarra
 
 def add_keys(writer: gguf.GGUFWriter, config: dict, old: bool) -> None:
     c = config
-    writer.add_block_count(c["num_hidden_layers"])
+    writer.add_block_count(c["num_hidden_layers"] + c.get("num_nextn_predict_layers", 0))
+    if c.get("num_nextn_predict_layers", 0) > 0:
+        writer.add_nextn_predict_layers(c["num_nextn_predict_layers"])
     writer.add_context_length(c["max_position_embeddings"])
     writer.add_embedding_length(c["hidden_size"])
     writer.add_feed_forward_length(c["intermediate_size"])
@@ -139,15 +143,22 @@ def llama3_divisors(config: dict) -> np.ndarray:
     return (1 / (kept + (1 - kept) / rope["factor"])).astype(np.float32)
 
 
+def nextn_name(name: str, layers: int) -> str | None:
+    """The name in a GGUF of a tensor that only an MTP layer has. None: another tensor."""
+    parts = name.split(".")
+    own = ".".join(parts[3:-1])
+    if not name.startswith("model.layers.") or int(parts[2]) < layers or own not in NEXTN:
+        return None
+    return gguf.TENSOR_NAMES[gguf.MODEL_TENSOR["NEXTN_" + NEXTN[own]]].format(bid=parts[2]) + ".weight"
+
+
 def renamed(config: dict, values: dict[str, np.ndarray], old: bool) -> dict[str, np.ndarray]:
     """The tensors that the converter makes from a checkpoint's, with their names in a GGUF."""
     c, layers = config, config["num_hidden_layers"]
-    names = gguf.get_tensor_name_map(ARCHITECTURES[c["model_type"]], layers)
-    kept = {name: value for name, value in values.items()
-            if not (name.startswith("model.layers.") and int(name.split(".")[2]) >= layers)}
+    names = gguf.get_tensor_name_map(ARCHITECTURES[c["model_type"]], layers + c.get("num_nextn_predict_layers", 0))
     experts: dict[str, list[np.ndarray]] = {}
     converted: dict[str, np.ndarray] = {}
-    for name, value in kept.items():
+    for name, value in values.items():
         parts = name.split(".")
         if ".mlp.experts." in name:
             experts.setdefault(".".join(parts[:5] + parts[6:]), [None] * c["n_routed_experts"])[int(parts[5])] = value
@@ -166,7 +177,7 @@ def renamed(config: dict, values: dict[str, np.ndarray], old: bool) -> dict[str,
 
     tensors = {}
     for name, value in converted.items():
-        new_name = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        new_name = nextn_name(name, layers) or names.get_name(name, try_suffixes=(".weight", ".bias"))
         assert new_name is not None, name
         tensors[new_name] = value
     if (c.get("rope_scaling") or {}).get("rope_type") == "llama3":
@@ -206,11 +217,12 @@ def values_of(path: pathlib.Path, config: dict, wanted: list[str], old: bool = F
     c = config
     tensors = {tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type).reshape(tensor.shape[::-1])
                for tensor in gguf.GGUFReader(path).tensors}
-    names = gguf.get_tensor_name_map(ARCHITECTURES[c["model_type"]], c["num_hidden_layers"])
+    layers = c["num_hidden_layers"]
+    names = gguf.get_tensor_name_map(ARCHITECTURES[c["model_type"]], layers + c.get("num_nextn_predict_layers", 0))
 
     def stored(name: str) -> np.ndarray:
         name = name.replace("e_score_correction_bias", "e_score_correction.bias")
-        return tensors[names.get_name(name, try_suffixes=(".weight", ".bias"))]
+        return tensors[nextn_name(name, layers) or names.get_name(name, try_suffixes=(".weight", ".bias"))]
 
     values = {}
     for name in wanted:

@@ -2,11 +2,12 @@
 // program:
 //
 //   gguf_parity golden NAME MODEL
-//     MODEL holds the values of the golden's checkpoint: compares logits and tokens, in fp32 and bf16, in
-//     several layouts.
+//     MODEL holds the values of the golden's checkpoint: compares logits and tokens, and those of its MTP
+//     layer, in fp32 and bf16, in several layouts.
 //   gguf_parity same MODEL OTHER
 //     Compares fp32 logits bitwise, on one rank and on two. With bf16 compute, where blocks are multiplied
-//     without expansion, compares logits up to rounding.
+//     without expansion, compares logits up to rounding. If OTHER has an MTP layer, MODEL must have one,
+//     whose fp32 logits and drafts are compared bitwise.
 //
 // Prints the differences. Exit code 1: there are differences.
 #include <algorithm>
@@ -24,8 +25,10 @@
 #include "absl/time/time.h"
 #include "base/check.h"
 #include "base/checked.h"
+#include "model/files/model_files.h"
 #include "tests/parity/golden.h"
 #include "tests/parity/layouts.h"
+#include "tests/parity/mtp_rank.h"
 #include "tests/parity/serve_golden.h"
 #include "tests/unit/engine/logits_recorder.h"
 #include "tests/unit/engine/written_step.h"
@@ -83,9 +86,26 @@ void CheckGolden(const Golden& golden, const Placement& placement, DType compute
               std::string(Name(compute)).c_str(), all.worst);
 }
 
+void CheckMtp(const Golden& golden, const std::vector<MtpGoldenPrompt>& prompts, const Placement& placement,
+              DType compute, const MtpComparison& comparison) {
+  const MtpReport report = RunMtp(golden, prompts, placement, compute, comparison);
+  const MtpReport expected = ExpectedOfMtp(prompts, comparison.level);
+  for (const std::string& failure : report.failures) {
+    Fail(absl::StrCat(Describe(placement), ", MTP layer: ", failure));
+  }
+  if (report.rows != expected.rows || report.drafts != expected.drafts) {
+    Fail(absl::StrCat(Describe(placement), ", MTP layer: ", report.rows, " rows and ", report.drafts,
+                      " drafts were compared, expected ", expected.rows, " and ", expected.drafts));
+  }
+  std::printf("%s %s: logits of the MTP layer differ by %.1e at most\n", Describe(placement).c_str(),
+              std::string(Name(compute)).c_str(), report.worst);
+}
+
 void CheckGoldenOf(const std::string& name, const std::string& model) {
   auto golden = LoadGolden(name);
   if (!golden.ok()) return Fail(std::string(golden.status().message()));
+  const auto mtp = LoadMtpGolden(*golden);
+  if (!mtp.ok() && !absl::IsNotFound(mtp.status())) return Fail(std::string(mtp.status().message()));
   golden->folder = model;
   std::vector<Placement> placements = {{}, {{.tp = 2}}, {{.tp = 4}}, {{.tp = 2, .pp = 2}}};
   if (golden->has_experts) {
@@ -95,6 +115,10 @@ void CheckGoldenOf(const std::string& name, const std::string& model) {
   for (const Placement& placement : placements) {
     CheckGolden(*golden, placement, DType::kF32);
     CheckGolden(*golden, placement, DType::kBF16);
+    if (mtp.ok()) {
+      CheckMtp(*golden, *mtp, placement, DType::kF32, GoldenComparison(DType::kF32));
+      CheckMtp(*golden, *mtp, placement, DType::kBF16, GoldenComparison(DType::kBF16));
+    }
   }
 }
 
@@ -153,7 +177,34 @@ void CheckRounded(const model::Layout& layout, const std::vector<std::vector<flo
   }
 }
 
+// The MTP layer of `model` makes what that of `other` makes.
+void CheckSameMtp(const std::string& model, const std::string& other, const Placement& placement,
+                  int64_t vocab) {
+  Golden golden = {.folder = other, .prompts = std::vector<GoldenPrompt>(2)};
+  std::vector<MtpGoldenPrompt> prompts;
+  for (size_t i = 0; i < golden.prompts.size(); ++i) {
+    std::vector<TokenId>& tokens = golden.prompts[i].tokens;
+    for (int32_t position = 0; position < kPositions; ++position) {
+      tokens.push_back(static_cast<TokenId>((position * position + 3 + static_cast<int32_t>(i)) % vocab));
+    }
+    std::vector<TokenId> followed = tokens;
+    followed.insert(followed.end(), tokens.begin(), tokens.begin() + 4);
+    prompts.push_back(UncheckedPrompt(std::move(followed)));
+  }
+  std::vector<MtpGoldenPrompt> computed = prompts;
+  CheckMtp(golden, prompts, placement, DType::kF32, {.level = 1, .computed = &computed});
+  for (MtpGoldenPrompt& prompt : computed) {
+    for (std::vector<uint8_t>* levels : {&prompt.clear, &prompt.draft_clear, &prompt.drafts_clear}) {
+      levels->assign(levels->size(), 1);
+    }
+  }
+  golden.folder = model;
+  CheckMtp(golden, computed, placement, DType::kF32, {.level = 1, .tolerance = 0});
+}
+
 void CheckSame(const std::string& model, const std::string& other) {
+  const auto config = model::LoadModelConfig(other);
+  if (!config.ok()) return Fail(std::string(config.status().message()));
   for (const model::Layout& layout : {model::Layout{}, model::Layout{.tp = 2, .ep = 2}}) {
     const auto logits = LogitsOf(model, layout, DType::kF32);
     const auto others = LogitsOf(other, layout, DType::kF32);
@@ -166,6 +217,7 @@ void CheckSame(const std::string& model, const std::string& other) {
       }
     }
     CheckRounded(layout, LogitsOf(model, layout, DType::kBF16), others);
+    if (config->num_nextn_predict_layers > 0) CheckSameMtp(model, other, {layout}, config->vocab_size);
   }
 }
 

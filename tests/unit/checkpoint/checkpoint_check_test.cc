@@ -50,7 +50,7 @@ TEST(CheckpointCheckTest, AcceptsTheWholeModel) {
   EXPECT_EQ(summary->tensors, static_cast<int64_t>(tensors.size()) - 1);
   EXPECT_EQ(summary->ignored_tensors, 1);
   EXPECT_EQ(summary->parameters, parameters);
-  EXPECT_TRUE(summary->has_mtp);
+  EXPECT_EQ(summary->mtp_layers, 1);
 }
 
 TEST(CheckpointCheckTest, AcceptsBf16F16AndF32WithoutQuantisation) {
@@ -117,7 +117,7 @@ TEST(CheckpointCheckTest, AnMtpLayerIsThereWholeOrNotAtAll) {
   std::erase_if(tensors, [&](const auto& entry) { return entry.first.starts_with(prefix); });
   const auto without = Check(model::Small(), tensors);
   ASSERT_TRUE(without.ok()) << without.status();
-  EXPECT_FALSE(without->has_mtp);
+  EXPECT_EQ(without->mtp_layers, 0);
 
   tensors = TensorsOfModel(model::Small());
   tensors.erase(prefix + "enorm.weight");
@@ -147,7 +147,7 @@ TEST(CheckpointCheckTest, AnMtpLayerNeedsNoCopiesOfEmbeddingAndHead) {
   EXPECT_EQ(WhyNoMtpOf(model::Small(), tensors), "");
   const auto summary = Check(model::Small(), tensors);
   ASSERT_TRUE(summary.ok()) << summary.status();
-  EXPECT_TRUE(summary->has_mtp);
+  EXPECT_EQ(summary->mtp_layers, 1);
   EXPECT_EQ(summary->ignored_tensors, 0);
 }
 
@@ -157,7 +157,7 @@ TEST(CheckpointCheckTest, AnMtpLayerOfATypeThatCannotBeLoadedCountsAsAbsent) {
   tensors[projection].dtype = DType::kF8E4M3;
   const auto summary = Check(Unquantised(), tensors);
   ASSERT_TRUE(summary.ok()) << summary.status();
-  EXPECT_FALSE(summary->has_mtp);
+  EXPECT_EQ(summary->mtp_layers, 0);
   EXPECT_THAT(WhyNoMtpOf(Unquantised(), tensors),
               AllOf(HasSubstr(projection), HasSubstr("is F8_E4M3, expected BF16")));
   std::erase_if(tensors, [](const auto& entry) { return entry.first.starts_with("model.layers.3."); });
@@ -167,13 +167,56 @@ TEST(CheckpointCheckTest, AnMtpLayerOfATypeThatCannotBeLoadedCountsAsAbsent) {
   EXPECT_EQ(WhyNoMtp(model::MustParse(json)), "the model has no MTP layer");
 }
 
+// A file in which two tensors have 4-bit floats, which are no DType.
+TEST(CheckpointCheckTest, AnMtpLayerOfATypeThatIsNotReadCountsAsAbsent) {
+  const std::string projection = "model.layers.3.self_attn.o_proj.weight";
+  const model::ModelConfig config = Unquantised();
+  const auto open = [&](const std::string& changed, const TestFolder& folder) {
+    TestTensors tensors = TensorsOfModel(config);
+    WriteTensors(folder, tensors);
+    std::string file = ReadBytes(folder / kSingleFileName);
+    const size_t name = file.find('"' + changed + '"');
+    const size_t type = file.find("\"BF16\"", name);
+    EXPECT_LT(type, file.find('}', name));
+    WriteBytes(folder / kSingleFileName, file.replace(type, 6, "\"F4\"  "));
+    return CheckpointReader::Open(folder.path());
+  };
+  const TestFolder folder, trunk;
+  const auto reader = open(projection, folder);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  const auto summary = CheckCheckpoint(config, *reader);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_EQ(summary->mtp_layers, 0);
+  EXPECT_EQ(reader->UnreadType(projection), "F4");
+  EXPECT_EQ(reader->Find(projection), nullptr);
+  EXPECT_THAT(WhyNoMtp(config, *reader), HasSubstr(projection + " is F4, expected BF16"));
+
+  const auto refused = open(kProjection, trunk);
+  ASSERT_TRUE(refused.ok()) << refused.status();
+  const absl::Status status = CheckCheckpoint(config, *refused).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(std::string(kProjection) + " is F4, expected BF16"));
+}
+
+// The first layer drafts, so it is served when a later one is missing.
+TEST(CheckpointCheckTest, MtpLayersAreCountedUpToTheFirstThatIsAbsent) {
+  auto json = model::SmallJson();
+  json["num_nextn_predict_layers"] = 3;
+  const model::ModelConfig config = model::MustParse(json);
+  TestTensors tensors = TensorsOfModel(config);
+  EXPECT_EQ(Check(config, tensors)->mtp_layers, 3);
+  std::erase_if(tensors, [](const auto& entry) { return entry.first.starts_with("model.layers.4."); });
+  EXPECT_EQ(Check(config, tensors)->mtp_layers, 1);
+  EXPECT_EQ(WhyNoMtpOf(config, tensors), "");
+}
+
 TEST(CheckpointCheckTest, MtpTensorsThatAreNotDeclaredAreIgnored) {
   auto json = model::SmallJson();
   const TestTensors tensors = TensorsOfModel(model::MustParse(json));
   json["num_nextn_predict_layers"] = 0;
   const auto summary = Check(model::MustParse(json), tensors);
   ASSERT_TRUE(summary.ok()) << summary.status();
-  EXPECT_FALSE(summary->has_mtp);
+  EXPECT_EQ(summary->mtp_layers, 0);
   EXPECT_GT(summary->ignored_tensors, 20);
 }
 

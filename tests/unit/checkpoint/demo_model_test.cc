@@ -30,7 +30,7 @@ TEST(DemoModelTest, IsStoredAsR1Is) {
   EXPECT_TRUE(std::filesystem::exists(kDemoModel + "/" + kIndexFileName));
   const auto summary = CheckCheckpoint(*config, *reader);
   ASSERT_TRUE(summary.ok()) << summary.status();
-  EXPECT_TRUE(summary->has_mtp);
+  EXPECT_EQ(summary->mtp_layers, 1);
   EXPECT_EQ(summary->ignored_tensors, 0);
 }
 

@@ -92,7 +92,7 @@ TEST(DummyTensorsTest, PassTheCheckOfFiles) {
     const auto summary = CheckCheckpoint(config, reader);
     ASSERT_TRUE(summary.ok()) << summary.status();
     EXPECT_EQ(summary->ignored_tensors, 0);
-    EXPECT_EQ(summary->has_mtp, config.num_nextn_predict_layers > 0);
+    EXPECT_EQ(summary->mtp_layers, config.num_nextn_predict_layers);
     EXPECT_EQ(summary->bytes, reader.total_bytes());
     EXPECT_TRUE(BlockTypesOf(config, reader).ok());
   }

@@ -252,7 +252,7 @@ TEST_F(GgufTensorsTest, TensorsThatWouldChangeTheNumbersAreRefused) {
   }
 }
 
-TEST_F(GgufTensorsTest, AnMtpLayerHasNextnTensors) {
+Tensors WithMtpLayer() {
   Tensors tensors = Whole();
   for (const auto& [name, tensor] : Whole()) {
     if (name.starts_with("blk.0.")) tensors["blk.1." + name.substr(6)] = tensor;
@@ -261,10 +261,15 @@ TEST_F(GgufTensorsTest, AnMtpLayerHasNextnTensors) {
   for (const char* norm : {"enorm", "hnorm", "shared_head_norm"}) {
     tensors[absl::StrCat("blk.1.nextn.", norm, ".weight")] = {{32}};
   }
+  return tensors;
+}
+
+TEST_F(GgufTensorsTest, AnMtpLayerHasNextnTensors) {
+  Tensors tensors = WithMtpLayer();
   const CheckpointReader reader = Open(tensors, 1);
   const auto summary = Check(reader);
   ASSERT_TRUE(summary.ok()) << summary.status();
-  EXPECT_TRUE(summary->has_mtp);
+  EXPECT_EQ(summary->mtp_layers, 1);
   EXPECT_EQ(summary->ignored_tensors, 0);
   EXPECT_EQ(WhyNoMtp(*model::LoadModelConfig(reader.folder()), reader), "");
   const TensorView projection = *reader.Get("model.layers.1.eh_proj.weight");
@@ -279,7 +284,31 @@ TEST_F(GgufTensorsTest, AnMtpLayerHasNextnTensors) {
 
   tensors.erase("blk.1.nextn.hnorm.weight");
   EXPECT_EQ(Check(Open(tensors, 1)).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_FALSE(Check(Open(Whole(), 1))->has_mtp);
+  EXPECT_EQ(Check(Open(Whole(), 1))->mtp_layers, 0);
+}
+
+TEST_F(GgufTensorsTest, AnMtpLayerOfATypeThatIsNotReadCountsAsAbsent) {
+  constexpr uint32_t kIq4Xs = 23;
+  const int64_t without = Check(Open(Whole(), 1))->tensors;
+  Tensors tensors = WithMtpLayer();
+  tensors["blk.1.ffn_up_exps.weight"].type = kIq4Xs;
+  const CheckpointReader reader = Open(tensors, 1);
+  const auto summary = Check(reader);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_EQ(summary->mtp_layers, 0);
+  EXPECT_EQ(summary->tensors, without);
+  EXPECT_EQ(summary->ignored_tensors, reader.tensor_count() - without);
+  EXPECT_EQ(reader.Find("model.layers.1.mlp.experts.0.up_proj.weight"), nullptr);
+  EXPECT_EQ(reader.UnreadType("model.layers.1.mlp.experts.0.up_proj.weight"), "IQ4_XS");
+  EXPECT_EQ(reader.FileOf("model.layers.1.mlp.experts.0.up_proj.weight"), reader.folder());
+  EXPECT_THAT(WhyNoMtp(*model::LoadModelConfig(reader.folder()), reader),
+              HasSubstr("model.layers.1.mlp.experts.0.up_proj.weight is IQ4_XS, expected BF16"));
+
+  tensors = Whole();
+  tensors["blk.0.ffn_up_exps.weight"].type = kIq4Xs;
+  EXPECT_THAT(Refusal(tensors), AllOf(HasSubstr("\"blk.0.ffn_up_exps.weight\""),
+                                      HasSubstr("IQ4_XS is not supported; these are: F32"), HasSubstr("Q8_0"),
+                                      HasSubstr("Q6_K")));
 }
 
 TEST_F(GgufTensorsTest, UndeclaredMtpLayersArePassedOver) {

@@ -100,7 +100,7 @@ TEST(GroupCheckpointTest, AcceptsTheWholeModel) {
     EXPECT_EQ(summary->tensors, static_cast<int64_t>(tensors.size()) - 1);
     EXPECT_EQ(summary->ignored_tensors, 1);
     EXPECT_EQ(summary->parameters, parameters);
-    EXPECT_TRUE(summary->has_mtp);
+    EXPECT_EQ(summary->mtp_layers, 1);
   }
 }
 
@@ -137,7 +137,7 @@ TEST(GroupCheckpointTest, AnMtpLayerMayBeAbsentButNotInPart) {
     std::erase_if(tensors, [](const auto& entry) { return entry.first.starts_with("model.layers.3."); });
     const auto summary = Check(config, tensors);
     ASSERT_TRUE(summary.ok()) << summary.status();
-    EXPECT_FALSE(summary->has_mtp);
+    EXPECT_EQ(summary->mtp_layers, 0);
   }
   TestTensors tensors = GroupTensorsOfModel(Awq());
   tensors.erase("model.layers.3.mlp.experts.0.up_proj.qweight");
@@ -154,7 +154,7 @@ TEST(GroupCheckpointTest, AnUnquantisedMtpLayerThatTheConfigDoesNotNameCountsAsA
     tensors[module + "weight"] = {.shape = {1, 1}};
     const auto summary = Check(config, tensors);
     ASSERT_TRUE(summary.ok()) << summary.status();
-    EXPECT_FALSE(summary->has_mtp);
+    EXPECT_EQ(summary->mtp_layers, 0);
   }
 }
 

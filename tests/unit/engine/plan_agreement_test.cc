@@ -1,8 +1,13 @@
 // `deeprack plan` prints exactly the bytes that ranks take, on the CPU and on cards.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
 #include "checkpoint/checkpoint_reader.h"
 #include "cli/plan/cluster_plan.h"
+#include "cli/quantize/quantize.h"
 #include "model/files/model_files.h"
 #include "tests/source_tree.h"
 #include "tests/unit/engine/card.h"
@@ -130,6 +135,17 @@ TEST_P(PlanAgreementTest, TheDemoModel) {
   ExpectAsPlanned(
       folder, GetParam(),
       {.layout = {.tp = 2, .ep = 1, .pp = 2}, .kv_cache_dtype = "fp8", .speculative_tokens = "auto"});
+}
+
+// The layers of the file have several types.
+TEST_P(PlanAgreementTest, AGgufWithAnMtpLayer) {
+  const std::string path = absl::StrCat(::testing::TempDir(), "/plan_agreement_", getpid(), ".gguf");
+  const auto written =
+      cli::RunQuantize({.in = InSourceTree("demo/model"), .out = path, .type = "Q2_K", .threads = 1});
+  ASSERT_TRUE(written.ok()) << written.status();
+  ExpectAsPlanned(path, GetParam(), {.speculative_tokens = "2"});
+  ExpectAsPlanned(path, GetParam(), {.layout = {.tp = 2, .ep = 2, .pp = 2}, .speculative_tokens = "1"});
+  std::filesystem::remove(path);
 }
 
 // Memory that only cards take is counted. Without a checkpoint, the config gives the same numbers.

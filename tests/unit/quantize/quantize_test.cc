@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "checkpoint/check/checkpoint_check.h"
 #include "checkpoint/checkpoint_reader.h"
+#include "model/files/model_files.h"
 #include "tests/source_tree.h"
 #include "tests/unit/checkpoint/checkpoint_files.h"
 
@@ -44,12 +45,43 @@ TEST(Quantize, SaysWhatItWrote) {
   const TestFolder folder;
   const auto said = Written(kDemo, folder / "demo.gguf", "q8_0");
   ASSERT_TRUE(said.ok()) << said.status();
-  EXPECT_THAT(*said, HasSubstr("routed experts            2359296     8.50      2.4 MiB  Q8_0\n"));
-  EXPECT_THAT(*said, HasSubstr("norms, routers              15264    32.00     59.6 KiB  F32\n"));
-  EXPECT_THAT(*said, HasSubstr("left out: the multi-token-prediction layer"));
+  EXPECT_THAT(*said, HasSubstr("routed experts            2949120     8.50      3.0 MiB  Q8_0\n"));
+  EXPECT_THAT(*said, HasSubstr("MTP projection              73728     8.50     76.5 KiB  Q8_0\n"));
+  EXPECT_THAT(*said, HasSubstr("norms, routers              19472    32.00     76.1 KiB  F32\n"));
+  EXPECT_THAT(*said, HasSubstr("with the MTP layer"));
   const auto reader = checkpoint::CheckpointReader::Open(folder / "demo.gguf");
   ASSERT_TRUE(reader.ok()) << reader.status();
   EXPECT_EQ(reader->Find("model.layers.1.mlp.experts.3.up_proj.weight")->dtype, DType::kQ8_0);
+}
+
+TEST(Quantize, TheMtpLayerIsWritten) {
+  const TestFolder folder;
+  const auto check = [](const std::string& path) {
+    const auto config = model::LoadModelConfig(path);
+    EXPECT_TRUE(config.ok()) << config.status();
+    const auto reader = checkpoint::CheckpointReader::Open(path);
+    EXPECT_TRUE(reader.ok()) << reader.status();
+    EXPECT_EQ(reader->Find("model.layers.5.embed_tokens.weight"), nullptr);
+    EXPECT_EQ(config->num_hidden_layers, 5);
+    return checkpoint::CheckCheckpoint(*config, *reader).value();
+  };
+  ASSERT_TRUE(Written(kDemo, folder / "demo.gguf", "Q4_K_M").ok());
+  EXPECT_EQ(check(folder / "demo.gguf").mtp_layers, 1);
+  EXPECT_EQ(check(folder / "demo.gguf").ignored_tensors, 0);
+  ASSERT_TRUE(Written(folder / "demo.gguf", folder / "again.gguf", "Q2_K").ok());
+  EXPECT_EQ(check(folder / "again.gguf").mtp_layers, 1);
+
+  for (const char* type : {"Q8_0", "INT8"}) {
+    const std::string out = folder / (type[0] == 'Q' ? "without.gguf" : "without");
+    const auto said = RunQuantize({.in = kDemo, .out = out, .type = type, .threads = 2, .without_mtp = true});
+    ASSERT_TRUE(said.ok()) << said.status();
+    EXPECT_THAT(*said, testing::Not(HasSubstr("MTP")));
+    EXPECT_EQ(check(out).mtp_layers, 0);
+  }
+  const auto said = Written(folder / "without", folder / "unstored.gguf", "Q8_0");
+  ASSERT_TRUE(said.ok()) << said.status();
+  EXPECT_THAT(*said, HasSubstr("without does not hold the MTP layer that the config declares\n"));
+  EXPECT_EQ(check(folder / "unstored.gguf").mtp_layers, 0);
 }
 
 TEST(Quantize, ThreadsDoNotChangeTheFile) {
@@ -102,7 +134,7 @@ TEST(Quantize, Int8FoldersOfEveryArchitectureAreAccepted) {
     const auto checked = checkpoint::CheckCheckpoint(*config, *reader);
     EXPECT_TRUE(checked.ok()) << checked.status();
     EXPECT_EQ(checked->ignored_tensors, 0);
-    EXPECT_EQ(checked->has_mtp, config->num_nextn_predict_layers > 0);
+    EXPECT_EQ(checked->mtp_layers, config->num_nextn_predict_layers);
     EXPECT_EQ(reader->Find("model.layers.0.self_attn.o_proj.weight")->dtype, DType::kI8);
     // Quantises again, from integers to a GGUF.
     const auto again = Written(folder / "one", folder / "model.gguf", "Q8_0");

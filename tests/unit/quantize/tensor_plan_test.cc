@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "absl/strings/str_cat.h"
 #include "base/checked.h"
 #include "tests/unit/quantize/configs.h"
 
@@ -22,9 +23,15 @@ std::map<std::string, PlannedTensor> ByName(const model::ModelConfig& config, Qu
   return tensors;
 }
 
+model::ModelConfig R1WithoutMtp() {
+  model::ModelConfig config = R1Config();
+  config.num_nextn_predict_layers = 0;
+  return config;
+}
+
 // R1 in Q4_K_M: 671 billion weights, with the published sizes.
 TEST(TensorPlan, OfR1) {
-  const auto tensors = ByName(R1Config(), QuantType::kQ4KM);
+  const auto tensors = ByName(R1WithoutMtp(), QuantType::kQ4KM);
   int64_t parameters = 0, bytes = 0;
   for (const auto& [name, tensor] : tensors) {
     parameters += tensor.parameters();
@@ -63,6 +70,37 @@ TEST(TensorPlan, OfR1) {
   EXPECT_EQ(tensors.at("blk.7.ffn_gate_inp.weight").record.dtype, DType::kF32);
   EXPECT_EQ(tensors.at("blk.7.exp_probs_b.bias").record.dtype, DType::kF32);
   EXPECT_FALSE(tensors.contains("rope_freqs.weight"));
+}
+
+// A decoder layer, the projection [7168, 2 * 7168] and three norms.
+TEST(TensorPlan, OfTheMtpLayerOfR1) {
+  const auto without = ByName(R1WithoutMtp(), QuantType::kQ4KM);
+  const auto tensors = ByName(R1Config(), QuantType::kQ4KM);
+  int64_t parameters = 0, of_last_layer = 0, others = 0;
+  for (const auto& [name, tensor] : tensors) {
+    if (!without.contains(name)) parameters += tensor.parameters();
+    if (name.starts_with("blk.60.")) of_last_layer += tensor.parameters();
+    others += without.contains(name) ? 1 : 0;
+  }
+  EXPECT_EQ(others, std::ssize(without));
+  EXPECT_EQ(parameters, of_last_layer + 2 * 7168 * 7168 + 3 * 7168);
+
+  const PlannedTensor& projection = tensors.at("blk.61.nextn.eh_proj.weight");
+  EXPECT_THAT(projection.record.shape, ElementsAre(7168, 2 * 7168));
+  EXPECT_EQ(projection.record.dtype, DType::kQ6K) << "every draft passes it";
+  ASSERT_EQ(projection.pieces.size(), 1u);
+  EXPECT_EQ(projection.pieces[0].source, "model.layers.61.eh_proj.weight");
+  for (const char* norm : {"enorm", "hnorm", "shared_head_norm"}) {
+    EXPECT_EQ(tensors.at(absl::StrCat("blk.61.nextn.", norm, ".weight")).record.dtype, DType::kF32);
+  }
+  EXPECT_EQ(tensors.at("blk.61.nextn.shared_head_norm.weight").pieces[0].source,
+            "model.layers.61.shared_head.norm.weight");
+  EXPECT_EQ(tensors.at("blk.61.ffn_gate_exps.weight").pieces.size(), 256u);
+  EXPECT_EQ(tensors.at("blk.61.attn_k_b.weight").pieces[2].source,
+            "model.layers.61.self_attn.kv_b_proj.weight");
+  for (const char* copy : {"embed_tokens", "shared_head_head"}) {
+    EXPECT_FALSE(tensors.contains(absl::StrCat("blk.61.nextn.", copy, ".weight"))) << copy;
+  }
 }
 
 TEST(TensorPlan, RopeRowsOfADeepseekCheckpointInHalvesAreBroughtTogether) {
