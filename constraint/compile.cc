@@ -33,8 +33,12 @@ class LibraryMatcher final : public Matcher {
 
   absl::StatusOr<bool> Accept(TokenId token) override {
     if (token < 0 || token >= vocabulary_->vocab_size() || ended()) return false;
-    return WithoutExceptions(absl::StatusCode::kInternal,
-                             [&]() -> absl::StatusOr<bool> { return matcher_.AcceptToken(token); });
+    if (BeforeHalf() && vocabulary_->BeginsHalf(token)) return false;
+    return WithoutExceptions(absl::StatusCode::kInternal, [&]() -> absl::StatusOr<bool> {
+      if (!matcher_.AcceptToken(token)) return false;
+      before_half_.push_back(vocabulary_->EndsBeforeHalf(token));
+      return true;
+    });
   }
 
   absl::Status Fill(std::span<uint32_t> mask) override {
@@ -44,6 +48,7 @@ class LibraryMatcher final : public Matcher {
         .data = mask.data(), .device = {kDLCPU, 0}, .ndim = 1, .dtype = {kDLInt, 32, 1}, .shape = &shape};
     return WithoutExceptions(absl::StatusCode::kInternal, [&] {
       matcher_.FillNextTokenBitmask(&tensor);
+      for (size_t i = 0; i < mask.size() && BeforeHalf(); ++i) mask[i] &= ~vocabulary_->half_mask()[i];
       return absl::OkStatus();
     });
   }
@@ -51,6 +56,7 @@ class LibraryMatcher final : public Matcher {
   absl::Status Rollback(int32_t tokens) override {
     return WithoutExceptions(absl::StatusCode::kInternal, [&] {
       matcher_.Rollback(tokens);
+      before_half_.resize(before_half_.size() - static_cast<size_t>(tokens));
       return absl::OkStatus();
     });
   }
@@ -59,8 +65,11 @@ class LibraryMatcher final : public Matcher {
   bool ended() const override { return matcher_.IsTerminated(); }
 
  private:
+  bool BeforeHalf() const { return !before_half_.empty() && before_half_.back(); }
+
   const std::shared_ptr<const Vocabulary> vocabulary_;
   xgrammar::GrammarMatcher matcher_;
+  std::vector<bool> before_half_;  // of each accepted token: Vocabulary::EndsBeforeHalf
 };
 
 class LibraryConstraint final : public CompiledConstraint {

@@ -15,6 +15,11 @@ namespace {
 // What a JSON string must escape, as the inside of a class.
 constexpr std::string_view kJsonEscaped = R"("\\\x00-\x1f)";
 
+// Matches nothing. xgrammar 0.2.9 makes an automaton of a JSON string's pattern if all characters are
+// printable ASCII. Its automata of "(?:xa+)?" and "(?:[ab](?:[ab]|)|[ab])" match "a" and "aaa". Other
+// patterns become rules of the grammar, as expressions that are the whole answer do.
+constexpr std::string_view kNoAutomaton = "\x7f{0}";
+
 // Of a part of the expression.
 struct Size {
   int64_t weight = 0;  // with repetitions written out
@@ -38,6 +43,7 @@ class RegexReader {
     if (Peek() == '^') ++at_;
     DR_ASSIGN_OR_RETURN(const Size size, Alternatives());
     if (at_ < text_.size()) return Fault("\")\" closes no group");
+    if (json_) out_ += kNoAutomaton;
     return CheckedRegex{.pattern = std::move(out_), .weight = size.weight};
   }
 
@@ -146,7 +152,7 @@ class RegexReader {
       return Unsupported("a character that JSON escapes, inside a string's pattern,");
     }
     if (static_cast<uint8_t>(c) < 0x20) {
-      out_ += absl::StrFormat("\\x%02x", c);
+      out_ += Written(static_cast<uint8_t>(c));
     } else {
       out_ += c;
     }
@@ -218,10 +224,10 @@ class RegexReader {
     if (json_ && negated) class_ += kJsonEscaped;
     // The compiler takes a "^" at a class's beginning for a negation, escaped or not.
     if (class_has_caret_ && class_.empty() && !negated) {
-      out_ += "\\x5e";
+      out_ += Written('^');
       return kCharacter;
     }
-    if (class_has_caret_) class_ += "\\x5e";
+    if (class_has_caret_) class_ += Written('^');
     absl::StrAppend(&out_, negated ? "[^" : "[", class_, "]");
     return negated ? kWide : Size{.weight = class_weight_};
   }
@@ -338,7 +344,7 @@ class RegexReader {
       return std::string(1, static_cast<char>(code));
     }
     if (code == '-' || code == ']') return absl::StrCat("\\", std::string(1, static_cast<char>(code)));
-    return code < 0x80 ? absl::StrFormat("\\x%02x", code) : absl::StrFormat("\\u%04x", code);
+    return absl::StrFormat("\\u%04x", code);  // after "\\x" the compiler reads any number of digits
   }
 
   // `part` with the repetition that follows the part.

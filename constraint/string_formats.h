@@ -9,9 +9,9 @@ namespace deeprack::constraint {
 
 struct StringFormat {
   std::string_view name;
-  int64_t weight = 0;  // constraint/limits.h; without `pattern`
-  std::string
-      pattern;  // not empty: stands for the format, whose texts in the compiler have days that months lack
+  int64_t weight = 0;   // constraint/limits.h; without `pattern`
+  std::string pattern;  // not empty: stands for the format. The compiler's dates have days that months lack,
+                        // its ipv4 zeros before numbers
 };
 
 // Null: an unknown format, which restricts nothing.

@@ -3,6 +3,7 @@
 A plain run of pytest takes the tests of this folder alone. Those of the subfolders need packages of their own: `make test-clients`
 installs them and names the subfolder in DEEPRACK_CLIENTS.
 """
+import json
 import os
 import pathlib
 import sys
@@ -13,7 +14,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent
 sys.path += [str(FOLDER), str(FOLDER.parent / "api")]
 
 from scripted_model import EOS, chat_scripts, tool_call  # noqa: E402
-from scripted_servers import ANSWER, CITY, REASONING, TALE, WEATHER, Scripted  # noqa: E402
+from scripted_servers import ANSWER, CITY, REASONING, TALE, VERDICT, WEATHER, Scripted  # noqa: E402
 from serve_command import Serve  # noqa: E402
 
 GROUPS = [entry.name for entry in FOLDER.iterdir() if (entry / "requirements.txt").exists()]
@@ -49,6 +50,18 @@ def weather(serve_script):
     A script has one text after </think>, so the call itself ends the first thought.
     """
     return serve_script(f"I ask the tool.{tool_call('get_weather', CITY)}", f"The tool knows.</think>{WEATHER}{EOS}")
+
+
+@pytest.fixture(scope="session")
+def verdicts(serve_script):
+    """A model that answers VERDICT as JSON."""
+    return serve_script(f"I weigh it.</think>{json.dumps(VERDICT)}{EOS}")
+
+
+@pytest.fixture(scope="session")
+def verdict_calls(serve_script):
+    """A model that calls the function Verdict with VERDICT as its arguments."""
+    return serve_script(f"I weigh it.</think>{tool_call('Verdict', VERDICT)}")
 
 
 @pytest.fixture(scope="session")

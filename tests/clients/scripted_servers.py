@@ -9,6 +9,7 @@ REASONING = "I add the two numbers."
 ANSWER = "The sum is forty-two. Un café, s'il vous plaît 😀 – done."
 CITY = {"city": "Paris"}
 TALE = "Once upon a time, in a land far away, a small server told one tale after another, and nobody counted its tokens. "
+VERDICT = {"answer": "yes", "note": "So it is.", "doubt": None, "reasons": [{"colour": "green", "weight": 42}]}
 WEATHER = "It is sunny in Paris, says the tool."
 
 

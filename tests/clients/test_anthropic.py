@@ -3,6 +3,7 @@ import anthropic
 import pytest
 
 from scripted_servers import ANSWER, CITY, MODEL, REASONING, WEATHER
+from verdict import VERDICT, Verdict
 
 QUESTION = [{"role": "user", "content": "What is 12 + 30?"}]
 TOOL = {"name": "get_weather", "description": "The weather in a city",
@@ -56,6 +57,20 @@ def test_a_tool_in_a_stream(weather):
     with client_of(weather).messages.stream(model=MODEL, max_tokens=1000, messages=QUESTION, tools=[TOOL]) as stream:
         final = stream.get_final_message()
     assert [block.input for block in final.content if block.type == "tool_use"] == [CITY]
+
+
+def test_parse(verdicts):
+    client = client_of(verdicts)
+    message = client.messages.parse(model=MODEL, max_tokens=1000, messages=QUESTION, output_format=Verdict)
+    assert message.parsed_output == VERDICT and message.stop_reason == "end_turn"
+
+
+@pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "Verdict", "disable_parallel_tool_use": True}])
+def test_a_demanded_call(verdict_calls, choice):
+    tool = {"name": "Verdict", "input_schema": Verdict.model_json_schema()}
+    message = client_of(verdict_calls).messages.create(model=MODEL, max_tokens=1000, messages=QUESTION, tools=[tool], tool_choice=choice)
+    call, = [block for block in message.content if block.type == "tool_use"]
+    assert Verdict.model_validate(call.input) == VERDICT and message.stop_reason == "tool_use"
 
 
 def test_stop_sequence_and_limit(client):

@@ -1,4 +1,5 @@
 """langchain-openai, langchain-deepseek and langgraph."""
+import openai
 import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
@@ -7,6 +8,7 @@ from langchain_openai import ChatOpenAI, OpenAI
 from langgraph.prebuilt import create_react_agent
 
 from scripted_servers import ANSWER, CITY, MODEL, REASONING, WEATHER
+from verdict import VERDICT, Verdict
 
 QUESTION = "What is 12 + 30?"
 
@@ -86,3 +88,31 @@ def test_langgraph_streams_messages(weather):
         if chunk.type == "AIMessageChunk":
             parts.append(chunk.content)
     assert "".join(parts) == WEATHER
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+@pytest.mark.parametrize("chat", [openai_chat, deepseek_chat])
+def test_structured_output(request, chat, method):
+    # langchain-deepseek turns json_schema into function_calling.
+    calls = method == "function_calling" or (method == "json_schema" and chat is deepseek_chat)
+    server = request.getfixturevalue("verdict_calls" if calls else "verdicts")
+    model = chat(server).with_structured_output(Verdict, method=method)
+    assert model.invoke(QUESTION) == VERDICT
+    assert list(model.stream(QUESTION))[-1] == VERDICT
+    described = chat(server).with_structured_output(Verdict.model_json_schema(), method=method, include_raw=True)
+    assert described.invoke(QUESTION)["parsed"] == VERDICT.model_dump(mode="json")
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_structured_output_whatever_the_model_says(demo, method):
+    finished = 0
+    for seed in range(4):
+        chat = ChatOpenAI(base_url=demo.v1, api_key="none", model="demo", max_retries=0, temperature=1, seed=seed, max_tokens=800)
+        try:
+            answer = chat.with_structured_output(Verdict, method=method, include_raw=True).invoke(QUESTION)
+        except openai.LengthFinishReasonError:
+            continue
+        if answer["raw"].response_metadata["finish_reason"] != "length":
+            assert isinstance(answer["parsed"], Verdict), answer
+            finished += 1
+    assert finished > 1

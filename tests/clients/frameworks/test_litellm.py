@@ -13,6 +13,7 @@ import openai
 import pytest
 
 from scripted_servers import ANSWER, CITY, MODEL, REASONING, free_port
+from verdict import VERDICT, Verdict
 
 KEY = "sk-" + secrets.token_hex(16)  # the proxy refuses to start without a key of its own
 QUESTION = [{"role": "user", "content": "What is 12 + 30?"}]
@@ -37,6 +38,12 @@ def test_a_tool(weather):
     answer = litellm.completion(model=f"openai/{MODEL}", api_base=weather.v1, api_key="none", messages=QUESTION, tools=[TOOL])
     call, = answer.choices[0].message.tool_calls
     assert (call.function.name, json.loads(call.function.arguments)) == ("get_weather", CITY)
+
+
+def test_a_schema(verdicts):
+    answer = litellm.completion(model=f"openai/{MODEL}", api_base=verdicts.v1, api_key="none", messages=QUESTION,
+                                response_format=Verdict)
+    assert Verdict.model_validate_json(answer.choices[0].message.content) == VERDICT
 
 
 def test_text_completion(answers):

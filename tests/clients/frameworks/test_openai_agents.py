@@ -6,6 +6,7 @@ from agents import Agent, OpenAIChatCompletionsModel, OpenAIResponsesModel, Runn
 from openai import AsyncOpenAI
 
 from scripted_servers import ANSWER, MODEL, WEATHER
+from verdict import VERDICT, Verdict
 
 set_tracing_disabled(True)
 
@@ -46,3 +47,8 @@ def test_stream(weather, kind):
 
     text, final = asyncio.run(run())
     assert text.strip() == final.strip() == WEATHER
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_output_type(verdicts, kind):
+    assert Runner.run_sync(agent_of(verdicts, kind, output_type=Verdict), "Is it so?").final_output == VERDICT

@@ -3,7 +3,7 @@ import asyncio
 
 import pytest
 from anthropic import AsyncAnthropic
-from pydantic_ai import Agent
+from pydantic_ai import Agent, NativeOutput, ToolOutput
 from pydantic_ai.messages import ThinkingPart
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
@@ -11,6 +11,7 @@ from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from scripted_servers import ANSWER, MODEL, REASONING, WEATHER
+from verdict import VERDICT, Verdict
 
 
 def chat(server):
@@ -66,3 +67,12 @@ def test_a_conversation_goes_on(answers):
     agent = Agent(chat(answers))
     first = agent.run_sync("What is 12 + 30?")
     assert agent.run_sync("And again?", message_history=first.all_messages()).output.strip() == ANSWER
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_output_type(verdict_calls, verdicts, model):
+    by_call = Agent(model(verdict_calls), output_type=ToolOutput(Verdict, name="Verdict"))
+    assert by_call.run_sync("Is it so?").output == VERDICT
+    if model is not messages:  # asks for a schema only of Anthropic's models
+        by_schema = Agent(model(verdicts), output_type=NativeOutput(Verdict))
+        assert by_schema.run_sync("Is it so?").output == VERDICT

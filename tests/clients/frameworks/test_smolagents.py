@@ -21,8 +21,7 @@ def test_a_stream(answers):
 
 def test_tool_calling_agent(serve_script):
     server = serve_script("I know it.</think>" + tool_call("final_answer", {"answer": "forty-two"}))
-    model = model_of(server, tool_choice="auto")  # its default, "required", is refused
-    agent = ToolCallingAgent(tools=[], model=model, max_steps=2, verbosity_level=0)
+    agent = ToolCallingAgent(tools=[], model=model_of(server), max_steps=2, verbosity_level=0)  # tool_choice is "required"
     assert agent.run("What is 12 + 30?") == "forty-two"
 
 
