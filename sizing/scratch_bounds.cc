@@ -9,8 +9,11 @@ namespace deeprack::sizing {
 kernels::StepBounds ScratchBoundsOf(const RankSpec& spec, const WeightManifest& manifest,
                                     const AttentionSizes& attention, int multiprocessors) {
   const int64_t tokens = spec.limits.max_step_tokens;
+  // A draft's row is a sequence of attention.
+  const int64_t sequences =
+      std::min<int64_t>(tokens, spec.limits.max_sequences * (1 + spec.speculative_tokens));
   const int64_t experts = spec.config.n_routed_experts / spec.layout.ep;
-  kernels::StepBounds bounds = {.attention = attention.ShapeOf(tokens, spec.limits.max_sequences, 1),
+  kernels::StepBounds bounds = {.attention = attention.ShapeOf(tokens, sequences, 1),
                                 .expanded = attention.expanded(),
                                 .multiprocessors = multiprocessors};
   for (const PackedTensor& tensor : manifest.tensors) {

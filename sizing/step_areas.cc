@@ -20,7 +20,7 @@ constexpr int64_t kSpareAdjustmentBytes = int64_t{1} << 20;
 
 // Of one batch (worker/decoder/batch.h).
 int64_t BatchBytes(const RankSpec& spec, const AttentionSizes& attention) {
-  // A recorded step has a sequence of attention for each draft too.
+  // A draft's row is a sequence of attention.
   model::StepLimits limits = spec.limits;
   limits.max_sequences *= 1 + spec.speculative_tokens;
   const int64_t rows = limits.max_step_tokens;

@@ -31,18 +31,22 @@ double PrefillPace::SecondsAlone(int32_t decodes) const {
 
 int32_t PrefillPace::TokensBeside(int32_t decodes) {
   if (fixed_ > 0) return fixed_;
-  if (token_seconds_ <= 0) return kBeforeAnythingIsKnown;
-  int32_t& since_look = alone_[BucketOf(decodes)].steps_since_look;
-  if (++since_look > kStepsBetweenLooks) {
-    since_look = 0;
-    return 0;
+  const double alone = SecondsAlone(decodes);
+  if (hears_times_ && (alone <= 0 || token_seconds_ > 0)) {
+    int32_t& since_look = alone_[BucketOf(decodes)].steps_since_look;
+    if (++since_look > kStepsBetweenLooks) {
+      since_look = 0;
+      return 0;
+    }
   }
-  const double tokens = (kMostSlowdown - 1) * SecondsAlone(decodes) / token_seconds_;
+  if (alone <= 0 || token_seconds_ <= 0) return kBeforeAnythingIsKnown;
+  const double tokens = (kMostSlowdown - 1) * alone / token_seconds_;
   return static_cast<int32_t>(std::clamp<double>(tokens, kLeast, INT32_MAX));
 }
 
 void PrefillPace::Observe(int32_t decodes, int32_t prompt_tokens, double seconds) {
   if (!(seconds > 0) || decodes < 1) return;
+  hears_times_ = true;
   if (prompt_tokens == 0) {
     Alone& alone = alone_[BucketOf(decodes)];
     Mix(seconds, alone.seconds);

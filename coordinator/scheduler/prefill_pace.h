@@ -58,6 +58,7 @@ class PrefillPace {
   const int32_t fixed_;
   std::array<Alone, kBuckets> alone_;
   double token_seconds_ = 0;  // 0: not known
+  bool hears_times_ = false;
 };
 
 }  // namespace deeprack::coordinator

@@ -37,7 +37,7 @@ TEST_F(ClusterSimulationTest, NoSeedBreaksAnInvariant) {
   EXPECT_GT(total.epochs, 2 * seeds);
   EXPECT_GT(total.smaller, seeds / 100);
   EXPECT_GT(total.restarts, seeds / 10);
-  EXPECT_GT(total.stale_results, seeds / 20);
+  EXPECT_GT(total.stale_results, seeds / 40);  // steps with drafts are under way one at a time
   EXPECT_GT(total.given_up, seeds / 100);
   for (int phase = 0; phase < kPhases; ++phase)
     EXPECT_GT(total.faults_in[phase], seeds / 20) << "in phase " << phase;

@@ -286,6 +286,8 @@ void ClusterSimulation::Break(const absl::Status& why, bool grows, bool load_fai
     Require(limit.ok() == (coordinator.failed_in_a_row <= coordinator.recoveries), "the recovery limit of ",
             coordinator.recoveries, " says ", limit.message(), " after ", coordinator.failed_in_a_row);
     if (!limit.ok()) return EndServing(limit);
+  } else {
+    coordinator.failed_in_a_row = 0;  // only an epoch that served long enough gives way to a larger one
   }
   coordinator.serving_since = absl::InfiniteFuture();
   coordinator.fairness.Reset();

@@ -14,6 +14,19 @@ int64_t PagesOf(const StepSequence& sequence) {
   return CeilDiv(int64_t{sequence.num_computed} + sequence.rows, kPageTokens);
 }
 
+// The chunk's absorbed rows that attention takes as one sequence, the first ones. Each further row is a
+// sequence of its own.
+int32_t RowsTogether(const Batch::Chunk& chunk, const Batch& batch) {
+  const int32_t absorbed = chunk.rows - chunk.expanded_rows;
+  return batch.row_by_row ? std::min(absorbed, 1) : std::max(0, absorbed - chunk.drafts);
+}
+
+// How many sequences attention makes of the chunk's absorbed rows.
+int32_t SequencesOf(const Batch::Chunk& chunk, const Batch& batch) {
+  const int32_t together = RowsTogether(chunk, batch);
+  return std::min(together, 1) + chunk.rows - chunk.expanded_rows - together;
+}
+
 // Counts the rows of the chunks and of the padding sequences, and gives chunks their rows.
 void DivideRows(const GroupStep& step, int64_t padded_rows, const AttentionPlanner& planner, Batch& batch) {
   batch.chunks.clear();
@@ -30,11 +43,12 @@ void DivideRows(const GroupStep& step, int64_t padded_rows, const AttentionPlann
     batch.chunks.push_back({.index = static_cast<int32_t>(index),
                             .rows = rows,
                             .expanded_rows = expanded,
+                            .drafts = sequence.drafts,
                             .first_expanded_row = static_cast<int32_t>(batch.expanded_rows),
                             .first_absorbed_row = static_cast<int32_t>(batch.absorbed_rows)});
     batch.absorbed_rows += rows - expanded;
     batch.expanded_rows += expanded;
-    batch.num_sequences += rows > expanded ? 1 : 0;
+    batch.num_sequences += SequencesOf(batch.chunks.back(), batch);
     batch.num_expanded += expanded > 0 ? 1 : 0;
   }
   batch.padding_begin = batch.absorbed_rows;
@@ -60,16 +74,10 @@ void DivideRows(const GroupStep& step, int64_t padded_rows, const AttentionPlann
 int64_t MostAbsorbedRows(const GroupStep& step, const Batch& batch) {
   int32_t most = 1;
   if (batch.row_by_row) return most;
-  for (const Batch::Chunk& chunk : batch.chunks) most = std::max(most, chunk.rows - chunk.expanded_rows);
+  for (const Batch::Chunk& chunk : batch.chunks) most = std::max(most, RowsTogether(chunk, batch));
   for (const int32_t index : batch.padding)
     most = std::max(most, step.sequences[static_cast<size_t>(index)].rows);
   return most;
-}
-
-// How many sequences attention makes of the chunk's absorbed rows.
-int64_t SequencesOf(const Batch::Chunk& chunk, const Batch& batch) {
-  const int32_t rows = chunk.rows - chunk.expanded_rows;
-  return batch.row_by_row ? rows : std::min(rows, 1);
 }
 
 }  // namespace
@@ -98,11 +106,10 @@ void FillBatch(const GroupStep& step, int32_t dp_rank, int64_t padded_rows, cons
                           .rows = chunk.expanded_rows,
                           .first_position = sequence.num_computed};
     }
-    const int32_t absorbed = chunk.rows - chunk.expanded_rows;
-    const int32_t together = batch.row_by_row ? 1 : absorbed;
-    for (int32_t r = 0; r < absorbed; r += together) {
+    int32_t rows = std::max(1, RowsTogether(chunk, batch));
+    for (int32_t r = 0; r < chunk.rows - chunk.expanded_rows; r += rows, rows = 1) {
       *next_sequence++ = {.first_row = chunk.first_absorbed_row + r,
-                          .rows = together,
+                          .rows = rows,
                           .first_position = sequence.num_computed + chunk.expanded_rows + r};
     }
     for (int32_t r = 0; r < chunk.rows; ++r) {

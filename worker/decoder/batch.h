@@ -20,6 +20,7 @@ struct Batch {
     int32_t index = 0;  // of its sequence in GroupStep::sequences
     int32_t rows = 0;
     int32_t expanded_rows = 0;       // the first expanded_rows of `rows` are expanded
+    int32_t drafts = 0;              // the last of the absorbed rows: StepSequence::drafts
     int32_t first_expanded_row = 0;  // batch row of its first expanded row
     int32_t first_absorbed_row = 0;  // batch row of its first absorbed row
 
@@ -66,9 +67,11 @@ struct Batch {
 // Fills `batch`. Takes the part that kernels read from `area`. `dp_rank` is the group of `step`.
 //
 // padded_rows > 0 (only for a step of decodes) pads the batch of every dp group to padded_rows rows. A row is
-// a sequence of attention, also a draft's row, whose sequence has the same block table. Then all arguments of
-// the kernels depend on padded_rows alone; only the contents of memory differ from step to step. Otherwise
-// each padding sequence of the step has its padding rows.
+// a sequence of attention. Then all arguments of the kernels depend on padded_rows alone; only the contents
+// of memory differ from step to step. Otherwise each padding sequence of the step has its padding rows.
+//
+// A draft's row is a sequence of attention of its own in any batch: kernels may compute the rows of one
+// sequence together, and an entry of a draft that is not finite must not reach the rows before the draft.
 //
 // A padding row is token 0 with rotary position 0. It is not written to the KV cache. It reads one page again
 // and again: the first page of the cache, or, with padded_rows, of the first sequence. No other row reads

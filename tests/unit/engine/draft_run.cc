@@ -23,7 +23,8 @@ DraftRun::DraftRun(Rack& rack, const EngineOptions& options, std::vector<Drafted
   }
 }
 
-std::vector<DraftedSequence> DraftRun::Run(const std::vector<DraftedSequence>& right) {
+std::vector<DraftedSequence> DraftRun::Run(const std::vector<DraftedSequence>& right, TokenId wrong) {
+  wrong_ = wrong;
   for (StepId number = 1; number <= 60 && !::testing::Test::HasFailure(); ++number) {
     const model::StepPlan plan = Plan(number);
     if (std::ranges::all_of(sequences_, &DraftedSequence::ended)) break;
@@ -120,7 +121,11 @@ void DraftRun::Correct(const GroupStep& step, const std::vector<DraftedSequence>
     const std::vector<TokenId>& drawn = right[sequence.sequence - 1].drawn;
     for (int32_t d = 0; d < sequence.next_drafts; ++d, ++at) {
       const size_t index = sequences_[sequence.sequence - 1].drawn.size() + static_cast<size_t>(d);
-      if (random() % 4 != 0 && index < drawn.size()) drafts[at] = drawn[index];
+      if (random() % 4 != 0 && index < drawn.size()) {
+        drafts[at] = drawn[index];
+      } else if (wrong_ >= 0) {
+        drafts[at] = wrong_;
+      }
     }
   }
 }
@@ -148,6 +153,15 @@ std::vector<DraftedSequence> DraftedSequences(const model::Layout& layout) {
       0);
   add(5, 2, 30, {.temperature = 0}, every, 6);  // ends after its seventh token
   add(1, 1, 9, {.temperature = 1.0f, .top_k = 20, .repetition_penalty = 1.5f, .seed = 6}, {}, 0);
+  return sequences;
+}
+
+std::vector<DraftedSequence> SequencesWithout(TokenId token) {
+  std::vector<DraftedSequence> sequences = DraftedSequences({});
+  for (DraftedSequence& sequence : sequences) {
+    for (TokenId& of_prompt : sequence.opened.tokens) of_prompt += of_prompt == token ? 1 : 0;
+    sequence.opened.sampling.logit_bias = {{token, -1e4f}};
+  }
   return sequences;
 }
 

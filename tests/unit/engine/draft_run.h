@@ -35,8 +35,9 @@ class DraftRun {
   DraftRun(Rack& rack, const EngineOptions& options, std::vector<DraftedSequence> sequences);
 
   // `right`: the tokens that each sequence will draw. Most drafts are replaced by them, because the drafts of
-  // random weights are seldom right. Empty: the drafts stay as the ranks made them.
-  std::vector<DraftedSequence> Run(const std::vector<DraftedSequence>& right);
+  // random weights are seldom right. Empty: the drafts stay as the ranks made them. `wrong`: a token in place
+  // of all other drafts, or -1.
+  std::vector<DraftedSequence> Run(const std::vector<DraftedSequence>& right, TokenId wrong = -1);
 
   int32_t accepted() const { return accepted_; }
 
@@ -55,6 +56,7 @@ class DraftRun {
   std::vector<DraftedSequence> sequences_;
   std::vector<SequenceTable> tables_;
   int32_t accepted_ = 0;
+  TokenId wrong_ = -1;
   std::minstd_rand random_{7};
 };
 
@@ -62,5 +64,7 @@ class DraftRun {
 // and a repetition penalty with top_k. They draw kDraftedSizes tokens.
 inline constexpr size_t kDraftedSizes[] = {24, 19, 7, 9};
 std::vector<DraftedSequence> DraftedSequences(const model::Layout& layout);
+// The same on one rank, without this token: the prompts do not have it, and it is not drawn.
+std::vector<DraftedSequence> SequencesWithout(TokenId token);
 
 }  // namespace deeprack::worker::testing

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tests/unit/engine/draft_run.h"
+#include "tests/unit/engine/poisoned_checkpoint.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 
 namespace deeprack::worker::testing {
@@ -61,6 +62,22 @@ INSTANTIATE_TEST_SUITE_P(
         DraftCase{"f32", {.fp8 = false, .dense_layers = 2, .plain_type = DType::kF32, .seed = 3}, {}},
         DraftCase{"shared_experts_pp3", {.layers = 5, .shared_experts = 2, .seed = 4}, {.pp = 3}}),
     [](const auto& info) { return info.param.name; });
+
+// The wrong drafts are a token whose entries of the KV cache are not finite.
+TEST(PoisonedDraftsTest, ReachNoTokenBeforeOrAfterThem) {
+  EngineOptions options = TinyOptions(
+      WritePoisonedCheckpoint("model.layers.1.input_layernorm.weight", {.mtp_layers = 1}), DType::kBF16);
+  auto plain = Rack::Create(options);
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  const auto expected = DraftRun(**plain, options, SequencesWithout(kPoisonedToken)).Run({});
+  options.speculative_tokens = 3;
+  auto drafting = Rack::Create(options);
+  ASSERT_TRUE(drafting.ok()) << drafting.status();
+  DraftRun run(**drafting, options, SequencesWithout(kPoisonedToken));
+  const auto drawn = run.Run(expected, kPoisonedToken);
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(drawn[i].drawn, expected[i].drawn);
+  EXPECT_GT(run.accepted(), 10);
+}
 
 }  // namespace
 }  // namespace deeprack::worker::testing

@@ -30,6 +30,8 @@
 #include "sizing/weight_manifest.h"
 #include "tests/source_tree.h"
 #include "tests/unit/engine/card.h"
+#include "tests/unit/engine/draft_run.h"
+#include "tests/unit/engine/poisoned_checkpoint.h"
 #include "tests/unit/engine/rack.h"
 #include "tests/unit/engine/tiny_checkpoint.h"
 #include "worker/device/cpu_device.h"
@@ -242,6 +244,28 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"int4", DType::kInt4G128},
         Case{.name = "int4_with_bf16", .type = DType::kInt4G128, .without = kernels::kInt4ByE4M3}),
     [](const auto& info) { return std::string(info.param.name); });
+
+// A tile of the attention kernel holds rows of one sequence. With 16 heads it would hold drafts with the row
+// before them, and an entry that is not finite would reach that row.
+TEST(HopperDraftsTest, APoisonedDraftReachesNoOtherToken) {
+  if (Hopper() == nullptr) GTEST_SKIP() << "no Hopper card";
+  EngineOptions options = Case{.type = DType::kBF16}.Options();
+  options.model_path = WritePoisonedCheckpoint("model.layers.1.input_layernorm.weight",
+                                               {.layers = 3, .mtp_layers = 1, .aligned = true});
+  std::vector<DraftedSequence> sequences = SequencesWithout(kPoisonedToken);
+  sequences.resize(1);
+  sequences[0].opened.tokens.resize(4);
+  sequences[0].opened.prompt_size = 4;
+  sequences[0].opened.end.max_size = 4 + 40;
+  const auto plain = MakeRack(options, Hopper);
+  const auto expected = DraftRun(*plain, options, sequences).Run({});
+  ASSERT_EQ(expected[0].drawn.size(), 40);
+  options.speculative_tokens = 3;
+  const auto drafting = MakeRack(options, Hopper);
+  DraftRun run(*drafting, options, sequences);
+  EXPECT_EQ(run.Run(expected, kPoisonedToken)[0].drawn, expected[0].drawn);
+  EXPECT_GT(run.accepted(), 2);
+}
 
 // Decodes from recordings: a recording contains nothing that changes from step to step.
 TEST(HopperGraphsTest, DecodesFromRecordingsGiveTheSameBits) {

@@ -51,6 +51,17 @@ TEST(PrefillPaceTest, TheLimitFollowsFromWhatStepsTook) {
   EXPECT_EQ(pace.TokensBeside(64), 111);
 }
 
+TEST(PrefillPaceTest, PromptsThatAreThereFromTheFirstDecodeOnAreHeldBackOnce) {
+  PrefillPace pace(0);
+  EXPECT_EQ(pace.TokensBeside(8), 512) << "no step was heard of";
+  pace.Observe(8, 512, kCpu.Time(8, 512));
+  EXPECT_EQ(pace.TokensBeside(8), 0);
+  pace.Observe(8, 0, kCpu.Time(8, 0));
+  EXPECT_EQ(pace.TokensBeside(8), 512);
+  pace.Observe(8, 512, kCpu.Time(8, 512));
+  EXPECT_EQ(pace.TokensBeside(8), PrefillPace::kLeast);
+}
+
 // Also where prompts come in without end.
 TEST(PrefillPaceTest, OneStepInManyHasNoPrompts) {
   PrefillPace pace(0);
