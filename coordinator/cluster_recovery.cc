@@ -22,7 +22,8 @@ constexpr auto kLooksForWorkers = std::chrono::milliseconds(500);
 // For people: why these ranks are drained.
 std::string DescribeSlow(const std::map<Rank, double>& slow, double seconds) {
   const auto text = [](std::string* out, const auto& rank) {
-    absl::StrAppend(out, "rank ", rank.first, " (", std::lround(100 * rank.second), "% of the time of steps)");
+    absl::StrAppend(out, "rank ", rank.first, " (", std::lround(100 * rank.second),
+                    "% of the time of steps)");
   };
   return absl::StrCat("slow for ", seconds, " seconds (", FlagOf(&Settings::slow_rank_timeout),
                       "): ", absl::StrJoin(slow, ", ", text));
@@ -75,7 +76,11 @@ absl::Status Cluster::Recover(Break first) {
   for (bool planned = first.planned; !why.ok(); planned = false) {
     spdlog::log(planned ? spdlog::level::warn : spdlog::level::err, "epoch {} is over: {}", ranks_.epoch,
                 std::string(why.message()));
-    if (!planned) DR_RETURN_IF_ERROR(limit_.EpochEnded(clock_->Now(), why));
+    if (planned) {
+      limit_.EpochGivenUp(clock_->Now());
+    } else {
+      DR_RETURN_IF_ERROR(limit_.EpochEnded(clock_->Now(), why));
+    }
     context_->readiness().SetRecovering(std::string(why.message()));
     loop_->Suspend(why);
     if (stopping_) return absl::OkStatus();  // a step may still be under way on the ranks of this epoch

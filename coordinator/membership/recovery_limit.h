@@ -26,6 +26,8 @@ class RecoveryLimit {
   // An epoch is over, or never served. Returns Unavailable, with `why`, when more than most_in_a_row epochs
   // in a row ended within long_enough.
   absl::Status EpochEnded(absl::Time now, const absl::Status& why);
+  // The cluster ends an epoch whose ranks are well, for a better one. This is no failure.
+  void EpochGivenUp(absl::Time now);
 
  private:
   const int most_in_a_row_;

@@ -287,6 +287,7 @@ void ClusterSimulation::Break(const absl::Status& why, bool grows, bool load_fai
             coordinator.recoveries, " says ", limit.message(), " after ", coordinator.failed_in_a_row);
     if (!limit.ok()) return EndServing(limit);
   } else {
+    coordinator.limit.EpochGivenUp(timeline_.now());
     coordinator.failed_in_a_row = 0;  // only an epoch that served long enough gives way to a larger one
   }
   coordinator.serving_since = absl::InfiniteFuture();

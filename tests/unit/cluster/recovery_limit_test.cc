@@ -42,6 +42,23 @@ TEST(RecoveryLimitTest, NoneIsAllowedWithTimesZero) {
   EXPECT_EQ(end.message(), "rank 1 was lost; --recovery-limit allows no recovery");
 }
 
+// A larger layout, or one without a slow rank, takes the place of an epoch. What failed before it served long
+// enough is forgotten, and the end of this epoch is no failure.
+TEST(RecoveryLimitTest, AnEpochThatIsGivenUpHasNotFailed) {
+  for (const absl::Duration served : {absl::Minutes(1), absl::Minutes(5)}) {
+    RecoveryLimit limit(2, absl::Minutes(5));
+    absl::Time now = absl::UnixEpoch();
+    EXPECT_TRUE(limit.EpochEnded(now, kWhy).ok());
+    limit.ServingBegan(now);
+    now += served;
+    limit.EpochGivenUp(now);
+    EXPECT_FALSE(limit.ServedLongEnough(now + absl::Hours(1)));
+    limit.ServingBegan(now);
+    EXPECT_TRUE(limit.EpochEnded(now + absl::Minutes(1), kWhy).ok());
+    EXPECT_EQ(limit.EpochEnded(now + absl::Minutes(1), kWhy).ok(), served == absl::Minutes(5));
+  }
+}
+
 TEST(RecoveryLimitTest, LossesFarApartAreNeverTooMany) {
   RecoveryLimit limit(5, absl::Minutes(5));
   absl::Time now = absl::UnixEpoch();
