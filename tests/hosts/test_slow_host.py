@@ -15,8 +15,10 @@ from test_slow_rank import Slow
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
 REQUESTS = [body(1, max_tokens=200)]
-# Three workers form the second layout, and one of them waits.
-FLAGS = ("--layouts", "tp4,tp2", "--worker-timeout", 3, "--slow-rank-timeout", 5, "--slow-rank-cooldown", 1000, "--log-level", "info")
+# Three workers form the second layout, and one of them waits. Long parts of prompts beside the stream make ranks compute more
+# than they exchange.
+FLAGS = ("--layouts", "tp4,tp2", "--worker-timeout", 3, "--slow-rank-timeout", 5, "--slow-rank-cooldown", 1000,
+         "--prefill-tokens-beside-decodes", 2048, "--log-level", "info")
 
 
 @pytest.fixture
