@@ -45,8 +45,8 @@ class Compiler {
   // Stops, and returns when the running compilations have ended.
   ~Compiler();
 
-  // Callers that still wait get Cancelled on this thread, and later ones Unavailable: after the call no
-  // `done` is called any more, apart from those that are being called. Thread-safe.
+  // Calls each `done` that still waits, on this thread, with Cancelled. A later call of Compile gets
+  // Unavailable. A `done` that a compiler's thread is calling may end after Stop has returned. Thread-safe.
   void Stop();
 
   // Calls `done` once: on this thread, before Compile returns, if the result is in the cache or nothing can

@@ -192,6 +192,12 @@ LoadOptions Cluster::LoadOptionsOf() const {
           .progress_timeout = absl::Seconds(options_.load_progress_timeout)};
 }
 
+std::shared_ptr<const TokenTable> Cluster::TokensOf(const ServedModel& model) {
+  if (model.vocabulary == nullptr) return nullptr;
+  return std::make_shared<const TokenTable>(
+      TokenTable{TokenTexts(model), model.eos_token_ids, model.vocab_size});
+}
+
 absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
   std::vector<JoinedNode> nodes;
   for (const Member& member : world.members) nodes.push_back(member.node);
@@ -199,11 +205,7 @@ absl::StatusOr<LoadedModel> Cluster::Load(const World& world) {
   LoadOptions load = LoadOptionsOf();
   load.epoch = world.epoch;
   load.layout = world.layout;
-  const ServedModel& model = context_->model();
-  if (model.vocabulary != nullptr) {
-    load.tokens = std::make_shared<const TokenTable>(
-        TokenTable{TokenTexts(model), model.eos_token_ids, model.vocab_size});
-  }
+  load.tokens = tokens_;
   load.over_nccl = plane == DataPlane::kNccl;
   load.over_gloo = plane == DataPlane::kGloo;
   spdlog::info("all {} ranks of epoch {} are there ({}{}); loading {}", nodes.size(), world.epoch,

@@ -64,7 +64,10 @@ class Cluster {
         context_(context),
         clock_(clock),
         connect_(std::move(connect)),
-        max_context_(context->model().max_context) {}
+        max_context_(context->model().max_context),
+        tokens_(TokensOf(context->model())) {}
+
+  static std::shared_ptr<const TokenTable> TokensOf(const ServedModel& model);
 
   // The ranks of one epoch.
   struct Ranks {
@@ -108,6 +111,8 @@ class Cluster {
   Clock* const clock_;
   const Connect connect_;
   const int32_t max_context_;  // of the model and the settings; the KV cache may hold fewer positions
+  // What the ranks of every epoch are told for constraints. Null: the model has no end token.
+  const std::shared_ptr<const TokenTable> tokens_;
   std::optional<ClusterTls> tls_;
   std::unique_ptr<Membership> membership_;
   std::atomic<bool> stopping_ = false;
@@ -119,7 +124,7 @@ class Cluster {
   Ranks ranks_;
   std::optional<Loss> last_loss_;
   std::map<Rank, double> slow_;  // ranks_ that have been slow for slow_rank_timeout, with their shares
-  absl::Status broken_;  // not OK: the epoch of ranks_ is over
+  absl::Status broken_;          // not OK: the epoch of ranks_ is over
   std::unique_ptr<StepLoop> loop_;
   absl::Status end_;  // the reason why the thread ended
   std::thread thread_;

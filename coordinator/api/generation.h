@@ -25,8 +25,8 @@ struct Usage {
   int64_t completion_tokens = 0;
   int64_t cached_tokens = 0;  // prompt tokens that some answer found in the prefix cache
   int64_t reasoning_tokens = 0;
-  // Drafts of the model's MTP layer: those that became tokens of the answers, and the others.
-  int64_t accepted_drafts = 0, rejected_drafts = 0;
+  int64_t accepted_drafts = 0;  // drafts of the model's MTP layer that became tokens of the answers
+  int64_t rejected_drafts = 0;  // drafts of the MTP layer that became no token
 };
 
 // The tokens of one choice, and the time that they took.

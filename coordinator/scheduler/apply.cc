@@ -193,7 +193,7 @@ void Scheduler::TakeComputed(const Entry& entry, int64_t tokens) {
     MarkChanged(sequence);
 }
 
-// `event` becomes that of the last token; the events of the others go into `events`.
+// `event` becomes the event of the last token. The events of the tokens before it go into `events`.
 void Scheduler::TakeTokens(const Entry& entry, const model::SequenceResult& result, TokenEvent& event,
                            std::vector<TokenEvent>& events) {
   Sequence& sequence = *entry.sequence;

@@ -51,7 +51,7 @@ class DraftPolicy {
   // The measured share of drafts at this place, from 0, that are accepted.
   double acceptance(int32_t place) const { return acceptance_[static_cast<size_t>(place)]; }
 
-  // Results of about so many sequences make the mean.
+  // A result counts 1 / kAcceptanceWindow in the mean, and the mean before it counts the rest.
   static constexpr double kAcceptanceWindow = 256;
   static constexpr double kLeastGain = 1.1;
   // With fewer drafts than `most`, places are not measured. So one step in kProbeEvery makes `most` drafts,

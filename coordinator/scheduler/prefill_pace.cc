@@ -19,7 +19,7 @@ size_t PrefillPace::BucketOf(int32_t decodes) {
 }
 
 double PrefillPace::SecondsAlone(int32_t decodes) const {
-  // A step of more decodes takes at least as long, and one of fewer at least as much of it as it has decodes.
+  // A step of more decodes takes at least as long. A step of half the decodes takes at least half as long.
   const auto least_of = [decodes](const Alone& alone) {
     return alone.seconds > 0 ? alone.seconds * std::min(1.0, decodes / alone.decodes) : 0;
   };

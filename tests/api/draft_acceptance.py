@@ -7,13 +7,13 @@ import argparse
 import statistics
 import time
 
-from same_tokens import FORMS, choices, requests
+from same_tokens import choices, has_form, requests
 from serve_command import Serve
 from test_recovery import metric
 
 
 def free_requests(temperature):
-    bodies = [body for body in requests(60) if not any(set(form) & set(body) for form in FORMS)]
+    bodies = [body for body in requests(60) if not has_form(body)]
     return [{"messages": body["messages"], "temperature": temperature, "seed": body["seed"], "max_tokens": 300} for body in bodies]
 
 

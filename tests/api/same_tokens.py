@@ -49,6 +49,11 @@ def requests(count, seed=1):
     return made
 
 
+def has_form(body):
+    """Whether the request asks for a form of the answer."""
+    return any(set(form) & set(body) for form in FORMS)
+
+
 def choices(server, bodies, at_once=8):
     """The answers' choices, with `at_once` requests running side by side."""
     with concurrent.futures.ThreadPoolExecutor(at_once) as lanes:

@@ -2,8 +2,8 @@
 // program:
 //
 //   gguf_parity golden NAME MODEL
-//     MODEL holds the values of the golden's checkpoint: compares logits and tokens, and those of its MTP
-//     layer, in fp32 and bf16, in several layouts.
+//     MODEL holds the values of the golden's checkpoint: compares logits and tokens, and the logits and
+//     drafts of its MTP layer, in fp32 and bf16, in several layouts.
 //   gguf_parity same MODEL OTHER
 //     Compares fp32 logits bitwise, on one rank and on two. With bf16 compute, where blocks are multiplied
 //     without expansion, compares logits up to rounding. If OTHER has an MTP layer, MODEL must have one,

@@ -28,8 +28,8 @@ struct MtpComparison {
 // The comparison with a golden of transformers.
 MtpComparison GoldenComparison(DType compute);
 
-// A prompt with the sizes of its results, whose rows and drafts have level 0. `tokens` are a prompt's and
-// those after it.
+// A prompt with the sizes of its results, whose rows and drafts have level 0. `tokens` are a prompt's tokens
+// and the tokens after the prompt.
 MtpGoldenPrompt UncheckedPrompt(std::vector<TokenId> tokens);
 
 // The prompts in two steps on every rank of the placement: every second prompt is in both, all with positions

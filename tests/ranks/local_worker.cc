@@ -75,6 +75,7 @@ struct LocalWorker::Process {
 
   LocalWorlds* const worlds;
   const std::unique_ptr<worker::EngineThread> engine;
+  constraint::VocabularyKeeper vocabularies;
   std::atomic<bool> told_to_stop = false;
   std::mutex mutex;
   bool dead = false;
@@ -96,7 +97,8 @@ class LocalWorker::Client final : public WorkerClient {
                                            Done done) override {
     const auto call = process_->Start(std::move(done));
     if (call == nullptr) return Handle(call, 0);
-    absl::StatusOr<worker::EngineOptions> options = worker::EngineOptionsFromProto(request);
+    absl::StatusOr<worker::EngineOptions> options =
+        worker::EngineOptionsFromProto(request, process_->vocabularies);
     if (!options.ok()) {
       call->End(options.status());
       return Handle(call, 0);

@@ -118,6 +118,8 @@ class RankEngine final : public Engine {
   // for the device and reads the results.
   absl::Status Queue(const GroupStep& step);
   absl::Status Collect(const GroupStep& step, ExecutedStep& executed);
+  // Waits for all work that is queued, and for the other ranks' part of it.
+  absl::Status AwaitQueued();
   // Lists the rows whose logits are needed: for scores of prompt tokens and for draws.
   void ListRequests(const GroupStep& step);
   absl::Status ComputeLogits();
@@ -270,9 +272,7 @@ absl::Status RankEngine::Queue(const GroupStep& step) {
 }
 
 absl::Status RankEngine::Collect(const GroupStep& step, ExecutedStep& executed) {
-  if (world_ != nullptr) DR_RETURN_IF_ERROR(world_->Await());
-  DR_RETURN_IF_ERROR(device_->Synchronize());
-  DR_RETURN_IF_ERROR(parts_.seams->Check());
+  DR_RETURN_IF_ERROR(AwaitQueued());
   if (answers()) DR_RETURN_IF_ERROR(Answer(step, executed));
   if (answers() && observer_ != nullptr) DR_RETURN_IF_ERROR(ShowLogits());
   const bool alone = options_.layout.tp == 1 && options_.layout.pp == 1;
@@ -282,14 +282,18 @@ absl::Status RankEngine::Collect(const GroupStep& step, ExecutedStep& executed) 
   return absl::OkStatus();
 }
 
+absl::Status RankEngine::AwaitQueued() {
+  if (world_ != nullptr) DR_RETURN_IF_ERROR(world_->Await());
+  DR_RETURN_IF_ERROR(device_->Synchronize());
+  return parts_.seams->Check();
+}
+
 absl::Status RankEngine::MakeDrafts(const GroupStep& step, StepOutcomes& outcomes) {
   const DraftRequests drafts = DraftRequestsOf(step, batch_, outcomes.tokens);
   drafter_->Plan(drafts.requests, drafts.requests_of_group, drafts.next_tokens);
   DR_RETURN_IF_ERROR(drafter_->Run(batch_));
   DR_RETURN_IF_ERROR(drafter_->Fetch());
-  if (world_ != nullptr) DR_RETURN_IF_ERROR(world_->Await());
-  DR_RETURN_IF_ERROR(device_->Synchronize());
-  DR_RETURN_IF_ERROR(parts_.seams->Check());
+  DR_RETURN_IF_ERROR(AwaitQueued());
   auto next = outcomes.drafts.begin();
   for (size_t r = 0; r < drafts.requests.size(); ++r) {
     for (int32_t d = 0; d < drafts.requests[r].drafts; ++d) {
@@ -313,8 +317,7 @@ absl::Status RankEngine::ShareTokens(std::vector<TokenId>& tokens) {
   DR_RETURN_IF_ERROR(
       parts_.seams->ShareOutcomes(own.device, all.device, count * static_cast<int64_t>(sizeof(TokenId))));
   DR_RETURN_IF_ERROR(area.Fetch());
-  DR_RETURN_IF_ERROR(world_->Await());
-  DR_RETURN_IF_ERROR(device_->Synchronize());
+  DR_RETURN_IF_ERROR(AwaitQueued());
   std::copy_n(all.host, count, tokens.begin());
   return absl::OkStatus();
 }

@@ -92,7 +92,8 @@ void DetailToProto(const model::SequenceResult& sequence, size_t index, cluster:
 
 }  // namespace
 
-absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest& request) {
+absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest& request,
+                                                     constraint::VocabularyKeeper& vocabularies) {
   EngineOptions options;
   options.model_path = request.model_path();
   options.layout = {request.layout().tp(), request.layout().dp(), request.layout().ep(),
@@ -158,10 +159,10 @@ absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest&
                                                    " are possible"));
   }
   if (request.token_texts_size() > 0) {
-    const std::vector<TokenId> ends(request.end_tokens().begin(), request.end_tokens().end());
-    DR_ASSIGN_OR_RETURN(options.vocabulary, constraint::Vocabulary::Make(
-                                                {request.token_texts().begin(), request.token_texts().end()},
-                                                request.vocab_size(), ends));
+    DR_ASSIGN_OR_RETURN(
+        options.vocabulary,
+        vocabularies.Make({request.token_texts().begin(), request.token_texts().end()}, request.vocab_size(),
+                          {request.end_tokens().begin(), request.end_tokens().end()}));
   }
   return options;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "constraint/vocabulary_keeper.h"
 #include "model/step/step_plan.h"
 #include "model/step/step_result.h"
 #include "proto/cluster.pb.h"
@@ -13,7 +14,9 @@
 namespace deeprack::worker {
 
 // InvalidArgument for a compute type, expert exchange, layout or limit that this worker does not know.
-absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest& request);
+// `vocabularies` makes or keeps the vocabulary of the options.
+absl::StatusOr<EngineOptions> EngineOptionsFromProto(const cluster::LoadRequest& request,
+                                                     constraint::VocabularyKeeper& vocabularies);
 
 // Checks nothing: the worlds check what they get.
 Meeting MeetingFromProto(const cluster::LoadRequest& request);

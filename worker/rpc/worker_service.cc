@@ -102,7 +102,7 @@ grpc::ServerUnaryReactor* WorkerService::NewWorld(grpc::CallbackServerContext* c
 grpc::ServerWriteReactor<cluster::LoadProgress>* WorkerService::Load(grpc::CallbackServerContext*,
                                                                      const cluster::LoadRequest* request) {
   auto* reactor = new LoadReactor(engine_, request->epoch());
-  absl::StatusOr<EngineOptions> options = EngineOptionsFromProto(*request);
+  absl::StatusOr<EngineOptions> options = EngineOptionsFromProto(*request, vocabularies_);
   const LoadMemory memory = {.epoch = request->epoch(),
                              .rank = request->rank(),
                              .options = request->options(),

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "constraint/vocabulary_keeper.h"
 #include "proto/cluster.grpc.pb.h"
 #include "worker/rpc/engine_thread.h"
 #include "worker/rpc/step_stream.h"
@@ -59,6 +60,7 @@ class WorkerService final : public cluster::Worker::CallbackService {
   EngineThread* const engine_;
   const int default_threads_;
   const Events events_;
+  constraint::VocabularyKeeper vocabularies_;
   StepStreams streams_;
 };
 

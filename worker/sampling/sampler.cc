@@ -24,16 +24,18 @@ bool IsAdjusted(const SampleRequest& sample) {
   return !sampling.logit_bias.empty() || sampling.uses_penalties() || sample.sequence->state != nullptr;
 }
 
-// The counts of the tokens before the draw, with the drafts.
-void CountTokens(const SampleRequest& sample, std::vector<TokenCount>& counts) {
+// The counts of the tokens before the draw, with the drafts. `with_drafts` holds them if there are drafts.
+std::span<const TokenCount> CountsOf(const SampleRequest& sample, std::vector<TokenCount>& with_drafts) {
   const StepSequence& sequence = *sample.sequence;
-  counts.assign(sequence.token_counts.begin(), sequence.token_counts.end());
-  if (!SamplingOf(sample).uses_penalties()) return;
+  if (sample.draw == 0 || !SamplingOf(sample).uses_penalties()) return sequence.token_counts;
+  with_drafts.assign(sequence.token_counts.begin(), sequence.token_counts.end());
   for (const TokenId draft : sequence.DraftsBefore(sample.draw)) {
-    const auto found = std::ranges::find(counts, draft, &TokenCount::token);
-    TokenCount& count = found != counts.end() ? *found : counts.emplace_back(TokenCount{.token = draft});
+    const auto found = std::ranges::find(with_drafts, draft, &TokenCount::token);
+    TokenCount& count =
+        found != with_drafts.end() ? *found : with_drafts.emplace_back(TokenCount{.token = draft});
     ++count.in_output;
   }
+  return with_drafts;
 }
 
 // Writes the mask of the token that is drawn if all drafts before it are right. False: every token may come.
@@ -245,17 +247,17 @@ int64_t Sampler::LayOutAdjustments(int64_t row, kernels::AdjustLogitsArgs& args,
   for (int64_t i = 0; i < rows; ++i) {
     const SampleRequest& sample = sample_of_row_[static_cast<size_t>(row + i)];
     const model::SamplingParams& params = SamplingOf(sample);
-    CountTokens(sample, counts_);
+    const std::span<const TokenCount> token_counts = CountsOf(sample, counts_);
     adjustment.host[i] = {.first_bias = bias_at,
                           .num_biases = static_cast<int32_t>(params.logit_bias.size()),
                           .first_count = count_at,
-                          .num_counts = static_cast<int32_t>(counts_.size()),
+                          .num_counts = static_cast<int32_t>(token_counts.size()),
                           .presence_penalty = params.presence_penalty,
                           .frequency_penalty = params.frequency_penalty,
                           .repetition_penalty = params.repetition_penalty};
     for (const auto& [token, value] : params.logit_bias)
       bias.host[bias_at++] = {.token = token, .bias = value};
-    for (const TokenCount& count : counts_) {
+    for (const TokenCount& count : token_counts) {
       penalty.host[count_at++] = {
           .token = count.token, .in_prompt = count.in_prompt, .in_output = count.in_output};
     }

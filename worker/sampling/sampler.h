@@ -97,7 +97,7 @@ class Sampler {
   const int32_t* score_rows_ = nullptr;
   const int32_t* sample_rows_ = nullptr;
   std::vector<SampleRequest> sample_of_row_;  // by row of the samples' logits
-  std::vector<TokenCount> counts_;            // of a row
+  std::vector<TokenCount> counts_;            // of a row with drafts before it
   std::vector<int32_t> row_of_sample_;
   int64_t first_adjusted_ = 0;  // rows of samples from this one on are adjusted
   Staged<kernels::Draw> draws_;

@@ -94,7 +94,7 @@ class ScriptedExecutor final : public StepExecutor {
   }
 
   // From now on list i of a sequence's tokens, from 0, has sizes[i] tokens where there are drafts for them.
-  // Lists after those have one token.
+  // A list after these sizes has one token.
   void CutInto(std::vector<int32_t> sizes) {
     const std::lock_guard lock(mutex_);
     list_sizes_ = std::move(sizes);

@@ -1,5 +1,5 @@
-// Tool calls as constraints: the calls that a reply's parser reads are those that the constraint has, and
-// random answers under the constraint are read as whole calls.
+// Tool calls as constraints. The constraint accepts each call that the reply's parser reads. The parser reads
+// each random answer of the constraint as whole calls.
 #include "coordinator/chat/tool_call_tags.h"
 
 #include <random>
@@ -24,8 +24,8 @@ std::shared_ptr<const constraint::Vocabulary> ByteVocabulary() {
   return *constraint::Vocabulary::Make(std::move(texts), tokenizer.vocab_size(), end);
 }
 
-// [ and ] stand for the markers of a list of calls, ( and ) for those of a call, | for the separator. The
-// Hermes form has the tokens of ( and ) as its markers.
+// [ and ] stand for the markers of a list of calls, ( and ) for the markers of a call, | for the separator.
+// The Hermes form has the tokens of ( and ) as its markers.
 ReplyFormat FormatWithTokens(ToolCallForm form) {
   if (form != ToolCallForm::kHermes) return FormatOf(form);
   ReplyFormat format = FormatOf(form);

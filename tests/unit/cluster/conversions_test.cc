@@ -297,7 +297,8 @@ cluster::LoadRequest GoodLoadRequest() {
 }
 
 TEST(ConversionsTest, ALoadRequestBecomesEngineOptions) {
-  const auto options = worker::EngineOptionsFromProto(GoodLoadRequest());
+  constraint::VocabularyKeeper vocabularies;
+  const auto options = worker::EngineOptionsFromProto(GoodLoadRequest(), vocabularies);
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->model_path, "/models/r1");
   EXPECT_EQ(options->layout, (model::Layout{.tp = 2, .dp = 2, .ep = 4, .pp = 2}));
@@ -313,11 +314,30 @@ TEST(ConversionsTest, ALoadRequestBecomesEngineOptions) {
   EXPECT_EQ(options->max_step_tokens, 512);
 }
 
+// A later load of the same model makes no vocabulary.
+TEST(ConversionsTest, EqualTokensAreOneVocabulary) {
+  constraint::VocabularyKeeper vocabularies;
+  cluster::LoadRequest request = GoodLoadRequest();
+  for (const char* text : {"a", "b", ""}) request.add_token_texts(text);
+  request.set_vocab_size(3);
+  request.add_end_tokens(2);
+  const auto once = worker::EngineOptionsFromProto(request, vocabularies);
+  const auto again = worker::EngineOptionsFromProto(request, vocabularies);
+  ASSERT_TRUE(once.ok() && again.ok()) << once.status() << again.status();
+  ASSERT_NE(once->vocabulary, nullptr);
+  EXPECT_EQ(once->vocabulary, again->vocabulary);
+  request.set_token_texts(1, "c");
+  const auto other = worker::EngineOptionsFromProto(request, vocabularies);
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_NE(other->vocabulary, once->vocabulary);
+}
+
 TEST(ConversionsTest, ALoadRequestThatMakesNoSenseIsRefused) {
-  const auto refused = [](const std::function<void(cluster::LoadRequest&)>& spoil) {
+  constraint::VocabularyKeeper vocabularies;
+  const auto refused = [&](const std::function<void(cluster::LoadRequest&)>& spoil) {
     cluster::LoadRequest request = GoodLoadRequest();
     spoil(request);
-    return absl::IsInvalidArgument(worker::EngineOptionsFromProto(request).status());
+    return absl::IsInvalidArgument(worker::EngineOptionsFromProto(request, vocabularies).status());
   };
   EXPECT_FALSE(refused([](cluster::LoadRequest&) {}));
   EXPECT_TRUE(refused([](cluster::LoadRequest& r) { r.set_compute("f16"); }));

@@ -128,17 +128,11 @@ TEST_P(GenerationTest, TablesGoOnFromWhatTheRanksDrew) {
   const auto add = [&](int32_t prompt, int32_t chunk, int32_t output, model::SamplingParams sampling,
                        std::vector<TokenId> stops, int32_t min_tokens) {
     const auto id = static_cast<int32_t>(requests.size()) + 1;
-    requests.push_back({.opened = {.slot = 5 * id,
-                                   .sequence = static_cast<SequenceId>(id),
-                                   .prompt_size = prompt,
-                                   .tokens = RandomTokens(prompt, static_cast<uint32_t>(id)),
-                                   .sampling = std::move(sampling),
-                                   .end = {.stop_tokens = std::move(stops),
-                                           .min_tokens = min_tokens,
-                                           .max_size = prompt + output}},
-                        .dp_rank = id % options.layout.dp,
-                        .first_page = 3 * id,
-                        .chunk = chunk});
+    requests.push_back(
+        {.opened = RandomSequence(id, prompt, output, std::move(sampling), std::move(stops), min_tokens),
+         .dp_rank = id % options.layout.dp,
+         .first_page = 3 * id,
+         .chunk = chunk});
   };
   add(70, 30, 12, {.temperature = 0.9f, .seed = 4}, {}, 0);
   add(60, 60, 9, {.temperature = 1.2f, .presence_penalty = 0.7f, .frequency_penalty = 0.3f, .seed = 5}, {},

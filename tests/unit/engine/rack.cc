@@ -155,6 +155,17 @@ std::vector<TokenId> RandomTokens(int64_t count, uint32_t seed) {
   return tokens;
 }
 
+model::OpenedSequence RandomSequence(int32_t id, int32_t prompt, int32_t output,
+                                     model::SamplingParams sampling, std::vector<TokenId> stops,
+                                     int32_t min_tokens) {
+  return {.slot = 5 * id,
+          .sequence = static_cast<SequenceId>(id),
+          .prompt_size = prompt,
+          .tokens = RandomTokens(prompt, static_cast<uint32_t>(id)),
+          .sampling = std::move(sampling),
+          .end = {.stop_tokens = std::move(stops), .min_tokens = min_tokens, .max_size = prompt + output}};
+}
+
 EngineOptions TinyOptions(const std::string& folder, DType compute, const model::Layout& layout,
                           model::ExpertExchange exchange) {
   EngineOptions options;

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "model/step/step_plan.h"
 #include "tests/unit/engine/logits_recorder.h"
 #include "tests/unit/engine/written_step.h"
 #include "worker/collectives/communicator.h"
@@ -73,6 +74,11 @@ struct Sequence {
 };
 
 std::vector<TokenId> RandomTokens(int64_t count, uint32_t seed);
+
+// A sequence of random tokens as a plan opens it, in slot 5 * id.
+model::OpenedSequence RandomSequence(int32_t id, int32_t prompt, int32_t output,
+                                     model::SamplingParams sampling, std::vector<TokenId> stops,
+                                     int32_t min_tokens);
 
 // Engine options with small limits for the model in `folder`.
 EngineOptions TinyOptions(const std::string& folder, DType compute = DType::kF32,

@@ -41,8 +41,8 @@ TEST(PrefillPaceTest, TheLimitFollowsFromWhatStepsTook) {
   pace.Observe(128, 512, kCard.Time(128, 512));
   // 0.3 x 60.96 ms / 0.109 ms
   EXPECT_EQ(pace.TokensBeside(128), 167);
-  // Another number of decodes: first a step without prompts, which was not taken. Then at least so long as
-  // fewer decodes take, and at least as much of it as there are decodes.
+  // For another number of decodes a step without prompts is asked for. This test tells no time of such a
+  // step. 500 decodes then count as long as 128 decodes, and 64 decodes half as long as 128.
   EXPECT_EQ(pace.TokensBeside(500), 0);
   EXPECT_EQ(pace.TokensBeside(500), 167);
   EXPECT_EQ(pace.TokensBeside(64), 0);
